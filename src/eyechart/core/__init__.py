@@ -1,0 +1,1 @@
+"""The words every room shares: types, identity, plug-in lookup, images, errors."""

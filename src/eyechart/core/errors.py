@@ -1,0 +1,68 @@
+"""Errors a user may meet. Each message is one line: what, which value, what is allowed."""
+
+from __future__ import annotations
+
+
+class EyechartError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+
+class InputError(EyechartError):
+    """The user's input cannot be used (command line: exit code 2)."""
+
+
+class PluginError(InputError):
+    """A codec, VLM or task name is unknown, or its plug-in cannot be imported here."""
+
+
+class ImageError(InputError):
+    """Bytes are not a picture this program will open (corrupt, truncated, too many pixels)."""
+
+
+class StoreError(EyechartError):
+    """The run directory cannot be read or written, or belongs to another run."""
+
+
+class CodecError(EyechartError):
+    """A codec failed: crash, hang, truncated or corrupt bitstream, full disk."""
+
+    def __init__(
+        self, message: str, *, codec: str, level: str = "", image: str = "", retryable: bool = False
+    ) -> None:
+        where = " ".join(
+            part for part in (codec, level and f"level {level}", image and f"image {image}") if part
+        )
+        super().__init__(f"{where}: {message}")
+        self.message, self.codec, self.level, self.image = message, codec, level, image
+        self.retryable = retryable
+
+    def named(self, *, level: str = "", image: str = "") -> CodecError:
+        """The same error, told with the level and image that only the caller knows."""
+        return CodecError(
+            self.message,
+            codec=self.codec,
+            level=self.level or level,
+            image=self.image or image,
+            retryable=self.retryable,
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders; the default would call __init__ with the joined text.
+        return (
+            _rebuild_codec_error,
+            (self.message, self.codec, self.level, self.image, self.retryable),
+        )
+
+
+def _rebuild_codec_error(
+    message: str, codec: str, level: str, image: str, retryable: bool
+) -> CodecError:
+    return CodecError(message, codec=codec, level=level, image=image, retryable=retryable)
+
+
+class VLMError(EyechartError):
+    """A vision-language model could not answer (out of memory, server error, refusal to load)."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable

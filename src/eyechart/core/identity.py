@@ -1,0 +1,49 @@
+"""What makes two results the same result: canonical JSON and its sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING
+
+from eyechart.core.types import Cell, Json
+
+if TYPE_CHECKING:
+    from eyechart.core.types import Rgb8
+
+
+def canonical_json(value: object) -> str:
+    """One text for one value: sorted keys, no spaces, NaN refused. Dataclasses become objects."""
+    return json.dumps(
+        _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(value: object) -> str:
+    """sha256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def cell_key(cell: Cell) -> str:
+    """The cell's identity: everything that can change an answer, and nothing else."""
+    return digest(cell)
+
+
+def image_digest(rgb8: Rgb8) -> str:
+    """sha256 (hex) of an image's size and pixels; equal pictures share their bitstreams."""
+    height, width, _ = rgb8.shape
+    return hashlib.sha256(f"{height}x{width}:".encode() + rgb8.tobytes()).hexdigest()
+
+
+def _plain(value: object) -> Json:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"not JSON: {type(value).__name__}")

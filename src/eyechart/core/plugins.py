@@ -1,0 +1,79 @@
+"""Finding codecs, tasks and VLMs by name through entry points.
+
+Listing names imports nothing; only `load` imports the one plug-in that was asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeAlias
+
+from eyechart.core.errors import InputError, PluginError
+from eyechart.core.types import Json
+
+Group: TypeAlias = Literal["eyechart.codecs", "eyechart.tasks", "eyechart.vlms"]
+
+# Import name -> what to type, for packages that only an extra installs.
+_EXTRAS = {"torch": "learned", "transformers": "learned", "openai": "openai", "ray": "ray"}
+
+
+def names(group: Group) -> list[str]:
+    """All registered names of a group, built-in and third-party, sorted."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def load(group: Group, name: str, **options: Json) -> Any:
+    """Import the plug-in `name` and construct it with `options`.
+
+    Raises:
+        PluginError: unknown name (with the near ones), missing package, unknown option.
+    """
+    point = _find(group, name)
+    try:
+        factory = point.load()
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        extra = _EXTRAS.get(missing)
+        how = f"pip install 'eyechart[{extra}]'" if extra else f"pip install {missing or name}"
+        raise PluginError(f"{name}: needs the package {missing or error}; {how}") from error
+    try:
+        return factory(**options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise PluginError(f"{name}: option not accepted: {error}") from error
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
+    """`jpeg` or `jpeg:optimize=true,subsampling=444` -> name and options (values as JSON or text).
+
+    Raises:
+        InputError: an option without `=`.
+    """
+    name, _, rest = spec.partition(":")
+    options: dict[str, Json] = {}
+    for pair in filter(None, rest.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"option {pair!r} of {name!r} is not of the form key=value")
+        try:
+            options[key] = json.loads(value)
+        except json.JSONDecodeError:
+            options[key] = value
+    return name, options
+
+
+def near(name: str, known: list[str]) -> str:
+    """The end of an error line: the names that look like `name`, or all of them."""
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def _find(group: Group, name: str) -> EntryPoint:
+    found = entry_points(group=group, name=name)
+    if not found:
+        kind = group.removeprefix("eyechart.").removesuffix("s")
+        raise PluginError(f"unknown {kind} {name!r}; {near(name, names(group))}")
+    return next(iter(found))

@@ -1,0 +1,295 @@
+"""The central types: what flows from a task through a codec and a VLM to a score.
+
+    task --Question--> codec --Bitstream--> VLM --Answer--> scorer --Score--> store (Record)
+
+All values are frozen and keyword-only. The three plug-in kinds (Codec, Task, VLM) are
+protocols: a plug-in is any class of that shape, nothing needs to be inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Rgb8: TypeAlias = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """Who took part in a cell: a plug-in's name, version and every option that changes results."""
+
+    name: str
+    version: str
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Plugin(Protocol):
+    """What every codec, task and VLM has. `options` holds only what can change a result."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Json]: ...
+
+
+def component_of(plugin: Plugin) -> Component:
+    """The identity of a plug-in instance, as it enters a cell's key."""
+    return Component(name=plugin.name, version=plugin.version, options=dict(plugin.options))
+
+
+# --- codecs -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One rate point of a codec. Rank 0 is the smallest rate; `name` is what users type."""
+
+    name: str
+    rank: int
+    knobs: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bitstream:
+    """A compressed image. The payload alone decodes in a fresh process.
+
+    height_px, width_px: size of the ORIGINAL image, the divisor of the rate.
+    """
+
+    payload: bytes
+    height_px: int
+    width_px: int
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel: everything a receiver needs, over the original's pixels."""
+        return 8 * len(self.payload) / (self.height_px * self.width_px)
+
+
+@runtime_checkable
+class Codec(Plugin, Protocol):
+    """A lossy (or, for `source`, lossless) image codec with real bitstreams."""
+
+    @property
+    def levels(self) -> Sequence[Level]:
+        """Rate points, lowest rate first."""
+        ...
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        """Compress an image of any size from 1x1. Raises CodecError."""
+        ...
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        """Reconstruct an image of the original size, from the payload alone. Raises CodecError."""
+        ...
+
+
+# --- tasks ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question of a benchmark.
+
+    id: the row's index, as text. image: key for `Task.image`; questions with equal keys share it.
+    answer: the reference (for several references a JSON list). category: as in the task's file.
+    group: questions scored together (MME's pairs, MMBench's rotations); the id where there is none.
+    options: (letter, text) pairs of a multiple-choice question.
+    """
+
+    id: str
+    image: str
+    text: str
+    answer: str
+    category: str = ""
+    l2_category: str = ""
+    group: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a scorer read from one answer.
+
+    value: 0..1, right or wrong (captions: 0, they are scored as a corpus from `reading`).
+    reading: the extracted answer ("yes", "B", the caption). readable: False when nothing could
+    be read; such an answer is wrong and is counted beside every score.
+    """
+
+    question_id: str
+    value: float
+    reading: str
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSums:
+    """The headline metric as sums over images, so that a bootstrap is one matrix product.
+
+    images: keys, in order. sums: (images, k) sufficient statistics; `Task.headline` turns the sum
+    of any (weighted) selection of rows into the metric.
+    """
+
+    images: tuple[str, ...]
+    sums: Floats
+
+
+@runtime_checkable
+class Task(Plugin, Protocol):
+    """A benchmark: questions about images, prompts, and a pure scorer."""
+
+    @property
+    def headline_metric(self) -> str:
+        """Name of the metric that stands for the task in tables and curves."""
+        ...
+
+    def questions(self) -> Sequence[Question]:
+        """All questions, in file order; questions of one image need not be neighbours."""
+        ...
+
+    def image(self, key: str) -> Rgb8:
+        """Decode one image. Raises ImageError."""
+        ...
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        """The text handed to a VLM of that family, as VLMEvalKit builds it."""
+        ...
+
+    def max_new_tokens(self, question: Question) -> int:
+        """Enough for any right answer of this task."""
+        ...
+
+    def score(self, question: Question, answer: str) -> Score:
+        """Score one answer. Pure; never raises on any answer text."""
+        ...
+
+    def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
+        """All sub-metrics of the benchmark by name, the headline included, in table order."""
+        ...
+
+    def image_sums(self, scores: Sequence[Score]) -> ImageSums:
+        """Per-image sufficient statistics of the headline metric."""
+        ...
+
+    def headline(self, sums: Floats) -> Floats:
+        """Headline metric of summed statistics: (..., k) -> (...)."""
+        ...
+
+
+# --- VLMs -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How answers are generated. Greedy always; `choices` restricts the first token (a protocol
+    of its own, never mixed with free answers in one table)."""
+
+    max_new_tokens: int = 64
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """All questions of ONE image together: that is where the speed comes from.
+
+    codec, level: what the picture went through, for adapters that are told; others ignore it.
+    """
+
+    image: Rgb8
+    prompts: tuple[str, ...]
+    codec: str = "source"
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a VLM said. truncated: the token limit ended it."""
+
+    text: str
+    tokens: int
+    truncated: bool = False
+
+
+@runtime_checkable
+class VLM(Plugin, Protocol):
+    """A vision-language model. `family` selects the prompts (Task.prompt)."""
+
+    @property
+    def family(self) -> str: ...
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        """One list of answers a request, in order. Raises VLMError."""
+        ...
+
+
+# --- cells and records ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """task x codec x level x VLM x adapter: the unit of work, of storage and of resumption.
+
+    The adapter stands in `vlm.options` too when it changes answers; here it is named for tables.
+    Workers, devices and batch sizes are not part of a cell, nor is the scorer's version.
+    """
+
+    task: Component
+    codec: Component
+    level: Level
+    vlm: Component
+    adapter: Component | None
+    decoding: Decoding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One answered and scored question, as stored."""
+
+    question_id: str
+    image: str
+    answer: str
+    value: float
+    reading: str
+    readable: bool
+    payload_bytes: int
+    height_px: int
+    width_px: int
+
+    @property
+    def bpp(self) -> float:
+        """Rate of the image this question was asked about."""
+        return 8 * self.payload_bytes / (self.height_px * self.width_px)
+
+    @property
+    def score(self) -> Score:
+        """The stored score, as a scorer returned it."""
+        return Score(
+            question_id=self.question_id,
+            value=self.value,
+            reading=self.reading,
+            readable=self.readable,
+        )
+
+
+Stage: TypeAlias = Literal["load", "encode", "decode", "answer", "score"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A question that got no answer. Never stored as an answer text."""
+
+    question_id: str
+    image: str
+    stage: Stage
+    kind: str  # exception class name
+    message: str
+    retryable: bool
