@@ -1,0 +1,61 @@
+"""The scene graph: what is in a picture of the built-in chart, before a pixel is drawn.
+
+Everything else follows from a `Scene`: `render` draws it, `questions` asks about it, and the
+training recipe reads from it which visual token shows what. A scene is a pure function of
+(split, seed), so a data set is a list of seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SIZE_PX = 224  # pictures are square; 16 x 16 patches of 14 px, 8 x 8 visual tokens after merging
+
+Split = Literal["train", "test"]
+Layout = Literal["scene", "sign", "form", "formula"]
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
+SHAPES = ("circle", "square", "triangle", "star", "heart", "cross")
+BACKGROUNDS = ("sky", "grass", "sand", "water", "snow", "street", "room", "forest")
+LIGHTS = ("day", "night")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """One object: an emoji sprite (`colour` is None) or a textured coloured shape."""
+
+    kind: str  # the noun asked for: "dog", "circle"
+    group: str  # "animal", "food", "vehicle", "plant", "tool" or "shape"
+    colour: str | None  # one of COLOURS for shapes
+    x_px: float  # centre
+    y_px: float
+    size_px: float  # longer side before rotation
+    rotation_deg: float
+    box_px: tuple[int, int, int, int]  # left, top, right, bottom; clipped to the picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """One line of writing on a sign, a form or a board."""
+
+    text: str  # upper-case letters, digits or a formula: exactly what is drawn
+    role: str  # "word", "number", "label", "value" or "formula"
+    ink: str
+    plate: str | None  # the sign's colour, None when written on paper
+    font: str
+    box_px: tuple[int, int, int, int]
+    letter_boxes_px: tuple[tuple[str, tuple[int, int, int, int]], ...]  # (letter, its box)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """All there is to know about one picture."""
+
+    seed: int
+    split: Split
+    layout: Layout
+    background: str  # one of BACKGROUNDS; "paper" for forms and formulas
+    light: str  # one of LIGHTS
+    things: tuple[Thing, ...]  # drawn in this order: later ones are in front
+    texts: tuple[Text, ...]
