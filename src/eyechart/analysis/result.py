@@ -1,0 +1,122 @@
+"""The frozen analysis of a run: everything tables and the report show, and nothing else.
+
+It is computed once from the store (`analyse`) and written as `analysis.json`; the terminal, the
+exports and the HTML report only lay it out. Scores are in the benchmark's own units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value with its bootstrap interval (paired over images); equal bounds when not resampled."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """One cell: task x codec x level x VLM x adapter."""
+
+    key: str
+    vlm: str
+    adapter: str  # "" without
+    task: str
+    codec: str
+    level: str
+    rank: int  # 0 = smallest rate
+    bpp: float  # mean of per-image bpp
+    total_bpp: float  # all bits over all pixels
+    score: Interval  # the headline metric
+    metrics: dict[str, float]  # every sub-metric, in the benchmark's order
+    questions: int  # in the task
+    answered: int
+    failed: int
+    unreadable_share: float  # 0..1 of the answered
+    choices: bool  # choice-set protocol: never in one table with free answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BdResult:
+    """A BD-Metric: of one codec's curve against uncompressed, or of an adapter's against none."""
+
+    vlm: str
+    adapter: str
+    task: str
+    codec: str
+    anchor: str  # "uncompressed" or "no adapter"
+    bd: Interval | None  # None when it cannot be computed; `flags` says why
+    flags: tuple[str, ...]  # "non-monotone rates", "3 of 4 levels", "small overlap 12 %", ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapResult:
+    """Paper eq. 1 at one level, or averaged over a codec's levels (level "")."""
+
+    vlm: str
+    task: str
+    codec: str
+    level: str
+    clean: float  # L(X, theta)
+    compressed: float  # L(X^, theta)
+    finetuned: float  # L(X^, theta*)
+    performance: Interval
+    information: Interval
+    generalization: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One picture of one image, as a VLM saw it, and what it answered."""
+
+    codec: str
+    level: str
+    adapter: str
+    bpp: float
+    psnr_db: float | None  # None for lossless
+    png_base64: str
+    answer: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One question about one image, seen through every codec (paper Fig. 2 and 8)."""
+
+    vlm: str
+    task: str
+    question: str
+    reference: str
+    views: tuple[View, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskInfo:
+    """How a task's headline is to be read."""
+
+    name: str
+    headline_metric: str
+    questions: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """The whole run, ready to be laid out."""
+
+    title: str
+    eyechart_version: str
+    created: str  # ISO 8601, UTC
+    data: str  # "eyechart-mini" or the user's directory name
+    tasks: tuple[TaskInfo, ...]
+    cells: tuple[CellResult, ...]  # codec "source" is the uncompressed ceiling
+    bd: tuple[BdResult, ...]
+    gaps: tuple[GapResult, ...]
+    examples: tuple[Example, ...]
+    failures: tuple[tuple[str, int], ...]  # (what, how many)
+    bootstrap_samples: int
+    seed: int
