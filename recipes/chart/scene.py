@@ -44,8 +44,10 @@ class Text:
     ink: str
     plate: str | None  # the sign's colour, None when written on paper
     font: str
-    box_px: tuple[int, int, int, int]
-    letter_boxes_px: tuple[tuple[str, tuple[int, int, int, int]], ...]  # (letter, its box)
+    box_px: tuple[int, int, int, int]  # the plate; without one, the ink
+    letter_boxes_px: tuple[tuple[str, tuple[int, int, int, int]], ...]  # (letter, its ink's box)
+    font_px: int = 32  # the nominal size; capitals are about 0.7 of it
+    origin_px: tuple[int, int] = (0, 0)  # pen position: left, and top of the font's line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

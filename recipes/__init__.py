@@ -1,0 +1,1 @@
+"""How everything that ships in the zoo was made."""

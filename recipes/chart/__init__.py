@@ -1,0 +1,1 @@
+"""The built-in chart: scenes, questions and the small VLM trained on them."""

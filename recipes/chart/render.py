@@ -1,0 +1,158 @@
+"""Draw a `Scene`: background, soft shadows, signs and things, light, grain.
+
+python -m recipes.chart.render --split train --start 0 --count 64 --sheet sheet.png [--jpeg Q]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFilter
+
+from recipes.chart import backgrounds, cutouts, writing
+from recipes.chart.sample import STREAMS, sample_scene
+from recipes.chart.scene import SIZE_PX, Scene, Text, Thing
+
+Rng = np.random.Generator
+RGB8 = npt.NDArray[np.uint8]
+
+COLOUR_RGB: dict[str, tuple[int, int, int]] = {
+    "red": (214, 36, 38), "orange": (246, 132, 18), "yellow": (250, 216, 34),
+    "green": (38, 152, 56), "blue": (34, 82, 208), "purple": (136, 52, 176),
+    "white": (246, 246, 244), "black": (28, 28, 30),
+}  # fmt: skip
+_SHADOW_PX = (6, 9)  # light falls from the upper left, as on the sprites themselves
+_SHADOW_SCALE = 4  # shadows are blurred at a quarter of the size
+
+
+def render(scene: Scene) -> RGB8:
+    """The picture of `scene`: (224, 224, 3) uint8. The same scene gives the same picture."""
+    rng = np.random.default_rng([100 + STREAMS[scene.split], scene.seed])
+    ground = np.clip(backgrounds.paint(scene.background, rng), 0, 255).astype(np.uint8)
+    picture = Image.fromarray(ground)
+    for text in scene.texts:
+        if text.plate is not None:
+            _draw_plate(picture, text)
+        ink = COLOUR_RGB[text.ink]
+        writing.draw_text(picture, text, ink)
+    for thing in scene.things:
+        _draw_thing(picture, thing, rng)
+    pixels = np.asarray(picture, dtype=np.float32) * backgrounds.light_field(scene.light, rng)
+    grain = backgrounds.noise("rough", rng) * np.float32(3.0)
+    grain += rng.standard_normal(grain.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
+    pixels += grain[:, :, None]
+    return np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
+
+
+def _drop_shadow(
+    picture: Image.Image, mask: Image.Image, at: tuple[int, int], depth: float
+) -> None:
+    """Darken the picture under `mask` ("L", its upper left corner at `at`), blurred and shifted."""
+    k, pad = _SHADOW_SCALE, 4
+    small = mask.resize((max(1, mask.width // k), max(1, mask.height // k)), Image.Resampling.BOX)
+    soft = Image.new("L", (small.width + 2 * pad, small.height + 2 * pad))
+    soft.paste(small, (pad, pad))
+    soft = soft.filter(ImageFilter.BoxBlur(1.4)).point(lambda value: int(value * depth))
+    soft = soft.resize((soft.width * k, soft.height * k), Image.Resampling.BILINEAR)
+    corner = (at[0] - pad * k + _SHADOW_PX[0], at[1] - pad * k + _SHADOW_PX[1])
+    picture.paste((10, 12, 20), corner, soft)
+
+
+def _draw_plate(picture: Image.Image, text: Text) -> None:
+    left, top, right, bottom = text.box_px
+    assert text.plate is not None
+    big = Image.new("L", (2 * (right - left), 2 * (bottom - top)))
+    ImageDraw.Draw(big).rounded_rectangle((0, 0, big.width - 1, big.height - 1), 12, fill=255)
+    mask = big.resize((right - left, bottom - top), Image.Resampling.BOX)
+    _drop_shadow(picture, mask, (left, top), 0.5)
+    picture.paste(COLOUR_RGB[text.plate], (left, top), mask)
+    ImageDraw.Draw(picture).rounded_rectangle(
+        (left + 2, top + 2, right - 3, bottom - 3), 5, outline=COLOUR_RGB[text.ink]
+    )
+
+
+def _draw_thing(picture: Image.Image, thing: Thing, rng: Rng) -> None:
+    level = cutouts.level_for(thing.size_px)
+    if thing.colour is None:
+        flat = cutouts.sprite_level(thing.kind, level)
+    else:
+        flat = _painted_shape(thing.kind, thing.colour, level, rng)
+    turned, at = _turn(flat, thing, level)
+    mask = turned.getchannel("A")
+    _drop_shadow(picture, mask, at, 0.45)
+    picture.paste(turned, at, mask)
+
+
+def _turn(flat: Image.Image, thing: Thing, level: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Scale and turn about the centre with subpixel placement; the tile and its corner."""
+    reach = int(np.hypot(*flat.size) / 2 * thing.size_px / level) + 2
+    left, top = int(thing.x_px) - reach, int(thing.y_px) - reach
+    angle = np.deg2rad(thing.rotation_deg)
+    scale = level / thing.size_px
+    cos, sin = float(np.cos(angle) * scale), float(np.sin(angle) * scale)
+    dx, dy = left - thing.x_px, top - thing.y_px  # the tile's corner, seen from the centre
+    # Counter-clockwise in the picture, hence clockwise from the picture back to the sprite.
+    matrix = (
+        cos, -sin, cos * dx - sin * dy + flat.width / 2,
+        sin, cos, sin * dx + cos * dy + flat.height / 2,
+    )  # fmt: skip
+    side = (2 * reach + 1, 2 * reach + 1)
+    tile = flat.transform(side, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return tile, (left, top)
+
+
+def _painted_shape(shape: str, colour: str, level: int, rng: Rng) -> Image.Image:
+    """A shape filled with its colour, a texture and a slope of light."""
+    mask = cutouts.mask_level(shape, level)
+    field = backgrounds.noise(("rough", "cloud", "wide", "tall")[int(rng.integers(4))], rng)
+    texture = field[:level, :level] * np.float32(rng.uniform(5, 15))
+    y, x = np.mgrid[0:level, 0:level].astype(np.float32) / level - 0.5
+    texture = texture - (x + y) * np.float32(rng.uniform(10, 40))
+    if rng.random() < 0.3:  # woven or striped cloth
+        wave = np.sin((x * rng.uniform(-1, 1) + y) * np.float32(rng.uniform(30, 60)))
+        texture = texture + 12 * wave
+    # Dark fills show less of the texture, bright ones all of it, as lit surfaces do.
+    base = np.array(COLOUR_RGB[colour], dtype=np.float32)
+    rgb = base + texture[:, :, None] * (0.35 + 0.65 * base / 255)
+    out = Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8))
+    out.putalpha(mask)
+    return out
+
+
+def contact_sheet(pictures: list[RGB8], columns: int = 8) -> Image.Image:
+    """All pictures in rows of `columns`, 4 px apart."""
+    step = SIZE_PX + 4
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * step, rows * step), "white")
+    for i, pixels in enumerate(pictures):
+        sheet.paste(Image.fromarray(pixels), (i % columns * step, i // columns * step))
+    return sheet
+
+
+def _through_jpeg(pixels: RGB8, quality: int) -> RGB8:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make a contact sheet of rendered scenes.")
+    parser.add_argument("--split", choices=("train", "test"), default="train")
+    parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--jpeg", type=int, help="send the pictures through JPEG at this quality")
+    parser.add_argument("--sheet", type=Path, required=True, help="PNG to write")
+    given = parser.parse_args()
+    seeds = range(given.start, given.start + given.count)
+    pictures = [render(sample_scene(given.split, seed)) for seed in seeds]
+    if given.jpeg is not None:
+        pictures = [_through_jpeg(pixels, given.jpeg) for pixels in pictures]
+    contact_sheet(pictures).save(given.sheet)
+
+
+if __name__ == "__main__":
+    main()
