@@ -2,8 +2,8 @@
 
 Natural images have amplitude spectra near 1/f; codecs are tuned to that. Each field of the bank
 is periodic noise with such a spectrum, round or stretched, and every picture takes other windows
-of it. All arrays are float32, (224, 224) fields around 0 with unit variance or (224, 224, 3)
-colours in 0..255.
+of it. All arrays are float32, (224, 224) fields around 0 with unit variance or (3, 224, 224)
+colours in 0..255: planes, because arithmetic on them is four times as fast as on pixels.
 """
 
 from __future__ import annotations
@@ -58,20 +58,19 @@ def noise(name: str, rng: np.random.Generator) -> Floats:
 
 
 def _tint(field: Floats, *rgb: float) -> Floats:
-    return field[:, :, None] * np.array(rgb, dtype=np.float32)
+    return field * _flat(*rgb)
 
 
 def _blend(a: Floats, b: Floats, share_of_b: Floats) -> Floats:
-    return a + (b - a) * share_of_b[:, :, None]
+    return a + (b - a) * share_of_b
 
 
 def _flat(*rgb: float) -> Floats:
-    return np.broadcast_to(np.array(rgb, dtype=np.float32), (SIZE_PX, SIZE_PX, 3))
+    return np.array(rgb, dtype=np.float32).reshape(3, 1, 1)
 
 
 def _ramp(top: tuple[float, ...], bottom: tuple[float, ...]) -> Floats:
-    share = np.broadcast_to(_Y, (SIZE_PX, SIZE_PX))
-    return _blend(_flat(*top), _flat(*bottom), share)
+    return _blend(_flat(*top), _flat(*bottom), _Y)
 
 
 def _below(horizon: float, rng: np.random.Generator, wobble: float = 0.015) -> Floats:
@@ -87,7 +86,7 @@ def _pale_sky(rng: np.random.Generator) -> Floats:
 def _sky(rng: np.random.Generator) -> Floats:
     clouds = np.clip(noise("cloud", rng) * 0.55 + 0.05 + 0.3 * _Y, 0.0, 1.0)
     white = _flat(240, 242, 245) + _tint(noise("rough", rng), 6, 6, 6)
-    return _blend(_ramp((60, 120, 205), (150, 195, 235)), white, clouds * 0.8)
+    return _blend(_ramp((60, 120, 205), (150, 195, 235)), white, (clouds * 0.8).astype(np.float32))
 
 
 def _grass(rng: np.random.Generator) -> Floats:
@@ -124,34 +123,32 @@ def _street(rng: np.random.Generator) -> Floats:
     side = np.abs(_X - middle) / (0.02 + depth)
     dashes = (side < 0.035) & (np.sin(9.0 / (depth + 0.25)) > 0)
     kerb = (side > 0.85) & (side < 0.9)
-    road = np.where((dashes | kerb)[:, :, None], asphalt + 85, asphalt)
-    road = np.where((side >= 0.9)[:, :, None], asphalt + np.float32([48, 40, 30]), road)
+    road = asphalt + np.float32(85) * (dashes | kerb)
+    road = road + _flat(48, 40, 30) * (side >= 0.9)
     # Houses: columns of one colour each, with a grid of windows.
     count = int(rng.integers(5, 8))
     column = np.minimum((_X[0] * count).astype(np.int64), count - 1)
     facades = rng.uniform((120, 80, 65), (190, 150, 130), (count, 3)).astype(np.float32)
     roofs = rng.uniform(0.0, 0.12, count).astype(np.float32)[column]
     windows = (np.sin(_X * count * 6 * np.pi) > 0.2) & (np.sin(_Y * 95) > 0.1)
-    houses = np.broadcast_to(facades[column][None], (SIZE_PX, SIZE_PX, 3))
-    houses = houses - 55 * windows[:, :, None] + _tint(noise("rough", rng), 6, 6, 6)
-    houses = np.where((_Y > roofs[None])[:, :, None], houses, np.float32([190, 205, 220]))
-    below = np.broadcast_to(_Y > horizon, (SIZE_PX, SIZE_PX))
-    return np.where(below[:, :, None], road, houses).astype(np.float32)
+    houses = facades.T[:, column][:, None]
+    houses = houses - np.float32(55) * windows + _tint(noise("rough", rng), 6, 6, 6)
+    houses = np.where(roofs[None] < _Y, houses, _flat(190, 205, 220))
+    return np.where(horizon < _Y, road, houses)
 
 
 def _room(rng: np.random.Generator) -> Floats:
     floor_line = float(rng.uniform(0.62, 0.74))
     wall_rgb = ((222, 205, 180), (196, 205, 190), (214, 190, 185))[int(rng.integers(3))]
     stripes = np.where(np.sin(_X * rng.uniform(55, 80)) > 0, 6.0, -6.0)
-    wall = _flat(*wall_rgb) + (stripes[:, :, None] + _tint(noise("rough", rng), 4, 4, 4))
+    wall = _flat(*wall_rgb) + (stripes + 4 * noise("rough", rng)).astype(np.float32)
     planks = noise("wide", rng) - 2.0 * (
         np.sin(np.sqrt(np.maximum(_Y - floor_line, 0.0)) * 60) > 0.93
     )
     with_floor = _flat(150, 100, 62) + _tint(planks.astype(np.float32), 13, 10, 8)
-    board = (_Y > floor_line - 0.03) & (_Y <= floor_line)
-    wall = np.where(board[:, :, None], np.float32([238, 232, 222]), wall)
-    below = np.broadcast_to(_Y > floor_line, (SIZE_PX, SIZE_PX))
-    return np.where(below[:, :, None], with_floor, wall).astype(np.float32)
+    board = (floor_line - 0.03 < _Y) & (floor_line >= _Y)
+    wall = np.where(board, _flat(238, 232, 222), wall)
+    return np.where(floor_line < _Y, with_floor, wall)
 
 
 def _forest(rng: np.random.Generator) -> Floats:
@@ -160,7 +157,11 @@ def _forest(rng: np.random.Generator) -> Floats:
     trunks = np.clip((row - 0.55) * 5, 0.0, 1.0) * (_Y > 0.1)
     bark = _flat(88, 66, 48) + _tint(noise("tall", rng), 13, 11, 9)
     ground = _flat(82, 68, 42) + _tint(noise("rough", rng), 13, 12, 8)
-    return _blend(_blend(leaves, bark, trunks), ground, _below(rng.uniform(0.74, 0.84), rng))
+    return _blend(
+        _blend(leaves, bark, trunks.astype(np.float32)),
+        ground,
+        _below(rng.uniform(0.74, 0.84), rng),
+    )
 
 
 def _paper(rng: np.random.Generator) -> Floats:
@@ -168,7 +169,7 @@ def _paper(rng: np.random.Generator) -> Floats:
     sheet = _flat(*tint) + _tint(noise("rough", rng) + noise("cloud", rng), 3.5, 3.5, 4)
     if rng.random() < 0.5:  # ruled paper
         lines = np.abs((_Y * SIZE_PX + rng.uniform(0, 28)) % 28 - 14) < 0.8
-        sheet = sheet - 32 * lines[:, :, None] * np.float32([1.0, 0.8, 0.4])
+        sheet = sheet - lines * _flat(32, 26, 13)
     return sheet
 
 
@@ -179,12 +180,12 @@ _PAINTERS = {
 
 
 def paint(background: str, rng: np.random.Generator) -> Floats:
-    """(224, 224, 3) colours of one of BACKGROUNDS or "paper"; values may leave 0..255 a little."""
+    """(3, 224, 224) colours of one of BACKGROUNDS or "paper"; values may leave 0..255 a little."""
     return np.asarray(_PAINTERS[background](rng), dtype=np.float32)
 
 
 def light_field(light: str, rng: np.random.Generator) -> Floats:
-    """(224, 224, 3) factors: a slope of light, its patches, and the tint of day or night."""
+    """(3, 224, 224) factors: a slope of light, its patches, and the tint of day or night."""
     angle = rng.uniform(0, 2 * np.pi)
     slope = (_X - 0.5) * np.cos(angle) + (_Y - 0.5) * np.sin(angle)
     field = 1.0 + rng.uniform(0.08, 0.3) * slope + 0.035 * noise("cloud", rng)

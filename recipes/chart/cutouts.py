@@ -123,7 +123,7 @@ def _edge_points(kind: str) -> Floats:
             (columns[-1] + 1, row + 1),
         ]
     xy = np.array(points, dtype=np.float64)
-    return (xy - (width / 2, height / 2)) / SIDE_PX
+    return np.asarray((xy - (width / 2, height / 2)) / SIDE_PX)
 
 
 @cache
@@ -134,13 +134,14 @@ def _inner_points(kind: str) -> Floats:
     step = SIDE_PX // _GRID
     rows, columns = np.nonzero(solid[step // 2 :: step, step // 2 :: step])
     xy = np.stack([columns, rows], axis=1) * step + step / 2
-    return (xy - (width / 2, height / 2)) / SIDE_PX
+    return np.asarray((xy - (width / 2, height / 2)) / SIDE_PX)
 
 
 def _turn(points: Floats, rotation_deg: float) -> Floats:
     """Turn points counter-clockwise as seen in the picture (y downwards)."""
     a = math.radians(rotation_deg)
-    return points @ np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+    matrix = np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+    return np.asarray(points @ matrix)
 
 
 def extent_px(kind: str, size_px: float, rotation_deg: float) -> tuple[float, float, float, float]:

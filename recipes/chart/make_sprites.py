@@ -39,7 +39,7 @@ def cut(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     ImageDraw.Draw(canvas).text((20, 20), emoji, font=font, embedded_color=True)
     box = canvas.getbbox()
     if box is None:
-        raise SystemExit(f"{font.path} has no picture of U+{ord(emoji[0]):X}")
+        raise SystemExit(f"the font has no picture of U+{ord(emoji[0]):X}")
     sprite = canvas.crop(box)
     scale = SIDE_PX / max(sprite.size)
     width, height = (max(1, round(side * scale)) for side in sprite.size)

@@ -32,8 +32,7 @@ _SHADOW_SCALE = 4  # shadows are blurred at a quarter of the size
 def render(scene: Scene) -> RGB8:
     """The picture of `scene`: (224, 224, 3) uint8. The same scene gives the same picture."""
     rng = np.random.default_rng([100 + STREAMS[scene.split], scene.seed])
-    ground = np.clip(backgrounds.paint(scene.background, rng), 0, 255).astype(np.uint8)
-    picture = Image.fromarray(ground)
+    picture = Image.fromarray(_to_rgb8(backgrounds.paint(scene.background, rng)))
     for text in scene.texts:
         if text.plate is not None:
             _draw_plate(picture, text)
@@ -41,11 +40,18 @@ def render(scene: Scene) -> RGB8:
         writing.draw_text(picture, text, ink)
     for thing in scene.things:
         _draw_thing(picture, thing, rng)
-    pixels = np.asarray(picture, dtype=np.float32) * backgrounds.light_field(scene.light, rng)
+    pixels = np.array(picture).transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels *= backgrounds.light_field(scene.light, rng)
     grain = backgrounds.noise("rough", rng) * np.float32(3.0)
     grain += rng.standard_normal(grain.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
-    pixels += grain[:, :, None]
-    return np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
+    pixels += grain
+    return _to_rgb8(pixels)
+
+
+def _to_rgb8(planes: npt.NDArray[np.float32]) -> RGB8:
+    """(3, 224, 224) colours as (224, 224, 3) uint8, rounded and clipped."""
+    rounded = np.clip(planes + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(rounded.transpose(1, 2, 0))
 
 
 def _drop_shadow(

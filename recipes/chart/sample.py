@@ -14,8 +14,16 @@ import numpy as np
 
 from recipes.chart import cutouts, vocabulary, writing
 from recipes.chart.scene import (
-    BACKGROUNDS, COLOURS, SHAPES, SIZE_PX, Layout, Scene, Split, Text, Thing,
-)  # fmt: skip
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIZE_PX,
+    Layout,
+    Scene,
+    Split,
+    Text,
+    Thing,
+)
 
 Rng = np.random.Generator
 Box = tuple[int, int, int, int]
@@ -294,11 +302,9 @@ def _formula(rng: Rng, split: Split) -> tuple[Text, ...]:
     a, b = (int(v) for v in rng.integers(1, 20, 2))
     c, d = (int(v) for v in rng.integers(2, 10, 2))
     x = "xy"[int(rng.integers(2))]
-    text = _pick(
-        rng,
-        (f"{a}+{b}={a + b}", f"{a + b}-{b}={a}", f"{x}^2+{c}", f"{c}{x}-{d}", f"{c}{x}={c * d}", f"{a}+{x}={a + d}"),
-        (0.35, 0.25, 0.1, 0.1, 0.1, 0.1),
-    )  # fmt: skip
+    sums = (f"{a}+{b}={a + b}", f"{a + b}-{b}={a}", f"{a}+{x}={a + d}")
+    terms = (f"{x}^2+{c}", f"{c}{x}-{d}", f"{c}{x}={c * d}")
+    text = _pick(rng, sums + terms, (0.35, 0.25, 0.1, 0.1, 0.1, 0.1))
     name = _font(rng, split)
     capital = int(rng.integers(26, 41))
     while writing.size_of(text, name, writing.font_px_for(name, capital))[0] > SIZE_PX - 16:
