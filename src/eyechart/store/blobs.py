@@ -1,0 +1,52 @@
+"""A cache of bytes that can be made again: bitstreams, and decoded pictures that are slow to make.
+
+Files are found by what they were made from and checked by a sha256 at their end, so a torn or
+damaged file is simply not there. That is why nothing waits for the disk here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from eyechart.core.identity import digest
+from eyechart.core.types import Component, Level
+from eyechart.store.files import store_errors, write_atomic
+
+_FOOTER_BYTES = 32
+
+
+class Blobs:
+    """One folder of checked files, safe for many readers and writers at once.
+
+    root / codec-0123456789ab / level / <image digest>.bin
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, codec: Component, level: Level, image: str) -> Path:
+        """Where the blob of this image stands. image: `core.identity.image_digest`."""
+        identity = digest([digest(codec), digest(level)])[:12]
+        return self.root / f"{_slug(codec.name)}-{identity}" / _slug(level.name) / f"{image}.bin"
+
+    def get(self, path: Path) -> bytes | None:
+        """The bytes stored at a path, or None if there are none or they are damaged."""
+        with store_errors(path, "be read"):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
+        return body if hashlib.sha256(body).digest() == footer else None
+
+    def put(self, path: Path, body: bytes) -> None:
+        """Store bytes at a path. Raises StoreError."""
+        with store_errors(path.parent, "be made"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, body + hashlib.sha256(body).digest(), sync=False)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:40].lstrip(".") or "_"

@@ -1,0 +1,100 @@
+"""One cell on disk: what it is, its records, its failures.
+
+cells/<first 16 digits of the key>/cell.json        the cell, canonical JSON
+                                   records.jsonl    one answered question a line
+                                   failures.jsonl   one failed attempt a line
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eyechart.core.errors import StoreError
+from eyechart.core.identity import canonical_json, cell_key
+from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
+from eyechart.store.files import append_lines, cut_torn_line, read_lines, write_atomic
+
+_T = TypeVar("_T")
+
+
+class StoredCell:
+    """A cell with its folder. Reading is safe while a run appends."""
+
+    def __init__(self, path: Path, cell: Cell) -> None:
+        self.path, self.cell = path, cell
+
+    @cached_property
+    def key(self) -> str:
+        """The cell's full identity (64 hex digits)."""
+        return cell_key(self.cell)
+
+    def records(self) -> list[Record]:
+        """Every answered question once, ordered by question id. Raises StoreError."""
+        found: dict[str, Record] = {}
+        for record in _read(self.path / "records.jsonl", lambda row: Record(**row)):
+            found.setdefault(record.question_id, record)
+        return sorted(found.values(), key=lambda record: _natural(record.question_id))
+
+    def failures(self) -> list[Failure]:
+        """The last failure of every question that has no answer, ordered by question id."""
+        found = {
+            failure.question_id: failure
+            for failure in _read(self.path / "failures.jsonl", lambda row: Failure(**row))
+        }
+        if found:
+            for record in self.records():
+                found.pop(record.question_id, None)
+        return sorted(found.values(), key=lambda failure: _natural(failure.question_id))
+
+    def recover(self) -> None:
+        """Cut off what a kill left half-written. Call it once, under a lease, before appending."""
+        cut_torn_line(self.path / "records.jsonl")
+        cut_torn_line(self.path / "failures.jsonl")
+
+    def append_records(self, records: Iterable[Record]) -> None:
+        """Add answered questions; they are on the disk when this returns. Raises StoreError."""
+        append_lines(self.path / "records.jsonl", map(canonical_json, records))
+
+    def append_failures(self, failures: Iterable[Failure]) -> None:
+        """Add failed attempts. Raises StoreError."""
+        append_lines(self.path / "failures.jsonl", map(canonical_json, failures))
+
+    def replace_records(self, records: Sequence[Record]) -> None:
+        """Put new records in place of all old ones, in one step. Raises StoreError."""
+        lines = "".join(f"{canonical_json(record)}\n" for record in records)
+        write_atomic(self.path / "records.jsonl", lines.encode())
+
+
+def cell_from_json(value: Any) -> Cell:
+    """The cell that `canonical_json` wrote. Raises KeyError, TypeError on anything else."""
+    return Cell(
+        task=Component(**value["task"]),
+        codec=Component(**value["codec"]),
+        level=Level(**value["level"]),
+        vlm=Component(**value["vlm"]),
+        adapter=None if value["adapter"] is None else Component(**value["adapter"]),
+        decoding=Decoding(
+            max_new_tokens=value["decoding"]["max_new_tokens"],
+            choices=tuple(value["decoding"]["choices"]),
+        ),
+    )
+
+
+def _read(path: Path, build: Callable[[Any], _T]) -> Iterable[_T]:
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            yield build(json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"{path}: line {number} is damaged ({error}); "
+                "delete that line and run again to ask its question anew"
+            ) from error
+
+
+def _natural(question_id: str) -> tuple[int, str]:
+    """Ids are row numbers as text nearly everywhere: 9 before 10."""
+    return (int(question_id) if question_id.isdecimal() else -1, question_id)

@@ -1,0 +1,106 @@
+"""Writing that survives a kill at any byte: whole-file replacement, and lines that are appended.
+
+A file that is replaced is either the old or the new one. A file that is appended to may end in a
+torn line after a kill or a full disk; readers ignore it and the next writer cuts it off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from eyechart.core.errors import StoreError
+
+
+@contextmanager
+def store_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn an OSError into one line that names the file and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: cannot {doing} ({error.strerror or error})") from error
+
+
+def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replace a file in one step; a reader sees the old bytes or the new ones, never a part.
+
+    sync: wait for the disk, so that a power cut cannot leave an empty file under the new name.
+    Raises:
+        StoreError: the folder cannot be written, the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with store_errors(path, "be written"):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append lines with one write, and wait for the disk. All of them, or none after an error.
+
+    Raises:
+        StoreError: the file cannot be written, the disk is full.
+    """
+    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    if not data:
+        return
+    with store_errors(path, "be appended to"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            size_bytes = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            except OSError:
+                _cut(descriptor, size_bytes)
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def read_lines(path: Path) -> list[str]:
+    """All complete lines; none for a file that does not exist. A torn last line is left out."""
+    with store_errors(path, "be read"):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return []
+    whole = data[: data.rfind(b"\n") + 1]
+    try:
+        return whole.decode().split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path}: damaged, not text at byte {error.start}") from error
+
+
+def cut_torn_line(path: Path) -> int:
+    """Remove a torn last line before appending; returns how many bytes went."""
+    with store_errors(path, "be repaired"):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        keep = data.rfind(b"\n") + 1
+        if keep < len(data):
+            os.truncate(path, keep)
+        return len(data) - keep
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:  # a signal or a nearly full disk may cut one write short
+        view = view[os.write(descriptor, view) :]
+
+
+def _cut(descriptor: int, size_bytes: int) -> None:
+    # If this fails too, the next run cuts the torn line off; the first error is the one to tell.
+    with suppress(OSError):
+        os.ftruncate(descriptor, size_bytes)

@@ -1,0 +1,51 @@
+"""Who may write where: advisory locks that the kernel drops when their process dies.
+
+A run takes the directory shared and its own lane (one VLM with one adapter) for itself, so that
+two runs with different VLMs may fill one directory, each on its own GPU. Whoever rewrites stored
+records takes the whole directory for itself. Nothing is left to clean up after a SIGKILL.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eyechart.core.errors import StoreError
+from eyechart.store.files import store_errors
+
+
+class HeldError(StoreError):
+    """Another process is writing there."""
+
+
+@contextmanager
+def lease(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file while the block runs.
+
+    shared: others may hold it shared, too. wait: until it is free, instead of an error.
+
+    Raises:
+        HeldError: held by another process (named, where it holds it alone).
+        StoreError: the file cannot be opened.
+    """
+    with store_errors(path, "be locked"):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(descriptor, mode if wait else mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            raise HeldError(
+                f"{path.parent}: in use by {holder or 'another eyechart run'}; "
+                "wait for it to end (--wait) or choose another --out"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        if not shared:
+            os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

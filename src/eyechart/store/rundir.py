@@ -1,0 +1,189 @@
+"""A run directory: everything one or many runs have measured, and the way to ask for it.
+
+DIR/run.json      title, data, how many questions each task has here
+    cells/        one folder a cell (store.cells)
+    bitstreams/   every compressed image once (store.blobs)
+    decoded/      decoded pictures of slow codecs, lossless, up to a budget
+    leases/       who is writing (store.lease)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eyechart.core.errors import InputError, StoreError
+from eyechart.core.identity import canonical_json, cell_key, digest
+from eyechart.core.types import Cell, Component
+from eyechart.store.blobs import Blobs
+from eyechart.store.cells import StoredCell, cell_from_json
+from eyechart.store.files import read_lines, store_errors, write_atomic
+from eyechart.store.lease import lease
+
+FORMAT = 1
+
+
+class RunDirError(StoreError, InputError):
+    """The directory that the user named cannot be used (command line: exit code 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSize:
+    """How much of a task the last run asked."""
+
+    questions: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """What a run directory says of itself. data: the user's data folder, "" for the built-in."""
+
+    title: str
+    data: str = ""
+    tasks: Mapping[str, TaskSize] = field(default_factory=dict)
+
+
+class Store:
+    """The run directory at `root`. The constructor opens nothing."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    @property
+    def bitstreams(self) -> Blobs:
+        """Compressed images."""
+        return Blobs(self.root / "bitstreams")
+
+    @property
+    def decoded(self) -> Blobs:
+        """Decoded pictures as PNG."""
+        return Blobs(self.root / "decoded")
+
+    def create(self) -> None:
+        """Make the directory, or take up an existing run. Raises RunDirError."""
+        if self.root.is_dir() and not self._is_run() and any(self.root.iterdir()):
+            raise RunDirError(f"{self.root}: not empty and not an eyechart run; choose another")
+        try:
+            for folder in ("cells", "bitstreams", "decoded", "leases"):
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+            if not (self.root / "run.json").exists():
+                self.write_info(RunInfo(title=""))
+        except OSError as error:
+            raise RunDirError(f"{self.root}: cannot be written ({error.strerror})") from error
+        except StoreError as error:
+            raise RunDirError(str(error)) from error
+        self.info()
+
+    def require(self) -> None:
+        """Refuse a directory that holds no run. Raises RunDirError."""
+        if not self._is_run():
+            raise RunDirError(
+                f"{self.root}: no eyechart run here; make one with eyechart run --out {self.root}"
+            )
+        self.info()
+
+    # --- what the run is ----------------------------------------------------------------------
+
+    def info(self) -> RunInfo:
+        """Title, data and sizes. Raises StoreError, RunDirError for another format."""
+        path = self.root / "run.json"
+        try:
+            value = json.loads("\n".join(read_lines(path)))
+            if value["format"] != FORMAT:
+                raise RunDirError(
+                    f"{path}: written as format {value['format']}, this eyechart reads {FORMAT}"
+                )
+            tasks = {name: TaskSize(**size) for name, size in value["tasks"].items()}
+            return RunInfo(title=value["title"], data=value["data"], tasks=tasks)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunDirError(f"{path}: damaged ({error}); delete it and run again") from error
+
+    def write_info(self, info: RunInfo) -> None:
+        """Replace what the directory says of itself. Raises StoreError."""
+        fields = {"format": FORMAT, "title": info.title, "data": info.data, "tasks": info.tasks}
+        write_atomic(self.root / "run.json", f"{canonical_json(fields)}\n".encode())
+
+    # --- cells --------------------------------------------------------------------------------
+
+    def add(self, cell: Cell) -> StoredCell:
+        """The stored cell of this identity, made if it is new. Raises StoreError."""
+        key = cell_key(cell)
+        stored = StoredCell(self.root / "cells" / key[:16], cell)
+        path = stored.path / "cell.json"
+        if path.exists():
+            if self._read_cell(stored.path).key != key:
+                raise StoreError(f"{stored.path}: holds another cell; move it away and run again")
+            return stored
+        with store_errors(stored.path, "be made"):
+            stored.path.mkdir(exist_ok=True)
+        write_atomic(path, f"{canonical_json(cell)}\n".encode())
+        return stored
+
+    def cells(self) -> list[StoredCell]:
+        """All cells, in a fixed order (VLM, adapter, task, codec, rank).
+
+        Where a task, codec, VLM or adapter was run in several versions, only the newest counts:
+        a table never mixes versions. Raises StoreError.
+        """
+        with store_errors(self.root, "be read"):
+            folders = sorted((self.root / "cells").glob("*/cell.json"))
+            ages = {path.parent: path.stat().st_mtime_ns for path in folders}
+        newest: dict[str, StoredCell] = {}
+        for folder in sorted(ages, key=lambda path: (ages[path], path.name)):
+            stored = self._read_cell(folder)
+            newest[_label(stored.cell)] = stored
+        return sorted(newest.values(), key=_order)
+
+    def _read_cell(self, folder: Path) -> StoredCell:
+        path = folder / "cell.json"
+        try:
+            return StoredCell(folder, cell_from_json(json.loads("\n".join(read_lines(path)))))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}: damaged ({error}); delete {folder} to redo it") from error
+
+    def _is_run(self) -> bool:
+        return (self.root / "run.json").is_file() or (self.root / "cells").is_dir()
+
+    # --- leases -------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(
+        self, lanes: Sequence[tuple[Component, Component | None]], *, wait: bool = False
+    ) -> Iterator[None]:
+        """Hold the right to append to the cells of these (VLM, adapter) pairs. Raises HeldError."""
+        names = sorted(
+            {
+                f"{re.sub('[^A-Za-z0-9.-]+', '_', vlm.name)[:40]}-{digest([vlm, adapter])[:12]}"
+                for vlm, adapter in lanes
+            }
+        )  # sorted: two waiting runs take their leases in one order and cannot block each other
+        with ExitStack() as stack:
+            leases = self.root / "leases"
+            stack.enter_context(lease(leases / "directory", shared=True, wait=wait))
+            for name in names:
+                stack.enter_context(lease(leases / name, wait=wait))
+            yield
+
+    @contextmanager
+    def rewriting(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the right to change stored records; no run is going meanwhile. Raises HeldError."""
+        with lease(self.root / "leases" / "directory", wait=wait):
+            yield
+
+
+def _label(cell: Cell) -> str:
+    """A cell's identity without versions."""
+    parts = (cell.vlm, cell.adapter, cell.task, cell.codec)
+    named = [None if part is None else [part.name, part.options] for part in parts]
+    return canonical_json([*named, cell.level.name, cell.decoding])
+
+
+def _order(stored: StoredCell) -> tuple[str, str, str, str, int, str]:
+    cell = stored.cell
+    adapter = "" if cell.adapter is None else cell.adapter.name
+    return (cell.vlm.name, adapter, cell.task.name, cell.codec.name, cell.level.rank, stored.key)

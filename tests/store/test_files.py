@@ -1,0 +1,87 @@
+"""Whole-file replacement and appended lines, under full disks and cuts at every byte."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from eyechart.core.errors import StoreError
+from eyechart.store.files import append_lines, cut_torn_line, read_lines, write_atomic
+
+
+@contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """A disk that is full after `size_bytes`: root is stopped by it too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+
+
+def test_appended_lines_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    append_lines(path, ["one", "zwei ü"])
+    append_lines(path, [])
+    append_lines(path, ["three"])
+    assert read_lines(path) == ["one", "zwei ü", "three"]
+
+
+def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
+    assert read_lines(tmp_path / "none") == []
+    assert cut_torn_line(tmp_path / "none") == 0
+
+
+def test_a_cut_at_every_byte_keeps_the_complete_lines(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    lines = ["first", "ünï ☃", "last"]
+    append_lines(path, lines)
+    data = path.read_bytes()
+    for size in range(len(data) + 1):
+        path.write_bytes(data[:size])
+        whole = lines[: data[:size].count(b"\n")]
+        assert read_lines(path) == whole
+        cut_torn_line(path)
+        append_lines(path, ["after"])
+        assert read_lines(path) == [*whole, "after"]
+
+
+def test_a_full_disk_appends_all_lines_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    append_lines(path, ["kept"])
+    with file_size_limit(10), pytest.raises(StoreError, match="cannot be appended to"):
+        append_lines(path, ["a line that is too long for this disk"])
+    assert path.read_bytes() == b"kept\n"
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+    with file_size_limit(2), pytest.raises(StoreError, match="cannot be written"):
+        write_atomic(path, b"new and longer")
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_in_place_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for act in (append_lines, lambda path, lines: write_atomic(path, b"")):
+        with pytest.raises(StoreError) as caught:
+            act(tmp_path / "file" / "x", ["line"])
+        assert "\n" not in str(caught.value)
+        assert str(tmp_path / "file" / "x") in str(caught.value)
+
+
+def test_bytes_that_are_not_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"good\n\xff\n")
+    with pytest.raises(StoreError, match="damaged"):
+        read_lines(path)

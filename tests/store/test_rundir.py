@@ -1,0 +1,165 @@
+"""Cells, records and failures in a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eyechart.core.errors import InputError, StoreError
+from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
+from eyechart.store import RunDirError, RunInfo, Store, TaskSize
+
+
+def a_cell(**changes: object) -> Cell:
+    cell = Cell(
+        task=Component(name="POPE", version="1", options={"data": "abc"}),
+        codec=Component(name="jpeg", version="1", options={"optimize": True}),
+        level=Level(name="3", rank=1, knobs={"quality": 3}),
+        vlm=Component(name="mini", version="1"),
+        adapter=None,
+        decoding=Decoding(max_new_tokens=8),
+    )
+    return dataclasses.replace(cell, **changes)  # type: ignore[arg-type]
+
+
+def a_record(question_id: str, **changes: object) -> Record:
+    record = Record(
+        question_id=question_id,
+        image="img",
+        answer="Yes.",
+        value=1.0,
+        reading="yes",
+        readable=True,
+        payload_bytes=623,
+        height_px=224,
+        width_px=224,
+    )
+    return dataclasses.replace(record, **changes)  # type: ignore[arg-type]
+
+
+def a_failure(question_id: str, message: str = "boom") -> Failure:
+    return Failure(
+        question_id=question_id,
+        image="img",
+        stage="answer",
+        kind="VLMError",
+        message=message,
+        retryable=True,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "run")
+    made.create()
+    return made
+
+
+def test_a_cell_comes_back_as_it_was(store: Store) -> None:
+    cells = [a_cell(), a_cell(adapter=Component(name="a", version="2", options={"x": [1, None]}))]
+    for cell in cells:
+        store.add(cell)
+        store.add(cell)
+    assert {found.key for found in store.cells()} == {store.add(cell).key for cell in cells}
+    assert [found.cell.adapter for found in store.cells()] == [None, cells[1].adapter]
+
+
+@given(answer=st.text(st.characters(codec=None)))
+def test_any_answer_text_comes_back(tmp_path_factory: pytest.TempPathFactory, answer: str) -> None:
+    store = Store(tmp_path_factory.mktemp("run"))
+    store.create()
+    stored = store.add(a_cell())
+    record = a_record("1", answer=answer, reading=answer)
+    clean = dataclasses.replace(record, answer=_utf8(answer), reading=_utf8(answer))
+    stored.append_records([record])
+    assert stored.records() == [clean]
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def test_records_are_ordered_and_each_question_counts_once(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_records([a_record("10"), a_record("9")])
+    stored.append_records([a_record("10", answer="again")])
+    assert [(r.question_id, r.answer) for r in stored.records()] == [("9", "Yes."), ("10", "Yes.")]
+
+
+def test_an_answer_ends_a_failure(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_failures([a_failure("1", "first"), a_failure("2"), a_failure("1", "second")])
+    stored.append_records([a_record("2")])
+    assert [(f.question_id, f.message) for f in stored.failures()] == [("1", "second")]
+
+
+def test_a_torn_record_is_dropped_and_the_next_one_stands(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_records([a_record("1"), a_record("2")])
+    path = stored.path / "records.jsonl"
+    data = path.read_bytes()
+    first = data.index(b"\n") + 1
+    for size in range(first, len(data)):
+        path.write_bytes(data[:size])
+        assert [r.question_id for r in stored.records()] == ["1"]
+        stored.recover()
+        stored.append_records([a_record("3")])
+        assert [r.question_id for r in stored.records()] == ["1", "3"]
+
+
+def test_a_damaged_line_is_named(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_records([a_record("1"), a_record("2")])
+    path = stored.path / "records.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"image"', b'"imago"', 1))
+    with pytest.raises(StoreError, match=r"records\.jsonl: line 1 is damaged"):
+        stored.records()
+
+
+def test_only_the_newest_version_is_shown(store: Store) -> None:
+    old = store.add(a_cell(codec=Component(name="jpeg", version="1")))
+    new = store.add(a_cell(codec=Component(name="jpeg", version="2")))
+    other = store.add(a_cell(codec=Component(name="jpeg", version="1", options={"q": 1})))
+    os.utime(old.path / "cell.json", ns=(1, 1))
+    assert {stored.key for stored in store.cells()} == {new.key, other.key}
+
+
+def test_info_comes_back(store: Store) -> None:
+    info = RunInfo(title="t", data="/d", tasks={"POPE": TaskSize(questions=18, images=3)})
+    store.write_info(info)
+    assert store.info() == info
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunDirError, match="not empty"):
+        Store(tmp_path).create()
+    assert [found.name for found in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(RunDirError, match="no eyechart run here"):
+        Store(tmp_path).require()
+
+
+def test_a_file_in_place_of_the_directory_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(InputError, match="cannot be written"):
+            Store(path).create()
+
+
+def test_damaged_info_is_named(store: Store) -> None:
+    for text in ("{", "[]", '{"format":99}', '{"format":1}', ""):
+        (store.root / "run.json").write_text(text + "\n")
+        with pytest.raises(RunDirError, match=r"run\.json"):
+            store.require()
+
+
+def test_a_half_made_directory_is_taken_up(tmp_path: Path) -> None:
+    (tmp_path / "run" / "cells" / "0123456789abcdef").mkdir(parents=True)
+    store = Store(tmp_path / "run")
+    store.create()
+    assert store.cells() == []
