@@ -31,15 +31,17 @@ _SHADOW_SCALE = 4  # shadows are blurred at a quarter of the size
 
 def render(scene: Scene) -> RGB8:
     """The picture of `scene`: (224, 224, 3) uint8. The same scene gives the same picture."""
-    rng = np.random.default_rng([100 + STREAMS[scene.split], scene.seed])
+    stream = [100 + STREAMS[scene.split], scene.seed]
+    rng = np.random.default_rng(stream)
     picture = Image.fromarray(_to_rgb8(backgrounds.paint(scene.background, rng)))
     for text in scene.texts:
         if text.plate is not None:
             _draw_plate(picture, text)
         ink = COLOUR_RGB[text.ink]
         writing.draw_text(picture, text, ink)
-    for thing in scene.things:
-        _draw_thing(picture, thing, rng)
+    for number, thing in enumerate(scene.things, start=1):
+        # A stream of its own, so that taking a thing away changes nothing else in the picture.
+        _draw_thing(picture, thing, np.random.default_rng([*stream, number]))
     pixels = np.array(picture).transpose(2, 0, 1).astype(np.float32, order="C")
     pixels *= backgrounds.light_field(scene.light, rng)
     grain = backgrounds.noise("rough", rng) * np.float32(3.0)

@@ -33,7 +33,7 @@ STREAMS: dict[Split, int] = {"train": 1, "test": 2}
 LAYOUTS: dict[Layout, float] = {"scene": 0.70, "sign": 0.14, "form": 0.09, "formula": 0.07}
 SIGN_SHARE = 1 / 3  # of "scene" pictures that also hold a small sign
 NIGHT_SHARE = 0.25
-SHAPE_SHARE = 0.36  # duplicates and failed places shift it; about 0.4 of all things come out
+SHAPE_SHARE = 0.4
 REPEAT_SHARE = 0.3
 MIN_VISIBLE = 0.6  # of a thing's ink
 _COUNT_SHARES = (0.10, 0.24, 0.29, 0.22, 0.15)  # of 1..5 things
@@ -259,32 +259,33 @@ def _value(rng: Rng, split: Split, kind: str) -> str:
     return _word(rng, split) if kind == "word" else _number(rng, (2, 3))
 
 
+def _form_lines(rng: Rng, split: Split) -> list[tuple[str, str]]:
+    """Two or three (label with its colon, value)."""
+    labels = vocabulary.TRAIN_LABELS | (vocabulary.TEST_LABELS if split == "test" else {})
+    count = int(rng.integers(2, 4))
+    chosen = [tuple(labels)[int(i)] for i in rng.permutation(len(labels))[:count]]
+    return [(f"{label}:", _value(rng, split, labels[label])) for label in chosen]
+
+
 def _form(rng: Rng, split: Split) -> tuple[Text, ...]:
     """Two or three lines "LABEL: VALUE", as label, value, label, value ...
 
     Half of the test forms set the values in a column of their own, which training never shows.
     """
-    labels = vocabulary.TRAIN_LABELS | (vocabulary.TEST_LABELS if split == "test" else {})
-    count = int(rng.integers(2, 4))
-    chosen = [tuple(labels)[int(i)] for i in rng.permutation(len(labels))[:count]]
-    lines = [(f"{label}:", _value(rng, split, labels[label])) for label in chosen]
     in_columns = split == "test" and rng.random() < 0.5
     name = _font(rng, split)
     ink = _pick(rng, ("black", "blue"), (0.7, 0.3))
-    room = SIZE_PX - 16
     capital = int(rng.integers(20, 25))
-    while True:  # the longest line decides the size
+    total = SIZE_PX
+    while total > SIZE_PX - 16:  # lines too long for the paper: smaller, and then other lines
+        capital = max(20, capital - 1)
+        lines = _form_lines(rng, split)
         font_px = writing.font_px_for(name, capital)
         gap = font_px // 2
-        widths = [
-            (writing.size_of(a, name, font_px)[0], writing.size_of(b, name, font_px)[0])
-            for a, b in lines
-        ]
-        column = max(width for width, _ in widths) + gap
+        widths = [[writing.size_of(text, name, font_px)[0] for text in line] for line in lines]
+        column = max(label_px for label_px, _ in widths) + gap
         total = max((column if in_columns else a + gap) + b for a, b in widths)
-        if total <= room or capital <= 14:
-            break
-        capital -= 1
+    count = len(lines)
     pitch = int(rng.integers(font_px + 14, (SIZE_PX - 20) // count + 1))
     left = int(rng.integers(8, max(8, SIZE_PX - 8 - total) + 1))
     top = int(rng.integers(10, max(10, SIZE_PX - 10 - (count - 1) * pitch - font_px) + 1))
