@@ -1,0 +1,101 @@
+"""OCRBench: reading words, numbers, forms and formulas.
+
+Text Recognition's categories are filled as honestly as the chart's fonts and layouts allow:
+Regular is a large word in a plain font, Irregular a small sign somewhere among other things,
+Artistic a display font, Handwriting the font that imitates it, Non-Semantic a string that is no
+word. Answers are what is drawn, letter by letter.
+"""
+
+from __future__ import annotations
+
+from recipes.chart.asking import HMER_PROMPT, KIE_SUFFIX, Ask, Rng, pick
+from recipes.chart.reading import fields, only_formula, only_sign
+from recipes.chart.scene import Scene, Text
+from recipes.chart.vocabulary import TEST_WORDS, TRAIN_WORDS
+
+_HANDWRITING = ("ComicNeue",)
+_ARTISTIC = ("Quicksand", "RobotoSlab", "Dosis")
+_WORDS = frozenset((*TRAIN_WORDS, *TEST_WORDS))
+
+RECOGNITION = (
+    "Regular Text Recognition",
+    "Irregular Text Recognition",
+    "Artistic Text Recognition",
+    "Handwriting Recognition",
+    "Digit String Recognition",
+    "Non-Semantic Text Recognition",
+)
+SCENE_VQA = "Scene Text-centric VQA"
+DOC_VQA = "Doc-oriented VQA"
+KIE = "Key Information Extraction"
+HMER = "Handwritten Mathematical Expression Recognition"
+
+
+def _ask(category: str, question: str, answer: str) -> Ask:
+    return Ask(
+        task="OCRBench",
+        category=category,
+        question=question,
+        answer=answer,
+        references=(answer,),
+    )
+
+
+def _recognition_category(scene: Scene, sign: Text) -> str:
+    if sign.text.isdigit():
+        return "Digit String Recognition"
+    if sign.text not in _WORDS:
+        return "Non-Semantic Text Recognition"
+    if scene.layout == "scene":
+        return "Irregular Text Recognition"
+    if sign.font.startswith(_HANDWRITING):
+        return "Handwriting Recognition"
+    if sign.font.startswith(_ARTISTIC):
+        return "Artistic Text Recognition"
+    return "Regular Text Recognition"
+
+
+def recognition(scene: Scene, rng: Rng) -> Ask | None:
+    """What is written in the image?"""
+    sign = only_sign(scene)
+    if sign is None:
+        return None
+    category = _recognition_category(scene, sign)
+    asked = "the number" if category == "Digit String Recognition" else "written"
+    return _ask(category, f"what is {asked} in the image?", sign.text)
+
+
+def scene_vqa(scene: Scene, rng: Rng) -> Ask | None:
+    """What does the red sign say?"""
+    sign = only_sign(scene)
+    if sign is None:
+        return None
+    return _ask(SCENE_VQA, f"What does the {sign.plate} sign say?", sign.text)
+
+
+def doc_vqa(scene: Scene, rng: Rng) -> Ask | None:
+    """What is the first value on the form? Or: which entry says 42?"""
+    lines = fields(scene)
+    if len(lines) < 2 or len({value for _, value in lines}) < len(lines):
+        return None
+    at = int(rng.integers(len(lines)))
+    label, value = lines[at]
+    if rng.random() < 0.5:
+        return _ask(DOC_VQA, f"Which line says {value}?", label)
+    nth = "last" if at == len(lines) - 1 else ("first", "second")[at]
+    return _ask(DOC_VQA, f"What is the value on the {nth} line?", value)
+
+
+def kie(scene: Scene, rng: Rng) -> Ask | None:
+    """What is the 'NAME' on this form?"""
+    lines = fields(scene)
+    if not lines:
+        return None
+    label, value = pick(rng, lines)
+    return _ask(KIE, f"what is the value of '{label}'?{KIE_SUFFIX}", value)
+
+
+def hmer(scene: Scene, rng: Rng) -> Ask | None:
+    """Write out the formula."""
+    formula = only_formula(scene)
+    return None if formula is None else _ask(HMER, HMER_PROMPT, formula.text)

@@ -1,0 +1,181 @@
+"""Questions answered by yes or no: POPE, and MME's perception and cognition categories.
+
+Of MME's fourteen categories, celebrity, landmark, code_reasoning and text_translation are left
+out: no picture of this chart could honestly be asked about. Posters asks about the plates of
+signs, artwork about what kind of sheet or picture this is.
+"""
+
+from __future__ import annotations
+
+from recipes.chart.asking import YES_NO_SUFFIX, Ask, Rng, Task, pick, yes_no
+from recipes.chart.balance import (
+    absent_group,
+    absent_kinds,
+    number_first,
+    other_number,
+    other_writings,
+)
+from recipes.chart.facts import (
+    NUMBER_WORDS,
+    a,
+    beside,
+    clear,
+    counts,
+    groups_there,
+    lone,
+    over,
+    pairs,
+    place_phrase,
+)
+from recipes.chart.reading import only_formula, only_sign, result
+from recipes.chart.scene import BACKGROUNDS, COLOURS, Scene
+from recipes.chart.vocabulary import PLATES, plural
+
+RELATIONS = {
+    "left": "on the left side of",
+    "right": "on the right side of",
+    "above": "above",
+    "below": "below",
+}
+OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
+PAPERS = ("form", "formula")
+USES = {
+    "food": "something to eat",
+    "animal": "something that is alive",
+    "vehicle": "something to travel in",
+    "shape": "something that is only a shape",
+}
+
+
+def _ask(task: Task, category: str, question: str, want: bool) -> Ask:
+    return Ask(task=task, category=category, question=question + YES_NO_SUFFIX, answer=yes_no(want))
+
+
+def _kind_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
+    present = sorted({thing.kind for thing in clear(scene)})
+    if not present:
+        return None
+    return pick(rng, present) if want else absent_kinds(scene, rng)[0]
+
+
+def pope_about(kind: str, answer: bool, category: str = "random") -> Ask:
+    """POPE's question about one kind; the category names the split(s) it belongs to."""
+    return _ask("POPE", category, f"Is there {a(kind)} in the image?", answer)
+
+
+def pope(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is there a dog in the image?"""
+    kind = _kind_to_ask(scene, rng, want)
+    return None if kind is None else pope_about(kind, want)
+
+
+def mme_existence(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is there a dog in this image?"""
+    kind = _kind_to_ask(scene, rng, want)
+    if kind is None:
+        return None
+    return _ask("MME", "existence", f"Is there {a(kind)} in this image?", want)
+
+
+def mme_count(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Are there three dogs in this image?"""
+    found = number_first(rng, counts(scene))
+    if found is None:
+        return None
+    kind, number = found
+    said = number if want else other_number(number, rng)
+    noun = kind if said == 1 else plural(kind)
+    text = f"Is there only one {noun}" if said == 1 else f"Are there {NUMBER_WORDS[said]} {noun}"
+    return _ask("MME", "count", f"{text} in this image?", want)
+
+
+def mme_position(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is the dog on the left side of the cat?"""
+    found = [
+        (one, other, relation)
+        for one, other in pairs(lone(scene))
+        for relation in (beside(one, other), over(one, other))
+        if relation is not None
+    ]
+    if not found:
+        return None
+    one, other, relation = pick(rng, found)
+    said = RELATIONS[relation if want else OPPOSITE[relation]]
+    return _ask("MME", "position", f"Is the {one.kind} {said} the {other.kind}?", want)
+
+
+def mme_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is there a red circle in this image?"""
+    shapes = [thing for thing in clear(scene) if thing.colour is not None]
+    if not shapes:
+        return None
+    shape = pick(rng, shapes)
+    taken = {thing.colour for thing in scene.things if thing.kind == shape.kind}
+    free = [colour for colour in COLOURS if colour not in taken]
+    colour = shape.colour if want else pick(rng, free)
+    assert colour is not None
+    return _ask("MME", "color", f"Is there {a(f'{colour} {shape.kind}')} in this image?", want)
+
+
+def mme_posters(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is the sign in this image red?"""
+    sign = only_sign(scene)
+    if sign is None or sign.plate is None:
+        return None
+    colour = sign.plate
+    others = [plate for plate in PLATES if plate != colour]
+    said = colour if want else pick(rng, others)
+    return _ask("MME", "posters", f"Is the sign in this image {said}?", want)
+
+
+def mme_scene(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is this photo taken in a forest?"""
+    if scene.background not in BACKGROUNDS:
+        return None
+    others = [place for place in BACKGROUNDS if place != scene.background]
+    said = scene.background if want else pick(rng, others)
+    return _ask("MME", "scene", f"Is this photo taken {place_phrase(said)}?", want)
+
+
+def mme_artwork(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Does this image show a form? Asked of the two kinds of paper only, for balance."""
+    if scene.layout not in PAPERS:
+        return None
+    said = scene.layout if want else PAPERS[1 - PAPERS.index(scene.layout)]
+    return _ask("MME", "artwork", f"Does this image show {a(said)}?", want)
+
+
+def mme_ocr(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is the word in the image "STOP"?"""
+    sign = only_sign(scene)
+    if sign is None:
+        return None
+    others = other_writings(sign.text, rng, scene.split)
+    if not others:
+        return None
+    noun = "number" if sign.text.isdigit() else "word"
+    said = sign.text if want else others[0]
+    return _ask("MME", "OCR", f'Is the {noun} in the image "{said}"?', want)
+
+
+def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is there something to eat in this image?"""
+    present = groups_there(scene)
+    missing = absent_group(scene, rng)
+    if not present or missing is None:
+        return None
+    group = pick(rng, present) if want else missing
+    question = f"Is there {USES[group]} in this image?"
+    return _ask("MME", "commonsense_reasoning", question, want)
+
+
+def mme_calculation(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+    """Is the answer to the sum in the image 17?"""
+    formula = only_formula(scene)
+    value = result(formula.text) if formula else None
+    if value is None:
+        return None
+    near = [value + step for step in (-10, -2, -1, 1, 2, 10) if value + step >= 0]
+    said = value if want else pick(rng, near)
+    question = f"Is the answer to the sum in the image {said}?"
+    return _ask("MME", "numerical_calculation", question, want)

@@ -1,0 +1,119 @@
+"""What a question is, and the exact words in which a VLM receives it.
+
+Training and test must agree to the character, so every prompt is put together here, and only
+here, in the form VLMEvalKit's default model family gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from recipes.chart.scene import Scene
+
+Task = Literal["POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench"]
+TASKS: tuple[Task, ...] = ("POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench")
+
+LETTERS = "ABCD"
+YES_NO_SUFFIX = " Please answer yes or no."
+GQA_SUFFIX = "\nAnswer the question using a single word or phrase."
+CHOICE_SUFFIX = "Please select the correct answer from the options above. \n"
+KIE_SUFFIX = " Answer this question using the text in the image directly."
+COCO_PROMPT = (
+    "Please describe this image in general. Directly provide the description, "
+    'do not include prefix like "This image depicts". '
+)
+HMER_PROMPT = "Please write out the expression of the formula in the image using LaTeX format."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One question with its one right answer, as a row of a task file and as a training pair.
+
+    `question` is the file's question column; `prompt` is what the VLM sees. `answer` is what the
+    VLM is trained to say: "Yes"/"No", a short phrase, a caption, or an option letter.
+    `references` holds every answer the file lists where the format wants several.
+    """
+
+    task: Task
+    category: str
+    question: str
+    answer: str
+    options: tuple[str, ...] = ()
+    ability: str = ""  # MMBench's L-2 ability, empty elsewhere
+    references: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """The text a VLM of VLMEvalKit's default family is given."""
+        if self.options:
+            lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, self.options)]
+            listed = "\n".join(lines)
+            return f"Question: {self.question}\nOptions:\n{listed}\n{CHOICE_SUFFIX}"
+        return self.question + (GQA_SUFFIX if self.task == "GQA" else "")
+
+
+Rng = np.random.Generator
+T = TypeVar("T")
+Maker = Callable[[Scene, Rng], Ask | None]
+"""Asks one type of question about a scene, or returns None where it would be ambiguous."""
+
+YesNoMaker = Callable[[Scene, Rng, bool], Ask | None]
+"""The same, told which answer is wanted; None where either answer would be impossible."""
+
+
+def coin(make: YesNoMaker) -> Maker:
+    """Toss for the wanted answer, so that yes and no come equally often."""
+
+    def tossed(scene: Scene, rng: Rng) -> Ask | None:
+        return make(scene, rng, bool(rng.integers(2)))
+
+    return tossed
+
+
+def pick(rng: Rng, items: Sequence[T]) -> T:
+    """One item, all equally likely. `items` must not be empty."""
+    return items[int(rng.integers(len(items)))]
+
+
+def shuffled(rng: Rng, items: Sequence[T]) -> list[T]:
+    """The items in random order."""
+    return [items[int(i)] for i in rng.permutation(len(items))]
+
+
+def choice(
+    rng: Rng,
+    *,
+    task: Task,
+    category: str,
+    question: str,
+    right: str,
+    wrong: Sequence[str],
+    ability: str = "",
+    limit: int = 4,
+) -> Ask | None:
+    """A multiple-choice question: the right option among up to `limit` - 1 wrong ones.
+
+    Wrong options are used in the order given, so the caller puts the tempting ones first. The
+    order shown is random, which makes the right letter uniform. None without a wrong option.
+    """
+    distractors = [text for text in dict.fromkeys(wrong) if text != right][: limit - 1]
+    if not distractors:
+        return None
+    options = shuffled(rng, [right, *distractors])
+    return Ask(
+        task=task,
+        category=category,
+        question=question,
+        answer=LETTERS[options.index(right)],
+        options=tuple(options),
+        ability=ability,
+    )
+
+
+def yes_no(answer: bool) -> str:
+    """The answer as the yes/no tasks write it."""
+    return "Yes" if answer else "No"

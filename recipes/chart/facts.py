@@ -1,0 +1,239 @@
+"""What can be said about a scene without doubt.
+
+The question makers only use these readings. Each one is strict: a thing that is small, half
+hidden or near a border line makes a reading return nothing rather than something debatable.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from recipes.chart.scene import COLOURS, SHAPES, SIZE_PX, Scene, Thing
+from recipes.chart.vocabulary import KINDS
+
+MIN_SIDE_PX = 18  # the shorter side of what is left inside the picture
+MAX_COVERED = 0.4  # share of a thing's box that later things may hide
+APART_PX = 35.0  # centres this far apart are clearly left of or above one another
+BIGGER_RATIO = 1.3  # longer sides in this ratio are clearly of different size
+MIDDLE_PX = 14.0  # half width of the band around the middle that belongs to neither side
+
+Box = tuple[int, int, int, int]
+GROUPS: tuple[str, ...] = (*dict.fromkeys(KINDS.values()), "shape")
+NAMED_GROUPS = ("animal", "food", "vehicle", "shape")  # those whose members nobody argues about
+ALMOST_FOOD = ("fish", "mushroom", "duck", "pig", "cow")  # eaten by some
+ALL_KINDS: tuple[str, ...] = (*KINDS, *SHAPES)
+
+_PLACE = {
+    "sky": "in the sky",
+    "grass": "on the grass",
+    "sand": "on the sand",
+    "water": "on the water",
+    "snow": "in the snow",
+    "street": "on the street",
+    "room": "in a room",
+    "forest": "in a forest",
+    "paper": "on paper",
+}
+NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def a(noun: str) -> str:
+    """The noun with its indefinite article."""
+    if noun in ("bread", "grapes", "food"):
+        return f"some {noun}"
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def place_phrase(background: str) -> str:
+    """Where the things are, as a caption says it: "on the grass"."""
+    return _PLACE[background]
+
+
+def _area(box: Box) -> int:
+    return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
+
+
+def common_area(one: Box, other: Box) -> int:
+    """Pixels that two boxes share."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[2], other[2]), min(one[3], other[3])
+    return _area((left, top, right, bottom))
+
+
+def covered(scene: Scene, index: int) -> float:
+    """Share of thing `index` that later things may hide: their boxes' areas, added."""
+    box = scene.things[index].box_px
+    later = [thing.box_px for thing in scene.things[index + 1 :]]
+    return sum(common_area(box, other) for other in later) / max(1, _area(box))
+
+
+def is_clear(scene: Scene, index: int) -> bool:
+    """Whether thing `index` is large enough, inside the picture and not hidden."""
+    thing = scene.things[index]
+    left, top, right, bottom = thing.box_px
+    inside = 0 <= thing.x_px < SIZE_PX and 0 <= thing.y_px < SIZE_PX
+    large = min(right - left, bottom - top) >= MIN_SIDE_PX
+    return inside and large and covered(scene, index) <= MAX_COVERED
+
+
+@lru_cache(maxsize=256)
+def clear(scene: Scene) -> tuple[Thing, ...]:
+    """Things nobody overlooks, in drawing order."""
+    return tuple(thing for i, thing in enumerate(scene.things) if is_clear(scene, i))
+
+
+@lru_cache(maxsize=256)
+def all_clear(scene: Scene) -> bool:
+    """Whether every single thing is clear, so that statements about all of them are safe."""
+    return len(clear(scene)) == len(scene.things)
+
+
+def lone(scene: Scene) -> list[Thing]:
+    """Clear things that are the only one of their kind: "the dog" can only mean this one."""
+    number = Counter(thing.kind for thing in scene.things)
+    return [thing for thing in clear(scene) if number[thing.kind] == 1]
+
+
+def lone_shapes(scene: Scene) -> list[Thing]:
+    """Lone things that have a colour."""
+    return [thing for thing in lone(scene) if thing.colour is not None]
+
+
+def counts(scene: Scene) -> dict[str, int]:
+    """How many there are of each kind, for the kinds of which every one is clear."""
+    number = Counter(thing.kind for thing in scene.things)
+    seen = Counter(thing.kind for thing in clear(scene))
+    return {kind: n for kind, n in number.items() if seen[kind] == n}
+
+
+def group_counts(scene: Scene) -> dict[str, int]:
+    """How many there are of each group, where every one is clear."""
+    number = Counter(thing.group for thing in scene.things)
+    seen = Counter(thing.group for thing in clear(scene))
+    return {group: n for group, n in number.items() if seen[group] == n}
+
+
+def groups_there(scene: Scene) -> list[str]:
+    """Named groups of which something is clearly there, in a fixed order."""
+    there = {thing.group for thing in clear(scene)}
+    return [group for group in NAMED_GROUPS if group in there]
+
+
+def groups_missing(scene: Scene) -> list[str]:
+    """Named groups of which nothing is there, not even something one might argue about."""
+    there = {thing.group for thing in scene.things}
+    if any(thing.kind in ALMOST_FOOD for thing in scene.things):
+        there.add("food")
+    return [group for group in NAMED_GROUPS if group not in there]
+
+
+def only_of_group(scene: Scene) -> list[Thing]:
+    """Clear things that are the only member of their named group: "the animal"."""
+    groups = [thing.group for thing in scene.things]
+    return [
+        thing
+        for thing in clear(scene)
+        if thing.group in NAMED_GROUPS
+        and groups.count(thing.group) == 1
+        and (thing.group != "food" or all(t.kind not in ALMOST_FOOD for t in scene.things))
+    ]
+
+
+def absent(scene: Scene) -> list[str]:
+    """Kinds of which there is not a trace."""
+    there = {thing.kind for thing in scene.things}
+    return [kind for kind in ALL_KINDS if kind not in there]
+
+
+def beside(one: Thing, other: Thing) -> str | None:
+    """ "left" or "right": where `one` is as seen from `other`, if clearly so."""
+    dx = one.x_px - other.x_px
+    return None if abs(dx) < APART_PX else ("left" if dx < 0 else "right")
+
+
+def over(one: Thing, other: Thing) -> str | None:
+    """ "above" or "below": where `one` is as seen from `other`, if clearly so."""
+    dy = one.y_px - other.y_px
+    return None if abs(dy) < APART_PX else ("above" if dy < 0 else "below")
+
+
+def direction(one: Thing, other: Thing) -> str | None:
+    """The one of left, right, above, below that fits best, if it does so by far."""
+    dx, dy = abs(one.x_px - other.x_px), abs(one.y_px - other.y_px)
+    if dx >= 1.8 * dy:
+        return beside(one, other)
+    return over(one, other) if dy >= 1.8 * dx else None
+
+
+def side(thing: Thing) -> str | None:
+    """ "left" or "right" half of the picture, if clearly so."""
+    dx = thing.x_px - SIZE_PX / 2
+    return None if abs(dx) < MIDDLE_PX else ("left" if dx < 0 else "right")
+
+
+def height(thing: Thing) -> str | None:
+    """ "top" or "bottom" half of the picture, if clearly so."""
+    dy = thing.y_px - SIZE_PX / 2
+    return None if abs(dy) < MIDDLE_PX else ("top" if dy < 0 else "bottom")
+
+
+def quarter(thing: Thing) -> str | None:
+    """ "top left", "bottom right", ..., if clearly so."""
+    vertical, horizontal = height(thing), side(thing)
+    return f"{vertical} {horizontal}" if vertical and horizontal else None
+
+
+QUARTERS = ("top left", "top right", "bottom left", "bottom right")
+
+
+def alone_in_quarter(scene: Scene) -> dict[str, Thing]:
+    """Quarter -> the one thing in it, where nothing else reaches into it by much."""
+    half = SIZE_PX // 2
+    found: dict[str, Thing] = {}
+    for name in QUARTERS:
+        x, y = (0 if "left" in name else half), (0 if "top" in name else half)
+        box = (x, y, x + half, y + half)
+        boxes = [item.box_px for item in (*scene.things, *scene.texts)]
+        reaching = [b for b in boxes if common_area(b, box) > 0.2 * _area(b)]
+        inside = [thing for thing in clear(scene) if quarter(thing) == name]
+        if len(inside) == 1 and len(reaching) == 1:
+            found[name] = inside[0]
+    return found
+
+
+def bigger(one: Thing, other: Thing) -> bool | None:
+    """Whether `one` is clearly the bigger; None where it is a near thing."""
+    if one.size_px >= BIGGER_RATIO * other.size_px:
+        return True
+    return False if other.size_px >= BIGGER_RATIO * one.size_px else None
+
+
+def distance_px(one: Thing, other: Thing) -> float:
+    """Distance of the centres."""
+    return float(((one.x_px - other.x_px) ** 2 + (one.y_px - other.y_px) ** 2) ** 0.5)
+
+
+def nearest(scene: Scene, thing: Thing) -> Thing | None:
+    """The clear thing whose centre is nearest, if it is the nearest by far."""
+    others = sorted(
+        (other for other in scene.things if other is not thing),
+        key=lambda other: distance_px(thing, other),
+    )
+    if not others or others[0] not in clear(scene):
+        return None
+    if len(others) > 1 and distance_px(thing, others[1]) < 1.4 * distance_px(thing, others[0]):
+        return None
+    return others[0]
+
+
+def pairs(things: Sequence[Thing]) -> list[tuple[Thing, Thing]]:
+    """All ordered pairs of different things."""
+    return [(one, other) for one in things for other in things if one is not other]
+
+
+def other_colours(colour: str, tempting: Iterable[str | None] = ()) -> list[str]:
+    """All colours but this one, those that are in the picture first."""
+    here = [c for c in tempting if c is not None and c != colour]
+    return list(dict.fromkeys([*here, *(c for c in COLOURS if c != colour)]))

@@ -1,0 +1,60 @@
+"""What stands on each visual token: the target of the training recipe's auxiliary loss."""
+
+from __future__ import annotations
+
+import string
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes.chart.facts import ALL_KINDS
+from recipes.chart.scene import COLOURS, SIZE_PX, Scene
+
+TOKEN_PX = 28
+SIDE = SIZE_PX // TOKEN_PX  # tokens a row
+MIN_SHARE = 0.35  # of a token, that a thing's box must cover
+SYMBOLS = string.ascii_uppercase + string.digits
+TARGET_NAMES: tuple[str, ...] = (*ALL_KINDS, *COLOURS, *SYMBOLS)
+
+_INDEX = {name: i for i, name in enumerate(TARGET_NAMES)}
+
+
+def _covered_tokens(
+    box: tuple[int, int, int, int], x_px: float, y_px: float
+) -> npt.NDArray[np.bool_]:
+    """(8, 8) of the tokens that a box with this centre counts for."""
+    edges = np.arange(SIDE) * TOKEN_PX
+    left, top, right, bottom = box
+    wide = np.clip(np.minimum(right, edges + TOKEN_PX) - np.maximum(left, edges), 0, None)
+    high = np.clip(np.minimum(bottom, edges + TOKEN_PX) - np.maximum(top, edges), 0, None)
+    tokens: npt.NDArray[np.bool_] = np.outer(high, wide) > MIN_SHARE * TOKEN_PX * TOKEN_PX
+    tokens[_token(y_px), _token(x_px)] = True
+    return tokens
+
+
+def _token(at_px: float) -> int:
+    return min(SIDE - 1, max(0, int(at_px // TOKEN_PX)))
+
+
+def token_targets(scene: Scene) -> npt.NDArray[np.bool_]:
+    """(64, len(TARGET_NAMES)): which names hold for which token, tokens row by row.
+
+    A thing, its colour and a sign's plate hold for every token they fill or centre on; a letter
+    only for the token with its centre.
+    """
+    targets = np.zeros((SIDE, SIDE, len(TARGET_NAMES)), dtype=np.bool_)
+    for thing in scene.things:
+        tokens = _covered_tokens(thing.box_px, thing.x_px, thing.y_px)
+        targets[tokens, _INDEX[thing.kind]] = True
+        if thing.colour is not None:
+            targets[tokens, _INDEX[thing.colour]] = True
+    for text in scene.texts:
+        if text.plate is not None:
+            left, top, right, bottom = text.box_px
+            tokens = _covered_tokens(text.box_px, (left + right) / 2, (top + bottom) / 2)
+            targets[tokens, _INDEX[text.plate]] = True
+        for letter, (left, top, right, bottom) in text.letter_boxes_px:
+            if letter in _INDEX:
+                row, column = _token((top + bottom) / 2), _token((left + right) / 2)
+                targets[row, column, _INDEX[letter]] = True
+    return targets.reshape(SIDE * SIDE, len(TARGET_NAMES))
