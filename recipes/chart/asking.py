@@ -50,7 +50,7 @@ class Ask:
     def prompt(self) -> str:
         """The text a VLM of VLMEvalKit's default family is given."""
         if self.options:
-            lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, self.options)]
+            lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, self.options, strict=False)]
             listed = "\n".join(lines)
             return f"Question: {self.question}\nOptions:\n{listed}\n{CHOICE_SUFFIX}"
         return self.question + (GQA_SUFFIX if self.task == "GQA" else "")

@@ -195,7 +195,7 @@ def alone_in_quarter(scene: Scene) -> dict[str, Thing]:
     for name in QUARTERS:
         x, y = (0 if "left" in name else half), (0 if "top" in name else half)
         box = (x, y, x + half, y + half)
-        boxes = [item.box_px for item in (*scene.things, *scene.texts)]
+        boxes = [t.box_px for t in scene.things] + [t.box_px for t in scene.texts]
         reaching = [b for b in boxes if common_area(b, box) > 0.2 * _area(b)]
         inside = [thing for thing in clear(scene) if quarter(thing) == name]
         if len(inside) == 1 and len(reaching) == 1:
