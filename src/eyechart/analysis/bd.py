@@ -101,7 +101,8 @@ def bd_rate_percent(
 
 
 def bd_metric_many(rates_bpp: Floats, scores: Floats, anchors: float | Floats) -> Floats:
-    """BD-Metric of samples: (..., n), (..., n), (...) -> (...). NaN where rates are equal."""
+    """BD-Metric of samples: (..., n), (..., n), (...) -> (...). NaN where rates are equal
+    or scores are NaN."""
     rates, values, usable = _sorted(rates_bpp, scores)
     low, high = rates[..., 0], rates[..., -1]
     mean = integral(rates, values, low, high) / (high - low)
@@ -113,7 +114,7 @@ def bd_between_many(
 ) -> Floats:
     """BD-Metric between samples of two curves: (..., n) and (..., m) -> (...).
 
-    NaN where rates are equal or no range is shared.
+    NaN where rates are equal, scores are NaN or no range is shared.
     """
     rates, values, usable = _sorted(rates_bpp, scores)
     other_rates, other_values, other_usable = _sorted(against_bpp, against_scores)
@@ -153,14 +154,15 @@ def checked_points(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flo
 
 
 def _sorted(rates: Floats, scores: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Points by rising rate, and which samples have distinct rates (others get harmless ones)."""
+    """Points by rising rate, and which samples are usable (the others get harmless ones)."""
     rates, scores = np.broadcast_arrays(rates, scores)
     order = np.argsort(rates, axis=-1, kind="stable")
     rates = np.take_along_axis(rates, order, axis=-1)
-    usable = np.asarray((np.diff(rates) > 0).all(axis=-1))
+    usable = np.asarray((np.diff(rates) > 0).all(axis=-1) & np.isfinite(scores).all(axis=-1))
     harmless = np.arange(1.0, rates.shape[-1] + 1)
     rates = np.where(usable[..., None], rates, harmless)
-    return rates, np.take_along_axis(scores, order, axis=-1), usable
+    scores = np.where(usable[..., None], np.take_along_axis(scores, order, axis=-1), 0.0)
+    return rates, scores, usable
 
 
 def _log_rate_over_score(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -105,6 +105,14 @@ class TaskInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterInfo:
+    """What an adapter was trained on; a codec not named here is unseen (paper Table 5)."""
+
+    name: str
+    trained_codecs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """The whole run, ready to be laid out."""
 
@@ -120,3 +128,4 @@ class Analysis:
     failures: tuple[tuple[str, int], ...]  # (what, how many)
     bootstrap_samples: int
     seed: int
+    adapters: tuple[AdapterInfo, ...] = ()

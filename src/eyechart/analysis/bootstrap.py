@@ -1,0 +1,53 @@
+"""Paired bootstrap over images: how sure a score, a rate and a BD-Metric are.
+
+Images are drawn, not questions, because the questions of one image share its fate. One draw holds
+for every codec, level, VLM and adapter of a task, so that what two curves have in common (hard
+images) cancels in their difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyechart.analysis.result import Interval
+from eyechart.core.errors import InputError
+from eyechart.core.types import Floats
+
+COVERAGE = 0.95  # of every interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """Weights (samples, images): how often each image was drawn; every row sums to the images."""
+
+    images: tuple[str, ...]
+    weights: Floats
+
+
+def resample(images: Sequence[str], *, samples: int, seed: int) -> Resampling:
+    """Draw as many images as there are, with replacement, `samples` times.
+
+    Raises:
+        InputError: a negative number of samples.
+    """
+    if samples < 0:
+        raise InputError(f"{samples} bootstrap samples; 0 (no intervals) or more are needed")
+    count = len(images)
+    rng = np.random.default_rng(seed)
+    weights = np.zeros((samples, count))
+    for row in weights if count else ():
+        row += np.bincount(rng.integers(count, size=count), minlength=count)
+    return Resampling(images=tuple(images), weights=weights)
+
+
+def interval(value: float, draws: Floats) -> Interval:
+    """`value` with the central 95 % of its draws; without usable draws the bounds are the value."""
+    usable = draws[np.isfinite(draws)]
+    if not usable.size:
+        return Interval(value=value, low=value, high=value)
+    tail = (1 - COVERAGE) / 2
+    low, high = np.quantile(usable, (tail, 1 - tail))
+    return Interval(value=value, low=float(low), high=float(high))

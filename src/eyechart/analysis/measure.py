@@ -1,0 +1,65 @@
+"""One cell's records -> its score and rate, for the images as they are and for every resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyechart.analysis.bootstrap import Resampling
+from eyechart.core.types import Cell, Floats, Record, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Score (headline metric) and rate of one cell. Draws: (samples,), NaN where a resampling
+    holds none of the cell's images (cells with failures lack some)."""
+
+    cell: Cell
+    key: str
+    metrics: dict[str, float]
+    score: float
+    score_draws: Floats
+    bpp: float  # mean of per-image bpp: the rate of a curve point
+    bpp_draws: Floats
+    total_bpp: float  # all bits over all pixels
+    answered: int
+    unreadable_share: float
+
+
+def measure(
+    task: Task, cell: Cell, key: str, records: Sequence[Record], resampling: Resampling
+) -> Measured:
+    """Reduce the records of one cell, at least one, to sums per image and resample those."""
+    scores = [record.score for record in records]
+    metrics = {name: float(value) for name, value in task.summarize(scores).items()}
+    by_image = {record.image: record for record in records}  # all records of an image share a rate
+    row_of = {image: row for row, image in enumerate(resampling.images)}
+
+    statistics = task.image_sums(scores)
+    sums = np.zeros((len(row_of), statistics.sums.shape[1]))
+    sums[[row_of[image] for image in statistics.images]] = statistics.sums
+    rates = np.zeros((len(row_of), 2))  # bpp, present
+    for image, record in by_image.items():
+        rates[row_of[image]] = record.bpp, 1
+
+    drawn = resampling.weights @ rates
+    present = drawn[:, 1] > 0
+    score_draws, bpp_draws = np.full((2, len(drawn)), np.nan)
+    score_draws[present] = task.headline(resampling.weights[present] @ sums)
+    bpp_draws[present] = drawn[present, 0] / drawn[present, 1]
+    payload_bytes = sum(record.payload_bytes for record in by_image.values())
+    pixels = sum(record.height_px * record.width_px for record in by_image.values())
+    return Measured(
+        cell=cell,
+        key=key,
+        metrics=metrics,
+        score=metrics[task.headline_metric],
+        score_draws=score_draws,
+        bpp=float(rates[:, 0].sum() / len(by_image)),
+        bpp_draws=bpp_draws,
+        total_bpp=8 * payload_bytes / pixels,
+        answered=len(records),
+        unreadable_share=sum(not record.readable for record in records) / len(records),
+    )

@@ -1,0 +1,181 @@
+"""Tables as Markdown, CSV, LaTeX (booktabs) and JSON. The terminal has its own file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
+
+from eyechart.analysis.table import Entry, Row, Table
+
+Format: TypeAlias = Literal["md", "csv", "latex", "json"]
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "…": r"\dots{}", "–": "--", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+def render(tables: Sequence[Table], form: Format) -> str:
+    """All tables as one text, with a newline at its end."""
+    if form == "json":
+        return json.dumps([_object(table) for table in tables], indent=1, ensure_ascii=False) + "\n"
+    if form == "csv":
+        return _csv(tables)
+    one = _markdown if form == "md" else _latex
+    return "\n".join("\n".join(one(table)) + "\n" for table in tables)
+
+
+# --- Markdown ---------------------------------------------------------------------------------
+
+
+def _markdown(table: Table) -> Iterator[str]:
+    yield f"### {table.title}"
+    yield ""
+    yield "| " + " | ".join(map(_cell, (*table.keys, *table.columns))) + " |"
+    yield "|" + " --- |" * len(table.keys) + " ---: |" * len(table.columns)
+    for row, keys in _grouped(table):
+        figures = [_markdown_entry(entry, table) for entry in row.entries]
+        yield "| " + " | ".join((*map(_cell, keys), *figures)) + " |"
+    yield ""
+    if legend := _legend(table, best="**bold**: best", second="_italic_: second best"):
+        yield legend
+        yield ""
+    for number, note in enumerate(table.notes, start=1):
+        yield f"{number}. {note}"
+
+
+def _markdown_entry(entry: Entry, table: Table) -> str:
+    wrap = {"best": "**", "gain": "**", "second": "_", "loss": "_"}.get(entry.mark, "")
+    text = f"{wrap}{entry.text}{wrap}"
+    if entry.bounds:
+        text += " ({} … {})".format(*entry.bounds)
+    numbers = ",".join(map(str, _numbers(entry, table)))
+    return f"{text}<sup>{numbers}</sup>" if numbers else text
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+# --- LaTeX ------------------------------------------------------------------------------------
+
+
+def _latex(table: Table) -> Iterator[str]:
+    yield "% needs \\usepackage{booktabs}"
+    yield r"\begin{table}[t]"
+    yield r"\centering\small"
+    yield rf"\caption{{{_tex(table.title)}}}"
+    yield rf"\begin{{tabular}}{{{'l' * len(table.keys)}{'r' * len(table.columns)}}}"
+    yield r"\toprule"
+    yield " & ".join(map(_tex, (*table.keys, *table.columns))) + r" \\"
+    yield r"\midrule"
+    for index, (row, keys) in enumerate(_grouped(table)):
+        if index and keys[0]:
+            yield r"\midrule"
+        figures = [_latex_entry(entry, table) for entry in row.entries]
+        yield " & ".join((*map(_tex, keys), *figures)) + r" \\"
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+    lines = [_legend(table, best="bold: best", second="underlined: second best")]
+    lines += [f"${{}}^{{{n}}}$ {_tex(note)}" for n, note in enumerate(table.notes, start=1)]
+    for line in filter(None, lines):
+        yield rf"\par\smallskip{{\footnotesize {line if line[0] == '$' else _tex(line)}}}"
+    yield r"\end{table}"
+
+
+def _latex_entry(entry: Entry, table: Table) -> str:
+    if entry.value is None:
+        text = "--"
+    else:
+        text = f"${entry.text}$"
+        if entry.mark in ("best", "gain"):
+            text = rf"$\mathbf{{{entry.text}}}$"
+        if entry.mark in ("second", "loss"):
+            text = rf"\underline{{{text}}}"
+    if entry.bounds:
+        text += r" {{\scriptsize $[{}, {}]$}}".format(*entry.bounds)
+    numbers = ",".join(map(str, _numbers(entry, table)))
+    return f"{text}${{}}^{{{numbers}}}$" if numbers else text
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+# --- CSV and JSON -----------------------------------------------------------------------------
+
+
+def _csv(tables: Sequence[Table]) -> str:
+    """One line a figure, full precision: what a spreadsheet or a data frame wants to read."""
+    buffer = io.StringIO()
+    keys = list(dict.fromkeys(key for table in tables for key in table.keys))
+    kinds = list(dict.fromkeys(table.column_kind for table in tables))
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["table", *keys, *kinds, "value", "low", "high", "mark", "notes"])
+    for table in tables:
+        for row in table.rows:
+            named = dict(zip(table.keys, row.keys, strict=True))
+            for column, entry in zip(table.columns, row.entries, strict=True):
+                named[table.column_kind] = column
+                places = [named.get(key, "") for key in (*keys, *kinds)]
+                figures = [_digits(entry.value), _digits(entry.low), _digits(entry.high)]
+                writer.writerow(
+                    [table.title, *places, *figures, entry.mark, "; ".join(entry.notes)]
+                )
+    return buffer.getvalue()
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
+
+
+def _object(table: Table) -> dict[str, object]:
+    return {
+        "title": table.title,
+        "legend": table.legend,
+        "rows": [
+            {
+                **dict(zip(table.keys, row.keys, strict=True)),
+                table.column_kind: {
+                    column: {
+                        "value": entry.value,
+                        "low": entry.low,
+                        "high": entry.high,
+                        "mark": entry.mark,
+                        "notes": list(entry.notes),
+                    }
+                    for column, entry in zip(table.columns, row.entries, strict=True)
+                },
+            }
+            for row in table.rows
+        ],
+    }
+
+
+# --- shared -----------------------------------------------------------------------------------
+
+
+def _grouped(table: Table) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    """Rows with the keys to print: a first key that repeats the line above is left blank."""
+    before = ""
+    for row in table.rows:
+        first, *rest = row.keys
+        yield row, ("" if first == before else first, *rest)
+        before = first
+
+
+def _numbers(entry: Entry, table: Table) -> list[int]:
+    notes = table.notes
+    return [notes.index(note) + 1 for note in entry.notes]
+
+
+def _legend(table: Table, *, best: str, second: str) -> str:
+    parts = [best] if table.has("best") else []
+    parts += [second] if table.has("second") else []
+    parts += [f"{best.split(':')[0]}: interval above 0"] if table.has("gain") else []
+    parts += [f"{second.split(':')[0]}: interval below 0"] if table.has("loss") else []
+    return " · ".join([*parts, table.legend] if table.legend else parts)

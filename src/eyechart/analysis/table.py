@@ -1,0 +1,118 @@
+"""A table as a value: what stands in it, not how it looks. Renderers lay it out (render)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from eyechart.analysis.result import Interval
+
+Mark: TypeAlias = Literal["", "best", "second", "gain", "loss"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One figure. None: it cannot be given; `notes` say why, as they say what to mistrust."""
+
+    value: float | None
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+    decimals: int = 2
+    mark: Mark = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The figure as digits; an en dash for nothing."""
+        return "–" if self.value is None else _digits(self.value, self.decimals)
+
+    @property
+    def bounds(self) -> tuple[str, str] | None:
+        """The interval as digits, one decimal less than the figure: it is rougher than that."""
+        if self.low is None or self.high is None:
+            return None
+        decimals = max(0, self.decimals - 1)
+        return _digits(self.low, decimals), _digits(self.high, decimals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line: its keys (VLM, task, ...) and one entry a column."""
+
+    keys: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A titled table. keys: names of the key columns. column_kind: what the columns are
+    ("codec", "metric"); the first key groups the rows. compact: the terminal keeps an interval on
+    the line of its figure."""
+
+    title: str
+    keys: tuple[str, ...]
+    column_kind: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    legend: str = ""
+    compact: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Footnotes in order of appearance; an entry's number is its note's place here, from 1."""
+        every = (note for row in self.rows for entry in row.entries for note in entry.notes)
+        return tuple(dict.fromkeys(every))
+
+    def has(self, mark: Mark) -> bool:
+        """Whether any entry bears this mark."""
+        return any(entry.mark == mark for row in self.rows for entry in row.entries)
+
+
+def entry_of(interval: Interval | None, *, notes: tuple[str, ...] = ()) -> Entry:
+    """An entry with its interval; without resampling (equal bounds) just the value."""
+    if interval is None:
+        return Entry(value=None, notes=notes)
+    if interval.low == interval.high == interval.value:
+        return Entry(value=interval.value, notes=notes)
+    return Entry(value=interval.value, low=interval.low, high=interval.high, notes=notes)
+
+
+def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The highest of at least two entries marked best, the next of at least three second.
+
+    Entries that print alike share their mark.
+    """
+    shown = [float(entry.text) for entry in entries if entry.value is not None]
+    ranks = sorted(set(shown), reverse=True)
+    marks: dict[float, Mark] = {}
+    if len(shown) >= 2 and len(ranks) >= 2:
+        marks[ranks[0]] = "best"
+    if len(shown) >= 3 and len(ranks) >= 3:
+        marks[ranks[1]] = "second"
+    return tuple(
+        entry if entry.value is None else replace(entry, mark=marks.get(float(entry.text), ""))
+        for entry in entries
+    )
+
+
+def signed(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Entries whose whole interval lies above 0 marked as gain, below 0 as loss."""
+
+    def mark(entry: Entry) -> Mark:
+        if entry.low is None or entry.high is None:
+            return ""
+        return "gain" if entry.low > 0 else "loss" if entry.high < 0 else ""
+
+    return tuple(replace(entry, mark=mark(entry)) for entry in entries)
+
+
+def same_decimals(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """As the paper prints: two decimals, one for scores that run to hundreds (OCRBench, MME)."""
+    largest = max((abs(entry.value) for entry in entries if entry.value is not None), default=0.0)
+    return tuple(replace(entry, decimals=1 if largest >= 100 else 2) for entry in entries)
+
+
+def _digits(value: float, decimals: int) -> str:
+    digits = f"{value:.{decimals}f}"
+    return digits.removeprefix("-") if float(digits) == 0 else digits

@@ -1,0 +1,201 @@
+"""The tables of a run, from its analysis: bd (Tables 2 and 16), scores (9 to 15), gap (3) and
+adapter (4, 5 and 17 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias, TypeVar
+
+from eyechart.analysis.result import Analysis, BdResult, CellResult, GapResult, Interval
+from eyechart.analysis.table import (
+    Entry,
+    Row,
+    Table,
+    entry_of,
+    marked,
+    same_decimals,
+    signed,
+)
+
+Kind: TypeAlias = Literal["bd", "scores", "gap", "adapter"]
+
+T = TypeVar("T")
+
+SOURCE = "source"  # the codec that stands for "uncompressed"
+
+
+def tables_of(analysis: Analysis, kind: Kind) -> list[Table]:
+    """The tables of one kind, possibly none (no adapter in the run, no fine-tuned codec)."""
+    makers: dict[Kind, Callable[[Analysis], list[Table]]] = {
+        "bd": bd_tables,
+        "scores": score_tables,
+        "gap": gap_tables,
+        "adapter": adapter_tables,
+    }
+    return makers[kind](analysis)
+
+
+def bd_tables(analysis: Analysis) -> list[Table]:
+    """BD-Metric against the uncompressed image: VLM x task rows, one column a codec."""
+    results = [bd for bd in analysis.bd if bd.anchor == "uncompressed"]
+    codecs = _distinct(bd.codec for bd in results)
+    rows = []
+    for vlm, task in _distinct((_reader(bd), bd.task) for bd in results):
+        found = {bd.codec: bd for bd in results if (_reader(bd), bd.task) == (vlm, task)}
+        entries = same_decimals([_bd_entry(found.get(codec)) for codec in codecs])
+        rows.append(Row(keys=(vlm, task), entries=marked(entries)))
+    return _some(
+        Table(
+            title="BD-Metric against the uncompressed image",
+            keys=("VLM", "task"),
+            column_kind="codec",
+            columns=codecs,
+            rows=tuple(rows),
+            legend=_intervals(analysis),
+        )
+    )
+
+
+def score_tables(analysis: Analysis) -> list[Table]:
+    """Every sub-metric of every cell, a table a task; the uncompressed ceiling comes first."""
+    tables = []
+    for task in analysis.tasks:
+        cells = sorted(
+            (cell for cell in analysis.cells if cell.task == task.name),
+            key=lambda cell: (_reader(cell), cell.codec != SOURCE),
+        )
+        names = _distinct(name for cell in cells for name in cell.metrics)
+        names = tuple(sorted(names, key=lambda name: name != task.headline_metric))
+        rows = tuple(
+            Row(
+                keys=(_reader(cell), cell.codec, cell.level),
+                entries=(
+                    Entry(value=cell.bpp, decimals=3),
+                    *same_decimals(
+                        [_score_entry(cell, name, task.headline_metric) for name in names]
+                    ),
+                    Entry(value=100 * cell.unreadable_share, decimals=1),
+                ),
+            )
+            for cell in cells
+        )
+        tables.append(
+            Table(
+                title=f"{task.name}: {task.headline_metric} and its parts",
+                keys=("VLM", "codec", "level"),
+                column_kind="metric",
+                columns=("bpp", *names, "unreadable %"),
+                rows=rows,
+                compact=True,
+                legend=f"{task.questions} questions, {task.images} images · {_intervals(analysis)}",
+            )
+        )
+    return [table for table in tables if table.rows]
+
+
+def gap_tables(analysis: Analysis) -> list[Table]:
+    """Paper Table 3: at each codec's lowest level, and over the mean of its levels."""
+    lowest = {(cell.task, cell.codec): cell.level for cell in analysis.cells if cell.rank == 0}
+    at_lowest = [gap for gap in analysis.gaps if gap.level == lowest.get((gap.task, gap.codec))]
+    averaged = [gap for gap in analysis.gaps if not gap.level]
+    tables = []
+    for title, gaps in (
+        ("at each codec's lowest level", at_lowest),
+        ("mean over each codec's levels", averaged),
+    ):
+        for vlm in _distinct(gap.vlm for gap in gaps):
+            chosen = [gap for gap in gaps if gap.vlm == vlm]
+            tables += _some(_gap_table(f"{vlm}: gaps {title}", chosen, _intervals(analysis)))
+    return tables
+
+
+def adapter_tables(analysis: Analysis) -> list[Table]:
+    """BD gain of an adapter over none (Tables 4 and 17), and on codecs it never saw (Table 5)."""
+    results = [bd for bd in analysis.bd if bd.anchor != "uncompressed"]
+    tasks = _distinct(bd.task for bd in results)
+    trained = {adapter.name: adapter.trained_codecs for adapter in analysis.adapters}
+    rows = []
+    for reader, codec in _distinct((_reader(bd), bd.codec) for bd in results):
+        found = {bd.task: bd for bd in results if (_reader(bd), bd.codec) == (reader, codec)}
+        adapter = next(iter(found.values())).adapter
+        seen = "" if adapter not in trained else "yes" if codec in trained[adapter] else "no"
+        entries = [same_decimals([_bd_entry(found.get(task))])[0] for task in tasks]
+        rows.append(Row(keys=(reader, codec, seen), entries=signed(entries)))
+    rows.sort(key=lambda row: (row.keys[0], row.keys[2] == "no"))
+    return _some(
+        Table(
+            title="BD-Metric gained by the adapter, over the same VLM without it",
+            keys=("VLM + adapter", "codec", "seen in training"),
+            column_kind="task",
+            columns=tasks,
+            rows=tuple(rows),
+            legend=_intervals(analysis),
+        )
+    )
+
+
+def _gap_table(title: str, gaps: Sequence[GapResult], legend: str) -> Table:
+    codecs = _distinct(gap.codec for gap in gaps)
+    lines: tuple[tuple[str, Callable[[GapResult], float | Interval]], ...] = (
+        ("uncompressed L(X, θ)", lambda gap: gap.clean),
+        ("compressed L(X^, θ)", lambda gap: gap.compressed),
+        ("compressed, fine-tuned L(X^, θ*)", lambda gap: gap.finetuned),
+        ("performance gap", lambda gap: gap.performance),
+        ("information gap", lambda gap: gap.information),
+        ("generalization gap", lambda gap: gap.generalization),
+    )
+    rows = []
+    for task in _distinct(gap.task for gap in gaps):
+        found = {gap.codec: gap for gap in gaps if gap.task == task}
+        for name, pick in lines:
+            entries = [
+                _figure(pick(found[codec])) if codec in found else Entry(value=None)
+                for codec in codecs
+            ]
+            rows.append(Row(keys=(task, name), entries=same_decimals(entries)))
+    return Table(
+        title=title,
+        keys=("task", "quantity"),
+        column_kind="codec",
+        columns=codecs,
+        rows=tuple(rows),
+        legend=legend,
+    )
+
+
+def _bd_entry(bd: BdResult | None) -> Entry:
+    return Entry(value=None) if bd is None else entry_of(bd.bd, notes=bd.flags)
+
+
+def _score_entry(cell: CellResult, name: str, headline: str) -> Entry:
+    if name != headline:
+        return Entry(value=cell.metrics.get(name))
+    notes = []
+    if cell.failed:
+        notes.append(f"{cell.failed} of {cell.questions} questions failed")
+    if cell.answered + cell.failed < cell.questions:
+        notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
+    return entry_of(cell.score, notes=tuple(notes))
+
+
+def _figure(value: float | Interval) -> Entry:
+    return entry_of(value) if isinstance(value, Interval) else Entry(value=value)
+
+
+def _reader(result: BdResult | CellResult) -> str:
+    """Who read the pictures: the VLM, with its adapter."""
+    return f"{result.vlm} + {result.adapter}" if result.adapter else result.vlm
+
+
+def _intervals(analysis: Analysis) -> str:
+    if not analysis.bootstrap_samples:
+        return ""
+    return f"95 % intervals: {analysis.bootstrap_samples} paired resamplings of the images"
+
+
+def _distinct(items: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _some(table: Table) -> list[Table]:
+    return [table] if table.rows else []
