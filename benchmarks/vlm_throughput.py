@@ -1,0 +1,242 @@
+"""Questions per second of the shared-prefix engine against a plain per-question `generate` loop.
+
+    python benchmarks/vlm_throughput.py --size mini --images 8 --questions 18 --image 224x224
+
+Both run in the same process on the same random Qwen2.5-VL; the plain loop is transformers' own
+model, untouched: processor, then `generate`, once a question. Warm-up is not counted. Answers are
+compared, so that a fast wrong answer shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.random_vlm import QWEN_SIZES, save_qwen2_5_vl
+from eyechart.core.types import Answer, Decoding, Request, Rgb8
+from eyechart.vlms.qwen2_5_vl import Qwen25VL
+
+_WORDS = ["dog", "cat", "red car", "umbrella", "person", "table", "bench", "clock", "boat"]
+
+
+def plain_answers(
+    folder: Path, model: Any, requests: list[Request], limits: dict[str, int | None], new: int
+) -> list[list[str]]:
+    """One question at a time, as a first script would do it."""
+    from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    given: Any = {key: value for key, value in limits.items() if value is not None}
+    processor = Qwen2VLImageProcessorPil.from_pretrained(folder, **given)
+    return [
+        [
+            _generate(model, tokenizer, processor, request.image, prompt, new)
+            for prompt in request.prompts
+        ]
+        for request in requests
+    ]
+
+
+def _generate(model: Any, tokenizer: Any, processor: Any, rgb8: Rgb8, prompt: str, new: int) -> str:
+    content = [{"type": "image"}, {"type": "text", "text": prompt}]
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    seen = processor(images=[rgb8], return_tensors="pt", input_data_format="channels_last")
+    count = int(seen["image_grid_thw"].prod()) // 4
+    inputs = tokenizer(text.replace("<|image_pad|>", "<|image_pad|>" * count), return_tensors="pt")
+    kinds = (inputs["input_ids"] == model.config.image_token_id).int()
+    everything = {**inputs, **seen, "mm_token_type_ids": kinds}
+    output = model.generate(
+        **{key: value.to(model.device) for key, value in everything.items()},
+        do_sample=False,
+        max_new_tokens=new,
+    )
+    answer: str = tokenizer.decode(
+        output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+    )
+    return answer
+
+
+def matmul_peak(dtype: torch.dtype, device: str) -> float:
+    """Operations a second of a large square matrix product, measured here."""
+    size = 8192 if device.startswith("cuda") else 1024
+    left = torch.randn(size, size, dtype=dtype, device=device)
+    left @ left
+    rounds = 20
+    seconds = timed(lambda: [left @ left for _ in range(rounds)], device)[0]
+    return rounds * 2 * size**3 / seconds
+
+
+def timed(work: Callable[[], Any], device: str) -> tuple[float, Any]:
+    """Seconds and result; waits for the device on both ends."""
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    result = work()
+    if cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, result
+
+
+def useful_operations(model: Any, requests: list[Request], answers: list[list[Answer]]) -> float:
+    """Multiply-adds x 2 that the answers need at the least: every token once through its matrices.
+
+    Attention's own products are left out, so the share of the peak is a lower bound.
+    """
+    text = sum(p.numel() for p in model.model.language_model.layers.parameters())
+    vision = sum(p.numel() for p in model.model.visual.blocks.parameters())
+    head = model.lm_head.weight.numel()
+    merge = model.config.vision_config.spatial_merge_size**2
+    patch = model.config.vision_config.patch_size
+    total = 0.0
+    for request, given in zip(requests, answers, strict=True):
+        height, width, _ = request.image.shape
+        patches = (height // patch) * (width // patch)
+        asked = sum(len(prompt.split()) for prompt in request.prompts)
+        new = sum(answer.tokens for answer in given)
+        total += 2 * (vision * patches + text * (patches / merge + asked + new) + head * new)
+    return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one run found."""
+
+    engine_s: float
+    plain_s: float
+    engine_questions: int
+    plain_questions: int
+    changed: int
+    compared: int
+    peak_share: float
+
+    @property
+    def ratio(self) -> float:
+        """Questions a second over the plain loop's."""
+        return (self.engine_questions / self.engine_s) / (self.plain_questions / self.plain_s)
+
+
+def make_requests(images: int, questions: int, height: int, width: int) -> list[Request]:
+    """Smooth random pictures and questions of POPE's length, from a fixed seed."""
+    rng = np.random.default_rng(0)
+    requests = []
+    for _ in range(images):
+        coarse = rng.integers(0, 256, (6, 8, 3))
+        picture = np.kron(coarse, np.ones((height // 6 + 1, width // 8 + 1, 1)))
+        prompts = tuple(
+            "Is there a " + " ".join(rng.choice(_WORDS, 3)) + " in the image? "
+            "Please answer yes or no."
+            for _ in range(questions)
+        )
+        requests.append(Request(image=picture[:height, :width].astype(np.uint8), prompts=prompts))
+    return requests
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> Result:
+    """Both ways over the same requests (the plain loop over the first `--plain-images`)."""
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    height, width = (int(side) for side in arguments.image.split("x"))
+    requests = make_requests(arguments.images, arguments.questions, height, width)
+    few = requests[: arguments.plain_images]
+    limits = {"min_pixels": arguments.min_pixels, "max_pixels": arguments.max_pixels}
+    vlm = Qwen25VL(str(folder), device=arguments.device, dtype=arguments.dtype, **limits)
+    decoding = Decoding(max_new_tokens=arguments.new_tokens)
+    vlm.answer(requests[:2], decoding)
+    engine_s, answers = timed(lambda: vlm.answer(requests, decoding), arguments.device)
+    dtype = vlm.model.dtype
+    peak = matmul_peak(dtype, arguments.device)
+    share = useful_operations(vlm.model, requests, answers) / engine_s / peak
+    plain_model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    plain_model.eval().to(arguments.device)
+    plain_answers(folder, plain_model, [few[0]], limits, arguments.new_tokens)
+    plain_s, plain = timed(
+        lambda: plain_answers(folder, plain_model, few, limits, arguments.new_tokens),
+        arguments.device,
+    )
+    pairs = [
+        (ours.text, theirs)
+        for given, expected in zip(answers, plain, strict=False)
+        for ours, theirs in zip(given, expected, strict=True)
+    ]
+    return Result(
+        engine_s=engine_s,
+        plain_s=plain_s,
+        engine_questions=arguments.images * arguments.questions,
+        plain_questions=len(few) * arguments.questions,
+        changed=sum(ours != theirs for ours, theirs in pairs),
+        compared=len(pairs),
+        peak_share=share,
+    )
+
+
+def memory_mib(device: str) -> float:
+    """Most memory held so far: the device's on CUDA, else this process's."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def show(result: Result, arguments: argparse.Namespace) -> None:
+    """One table."""
+    hardware = (
+        torch.cuda.get_device_name()
+        if arguments.device.startswith("cuda")
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
+    table = Table(
+        title=f"{arguments.size}, {arguments.image}, {arguments.questions} questions an image, "
+        f"{arguments.new_tokens} new tokens, {arguments.dtype}, {hardware}"
+    )
+    for column in ("", "questions/s", "s an image"):
+        table.add_column(column, justify="right")
+    for name, seconds, questions in (
+        ("shared prefix", result.engine_s, result.engine_questions),
+        ("plain generate", result.plain_s, result.plain_questions),
+    ):
+        rate = questions / seconds
+        table.add_row(name, f"{rate:.1f}", f"{arguments.questions / rate:.3f}")
+    console = Console()
+    console.print(table)
+    console.print(f"ratio {result.ratio:.1f}x")
+    console.print(f"answers changed {result.changed} of {result.compared}")
+    console.print(f"at least {100 * result.peak_share:.1f} % of the measured matmul peak")
+    console.print(f"memory {memory_mib(arguments.device):.0f} MiB")
+
+
+def main() -> None:
+    """Read arguments, build the checkpoint, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--size", choices=sorted(QWEN_SIZES), default="mini")
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--plain-images", type=int, default=2)
+    parser.add_argument("--questions", type=int, default=18)
+    parser.add_argument("--image", default="224x224", help="height x width in pixels")
+    parser.add_argument("--new-tokens", type=int, default=3)
+    parser.add_argument("--min-pixels", type=int)
+    parser.add_argument("--max-pixels", type=int)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = save_qwen2_5_vl(
+            Path(folder), QWEN_SIZES[arguments.size], dtype=getattr(torch, arguments.dtype)
+        )
+        show(measure(arguments, checkpoint), arguments)
+
+
+if __name__ == "__main__":
+    main()

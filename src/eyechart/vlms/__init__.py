@@ -1,0 +1,80 @@
+"""Vision-language models: one file a family, and the engine that answers many questions an image.
+
+    Request (image + prompts) -> picture -> vision tower -> shared prefix -> all answers together
+
+Importing this package loads no torch; opening a VLM does not either, its first answer does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError, PluginError
+from eyechart.core.types import VLM, Json
+from eyechart.vlms.known import FAMILIES, KNOWN, Known, model_type_of, near_hub_ids
+
+__all__ = ["KNOWN", "Known", "open_vlm", "vlm_names"]
+
+
+def vlm_names() -> list[str]:
+    """Names `open_vlm` knows by heart: the paper's VLMs, built-ins and third-party plug-ins."""
+    registered = set(plugins.names("eyechart.vlms")) - set(FAMILIES.values())
+    return sorted(registered | {known.name for known in KNOWN})
+
+
+def open_vlm(
+    name_or_path: str, *, adapter: str | None = None, device: str = "auto", **options: Json
+) -> VLM:
+    """A VLM by name, hub id or local directory; nothing heavy happens before its first answer.
+
+    name_or_path: `eyechart-mini`, a name of the paper (`qwen2.5-vl-3b`), a plug-in's name, a hub id
+    (`Qwen/Qwen2.5-VL-3B-Instruct`) or a directory written by `save_pretrained`.
+    adapter: directory of a trained adapter, attached before the first answer.
+    device: `auto`, `cpu`, `cuda`, `cuda:1`, or `map` to spread one model over all GPUs.
+    options: the family's own, for example `max_pixels` or `dtype`.
+
+    Raises:
+        PluginError: unknown name (with the near ones), missing package, unknown option.
+        InputError: a directory without config or weights, or of a family that is not supported.
+    """
+    plugin, model = _resolve(name_or_path)
+    if adapter is not None:
+        options["adapter"] = adapter
+    if model is not None:
+        options["model"] = model
+    if plugin != "openai":
+        options["device"] = device
+    vlm: VLM = plugins.load("eyechart.vlms", plugin, **options)
+    return vlm
+
+
+def _resolve(name_or_path: str) -> tuple[str, str | None]:
+    """-> name of the plug-in, and the model it shall open (None: its own default)."""
+    for known in KNOWN:
+        if name_or_path.lower() in (known.name, known.hub_id.lower()):
+            return known.plugin, known.model
+    if name_or_path in plugins.names("eyechart.vlms"):
+        return name_or_path, None
+    if Path(name_or_path).is_dir():
+        return _plugin_for(model_type_of(Path(name_or_path)), name_or_path), name_or_path
+    if name_or_path.startswith((".", "/", "~")):
+        raise InputError(f"VLM directory {name_or_path!r} does not exist")
+    if name_or_path.count("/") == 1:
+        family = near_hub_ids(name_or_path)
+        if family is not None:
+            return family, name_or_path
+        raise InputError(
+            f"hub id {name_or_path!r}: family not known; name it with one of "
+            f"{', '.join(sorted(FAMILIES.values()))} and the option model={name_or_path}"
+        )
+    raise PluginError(f"unknown vlm {name_or_path!r}; {plugins.near(name_or_path, vlm_names())}")
+
+
+def _plugin_for(model_type: str, where: str) -> str:
+    if model_type not in FAMILIES:
+        raise InputError(
+            f"{where}: config.json is of family {model_type!r}; "
+            f"supported: {', '.join(sorted(FAMILIES))}"
+        )
+    return FAMILIES[model_type]

@@ -1,0 +1,244 @@
+"""Opening a checkpoint: where it is, what it is, and the plug-in face all local families share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+
+from eyechart.core.errors import InputError, VLMError
+from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.vlms.known import KNOWN, check_directory
+from eyechart.vlms.local import Answerer, Backbone
+from eyechart.vlms.memory import budget_tokens, pick_device
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Where weights come from and how they are held. model: hub id or directory."""
+
+    model: str
+    model_type: str
+    dtype: str = "auto"
+    device: str = "auto"
+
+    @property
+    def folder(self) -> Path | None:
+        """The local directory, or None for a hub id."""
+        path = Path(self.model).expanduser()
+        return path if path.is_dir() else None
+
+    @property
+    def source(self) -> str:
+        """What transformers' `from_pretrained` is given."""
+        return str(self.folder or self.model)
+
+    @property
+    def resolved_dtype(self) -> str:
+        """`auto`: bfloat16 on a GPU, float32 on a CPU."""
+        if self.dtype == "auto":
+            return "float32" if pick_device(self.device) == "cpu" else "bfloat16"
+        if self.dtype not in _DTYPES:
+            raise InputError(f"dtype {self.dtype!r} is not one of auto, {', '.join(_DTYPES)}")
+        return self.dtype
+
+
+class Adapter(Protocol):
+    """What a trained adapter must offer to be attached (see eyechart.adapters)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+
+    def attach(self, model: Any) -> None:
+        """Change the transformers model in place, once, after its weights are loaded."""
+        ...
+
+    def tell(self, conditions: Sequence[tuple[str, str]]) -> None:
+        """(codec, level) of each picture the vision tower is about to encode, in order."""
+        ...
+
+
+class LocalVLM:
+    """The plug-in face of a family: identity without weights, weights at the first answer."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        family: str,
+        name: str | None,
+        own_options: Mapping[str, Json],
+        budget_tokens: int | None,
+        adapter: str | None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.family = family
+        self.own_options = dict(own_options)
+        self._name = name
+        self._budget_tokens = budget_tokens
+        self._adapter = adapter
+
+    def backbone(self) -> tuple[Backbone, Any]:
+        """Load the family's backbone and the transformers model behind it."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """The paper's name where it has one, else the directory's or the hub id."""
+        if self._name is not None:
+            return self._name
+        for known in KNOWN:
+            if self.checkpoint.model == known.hub_id:
+                return known.name
+        folder = self.checkpoint.folder
+        return folder.resolve().name if folder else self.checkpoint.model
+
+    @cached_property
+    def version(self) -> str:
+        """Identity of the weights: a digest of a directory's files, or the hub's revision."""
+        folder = self.checkpoint.folder
+        return directory_digest(folder) if folder else hub_revision(self.checkpoint.model)
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        """Everything that can change an answer; device and batch size are not among it."""
+        options: dict[str, Json] = {**self.own_options, "dtype": self.checkpoint.resolved_dtype}
+        if self._adapter is not None:
+            options["adapter"] = directory_digest(Path(self._adapter))
+        return options
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        """One list of answers a request, in order. Raises VLMError, InputError."""
+        return self._answerer.answer(requests, decoding)
+
+    @cached_property
+    def model(self) -> Any:
+        """The transformers model, loaded."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Backbone, Any]:
+        if self.checkpoint.folder:
+            check_directory(self.checkpoint.folder, self.checkpoint.model_type)
+        return self.backbone()
+
+    @cached_property
+    def _answerer(self) -> Answerer:
+        backbone, model = self._loaded
+        budget = self._budget_tokens or budget_tokens(model, patches_a_token=4, device=model.device)
+        return Answerer(backbone, budget_tokens=budget)
+
+
+def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
+    """Weights from a directory or the hub, in evaluation mode on the wanted device.
+
+    Raises:
+        InputError: device not there. VLMError: the files cannot be loaded.
+    """
+    device = pick_device(checkpoint.device)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {device!r}: no CUDA device here; allowed: cpu, auto")
+    placement = {"device_map": "auto"} if device == "map" else {}
+    try:
+        with _quiet():
+            model, found = model_class.from_pretrained(
+                checkpoint.source,
+                dtype=_DTYPES[checkpoint.resolved_dtype],
+                attn_implementation="sdpa",
+                output_loading_info=True,
+                **placement,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise VLMError(f"{checkpoint.model}: cannot be loaded ({_one_line(error)})") from error
+    if found["missing_keys"]:
+        # transformers would fill these with random numbers and only warn.
+        missing = sorted(found["missing_keys"])
+        raise VLMError(f"{checkpoint.model}: {len(missing)} weights missing, first {missing[0]}")
+    model.eval().requires_grad_(False)
+    return model if placement else model.to(device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar of transformers' between the lines of ours."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def load_tokenizer(source: str) -> Any:
+    """The checkpoint's tokenizer with its chat template. Raises VLMError."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        raise VLMError(f"{source}: tokenizer cannot be loaded ({_one_line(error)})") from error
+    return tokenizer
+
+
+def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer, as `generate` would take them."""
+    found = model.generation_config.eos_token_id
+    if found is None:
+        found = tokenizer.eos_token_id
+    return frozenset([found] if isinstance(found, int) else found)
+
+
+def directory_digest(folder: Path) -> str:
+    """sha256 (16 hex digits) over names and contents of the files that make a checkpoint.
+
+    Raises:
+        InputError: the directory has none of them.
+    """
+    paths = sorted({path for pattern in _IDENTITY_FILES for path in folder.glob(pattern)})
+    if not paths:
+        raise InputError(f"{folder}: no checkpoint files (config.json, *.safetensors)")
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.name}:{content}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def hub_revision(hub_id: str) -> str:
+    """The commit a hub id resolves to, from the local cache or the hub.
+
+    Raises:
+        VLMError: neither can be reached.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(hub_id)
+    except (OSError, ValueError) as error:
+        raise VLMError(
+            f"{hub_id}: neither in the local cache nor reachable on the hub ({_one_line(error)})",
+            retryable=True,
+        ) from error
+    return str(config._commit_hash)[:16]
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

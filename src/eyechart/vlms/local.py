@@ -1,0 +1,246 @@
+"""A VLM on this machine: a family's backbone, the shared-prefix engine, and text in and out.
+
+What families share is here: batches cut to the memory at hand, answers in the order of the
+questions, an out-of-memory error that shrinks the batch and loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from eyechart.core.errors import InputError, VLMError
+from eyechart.core.types import Answer, Decoding, Request, Rgb8
+from eyechart.vlms.memory import is_out_of_memory
+from eyechart.vlms.shared_prefix import Generated, Row, TextModel, decode
+
+_PICTURES_AT_ONCE = 64  # pixels held before they are encoded; bounds memory on long request lists
+_EXPECTED_ANSWER_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What a family's image processor made of one image.
+
+    inputs: tensors for the vision tower. tokens: how many the language model will see.
+    """
+
+    inputs: dict[str, Tensor]
+    tokens: int
+
+
+class Backbone(Protocol):
+    """What a family brings: how it prepares, places and encodes pictures, and its parts."""
+
+    tokenizer: Any
+    text_model: TextModel
+    head: Any
+    stop: frozenset[int]
+    context_tokens: int
+
+    def picture(self, rgb8: Rgb8) -> Picture:
+        """Resize, cut and normalise one image (CPU). Raises VLMError for shapes it cannot take."""
+        ...
+
+    def text(self, prompt: str) -> str:
+        """The chat template around one prompt, with one image placeholder, ready to tokenize."""
+        ...
+
+    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+        """Replace the one placeholder by as many tokens as the picture has."""
+        ...
+
+    def embed(self, ids: list[int], features: Tensor) -> Tensor:
+        """Input embeddings (N, W) of a prefix, with the image's features in place."""
+        ...
+
+    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+        """Rotary positions (axes, N) of a prefix, and the position of the token behind it."""
+        ...
+
+    def encode(
+        self, pictures: Sequence[Picture], conditions: Sequence[tuple[str, str]]
+    ) -> list[Tensor]:
+        """Image features, (tokens, W) each. conditions: (codec, level) of each, for adapters."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """Some or all questions of one request."""
+
+    request: int
+    first_question: int
+    condition: tuple[str, str]
+    picture: Picture
+    prefix: tuple[int, ...]
+    questions: tuple[tuple[int, ...], ...]
+
+    @property
+    def cost_tokens(self) -> int:
+        """Key slots this job will need: what memory and time are about proportional to."""
+        asked = sum(len(question) + _EXPECTED_ANSWER_TOKENS for question in self.questions)
+        return len(self.prefix) + asked
+
+    def halves(self) -> list[_Job]:
+        """The same questions in two jobs."""
+        middle = len(self.questions) // 2
+        parts = ((0, self.questions[:middle]), (middle, self.questions[middle:]))
+        return [
+            _Job(
+                request=self.request,
+                first_question=self.first_question + offset,
+                condition=self.condition,
+                picture=self.picture,
+                prefix=self.prefix,
+                questions=questions,
+            )
+            for offset, questions in parts
+        ]
+
+
+class Answerer:
+    """Answers requests with one backbone. budget_tokens: key slots a batch may have."""
+
+    def __init__(self, backbone: Backbone, *, budget_tokens: int) -> None:
+        self.backbone = backbone
+        self.budget_tokens = budget_tokens
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        """One list of answers a request, in order.
+
+        Raises:
+            InputError: a prompt and its picture do not fit the model's context.
+            VLMError: even one question alone does not fit the memory.
+        """
+        choices = self._choice_ids(decoding.choices)
+        answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
+        for start in range(0, len(requests), _PICTURES_AT_ONCE):
+            chunk = enumerate(requests[start : start + _PICTURES_AT_ONCE], start)
+            jobs = [self._job(i, request, decoding) for i, request in chunk if request.prompts]
+            for job, generated in self._run(jobs, decoding, list(choices)):
+                for offset, one in enumerate(generated):
+                    said = self._said(one, choices)
+                    answers[job.request][job.first_question + offset] = said
+        return [[one for one in given if one is not None] for given in answers]
+
+    def _job(self, index: int, request: Request, decoding: Decoding) -> _Job:
+        picture = self.backbone.picture(request.image)
+        texts = [self.backbone.text(prompt) for prompt in request.prompts]
+        encoded = self.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        full = [self.backbone.expand(ids, picture) for ids in encoded]
+        longest = max(map(len, full)) + decoding.max_new_tokens
+        if longest > self.backbone.context_tokens:
+            raise InputError(
+                f"prompt with a picture of {picture.tokens} tokens and {decoding.max_new_tokens} "
+                f"new ones makes {longest} tokens; the model takes {self.backbone.context_tokens} "
+                "(lower max_pixels or the token limit)"
+            )
+        columns = zip(*full, strict=False)
+        shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+        shared = min(shared, min(map(len, full)) - 1)  # a question has at least one token
+        return _Job(
+            request=index,
+            first_question=0,
+            condition=(request.codec, request.level),
+            picture=picture,
+            prefix=tuple(full[0][:shared]),
+            questions=tuple(tuple(ids[shared:]) for ids in full),
+        )
+
+    def _run(
+        self, jobs: list[_Job], decoding: Decoding, allowed: list[int]
+    ) -> Iterator[tuple[_Job, list[Generated]]]:
+        """All jobs, in batches of alike lengths; what does not fit the memory is tried smaller."""
+        waiting = sorted(jobs, key=lambda job: (len(job.prefix), job.cost_tokens))
+        while waiting:
+            batch = self._next_batch(waiting)
+            try:
+                results = self._batch(batch, decoding, allowed)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(batch, waiting)
+                continue
+            del waiting[: len(batch)]
+            yield from zip(batch, results, strict=True)
+
+    def _next_batch(self, waiting: list[_Job]) -> list[_Job]:
+        """As many jobs from the front as fit the budget, padded to the longest; at least one."""
+        while waiting[0].cost_tokens > self.budget_tokens and len(waiting[0].questions) > 1:
+            waiting[:1] = waiting[0].halves()
+        count, largest = 1, waiting[0].cost_tokens
+        for job in waiting[1:]:
+            largest = max(largest, job.cost_tokens)
+            if largest * (count + 1) > self.budget_tokens:
+                break
+            count += 1
+        return waiting[:count]
+
+    def _shrink(self, batch: list[_Job], waiting: list[_Job]) -> None:
+        """After an out-of-memory error: a smaller budget for this batch and all later ones."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        used = max(job.cost_tokens for job in batch) * len(batch)
+        if len(batch) == 1 and len(batch[0].questions) == 1:
+            raise VLMError(
+                f"out of memory with one question on one picture of {batch[0].picture.tokens} "
+                "tokens; lower max_pixels, or use a device with more memory"
+            )
+        self.budget_tokens = max(1, min(self.budget_tokens, used) // 2)
+        if len(batch) == 1:
+            waiting[:1] = batch[0].halves()
+
+    def _batch(
+        self, batch: Sequence[_Job], decoding: Decoding, allowed: list[int]
+    ) -> list[list[Generated]]:
+        backbone = self.backbone
+        with torch.inference_mode():
+            features = backbone.encode(
+                [job.picture for job in batch], [job.condition for job in batch]
+            )
+            rows = []
+            for job, feature in zip(batch, features, strict=True):
+                prefix = backbone.embed(list(job.prefix), feature)
+                positions, after = backbone.positions(list(job.prefix), job.picture)
+                rows.append(
+                    Row(
+                        prefix_NW=prefix,
+                        positions_AN=positions,
+                        next_position=after,
+                        questions=job.questions,
+                    )
+                )
+            return decode(
+                backbone.text_model,
+                backbone.head,
+                rows,
+                stop=backbone.stop,
+                max_new_tokens=decoding.max_new_tokens,
+                allowed=allowed,
+            )
+
+    def _choice_ids(self, choices: Sequence[str]) -> dict[int, str]:
+        """First token of each choice -> the choice."""
+        first: dict[int, str] = {}
+        for choice in choices:
+            ids = self.backbone.tokenizer(choice, add_special_tokens=False)["input_ids"]
+            if not ids:
+                raise InputError(f"choice {choice!r} has no tokens")
+            if first.setdefault(ids[0], choice) != choice:
+                raise InputError(
+                    f"choices {first[ids[0]]!r} and {choice!r} begin with the same token; "
+                    "choice-set decoding needs choices that differ in their first"
+                )
+        return first
+
+    def _said(self, generated: Generated, choices: dict[int, str]) -> Answer:
+        if choices:
+            return Answer(text=choices[generated.tokens[0]], tokens=1)
+        text = self.backbone.tokenizer.decode(generated.tokens, skip_special_tokens=True)
+        return Answer(text=text, tokens=len(generated.tokens), truncated=generated.truncated)

@@ -1,0 +1,46 @@
+"""How much a batch may need: from free memory at the start, halved when that was too much."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+# A batch larger than this gains nothing: the matrix products are long enough for the device.
+_MOST_TOKENS_CUDA = 65_536
+_MOST_TOKENS_CPU = 4_096
+_SHARE_OF_FREE_MEMORY = 0.5
+
+
+def pick_device(wanted: str) -> str:
+    """`auto` becomes the first CUDA device where there is one, else the CPU."""
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def budget_tokens(model: Any, *, patches_a_token: int, device: torch.device) -> int:
+    """Key slots a batch may have on this device, from a rough count of bytes a token.
+
+    patches_a_token: vision-tower tokens behind one token of the language model.
+    """
+    text, vision = model.config.text_config, model.config.vision_config
+    size = model.dtype.itemsize
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    cache = 2 * text.num_hidden_layers * text.num_key_value_heads * head * size
+    activations = (4 * text.intermediate_size + 12 * text.hidden_size) * size
+    seen = patches_a_token * 24 * vision.hidden_size * size
+    if device.type == "cuda":
+        free, most = torch.cuda.mem_get_info(device)[0], _MOST_TOKENS_CUDA
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        most = _MOST_TOKENS_CPU
+    return int(max(1, min(most, _SHARE_OF_FREE_MEMORY * free / (cache + activations + seen))))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class of its own for it, the CPU allocator only says so."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "allocate memory" in str(error) or "out of memory" in str(error).lower()

@@ -1,0 +1,35 @@
+"""The built-in VLM: a small Qwen2.5-VL, trained from nothing on the built-in chart's scenes."""
+
+from __future__ import annotations
+
+from eyechart.vlms.qwen2_5_vl import Qwen25VL
+from eyechart.zoo import weights_dir
+
+
+class EyechartMini(Qwen25VL):
+    """Qwen2.5-VL's architecture at 6 million parameters; weights ship with the package.
+
+    model: another directory of the same architecture, for example a fresh training run.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        dtype: str = "float32",
+        device: str = "auto",
+        budget_tokens: int | None = None,
+        adapter: str | None = None,
+    ) -> None:
+        super().__init__(
+            str(weights_dir("eyechart-mini")) if model is None else model,
+            name="eyechart-mini",
+            min_pixels=min_pixels,
+            max_pixels=max_pixels,
+            dtype=dtype,
+            device=device,
+            budget_tokens=budget_tokens,
+            adapter=adapter,
+        )

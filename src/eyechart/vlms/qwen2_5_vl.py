@@ -1,0 +1,165 @@
+"""Qwen2.5-VL: any checkpoint of transformers' `Qwen2_5_VLForConditionalGeneration`.
+
+    image -> patches 14x14 -> ViT, windows of 112 px, 2-D RoPE -> merge 2x2 -> Qwen2 with 3-D RoPE
+
+Bai et al., Qwen2.5-VL Technical Report, arXiv:2502.13923.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eyechart.core.errors import VLMError
+from eyechart.core.types import Json, Rgb8
+from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
+from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.vision_windows import batch_windows
+
+MODEL_TYPE = "qwen2_5_vl"
+# What VLMEvalKit runs Qwen2.5-VL with (28 x 28 pixels are one visual token).
+MIN_PIXELS = 1280 * 28 * 28
+MAX_PIXELS = 16384 * 28 * 28
+
+
+class Qwen25VL(LocalVLM):
+    """Qwen2.5-VL 3B, 7B, 32B, or any checkpoint of that architecture.
+
+    model: hub id or directory.
+    min_pixels, max_pixels: images are scaled into this range, keeping their shape; None takes the
+        checkpoint's own. The defaults are VLMEvalKit's: small images are enlarged to 1280 tokens.
+    dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
+    device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
+    """
+
+    def __init__(
+        self,
+        model: str = "Qwen/Qwen2.5-VL-3B-Instruct",
+        *,
+        name: str | None = None,
+        min_pixels: int | None = MIN_PIXELS,
+        max_pixels: int | None = MAX_PIXELS,
+        dtype: str = "auto",
+        device: str = "auto",
+        budget_tokens: int | None = None,
+        adapter: str | None = None,
+    ) -> None:
+        super().__init__(
+            Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
+            family=MODEL_TYPE,
+            name=name,
+            own_options={"min_pixels": min_pixels, "max_pixels": max_pixels},
+            budget_tokens=budget_tokens,
+            adapter=adapter,
+        )
+
+    def backbone(self) -> tuple[Backbone, Any]:
+        """Load the weights. Raises InputError, VLMError."""
+        from transformers import Qwen2_5_VLForConditionalGeneration
+
+        model = load_model(self.checkpoint, Qwen2_5_VLForConditionalGeneration)
+        return QwenBackbone(model, self.checkpoint.source, self.own_options), model
+
+
+class QwenBackbone:
+    """Patches, three-axis positions and the vision tower of Qwen2.5-VL."""
+
+    def __init__(self, model: Any, source: str, options: dict[str, Json]) -> None:
+        from transformers import Qwen2VLImageProcessorPil
+
+        limits: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        # The PIL processor, whether or not torchvision is there: the two resize differently, and
+        # an answer shall not depend on what else is installed.
+        self._processor = Qwen2VLImageProcessorPil.from_pretrained(source, **limits)
+        self.tokenizer = load_tokenizer(source)
+        self._model = model
+        self._visual = model.model.visual
+        batch_windows(self._visual)
+        self.text_model = model.model.language_model
+        self.head = model.lm_head
+        self.stop = stop_ids(model, self.tokenizer)
+        self.context_tokens = model.config.text_config.max_position_embeddings
+        self._image_id = model.config.image_token_id
+        self._merge = model.config.vision_config.spatial_merge_size
+
+    def picture(self, rgb8: Rgb8) -> Picture:
+        """Patches (n, 1176) and their grid (1, 3) as (frames, rows, columns)."""
+        try:
+            made = self._processor(
+                images=[rgb8], return_tensors="pt", input_data_format="channels_last"
+            )
+        except ValueError as error:
+            height, width, _ = rgb8.shape
+            raise VLMError(f"image of {width}x{height} pixels: {error}") from error
+        grid = made["image_grid_thw"]
+        return Picture(
+            inputs={"pixel_values": made["pixel_values"], "grid": grid},
+            tokens=int(grid.prod()) // self._merge**2,
+        )
+
+    def text(self, prompt: str) -> str:
+        """Chat template with the image before the prompt."""
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+        """One image token becomes one for each merged patch."""
+        at = ids.index(self._image_id)
+        return ids[:at] + [self._image_id] * picture.tokens + ids[at + 1 :]
+
+    def embed(self, ids: list[int], features: Tensor) -> Tensor:
+        """Token embeddings with the visual tokens in place."""
+        tokens = torch.tensor(ids, device=features.device)
+        hidden: Tensor = self.text_model.embed_tokens(tokens)
+        hidden[tokens == self._image_id] = features.to(hidden.dtype)
+        return hidden
+
+    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+        """Text counts on all three axes; the image counts frame, row and column from its start,
+        and text goes on behind the largest of them (M-RoPE)."""
+        _, rows, columns = picture.inputs["grid"][0].tolist()
+        rows, columns = rows // self._merge, columns // self._merge
+        start = ids.index(self._image_id)
+        image = torch.stack(
+            [
+                torch.zeros(rows, columns, dtype=torch.long),
+                torch.arange(rows)[:, None].expand(rows, columns),
+                torch.arange(columns)[None, :].expand(rows, columns),
+            ]
+        ).flatten(1)
+        after = start + max(rows, columns)
+        behind = len(ids) - start - picture.tokens
+        parts = [
+            torch.arange(start).expand(3, -1),
+            image + start,
+            torch.arange(after, after + behind).expand(3, -1),
+        ]
+        return torch.cat(parts, dim=1).to(self._model.device), after + behind
+
+    def encode(
+        self, pictures: Sequence[Picture], conditions: Sequence[tuple[str, str]]
+    ) -> list[Tensor]:
+        """All pictures through the tower in one packed sequence."""
+        from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
+
+        grid = torch.cat([picture.inputs["grid"] for picture in pictures])
+        pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        device = self._visual.device
+        window_index, window_borders = get_vision_window_index(
+            grid, self._merge, self._visual.window_size, self._visual.patch_size
+        )
+        # Borders stay on the CPU: the batched attention reads them as numbers in every layer.
+        features = self._visual(
+            pixels.to(device, self._visual.dtype),
+            grid_thw=grid.to(device),
+            cu_seqlens=get_vision_cu_seqlens(grid),
+            window_index=window_index.to(device),
+            cu_window_seqlens=window_borders,
+        ).pooler_output
+        return list(features.split([picture.tokens for picture in pictures]))

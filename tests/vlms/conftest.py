@@ -1,0 +1,14 @@
+"""Tiny random checkpoints, saved once a session and loaded back as a user's directory is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.random_vlm import QWEN_SIZES, save_qwen2_5_vl
+
+
+@pytest.fixture(scope="session")
+def qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_qwen2_5_vl(tmp_path_factory.mktemp("qwen") / "tiny-qwen", QWEN_SIZES["test"])

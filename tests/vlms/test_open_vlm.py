@@ -1,0 +1,117 @@
+"""Names, hub ids and directories find their family; what cannot be opened is said in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eyechart.core.errors import EyechartError, InputError, PluginError, VLMError
+from eyechart.core.types import Decoding
+from eyechart.vlms import KNOWN, open_vlm, vlm_names
+from tests.vlms.asking import request
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "family"),
+    [
+        ("qwen2.5-vl-3b", "qwen2.5-vl-3b", "qwen2_5_vl"),
+        ("Qwen2.5-VL-7B", "qwen2.5-vl-7b", "qwen2_5_vl"),
+        ("Qwen/Qwen2.5-VL-32B-Instruct", "qwen2.5-vl-32b", "qwen2_5_vl"),
+        ("Qwen/Qwen2.5-VL-72B-Instruct", "Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl"),
+        ("eyechart-mini", "eyechart-mini", "qwen2_5_vl"),
+    ],
+)
+def test_names_and_hub_ids_resolve_without_loading(asked: str, name: str, family: str) -> None:
+    vlm = open_vlm(asked, device="cpu")
+    assert (vlm.name, vlm.family) == (name, family)
+
+
+def test_all_of_the_papers_vlms_are_known() -> None:
+    assert set(vlm_names()) >= {known.name for known in KNOWN}
+    assert len(KNOWN) == 11
+
+
+def test_unknown_name_is_answered_with_the_near_ones() -> None:
+    with pytest.raises(PluginError, match=r"unknown vlm 'qwen2.5-vl-4b'.*qwen2.5-vl-3b"):
+        open_vlm("qwen2.5-vl-4b")
+
+
+def test_unknown_option_is_named() -> None:
+    with pytest.raises(PluginError, match="max_pixel"):
+        open_vlm("qwen2.5-vl-3b", max_pixel=3)
+
+
+def test_missing_directory() -> None:
+    with pytest.raises(InputError, match=r"'\./nowhere' does not exist"):
+        open_vlm("./nowhere")
+
+
+def test_directory_without_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json cannot be read"):
+        open_vlm(str(tmp_path))
+
+
+def test_directory_of_another_family(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava"}))
+    with pytest.raises(InputError, match="family 'llava'; supported: internvl, janus, qwen2_5_vl"):
+        open_vlm(str(tmp_path))
+
+
+def test_directory_with_a_broken_config(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        open_vlm(str(tmp_path))
+
+
+def test_directory_without_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    vlm = open_vlm(str(tmp_path), device="cpu")
+    with pytest.raises(InputError, match=r"no weights \(\*\.safetensors\)"):
+        vlm.answer([request(56, 56, 1)], Decoding())
+
+
+def test_cut_weights_are_one_line(qwen_dir: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "cut"
+    shutil.copytree(qwen_dir, copy)
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(EyechartError) as caught:
+        open_vlm(str(copy), device="cpu").answer([request(56, 56, 1)], Decoding())
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_are_not_filled_with_noise(qwen_dir: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "holes"
+    shutil.copytree(qwen_dir, copy)
+    weights = load_file(copy / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(VLMError, match="1 weights missing, first lm_head"):
+        open_vlm(str(copy), device="cpu").answer([request(56, 56, 1)], Decoding())
+
+
+def test_a_device_that_is_not_there_is_refused(qwen_dir: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(InputError, match="no CUDA device here"):
+        open_vlm(str(qwen_dir), device="cuda:0").answer([request(56, 56, 1)], Decoding())
+
+
+def test_importing_and_naming_loads_no_torch() -> None:
+    code = (
+        "import sys, eyechart.vlms as v; v.vlm_names();"
+        "sys.exit(sum(name in sys.modules for name in ('torch', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

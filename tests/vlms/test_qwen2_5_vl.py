@@ -1,0 +1,194 @@
+"""Answering many questions together says what asking one at a time says, to the letter."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from eyechart.core.errors import InputError, VLMError
+from eyechart.core.types import VLM, Decoding, Request, component_of
+from eyechart.vlms import open_vlm
+from eyechart.vlms.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, Qwen25VL
+from tests.vlms.asking import picture, plain_qwen, request
+
+OWN_PIXELS: dict[str, Any] = {"min_pixels": None, "max_pixels": None}
+
+
+@pytest.fixture(scope="module")
+def vlm(qwen_dir: Path) -> Qwen25VL:
+    return Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS)
+
+
+def texts(vlm: VLM, requests: list[Request], new_tokens: int) -> list[list[str]]:
+    answers = vlm.answer(requests, Decoding(max_new_tokens=new_tokens))
+    return [[answer.text for answer in given] for given in answers]
+
+
+def test_equals_plain_generation_for_one_to_forty_questions_on_many_sizes(
+    vlm: Qwen25VL, qwen_dir: Path
+) -> None:
+    requests = [
+        request(224, 224, 18, seed=1),
+        request(120, 300, 3, seed=2),
+        request(224, 224, 1, seed=3),
+        request(60, 60, 7, seed=4),
+        request(200, 130, 40, seed=5),
+    ]
+    found = texts(vlm, requests, 6)
+    assert found == plain_qwen(qwen_dir, requests, 6)
+    assert len({text for given in found for text in given}) > 30  # the questions matter
+
+
+@pytest.mark.parametrize("budget", [1, 150, 400])
+def test_batches_of_any_size_give_the_same_answers(
+    vlm: Qwen25VL, qwen_dir: Path, budget: int
+) -> None:
+    requests = [request(112, 112, 5, seed=1), request(84, 140, 9, seed=2), request(56, 56, 1)]
+    small = Qwen25VL(str(qwen_dir), device="cpu", budget_tokens=budget, **OWN_PIXELS)
+    assert texts(small, requests, 4) == texts(vlm, requests, 4)
+
+
+def test_equal_questions_get_equal_answers(vlm: Qwen25VL) -> None:
+    one = request(112, 112, 1, seed=7)
+    twice = dataclasses.replace(one, prompts=one.prompts * 3)
+    assert texts(vlm, [twice], 5) == [texts(vlm, [one], 5)[0] * 3]
+
+
+def test_no_questions_no_answers(vlm: Qwen25VL) -> None:
+    assert vlm.answer([], Decoding()) == []
+    empty = Request(image=picture(56, 56), prompts=())
+    assert vlm.answer([empty, request(56, 56, 1)], Decoding(max_new_tokens=1))[0] == []
+
+
+def test_answer_ends_at_the_stop_token_or_says_that_the_limit_ended_it(vlm: Qwen25VL) -> None:
+    asked = [request(112, 112, 40, seed=11)]
+    [answers] = vlm.answer(asked, Decoding(max_new_tokens=30))
+    assert {answer.truncated for answer in answers} == {True, False}
+    assert all(answer.tokens == 30 for answer in answers if answer.truncated)
+    assert all(answer.tokens < 30 for answer in answers if not answer.truncated)
+
+
+def test_out_of_memory_halves_the_batch_and_loses_no_answer(
+    qwen_dir: Path, vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eyechart.vlms import local
+
+    calls: list[int] = []
+    real = local.decode
+
+    def scarce(model: Any, head: Any, rows: Any, **kwargs: Any) -> Any:
+        questions = sum(len(row.questions) for row in rows)
+        calls.append(questions)
+        if questions > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return real(model, head, rows, **kwargs)
+
+    requests = [request(112, 112, 9, seed=1), request(84, 140, 6, seed=2), request(56, 56, 1)]
+    expected = texts(vlm, requests, 3)
+    small = Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS)
+    monkeypatch.setattr(local, "decode", scarce)
+    assert texts(small, requests, 3) == expected
+    done = [count for count in calls if count <= 4]
+    assert sum(done) == 16  # nothing was computed twice
+    assert calls.index(done[0]) == len(calls) - len(done)  # and it failed only at the start
+
+
+def test_out_of_memory_with_a_single_question_is_said_in_one_line(
+    qwen_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eyechart.vlms import local
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    monkeypatch.setattr(local, "decode", never)
+    small = Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS)
+    with pytest.raises(VLMError, match="out of memory with one question on one picture of 16"):
+        small.answer([request(112, 112, 3)], Decoding(max_new_tokens=1))
+
+
+def test_another_runtime_error_is_not_swallowed(
+    qwen_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eyechart.vlms import local
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(local, "decode", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS).answer(
+            [request(56, 56, 1)], Decoding(max_new_tokens=1)
+        )
+
+
+def test_choices_restrict_the_answer_to_one_of_them(vlm: Qwen25VL) -> None:
+    choices = ("A", "B", "C", "D")
+    [answers] = vlm.answer([request(112, 112, 12, seed=3)], Decoding(choices=choices))
+    assert {answer.text for answer in answers} <= set(choices)
+    assert {answer.tokens for answer in answers} == {1}
+    assert len({answer.text for answer in answers}) > 1
+
+
+def test_choices_that_begin_alike_are_refused(vlm: Qwen25VL) -> None:
+    with pytest.raises(InputError, match="begin with the same token"):
+        vlm.answer([request(56, 56, 1)], Decoding(choices=("A cat", "A dog")))
+
+
+def test_picture_too_large_for_the_context_is_refused(vlm: Qwen25VL) -> None:
+    with pytest.raises(InputError, match="the model takes 32768"):
+        vlm.answer([request(56, 56, 1)], Decoding(max_new_tokens=32768))
+
+
+def test_picture_of_impossible_shape_is_a_vlm_error(vlm: Qwen25VL) -> None:
+    with pytest.raises(VLMError, match="image of 300x1 pixels"):
+        vlm.answer([request(1, 300, 1)], Decoding(max_new_tokens=1))
+
+
+def test_pixel_limits_set_the_number_of_visual_tokens(qwen_dir: Path) -> None:
+    def tokens(**limits: int | None) -> int:
+        vlm = Qwen25VL(str(qwen_dir), device="cpu", **limits)
+        return vlm._answerer.backbone.picture(picture(224, 224)).tokens
+
+    assert tokens(**OWN_PIXELS) == 64
+    assert tokens(min_pixels=448 * 448, max_pixels=1280 * 28 * 28) == 256
+    assert tokens(min_pixels=56 * 56, max_pixels=112 * 112) == 16
+    assert tokens() >= 1280  # VLMEvalKit's lower limit
+
+
+def test_identity_holds_all_that_changes_answers_and_nothing_else(qwen_dir: Path) -> None:
+    default = Qwen25VL(str(qwen_dir), device="cpu")
+    assert default.options == {
+        "min_pixels": MIN_PIXELS,
+        "max_pixels": MAX_PIXELS,
+        "dtype": "float32",
+    }
+    same = Qwen25VL(str(qwen_dir), device="cpu", budget_tokens=7)
+    other = Qwen25VL(str(qwen_dir), device="cpu", max_pixels=MIN_PIXELS)
+    assert component_of(same) == component_of(default) != component_of(other)
+    assert default.name == "tiny-qwen"
+    assert len(default.version) == 16
+
+
+def test_version_follows_the_weights_not_the_folder(qwen_dir: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(qwen_dir, copy)
+    assert Qwen25VL(str(copy)).version == Qwen25VL(str(qwen_dir)).version
+    weights = copy / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(bytes(changed))
+    assert Qwen25VL(str(copy)).version != Qwen25VL(str(qwen_dir)).version
+
+
+def test_opens_by_directory(qwen_dir: Path) -> None:
+    vlm = open_vlm(str(qwen_dir), device="cpu", **OWN_PIXELS)
+    assert isinstance(vlm, VLM)
+    assert vlm.family == "qwen2_5_vl"
+    assert len(vlm.answer([request(56, 56, 2)], Decoding(max_new_tokens=2))[0]) == 2
