@@ -343,7 +343,6 @@ def field_value(label: Label, scene: Scene, rng: Rng) -> Ask | None:
 
 SEED: dict[str, tuple[str, LabelledMaker]] = {
     "seed_scene": ("Scene Understanding", place),
-    "seed_light": ("Scene Understanding", light),
     "seed_identity": ("Instance Identity", which_kind),
     "seed_identity_group": ("Instance Identity", which_of_group),
     "seed_attributes": ("Instance Attributes", color),

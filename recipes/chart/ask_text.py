@@ -41,7 +41,8 @@ def _ask(category: str, question: str, answer: str) -> Ask:
     )
 
 
-def _recognition_category(scene: Scene, sign: Text) -> str:
+def recognition_category(scene: Scene, sign: Text) -> str:
+    """Which of Text Recognition's categories a picture with this one sign belongs to."""
     if sign.text.isdigit():
         return "Digit String Recognition"
     if sign.text not in _WORDS:
@@ -60,7 +61,7 @@ def recognition(scene: Scene, rng: Rng) -> Ask | None:
     sign = only_sign(scene)
     if sign is None:
         return None
-    category = _recognition_category(scene, sign)
+    category = recognition_category(scene, sign)
     asked = "the number" if category == "Digit String Recognition" else "written"
     return _ask(category, f"what is {asked} in the image?", sign.text)
 

@@ -7,7 +7,7 @@ here, in the form VLMEvalKit's default model family gets.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -50,7 +50,9 @@ class Ask:
     def prompt(self) -> str:
         """The text a VLM of VLMEvalKit's default family is given."""
         if self.options:
-            lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, self.options, strict=False)]
+            lines = [
+                f"{letter}. {text}" for letter, text in zip(LETTERS, self.options, strict=False)
+            ]
             listed = "\n".join(lines)
             return f"Question: {self.question}\nOptions:\n{listed}\n{CHOICE_SUFFIX}"
         return self.question + (GQA_SUFFIX if self.task == "GQA" else "")
@@ -112,6 +114,14 @@ def choice(
         options=tuple(options),
         ability=ability,
     )
+
+
+def with_letter(ask: Ask, letter: str) -> Ask:
+    """The same multiple-choice question with its right option moved to `letter`."""
+    options = list(ask.options)
+    right = options.pop(LETTERS.index(ask.answer))
+    options.insert(LETTERS.index(letter), right)
+    return replace(ask, options=tuple(options), answer=letter)
 
 
 def yes_no(answer: bool) -> str:

@@ -76,7 +76,6 @@ WEIGHTS: dict[str, float] = {
     "gqa_verify_place": 0.3,
     "gqa_choose_light": 0.3,
     "seed_scene": 0.4,
-    "seed_light": 0.2,
     "mmbench_scene": 0.4,
     "mmbench_style": 0.2,
 }
