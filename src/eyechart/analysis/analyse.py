@@ -1,0 +1,134 @@
+"""A run directory -> its analysis: every number that tables and report show.
+
+store --records--> measure (score, rate, resampled) --> curves --> BD-Metric
+                                                   |
+                                                   +--> eq. 1 --> gaps
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from eyechart import __version__
+from eyechart.analysis.bootstrap import interval, resample
+from eyechart.analysis.compare import Comparison, Pair
+from eyechart.analysis.examples import choose_examples
+from eyechart.analysis.gap import trained_codecs
+from eyechart.analysis.measure import measure
+from eyechart.analysis.reading import ReadCell, failure_counts, read_cells
+from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, TaskInfo
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.types import Task
+from eyechart.store import RunInfo, Store
+
+BUILT_IN_DATA = "eyechart-mini"
+
+
+def analyse(
+    run_dir: Path,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    examples: int = 6,
+    created: str,
+    load: Callable[..., Any] = plugins.load,
+) -> Analysis:
+    """Analyse what a run has stored so far; cells without any answer are left out.
+
+    samples, seed: of the paired bootstrap. examples: how many questions to show with pictures.
+    created: the time to write into the analysis (ISO 8601, UTC). load: finds tasks and codecs.
+
+    Raises:
+        InputError: not a run directory, no answers in it, a task or its data not found.
+        StoreError: a damaged record.
+    """
+    store = Store(run_dir)
+    store.require()
+    info = store.info()
+    cells = read_cells(store)
+    answered = [read for read in cells if read.records]
+    if not answered:
+        raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
+    tasks: dict[str, Task] = {
+        read.task: load("eyechart.tasks", read.cell.task.name, data=info.data or None)
+        for read in answered
+    }
+    infos = {
+        name: _task_info(name, task, [read for read in answered if read.task == name], info)
+        for name, task in tasks.items()
+    }
+    questions = {name: task.questions for name, task in infos.items()}
+    pairs = _measured(answered, tasks, samples=samples, seed=seed)
+    comparison = Comparison(pairs, questions)
+    return Analysis(
+        title=info.title or run_dir.resolve().name,
+        eyechart_version=__version__,
+        created=created,
+        data=Path(info.data).name if info.data else BUILT_IN_DATA,
+        tasks=tuple(infos.values()),
+        cells=tuple(_cell_result(pair, questions) for pair in pairs),
+        bd=tuple(comparison.bd()),
+        gaps=tuple(comparison.gaps()),
+        examples=tuple(choose_examples(answered, tasks, store, examples, load)),
+        failures=failure_counts(cells),
+        bootstrap_samples=samples,
+        seed=seed,
+        adapters=_adapters(answered),
+    )
+
+
+def _measured(
+    cells: Sequence[ReadCell], tasks: Mapping[str, Task], *, samples: int, seed: int
+) -> list[Pair]:
+    """Every cell measured, all cells of one task under the same resampling of its images."""
+    pairs = []
+    for name, task in tasks.items():
+        own = [read for read in cells if read.task == name]
+        images = sorted({record.image for read in own for record in read.records})
+        resampling = resample(images, samples=samples, seed=seed)
+        for read in own:
+            pairs.append((read, measure(task, read.cell, read.key, read.records, resampling)))
+    return pairs
+
+
+def _task_info(name: str, task: Task, cells: Sequence[ReadCell], info: RunInfo) -> TaskInfo:
+    """Sizes as the run states them; a run cut short by hand may have asked less of its task."""
+    size = info.tasks.get(task.name)
+    records = [record for read in cells for record in read.records]
+    return TaskInfo(
+        name=name,
+        headline_metric=task.headline_metric,
+        questions=size.questions if size else len({record.question_id for record in records}),
+        images=size.images if size else len({record.image for record in records}),
+    )
+
+
+def _cell_result(pair: Pair, questions: Mapping[str, int]) -> CellResult:
+    read, measured = pair
+    return CellResult(
+        key=read.key,
+        vlm=read.vlm,
+        adapter=read.adapter,
+        task=read.task,
+        codec=read.codec,
+        level=read.cell.level.name,
+        rank=read.cell.level.rank,
+        bpp=measured.bpp,
+        total_bpp=measured.total_bpp,
+        score=interval(measured.score, measured.score_draws),
+        metrics={name: value for name, value in measured.metrics.items() if isfinite(value)},
+        questions=questions[read.task],
+        answered=measured.answered,
+        failed=len(read.failures),
+        unreadable_share=measured.unreadable_share,
+        choices=bool(read.cell.decoding.choices),
+    )
+
+
+def _adapters(cells: Sequence[ReadCell]) -> tuple[AdapterInfo, ...]:
+    trained = {read.adapter: trained_codecs(read.cell.adapter) for read in cells if read.adapter}
+    return tuple(AdapterInfo(name=name, trained_codecs=seen) for name, seen in trained.items())

@@ -1,0 +1,101 @@
+"""All comparisons of a run: curves with their anchors, fine-tuned VLMs with their plain selves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
+from eyechart.analysis.gap import gap, tuned_for
+from eyechart.analysis.measure import Measured
+from eyechart.analysis.reading import SOURCE, ReadCell
+from eyechart.analysis.result import BdResult, GapResult
+
+Pair = tuple[ReadCell, Measured]
+Place = tuple[str, str, str, str]  # vlm, adapter, task, codec
+
+
+class Comparison:
+    """The measured cells of a run, grouped into curves.
+
+    questions: how many each task asks; fewer answers than that are flagged.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], questions: Mapping[str, int]) -> None:
+        self._questions = questions
+        self._curves: defaultdict[Place, list[Pair]] = defaultdict(list)
+        levels: defaultdict[str, set[str]] = defaultdict(set)
+        for read, measured in pairs:
+            self._curves[read.vlm, read.adapter, read.task, read.codec].append((read, measured))
+            levels[read.codec].add(read.cell.level.name)
+        for cells in self._curves.values():
+            cells.sort(key=lambda pair: pair[0].cell.level.rank)
+        self._levels = {codec: len(names) for codec, names in levels.items()}
+
+    def bd(self) -> Iterator[BdResult]:
+        """Every curve against uncompressed, and every adapter's curve against none."""
+        for place, cells in self._curves.items():
+            vlm, adapter, task, codec = place
+            if codec == SOURCE:
+                continue
+            curve = curve_of([measured for _, measured in cells], flags=self._flags(cells))
+            ceiling, flags = self._ceiling(vlm, adapter, task)
+            bd, found = bd_from_uncompressed(curve, ceiling)
+            names = {"vlm": vlm, "adapter": adapter, "task": task, "codec": codec}
+            yield BdResult(**names, anchor="uncompressed", bd=bd, flags=(*flags, *found))
+            if adapter:
+                plain = self._curves.get((vlm, "", task, codec), [])
+                base = (
+                    curve_of([measured for _, measured in plain], flags=self._flags(plain))
+                    if plain
+                    else None
+                )
+                bd, flags = bd_from_curve(curve, base)
+                yield BdResult(**names, anchor="no adapter", bd=bd, flags=flags)
+
+    def gaps(self) -> Iterator[GapResult]:
+        """Eq. 1 for every codec an adapter was trained on alone: each level, then their mean."""
+        for (vlm, adapter, task, codec), tuned in self._curves.items():
+            if not adapter or tuned_for(tuned[0][0].cell.adapter) != tuned[0][0].cell.codec.name:
+                continue
+            clean, _ = self._ceiling(vlm, "", task)
+            plain = {
+                read.cell.level.name: measured
+                for read, measured in self._curves.get((vlm, "", task, codec), [])
+            }
+            shared = [
+                (read.cell.level.name, plain[read.cell.level.name], measured)
+                for read, measured in tuned
+                if read.cell.level.name in plain
+            ]
+            if clean is None or not shared:
+                continue
+            names = {"vlm": vlm, "task": task, "codec": codec}
+            for level, before, after in shared:
+                yield gap(**names, level=level, clean=clean, compressed=[before], finetuned=[after])
+            befores, afters = [b for _, b, _ in shared], [a for _, _, a in shared]
+            yield gap(**names, level="", clean=clean, compressed=befores, finetuned=afters)
+
+    def _ceiling(
+        self, vlm: str, adapter: str, task: str
+    ) -> tuple[Measured | None, tuple[str, ...]]:
+        """The uncompressed score of the plain VLM; the adapter's own where that is missing."""
+        if plain := self._curves.get((vlm, "", task, SOURCE)):
+            return plain[0][1], self._unfinished(plain, "uncompressed: ")
+        if own := self._curves.get((vlm, adapter, task, SOURCE)):
+            return own[0][1], ("uncompressed score read with the adapter",)
+        return None, ()
+
+    def _flags(self, cells: Sequence[Pair]) -> tuple[str, ...]:
+        expected = self._levels[cells[0][0].codec]
+        short = () if len(cells) == expected else (f"{len(cells)} of {expected} levels",)
+        return (*short, *self._unfinished(cells, ""))
+
+    def _unfinished(self, cells: Sequence[Pair], where: str) -> tuple[str, ...]:
+        failed = sum(len(read.failures) for read, _ in cells)
+        open_ = sum(
+            max(0, self._questions[read.task] - measured.answered - len(read.failures))
+            for read, measured in cells
+        )
+        flags = [f"{where}{failed} failed questions"] if failed else []
+        return (*flags, *([f"{where}{open_} questions not asked yet"] if open_ else []))

@@ -1,0 +1,190 @@
+"""Questions worth showing: answered rightly on the clean image and wrongly on the smallest streams.
+
+The pictures are those the VLM saw: decoded again from the stored bitstreams (paper Fig. 2 and 8).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eyechart.analysis.reading import SOURCE, ReadCell
+from eyechart.analysis.result import Example, View
+from eyechart.core.errors import EyechartError
+from eyechart.core.identity import image_digest
+from eyechart.core.images import decode_image, encode_png
+from eyechart.core.types import Bitstream, Codec, Question, Record, Rgb8, Task
+from eyechart.store import Store
+
+MAX_SIDE_PX = 480  # of a shown picture: a page, not an archive
+RIGHT = 1.0  # a score's value; partial credit does not count as right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """A question, and what was answered at the lowest level of each codec (and clean)."""
+
+    vlm: str
+    task: str
+    question: Question
+    shown: tuple[tuple[ReadCell, Record], ...]  # the clean one first
+    worth: tuple[int, int]  # codecs that mislead the plain VLM; adapters that put it right
+
+
+def choose_examples(
+    cells: Sequence[ReadCell],
+    tasks: Mapping[str, Task],
+    store: Store,
+    count: int,
+    load: Callable[..., Any],
+) -> list[Example]:
+    """At most `count` examples, spread over VLMs and tasks; fewer where nothing fits.
+
+    load: `core.plugins.load`, for the codecs.
+    """
+    pictures = _Pictures(store, load)
+    found: list[Example] = []
+    for candidate in _in_turns(_candidates(cells, tasks)):
+        if len(found) >= count:
+            break
+        example = _example(candidate, tasks[candidate.task], pictures)
+        if example is not None:
+            found.append(example)
+    return found
+
+
+def _candidates(cells: Sequence[ReadCell], tasks: Mapping[str, Task]) -> Iterator[list[_Candidate]]:
+    """Per VLM and task, the questions that fit, the most telling first."""
+    groups: defaultdict[tuple[str, str], list[ReadCell]] = defaultdict(list)
+    for read in cells:
+        if read.codec == SOURCE and read.adapter:
+            continue
+        if read.cell.level.rank == 0 or read.codec == SOURCE:
+            groups[read.vlm, read.task].append(read)
+    for (vlm, task), group in groups.items():
+        group.sort(key=lambda read: (read.codec != SOURCE, bool(read.adapter)))
+        answers = [
+            (read, {record.question_id: record for record in read.records}) for read in group
+        ]
+        if group[0].codec != SOURCE or len(group) < 2:
+            continue
+        chosen = [
+            candidate
+            for question in tasks[task].questions()
+            if (candidate := _candidate(vlm, task, question, answers))
+        ]
+        yield sorted(chosen, key=lambda candidate: candidate.worth, reverse=True)
+
+
+def _candidate(
+    vlm: str,
+    task: str,
+    question: Question,
+    answers: Sequence[tuple[ReadCell, Mapping[str, Record]]],
+) -> _Candidate | None:
+    shown = tuple((read, by_id[question.id]) for read, by_id in answers if question.id in by_id)
+    if not shown or shown[0][0].codec != SOURCE or shown[0][1].value < RIGHT:
+        return None
+    misled = sum(not read.adapter and record.value < RIGHT for read, record in shown[1:])
+    mended = sum(bool(read.adapter) and record.value >= RIGHT for read, record in shown[1:])
+    if not misled:
+        return None
+    return _Candidate(vlm=vlm, task=task, question=question, shown=shown, worth=(misled, mended))
+
+
+def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
+    """The best of every group, then the second best...; no image twice."""
+    queues = [iter(group) for group in groups]
+    seen: set[tuple[str, str]] = set()
+    while queues:
+        for queue in list(queues):
+            fresh = (c for c in queue if (c.task, c.question.image) not in seen)
+            candidate = next(fresh, None)
+            if candidate is None:
+                queues.remove(queue)
+                continue
+            seen.add((candidate.task, candidate.question.image))
+            yield candidate
+
+
+def _example(candidate: _Candidate, task: Task, pictures: _Pictures) -> Example | None:
+    try:
+        original = task.image(candidate.question.image)
+    except EyechartError:
+        return None  # the picture was lost since the run; its scores were not
+    views = []
+    for read, record in candidate.shown:
+        decoded = pictures.decoded(read, record, original)
+        if decoded is not None:
+            views.append(
+                View(
+                    codec=read.codec,
+                    level=read.cell.level.name,
+                    adapter=read.adapter,
+                    bpp=record.bpp,
+                    psnr_db=psnr_db(original, decoded),
+                    png_base64=base64.b64encode(encode_png(_thumbnail(decoded))).decode(),
+                    answer=record.answer,
+                    right=record.value >= RIGHT,
+                )
+            )
+    if len(views) < 2:
+        return None
+    return Example(
+        vlm=candidate.vlm,
+        task=candidate.task,
+        question=candidate.question.text,
+        reference=candidate.question.answer,
+        views=tuple(views),
+    )
+
+
+class _Pictures:
+    """Decodes what the run stored; each codec is loaded once."""
+
+    def __init__(self, store: Store, load: Callable[..., Any]) -> None:
+        self._store, self._load = store, load
+        self._codecs: dict[str, Codec] = {}
+
+    def decoded(self, read: ReadCell, record: Record, original: Rgb8) -> Rgb8 | None:
+        """The picture the VLM saw, or None where it can no longer be made here."""
+        if read.codec == SOURCE:
+            return original
+        cell, digest = read.cell, image_digest(original)
+        try:
+            kept = self._store.decoded
+            png = kept.get(kept.path(cell.codec, cell.level, digest))
+            if png is not None:
+                return decode_image(png, name=record.image)
+            streams = self._store.bitstreams
+            payload = streams.get(streams.path(cell.codec, cell.level, digest))
+            if payload is None:
+                return None
+            if read.codec not in self._codecs:
+                self._codecs[read.codec] = self._load(
+                    "eyechart.codecs", cell.codec.name, **cell.codec.options
+                )
+            height_px, width_px, _ = original.shape
+            stream = Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+            return self._codecs[read.codec].decode(stream)
+        except EyechartError:
+            return None  # a codec that is not installed on the machine that analyses
+
+
+def psnr_db(original: Rgb8, decoded: Rgb8) -> float | None:
+    """RGB PSNR in dB; None where the pictures are equal."""
+    error = np.mean((original.astype(np.float64) - decoded.astype(np.float64)) ** 2)
+    return None if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def _thumbnail(rgb8: Rgb8) -> Rgb8:
+    from PIL import Image
+
+    picture = Image.fromarray(rgb8)
+    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    return np.asarray(picture)

@@ -1,0 +1,35 @@
+"""An analysis as a file: JSON, replaced in one step, checked when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eyechart.analysis.result import Analysis
+from eyechart.core.errors import InputError
+from eyechart.core.identity import canonical_json
+from eyechart.store.files import write_atomic
+
+
+def write_analysis(analysis: Analysis, path: Path) -> None:
+    """Write `analysis.json`. Raises StoreError when it cannot be written."""
+    write_atomic(path, f"{canonical_json(analysis)}\n".encode())
+
+
+def read_analysis(path: Path) -> Analysis:
+    """Read what `write_analysis` wrote.
+
+    Raises:
+        InputError: no such file, or not an analysis of this version.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Analysis).validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(
+            f"{path}: not an analysis of this version ({where}: {first['msg']})"
+        ) from error

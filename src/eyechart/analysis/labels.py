@@ -1,0 +1,61 @@
+"""What components are called in tables: names, with only the options that tell them apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from eyechart.core.identity import canonical_json
+from eyechart.core.types import Component
+
+# The adapter stands beside its VLM in every table; its name must not become part of the VLM's.
+_HIDDEN = frozenset({"adapter"})
+
+
+class Labels:
+    """Names for a run's components of one kind, distinct whenever the components are."""
+
+    def __init__(self, components: Iterable[Component]) -> None:
+        distinct = {_identity(component): component for component in components}
+        by_name: defaultdict[str, list[Component]] = defaultdict(list)
+        for component in distinct.values():
+            by_name[component.name].append(component)
+        self._labels = {
+            _identity(component): _label(component, same_name)
+            for same_name in by_name.values()
+            for component in same_name
+        }
+
+    def of(self, component: Component | None) -> str:
+        """The component's label; "" for no component."""
+        return "" if component is None else self._labels[_identity(component)]
+
+
+def _label(component: Component, same_name: list[Component]) -> str:
+    """`jpeg`, or `jpeg:optimize=true` beside a jpeg whose `optimize` differs."""
+    options = _shown(component)
+    telling = {
+        key: value
+        for key, value in options.items()
+        if any(_shown(other).get(key) != value for other in same_name)
+    }
+    if not telling and any(_shown(other) != options for other in same_name):
+        return component.name  # the plain one: only the others have that option
+    label = component.name
+    if telling:
+        pairs = (f"{key}={_value(value)}" for key, value in sorted(telling.items()))
+        label += ":" + ",".join(pairs)
+    twins = [other for other in same_name if _shown(other) == options]
+    return f"{label} {component.version}" if len(twins) > 1 else label
+
+
+def _shown(component: Component) -> dict[str, object]:
+    return {key: value for key, value in component.options.items() if key not in _HIDDEN}
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def _identity(component: Component) -> str:
+    return canonical_json([component.name, component.version, _shown(component)])

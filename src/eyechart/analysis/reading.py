@@ -1,0 +1,60 @@
+"""The store's cells, read once, under the names that tables give them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from eyechart.analysis.labels import Labels
+from eyechart.core.types import Cell, Failure, Record
+from eyechart.store import Store
+
+SOURCE = "source"  # the codec that stands for "uncompressed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCell:
+    """A cell, its place in tables, and all that the store knows of it."""
+
+    cell: Cell
+    key: str
+    vlm: str
+    adapter: str  # "" without
+    task: str
+    codec: str
+    records: Sequence[Record]
+    failures: Sequence[Failure]
+
+
+def read_cells(store: Store) -> list[ReadCell]:
+    """All cells in the store's order, codecs by name with `source` first. Raises StoreError."""
+    stored = store.cells()
+    cells = [item.cell for item in stored]
+    vlms = Labels(cell.vlm for cell in cells)
+    adapters = Labels(cell.adapter for cell in cells if cell.adapter)
+    tasks, codecs = Labels(cell.task for cell in cells), Labels(cell.codec for cell in cells)
+    return [
+        ReadCell(
+            cell=item.cell,
+            key=item.key,
+            # Restricted answers are another measurement: they never meet free ones in one row.
+            vlm=vlms.of(item.cell.vlm) + (" (choice set)" if item.cell.decoding.choices else ""),
+            adapter=adapters.of(item.cell.adapter),
+            task=tasks.of(item.cell.task),
+            codec=codecs.of(item.cell.codec),
+            records=item.records(),
+            failures=item.failures(),
+        )
+        for item in stored
+    ]
+
+
+def failure_counts(cells: Iterable[ReadCell]) -> tuple[tuple[str, int], ...]:
+    """What failed and how often, the most frequent first; cells without any answer are named."""
+    counts = Counter(
+        f"{read.codec} {failure.stage}: {failure.kind}"
+        for read in cells
+        for failure in read.failures
+    )
+    return tuple(counts.most_common())

@@ -1,0 +1,221 @@
+"""From a stored run to its analysis: what is computed, what is flagged, what is refused."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eyechart.analysis.analyse import analyse
+from eyechart.analysis.bd import bd_between, bd_metric
+from eyechart.analysis.bootstrap import interval, resample
+from eyechart.analysis.files import read_analysis, write_analysis
+from eyechart.analysis.measure import measure
+from eyechart.analysis.result import Analysis
+from eyechart.core.errors import InputError
+from eyechart.core.types import Failure
+from tests.analysis import toy
+
+PLAIN = {("source", 0, ""): 0.9, ("grey", 0, ""): 0.4, ("grey", 1, ""): 0.5, ("grey", 2, ""): 0.7}
+TUNED = {("grey", 0, "for-grey"): 0.6, ("grey", 1, "for-grey"): 0.7, ("grey", 2, "for-grey"): 0.8}
+
+
+def analysed(root: Path, **options: int) -> Analysis:
+    return analyse(root, created="2025-01-01T00:00:00Z", load=toy.load, **options)
+
+
+def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed() -> None:
+    drawn = resample(["a", "b", "c", "d"], samples=500, seed=3)
+    assert drawn.weights.shape == (500, 4)
+    assert (drawn.weights.sum(axis=1) == 4).all()
+    assert drawn.weights.mean(axis=0) == pytest.approx(1, abs=0.15)
+    np.testing.assert_array_equal(
+        drawn.weights, resample(["a", "b", "c", "d"], samples=500, seed=3).weights
+    )
+    assert (drawn.weights != resample(["a", "b", "c", "d"], samples=500, seed=4).weights).any()
+    with pytest.raises(InputError, match="-1 bootstrap samples"):
+        resample(["a"], samples=-1, seed=0)
+
+
+def test_interval_leaves_unusable_draws_out() -> None:
+    draws = np.append(np.linspace(0, 100, 1001), np.nan)
+    found = interval(50.0, draws)
+    assert (found.low, found.high) == (pytest.approx(2.5), pytest.approx(97.5))
+    alone = interval(50.0, np.array([np.nan]))
+    assert (alone.low, alone.high) == (50.0, 50.0)
+
+
+def test_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
+    """Three answers an image that always agree carry the weight of one: the error is by images."""
+    images, per_image = 400, 3
+    rng = np.random.default_rng(0)
+    values = (rng.random(images) < 0.7).astype(float)
+    drawn = resample([str(i) for i in range(images)], samples=4000, seed=1)
+    draws = (drawn.weights @ values) * per_image / (images * per_image)
+    found = interval(values.mean(), draws)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.06)
+
+
+def test_rate_is_the_mean_of_images_not_of_questions_nor_of_bits() -> None:
+    task, cell = toy.ToyTask(), toy.cell()
+    records = toy.records(1.0, 100)[:4]  # three questions on p0, one on p1
+    measured = measure(task, cell, "k", records, resample(["p0", "p1"], samples=0, seed=0))
+    pixels = toy.SIDE_PX**2
+    assert measured.bpp == pytest.approx(8 * (100 + 101) / 2 / pixels)
+    assert measured.total_bpp == pytest.approx(8 * 201 / (2 * pixels))
+    assert measured.answered == 4
+
+
+def test_an_undrawn_cell_has_no_draw_instead_of_a_wrong_one() -> None:
+    task, cell = toy.ToyTask(), toy.cell()
+    drawn = resample(["p0", "p1"], samples=64, seed=0)
+    measured = measure(task, cell, "k", toy.records(1.0, 100)[:3], drawn)  # only p0
+    missing = drawn.weights[:, 0] == 0
+    assert missing.any()
+    np.testing.assert_array_equal(np.isnan(measured.score_draws), missing)
+    np.testing.assert_array_equal(np.isnan(measured.bpp_draws), missing)
+
+
+def test_bd_of_a_run_is_that_of_its_points(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, PLAIN)
+    analysis = analysed(tmp_path)
+    points = [cell for cell in analysis.cells if cell.codec == "grey"]
+    ceiling = next(cell for cell in analysis.cells if cell.codec == "source")
+    (result,) = analysis.bd
+    expected = bd_metric(
+        [cell.bpp for cell in points], [cell.score.value for cell in points], ceiling.score.value
+    )
+    assert result.bd is not None
+    assert result.bd.value == pytest.approx(expected.value)
+    assert result.bd.low < result.bd.value < result.bd.high < 0
+    assert result.flags == ()
+    assert [task.name for task in analysis.tasks] == ["toy"]
+    assert analysis.data == "eyechart-mini"
+    assert ceiling.metrics == {"accuracy": ceiling.score.value, "asked": 60.0}
+
+
+def test_pairing_makes_a_difference_surer_than_its_parts(tmp_path: Path) -> None:
+    """The tuned VLM is right wherever the plain one is: the same luck decides both."""
+    toy.a_run(tmp_path, PLAIN | TUNED)
+    analysis = analysed(tmp_path)
+    gain = next(bd for bd in analysis.bd if bd.anchor == "no adapter").bd
+    curves = [bd.bd for bd in analysis.bd if bd.anchor == "uncompressed"]
+    assert gain is not None
+    assert gain.low > 0
+    for curve in curves:
+        assert curve is not None
+        assert gain.high - gain.low < curve.high - curve.low
+
+
+def test_gain_of_an_adapter_is_bd_between_its_curve_and_the_plain_one(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, PLAIN | TUNED)
+    analysis = analysed(tmp_path, samples=0)
+    curves = [
+        [cell for cell in analysis.cells if cell.codec == "grey" and cell.adapter == adapter]
+        for adapter in ("for-grey", "")
+    ]
+    points = [[[c.bpp for c in curve], [c.score.value for c in curve]] for curve in curves]
+    gain = next(bd for bd in analysis.bd if bd.anchor == "no adapter")
+    assert gain.bd is not None
+    assert gain.bd.value == pytest.approx(bd_between(*points[0], *points[1]).value)
+    assert gain.bd.low == gain.bd.value == gain.bd.high  # nothing was resampled
+
+
+def test_gaps_add_up_and_are_only_of_adapters_for_one_codec(tmp_path: Path) -> None:
+    toy.a_run(tmp_path / "one", PLAIN | TUNED)
+    gaps = analysed(tmp_path / "one").gaps
+    assert [gap.level for gap in gaps] == ["0", "1", "2", ""]
+    for gap in gaps:
+        assert gap.performance.value == pytest.approx(
+            gap.information.value + gap.generalization.value
+        )
+        assert gap.performance.value == pytest.approx(gap.clean - gap.compressed)
+        assert gap.information.value == pytest.approx(gap.clean - gap.finetuned)
+        assert gap.generalization.low <= gap.generalization.value <= gap.generalization.high
+    assert gaps[-1].compressed == pytest.approx(np.mean([gap.compressed for gap in gaps[:-1]]))
+    universal = {(codec, rank, "universal"): right for (codec, rank, _), right in TUNED.items()}
+    toy.a_run(tmp_path / "many", PLAIN | universal)
+    assert analysed(tmp_path / "many").gaps == ()
+
+
+def test_what_is_missing_is_flagged(tmp_path: Path) -> None:
+    store = toy.a_run(tmp_path, PLAIN)
+    other = store.add(toy.cell(rank=0, vlm="other"))
+    other.append_records(toy.records(0.4, 10, count=50))
+    failure = {"stage": "decode", "kind": "CodecError", "message": "cut", "retryable": False}
+    other.append_failures(
+        [Failure(question_id=str(i), image="p19", **failure) for i in (58, 59)]  # type: ignore[arg-type]
+    )
+    store.add(toy.cell(rank=1, vlm="other")).append_records(toy.records(0.5, 20))
+    analysis = analysed(tmp_path)
+    result = next(bd for bd in analysis.bd if bd.vlm == "other")
+    assert result.bd is None
+    assert result.flags == (
+        "2 of 3 levels",
+        "2 failed questions",
+        "8 questions not asked yet",
+        "no uncompressed score",
+    )
+    assert analysis.failures == (("grey decode: CodecError", 2),)
+
+
+def test_a_curve_of_one_point_says_so(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, {("source", 0, ""): 0.9, ("grey", 1, ""): 0.5})
+    (result,) = analysed(tmp_path).bd
+    assert result.bd is None
+    assert "at least 2" in result.flags[-1]
+
+
+def test_examples_show_what_the_smallest_stream_hid(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, PLAIN | TUNED)
+    examples = analysed(tmp_path, examples=4).examples
+    assert len(examples) == 4
+    assert len({example.question for example in examples}) == 4
+    for example in examples:
+        clean, small, mended = example.views
+        assert (clean.codec, clean.right, clean.psnr_db) == ("source", True, None)
+        assert (small.codec, small.level, small.adapter, small.right) == ("grey", "0", "", False)
+        assert (mended.adapter, mended.right) == ("for-grey", True)  # most telling ones first
+        picture = Image.open(io.BytesIO(base64.b64decode(small.png_base64)))
+        assert picture.size == (toy.SIDE_PX, toy.SIDE_PX)
+        assert picture.getpixel((3, 3)) == (128, 128, 128)
+        assert small.psnr_db == pytest.approx(10.7, abs=0.5)  # grey against uniform noise
+
+
+def test_an_example_needs_pictures_but_an_analysis_does_not(tmp_path: Path) -> None:
+    store = toy.a_run(tmp_path, PLAIN)
+    for blob in store.bitstreams.root.rglob("*.bin"):
+        blob.unlink()
+    analysis = analysed(tmp_path)
+    assert analysis.examples == ()
+    assert len(analysis.bd) == 1
+
+
+def test_an_analysis_survives_its_file(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, PLAIN | TUNED)
+    analysis = analysed(tmp_path, examples=1)
+    write_analysis(analysis, tmp_path / "analysis.json")
+    assert read_analysis(tmp_path / "analysis.json") == analysis
+    assert analysed(tmp_path, examples=1) == analysis  # nothing depends on the clock or on luck
+
+
+def test_a_file_that_is_no_analysis_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "analysis.json"
+    with pytest.raises(InputError, match="cannot be read"):
+        read_analysis(path)
+    for text in ("", "[]", '{"title": 3}', "{"):
+        path.write_text(text)
+        with pytest.raises(InputError, match="not an analysis of this version"):
+            read_analysis(path)
+
+
+def test_a_directory_without_answers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no eyechart run here"):
+        analysed(tmp_path / "absent")
+    toy.a_run(tmp_path / "empty", {})
+    with pytest.raises(InputError, match="no answers stored yet"):
+        analysed(tmp_path / "empty")
