@@ -1,0 +1,97 @@
+// BD-Metric tables: rows are VLM x task, columns are codecs.
+
+// Footnote letters in order of first use; one letter for one text.
+function footnotes() {
+  const texts = [];
+  return {
+    mark(flags) {
+      return flags.map((flag) => {
+        if (!texts.includes(flag)) texts.push(flag);
+        return letter(texts.indexOf(flag));
+      }).join(",");
+    },
+    list: () => (texts.length ? h("ol", { class: "footnotes" }, texts.map((text, i) => h("li", null, h("sup", null, letter(i)), " ", text))) : null),
+  };
+}
+
+const letter = (i) => (i < 26 ? "" : letter(Math.floor(i / 26) - 1)) + String.fromCharCode(97 + (i % 26));
+
+// Best and second best of a row; equal values share their place.
+function places(results) {
+  const values = unique(results.filter((r) => r?.bd).map((r) => r.bd.value)).sort((a, b) => b - a);
+  if (results.filter((r) => r?.bd).length < 2) return new Map();
+  return new Map([[values[0], "best"], [values[1], "second"]].filter(([value]) => value !== undefined));
+}
+
+// The colour is the share of the uncompressed score, so that rows with other units compare.
+function tint(result, ceiling) {
+  if (!ceiling) return {};
+  const share = result.bd.value / ceiling.score.value;
+  const depth = Math.min(1, Math.abs(share) / 0.5);
+  return { "--tint": share < 0 ? "var(--loss)" : "var(--win)", "--depth": (0.42 * depth ** 0.8).toFixed(3) };
+}
+
+function bdCell(result, ceiling, place, notes) {
+  if (!result) return h("td", { class: "none" }, "\u2013");
+  const marks = notes.mark(result.flags);
+  if (!result.bd) {
+    return explain(h("td", { class: "none", tabindex: 0, "aria-label": `not computed: ${result.flags.join("; ")}` },
+      "\u2013", marks && h("sup", null, marks)),
+    () => [line(codecName(result.codec), "not computed"), ...result.flags.map((flag) => h("div", { class: "tip-flag" }, flag))]);
+  }
+  const interval = intervalText(result.bd, signed);
+  return explain(h("td", { class: `bd ${place || ""}`, tabindex: 0, vars: tint(result, ceiling) },
+    h("span", { class: "value" }, signed(result.bd.value)), marks && h("sup", null, marks),
+    place && h("span", { class: "sr" }, place === "best" ? " (best)" : " (second best)"),
+    interval && h("small", null, interval)),
+  () => [
+    h("div", { class: `tip-title ${codecClass(result.codec)}` }, h("i", { class: "dot" }), `${codecName(result.codec)} on ${result.task}`),
+    line(result.anchor === NO_ADAPTER ? "BD gain" : "BD-Metric", signed(result.bd.value, 2)),
+    interval && line("95 % interval", `[${signed(result.bd.low, 2)}, ${signed(result.bd.high, 2)}]`),
+    ceiling && line("of the uncompressed score", percent(result.bd.value / ceiling.score.value)),
+    place && line("place", place === "best" ? "best" : "second best"),
+    ...result.flags.map((flag) => h("div", { class: "tip-flag" }, flag)),
+  ]);
+}
+
+function bdTable(results, caption) {
+  const columns = codecs.filter((codec) => results.some((r) => r.codec === codec));
+  const groups = unique(results.map((r) => `${r.vlm}\n${r.adapter}`)).map((key) => key.split("\n"));
+  const notes = footnotes();
+  const bodies = groups.map(([vlm, adapter]) => {
+    const own = results.filter((r) => r.vlm === vlm && r.adapter === adapter);
+    const rows = tasks.filter((task) => own.some((r) => r.task === task));
+    return h("tbody", null,
+      h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: columns.length + 2 }, vlm, adapter ? h("span", null, ` with ${adapter}`) : null)),
+      rows.map((task) => {
+        const row = columns.map((codec) => own.find((r) => r.task === task && r.codec === codec));
+        const ceiling = ceilingOf(vlm, task);
+        const place = places(row);
+        return h("tr", null,
+          h("th", { scope: "row" }, task, h("small", null, metricName(task))),
+          h("td", { class: "ceiling-score" }, number(ceiling?.score.value), h("small", null, intervalText(ceiling?.score))),
+          row.map((r) => bdCell(r, ceiling, r?.bd ? place.get(r.bd.value) : null, notes)));
+      }));
+  });
+  const table = h("table", { class: "bd-table" }, h("caption", { class: "sr" }, caption),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Task"), h("th", { scope: "col", class: "num" }, "uncompressed"),
+      columns.map((codec) => h("th", { scope: "col", class: `num ${codecClass(codec)}` }, h("i", { class: "dot" }), codecName(codec))))),
+    bodies);
+  return [h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table), notes.list()];
+}
+
+function tintKey(loss, win) {
+  return h("p", { class: "tint-key" }, loss && [h("i", { class: "ramp loss" }), loss], win && [h("i", { class: "ramp win" }), win],
+    h("span", { class: "places" }, h("b", { class: "best" }, "best"), h("b", { class: "second" }, "second best")));
+}
+
+function renderBd(root) {
+  const results = analysis.bd.filter((r) => r.anchor !== NO_ADAPTER);
+  root.hidden = results.length === 0;
+  if (root.hidden) return;
+  root.replaceChildren(
+    ...sectionHead("BD-Metric against uncompressed",
+      "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss; below it the 95 % interval."),
+    ...bdTable(results, "BD-Metric against uncompressed, per VLM, task and codec").filter(Boolean),
+    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained"));
+}

@@ -1,0 +1,29 @@
+// Rate-metric curves (paper Fig. 4): one panel a task.
+
+// Panels share the rate axis as long as no task would be squeezed into a corner of it.
+function rateLimits(panels) {
+  const own = panels.map((panel) => Math.max(...panel.curves.flatMap((curve) => curve.cells.map((c) => c.bpp))) * 1.06);
+  const widest = Math.max(...own);
+  return own.every((limit) => limit > widest / 2.5) ? own.map(() => widest) : own;
+}
+
+function curvePanels(vlm, keep) {
+  const panels = tasks.flatMap((task) => protocols(vlm, task).map((choices) => ({
+    task, choices, curves: curvesOf(vlm, task, choices).filter(keep), ceiling: ceilingOf(vlm, task, choices),
+  }))).filter((panel) => panel.curves.length);
+  const limits = rateLimits(panels);
+  return panels.map((panel, i) => ({ ...panel, xMax: limits[i] || 1, title: panel.task + protocolName(panel.choices), note: metricName(panel.task) }));
+}
+
+function renderCurves(root) {
+  const panels = curvePanels(state.vlm, () => true);
+  root.hidden = panels.length === 0;
+  if (root.hidden) return;
+  const adapters = adaptersOf(state.vlm);
+  root.replaceChildren(
+    ...sectionHead("Score over rate",
+      `${state.vlm}. Each marker is one level of a codec; the band is its 95 % bootstrap interval over images. `,
+      adapters.length ? `Dashed lines with open markers: with the adapter ${adapters.join(", ")}. ` : "",
+      "Point at a marker, or focus a chart and use the arrow keys."),
+    h("div", { class: "panels" }, panels.map((panel) => lineChart(panel))));
+}

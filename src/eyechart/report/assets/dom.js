@@ -1,0 +1,53 @@
+// Building elements. Strings become text nodes, never markup: answers are arbitrary text.
+
+// Errors are left where a test (or a curious reader) can find them.
+window.addEventListener("error", (event) => {
+  const root = document.documentElement;
+  root.dataset.errors = `${root.dataset.errors || ""}${event.message}\n`;
+});
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, props, children) {
+  for (const [name, value] of Object.entries(props || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "vars") {
+      for (const [key, item] of Object.entries(value)) node.style.setProperty(key, item);
+    } else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+const h = (tag, props, ...children) => fill(document.createElement(tag), props, children);
+const s = (tag, props, ...children) => fill(document.createElementNS(SVG, tag), props, children);
+const $ = (id) => document.getElementById(id);
+
+const MINUS = "\u2212";
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+// One decimal below a hundred, none above: MME and OCRBench count in hundreds.
+function number(value, digits) {
+  if (!isNumber(value)) return "\u2013";
+  const text = value.toFixed(digits ?? (Math.abs(value) >= 100 ? 0 : 1));
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", MINUS);
+}
+
+const signed = (value, digits) => (value > 0 && number(value, digits) !== number(0, digits) ? "+" : "") + number(value, digits);
+const percent = (share, digits = 1) => `${number(100 * share, digits)}\u00a0%`;
+const bpp = (value) => number(value, value >= 1 ? 2 : 3);
+
+// Equal bounds mean that nothing was resampled; then there is no interval to show.
+function intervalText(interval, format = number) {
+  if (!interval || interval.low === interval.high || !isNumber(interval.low)) return "";
+  const digits = Math.max(Math.abs(interval.low), Math.abs(interval.high)) >= 100 ? 0 : 1;
+  return `[${format(interval.low, digits)}, ${format(interval.high, digits)}]`;
+}
+
+const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const unique = (items) => [...new Set(items)];
+
+function sectionHead(title, ...lead) {
+  return [h("h2", null, title), lead.length ? h("p", { class: "lead" }, lead) : null];
+}

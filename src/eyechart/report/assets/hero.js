@@ -1,0 +1,78 @@
+// The eye chart: one picture, a line for every level, smaller and smaller rates.
+
+// The example that shows most: read without compression, then lost, but not all at once.
+function heroExample(vlm) {
+  const plain = (example) => example.views.filter((view) => !view.adapter && hasPicture(view));
+  const worth = (example) => {
+    const views = plain(example);
+    const source = views.find((view) => view.codec === SOURCE);
+    const lossy = views.filter((view) => view.codec !== SOURCE);
+    const right = lossy.filter((view) => view.right).length / (lossy.length || 1);
+    return (lossy.length ? 1 : 0) + (source?.right ? 2 : 0) + 4 * right * (1 - right) + turns(lossy);
+  };
+  return examplesOf(vlm).filter((example) => plain(example).length)
+    .map((example) => ({ example, views: plain(example), worth: worth(example) }))
+    .sort((a, b) => b.worth - a.worth)[0];
+}
+
+// How cleanly answers turn from right to wrong as the rate falls: 1 when every wrong one is lower.
+function turns(views) {
+  const [right, wrong] = [views.filter((v) => v.right), views.filter((v) => !v.right)];
+  if (!right.length || !wrong.length) return 0;
+  const pairs = right.flatMap((r) => wrong.map((w) => (r.bpp > w.bpp ? 1 : 0)));
+  return pairs.reduce((a, b) => a + b, 0) / pairs.length;
+}
+
+function verdict(view) {
+  return h("span", { class: view.right ? "right" : "wrong" },
+    h("span", { class: "mark", role: "img", "aria-label": view.right ? "right:" : "wrong:" }, view.right ? "\u2713" : "\u2717"),
+    h("span", { class: "said" }, view.answer.trim() || "(nothing)"));
+}
+
+function viewName(view) {
+  return view.codec === SOURCE ? "uncompressed" : `${codecName(view.codec)} ${view.level}`;
+}
+
+function optotype(example, view) {
+  return h("figure", { class: codecClass(view.codec), "data-codec": view.codec === SOURCE ? null : view.codec },
+    h("button", { class: "picture", type: "button", onclick: () => openLightbox(example, view),
+      "aria-label": `${viewName(view)}, ${bpp(view.bpp)} bits per pixel. Enlarge.` },
+    h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "", loading: "lazy" })),
+    h("figcaption", null,
+      h("span", { class: "who" }, h("i", { class: "dot" }), viewName(view)),
+      h("span", { class: "rate" }, `${bpp(view.bpp)} bpp`), verdict(view)));
+}
+
+// Lines of the chart: the source first, then the levels of all codecs by rank from the top.
+function heroLines(views) {
+  const lines = [];
+  const source = views.filter((view) => view.codec === SOURCE).slice(0, 1);
+  if (source.length) lines.push(source);
+  for (const codec of codecs) {
+    const own = views.filter((view) => view.codec === codec).sort((a, b) => b.bpp - a.bpp);
+    own.forEach((view, i) => {
+      const row = i + source.length;
+      (lines[row] ||= []).push(view);
+    });
+  }
+  return lines;
+}
+
+function renderHero(root) {
+  const hero = heroExample(state.vlm);
+  root.hidden = !hero;
+  if (!hero) return;
+  const { example, views } = hero;
+  const lines = heroLines(views);
+  root.replaceChildren(
+    h("div", { class: "eyechart" },
+      h("p", { class: "asked" }, `\u201c${example.question.trim()}\u201d`),
+      h("p", { class: "expected" }, "The answer is ", h("b", null, example.reference), ". ", example.vlm, " answers:"),
+      lines.map((row, i) => h("div", { class: "chart-line", vars: { "--step": Math.min(i, 5) } },
+        h("span", { class: "fraction", role: "img", "aria-label": `${row.filter((v) => v.right).length} of ${row.length} right` },
+          h("b", null, row.filter((v) => v.right).length), h("i", null, row.length)),
+        h("div", { class: "line-pictures" }, row.map((view) => optotype(example, view))),
+        h("span", { class: "line-number", "aria-hidden": "true" }, i + 1))),
+      h("p", { class: "fine" }, `One question of ${example.task}, picked because its answers turn; the measurements below are over all questions. `,
+        "Every line down has fewer bits. The fraction counts right answers. Click a picture to enlarge it.")));
+}

@@ -1,0 +1,156 @@
+// A rate-metric chart: scores over linear bpp, bootstrap bands, the uncompressed score as a ceiling.
+
+const FRAME = { width: 360, height: 248, left: 44, right: 14, top: 18, bottom: 38 };
+const MARKERS = [
+  "M-3.6,0a3.6,3.6 0 1,0 7.2,0a3.6,3.6 0 1,0 -7.2,0z",
+  "M-3.2,-3.2h6.4v6.4h-6.4z",
+  "M0,-4.4L4.2,3.2H-4.2z",
+  "M0,-4.6L4.6,0L0,4.6L-4.6,0z",
+  "M0,4.4L4.2,-3.2H-4.2z",
+  "M-4,-1.4H-1.4V-4H1.4V-1.4H4V1.4H1.4V4H-1.4V1.4H-4z",
+  "M0,-4.4L4.2,-1.3L2.6,3.6H-2.6L-4.2,-1.3z",
+  "M-4.2,-2.4H4.2V2.4H-4.2z",
+];
+const marker = (codec) => MARKERS[(codecIndex.get(codec) || 0) % MARKERS.length];
+
+function niceTicks(low, high, count) {
+  const span = high - low || 1;
+  const power = 10 ** Math.floor(Math.log10(span / count));
+  const step = [1, 2, 2.5, 5, 10].map((k) => k * power).find((k) => span / k <= count) || 10 * power;
+  const ticks = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) ticks.push(i * step);
+  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9) + (step / power === 2.5 ? 1 : 0));
+  return { ticks, digits };
+}
+
+function chartScales(curves, ceiling, xMax) {
+  const values = curves.flatMap((curve) => curve.cells.flatMap((c) => [c.score.low, c.score.high, c.score.value]));
+  if (ceiling) values.push(ceiling.score.value, ceiling.score.low, ceiling.score.high);
+  const finite = values.filter(isNumber);
+  let low = Math.min(...finite);
+  let high = Math.max(...finite);
+  const pad = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  low = low >= 0 ? Math.max(0, low - pad) : low - pad;
+  high += pad;
+  const { width, height, left, right, top, bottom } = FRAME;
+  return {
+    low, high, xMax,
+    x: (value) => left + ((width - left - right) * value) / xMax,
+    y: (value) => height - bottom - ((height - top - bottom) * (value - low)) / (high - low),
+  };
+}
+
+function axes(scales) {
+  const { width, height, left, right, bottom } = FRAME;
+  const ys = niceTicks(scales.low, scales.high, 5);
+  const xs = niceTicks(0, scales.xMax, 5);
+  return [
+    ys.ticks.map((tick) => [
+      s("line", { class: "grid", x1: left, x2: width - right, y1: scales.y(tick), y2: scales.y(tick) }),
+      s("text", { class: "tick", x: left - 7, y: scales.y(tick) + 3.5, "text-anchor": "end" }, number(tick, ys.digits)),
+    ]),
+    s("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
+    xs.ticks.map((tick) => [
+      s("line", { class: "axis", x1: scales.x(tick), x2: scales.x(tick), y1: height - bottom, y2: height - bottom + 4 }),
+      s("text", { class: "tick", x: scales.x(tick), y: height - bottom + 16, "text-anchor": "middle" }, number(tick, xs.digits)),
+    ]),
+    s("text", { class: "axis-name", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "bits per pixel"),
+  ];
+}
+
+function ceilingMark(ceiling, scales) {
+  if (!ceiling) return null;
+  const { width, left, right } = FRAME;
+  const y = scales.y(ceiling.score.value);
+  const [top, bottom] = [scales.y(ceiling.score.high), scales.y(ceiling.score.low)];
+  return s("g", { class: "ceiling" },
+    s("rect", { x: left, y: top, width: width - left - right, height: Math.max(0, bottom - top) || 0 }),
+    s("line", { x1: left, x2: width - right, y1: y, y2: y }),
+    s("text", { x: left + 2, y: top - 5 < 9 ? y + 12 : Math.min(y, top) - 4 }, `uncompressed ${number(ceiling.score.value)}`));
+}
+
+const path = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}`;
+
+function curveMark(curve, scales, bands) {
+  const at = (key) => curve.cells.map((c) => [scales.x(c.bpp), scales.y(c.score[key])]);
+  const group = s("g", { class: `curve ${codecClass(curve.codec)}${curve.adapter ? " adapted" : ""}`, "data-codec": curve.codec });
+  if (bands && curve.cells.length > 1 && curve.cells.every((c) => isNumber(c.score.low) && isNumber(c.score.high))) {
+    group.append(s("path", { class: "band", d: `${path([...at("high"), ...at("low").reverse()])}Z` }));
+  }
+  group.append(s("path", { class: "line", d: path(at("value")) }));
+  for (const [x, y] of at("value")) {
+    group.append(s("path", { class: "point", d: marker(curve.codec), transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` }));
+  }
+  return group;
+}
+
+// Between a base curve and its adapted one: what the adapter gains, over the shared rates.
+function gainMark(base, adapted, scales) {
+  const low = Math.max(base.cells[0].bpp, adapted.cells[0].bpp);
+  const high = Math.min(base.cells.at(-1).bpp, adapted.cells.at(-1).bpp);
+  if (!(high > low)) return null;
+  const inside = (curve) => [
+    [low, scoreAt(curve, low)],
+    ...curve.cells.filter((c) => c.bpp > low && c.bpp < high).map((c) => [c.bpp, c.score.value]),
+    [high, scoreAt(curve, high)],
+  ].map(([x, y]) => [scales.x(x), scales.y(y)]);
+  return s("path", {
+    class: `gain ${codecClass(base.codec)}`, "data-codec": base.codec,
+    d: `${path([...inside(adapted), ...inside(base).reverse()])}Z`,
+  });
+}
+
+function scoreAt(curve, rate) {
+  const i = Math.max(1, curve.cells.findIndex((c) => c.bpp >= rate));
+  const [a, b] = [curve.cells[i - 1], curve.cells[i]];
+  if (!b || b.bpp === a.bpp) return a.score.value;
+  return a.score.value + ((rate - a.bpp) / (b.bpp - a.bpp)) * (b.score.value - a.score.value);
+}
+
+// Pointer and arrow keys move through the points that are shown.
+function interact(svg, curves, scales) {
+  const ring = s("circle", { class: "ring", r: 7, visibility: "hidden" });
+  svg.append(ring);
+  let current = -1;
+  const shown = () => curves.filter((curve) => !state.hidden.has(curve.codec)).flatMap((curve) => curve.cells);
+  const place = (cell) => [scales.x(cell.bpp), scales.y(cell.score.value)];
+  const select = (cell) => {
+    const [x, y] = place(cell);
+    fill(ring, { cx: x, cy: y, visibility: "visible" }, []);
+    const box = svg.getBoundingClientRect();
+    const zoom = box.width / FRAME.width;
+    showTooltip(box.left + x * zoom, box.top + y * zoom, ...cellTip(cell));
+  };
+  const leave = () => { ring.setAttribute("visibility", "hidden"); hideTooltip(); };
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const zoom = box.width / FRAME.width;
+    const distance = (cell) => Math.hypot(place(cell)[0] * zoom + box.left - event.clientX, place(cell)[1] * zoom + box.top - event.clientY);
+    const nearest = shown().sort((a, b) => distance(a) - distance(b))[0];
+    if (nearest && distance(nearest) < 40) select(nearest);
+    else leave();
+  });
+  svg.addEventListener("pointerleave", leave);
+  svg.addEventListener("blur", leave);
+  svg.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    const cells = shown();
+    if (!step || !cells.length) return;
+    event.preventDefault();
+    current = (current + step + cells.length) % cells.length;
+    select(cells[current]);
+  });
+}
+
+function lineChart({ title, note, curves, ceiling, xMax, gains = [], bands = true }) {
+  const scales = chartScales(curves, ceiling, xMax);
+  const svg = s("svg", {
+    class: "chart", viewBox: `0 0 ${FRAME.width} ${FRAME.height}`, tabindex: 0, role: "img",
+    "aria-label": `${title}: score over bits per pixel for ${unique(curves.map((c) => codecName(c.codec))).join(", ")}. Arrow keys move through the points.`,
+  },
+  axes(scales), ceilingMark(ceiling, scales),
+  gains.map(([base, adapted]) => gainMark(base, adapted, scales)),
+  curves.map((curve) => curveMark(curve, scales, bands)));
+  interact(svg, curves, scales);
+  return h("figure", { class: "panel" }, h("figcaption", null, h("b", null, title), h("span", null, note)), svg);
+}

@@ -1,0 +1,103 @@
+// Puts the page together.
+
+function renderFacts() {
+  const answered = analysis.cells.reduce((sum, cell) => sum + cell.answered, 0);
+  const facts = [
+    analysis.title, analysis.data && `data ${analysis.data}`,
+    plural(vlms.length, "VLM"), plural(tasks.length, "task"), plural(codecs.length, "codec"),
+    plural(answered, "scored answer"), analysis.created.slice(0, 10),
+  ].filter(Boolean);
+  $("facts").replaceChildren(...facts.map((fact) => h("span", null, fact)));
+}
+
+// Failures stand before the first number: whoever reads a score should have seen them.
+function renderAlarm() {
+  const failed = analysis.failures.reduce((sum, [, count]) => sum + count, 0);
+  if (!failed) return;
+  $("alarm").replaceChildren(h("details", { class: "alarm" },
+    h("summary", null, `${plural(failed, "question")} failed and ${failed === 1 ? "is" : "are"} in no score`),
+    h("ul", null, analysis.failures.map(([what, count]) => h("li", null, h("b", null, count.toLocaleString("en")), ` ${what}`)))));
+}
+
+function legendKey(codec) {
+  return s("svg", { class: `key ${codecClass(codec)}`, viewBox: "0 0 26 12", "aria-hidden": "true" },
+    s("path", { class: "line", d: "M1,6H25" }), s("path", { class: "point", d: marker(codec), transform: "translate(13,6)" }));
+}
+
+function renderToolbar() {
+  const toggle = (codec) => {
+    if (state.hidden.has(codec)) state.hidden.delete(codec);
+    else state.hidden.add(codec);
+    // Everything hidden is nothing to look at: the last one brings all back.
+    if (state.hidden.size === codecs.length) state.hidden.clear();
+    applyHidden();
+    writeLink();
+  };
+  const chips = codecs.map((codec) => h("button", { type: "button", class: "chip", "data-toggle": codec, "aria-pressed": "true",
+    onclick: () => toggle(codec) }, legendKey(codec), codecName(codec)));
+  const choice = h("select", { "aria-label": "VLM", onchange: () => {
+    state.vlm = choice.value;
+    state.example = 0;
+    renderAll();
+    writeLink();
+  } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
+  const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Pictures"], ["adapters", "Adapter"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
+    .filter(([id]) => !$(id).hidden)
+    // The address holds what is shown, so jumping to a section must not overwrite it.
+    .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
+      event.preventDefault();
+      $(id).scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    } }, name));
+  $("toolbar").replaceChildren(
+    h("div", { class: "toolbar-inner" },
+      h("span", { class: "links" }, links),
+      vlms.length > 1 ? choice : null,
+      codecs.length > 1 ? h("span", { class: "chips", role: "group", "aria-label": "Codecs shown" }, chips) : null));
+}
+
+function renderMethods(root) {
+  const download = h("a", { class: "button", download: "analysis.json", href: "#", onclick: () => {
+    const address = URL.createObjectURL(new Blob([analysisText()], { type: "application/json" }));
+    download.href = address;
+    setTimeout(() => { URL.revokeObjectURL(address); download.href = "#"; }, 30000);
+  } }, "Download analysis.json");
+  const entry = (name, ...text) => [h("dt", null, name), h("dd", null, text)];
+  root.replaceChildren(
+    ...sectionHead("How this was measured"),
+    h("dl", null,
+      entry("Rate", "Bits per pixel: the bytes of the bitstream that a decoder needs, times eight, over the pixels of the original image. A point of a curve is the mean over images."),
+      entry("BD-Metric", "Scores interpolated with PCHIP over linear bpp, averaged over the codec's own range of rates, minus the uncompressed score. Between two curves: the mean difference over the range of rates both share."),
+      entry("Interval", analysis.bootstrap_samples > 0
+        ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
+        : "No bootstrap was drawn in this run; values stand without intervals."),
+      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score. Between levels it interpolates linearly."),
+      entry("Answers", "Greedy decoding. An answer that cannot be read is wrong; its share stands beside every score. Tasks asked with a choice set stand apart from those asked freely."),
+      entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
+    h("p", null, download));
+}
+
+const SECTIONS = [
+  ["hero", renderHero], ["bd", renderBd], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
+  ["adapters", renderAdapters], ["gap", renderGap], ["scores", renderScores], ["methods", renderMethods],
+];
+
+function renderAll() {
+  for (const [id, render] of SECTIONS) render($(id));
+  renderToolbar();
+  applyHidden();
+}
+
+// A printed page cannot be unfolded.
+let unfolded = [];
+window.addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll("details:not([open])")];
+  for (const node of unfolded) node.open = true;
+});
+window.addEventListener("afterprint", () => { for (const node of unfolded) node.open = false; });
+window.addEventListener("hashchange", () => { readLink(); renderAll(); });
+
+readLink();
+renderFacts();
+renderAlarm();
+renderAll();
+document.documentElement.dataset.ready = "true";

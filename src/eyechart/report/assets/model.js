@@ -1,0 +1,94 @@
+// The embedded analysis, indexed; what is shown of it; and the link that shows it again.
+
+const page = JSON.parse($("page-data").textContent);
+const analysis = JSON.parse($("analysis-data").textContent);
+const SOURCE = "source";
+const NO_ADAPTER = "no adapter";
+
+const vlms = unique([...analysis.cells, ...analysis.bd, ...analysis.gaps, ...analysis.examples].map((row) => row.vlm));
+const codecs = unique(
+  [...analysis.cells, ...analysis.bd, ...analysis.gaps, ...analysis.examples.flatMap((example) => example.views)]
+    .map((row) => row.codec)
+).filter((codec) => codec !== SOURCE);
+const tasks = unique([...analysis.tasks.map((task) => task.name), ...analysis.cells.map((cell) => cell.task)]);
+const taskInfo = new Map(analysis.tasks.map((task) => [task.name, task]));
+
+// A task asked with a choice set is another test than the same task asked freely: its own chart.
+const protocols = (vlm, task) => unique(analysis.cells.filter((c) => c.vlm === vlm && c.task === task).map((c) => c.choices));
+const protocolName = (choices) => (choices ? " (choice set)" : "");
+
+const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
+const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
+const codecClass = (codec) => (codecIndex.has(codec) ? `codec c${codecIndex.get(codec) % 8}` : "codec source");
+const metricName = (task) => taskInfo.get(task)?.headline_metric || "";
+const picture = (view) => page.pictures[Number(view.png_base64.slice(1))] || "";
+const hasPicture = (view) => picture(view) !== "";
+
+const state = { vlm: vlms[0] || "", hidden: new Set(), example: 0 };
+
+function cellsOf(vlm, task, choices) {
+  return analysis.cells.filter((c) => c.vlm === vlm && c.task === task && c.choices === choices);
+}
+
+function ceilingOf(vlm, task, choices = false, adapter = "") {
+  return cellsOf(vlm, task, choices).find((c) => c.codec === SOURCE && c.adapter === adapter && isNumber(c.score.value));
+}
+
+// Curves of one chart: one per codec and adapter, lowest rate first.
+function curvesOf(vlm, task, choices) {
+  const curves = new Map();
+  for (const cell of cellsOf(vlm, task, choices)) {
+    if (cell.codec === SOURCE || !isNumber(cell.score.value) || cell.answered === 0) continue;
+    const key = `${cell.codec}\n${cell.adapter}`;
+    if (!curves.has(key)) curves.set(key, { codec: cell.codec, adapter: cell.adapter, cells: [] });
+    curves.get(key).cells.push(cell);
+  }
+  for (const curve of curves.values()) curve.cells.sort((a, b) => a.bpp - b.bpp);
+  return [...curves.values()];
+}
+
+const adaptersOf = (vlm) => unique(analysis.cells.filter((c) => c.vlm === vlm && c.adapter).map((c) => c.adapter));
+const examplesOf = (vlm) => analysis.examples.filter((example) => example.vlm === vlm);
+
+function readLink() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  if (link.has("vlm") && vlms.includes(link.get("vlm"))) state.vlm = link.get("vlm");
+  if (link.has("codec")) {
+    const shown = link.get("codec").split(",");
+    state.hidden = new Set(codecs.filter((codec) => !shown.includes(codec)));
+  }
+  const example = Number(link.get("example"));
+  if (Number.isInteger(example) && example >= 0 && example < examplesOf(state.vlm).length) state.example = example;
+}
+
+function writeLink() {
+  const link = new URLSearchParams();
+  if (state.vlm !== vlms[0]) link.set("vlm", state.vlm);
+  if (state.hidden.size) link.set("codec", codecs.filter((codec) => !state.hidden.has(codec)).join(","));
+  if (state.example) link.set("example", state.example);
+  const hash = link.toString().replaceAll("%2C", ",");
+  // A page opened from a sandboxed frame may not touch its address; the view still changes.
+  try {
+    history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+  }
+}
+
+// Marks what belongs to a hidden codec; the style sheet does the hiding, so no chart is redrawn.
+function applyHidden() {
+  for (const node of document.querySelectorAll("[data-codec]")) {
+    node.classList.toggle("off", state.hidden.has(node.dataset.codec));
+  }
+  for (const chip of document.querySelectorAll("#toolbar [data-toggle]")) {
+    chip.setAttribute("aria-pressed", String(!state.hidden.has(chip.dataset.toggle)));
+  }
+}
+
+// The analysis as it was written: the pictures go back to where `@n` stands for them.
+function analysisText() {
+  return $("analysis-data").textContent.replace(
+    /("png_base64": )"@(\d+)"/g,
+    (whole, name, index) => name + JSON.stringify(page.pictures[Number(index)])
+  );
+}

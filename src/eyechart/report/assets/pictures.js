@@ -1,0 +1,82 @@
+// Side by side (paper Fig. 2 and 8): one image under every codec and level, and what was answered.
+
+// With and without an adapter the VLM saw the same picture: one frame, an answer for each.
+function frames(views) {
+  const found = new Map();
+  for (const view of views) {
+    const key = `${view.codec}\n${view.level}`;
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(view);
+  }
+  return [...found.values()].map((same) => same.slice().sort((a, b) => (a.adapter > b.adapter) - (a.adapter < b.adapter)));
+}
+
+function frame(example, same) {
+  const view = same[0];
+  const several = same.some((v) => v.adapter);
+  return h("figure", { class: `frame ${codecClass(view.codec)}` },
+    h("button", { class: "picture", type: "button", onclick: () => openLightbox(example, view),
+      "aria-label": `${viewName(view)}, ${bpp(view.bpp)} bits per pixel. Enlarge.` },
+    hasPicture(view)
+      ? h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "", loading: "lazy" })
+      : h("span", { class: "no-picture" }, "no picture kept")),
+    h("figcaption", null,
+      h("span", { class: "rate" }, view.codec === SOURCE ? "uncompressed" : view.level, h("b", null, `${bpp(view.bpp)} bpp`),
+        isNumber(view.psnr_db) ? h("span", null, `${number(view.psnr_db, 1)} dB`) : null),
+      same.map((v) => h("span", { class: "answer", title: v.answer },
+        several ? h("span", { class: "adapter-name" }, v.adapter || "without") : null, verdict(v)))));
+}
+
+function exampleView(example) {
+  const all = frames(example.views);
+  const source = all.find((same) => same[0].codec === SOURCE);
+  const rows = codecs.map((codec) => ({
+    codec, frames: all.filter((same) => same[0].codec === codec).sort((a, b) => b[0].bpp - a[0].bpp),
+  })).filter((row) => row.frames.length);
+  return h("div", { class: "side-by-side" },
+    h("div", { class: "asked-card" },
+      h("p", { class: "task-tag" }, example.task),
+      h("p", { class: "question" }, example.question.trim()),
+      h("p", { class: "reference" }, "Reference: ", h("b", null, example.reference)),
+      source ? frame(example, source) : null),
+    h("div", { class: "codec-rows" }, rows.map((row) =>
+      h("div", { class: "codec-row", "data-codec": row.codec },
+        h("h3", { class: codecClass(row.codec) }, h("i", { class: "dot" }), codecName(row.codec),
+          h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right`)),
+        h("div", { class: "strip" }, row.frames.map((same) => frame(example, same)))))));
+}
+
+function renderPictures(root) {
+  const examples = examplesOf(state.vlm);
+  root.hidden = examples.length === 0;
+  if (root.hidden) return;
+  state.example = Math.min(state.example, examples.length - 1);
+  const stage = h("div", { id: "stage" });
+  const select = h("select", { id: "question", onchange: () => show(Number(select.value)) },
+    unique(examples.map((example) => example.task)).map((task) => h("optgroup", { label: task },
+      examples.map((example, i) => (example.task === task
+        ? h("option", { value: i }, shorten(example.question, 80)) : null)))));
+  const show = (index) => {
+    state.example = (index + examples.length) % examples.length;
+    select.value = state.example;
+    stage.replaceChildren(exampleView(examples[state.example]));
+    applyHidden();
+    writeLink();
+  };
+  const step = (by) => () => show(state.example + by);
+  root.replaceChildren(
+    ...sectionHead("What the VLM saw, and what it said",
+      "The same image through every codec, highest rate first. Click a picture to enlarge it; there it can be held against the uncompressed one."),
+    h("div", { class: "picker" },
+      h("label", { for: "question" }, "Question"), select,
+      h("button", { type: "button", onclick: step(-1), "aria-label": "Previous question" }, "\u2190"),
+      h("button", { type: "button", onclick: step(1), "aria-label": "Next question" }, "\u2192"),
+      h("span", { class: "muted" }, `${plural(examples.length, "question")} kept`)),
+    stage);
+  show(state.example);
+}
+
+function shorten(text, length) {
+  const flat = text.replace(/\s+/g, " ").trim();
+  return flat.length > length ? `${[...flat].slice(0, length - 1).join("")}\u2026` : flat;
+}

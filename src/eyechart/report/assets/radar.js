@@ -1,0 +1,80 @@
+// Radar per codec (paper Fig. 3): axes are tasks, the rim is the uncompressed score.
+
+const RADAR = { size: 300, radius: 96, cap: 1.15 };
+
+function radarPoint(index, count, share) {
+  const angle = -Math.PI / 2 + (2 * Math.PI * index) / count;
+  const r = RADAR.radius * Math.min(Math.max(share, 0), RADAR.cap);
+  return [RADAR.size / 2 + r * Math.cos(angle), RADAR.size / 2 + r * Math.sin(angle)];
+}
+
+function radarFrame(names) {
+  const count = names.length;
+  const rim = (share) => `${path(names.map((_, i) => radarPoint(i, count, share)))}Z`;
+  const center = RADAR.size / 2;
+  return [
+    [0.25, 0.5, 0.75].map((share) => s("path", { class: "grid", d: rim(share) })),
+    s("path", { class: "rim", d: rim(1) }),
+    names.map((name, i) => {
+      const [x, y] = radarPoint(i, count, 1);
+      const [dx, dy] = [x - center, y - center];
+      const length = Math.hypot(dx, dy);
+      const side = Math.abs(dx) < 8 ? "middle" : dx > 0 ? "start" : "end";
+      return [
+        s("line", { class: "grid", x1: center, y1: center, x2: x, y2: y }),
+        s("text", { class: "tick", x: x + (9 * dx) / length, y: y + (12 * dy) / length + 4, "text-anchor": side }, name),
+      ];
+    }),
+    [0.5, 1].map((share) => s("text", { class: "tick faint", x: center + 4, y: center - RADAR.radius * share + 11 }, `${100 * share} %`)),
+  ];
+}
+
+// One polygon a level: the lowest rate is the strongest, since that is where the shape shows.
+function radarCodec(codec, names, rows) {
+  const svg = s("svg", { class: "radar", viewBox: `0 0 ${RADAR.size} ${RADAR.size}`, role: "img",
+    "aria-label": `${codecName(codec)}: score relative to uncompressed, per task. ${rows.map((row) => `${row.level}: ${row.shares.map((x, i) => `${names[i]} ${percent(x, 0)}`).join(", ")}`).join("; ")}` },
+  radarFrame(names));
+  rows.forEach((row, i) => {
+    const strength = rows.length === 1 ? 1 : 1 - (0.75 * i) / (rows.length - 1);
+    const points = row.shares.map((share, k) => radarPoint(k, names.length, share));
+    const shape = s("g", { class: "shape", vars: { "--strength": strength.toFixed(2) } },
+      s("path", { d: `${path(points)}Z` }),
+      points.map(([x, y], k) => s("circle", { cx: x, cy: y, r: 3, onpointerenter: (event) =>
+        showTooltip(event.clientX, event.clientY,
+          h("div", { class: `tip-title ${codecClass(codec)}` }, h("i", { class: "dot" }), `${codecName(codec)} ${row.level}`),
+          line(names[k], percent(row.shares[k])), line("rate", `${bpp(row.cells[k].bpp)} bpp`),
+          line("score", `${number(row.cells[k].score.value)} of ${number(row.ceilings[k])}`)), onpointerleave: hideTooltip })));
+    svg.append(shape);
+  });
+  return h("figure", { class: `panel ${codecClass(codec)}`, "data-codec": codec },
+    h("figcaption", null, h("b", null, h("i", { class: "dot" }), codecName(codec))), svg,
+    h("p", { class: "levels" }, rows.map((row, i) => h("span", { vars: { "--strength": (rows.length === 1 ? 1 : 1 - (0.75 * i) / (rows.length - 1)).toFixed(2) } },
+      h("i"), `${row.level} `, h("small", null, `${bpp(row.cells.reduce((sum, c) => sum + c.bpp, 0) / row.cells.length)} bpp`)))));
+}
+
+// Only tasks that every level of this codec was scored on: a polygon needs all its corners.
+function radarRows(vlm, codec) {
+  const scored = tasks.filter((task) => (ceilingOf(vlm, task)?.score.value || 0) > 0);
+  const cells = analysis.cells.filter((c) => c.vlm === vlm && c.codec === codec && !c.adapter && !c.choices && c.answered > 0 && isNumber(c.score.value));
+  const levels = unique(cells.slice().sort((a, b) => a.rank - b.rank).map((c) => c.level));
+  const at = (task, level) => cells.find((c) => c.task === task && c.level === level);
+  const names = scored.filter((task) => levels.length && levels.every((level) => at(task, level)));
+  const rows = levels.map((level) => {
+    const row = names.map((task) => at(task, level));
+    const ceilings = names.map((task) => ceilingOf(vlm, task).score.value);
+    return { level, cells: row, ceilings, shares: row.map((c, i) => c.score.value / ceilings[i]) };
+  });
+  return { names, rows };
+}
+
+function renderRadar(root) {
+  const found = codecs.map((codec) => ({ codec, ...radarRows(state.vlm, codec) })).filter((item) => item.names.length >= 3);
+  root.hidden = found.length === 0;
+  if (root.hidden) return;
+  const left = found.filter((item) => item.names.length < tasks.length);
+  root.replaceChildren(
+    ...sectionHead("What each codec leaves of each task",
+      `${state.vlm}. The dashed rim is the uncompressed score; each shape is one level, the strongest colour the lowest rate.`,
+      left.length ? ` Tasks that lack a level are left out (${left.map((item) => codecName(item.codec)).join(", ")}).` : ""),
+    h("div", { class: "panels radars" }, found.map((item) => radarCodec(item.codec, item.names, item.rows))));
+}

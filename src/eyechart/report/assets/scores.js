@@ -1,0 +1,71 @@
+// Every score with every sub-metric: one table a task (and protocol), sortable.
+
+function scoreColumns(cells) {
+  const metrics = unique(cells.flatMap((cell) => Object.keys(cell.metrics)));
+  return [
+    ...(vlms.length > 1 ? [{ name: "VLM", key: (c) => c.vlm, text: true }] : []),
+    { name: "codec", key: (c) => (c.codec === SOURCE ? "" : codecName(c.codec)), text: true, show: (c) => [h("i", { class: "dot" }), codecName(c.codec)] },
+    { name: "level", key: (c) => c.rank, show: (c) => (c.codec === SOURCE ? "\u2013" : c.level) },
+    ...(cells.some((c) => c.adapter) ? [{ name: "adapter", key: (c) => c.adapter, text: true, show: (c) => c.adapter || "\u2013" }] : []),
+    { name: "bpp", key: (c) => c.bpp, show: (c) => bpp(c.bpp) },
+    { name: `score (${metricName(cells[0].task) || "headline"})`, key: (c) => c.score.value,
+      show: (c) => [h("b", null, number(c.score.value, 1)), h("small", null, intervalText(c.score))] },
+    ...metrics.map((name) => ({ name, key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
+    { name: "unreadable", key: (c) => c.unreadable_share, show: (c) => h("span", { class: c.unreadable_share > 0.05 ? "warn" : "" }, percent(c.unreadable_share)) },
+    { name: "failed", key: (c) => c.failed, show: (c) => (c.failed ? h("span", { class: "warn" }, `${c.failed} of ${c.questions}`) : "0") },
+  ];
+}
+
+function compareKeys(a, b) {
+  if (typeof a === "string" || typeof b === "string") return String(a).localeCompare(String(b), "en");
+  return (isNumber(a) ? a : -Infinity) - (isNumber(b) ? b : -Infinity) || 0;
+}
+
+function scoreTable(cells, label) {
+  const columns = scoreColumns(cells);
+  const body = h("tbody");
+  let [sorted, ascending] = [-1, true];
+  const heads = columns.map((column, i) => h("th", { scope: "col", class: column.text ? "" : "num", "aria-sort": "none" },
+    h("button", { type: "button", onclick: () => sort(i) }, column.name)));
+  const row = (cell) => h("tr", { class: `${codecClass(cell.codec)}${cell.codec === SOURCE ? " ceiling-row" : ""}` },
+    columns.map((column) => h("td", { class: column.text ? "" : "num" }, column.show ? column.show(cell) : column.key(cell))));
+  const sort = (index) => {
+    ascending = sorted === index ? !ascending : columns[index].text === true;
+    sorted = index;
+    const order = cells.slice().sort((a, b) => (ascending ? 1 : -1) * compareKeys(columns[index].key(a), columns[index].key(b)));
+    heads.forEach((head, i) => head.setAttribute("aria-sort", i === index ? (ascending ? "ascending" : "descending") : "none"));
+    body.replaceChildren(...order.map(row));
+  };
+  body.append(...cells.map(row));
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+    h("table", { class: "score-table" }, h("caption", { class: "sr" }, label), h("thead", null, h("tr", null, heads)), body));
+}
+
+// The ceiling first, then codec by codec from the lowest rate.
+function scoreOrder(a, b) {
+  return vlms.indexOf(a.vlm) - vlms.indexOf(b.vlm)
+    || (codecIndex.get(a.codec) ?? -1) - (codecIndex.get(b.codec) ?? -1)
+    || a.rank - b.rank || compareKeys(a.adapter, b.adapter);
+}
+
+function renderScores(root) {
+  const blocks = tasks.flatMap((task) => [false, true].map((choices) => ({
+    task, choices, cells: analysis.cells.filter((c) => c.task === task && c.choices === choices).sort(scoreOrder),
+  }))).filter((block) => block.cells.length);
+  root.hidden = blocks.length === 0;
+  if (root.hidden) return;
+  const note = (block) => {
+    const info = taskInfo.get(block.task);
+    const failed = block.cells.reduce((sum, cell) => sum + cell.failed, 0);
+    return [
+      h("span", { class: "muted" }, info ? `${info.headline_metric}; ${plural(info.questions, "question")} on ${plural(info.images, "image")}` : ""),
+      failed ? h("span", { class: "warn" }, `${failed.toLocaleString("en")} failed`) : null,
+    ];
+  };
+  root.replaceChildren(
+    ...sectionHead("All scores",
+      "Every sub-metric of every task. An answer that nobody can read counts as wrong; a failed question has no answer and counts in no score. Click a column to sort by it."),
+    ...blocks.map((block, i) => h("details", { open: i === 0 },
+      h("summary", null, h("b", null, block.task + protocolName(block.choices)), note(block)),
+      scoreTable(block.cells, `Scores on ${block.task}${protocolName(block.choices)}`))));
+}

@@ -1,0 +1,179 @@
+"""The run's key finding in one sentence, computed from its curves and worded no stronger than they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyechart.analysis.result import Analysis, BdResult, CellResult
+
+SOURCE = "source"
+_LABELS = {"jpegxl": "JPEG XL", "webp": "WebP", "source": "uncompressed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """headline: one sentence for the title. details: further sentences, each true by itself."""
+
+    headline: str
+    details: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Curve:
+    """One codec's points without adapter, lowest rate first, beside the uncompressed cell."""
+
+    ceiling: CellResult
+    points: tuple[CellResult, ...]
+
+    @property
+    def lowest(self) -> CellResult:
+        return self.points[0]
+
+    @property
+    def share_lost(self) -> float:
+        """Share of the uncompressed score that the lowest rate costs."""
+        return (self.ceiling.score.value - self.lowest.score.value) / self.ceiling.score.value
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the loss at the lowest rate is larger than its bootstrap interval."""
+        return self.lowest.score.high < self.ceiling.score.value
+
+
+def codec_label(name: str) -> str:
+    """How a codec is written in prose: `jpeg` -> JPEG; names that are no acronym stay as they are."""
+    if name in _LABELS:
+        return _LABELS[name]
+    return name.upper() if name.isascii() and name.isalpha() and len(name) <= 4 else name
+
+
+def find(analysis: Analysis) -> Finding:
+    """Word the most costly case of the run, and what the BD tables add to it.
+
+    The case is the one whose lowest rate costs the largest share of the uncompressed score, so
+    that benchmarks with different units compare. Scores between levels are interpolated linearly.
+    """
+    details = (*_best_codecs(analysis), *_adapter_gains(analysis))
+    return Finding(headline=_headline(analysis), details=details)
+
+
+def _headline(analysis: Analysis) -> str:
+    curves = _curves(analysis)
+    if not curves:
+        return _without_curves(analysis)
+    key = max(curves, key=lambda k: (curves[k].resolved, curves[k].share_lost))
+    (vlm, task, codec), worst = key, curves[key]
+    low, ceiling = worst.lowest.score.value, worst.ceiling.score.value
+    if not worst.resolved:
+        return (
+            f"No loss that this run can resolve: at {worst.lowest.bpp:.2f} bpp {codec_label(codec)}, "
+            f"{vlm} scores {_number(low)} on {task}, and {_number(ceiling)} uncompressed"
+        )
+    sentence = (
+        f"At {worst.lowest.bpp:.2f} bpp {codec_label(codec)} costs {vlm} "
+        f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}"
+    )
+    others = {k[2]: c for k, c in curves.items() if k[:2] == (vlm, task) and k[2] != codec}
+    return sentence + _comparison(others, worst)
+
+
+def _comparison(others: dict[str, _Curve], worst: _Curve) -> str:
+    """`; VVC at the same rate 8.9`, or a codec that needs fewer bits, or nothing."""
+    rate, ceiling = worst.lowest.bpp, worst.ceiling.score.value
+    same_rate: list[tuple[float, str, str]] = []
+    fewer_bits: list[tuple[float, str, str]] = []
+    for codec, curve in others.items():
+        bpp = [point.bpp for point in curve.points]
+        scores = [point.score.value for point in curve.points]
+        if bpp[0] <= rate <= bpp[-1]:
+            loss = ceiling - float(np.interp(rate, bpp, scores))
+            same_rate.append((loss, codec, "at the same rate"))
+        elif bpp[-1] < rate:
+            fewer_bits.append((ceiling - scores[-1], codec, f"with only {bpp[-1]:.2f} bpp"))
+    if not same_rate and not fewer_bits:
+        return ""
+    loss, codec, where = min(same_rate or fewer_bits)
+    cost = _number(loss) if loss > 0 else "nothing"
+    return f"; {codec_label(codec)} {where} {cost}"
+
+
+def _without_curves(analysis: Analysis) -> str:
+    plain = [cell for cell in analysis.cells if cell.answered > 0]
+    if not plain:
+        return "Nothing has been scored yet"
+    if all(cell.codec == SOURCE for cell in plain):
+        best = plain[0]
+        return (
+            f"Uncompressed, {best.vlm} scores {_number(best.score.value)} on {best.task}; "
+            "no codec has been measured yet"
+        )
+    low = min((c for c in plain if c.codec != SOURCE), key=lambda cell: cell.bpp)
+    return (
+        f"At {low.bpp:.2f} bpp {codec_label(low.codec)} {low.vlm} scores "
+        f"{_number(low.score.value)} on {low.task}; its uncompressed score has not been measured"
+    )
+
+
+def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _Curve]:
+    """Codec curves by (VLM, task, codec): free answers, no adapter, a ceiling above zero."""
+    cells = [c for c in analysis.cells if not c.adapter and not c.choices and c.answered > 0]
+    ceilings = {(c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0}
+    points: dict[tuple[str, str, str], list[CellResult]] = {}
+    for cell in cells:
+        if cell.codec != SOURCE and (cell.vlm, cell.task) in ceilings:
+            points.setdefault((cell.vlm, cell.task, cell.codec), []).append(cell)
+    return {
+        key: _Curve(ceiling=ceilings[key[:2]], points=tuple(sorted(found, key=lambda c: c.bpp)))
+        for key, found in points.items()
+    }
+
+
+def _best_codecs(analysis: Analysis) -> list[str]:
+    """Per VLM: the codec with the smallest BD loss on the most tasks."""
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    for result in analysis.bd:
+        if result.bd is not None and not result.adapter and result.anchor == "uncompressed":
+            rows.setdefault(result.vlm, {}).setdefault(result.task, {})[result.codec] = (
+                result.bd.value
+            )
+    sentences = []
+    for vlm, tasks in rows.items():
+        compared = [codecs for codecs in tasks.values() if len(codecs) > 1]
+        if not compared:
+            continue
+        winners = [max(codecs, key=lambda name: codecs[name]) for codecs in compared]
+        best = max(dict.fromkeys(winners), key=winners.count)
+        sentences.append(
+            f"Averaged over each codec's own rates, {codec_label(best)} costs {vlm} least "
+            f"on {winners.count(best)} of {len(compared)} {_plural(len(compared), 'task')}."
+        )
+    return sentences
+
+
+def _adapter_gains(analysis: Analysis) -> list[str]:
+    """Per VLM and adapter: the range of BD gains, and how many intervals exclude zero."""
+    groups: dict[tuple[str, str], list[BdResult]] = {}
+    for result in analysis.bd:
+        if result.anchor == "no adapter" and result.bd is not None:
+            groups.setdefault((result.vlm, result.adapter), []).append(result)
+    sentences = []
+    for (vlm, adapter), results in groups.items():
+        bds = [result.bd for result in results if result.bd is not None]
+        above = sum(bd.low > 0 for bd in bds)
+        below = sum(bd.high < 0 for bd in bds)
+        sentences.append(
+            f"With the adapter {adapter}, {vlm} gains on {above} of {len(bds)} task and codec "
+            f"{_plural(len(bds), 'pair')} beyond the interval, and loses on {below}."
+        )
+    return sentences
+
+
+def _number(value: float) -> str:
+    """One decimal below a hundred, none above: MME and OCRBench count in hundreds."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else word + "s"

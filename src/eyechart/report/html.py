@@ -1,0 +1,134 @@
+"""One analysis -> one HTML file that needs nothing but a browser.
+
+    analysis --asdict--> JSON, pictures pooled --+
+    finding  --escaped--> title                  +--> template.html --> report.html
+    assets/*.css, *.js   --hashed into the CSP---+
+
+The page is laid out in the browser from the embedded JSON. Text of a run (answers, names) reaches
+it only as JSON data or as text nodes, and the content security policy lets no script run but the
+page's own: an answer that looks like markup stays an answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+
+from eyechart.analysis.result import Analysis
+from eyechart.core.types import Json
+from eyechart.report.finding import codec_label, find
+from eyechart.store.files import write_atomic
+
+# In the order in which they build on each other; all share one scope.
+SCRIPTS = (
+    "dom.js",
+    "model.js",
+    "tooltip.js",
+    "linechart.js",
+    "hero.js",
+    "bdtable.js",
+    "curves.js",
+    "radar.js",
+    "pictures.js",
+    "lightbox.js",
+    "adapters.js",
+    "gap.js",
+    "scores.js",
+    "main.js",
+)
+STYLES = ("page.css", "parts.css")
+
+
+def write_report(analysis: Analysis, path: Path) -> None:
+    """Write the report, replacing an older one at once: a reader sees either, never a part.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    write_atomic(path, render_report(analysis).encode("utf-8", errors="replace"))
+
+
+def render_report(analysis: Analysis) -> str:
+    """The page as text. Deterministic: the same analysis gives the same bytes."""
+    data, pictures = _pool_pictures(asdict(analysis))
+    finding = find(analysis)
+    codecs = sorted({cell.codec for cell in analysis.cells})
+    page: Json = {
+        "pictures": pictures,
+        "labels": {codec: codec_label(codec) for codec in codecs},
+    }
+    # One closure: the files share names with each other and with nobody else.
+    script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    style = "\n".join(_asset(name) for name in STYLES)
+    parts = {
+        "title": html.escape(f"{analysis.title}: eyechart report"),
+        "headline": html.escape(finding.headline),
+        "details": "".join(f"<li>{html.escape(text)}</li>" for text in finding.details),
+        "csp": (
+            f"default-src 'none'; img-src data:; "
+            f"style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'"
+        ),
+        "style": style,
+        "script": script,
+        "page": script_json(page),
+        "analysis": script_json(data),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("template.html"))
+
+
+def script_json(value: Json) -> str:
+    """JSON that is inert inside a <script> element: ASCII, and no `<`, `>` or `&`.
+
+    Numbers that are not finite become null; JSON has no other word for them.
+    """
+    text = json.dumps(_finite(value), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _pool_pictures(data: dict[str, Json]) -> tuple[Json, list[Json]]:
+    """Replace every picture by `@n` and list the different ones.
+
+    With and without an adapter a VLM sees the same picture; the page carries it once. The page
+    puts them back when the analysis is downloaded.
+    """
+    pool: dict[str, int] = {}
+
+    def walk(value: Json) -> Json:
+        if isinstance(value, dict):
+            return {
+                key: f"@{pool.setdefault(item, len(pool))}"
+                if key == "png_base64" and isinstance(item, str)
+                else walk(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [walk(item) for item in value]
+        return value
+
+    pooled = walk(data)
+    return pooled, list(pool)
+
+
+def _finite(value: Json) -> Json:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _asset(name: str) -> str:
+    return resources.files("eyechart.report").joinpath("assets", name).read_text("utf-8")
+
+
+def _csp_hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
