@@ -47,6 +47,11 @@ class Blobs:
             path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, body + hashlib.sha256(body).digest(), sync=False)
 
+    def size_bytes(self) -> int:
+        """Disk taken by all blobs together. Raises StoreError."""
+        with store_errors(self.root, "be read"):
+            return sum(path.stat().st_size for path in self.root.glob("*/*/*.bin"))
+
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:40].lstrip(".") or "_"

@@ -1,0 +1,1 @@
+"""From a plan to records: cells, resumable engine, workers, progress."""

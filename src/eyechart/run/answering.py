@@ -1,0 +1,168 @@
+"""A batch of pictures and questions -> answers -> scores -> records and failures on disk."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from eyechart.core.errors import InputError, VLMError
+from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
+from eyechart.run.attempt import Failed, attempt
+from eyechart.run.pictures import Picture
+from eyechart.run.work import Ask
+from eyechart.store import Store, StoredCell
+from eyechart.store.files import append_lines
+
+GIVE_UP_AFTER = 50  # questions that fail in a row, with not one answered before or between
+
+
+class GivenUpError(VLMError):
+    """A VLM answers nothing any more; its other questions are left for another run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """An ask with its picture, or with the reason why there is none."""
+
+    ask: Ask
+    picture: Picture | Failed
+
+
+def batches(pairs: Iterable[Pair], prompts: int) -> Iterator[list[Pair]]:
+    """Neighbours of one task, up to `prompts` questions together, at least one image."""
+    batch: list[Pair] = []
+    size = 0
+    for pair in pairs:
+        count = len(pair.ask.questions)
+        if batch and (size + count > prompts or batch[0].ask.part is not pair.ask.part):
+            yield batch
+            batch, size = [], 0
+        batch.append(pair)
+        size += count
+    if batch:
+        yield batch
+
+
+class Answering:
+    """One open VLM at work."""
+
+    def __init__(self, vlm: VLM, store: Store) -> None:
+        self._vlm, self._store = vlm, store
+        self._failed_in_a_row = 0
+        self._ever_answered = False
+
+    def settle(self, batch: Sequence[Pair]) -> tuple[int, list[Failed]]:
+        """Answer, score and store a batch: how many records, and the failures, one a question.
+
+        Raises:
+            StoreError: nothing can be stored any more.
+            InputError: the VLM refuses its first question as bad input (no weights, no package).
+            GivenUpError: too many questions failed in a row.
+        """
+        records: defaultdict[StoredCell, list[Record]] = defaultdict(list)
+        failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
+        reasons: list[Failed] = []
+        for pair, question, result in self._answers(batch):
+            scored = result if isinstance(result, Failed) else _record(pair, question, result)
+            if isinstance(scored, Failed):
+                failures[pair.ask.cell.stored].append(scored.of(question))
+                reasons.append(scored)
+            else:
+                records[pair.ask.cell.stored].append(scored)
+        for cell, its_records in records.items():
+            cell.append_records(its_records)
+        for cell, its_failures in failures.items():
+            cell.append_failures(its_failures)
+        self._note_traces(reasons)
+        self._judge(sum(map(len, records.values())), reasons)
+        return sum(map(len, records.values())), reasons
+
+    def _answers(self, batch: Sequence[Pair]) -> Iterator[tuple[Pair, Question, Answer | Failed]]:
+        """Every question of a batch with its answer. What the VLM cannot take is halved until
+        only the questions that fail alone are lost."""
+        shown = [pair for pair in batch if isinstance(pair.picture, Picture)]
+        for pair in batch:
+            if isinstance(pair.picture, Failed):
+                yield from ((pair, question, pair.picture) for question in pair.ask.questions)
+        if not shown:
+            return
+        answers = attempt("answer", lambda: self._ask(shown))
+        if not isinstance(answers, Failed):
+            self._ever_answered = True
+            for pair, its_answers in zip(shown, answers, strict=True):
+                for question, answer in zip(pair.ask.questions, its_answers, strict=True):
+                    yield pair, question, answer
+            return
+        if answers.bad_input and not self._ever_answered:
+            raise InputError(answers.message)
+        halves = _halves(shown)
+        if not halves:
+            yield shown[0], shown[0].ask.questions[0], answers
+        for half in halves:
+            yield from self._answers(half)
+
+    def _ask(self, pairs: Sequence[Pair]) -> list[list[Answer]]:
+        part = pairs[0].ask.part
+        requests = [
+            Request(
+                image=pair.picture.rgb8,
+                prompts=tuple(
+                    part.task.prompt(question, self._vlm.family) for question in pair.ask.questions
+                ),
+                codec=pair.ask.cell.stored.cell.codec.name,
+                level=pair.ask.cell.level.name,
+            )
+            for pair in pairs
+            if isinstance(pair.picture, Picture)
+        ]
+        answers = self._vlm.answer(requests, part.decoding)
+        wanted = [len(request.prompts) for request in requests]
+        if [len(its_answers) for its_answers in answers] != wanted:
+            raise VLMError(f"{self._vlm.name}: gave another number of answers than asked")
+        return answers
+
+    def _note_traces(self, reasons: Sequence[Failed]) -> None:
+        """Tracebacks go to DIR/errors.log: the user needs them only to report a bug."""
+        traces = dict.fromkeys(reason.trace for reason in reasons if reason.trace)
+        append_lines(self._store.root / "errors.log", traces)
+
+    def _judge(self, answered: int, reasons: Sequence[Failed]) -> None:
+        at_answer = [reason for reason in reasons if reason.stage == "answer"]
+        self._failed_in_a_row = 0 if answered else self._failed_in_a_row + len(at_answer)
+        if self._failed_in_a_row >= GIVE_UP_AFTER:
+            raise GivenUpError(
+                f"{self._failed_in_a_row} questions in a row failed, the last with: "
+                f"{at_answer[-1].message}"
+            )
+
+
+def _record(pair: Pair, question: Question, answer: Answer) -> Record | Failed:
+    assert isinstance(pair.picture, Picture)
+    picture, task = pair.picture, pair.ask.part.task
+    score = attempt("score", lambda: task.score(question, answer.text))
+    if isinstance(score, Failed):
+        return score
+    height_px, width_px, _ = picture.rgb8.shape
+    return Record(
+        question_id=question.id,
+        image=question.image,
+        answer=answer.text,
+        value=score.value,
+        reading=score.reading,
+        readable=score.readable,
+        payload_bytes=picture.payload_bytes,
+        height_px=height_px,
+        width_px=width_px,
+    )
+
+
+def _halves(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """A batch as two smaller ones: by images, then by questions; none for a single question."""
+    if len(pairs) > 1:
+        middle = len(pairs) // 2
+        return [list(pairs[:middle]), list(pairs[middle:])]
+    questions = pairs[0].ask.questions
+    middle = len(questions) // 2
+    parts = (questions[:middle], questions[middle:]) if middle else ()
+    return [[replace(pairs[0], ask=replace(pairs[0].ask, questions=part))] for part in parts]

@@ -1,0 +1,128 @@
+"""The plan: a YAML file that says which VLMs, tasks, codecs and adapters to cross."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from eyechart.core.errors import InputError
+from eyechart.core.plugins import near
+
+BUILT_IN = ("quick", "paper")  # packaged beside this file
+
+
+def _texts(value: Any) -> Any:
+    """A single word for a list of one; levels written as numbers are names."""
+    items = value if isinstance(value, list) else [value]
+    return [str(item) if isinstance(item, int | float) else item for item in items]
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_texts), Field(min_length=1)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CodecEntry(_File):
+    """A codec with some of its levels."""
+
+    codec: str
+    levels: Names | None = None
+
+
+def _entry(value: Any) -> Any:
+    return {"codec": value} if isinstance(value, str) else value
+
+
+class Plan(_File):
+    """What to run. Every VLM, with every adapter, sees every task under every codec level.
+
+    vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
+    codecs: names with options (`vvc:preset=fast`), or {codec: ..., levels: [...]}.
+    adapters: directories or names; `none` is the VLM as it is.
+    data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
+    max_images: of each task, a sample that stands for the whole.
+    """
+
+    title: str = "Eyechart"
+    vlms: Names
+    tasks: Names
+    codecs: Annotated[
+        tuple[Annotated[CodecEntry, BeforeValidator(_entry)], ...], Field(min_length=1)
+    ]
+    adapters: Names = ("none",)
+    data: str | None = None
+    max_images: Annotated[int, Field(ge=1)] | None = None
+
+
+def load_plan(name_or_path: str = "quick") -> Plan:
+    """Read a plan file, or a built-in plan by name.
+
+    Raises:
+        InputError: no such file, not YAML, an unknown or missing key, a value of the wrong kind.
+    """
+    if name_or_path in BUILT_IN:
+        text = resources.files(__package__).joinpath(f"{name_or_path}.yaml").read_text("utf-8")
+    else:
+        try:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"plan {name_or_path!r} cannot be read ({error.strerror}); "
+                f"give a YAML file or one of {', '.join(BUILT_IN)}"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"plan {name_or_path!r} is not text ({error.reason})") from error
+    return parse_plan(text, name_or_path)
+
+
+def parse_plan(text: str, name: str) -> Plan:
+    """A plan from YAML text; `name` is told in errors. Raises InputError."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"plan {name!r} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"plan {name!r} is not a list of `key: value`; {_allowed()}")
+    return make_plan(value, name)
+
+
+def make_plan(value: dict[str, Any], name: str) -> Plan:
+    """A plan from plain values; `name` is told in errors. Raises InputError."""
+    try:
+        return Plan.model_validate(value)
+    except ValidationError as error:
+        raise InputError(f"plan {name!r}: {_first_problem(error)}") from error
+
+
+def split_specs(text: str) -> list[str]:
+    """`jpeg,vvc:preset=fast,threads=1,hevc` -> three specs: a comma before `key=value` joins."""
+    specs: list[str] = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        if specs and ":" in specs[-1] and "=" in part and ":" not in part.partition("=")[0]:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return specs
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        known = list(CodecEntry.model_fields if len(problem["loc"]) > 1 else Plan.model_fields)
+        return f"unknown key {where!r}; {near(key, known)} (allowed: {', '.join(known)})"
+    if problem["type"] == "missing":
+        return f"key {where!r} is missing; {_allowed()}"
+    given = repr(problem["input"])
+    return f"{where}: {problem['msg']}, not {given if len(given) < 60 else given[:57] + '...'}"
+
+
+def _allowed() -> str:
+    return f"allowed: {', '.join(Plan.model_fields)}"

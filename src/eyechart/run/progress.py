@@ -1,0 +1,227 @@
+"""Telling how far a run is: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LINE_EVERY_S = 20.0
+SHOWN_WARNINGS = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Cells, images and questions of one VLM's turn: how many in all, how many are settled.
+
+    An image counts once for every codec level it is seen under.
+    """
+
+    cells: int = 0
+    images: int = 0
+    questions: int = 0
+    cells_done: int = 0
+    images_done: int = 0
+    questions_done: int = 0
+    _left: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left to ask."""
+        return self.questions_done == self.questions
+
+    def expect(
+        self, cell: str, images: Sequence[tuple[str, Sequence[Any]]], settled: Set[str]
+    ) -> None:
+        """Count one cell. images: (key, questions with `id`). settled: ids done by earlier runs."""
+        left = 0
+        for _, questions in images:
+            its_left = sum(question.id not in settled for question in questions)
+            self.questions += len(questions)
+            self.questions_done += len(questions) - its_left
+            self.images_done += its_left == 0
+            left += its_left
+        self.images += len(images)
+        self.cells += 1
+        self.cells_done += left == 0
+        self._left[cell] = left
+
+    def settle(self, cell: str, questions: int) -> None:
+        """Count all questions that were left of one image in one cell."""
+        self._left[cell] -= questions
+        self.questions_done += questions
+        self.images_done += 1
+        self.cells_done += self._left[cell] == 0
+
+
+class Progress(Protocol):
+    """Receives what the engine has done."""
+
+    def begin(self, label: str, tally: Tally) -> None:
+        """A VLM's turn starts."""
+        ...
+
+    def advance(self, where: str, tally: Tally) -> None:
+        """A batch is settled. where: what is being worked on."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """A question failed; the run goes on."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def begin(self, label: str, tally: Tally) -> None: ...
+
+    def advance(self, where: str, tally: Tally) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Clock:
+    """Speed and time left of one VLM's turn, from what this run did itself."""
+
+    def __init__(self, now: Callable[[], float], tally: Tally) -> None:
+        self._now, self._start_s, self._before = now, now(), tally.questions_done
+
+    def words(self, tally: Tally) -> str:
+        """`31.4 questions/s, 2:05 left`."""
+        elapsed_s = self._now() - self._start_s
+        done = tally.questions_done - self._before
+        if not done or elapsed_s <= 0:
+            return "…"
+        rate = done / elapsed_s
+        left_s = (tally.questions - tally.questions_done) / rate
+        return f"{rate:.1f} questions/s, {duration(left_s)} left"
+
+
+def duration(seconds: float) -> str:
+    """`0:42`, `12:05`, `3:20:00`, `5 days 4 h`."""
+    whole = round(seconds)
+    days, hours = whole // 86400, whole // 3600
+    if days:
+        return f"{days} {'day' if days == 1 else 'days'} {hours % 24} h"
+    minutes = f"{whole // 60 % 60:02d}" if hours else f"{whole // 60}"
+    return f"{f'{hours}:' if hours else ''}{minutes}:{whole % 60:02d}"
+
+
+class Lines:
+    """One line at the start, every `LINE_EVERY_S` seconds, and at the end: for logs."""
+
+    def __init__(
+        self, say: Callable[[str], None], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say, self._now = say, now
+        self._label = ""
+        self._warnings = _Warnings(say)
+
+    def begin(self, label: str, tally: Tally) -> None:
+        self._label, self._clock, self._last_s = label, Clock(self._now, tally), self._now()
+        done = f", {tally.questions_done:,} of them done before" if tally.questions_done else ""
+        self._say(
+            f"{label}: {tally.cells} cells, {tally.images:,} images, "
+            f"{tally.questions:,} questions{done}"
+        )
+
+    def advance(self, where: str, tally: Tally) -> None:
+        if self._now() - self._last_s < LINE_EVERY_S and not tally.complete:
+            return
+        self._last_s = self._now()
+        self._say(
+            f"{self._label}: {tally.questions_done:,}/{tally.questions:,} questions, "
+            f"{tally.cells_done}/{tally.cells} cells, {self._clock.words(tally)} ({where})"
+        )
+
+    def warn(self, text: str) -> None:
+        self._warnings.add(text)
+
+    def close(self) -> None:
+        self._warnings.close()
+
+
+class Bars:
+    """A live bar for each VLM: questions, cells, images, speed, time left."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self._now = now
+        self._bars = Progress(
+            TextColumn("[bold]{task.description}", markup=True),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[counts]}", markup=False),
+            TextColumn("{task.fields[speed]}", style="cyan", markup=False),
+            TextColumn("{task.fields[where]}", style="dim", markup=False),
+            console=console,
+        )
+        self._warnings = _Warnings(
+            lambda text: self._bars.console.print(text, style="yellow", markup=False)
+        )
+
+    def begin(self, label: str, tally: Tally) -> None:
+        self._bars.start()
+        self._clock = Clock(self._now, tally)
+        self._task = self._bars.add_task(
+            label,
+            total=tally.questions,
+            completed=tally.questions_done,
+            counts=_counts(tally),
+            speed="",
+            where="",
+        )
+
+    def advance(self, where: str, tally: Tally) -> None:
+        self._bars.update(
+            self._task,
+            completed=tally.questions_done,
+            counts=_counts(tally),
+            speed="" if tally.complete else self._clock.words(tally),
+            where="" if tally.complete else where,
+        )
+
+    def warn(self, text: str) -> None:
+        self._warnings.add(text)
+
+    def close(self) -> None:
+        self._bars.stop()
+        self._warnings.close()
+
+
+def _counts(tally: Tally) -> str:
+    return (
+        f"{tally.cells_done}/{tally.cells} cells  "
+        f"{tally.images_done:,}/{tally.images:,} images  "
+        f"{tally.questions_done:,}/{tally.questions:,} questions"
+    )
+
+
+class _Warnings:
+    """The first few different warnings; the others are counted."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._seen: set[str] = set()
+        self._more = 0
+
+    def add(self, text: str) -> None:
+        if len(self._seen) < SHOWN_WARNINGS and text not in self._seen:
+            self._seen.add(text)
+            self._say(f"failed: {text}")
+        elif text not in self._seen:
+            self._more += 1
+
+    def close(self) -> None:
+        if self._more:
+            self._say(f"failed: and {self._more} more, each in a failures.jsonl")
+            self._more = 0

@@ -1,0 +1,100 @@
+"""From the names in a plan to instances: the only place of the run that looks up plug-ins."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.identity import digest
+from eyechart.core.types import VLM, Codec, Component, Level, component_of
+from eyechart.run.plan import CodecEntry, Plan
+from eyechart.run.work import CodecLevels, Lane, Work, task_work
+from eyechart.store import RunInfo
+
+
+def resolve(plan: Plan, *, device: str = "auto") -> Work:
+    """Open everything a plan names, as far as that is cheap: no weights are loaded.
+
+    device: for VLMs that take one (`auto`, `cpu`, `cuda:1`, ...).
+
+    Raises:
+        InputError: an unknown or unusable name, level, option, data file or adapter.
+    """
+    from eyechart.tasks import open_tasks
+
+    lanes = tuple(_lane(vlm, adapter, device) for vlm in plan.vlms for adapter in plan.adapters)
+    codecs = tuple(codec_levels(entry) for entry in plan.codecs)
+    tasks = open_tasks(plan.tasks, plan.data)
+    return Work(
+        lanes=lanes,
+        codecs=codecs,
+        tasks=tuple(task_work(task, plan.max_images) for task in tasks),
+    )
+
+
+def run_info(plan: Plan, work: Work) -> RunInfo:
+    """What the run directory shall say of this run."""
+    return RunInfo(
+        title=plan.title,
+        data=plan.data or "",
+        tasks={part.task.name: part.size for part in work.tasks},
+    )
+
+
+def codec_levels(entry: CodecEntry) -> CodecLevels:
+    """A codec with the levels a plan asks for, lowest rate first. Raises InputError."""
+    name, options = plugins.parse_spec(entry.codec)
+    codec: Codec = plugins.load("eyechart.codecs", name, **options)
+    levels = {level.name: level for level in codec.levels}
+    if entry.levels is None:
+        return CodecLevels(codec=codec, levels=tuple(codec.levels))
+    for wanted in entry.levels:
+        if wanted not in levels:
+            raise InputError(f"codec {name}: no level {wanted!r}; allowed: {', '.join(levels)}")
+    chosen: list[Level] = [level for level in codec.levels if level.name in entry.levels]
+    return CodecLevels(codec=codec, levels=tuple(chosen))
+
+
+def _lane(spec: str, adapter: str, device: str) -> Lane:
+    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    folder = None if adapter == "none" else adapter
+    opened = partial(_open, name, folder, {"device": device, **options})
+    return Lane(
+        vlm=component_of(opened()),
+        adapter=None if folder is None else adapter_component(folder),
+        open=opened,
+    )
+
+
+def _open(name: str, adapter: str | None, options: dict[str, Any]) -> VLM:
+    from eyechart.vlms import open_vlm
+
+    return open_vlm(name, adapter=adapter, **options)
+
+
+def adapter_component(folder: str) -> Component:
+    """An adapter as tables name it. Its version is a digest of configuration and weights.
+
+    Raises:
+        InputError: not a folder with an adapter in it.
+    """
+    config_path = Path(folder) / "adapter_config.json"
+    try:
+        config = json.loads(config_path.read_bytes())
+        with (Path(folder) / "adapter_model.safetensors").open("rb") as weights:
+            weights_sha256 = file_digest(weights, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"adapter {folder!r}: {error.filename} ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"adapter {folder!r}: {config_path.name} is damaged ({error})") from error
+    trained = config.get("trained_codecs") if isinstance(config, dict) else None
+    return Component(
+        name=Path(folder).resolve().name,
+        version=digest([config, weights_sha256])[:16],
+        options={} if trained is None else {"trained_codecs": trained},
+    )

@@ -1,0 +1,37 @@
+"""In which order a task's images are asked.
+
+A part of a task, whether `max_images` cuts it or the run is stopped, should stand for the whole.
+So images come in a fixed shuffled order in which every category keeps its share, and a longer run
+begins with the images of a shorter one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+from eyechart.core.types import Question
+
+
+def by_image(
+    questions: Sequence[Question], max_images: int | None = None
+) -> list[tuple[str, list[Question]]]:
+    """(image key, its questions in file order), the first `max_images` in sampling order."""
+    asked: defaultdict[str, list[Question]] = defaultdict(list)
+    for question in questions:
+        asked[question.image].append(question)
+    categories: defaultdict[str, list[str]] = defaultdict(list)
+    for image, its in asked.items():
+        categories[its[0].category].append(image)
+    place: dict[str, tuple[float, str]] = {}
+    for images in categories.values():
+        for rank, image in enumerate(sorted(images, key=_shuffled)):
+            # Spread evenly over 0..1, so that any beginning holds every category by its share.
+            place[image] = ((rank + 0.5) / len(images), _shuffled(image))
+    order = sorted(asked, key=lambda image: place[image])
+    return [(image, asked[image]) for image in order[:max_images]]
+
+
+def _shuffled(image: str) -> str:
+    return hashlib.sha256(image.encode()).hexdigest()

@@ -1,0 +1,155 @@
+"""What a run has to do: tasks x codecs x levels for each lane, less what is stored already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from eyechart.core.types import (
+    VLM,
+    Cell,
+    Codec,
+    Component,
+    Decoding,
+    Level,
+    Question,
+    Task,
+    component_of,
+)
+from eyechart.run.sampling import by_image
+from eyechart.store import Store, StoredCell, TaskSize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One VLM with one adapter or none. `open` is called when its turn comes, so that one VLM
+    is in memory at a time."""
+
+    vlm: Component
+    adapter: Component | None
+    open: Callable[[], VLM]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecLevels:
+    """A codec and the levels to run, lowest rate first."""
+
+    codec: Codec
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWork:
+    """A task and the images to ask about, in sampling order, each with its questions."""
+
+    task: Task
+    images: tuple[tuple[str, tuple[Question, ...]], ...]
+    decoding: Decoding
+
+    @property
+    def size(self) -> TaskSize:
+        """Questions and images to ask."""
+        questions = sum(len(questions) for _, questions in self.images)
+        return TaskSize(questions=questions, images=len(self.images))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The whole grid."""
+
+    lanes: tuple[Lane, ...]
+    codecs: tuple[CodecLevels, ...]
+    tasks: tuple[TaskWork, ...]
+
+    @property
+    def cells(self) -> int:
+        """Cells in the grid."""
+        levels = sum(len(entry.levels) for entry in self.codecs)
+        return len(self.lanes) * len(self.tasks) * levels
+
+
+def task_work(task: Task, max_images: int | None = None) -> TaskWork:
+    """All of a task, or the first `max_images` images of it.
+
+    The token limit is that of the whole task, so that it does not depend on the images chosen.
+    """
+    questions = task.questions()
+    limit = max((task.max_new_tokens(question) for question in questions), default=1)
+    return TaskWork(
+        task=task,
+        images=tuple((image, tuple(its)) for image, its in by_image(questions, max_images)),
+        decoding=Decoding(max_new_tokens=limit),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCell:
+    """A cell with the questions that still want an answer."""
+
+    stored: StoredCell
+    codec: int  # place in Work.codecs
+    level: Level
+    settled: frozenset[str]  # ids answered, or failed for good
+    failed: int  # of the settled ones
+
+
+def pending_cells(
+    work: Work, lane: Lane, part: TaskWork, store: Store, *, retry_failed: bool
+) -> list[PendingCell]:
+    """All cells of a lane and a task, in order of codec and level, with what is settled in each.
+
+    Cuts off what a kill left half-written: call it under the lane's lease. Raises StoreError.
+    """
+    found = []
+    for place, entry in enumerate(work.codecs):
+        for level in entry.levels:
+            stored = store.add(
+                Cell(
+                    task=component_of(part.task),
+                    codec=component_of(entry.codec),
+                    level=level,
+                    vlm=lane.vlm,
+                    adapter=lane.adapter,
+                    decoding=part.decoding,
+                )
+            )
+            stored.recover()
+            answered = {record.question_id for record in stored.records()}
+            lost = {
+                failure.question_id
+                for failure in stored.failures()
+                if not (failure.retryable or retry_failed)
+            }
+            found.append(
+                PendingCell(
+                    stored=stored,
+                    codec=place,
+                    level=level,
+                    settled=frozenset(answered | lost),
+                    failed=len(lost),
+                )
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Questions about one image in one cell: what reaches the VLM as one Request."""
+
+    part: TaskWork
+    cell: PendingCell
+    image: str
+    questions: tuple[Question, ...]
+
+
+def asks(part: TaskWork, cells: Sequence[PendingCell]) -> Iterator[Ask]:
+    """All that is left to ask of a task, image by image, each under every codec and level.
+
+    Image by image, because then an image is read once, and a stopped run holds the same images
+    in every cell.
+    """
+    for image, questions in part.images:
+        for cell in cells:
+            left = tuple(question for question in questions if question.id not in cell.settled)
+            if left:
+                yield Ask(part=part, cell=cell, image=image, questions=left)
