@@ -1,0 +1,40 @@
+"""What MMBench and SEEDBench share: lettered options, and one letter read out of the answer."""
+
+from __future__ import annotations
+
+import string
+
+from eyechart.core.types import Question, Score
+from eyechart.tasks.extraction import read_option
+from eyechart.tasks.table import Row
+
+MAX_NEW_TOKENS = 64
+
+
+def question(row: Row, group: str) -> Question:
+    """A row with option texts in the columns A, B, ... Raises ValueError (answer no letter)."""
+    options = tuple((letter, row[letter]) for letter in string.ascii_uppercase if row[letter])
+    if len(row["answer"]) != 1 or row["answer"] not in string.ascii_uppercase:
+        raise ValueError(f"answer {row['answer']!r} is not an option letter, A to Z")
+    return Question(
+        id=row["index"],
+        image=row.image,
+        text=row["question"],
+        answer=row["answer"],
+        category=row["category"],
+        l2_category=row["l2-category"],
+        group=group,
+        options=options,
+        hint=row["hint"],
+    )
+
+
+def score(question: Question, answer: str) -> Score:
+    """1 where the answer reads as the reference's letter."""
+    reading = read_option(answer, question.options)
+    return Score(
+        question_id=question.id,
+        value=float(reading == question.answer),
+        reading=reading,
+        readable=bool(reading),
+    )

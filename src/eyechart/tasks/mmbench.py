@@ -1,0 +1,96 @@
+"""MMBench (dev, English): every question asked with its options in every rotation.
+
+Liu et al., "MMBench: Is Your Multi-modal Model an All-around Player?", ECCV 2024. The rotations
+of question q have the indices q, q + 1000000, q + 2000000, ...; only all of them right counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from eyechart.core.types import Floats, Question, Score
+from eyechart.tasks import choice
+from eyechart.tasks.prompts import multiple_choice
+from eyechart.tasks.sheet import Scored, Sheet, all_right, percent, percent_right
+from eyechart.tasks.sources import OfficialFile
+from eyechart.tasks.table import Row
+from eyechart.tasks.tsv_task import TsvTask
+
+_ROTATION = 1_000_000
+_ABILITIES = {
+    "attribute_reasoning": "AR",
+    "coarse_perception": "CP",
+    "finegrained_perception (cross-instance)": "FP-C",
+    "finegrained_perception (instance-level)": "FP-S",
+    "logic_reasoning": "LR",
+    "relation_reasoning": "RR",
+}
+
+
+class MmBenchRules:
+    """Circular evaluation: a group of rotations is right only if all of them are."""
+
+    name = "MMBench"
+    version = "1"
+    headline_metric = "Overall"
+    columns = ("question", "answer", "category", "l2-category", "A", "B")
+    statistics_size = 2
+    official = (
+        OfficialFile(
+            name="MMBench_DEV_EN.tsv",
+            page="benchmarks/MMBench",
+            md5="b6caf1133a01c6bb705cf753bb527ed8",
+            rows=4329,
+            images="MMBench",
+        ),
+        OfficialFile(
+            name="MMBench_DEV_EN_V11.tsv",
+            page="benchmarks/MMBench",
+            md5="30c05be8f2f347a50be25aa067248184",
+            images="MMBench_V11",
+        ),
+    )
+
+    def question(self, row: Row) -> Question:
+        if not row["index"].isdecimal():
+            raise ValueError(f"index {row['index']!r} is not a whole number")
+        return choice.question(row, group=str(int(row["index"]) % _ROTATION))
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        return multiple_choice(question, vlm_family)
+
+    def max_new_tokens(self, question: Question) -> int:
+        return choice.MAX_NEW_TOKENS
+
+    def score(self, question: Question, answer: str) -> Score:
+        return choice.score(question, answer)
+
+    def summarize(self, sheet: Sheet) -> dict[str, float]:
+        groups = sheet.whole_groups()
+        metrics = {"Overall": _accuracy(groups)}
+        for ability in sheet.categories(lambda question: question.l2_category):
+            members = [group for group in groups if _main(group).l2_category == ability]
+            metrics[_ABILITIES.get(ability, ability)] = _accuracy(members)
+        for category in sheet.categories():
+            members = [group for group in groups if _main(group).category == category]
+            metrics[category] = _accuracy(members)
+        return metrics
+
+    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
+        return [(_main(group).image, [all_right(group), 1.0]) for group in sheet.whole_groups()]
+
+    def headline(self, sums: Floats) -> Floats:
+        return percent_right(sums)
+
+
+def _main(group: Sequence[Scored]) -> Question:
+    """The question that speaks for a group: the one before any rotation."""
+    return min((question for question, _ in group), key=lambda question: int(question.id))
+
+
+def _accuracy(groups: Sequence[Sequence[Scored]]) -> float:
+    return percent(sum(all_right(group) for group in groups), len(groups))
+
+
+MmBench = partial(TsvTask, MmBenchRules())

@@ -1,0 +1,129 @@
+"""MME: two yes/no questions an image; accuracy plus the share of images with both right.
+
+Fu et al., "MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models", 2023.
+A category is worth up to 200 points, perception (10 categories) 2000, reasoning (4) 800.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from eyechart.core.types import Floats, Question, Score
+from eyechart.tasks import yes_no
+from eyechart.tasks.prompts import SHORT_ANSWER
+from eyechart.tasks.sheet import Scored, Sheet, accuracy, all_right, percent, ratio
+from eyechart.tasks.sources import OfficialFile
+from eyechart.tasks.table import Row
+from eyechart.tasks.tsv_task import TsvTask
+
+_PERCEPTION = (
+    "OCR",
+    "artwork",
+    "celebrity",
+    "color",
+    "count",
+    "existence",
+    "landmark",
+    "position",
+    "posters",
+    "scene",
+)
+_REASONING = (
+    "code_reasoning",
+    "commonsense_reasoning",
+    "numerical_calculation",
+    "text_translation",
+)
+_PARTS = 4  # numbers a category: answers right, answers, pairs right, pairs
+
+
+class MmeRules:
+    """Yes/no in pairs, summed over categories."""
+
+    name = "MME"
+    version = "1"
+    headline_metric = "perception"
+    columns = ("question", "answer", "category")
+    statistics_size = _PARTS * len(_PERCEPTION)
+    official = (
+        OfficialFile(
+            name="MME.tsv",
+            page="VLMEval",
+            md5="b36b43c3f09801f5d368627fb92187c3",
+            rows=2374,
+            images="MME",
+        ),
+    )
+
+    def question(self, row: Row) -> Question:
+        if row["category"] not in _PERCEPTION + _REASONING:
+            allowed = ", ".join(_PERCEPTION + _REASONING)
+            raise ValueError(f"category {row['category']!r} is not one of {allowed}")
+        return Question(
+            id=row["index"],
+            image=row.image,
+            text=row["question"],
+            answer=yes_no.reference(row),
+            category=row["category"],
+            group=f"{row['category']}/{row['image_path'] or row.image}",
+        )
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        if vlm_family == "internvl3":
+            return f"{question.text} {SHORT_ANSWER}"
+        if vlm_family == "janus-pro":
+            return f"\n{question.text}\n{SHORT_ANSWER}"
+        return question.text
+
+    def max_new_tokens(self, question: Question) -> int:
+        return yes_no.MAX_NEW_TOKENS
+
+    def score(self, question: Question, answer: str) -> Score:
+        return yes_no.score(question, answer)
+
+    def summarize(self, sheet: Sheet) -> dict[str, float]:
+        pairs = sheet.whole_groups()
+        points = {
+            category: _points(
+                [scored for scored in sheet.scored if scored[0].category == category],
+                [pair for pair in pairs if pair[0][0].category == category],
+            )
+            for category in _PERCEPTION + _REASONING
+        }
+        there = set(sheet.categories())
+        return {
+            "perception": sum(points[category] for category in _PERCEPTION),
+            "reasoning": sum(points[category] for category in _REASONING),
+            **{category: value for category, value in points.items() if category in there},
+        }
+
+    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
+        answers = [(question, [score.value, 1.0, 0.0, 0.0]) for question, score in sheet.scored]
+        pairs = [(pair[0][0], [0.0, 0.0, all_right(pair), 1.0]) for pair in sheet.whole_groups()]
+        return [
+            (question.image, _in_place(question.category, numbers))
+            for question, numbers in answers + pairs
+            if question.category in _PERCEPTION
+        ]
+
+    def headline(self, sums: Floats) -> Floats:
+        parts = sums.reshape(*sums.shape[:-1], len(_PERCEPTION), _PARTS)
+        each = ratio(parts[..., 0], parts[..., 1]) + ratio(parts[..., 2], parts[..., 3])
+        points: Floats = np.sum(each, axis=-1) * 100
+        return points
+
+
+def _points(scored: Sequence[Scored], pairs: Sequence[Sequence[Scored]]) -> float:
+    return accuracy(scored) + percent(sum(all_right(pair) for pair in pairs), len(pairs))
+
+
+def _in_place(category: str, numbers: list[float]) -> list[float]:
+    before = _PERCEPTION.index(category) * _PARTS
+    after = len(_PERCEPTION) * _PARTS - before - _PARTS
+    return [0.0] * before + numbers + [0.0] * after
+
+
+Mme = partial(TsvTask, MmeRules())

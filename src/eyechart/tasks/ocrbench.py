@@ -1,0 +1,109 @@
+"""OCRBench: reading text. An answer is right where it contains any of the references.
+
+Liu et al., "OCRBench: On the Hidden Mystery of OCR in Large Multimodal Models", 2023. Scores are
+counts of right answers; the official file has 1000 questions.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from eyechart.core.types import Floats, Question, Score
+from eyechart.tasks.prompts import SHORT_ANSWER
+from eyechart.tasks.references import references, references_json
+from eyechart.tasks.sheet import Sheet, right
+from eyechart.tasks.sources import OfficialFile
+from eyechart.tasks.table import Row
+from eyechart.tasks.tsv_task import TsvTask
+
+_HMER = "Handwritten Mathematical Expression Recognition"
+_TOTALS = {
+    "Text Recognition": (
+        "Regular Text Recognition",
+        "Irregular Text Recognition",
+        "Artistic Text Recognition",
+        "Handwriting Recognition",
+        "Digit String Recognition",
+        "Non-Semantic Text Recognition",
+    ),
+    "Scene Text-centric VQA": ("Scene Text-centric VQA",),
+    "Doc-oriented VQA": ("Doc-oriented VQA",),
+    "Key Information Extraction": ("Key Information Extraction",),
+    _HMER: (_HMER,),
+}
+_CATEGORIES = frozenset(category for group in _TOTALS.values() for category in group)
+
+
+class OcrBenchRules:
+    """Containment of a reference; formulas compared with their case and without spaces."""
+
+    name = "OCRBench"
+    version = "1"
+    headline_metric = "Final Score"
+    columns = ("question", "answer", "category")
+    statistics_size = 1
+    official = (
+        OfficialFile(
+            name="OCRBench.tsv",
+            page="VLMEval",
+            md5="e953d98a987cc6e26ef717b61260b778",
+            rows=1000,
+            images="OCRBench",
+        ),
+    )
+
+    def question(self, row: Row) -> Question:
+        if row["category"] not in _CATEGORIES:
+            allowed = ", ".join(sorted(_CATEGORIES))
+            raise ValueError(f"category {row['category']!r} is not one of {allowed}")
+        return Question(
+            id=row["index"],
+            image=row.image,
+            text=row["question"],
+            answer=references_json(row),
+            category=row["category"],
+            group=row["index"],
+        )
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        if vlm_family == "internvl3":
+            return f"{question.text}\n{SHORT_ANSWER}"
+        return question.text
+
+    def max_new_tokens(self, question: Question) -> int:
+        return 128  # formulas are long
+
+    def score(self, question: Question, answer: str) -> Score:
+        fold = _formula if question.category == _HMER else _plain
+        reading = fold(answer)
+        return Score(
+            question_id=question.id,
+            value=float(any(fold(text) in reading for text in references(question))),
+            reading=reading,
+            readable=bool(reading),
+        )
+
+    def summarize(self, sheet: Sheet) -> dict[str, float]:
+        metrics = {
+            total: right(x for x in sheet.scored if x[0].category in categories)
+            for total, categories in _TOTALS.items()
+        }
+        final = sum(metrics.values())
+        return {**metrics, "Final Score": final, "Final Score Norm": final / 10}
+
+    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
+        return [(question.image, [score.value]) for question, score in sheet.scored]
+
+    def headline(self, sums: Floats) -> Floats:
+        return sums[..., 0]
+
+
+def _plain(text: str) -> str:
+    return text.lower().strip().replace("\n", " ")
+
+
+def _formula(text: str) -> str:
+    return text.strip().replace("\n", " ").replace(" ", "")
+
+
+OcrBench = partial(TsvTask, OcrBenchRules())

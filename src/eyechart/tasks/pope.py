@@ -1,0 +1,123 @@
+"""POPE: is there a ... in the image? F1 over all answers, per way of choosing what to ask for.
+
+Li et al., "Evaluating Object Hallucination in Large Vision-Language Models", EMNLP 2023. A row
+may belong to several splits (`category` is a comma list); it counts once in each of them, and so
+as often in Overall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from eyechart.core.types import Floats, Question, Score
+from eyechart.tasks import yes_no
+from eyechart.tasks.prompts import SHORT_ANSWER
+from eyechart.tasks.sheet import Scored, Sheet, accuracy, ratio
+from eyechart.tasks.sources import OfficialFile
+from eyechart.tasks.table import Row
+from eyechart.tasks.tsv_task import TsvTask
+
+_SPLITS = ("random", "popular", "adversarial")
+_PLEASE = " Please answer yes or no."
+
+
+class PopeRules:
+    """Yes/no questions, scored by F1 of "Yes"."""
+
+    name = "POPE"
+    version = "1"
+    headline_metric = "Overall Overall"
+    columns = ("question", "answer", "category")
+    statistics_size = 3
+    official = (
+        OfficialFile(
+            name="POPE.tsv",
+            page="VLMEval",
+            md5="c12f5acb142f2ef1f85a26ba2fbe41d5",
+            rows=5127,
+            images="POPE",
+        ),
+    )
+
+    def question(self, row: Row) -> Question:
+        return Question(
+            id=row["index"],
+            image=row.image,
+            text=row["question"],
+            answer=yes_no.reference(row),
+            category=row["category"],
+            group=row["index"],
+        )
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        if vlm_family == "janus-pro":
+            return f"\n{question.text.replace(_PLEASE, '')}\n{SHORT_ANSWER}"
+        return question.text
+
+    def max_new_tokens(self, question: Question) -> int:
+        return yes_no.MAX_NEW_TOKENS
+
+    def score(self, question: Question, answer: str) -> Score:
+        return yes_no.score(question, answer)
+
+    def summarize(self, sheet: Sheet) -> dict[str, float]:
+        by_split: dict[str, list[Scored]] = {split: [] for split in _split_names(sheet)}
+        everything: list[Scored] = []
+        for question, score in sheet.scored:
+            for split in _splits(question) or [""]:
+                everything.append((question, score))
+                by_split.setdefault(split, []).append((question, score))
+        metrics: dict[str, float] = {}
+        for split, scored in {"Overall": everything, **by_split}.items():
+            if split:
+                metrics |= _metrics(split, scored)
+        return metrics
+
+    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
+        return [
+            (question.image, (_counts(question, score) * (len(_splits(question)) or 1)).tolist())
+            for question, score in sheet.scored
+        ]
+
+    def headline(self, sums: Floats) -> Floats:
+        return _f1_precision_recall(sums)[0]
+
+
+def _splits(question: Question) -> list[str]:
+    return [split.strip() for split in question.category.split(",") if split.strip()]
+
+
+def _split_names(sheet: Sheet) -> list[str]:
+    there = {split for question in sheet.asked for split in _splits(question)}
+    return [split for split in _SPLITS if split in there] + sorted(there - set(_SPLITS))
+
+
+def _counts(question: Question, score: Score) -> Floats:
+    """True positives, false positives, false negatives of one answer. Unreadable is negative."""
+    truth, said = question.answer == "Yes", score.reading == "Yes"
+    return np.array([truth and said, said and not truth, truth and not said], dtype=np.float64)
+
+
+def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
+    """(..., 3) counts -> three (...) figures in percent, 0 where undefined."""
+    hit, false_alarm, miss = counts[..., 0], counts[..., 1], counts[..., 2]
+    precision, recall = ratio(hit, hit + false_alarm), ratio(hit, hit + miss)
+    f1 = ratio(2 * (precision * recall), precision + recall)
+    return f1 * 100, precision * 100, recall * 100
+
+
+def _metrics(split: str, scored: Sequence[Scored]) -> dict[str, float]:
+    counts = sum((_counts(*pair) for pair in scored), start=np.zeros(3))
+    f1, precision, recall = _f1_precision_recall(counts)
+    return {
+        f"{split} Overall": float(f1),
+        f"{split} acc": accuracy(scored),
+        f"{split} precision": float(precision),
+        f"{split} recall": float(recall),
+    }
+
+
+Pope = partial(TsvTask, PopeRules())

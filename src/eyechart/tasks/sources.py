@@ -1,0 +1,87 @@
+"""Where a benchmark's official file comes from, and where it is looked for on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eyechart.core.errors import InputError
+from eyechart.zoo import chart_dir
+
+CHART = "eyechart-mini"  # the built-in data; `data="eyechart-mini"` asks for it whatever is set
+_VARIABLES = ("EYECHART_DATA", "LMUData")  # the latter is VLMEvalKit's
+_SERVER = "https://opencompass.openxlab.space/utils"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficialFile:
+    """One of VLMEvalKit's files.
+
+    md5: as VLMEvalKit lists it. rows: how many it holds, where that is known. images: folder of
+    its picture files below images/, as VLMEvalKit names it.
+    """
+
+    name: str
+    page: str
+    md5: str
+    images: str
+    rows: int | None = None
+
+    @property
+    def url(self) -> str:
+        """Where VLMEvalKit downloads the file from."""
+        return f"{_SERVER}/{self.page}/{self.name}"
+
+    @property
+    def how_to_get(self) -> str:
+        """One line for people who lack the file."""
+        return f"get it from {self.url} (md5 {self.md5})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A data file and who named it: "data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+
+    path: Path
+    origin: str
+
+
+def find(
+    official: Sequence[OfficialFile],
+    data: str | None,
+    file: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Found:
+    """The file to read: `data` (a file, a folder, or eyechart-mini), else what the first variable
+    that is set names, else the built-in chart. The first of these that is given decides.
+
+    official: the benchmark's files, in order of preference. file: name of the one to use.
+
+    Raises:
+        InputError: the place does not exist or holds none of the files (and how to get them).
+    """
+    place, origin = _place(data, environ)
+    if place.is_file():
+        return Found(path=place, origin=origin)
+    if not place.is_dir():
+        raise InputError(f"{place} ({origin}) does not exist; allowed: a folder or a TSV file")
+    names = [file] if file else [known.name for known in official]
+    for name in names:
+        if (place / name).is_file():
+            return Found(path=place / name, origin=origin)
+    known = next((known for known in official if known.name == names[0]), None)
+    how = known.how_to_get if known else f"official: {', '.join(o.name for o in official)}"
+    raise InputError(f"no {' or '.join(names)} in {place} ({origin}); {how}")
+
+
+def _place(data: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
+    if data == CHART:
+        return chart_dir(), CHART
+    if data:
+        return Path(data).expanduser(), "data"
+    for variable in _VARIABLES:
+        if environ.get(variable):
+            return Path(environ[variable]).expanduser(), f"${variable}"
+    return chart_dir(), CHART

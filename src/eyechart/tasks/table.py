@@ -1,0 +1,226 @@
+"""A benchmark's TSV file: text in memory, pictures left on disk until they are asked for.
+
+    POPE.tsv --one pass--> rows of text + where each picture's row starts + sha256 of the file
+             <--seek------ Table.image_bytes(key)
+
+The format is VLMEvalKit's. A picture is base64 in the column `image`; a short cell there is the
+index of another row that holds the picture; without such a cell, `image_path` names a file. Every
+text cell stays text: "None" and "NA" are options people may choose, not missing values.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eyechart.core.errors import ImageError, InputError
+from eyechart.tasks.tsv import Lines, Record, decoded, records, row_error
+
+MAX_REFERENCE_CHARS = 64  # a shorter image cell is another row's index (VLMEvalKit's rule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row: its number after the header (from 1), its text cells, the key of its picture."""
+
+    number: int
+    cells: Mapping[str, str]
+    image: str
+
+    def __getitem__(self, column: str) -> str:
+        """The cell's text; "" where the column is missing or the cell is empty."""
+        return self.cells.get(column, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A file's rows, and the way to its pictures.
+
+    without_image: number of rows left out because they have no picture, as VLMEvalKit does.
+    offsets: picture key -> where the row that holds it starts. stamp: size and time of the file.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    without_image: int
+    sha256: str
+    stamp: tuple[int, int]
+    image_roots: tuple[Path, ...]
+    offsets: Mapping[str, int] = field(repr=False)
+
+    def image_bytes(self, key: str) -> bytes:
+        """A picture's bytes as the file holds them (PNG, JPEG), never re-encoded.
+
+        Raises:
+            ImageError: not base64, no such picture file, or the table changed since it was read.
+        """
+        try:
+            if key not in self.offsets:
+                return self._picture_file(key).read_bytes()
+            return self._picture_cell(key)
+        except OSError as error:
+            raise ImageError(f"{self.path.name}: {error.filename}: {error.strerror}") from error
+        except (binascii.Error, InputError, ValueError) as error:
+            raise ImageError(f"{self.path.name}, picture {key}: {error}") from error
+
+    def identity(self) -> str:
+        """sha256 (hex) of all that is read: the file, and the picture files it points to."""
+        outside = sorted({row.image for row in self.rows} - self.offsets.keys())
+        if not outside:
+            return self.sha256
+        whole = hashlib.sha256(self.sha256.encode())
+        for name in outside:
+            path = self._find(name)
+            whole.update(f"\n{name}\n{_sha256_of(path) if path else 'absent'}".encode())
+        return whole.hexdigest()
+
+    def _picture_cell(self, key: str) -> bytes:
+        with self.path.open("rb") as file:
+            if _stamp(self.path) != self.stamp:
+                raise ImageError(f"{self.path}: changed while in use; start again")
+            file.seek(self.offsets[key])
+            record = next(records(Lines(file, self.path.name)))
+        cell = record.cells[self.columns.index("image")]
+        return base64.b64decode(b"".join(cell.split()), validate=True)
+
+    def _picture_file(self, name: str) -> Path:
+        path = self._find(name)
+        if path is None:
+            looked = ", ".join(str(root) for root in self.image_roots)
+            raise ImageError(f"{self.path.name}: no picture file {name} in {looked}")
+        return path
+
+    def _find(self, name: str) -> Path | None:
+        places = (root / name for root in self.image_roots)  # an absolute name stays absolute
+        return next((path for path in places if path.is_file()), None)
+
+
+def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -> Table:
+    """Read a TSV file once, from start to end.
+
+    needed: columns that must be there beside `index`, and `image` or `image_path`.
+    image_folder: the folder below images/ where VLMEvalKit keeps this benchmark's picture files.
+
+    Raises:
+        InputError: no such file, a column missing, a row with too few or too many cells, text
+            that is not UTF-8, an index twice, a picture reference that leads nowhere.
+    """
+    try:
+        stamp = _stamp(path)
+        with path.open("rb") as file:
+            lines = Lines(file, path.name)
+            scan = _Scan(lines, needed)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    here = path.parent
+    return Table(
+        path=path,
+        columns=tuple(scan.columns),
+        rows=tuple(scan.rows()),
+        without_image=scan.without_image,
+        sha256=lines.sha256.hexdigest(),
+        stamp=stamp,
+        image_roots=(here / "images" / image_folder, here / "images", here),
+        offsets=scan.offsets,
+    )
+
+
+class _Scan:
+    """One pass over a file, and what it found."""
+
+    def __init__(self, lines: Lines, needed: Sequence[str]) -> None:
+        self.offsets: dict[str, int] = {}
+        self.without_image = 0
+        self._lines = lines
+        self._found: list[tuple[int, dict[str, str], str]] = []  # number, cells, reference
+        self._key_of: dict[str, str] = {}  # index -> picture key
+        self._first: dict[bytes, str] = {}  # digest of base64 -> key: equal pictures, one key
+        reader = records(lines)
+        header = next(reader, Record(cells=[], offset=0))
+        self.columns = [decoded(cell, lines) for cell in header.cells]
+        self._check_columns(needed)
+        for record in reader:
+            self._take(record)
+        if not self._found:
+            raise InputError(f"{lines.name}: has no rows with a picture")
+
+    def rows(self) -> list[Row]:
+        """All rows with their references resolved, which may point forward."""
+        rows = []
+        for number, cells, reference in self._found:
+            image = self._key_of.get(reference or cells["index"], "")
+            if not image:
+                what = (
+                    f"image {reference!r} is neither base64 nor the index of a row that holds one"
+                )
+                raise row_error(self._lines.name, number, what)
+            rows.append(Row(number=number, cells=cells, image=image))
+        return rows
+
+    def _check_columns(self, needed: Sequence[str]) -> None:
+        name, there = self._lines.name, ", ".join(self.columns) or "none, the file is empty"
+        for column in ("index", *needed):
+            if column not in self.columns:
+                raise InputError(f"{name}: no column {column!r}; its columns: {there}")
+        if not {"image", "image_path"} & set(self.columns):
+            raise InputError(f"{name}: no column 'image' or 'image_path'; its columns: {there}")
+        if len(set(self.columns)) < len(self.columns):
+            raise InputError(f"{name}: a column stands twice; its columns: {there}")
+
+    def _take(self, record: Record) -> None:
+        lines = self._lines
+        if len(record.cells) != len(self.columns):
+            raise lines.error(f"{len(record.cells)} cells, but {len(self.columns)} columns")
+        raw = dict(zip(self.columns, record.cells, strict=True))
+        picture = raw.pop("image", b"").strip()
+        cells = {column: decoded(cell, lines) for column, cell in raw.items() if cell}
+        index = cells["index"] = cells.get("index", "").strip()
+        if not index or index in self._key_of:
+            raise lines.error(f"index {index} stands twice" if index else "no index")
+        reference = ""
+        if len(picture) > MAX_REFERENCE_CHARS:
+            digest = hashlib.blake2b(picture, digest_size=16).digest()
+            self._key_of[index] = key = self._first.setdefault(digest, index)
+            self.offsets.setdefault(key, record.offset)
+        elif picture:
+            self._key_of[index], reference = "", decoded(picture, lines)
+        elif path := cells.get("image_path"):
+            self._key_of[index] = _one_path(path, lines)
+        else:
+            self.without_image += 1
+            return
+        self._found.append((lines.row, cells, reference))
+
+
+def text_list(cell: str) -> list[str] | None:
+    """A list of texts written out in a cell, `['a', 'b']`; None where the cell is no such list."""
+    try:
+        value = ast.literal_eval(cell.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return [str(item) for item in value] if isinstance(value, list) else None
+
+
+def _one_path(cell: str, lines: Lines) -> str:
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return cell
+    paths = text_list(cell)
+    if paths is None or len(paths) != 1:
+        raise lines.error(f"image_path {cell!r} is not one path")
+    return paths[0]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,27 @@
+"""What POPE and MME share: a reference that is Yes or No, and an answer read as one of them."""
+
+from __future__ import annotations
+
+from eyechart.core.types import Question, Score
+from eyechart.tasks.extraction import read_yes_no
+from eyechart.tasks.table import Row
+
+MAX_NEW_TOKENS = 32  # VLMEvalKit's limit for short answers
+
+
+def reference(row: Row) -> str:
+    """The row's answer. Raises ValueError where it is not spelled as the scorer compares it."""
+    if row["answer"] not in ("Yes", "No"):
+        raise ValueError(f"answer {row['answer']!r} is neither 'Yes' nor 'No'")
+    return row["answer"]
+
+
+def score(question: Question, answer: str) -> Score:
+    """1 where the answer reads as the reference; neither yes nor no is wrong and unreadable."""
+    reading = read_yes_no(answer)
+    return Score(
+        question_id=question.id,
+        value=float(reading == question.answer),
+        reading=reading,
+        readable=bool(reading),
+    )
