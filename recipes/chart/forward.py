@@ -1,0 +1,121 @@
+"""A lean batched forward pass over the weights of a `Qwen2_5_VLForConditionalGeneration`.
+
+The library's own forward handles any mixture of sizes and, on a CPU, loops over attention windows.
+In training every picture has the same size, so windows are a batch dimension, and many questions
+about one picture share its visual tokens in one packed row. The test holds this against the
+library's forward: the same weights give the same logits.
+
+Shape suffixes: B images, P patches, N visual tokens, L packed tokens, D width, H heads, K head dim.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recipes.chart.scene import SIZE_PX
+
+PATCH_PX = 14
+MERGE = 2
+WINDOW = 4  # visual tokens on a window's side: 112 px
+GRID = SIZE_PX // PATCH_PX  # 16 patches on a side
+TOKENS = GRID // MERGE  # 8 visual tokens on a side
+_MEAN = (0.48145466, 0.4578275, 0.40821073)  # as in Qwen's preprocessor_config.json
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def window_order() -> Tensor:
+    """(64,) which visual token (row-major) comes where once windows are contiguous."""
+    tokens = torch.arange(TOKENS * TOKENS).view(
+        TOKENS // WINDOW, WINDOW, TOKENS // WINDOW, WINDOW
+    )
+    return tokens.permute(0, 2, 1, 3).reshape(-1)
+
+
+class ChartForward(nn.Module):
+    """Vision and language passes for pictures of one size, on a model's own modules."""
+
+    order_N: Tensor
+    cos_PK: Tensor
+    sin_PK: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.visual = model.model.visual
+        self.language = model.model.language_model
+        self.head = model.lm_head
+        order_N = window_order()
+        self.register_buffer("order_N", order_N, persistent=False)
+        # Row and column of every patch: tokens in window order, 2 x 2 patches inside a token.
+        inside = torch.arange(MERGE)
+        row_P = ((order_N // TOKENS * MERGE)[:, None, None] + inside[:, None]).expand(-1, 2, 2)
+        col_P = ((order_N % TOKENS * MERGE)[:, None, None] + inside).expand(-1, 2, 2)
+        # Axial RoPE: half of the frequencies turn with the row, half with the column.
+        spatial = self.visual.blocks[0].attn.head_dim // 2
+        rate = 10000.0 ** -(torch.arange(0, spatial, 2) / spatial)
+        angle_PK = torch.cat([row_P.reshape(-1, 1) * rate, col_P.reshape(-1, 1) * rate], dim=1)
+        self.register_buffer("cos_PK", angle_PK.cos().repeat(1, 2), persistent=False)
+        self.register_buffer("sin_PK", angle_PK.sin().repeat(1, 2), persistent=False)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1) * 255, persistent=False)
+
+    def see(self, images_BHWC: Tensor) -> Tensor:
+        """uint8 (B, 224, 224, 3) -> visual tokens (B, 64, D), row-major."""
+        batch = images_BHWC.shape[0]
+        x = (images_BHWC.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        side, px = TOKENS, PATCH_PX
+        x = x.view(batch, 3, side, MERGE, px, side, MERGE, px).permute(0, 2, 5, 3, 6, 1, 4, 7)
+        x = x.reshape(batch, side * side, MERGE * MERGE, 3 * px * px)[:, self.order_N]
+        # Both frames of the temporal patch are the same still picture: one summed kernel.
+        kernel = self.visual.patch_embed.proj.weight.sum(2).flatten(1)
+        x_BPD = F.linear(x.flatten(1, 2), kernel)
+        for index, block in enumerate(self.visual.blocks):
+            windows = 1 if index in self.visual.fullatt_block_indexes else (TOKENS // WINDOW) ** 2
+            x_BPD = x_BPD + self._attend(block.attn, block.norm1(x_BPD), windows)
+            x_BPD = x_BPD + block.mlp(block.norm2(x_BPD))
+        merged_BND = self.visual.merger(x_BPD).view(batch, side * side, -1)
+        return merged_BND[:, torch.argsort(self.order_N)]
+
+    def _attend(self, attn: Any, x_BPD: Tensor, windows: int) -> Tensor:
+        batch, patches, width = x_BPD.shape
+        qkv = attn.qkv(x_BPD).view(batch, patches, 3, attn.num_heads, attn.head_dim)
+        q, k, v = qkv.unbind(2)
+        cos, sin = self.cos_PK[:, None], self.sin_PK[:, None]
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        shape = (batch * windows, patches // windows, attn.num_heads, attn.head_dim)
+        q, k, v = (t.reshape(shape).transpose(1, 2) for t in (q, k, v.to(q.dtype)))
+        out = F.scaled_dot_product_attention(q, k, v)
+        return attn.proj(out.transpose(1, 2).reshape(batch, patches, width))
+
+    def speak(
+        self, ids_BL: Tensor, visual_BND: Tensor, first: int, position_3BL: Tensor, mask: Tensor
+    ) -> Tensor:
+        """Hidden states (B, L, D) of packed rows whose visual tokens start at index `first`."""
+        embedded = self.language.embed_tokens(ids_BL)
+        visual = visual_BND.to(embedded.dtype)
+        after = first + visual.shape[1]
+        x_BLD = torch.cat([embedded[:, :first], visual, embedded[:, after:]], dim=1)
+        cos, sin = self.language.rotary_emb(x_BLD, position_3BL)
+        cos, sin = cos[:, :, None], sin[:, :, None]
+        for layer in self.language.layers:
+            attn = layer.self_attn
+            h = layer.input_layernorm(x_BLD)
+            heads = (*h.shape[:2], -1, attn.head_dim)
+            q, k = _rotate(attn.q_proj(h).view(heads), cos, sin), attn.k_proj(h).view(heads)
+            k, v = _rotate(k, cos, sin), attn.v_proj(h).view(heads)
+            q, k, v = (t.transpose(1, 2) for t in (q, k, v.to(q.dtype)))
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            x_BLD = x_BLD + attn.o_proj(out.transpose(1, 2).flatten(2))
+            x_BLD = x_BLD + layer.mlp(layer.post_attention_layernorm(x_BLD))
+        return self.language.norm(x_BLD)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return x * cos.to(x.dtype) + turned * sin.to(x.dtype)

@@ -1,0 +1,95 @@
+"""One picture and many questions in one row: the visual tokens are computed and attended once.
+
+Every question sees the picture's prefix and itself, never another question, and its positions
+start right after the prefix, exactly as if it had been asked alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes.chart.forward import TOKENS
+
+TEXT_BUDGET = 320  # tokens a row has for questions and answers; fixed, so shapes are static
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One packed picture: L = prefix + TEXT_BUDGET tokens."""
+
+    ids: npt.NDArray[np.int64]  # (L,)
+    position: npt.NDArray[np.int64]  # (3, L)
+    block: npt.NDArray[np.int64]  # (L,) 0 for the prefix, question number from 1, -1 for padding
+    target: npt.NDArray[np.int64]  # (L,) the next token where it belongs to an answer, else -100
+    weight: npt.NDArray[np.float32]  # (L,) of the target in the loss; a question's weights sum to 1
+    kinds: tuple[str, ...]  # question type of each packed question
+
+
+class Packer:
+    """Turns (prompt, answer) texts about one picture into a `Row`."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        def ids(text: str) -> list[int]:
+            encoded: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+            return encoded
+
+        self.ids = ids
+        self.pad_id: int = tokenizer.pad_token_id
+        image_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        before = ids("<|im_start|>user\n<|vision_start|>")
+        self.first = len(before)  # index of the first visual token
+        self.prefix = [*before, *[image_id] * TOKENS**2, *ids("<|vision_end|>")]
+        grid = np.arange(TOKENS**2)
+        image = self.first + np.stack([0 * grid, grid // TOKENS, grid % TOKENS])
+        head = np.tile(np.arange(self.first), (3, 1))
+        end = np.full((3, 1), self.first + TOKENS)
+        self.prefix_position = np.concatenate([head, image, end], axis=1)
+        self.start = self.first + TOKENS + 1  # position of a question's first token
+        self.between = ids("<|im_end|>\n<|im_start|>assistant\n")
+        self.end_of_answer = ids("<|im_end|>")
+
+    def pack(self, asked: Sequence[tuple[str, str, str]]) -> Row:
+        """Pack (type, prompt, answer) until the budget is used; what does not fit is skipped."""
+        length = len(self.prefix) + TEXT_BUDGET
+        ids = np.full(length, self.pad_id)
+        position = np.zeros((3, length), dtype=np.int64)
+        block = np.full(length, -1)
+        target = np.full(length, -100)
+        weight = np.zeros(length, dtype=np.float32)
+        at = len(self.prefix)
+        ids[:at], position[:, :at], block[:at] = self.prefix, self.prefix_position, 0
+        kinds: list[str] = []
+        for kind, prompt, answer in asked:
+            question = [*self.ids(prompt), *self.between]
+            said = [*self.ids(answer), *self.end_of_answer]
+            tokens = [*question, *said]
+            end = at + len(tokens)
+            if end > length:
+                continue
+            kinds.append(kind)
+            ids[at:end] = tokens
+            position[:, at:end] = self.start + np.arange(len(tokens))
+            block[at:end] = len(kinds)
+            first = at + len(question) - 1  # this token predicts the answer's first
+            target[first : end - 1] = said
+            weight[first : end - 1] = 1 / len(said)
+            at = end
+        return Row(
+            ids=ids, position=position, block=block, target=target, weight=weight, kinds=tuple(kinds)
+        )
+
+
+def attention_mask(block_BL: Any) -> Any:
+    """bool (B, 1, L, L): causal, within the own question or to the prefix; padding sees itself."""
+    import torch
+
+    length = block_BL.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    mine = block_BL[:, :, None] == block_BL[:, None, :]
+    prefix = (block_BL == 0)[:, None, :]
+    return ((mine | prefix) & causal)[:, None]

@@ -1,0 +1,297 @@
+"""Train the built-in VLM from nothing on rendered scenes.
+
+    python -m recipes.chart.train_vlm --out RUN [--steps 6000] [--batch 24] [--device auto]
+
+Resumable: the same command continues from RUN's last checkpoint. RUN/log.jsonl is the learning
+curve, RUN/model is a complete `from_pretrained` directory. Runs on a CPU (bf16 matrix products,
+float32 weights) or on one GPU. Scenes are drawn by worker processes while the model learns; no
+scene is seen twice.
+
+Besides the answers, the visual tokens themselves are asked what stands on them (a linear probe,
+thrown away after training): with answers alone a model this small hardly begins to see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from recipes.chart.asking import LETTERS, Ask
+from recipes.chart.forward import ChartForward
+from recipes.chart.packing import Packer, attention_mask
+from recipes.chart.questions import TARGET_NAMES, ask, token_targets
+from recipes.chart.render import render
+from recipes.chart.sample import sample_scene
+from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
+
+QUESTIONS_A_SCENE = 24  # asked; as many as fit the row's budget are packed
+VALIDATION_SEED = 10_000_000  # held-out scenes that no task file uses
+
+
+def spoken(asked: Ask) -> str:
+    """What the VLM learns to say: of several options first the text, then the letter ("red. B").
+
+    Seeing the answer and finding its letter are two steps; said one after the other, a model this
+    small learns both. Every scorer reads the letter.
+    """
+    if not asked.options:
+        return asked.answer
+    return f"{asked.options[LETTERS.index(asked.answer)]}. {asked.answer}"
+
+
+class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
+    """Endless packed scenes from seed `start`; worker w of n draws every n-th."""
+
+    def __init__(self, tokenizer: Any, split: Any, start: int, stop: int | None = None) -> None:
+        self.tokenizer, self.split, self.start, self.stop = tokenizer, split, start, stop
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = torch.utils.data.get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        torch.set_num_threads(1)
+        packer = Packer(self.tokenizer)
+        seed = self.start + first
+        while self.stop is None or seed < self.stop:
+            scene = sample_scene(self.split, seed)
+            rng = np.random.default_rng([seed, 1])
+            asks = ask(scene, rng, QUESTIONS_A_SCENE)
+            row = packer.pack([(f"{a.task}/{a.category}", a.prompt, spoken(a)) for a in asks])
+            yield {
+                "image": render(scene),
+                "shown": token_targets(scene),
+                **{n: getattr(row, n) for n in ("ids", "position", "block", "target", "weight")},
+                "kinds": row.kinds,
+            }
+            seed += step
+
+
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Stack the arrays of a batch; question types stay lists."""
+    batch = {k: torch.from_numpy(np.stack([i[k] for i in items])) for k in items[0] if k != "kinds"}
+    return {**batch, "kinds": [item["kinds"] for item in items]}
+
+
+def loader(scenes: Scenes, batch: int, workers: int) -> Iterator[dict[str, Any]]:
+    """Batches in a fixed order, drawn ahead by `workers` processes."""
+    return iter(
+        torch.utils.data.DataLoader(
+            scenes,
+            batch_size=batch,
+            num_workers=workers,
+            collate_fn=collate,
+            prefetch_factor=4 if workers else None,
+        )
+    )
+
+
+class Student(nn.Module):
+    """The VLM's lean forward with the auxiliary probe."""
+
+    def __init__(self, model: Any, first: int) -> None:
+        super().__init__()
+        self.lean = ChartForward(model)
+        self.probe = nn.Linear(model.config.text_config.hidden_size, len(TARGET_NAMES))
+        self.first = first
+
+    def forward(self, image: Tensor, ids: Tensor, position: Tensor, mask: Tensor) -> Any:
+        """Hidden states (B, L, D) and probe logits (B, 64, T)."""
+        visual_BND = self.lean.see(image)
+        hidden_BLD = self.lean.speak(ids, visual_BND, self.first, position, mask)
+        return hidden_BLD, self.probe(visual_BND)
+
+
+def losses(student: Student, forward: Any, batch: dict[str, Any], device: str) -> Any:
+    """(answer loss, probe loss, hits): hits[b][q] is True where every token of the answer is."""
+    use = {k: v.to(device) for k, v in batch.items() if k != "kinds"}
+    mask = attention_mask(use["block"])
+    with torch.autocast(device, dtype=torch.bfloat16):
+        hidden, shown = forward(use["image"], use["ids"], use["position"].transpose(0, 1), mask)
+        where = use["target"] >= 0
+        logits = student.lean.head(hidden[where]).float()
+    token_loss = F.cross_entropy(logits, use["target"][where], reduction="none")
+    weight = use["weight"][where]
+    answer_loss = (token_loss * weight).sum() / weight.sum()
+    # A token shows few things: count the positives of the rare targets more.
+    probe_loss = F.binary_cross_entropy_with_logits(
+        shown.float(),
+        use["shown"].float(),
+        pos_weight=torch.tensor(4.0, device=device),
+        reduction="none",
+    )
+    right = logits.argmax(-1) == use["target"][where]
+    return answer_loss, probe_loss.sum(-1).mean(), (right.cpu(), where.cpu())
+
+
+def hits_by_kind(batch: dict[str, Any], hits: Any) -> dict[str, list[bool]]:
+    """Question type -> for each question whether its whole answer would be said."""
+    right, where = hits
+    table: dict[str, list[bool]] = defaultdict(list)
+    good = torch.zeros_like(where)
+    good[where] = right
+    for b, kinds in enumerate(batch["kinds"]):
+        for q, kind in enumerate(kinds, start=1):
+            mine = (batch["block"][b] == q) & where[b]
+            table[kind].append(bool(good[b][mine].all()))
+    return table
+
+
+def optimizers(student: Student, model: Any) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside blocks, AdamW for embeddings, norms, biases and the probe."""
+    matrices, others = [], []
+    for name, parameter in student.named_parameters():
+        inside = ".blocks." in name or ".layers." in name or ".merger.mlp" in name
+        (matrices if parameter.ndim == 2 and inside else others).append(parameter)
+    return [
+        torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, momentum=0.95),
+        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Learning rate over its base: short warm-up, constant, linear to zero in the last half."""
+    return min((step + 1) / 50, 1.0, 2 * (1 - step / steps))
+
+
+def save(out: Path, model: Any, student: Student, opts: Any, step: int, tokenizer: Any) -> None:
+    """A complete model directory and, beside it, what resuming needs; no pickle."""
+    model.save_pretrained(out / "model")
+    tokenizer.save_pretrained(out / "model")
+    build_image_processor().save_pretrained(out / "model")
+    state = {f"probe.{k}": v.contiguous() for k, v in student.probe.state_dict().items()}
+    for o, opt in enumerate(opts):
+        for i, values in opt.state_dict()["state"].items():
+            state |= {f"opt{o}.{i}.{k}": v.contiguous() for k, v in values.items()}
+    save_file(state, out / "resume.tmp", metadata={"step": str(step)})
+    (out / "resume.tmp").replace(out / "resume.safetensors")
+    (out / "resume.json").write_text(json.dumps({"step": step}))
+
+
+def resume(out: Path, model: Any, student: Student, opts: Any) -> int:
+    """Load the last checkpoint into place; returns the next step (0 without one)."""
+    if not (out / "resume.json").is_file():
+        return 0
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    saved = Qwen2_5_VLForConditionalGeneration.from_pretrained(out / "model")
+    model.load_state_dict(saved.state_dict())
+    state = load_file(out / "resume.safetensors")
+    student.probe.load_state_dict(
+        {k.removeprefix("probe."): v for k, v in state.items() if k.startswith("probe.")}
+    )
+    for o, opt in enumerate(opts):
+        values: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for key, tensor in state.items():
+            if key.startswith(f"opt{o}."):
+                _, index, name = key.split(".", 2)
+                values[int(index)][name] = tensor
+        opt.load_state_dict({"state": dict(values), "param_groups": opt.state_dict()["param_groups"]})
+    return int(json.loads((out / "resume.json").read_text())["step"])
+
+
+@torch.no_grad()
+def validate(student: Student, tokenizer: Any, device: str, scenes: int) -> dict[str, float]:
+    """Share of fully right answers per question type on held-out scenes (teacher-forced)."""
+    start = VALIDATION_SEED
+    table: dict[str, list[bool]] = defaultdict(list)
+    for batch in loader(Scenes(tokenizer, "test", start, start + scenes), 32, workers=0):
+        *_, hits = losses(student, student, batch, device)
+        for kind, values in hits_by_kind(batch, hits).items():
+            table[kind] += values
+    return {kind: round(float(np.mean(values)), 3) for kind, values in sorted(table.items())}
+
+
+def training_texts(scenes: int = 3000) -> Iterator[str]:
+    """Prompts and answers to learn the tokenizer from."""
+    for seed in range(scenes):
+        for a in ask(sample_scene("train", seed), np.random.default_rng([seed, 1]), 8):
+            yield a.prompt
+            yield spoken(a)
+
+
+def main() -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Train the built-in VLM.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--save-every", type=int, default=200)
+    parser.add_argument("--validate-every", type=int, default=400)
+    args = parser.parse_args()
+    train(args)
+
+
+def train(args: argparse.Namespace) -> None:
+    """The loop: draw, predict, step, log, checkpoint."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    if (args.out / "model" / "tokenizer.json").is_file():
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(args.out / "model")
+    else:
+        tokenizer = build_tokenizer(training_texts())
+    model = build_model(tokenizer).to(args.device)
+    student = Student(model, Packer(tokenizer).first).to(args.device)
+    opts = optimizers(student, model)
+    base = [[group["lr"] for group in opt.param_groups] for opt in opts]
+    step = resume(args.out, model, student, opts)
+    forward = torch.compile(student) if args.compile else student
+    batches = loader(Scenes(tokenizer, "train", step * args.batch), args.batch, args.workers)
+    log = (args.out / "log.jsonl").open("a")
+    seen: dict[str, list[bool]] = defaultdict(list)
+    window: list[tuple[float, float]] = []
+    began = time.monotonic()
+    while step < args.steps:
+        batch = next(batches)
+        answer_loss, probe_loss, hits = losses(student, forward, batch, args.device)
+        loss = answer_loss + 0.1 * probe_loss
+        if not torch.isfinite(loss):
+            raise SystemExit(f"loss is {loss.item()} at step {step}; last checkpoint kept")
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        for opt, rates in zip(opts, base, strict=True):
+            for group, rate in zip(opt.param_groups, rates, strict=True):
+                group["lr"] = rate * rate_factor(step, args.steps)
+            opt.step()
+            opt.zero_grad(set_to_none=True)
+        step += 1
+        window.append((answer_loss.item(), probe_loss.item()))
+        for kind, values in hits_by_kind(batch, hits).items():
+            seen[kind] += values
+        if step % 25 == 0:
+            entry: dict[str, Any] = {"step": step, "scenes": step * args.batch}
+            entry["answer_loss"], entry["probe_loss"] = np.mean(window, axis=0).round(4).tolist()
+            entry["scenes_per_s"] = round(len(window) * args.batch / (time.monotonic() - began), 1)
+            entry["right"] = {k: round(float(np.mean(v)), 2) for k, v in sorted(seen.items())}
+            if step % args.validate_every == 0:
+                entry["held_out"] = validate(student, tokenizer, args.device, 128)
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
+            mean = np.mean([x for v in seen.values() for x in v])
+            print(
+                f"step {step}/{args.steps}  answer {entry['answer_loss']:.3f}  "
+                f"probe {entry['probe_loss']:.2f}  right {mean:.1%}  "
+                f"{entry['scenes_per_s']} scenes/s",
+                flush=True,
+            )
+            window, began = [], time.monotonic()
+            seen.clear()
+        if step % args.save_every == 0 or step == args.steps:
+            save(args.out, model, student, opts, step, tokenizer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The built-in VLM's architecture, tokenizer and image processor: Qwen2.5-VL, small.
+
+Everything is the transformers library's own class with a small configuration, so whatever works
+on this model works on Qwen2.5-VL-3B unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from recipes.chart.scene import SIZE_PX
+
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+
+# Qwen's chat format without its system message: a 6 M parameter model has no use for one.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Qwen2Tokenizer:
+    """Byte-level BPE over the prompts' own words.
+
+    Upper-case words and digits, which are what signs say, are left out of the merges: they stay
+    one token a letter, so that reading is spelling and unseen words can be read.
+    """
+    spoken = (re.sub(r"\b[A-Z0-9]{2,}\b", " ", text) for text in texts)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trained.decoder = decoders.ByteLevel()
+    trained.train_from_iterator(
+        spoken,
+        trainers.BpeTrainer(
+            vocab_size=vocab_size - len(SPECIAL),
+            min_frequency=3,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    model = json.loads(trained.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(
+        vocab=model["vocab"],
+        merges=[tuple(pair) for pair in model["merges"]],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(SPECIAL[1:]),
+        model_max_length=4096,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_image_processor() -> Qwen2VLImageProcessorPil:
+    """Qwen2.5-VL's image processor (its PIL form needs no torchvision).
+
+    Pictures keep their size up to 448 x 448.
+    """
+    return Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 56 * 56, "longest_edge": 4 * SIZE_PX * SIZE_PX}
+    )
+
+
+def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
+    """The architecture with random weights: about 6 M parameters, float32."""
+    import torch
+
+    torch.manual_seed(seed)
+    token_id = tokenizer.convert_tokens_to_ids
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": 8 * ((len(tokenizer) + 7) // 8),
+            "hidden_size": 256,
+            "intermediate_size": 704,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 8,
+            "max_position_embeddings": 4096,
+            # Short sequences: a small base keeps all frequencies of M-RoPE in use.
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1000.0,
+                "mrope_section": [4, 6, 6],
+            },
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": token_id("<|im_end|>"),
+            "pad_token_id": token_id("<|endoftext|>"),
+        },
+        vision_config={
+            "depth": 6,
+            "hidden_size": 192,
+            "intermediate_size": 576,
+            "num_heads": 6,
+            "patch_size": 14,
+            "window_size": 112,
+            "fullatt_block_indexes": [2, 5],
+            "out_hidden_size": 256,
+        },
+        image_token_id=token_id("<|image_pad|>"),
+        video_token_id=token_id("<|video_pad|>"),
+        vision_start_token_id=token_id("<|vision_start|>"),
+        vision_end_token_id=token_id("<|vision_end|>"),
+        tie_word_embeddings=True,
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config.update(
+        do_sample=False,
+        eos_token_id=token_id("<|im_end|>"),
+        pad_token_id=token_id("<|endoftext|>"),
+    )
+    return model
+
