@@ -1,0 +1,71 @@
+"""`eyechart score`: the benchmark's score of answers that another program made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from eyechart.core.types import Task
+    from eyechart.tasks.predictions import Result
+
+_NAMED = 5  # so many missing questions are named
+
+
+def score(
+    task: Annotated[str, typer.Argument(help="Task name: POPE, GQA, ...")],
+    predictions: Annotated[
+        Path, typer.Option(help="jsonl, csv, tsv or xlsx with the columns index and prediction.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.tsv", help="The task's TSV file, or the folder it is in."),
+    ] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the scores here, too.")
+    ] = None,
+) -> None:
+    """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
+
+    Exit code 1 where questions have no prediction: the scores then are those of the others.
+    """
+    from eyechart.store.files import write_atomic
+    from eyechart.tasks import open_tasks
+    from eyechart.tasks.predictions import read_predictions, score_predictions
+
+    (opened,) = open_tasks([task], data)
+    result = score_predictions(opened, read_predictions(predictions), name=str(predictions))
+    if json_out:
+        found = {"task": opened.name, "version": opened.version, **asdict(result)}
+        write_atomic(json_out, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+    _print(opened, result)
+    if result.missing:
+        raise typer.Exit(1)
+
+
+def _print(task: Task, result: Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(task.name)
+    table.add_column("score", justify="right")
+    for metric, value in result.metrics.items():
+        style = "bold" if metric == task.headline_metric else ""
+        table.add_row(metric, f"{value:.4f}", style=style)
+    console.print(table)
+    console.print(
+        f"\n{result.answered:,} answers, {result.unreadable_percent:.2f} % of them unreadable"
+    )
+    if result.missing:
+        named = ", ".join(result.missing[:_NAMED])
+        more = ", ..." if len(result.missing) > _NAMED else ""
+        console.print(
+            f"[yellow]{len(result.missing):,} questions have no prediction[/] "
+            f"and count nowhere: {named}{more}"
+        )

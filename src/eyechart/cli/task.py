@@ -1,0 +1,129 @@
+"""`eyechart task list` and `eyechart task show NAME`: the benchmarks, and where their data is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eyechart.core.types import Question, Task
+    from eyechart.tasks.tsv_task import TsvTask
+
+app = typer.Typer(no_args_is_help=True, help="The benchmarks, and where their data is.")
+
+_DATA_HELP = (
+    "Folder or TSV file; 'eyechart-mini' is the built-in chart. "
+    "Default: $EYECHART_DATA, $LMUData, else the built-in chart."
+)
+Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help=_DATA_HELP)]
+
+
+@app.command("list")
+def list_tasks(data: Data = None) -> None:
+    """All benchmarks: file, headline metric, and whether the data is here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from eyechart.tasks import open_tasks
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("task", "file", "headline metric", "data"):
+        table.add_column(heading, overflow="fold")
+    missing: list[str] = []
+    for task in open_tasks(data=data):
+        file, where = _where(task, missing)
+        table.add_row(task.name, file, task.headline_metric, where)
+    console = Console()
+    console.print(table)
+    if missing:
+        console.print("\n[bold]How to get what is missing[/] (or use --data eyechart-mini):")
+        for line in missing:
+            console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+@app.command("show")
+def show_task(
+    name: Annotated[str, typer.Argument(help="Task name, with options: MMBench:max_images=20")],
+    data: Data = None,
+) -> None:
+    """One benchmark: its columns, categories, images, and a few questions as a VLM gets them."""
+    from rich.console import Console
+
+    from eyechart.tasks import open_tasks
+
+    (task,) = open_tasks([name], data)
+    console = Console(highlight=False)
+    questions = task.questions()
+    _print_head(console, task, len(questions), len({question.image for question in questions}))
+    _print_categories(console, questions)
+    first_of_each = {question.category: question for question in reversed(questions)}
+    for question in sorted(first_of_each.values(), key=questions.index)[:3]:
+        _print_question(console, task, question)
+
+
+def _where(task: Task, missing: list[str]) -> tuple[str, str]:
+    """The file's name and where it was found; a task without it adds how to get it."""
+    from eyechart.tasks.tsv_task import TsvTask
+
+    if not isinstance(task, TsvTask):  # a third party's task finds its own data
+        return "", ""
+    try:
+        return task.path.name, f"{task.path.parent} ({task.origin})"
+    except InputError:
+        official = task.official[0]
+        missing.append(f"{official.name}: {official.how_to_get}")
+        return official.name, "[red]missing[/]"
+
+
+def _print_head(console: Console, task: Task, questions: int, images: int) -> None:
+    from eyechart.tasks.tsv_task import TsvTask
+
+    console.print(f"[bold]{task.name}[/]  version {task.version}")
+    if isinstance(task, TsvTask):
+        _print_file(console, task)
+    console.print(f"questions  {questions:,} about {images:,} images")
+    console.print(f"headline   {task.headline_metric}")
+
+
+def _print_file(console: Console, task: TsvTask) -> None:
+    table = task.table
+    console.print(f"file       {table.path} ({task.origin})", soft_wrap=True)
+    console.print(f"columns    {', '.join(table.columns)}")
+    if table.without_image:
+        console.print(f"left out   {table.without_image:,} rows without a picture")
+    for official in task.official:
+        rows = f"{official.rows:,} rows, " if official.rows else ""
+        console.print(f"official   {official.name} ({rows}md5 {official.md5})", soft_wrap=True)
+        console.print(f"           {official.url}", soft_wrap=True)
+
+
+def _print_categories(console: Console, questions: Sequence[Question]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("category")
+    table.add_column("questions", justify="right")
+    for category, count in sorted(Counter(q.category for q in questions).items()):
+        table.add_row(category or "(none)", f"{count:,}")
+    console.print()
+    console.print(table)
+
+
+def _print_question(console: Console, task: Task, question: Question) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    height_px, width_px, _ = task.image(question.image).shape
+    text = Text(task.prompt(question, "default"))
+    text.append(f"\n\nreference: {question.answer}", style="green")
+    title = f"{question.id}  {question.category}"
+    where = f"image {question.image}, {width_px}x{height_px}"
+    console.print()
+    console.print(Panel(text, title=Text(title), subtitle=Text(where), title_align="left"))
