@@ -1,0 +1,118 @@
+"""One picture through the ffmpeg of the PyPI package imageio-ffmpeg, by pipes alone.
+
+    rgb24 --pipe--> ffmpeg: full-range BT.709, encoder --pipe--> raw stream
+    raw stream --pipe--> ffmpeg: decoder, full-range BT.709 --pipe--> PPM
+
+Video tools assume limited range and BT.601 where nobody says otherwise; every scale filter here
+says range and matrix on its own side. The decoder's pictures come back as PPM, because its header
+tells the size that was really decoded and a second frame cannot hide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from eyechart.codecs.process import OUTPUT, Job, run
+from eyechart.core.errors import InputError
+from eyechart.core.types import Rgb8
+
+TIMEOUT_S = 60.0  # for a small picture on a busy machine; more is allowed per megapixel
+_TIMEOUT_S_PER_MEGAPIXEL = 60.0
+_SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
+
+
+def executable() -> str:
+    """Path of ffmpeg. Raises InputError where this platform has none."""
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise InputError(
+            "no ffmpeg: imageio-ffmpeg ships none for this platform; "
+            "install one and set IMAGEIO_FFMPEG_EXE to its path"
+        ) from error
+
+
+def job_for(codec: str, level: str, timeout_s: float, *, height_px: int, width_px: int) -> Job:
+    """Limits that grow with the picture: time, and room for two uncompressed frames."""
+    pixels = height_px * width_px
+    return Job(
+        codec=codec,
+        level=level,
+        timeout_s=timeout_s + _TIMEOUT_S_PER_MEGAPIXEL * pixels / 1e6,
+        output_limit_bytes=6 * pixels + 65_536,
+    )
+
+
+def encode_frame(
+    rgb8: Rgb8, encoder: Sequence[str], muxer: str, job: Job, *, yuv: str = ""
+) -> bytes:
+    """One picture -> raw stream. yuv: pixel format to convert to (BT.709, full range), or RGB.
+
+    Raises:
+        CodecError: ffmpeg failed, hung, or wrote nothing.
+    """
+    height, width, _ = rgb8.shape
+    to_yuv = f"scale=in_range=full:out_range=full:out_color_matrix=bt709:{_SCALER},format={yuv}"
+    command = [
+        *(executable(), *_QUIET, "-f", "rawvideo", "-pix_fmt", "rgb24"),
+        *("-video_size", f"{width}x{height}", "-i", "pipe:0", "-frames:v", "1"),
+        *(("-vf", to_yuv) if yuv else ()),
+        *encoder,
+        *("-threads", "1", "-f", muxer, OUTPUT),
+    ]
+    stream = run(command, rgb8.tobytes(), job).result
+    if not stream:
+        raise job.error("the encoder wrote nothing")
+    return stream
+
+
+def decode_frame(
+    stream: bytes, demuxer: str, job: Job, *, height_px: int, width_px: int, yuv: bool
+) -> Rgb8:
+    """Raw stream -> the one picture in it, which must have the given (coded) size.
+
+    Raises:
+        CodecError: damaged stream, another size, none or several pictures.
+    """
+    to_rgb = f"scale=in_range=full:out_range=full:in_color_matrix=bt709:{_SCALER},format=rgb24"
+    # Inside, sizes are whole coding units of up to 128; a damaged size field may not ask for more.
+    most_pixels = (width_px + 128) * (height_px + 128)
+    command = [
+        *(executable(), *_QUIET, "-threads", "1", "-xerror", "-err_detect", "explode"),
+        *("-max_pixels", str(most_pixels), "-f", demuxer, "-i", "pipe:0", "-frames:v", "2"),
+        *(("-vf", to_rgb) if yuv else ("-pix_fmt", "rgb24")),
+        *("-f", "image2pipe", "-c:v", "ppm", OUTPUT),
+    ]
+    ppm = run(command, stream, job).result
+    head = b"P6\n%d %d\n255\n" % (width_px, height_px)
+    pixel_bytes = 3 * height_px * width_px
+    if not ppm.startswith(head) or len(ppm) != len(head) + pixel_bytes:
+        raise job.error(f"did not decode to one {width_px}x{height_px} picture")
+    return np.frombuffer(ppm, np.uint8, offset=len(head)).reshape(height_px, width_px, 3).copy()
+
+
+@cache
+def version_of(codec: str, encoder: tuple[str, ...], muxer: str, yuv: str, pattern: str) -> str:
+    """What ffmpeg and its encoder say about themselves while coding a 16x16 picture.
+
+    pattern: finds the encoder's version in its messages; "" where it prints none (ffmpeg's own
+    version then stands for the library that was built into it).
+    """
+    command = [
+        *(executable(), "-nostdin", "-loglevel", "verbose", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+        *("-video_size", "16x16", "-i", "pipe:0", "-frames:v", "1", "-pix_fmt", yuv or "rgb24"),
+        *encoder,
+        *("-f", muxer, OUTPUT),
+    ]
+    told = run(command, bytes(16 * 16 * 3), Job(codec=codec, timeout_s=TIMEOUT_S)).messages
+    ffmpeg = re.search(r"ffmpeg version (\S+)", told)
+    library = re.search(pattern, told) if pattern else None
+    parts = [library[1] if library else "", f"ffmpeg {ffmpeg[1] if ffmpeg else 'unknown'}"]
+    return ", ".join(filter(None, parts))
