@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +18,8 @@ Group: TypeAlias = Literal["eyechart.codecs", "eyechart.tasks", "eyechart.vlms"]
 
 # Import name -> what to type, for packages that only an extra installs.
 _EXTRAS = {"torch": "learned", "transformers": "learned", "openai": "openai", "ray": "ray"}
+
+_COMMA = r",(?![^\[]*\])"  # not the commas inside a list, as in `levels=[1,10,30]`
 
 
 def names(group: Group) -> list[str]:
@@ -54,7 +57,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
     """
     name, _, rest = spec.partition(":")
     options: dict[str, Json] = {}
-    for pair in filter(None, rest.split(",")):
+    for pair in filter(None, re.split(_COMMA, rest)):
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"option {pair!r} of {name!r} is not of the form key=value")

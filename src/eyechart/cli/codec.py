@@ -1,0 +1,237 @@
+"""`eyechart codec`: one codec alone. OUT.bin is the payload whose bytes are the rate."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from eyechart.codecs.container import SelfDescribing
+from eyechart.codecs.levels import find_level
+from eyechart.core import plugins
+from eyechart.core.errors import CodecError, EyechartError, InputError
+from eyechart.core.images import encode_png, read_image
+from eyechart.core.types import Codec, Level, Rgb8
+from eyechart.store.files import write_atomic
+
+app = typer.Typer(help="Code pictures with one codec alone.", no_args_is_help=True)
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+
+CodecOption = Annotated[str, typer.Option("--codec", help="e.g. jpeg or vvc:preset=fast")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One picture through one codec at one level."""
+
+    size_bytes: int
+    rate_bpp: float
+    psnr_db: float
+    encode_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchRow:
+    """Means over the pictures of a folder. psnr_db: None if one of them came back unchanged."""
+
+    codec: str
+    level: str
+    images: int
+    mean_bytes: float
+    mean_bpp: float
+    psnr_db: float | None
+    encode_ms: float
+    decode_ms: float
+
+
+@app.command("list")
+def list_codecs() -> None:
+    """All codecs: version, levels, and whether they are ready here."""
+    table = Table("codec", "levels", "version", "", box=None, header_style="bold", pad_edge=False)
+    for name in plugins.names("eyechart.codecs"):
+        levels = version = ""
+        try:
+            codec = load_codec(name)
+            levels = " ".join(level.name for level in codec.levels)
+            version = codec.version
+            state = "[green]ready[/]"
+        except EyechartError as error:
+            state = f"[yellow]{str(error).removeprefix(f'{name}: ')}[/]"
+        table.add_row(name, levels, version, state)
+    Console().print(table)
+
+
+@app.command()
+def encode(
+    picture: Annotated[Path, typer.Argument(metavar="IN.png")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.bin")],
+    codec: CodecOption,
+    level: Annotated[str, typer.Option("--level", help="a level's name, see `codec list`")],
+) -> None:
+    """Compress a picture; print bytes, bits per pixel and PSNR."""
+    coder = load_codec(codec)
+    chosen = find_level(coder.name, coder.levels, level)
+    rgb8 = read_image(picture)
+    try:
+        bitstream = coder.encode(rgb8, chosen)
+        psnr_db = _psnr_db(rgb8, coder.decode(bitstream))
+    except CodecError as error:
+        raise error.named(level=chosen.name, image=picture.name) from error
+    write_atomic(out, bitstream.payload)
+    size = f"{len(bitstream.payload):,} bytes, {bitstream.bpp:.4f} bpp"
+    print(f"{out}: {size}, {'lossless' if math.isinf(psnr_db) else f'PSNR {psnr_db:.2f} dB'}")
+
+
+@app.command()
+def decode(
+    payload: Annotated[Path, typer.Argument(metavar="IN.bin")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png")],
+    codec: CodecOption,
+) -> None:
+    """Decompress a payload written by `codec encode` into a PNG."""
+    coder = load_codec(codec)
+    try:
+        data = payload.read_bytes()
+    except OSError as error:
+        raise InputError(f"{payload}: cannot be read ({error.strerror})") from error
+    if not isinstance(coder, SelfDescribing):
+        raise InputError(f"{coder.name}: cannot tell a picture's size (no bitstream_from_payload)")
+    try:
+        rgb8 = coder.decode(coder.bitstream_from_payload(data))
+    except CodecError as error:
+        raise error.named(image=payload.name) from error
+    write_atomic(out, encode_png(rgb8))
+    print(f"{out}: {rgb8.shape[1]}x{rgb8.shape[0]}")
+
+
+@app.command()
+def bench(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="pictures to code")],
+    codec: Annotated[list[str], typer.Option("--codec", help="codecs, separated by commas")],
+    out: Annotated[Path | None, typer.Option("--json", help="write the table there")] = None,
+) -> None:
+    """Rate, PSNR and time of codecs on a folder of pictures, at all their levels."""
+    coders = [load_codec(spec) for specs in codec for spec in split_specs(specs)]
+    if not coders:
+        raise InputError("--codec: no codec named")
+    paths = _pictures_in(folder)
+    work = [(coder, level) for coder in coders for level in coder.levels]
+    trials: list[list[Trial]] = [[] for _ in work]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(work) * len(paths))
+        for path in paths:
+            rgb8 = read_image(path)
+            for (coder, level), done in zip(work, trials, strict=True):
+                progress.update(bar, description=f"{path.name} {coder.name} {level.name}")
+                done.append(_try(coder, level, rgb8, path.name))
+                progress.advance(bar)
+    rows = [_row(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
+    if out is not None:
+        versions = {coder.name: coder.version for coder in coders}
+        told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}
+        write_atomic(out, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
+    Console().print(_bench_table(rows))
+
+
+def load_codec(spec: str) -> Codec:
+    """`name` or `name:key=value,...` -> codec. Raises InputError."""
+    name, options = plugins.parse_spec(spec)
+    codec: Codec = plugins.load("eyechart.codecs", name, **options)
+    return codec
+
+
+def split_specs(specs: str) -> list[str]:
+    """`jpeg:levels=[1,10],optimize=true,hevc` -> two codecs: a part without `=` begins one."""
+    found: list[str] = []
+    for part in re.split(r",(?![^\[]*\])", specs):
+        name = part.partition("=")[0]
+        if found and "=" in part and ":" not in name:
+            found[-1] += f",{part}"
+        elif part:
+            found.append(part)
+    return found
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        known = " ".join(sorted(_SUFFIXES))
+        raise InputError(f"{folder}: holds no picture; looked for {known}")
+    return paths
+
+
+def _try(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> Trial:
+    try:
+        start_s = time.perf_counter()
+        bitstream = codec.encode(rgb8, level)
+        coded_s = time.perf_counter()
+        decoded = codec.decode(bitstream)
+        end_s = time.perf_counter()
+    except CodecError as error:
+        raise error.named(level=level.name, image=image) from error
+    return Trial(
+        size_bytes=len(bitstream.payload),
+        rate_bpp=bitstream.bpp,
+        psnr_db=_psnr_db(rgb8, decoded),
+        encode_s=coded_s - start_s,
+        decode_s=end_s - coded_s,
+    )
+
+
+def _row(codec: Codec, level: Level, trials: Sequence[Trial]) -> BenchRow:
+    psnr_db = fmean(trial.psnr_db for trial in trials)
+    return BenchRow(
+        codec=codec.name,
+        level=level.name,
+        images=len(trials),
+        mean_bytes=fmean(trial.size_bytes for trial in trials),
+        mean_bpp=fmean(trial.rate_bpp for trial in trials),
+        psnr_db=psnr_db if math.isfinite(psnr_db) else None,
+        encode_ms=1e3 * fmean(trial.encode_s for trial in trials),
+        decode_ms=1e3 * fmean(trial.decode_s for trial in trials),
+    )
+
+
+def _bench_table(rows: Sequence[BenchRow]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("codec", "level"):
+        table.add_column(heading)
+    for heading in ("bytes", "bpp", "PSNR dB", "encode ms", "decode ms"):
+        table.add_column(heading, justify="right")
+    for index, row in enumerate(rows):
+        last = index + 1 == len(rows) or rows[index + 1].codec != row.codec
+        table.add_row(
+            row.codec,
+            row.level,
+            f"{row.mean_bytes:,.0f}",
+            f"{row.mean_bpp:.4f}",
+            "∞" if row.psnr_db is None else f"{row.psnr_db:.2f}",
+            f"{row.encode_ms:.1f}",
+            f"{row.decode_ms:.1f}",
+            end_section=last,
+        )
+    return table
+
+
+def _psnr_db(rgb8: Rgb8, decoded: Rgb8) -> float:
+    """PSNR over R, G and B together; infinite for equal pictures."""
+    error = float(np.mean((rgb8.astype(np.float64) - decoded) ** 2))
+    return 10 * math.log10(255**2 / error) if error else math.inf

@@ -1,0 +1,276 @@
+"""The conformance check for a codec: what every other room of this package relies on.
+
+from eyechart.testing import check_codec
+print(check_codec(MyCodec()))
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+
+import numpy as np
+
+from eyechart.core.errors import CodecError, InputError
+from eyechart.core.types import Bitstream, Codec, Json, Level, Rgb8
+
+SIZES = ((1, 1), (1, 9), (9, 1), (16, 16), (17, 33), (64, 48))  # (height, width)
+_RATE_SIZES = ((96, 128), (128, 96))
+_FRESH_PROCESS_TIMEOUT_S = 300.0
+_MISTAKES = (
+    np.zeros((8, 8), np.uint8),
+    np.zeros((8, 8, 4), np.uint8),
+    np.zeros((8, 8, 3), np.float32),
+    np.zeros((0, 8, 3), np.uint8),
+)
+
+# Runs in a fresh interpreter: builds the codec again, decodes one payload, prints its checksum.
+_DECODE_ALONE = """
+import base64, hashlib, importlib, json, sys
+from eyechart.core.types import Bitstream
+told = json.load(sys.stdin)
+made = importlib.import_module(told["module"])
+for part in told["name"].split("."):
+    made = getattr(made, part)
+codec = made(**told["options"])
+payload = base64.b64decode(told["payload"])
+size = {"height_px": told["height_px"], "width_px": told["width_px"]}
+rgb8 = codec.decode(Bitstream(payload=payload, **size))
+print(hashlib.sha256(repr(rgb8.shape).encode() + rgb8.tobytes()).hexdigest())
+"""
+
+
+class ConformanceError(AssertionError):
+    """A plug-in breaks promises; the message lists all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecReport:
+    """What was checked. mean_bpp: level name -> mean rate of the check's larger pictures."""
+
+    codec: str
+    version: str
+    mean_bpp: Mapping[str, float]
+    passed: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def check_codec(
+    codec: Codec,
+    *,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    options: Mapping[str, Json] | None = None,
+    seed: int = 0,
+) -> CodecReport:
+    """Check that a codec keeps its promises; needs no test framework.
+
+    Sizes from 1x1 up, determinism, payloads that decode in a fresh process, levels in order of
+    rate, damage that ends in CodecError or a picture of the right size, wrong input that ends in
+    InputError.
+
+    sizes: (height, width) of the pictures to code at every level.
+    options: keyword arguments that build the codec again in the fresh process (default:
+        `codec.options`). The class must be importable there, as it must for worker processes.
+    seed: of the test pictures and of the damage.
+    Raises:
+        ConformanceError: lists every promise broken.
+    """
+    rng = np.random.default_rng(seed)
+    options = codec.options if options is None else options
+    rates: dict[str, float] = {}
+    checks: dict[str, Callable[[], list[str]]] = {
+        "identity": lambda: _identity(codec),
+        "sizes": lambda: _sizes(codec, sizes, rng),
+        "levels": lambda: _levels(codec, rates, rng),
+        "determinism": lambda: _determinism(codec, rng),
+        "fresh process": lambda: _fresh_process(codec, options, rng),
+        "damage": lambda: _damage(codec, rng),
+        "wrong input": lambda: _wrong_input(codec),
+    }
+    passed, failures = [], []
+    for name, check in checks.items():
+        try:
+            found = check()
+        except (CodecError, InputError) as error:
+            found = [str(error)]
+        failures += [f"{name}: {failure}" for failure in found]
+        if not found:
+            passed.append(name)
+    if failures:
+        listed = "\n".join(f"  - {failure}" for failure in failures)
+        raise ConformanceError(f"codec {codec.name!r} breaks {len(failures)} promises:\n{listed}")
+    return CodecReport(
+        codec=codec.name, version=codec.version, mean_bpp=rates, passed=tuple(passed)
+    )
+
+
+def picture(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb8:
+    """A photograph-like test picture: shading, an edge, texture that fades towards fine detail."""
+    rows = np.linspace(0, 1, height_px)[:, None, None]
+    columns = np.linspace(0, 1, width_px)[None, :, None]
+    colour = rng.uniform(60, 190, size=3)
+    values = colour + 60 * np.sin(3 * rows + rng.uniform(0, 6, size=3)) * np.cos(4 * columns)
+    for cell in (16, 8, 4, 2):
+        coarse = rng.normal(size=(height_px // cell + 1, width_px // cell + 1, 3))
+        fine = np.repeat(np.repeat(coarse, cell, axis=0), cell, axis=1)
+        values = values + 0.8 * cell * fine[:height_px, :width_px]
+    values = values + 70 * ((rows + columns) > rng.uniform(0.6, 1.4))
+    rgb8: Rgb8 = np.clip(values, 0, 255).astype(np.uint8)
+    return rgb8
+
+
+def _identity(codec: Codec) -> list[str]:
+    found = []
+    if not isinstance(codec, Codec):
+        found.append("lacks a part of eyechart.core.types.Codec")
+    if not codec.name or not codec.version:
+        found.append(f"name {codec.name!r} or version {codec.version!r} is empty")
+    try:
+        json.dumps(dict(codec.options), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        found.append(f"options are not JSON ({error})")
+    return found
+
+
+def _sizes(codec: Codec, sizes: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[str]:
+    found = []
+    for height, width in sizes:
+        rgb8 = picture(height, width, rng)
+        for level in codec.levels:
+            where = f"{width}x{height} at level {level.name}"
+            bitstream = codec.encode(rgb8, level)
+            if (bitstream.height_px, bitstream.width_px) != (height, width):
+                said = f"{bitstream.width_px}x{bitstream.height_px}"
+                found.append(f"{where}: the bitstream says {said}")
+            if not isinstance(bitstream.payload, bytes) or not bitstream.payload:
+                found.append(f"{where}: the payload is not bytes, or empty")
+            found += _wrong_picture(codec.decode(bitstream), height, width, where)
+    return found
+
+
+def _levels(codec: Codec, rates: dict[str, float], rng: np.random.Generator) -> list[str]:
+    found = []
+    names = [level.name for level in codec.levels]
+    if not names or len(set(names)) < len(names):
+        found.append(f"names {names} are none or not all different")
+    ranks = [level.rank for level in codec.levels]
+    if ranks != list(range(len(ranks))):
+        found.append(f"ranks {ranks} are not 0, 1, 2, ...")
+    pictures = [picture(height, width, rng) for height, width in _RATE_SIZES]
+    for level in codec.levels:
+        rates[level.name] = float(np.mean([codec.encode(rgb8, level).bpp for rgb8 in pictures]))
+    means = list(rates.values())
+    if means != sorted(means):
+        told = ", ".join(f"{name}: {bpp:.4f} bpp" for name, bpp in rates.items())
+        found.append(f"rates do not rise with the rank ({told})")
+    return found
+
+
+def _determinism(codec: Codec, rng: np.random.Generator) -> list[str]:
+    found = []
+    rgb8 = picture(40, 56, rng)
+    kept = rgb8.copy()
+    for level in codec.levels:
+        first, second = codec.encode(rgb8, level), codec.encode(rgb8, level)
+        if first != second:
+            found.append(f"level {level.name}: the same picture gave two different payloads")
+        if not np.array_equal(codec.decode(first), codec.decode(first)):
+            found.append(f"level {level.name}: the same payload gave two different pictures")
+    if not np.array_equal(rgb8, kept):
+        found.append("encode changed the picture it was given")
+    return found
+
+
+def _fresh_process(
+    codec: Codec, options: Mapping[str, Json], rng: np.random.Generator
+) -> list[str]:
+    bitstream = codec.encode(picture(24, 40, rng), codec.levels[0])
+    rgb8 = codec.decode(bitstream)
+    module, name = _import_path(codec)
+    told = {
+        "module": module,
+        "name": name,
+        "options": dict(options),
+        "payload": base64.b64encode(bitstream.payload).decode(),
+        "height_px": bitstream.height_px,
+        "width_px": bitstream.width_px,
+    }
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", _DECODE_ALONE],
+            input=json.dumps(told).encode(),
+            capture_output=True,
+            check=False,
+            timeout=_FRESH_PROCESS_TIMEOUT_S,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    except subprocess.TimeoutExpired:
+        return [f"no answer within {_FRESH_PROCESS_TIMEOUT_S:g} s"]
+    if child.returncode:
+        last = child.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        return [f"{module}:{name} built with {dict(options)} could not decode: {last}"]
+    here = hashlib.sha256(repr(rgb8.shape).encode() + rgb8.tobytes()).hexdigest()
+    if child.stdout.decode().strip() != here:
+        return ["decoded to another picture than in this process"]
+    return []
+
+
+def _import_path(codec: Codec) -> tuple[str, str]:
+    """Where a fresh process finds the codec's class or factory: its entry point, or its module."""
+    for point in entry_points(group="eyechart.codecs", name=codec.name):
+        if point.module == type(codec).__module__:
+            return point.module, point.attr
+    return type(codec).__module__, type(codec).__qualname__
+
+
+def _damage(codec: Codec, rng: np.random.Generator) -> list[str]:
+    found = []
+    height, width = 40, 56
+    level: Level = codec.levels[0]
+    payload = codec.encode(picture(height, width, rng), level).payload
+    cuts = sorted({0, 1, len(payload) // 4, len(payload) // 2, len(payload) - 1})
+    damaged = {f"cut after {cut} of {len(payload)} bytes": payload[:cut] for cut in cuts}
+    for bit in rng.integers(8 * len(payload), size=12):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        damaged[f"bit {bit} of {8 * len(payload)} flipped"] = bytes(flipped)
+    damaged["another file"] = b"not a picture at all"
+    for what, data in damaged.items():
+        try:
+            rgb8 = codec.decode(Bitstream(payload=data, height_px=height, width_px=width))
+        except CodecError:
+            continue
+        except Exception as error:  # noqa: BLE001 - to name what a third party's codec lets out
+            found.append(f"{what}: raised {type(error).__name__} instead of CodecError ({error})")
+            continue
+        found += _wrong_picture(rgb8, height, width, what)
+    return found
+
+
+def _wrong_input(codec: Codec) -> list[str]:
+    found = []
+    for rgb8 in _MISTAKES:
+        what = f"{rgb8.dtype} {rgb8.shape}"
+        try:
+            codec.encode(rgb8, codec.levels[0])  # type: ignore[arg-type]
+        except InputError:
+            continue
+        except Exception as error:  # noqa: BLE001 - as above
+            found.append(f"{what}: raised {type(error).__name__} instead of InputError ({error})")
+            continue
+        found.append(f"{what}: was coded; only uint8 (height, width, 3) is a picture")
+    return found
+
+
+def _wrong_picture(rgb8: Rgb8, height: int, width: int, where: str) -> list[str]:
+    if rgb8.dtype == np.uint8 and rgb8.shape == (height, width, 3):
+        return []
+    return [f"{where}: decoded to {rgb8.dtype} {rgb8.shape}, not uint8 ({height}, {width}, 3)"]
