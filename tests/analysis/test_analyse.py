@@ -213,6 +213,15 @@ def test_a_file_that_is_no_analysis_is_refused(tmp_path: Path) -> None:
             read_analysis(path)
 
 
+def test_other_questions_than_those_answered_are_refused(tmp_path: Path) -> None:
+    class Changed(toy.ToyTask):
+        version = "2"
+
+    toy.a_run(tmp_path, PLAIN)
+    with pytest.raises(InputError, match=r"\(2\) are not those that were answered \(1\)"):
+        analyse(tmp_path, created="", load=lambda group, name, **options: Changed())
+
+
 def test_a_directory_without_answers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no eyechart run here"):
         analysed(tmp_path / "absent")

@@ -35,15 +35,18 @@ def analyse(
     seed: int = 0,
     examples: int = 6,
     created: str,
+    data: str | None = None,
     load: Callable[..., Any] = plugins.load,
 ) -> Analysis:
     """Analyse what a run has stored so far; cells without any answer are left out.
 
     samples, seed: of the paired bootstrap. examples: how many questions to show with pictures.
-    created: the time to write into the analysis (ISO 8601, UTC). load: finds tasks and codecs.
+    created: the time to write into the analysis (ISO 8601, UTC). data: folder with the tasks'
+    files, if it is not where it was. load: finds tasks and codecs.
 
     Raises:
-        InputError: not a run directory, no answers in it, a task or its data not found.
+        InputError: not a run directory, no answers in it, a task or its data not found or not
+            those that were asked.
         StoreError: a damaged record.
     """
     store = Store(run_dir)
@@ -53,10 +56,7 @@ def analyse(
     answered = [read for read in cells if read.records]
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
-    tasks: dict[str, Task] = {
-        read.task: load("eyechart.tasks", read.cell.task.name, data=info.data or None)
-        for read in answered
-    }
+    tasks = _tasks(answered, data or info.data or None, load)
     infos = {
         name: _task_info(name, task, [read for read in answered if read.task == name], info)
         for name, task in tasks.items()
@@ -79,6 +79,22 @@ def analyse(
         seed=seed,
         adapters=_adapters(answered),
     )
+
+
+def _tasks(
+    cells: Sequence[ReadCell], data: str | None, load: Callable[..., Any]
+) -> dict[str, Task]:
+    """Every task of the run by its label, asking the questions that were answered."""
+    tasks: dict[str, Task] = {}
+    for name, wanted in {read.task: read.cell.task for read in cells}.items():
+        task: Task = load("eyechart.tasks", wanted.name, data=data, **wanted.options)
+        if task.version != wanted.version:
+            raise InputError(
+                f"{name}: the questions here ({task.version}) are not those that were answered "
+                f"({wanted.version}); name the folder they lie in with --data"
+            )
+        tasks[name] = task
+    return tasks
 
 
 def _measured(

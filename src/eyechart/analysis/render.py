@@ -6,11 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
 
 from eyechart.analysis.table import Entry, Row, Table
+from eyechart.core.errors import InputError
 
-Format: TypeAlias = Literal["md", "csv", "latex", "json"]
+FORMATS = ("md", "csv", "latex", "json")
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -19,8 +19,14 @@ _LATEX = {
 }  # fmt: skip
 
 
-def render(tables: Sequence[Table], form: Format) -> str:
-    """All tables as one text, with a newline at its end."""
+def render(tables: Sequence[Table], form: str) -> str:
+    """All tables as one text, with a newline at its end.
+
+    Raises:
+        InputError: `form` is none of FORMATS.
+    """
+    if form not in FORMATS:
+        raise InputError(f"unknown format {form!r}; allowed: {', '.join(FORMATS)}")
     if form == "json":
         return json.dumps([_object(table) for table in tables], indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
@@ -119,6 +125,9 @@ def _csv(tables: Sequence[Table]) -> str:
     for table in tables:
         for row in table.rows:
             named = dict(zip(table.keys, row.keys, strict=True))
+            if not table.columns:
+                places = [named.get(key, "") for key in keys]
+                writer.writerow([table.title, *places, *("" for _ in (*kinds, *range(5)))])
             for column, entry in zip(table.columns, row.entries, strict=True):
                 named[table.column_kind] = column
                 places = [named.get(key, "") for key in (*keys, *kinds)]

@@ -13,6 +13,7 @@ rich's own tables cannot align a figure on its last digit with a mark behind it.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_HEADER_WIDTH = 12  # longer column names are broken
+_HEADER_WIDTH = 11  # longer column names are broken
 _GAP = 2  # blanks between columns
 _MARKS: dict[Mark, tuple[str, str, str]] = {  # glyph, style, meaning
     "best": ("●", "bold green", "best"),
@@ -67,13 +68,19 @@ def _lines(table: Table, width: int) -> Iterator[Text]:
 
     yield Text(table.title, style="bold")
     key_width = _key_width(table)
-    for block in _blocks(table, width - key_width):
-        yield from _block_lines(table, block, key_width)
+    if not table.columns:
+        yield from _key_lines(table, min(key_width, width))
+    else:
+        for number, block in enumerate(_blocks(table, width - key_width)):
+            if number:
+                yield Text()
+            yield from _block_lines(table, block, key_width)
     legend = Text()
     for mark, (glyph, style, meaning) in _MARKS.items():
         if table.has(mark):
             legend.append(glyph, style).append(f" {meaning}   ", "dim")
     legend.append(table.legend, "dim")
+    legend.rstrip()
     if legend:
         yield legend
     for place, note in enumerate(table.notes, start=1):
@@ -83,7 +90,7 @@ def _lines(table: Table, width: int) -> Iterator[Text]:
 def _block_lines(table: Table, block: Sequence[_Column], key_width: int) -> Iterator[Text]:
     from rich.text import Text
 
-    height = max(len(column.header) for column in block)
+    height = max((len(column.header) for column in block), default=1)
     for level in range(height):
         keys = _key_text(table, table.keys) if level == height - 1 else ""
         line = Text(keys.ljust(key_width), style="dim")
@@ -99,6 +106,22 @@ def _block_lines(table: Table, block: Sequence[_Column], key_width: int) -> Iter
             heading = row.keys[0]
             yield Text(heading, style="bold magenta")
         yield from _row_lines(table, row, block, key_width)
+
+
+def _key_lines(table: Table, width: int) -> Iterator[Text]:
+    """A table of words alone: the last key is wrapped below itself."""
+    from rich.text import Text
+
+    yield Text(_key_text(table, table.keys)[:width].rstrip(), style="dim")
+    yield Text("─" * width, style="dim")
+    heading = None
+    for row in table.rows:
+        if len(table.keys) > 1 and row.keys[0] != heading:
+            heading = row.keys[0]
+            yield Text(heading, style="bold magenta")
+        line = _key_text(table, row.keys).rstrip()
+        indent = len(line) - len(row.keys[-1])
+        yield from map(Text, textwrap.wrap(line, width, subsequent_indent=" " * indent))
 
 
 def _row_lines(table: Table, row: Row, block: Sequence[_Column], key_width: int) -> Iterator[Text]:
@@ -119,20 +142,25 @@ def _row_lines(table: Table, row: Row, block: Sequence[_Column], key_width: int)
         yield below
 
 
-def _blocks(table: Table, width: int) -> Iterator[list[_Column]]:
-    """Columns in groups that fit into `width`; a column alone may be wider."""
-    block: list[_Column] = []
+def _blocks(table: Table, width: int) -> list[list[_Column]]:
+    """Columns in as few groups as fit into `width`, evenly filled; a column alone may be wider."""
+    columns = [_measured(table, index) for index in range(len(table.columns))]
+    blocks = _filled(columns, width, len(columns))
+    even = _filled(columns, width, -(-len(columns) // len(blocks)))
+    return even if len(even) == len(blocks) else blocks
+
+
+def _filled(columns: Sequence[_Column], width: int, most: int) -> list[list[_Column]]:
+    """Columns from left to right, each group as wide as `width` and `most` columns allow."""
+    blocks: list[list[_Column]] = [[]]
     room = width
-    for index in range(len(table.columns)):
-        column = _measured(table, index)
-        needed = column.full_width
-        if block and needed > room:
-            yield block
-            block, room = [], width
-        block.append(column)
-        room -= needed
-    if block:
-        yield block
+    for column in columns:
+        if blocks[-1] and (column.full_width > room or len(blocks[-1]) >= most):
+            blocks.append([])
+            room = width
+        blocks[-1].append(column)
+        room -= column.full_width
+    return blocks
 
 
 def _measured(table: Table, index: int) -> _Column:

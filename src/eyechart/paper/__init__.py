@@ -1,0 +1,1 @@
+"""The published tables of "Benchmarking and Enhancing VLM for Compressed Image Understanding"."""

@@ -1,0 +1,132 @@
+"""A run beside the published numbers, where both name the same VLM, task and codec.
+
+A name is the same when only its spelling differs (`qwen2.5-vl-3b` is `Qwen2.5-VL-3B`); another
+encoder of the same standard is another codec (`hevc` is x265, `HM` the reference encoder), and the
+built-in chart's tasks only share their names with the benchmarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eyechart.analysis.analyse import BUILT_IN_DATA
+from eyechart.analysis.result import Analysis, CellResult
+from eyechart.analysis.table import Entry, Row, Table, entry_of
+from eyechart.paper.data import SOURCE, headline_scores, printed_bd
+
+_RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, other encoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """Tables of what can be compared, and sentences about what cannot and why."""
+
+    tables: tuple[Table, ...]
+    remarks: tuple[str, ...]
+
+
+def diff(analysis: Analysis) -> Diff:
+    """Compare uncompressed scores, scores level by level, and BD-Metrics."""
+    tables = [
+        table for table in (_ceilings(analysis), _levels(analysis), _bd(analysis)) if table.rows
+    ]
+    return Diff(tables=tuple(tables), remarks=tuple(_remarks(analysis, bool(tables))))
+
+
+def _ceilings(analysis: Analysis) -> Table:
+    cells = [cell for cell in analysis.cells if cell.codec == SOURCE]
+    return _score_table(
+        "Uncompressed scores", [cell for cell in cells if not cell.adapter], analysis
+    )
+
+
+def _levels(analysis: Analysis) -> Table:
+    cells = [cell for cell in analysis.cells if cell.codec != SOURCE and not cell.adapter]
+    return _score_table("Scores level by level", cells, analysis)
+
+
+def _score_table(title: str, cells: list[CellResult], analysis: Analysis) -> Table:
+    published = {
+        (_plain(vlm), _plain(task), _plain(codec), _plain(level)): score
+        for (vlm, task, codec), levels in headline_scores().items()
+        for level, score in levels.items()
+    }
+    rows = []
+    for cell in cells:
+        level = "" if cell.codec == SOURCE else cell.level
+        place = (*map(_plain, (cell.vlm, cell.task, cell.codec)), _plain(level))
+        if _comparable(analysis) and place in published:
+            keys = (cell.vlm, cell.task, cell.codec, level)
+            notes = (f"{cell.failed} questions failed",) if cell.failed else ()
+            run = entry_of(cell.score, notes=notes)
+            rows.append(Row(keys=keys, entries=_beside(run, published[place])))
+    return _table(title, ("VLM", "task", "codec", "level"), rows)
+
+
+def _bd(analysis: Analysis) -> Table:
+    printed = {
+        (_plain(vlm), _plain(task), _plain(codec)): value
+        for (vlm, task, codec), value in printed_bd().items()
+    }
+    rows = []
+    for result in analysis.bd:
+        place = _plain(result.vlm), _plain(result.task), _plain(result.codec)
+        if result.adapter or result.anchor != "uncompressed" or place not in printed:
+            continue
+        if _comparable(analysis):
+            run = entry_of(result.bd, notes=result.flags)
+            keys = (result.vlm, result.task, result.codec)
+            rows.append(Row(keys=keys, entries=_beside(run, printed[place])))
+    return _table("BD-Metric against uncompressed", ("VLM", "task", "codec"), rows)
+
+
+def _table(title: str, keys: tuple[str, ...], rows: list[Row]) -> Table:
+    return Table(
+        title=f"{title}: this run beside the paper",
+        keys=keys,
+        column_kind="figure",
+        columns=("this run", "paper", "difference"),
+        rows=tuple(rows),
+        compact=True,
+    )
+
+
+def _beside(run: Entry, published: float) -> tuple[Entry, ...]:
+    difference = None if run.value is None else run.value - published
+    return run, Entry(value=published), Entry(value=difference)
+
+
+def _remarks(analysis: Analysis, compared: bool) -> list[str]:
+    """Why something, or all, stands beside nothing."""
+    if not _comparable(analysis):
+        return [
+            f"Nothing is comparable: the data is {BUILT_IN_DATA}, whose tasks share names and "
+            "scoring with the benchmarks but not questions. Run on the official files (--data)."
+        ]
+    remarks = []
+    known_vlms = {_plain(vlm): vlm for vlm, _, _ in headline_scores()}
+    vlms = dict.fromkeys(cell.vlm for cell in analysis.cells)
+    if strangers := [vlm for vlm in vlms if _plain(vlm) not in known_vlms]:
+        known = ", ".join(known_vlms.values())
+        remarks.append(f"Not in the paper: {', '.join(strangers)} (it has {known}).")
+    codecs = {cell.codec.partition(":")[0] for cell in analysis.cells}
+    remarks += [
+        f"{name} is not compared with {relative}: the standard is the same, the encoder is not."
+        for name, relative in _RELATIVES.items()
+        if name in codecs
+    ]
+    if not compared:
+        remarks.insert(0, "Nothing is comparable: no VLM, task and codec of this run is published.")
+    return remarks
+
+
+def _comparable(analysis: Analysis) -> bool:
+    return analysis.data != BUILT_IN_DATA
+
+
+def _plain(name: str) -> str:
+    """A name without what spelling changes: case, separators, a publisher, `-Instruct`, `-hf`."""
+    stem = name.partition(":")[0].rpartition("/")[2].lower()
+    for suffix in ("-instruct", "-hf"):
+        stem = stem.removesuffix(suffix)
+    return "".join(character for character in stem if character.isalnum() or character == ".")
