@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eyechart.core.errors import InputError, VLMError
@@ -15,10 +16,6 @@ from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
 GIVE_UP_AFTER = 50  # questions that fail in a row, with not one answered before or between
-
-
-class GivenUpError(VLMError):
-    """A VLM answers nothing any more; its other questions are left for another run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +42,20 @@ def batches(pairs: Iterable[Pair], prompts: int) -> Iterator[list[Pair]]:
 
 
 class Answering:
-    """One open VLM at work."""
+    """One open VLM at work. given_up: why no more should be asked of it, or ""."""
 
-    def __init__(self, vlm: VLM, store: Store) -> None:
+    def __init__(
+        self,
+        vlm: VLM,
+        store: Store,
+        *,
+        sync_every_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.given_up = ""
         self._vlm, self._store = vlm, store
+        self._sync_every_s, self._clock, self._synced_s = sync_every_s, clock, clock()
+        self._unsynced: set[StoredCell] = set()
         self._failed_in_a_row = 0
         self._ever_answered = False
 
@@ -58,7 +65,6 @@ class Answering:
         Raises:
             StoreError: nothing can be stored any more.
             InputError: the VLM refuses its first question as bad input (no weights, no package).
-            GivenUpError: too many questions failed in a row.
         """
         records: defaultdict[StoredCell, list[Record]] = defaultdict(list)
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
@@ -74,9 +80,19 @@ class Answering:
             cell.append_records(its_records)
         for cell, its_failures in failures.items():
             cell.append_failures(its_failures)
+        self._unsynced |= records.keys() | failures.keys()
+        if self._clock() - self._synced_s > self._sync_every_s:
+            self.sync()
         self._note_traces(reasons)
         self._judge(sum(map(len, records.values())), reasons)
         return sum(map(len, records.values())), reasons
+
+    def sync(self) -> None:
+        """Wait until all that was stored is on the disk. Raises StoreError."""
+        for stored in self._unsynced:
+            stored.sync()
+        self._unsynced.clear()
+        self._synced_s = self._clock()
 
     def _answers(self, batch: Sequence[Pair]) -> Iterator[tuple[Pair, Question, Answer | Failed]]:
         """Every question of a batch with its answer. What the VLM cannot take is halved until
@@ -131,7 +147,7 @@ class Answering:
         at_answer = [reason for reason in reasons if reason.stage == "answer"]
         self._failed_in_a_row = 0 if answered else self._failed_in_a_row + len(at_answer)
         if self._failed_in_a_row >= GIVE_UP_AFTER:
-            raise GivenUpError(
+            self.given_up = (
                 f"{self._failed_in_a_row} questions in a row failed, the last with: "
                 f"{at_answer[-1].message}"
             )

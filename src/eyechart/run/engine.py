@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from eyechart.core.identity import image_digest
 from eyechart.core.types import Rgb8
-from eyechart.run.answering import Answering, GivenUpError, Pair, batches
+from eyechart.run.answering import Answering, Pair, batches
 from eyechart.run.attempt import Failed, attempt
 from eyechart.run.pictures import Picture, PictureJob
 from eyechart.run.pools import Awaited, Pool
@@ -111,8 +111,10 @@ def _run_lane(
             progress.advance(_where(batch[-1].ask), tally)
             for message in dict.fromkeys(reason.message for reason in reasons):
                 progress.warn(message)
-    except GivenUpError as error:
-        outcome.given_up.append(f"{label}: {error}")
+            if answering.given_up:
+                outcome.given_up.append(f"{label}: {answering.given_up}")
+                break
+        answering.sync()
     finally:
         del answering
         gc.collect()  # the next VLM needs the room, on a GPU above all

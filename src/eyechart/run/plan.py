@@ -17,7 +17,7 @@ BUILT_IN = ("quick", "paper")  # packaged beside this file
 
 def _texts(value: Any) -> Any:
     """A single word for a list of one; levels written as numbers are names."""
-    items = value if isinstance(value, list) else [value]
+    items = list(value) if isinstance(value, list | tuple) else [value]
     return [str(item) if isinstance(item, int | float) else item for item in items]
 
 

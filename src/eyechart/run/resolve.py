@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
@@ -15,6 +16,8 @@ from eyechart.core.types import VLM, Codec, Component, Level, component_of
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work
 from eyechart.store import RunInfo
+
+BUILT_IN_DATA = "eyechart-mini"
 
 
 def resolve(plan: Plan, *, device: str = "auto") -> Work:
@@ -37,13 +40,17 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
     )
 
 
-def run_info(plan: Plan, work: Work) -> RunInfo:
-    """What the run directory shall say of this run."""
-    return RunInfo(
-        title=plan.title,
-        data=plan.data or "",
-        tasks={part.task.name: part.size for part in work.tasks},
-    )
+def run_info(plan: Plan, work: Work, before: RunInfo) -> RunInfo:
+    """What the run directory shall say after this run and those before it."""
+    sizes = {part.task.name: part.size for part in work.tasks}
+    return RunInfo(title=plan.title, data=_place(plan.data), tasks={**before.tasks, **sizes})
+
+
+def _place(data: str | None) -> str:
+    """Where the data lies, so that later commands find it whatever folder or variable is set."""
+    variables = (os.environ.get(variable) for variable in ("EYECHART_DATA", "LMUData"))
+    named = data or next(filter(None, variables), BUILT_IN_DATA)
+    return named if named == BUILT_IN_DATA else str(Path(named).expanduser().resolve())
 
 
 def codec_levels(entry: CodecEntry) -> CodecLevels:

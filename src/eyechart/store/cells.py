@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from eyechart.core.errors import StoreError
 from eyechart.core.identity import canonical_json, cell_key
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
-from eyechart.store.files import append_lines, cut_torn_line, read_lines, write_atomic
+from eyechart.store.files import append_lines, cut_torn_line, read_lines, sync_file, write_atomic
 
 _T = TypeVar("_T")
 
@@ -56,12 +56,20 @@ class StoredCell:
         cut_torn_line(self.path / "failures.jsonl")
 
     def append_records(self, records: Iterable[Record]) -> None:
-        """Add answered questions; they are on the disk when this returns. Raises StoreError."""
+        """Add answered questions; a kill cannot undo it, a power cut until `sync` can.
+
+        Raises StoreError.
+        """
         append_lines(self.path / "records.jsonl", map(canonical_json, records))
 
     def append_failures(self, failures: Iterable[Failure]) -> None:
         """Add failed attempts. Raises StoreError."""
         append_lines(self.path / "failures.jsonl", map(canonical_json, failures))
+
+    def sync(self) -> None:
+        """Wait until all that was appended is on the disk. Raises StoreError."""
+        sync_file(self.path / "records.jsonl")
+        sync_file(self.path / "failures.jsonl")
 
     def replace_records(self, records: Sequence[Record]) -> None:
         """Put new records in place of all old ones, in one step. Raises StoreError."""

@@ -45,7 +45,10 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
-    """Append lines with one write, and wait for the disk. All of them, or none after an error.
+    """Append lines with one write. All of them, or none after an error.
+
+    They survive this process at once, and the machine after `sync_file`: to wait for the disk at
+    every line would cost more than the answers in them.
 
     Raises:
         StoreError: the file cannot be written, the disk is full.
@@ -59,10 +62,22 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
             size_bytes = os.fstat(descriptor).st_size
             try:
                 _write_all(descriptor, data)
-                os.fsync(descriptor)
             except OSError:
                 _cut(descriptor, size_bytes)
                 raise
+        finally:
+            os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file is on the disk, if there is one. Raises StoreError."""
+    with store_errors(path, "be written"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

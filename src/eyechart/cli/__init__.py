@@ -1,0 +1,142 @@
+"""The `eyechart` command: each verb is imported when it is asked for, errors become one line.
+
+Exit codes: 0 done; 1 finished with failures; 2 bad input; 130 stopped by Ctrl-C; 70 a bug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from eyechart.core.errors import EyechartError, InputError
+
+DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
+
+# verb -> (where it stands, what it does); the order is that of the help.
+_VERBS = {
+    "run": ("eyechart.cli.run:run", "Run a plan: what is missing, then tables and a report."),
+    "plan": ("eyechart.cli.run:plan", "Say what a plan would cost; run nothing."),
+    "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
+    "table": ("eyechart.cli.tables:table", "Print a table of a run: bd, scores, gap, adapter."),
+    "score": ("eyechart.cli.score:score", "Score answers that another tool made."),
+    "bd": ("eyechart.cli.tables:bd", "BD-Metric of a curve in a CSV file."),
+    "codec": ("eyechart.cli.codec:app", "One codec alone: list, encode, decode, bench."),
+    "vlm": ("eyechart.cli.vlm:app", "One VLM alone: list, ask."),
+    "task": ("eyechart.cli.task:app", "One task alone: list, show."),
+    "adapter": ("eyechart.cli.adapter:app", "Adapters: train, list, export."),
+    "paper": ("eyechart.cli.paper:app", "The published numbers: show, bd, diff."),
+    "rescore": ("eyechart.cli.run:rescore", "Score a run's stored answers anew."),
+    "doctor": ("eyechart.cli.doctor:doctor", "What works here, what is missing, how to get it."),
+}
+
+
+class _Verb(TyperCommand):
+    """A verb that is imported when it is called; until then it only has a name and a help line."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        command = _load(_VERBS[str(self.name)][0])
+        command.name = self.name
+        return command.make_context(info_name, args, *rest, **extra)
+
+
+class _Verbs(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _VERBS:
+            return None
+        return _Verb(name=cmd_name, help=_VERBS[cmd_name][1])
+
+
+def _load(where: str) -> Any:
+    module, _, attribute = where.partition(":")
+    found = getattr(import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False)
+        found.command()(function)
+    return typer.main.get_command(found)
+
+
+app = typer.Typer(cls=_Verbs, add_completion=False, rich_markup_mode="rich")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from eyechart import __version__
+
+        print(f"eyechart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """An eye chart for vision-language models: how well do they see compressed images?"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run_args(sys.argv[1:] if args is None else list(args)))
+
+
+def run_args(args: list[str]) -> int:
+    """Run the command line; the exit code. Whatever goes wrong is one line on stderr."""
+    try:
+        code = typer.main.get_command(app).main(
+            args=args or ["--help"], prog_name="eyechart", standalone_mode=False
+        )
+        return code if isinstance(code, int) else DONE
+    except EyechartError as error:
+        if os.environ.get("EYECHART_TRACEBACK"):
+            _print_traceback()
+        _say(str(error))
+        return BAD_INPUT if isinstance(error, InputError) else FAILURES
+    except (KeyboardInterrupt, typer.Abort):
+        _say("stopped")
+        return STOPPED
+    except BrokenPipeError:  # `eyechart ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:  # noqa: BLE001 - nothing prints a traceback at a user
+        usage = getattr(error, "format_message", None)
+        if usage is not None:  # the parser's own: unknown option, missing argument
+            _say(usage().strip() or str(error))
+            return BAD_INPUT
+        return _bug(error)
+
+
+def _say(text: str) -> None:
+    print(f"eyechart: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _bug(error: Exception) -> int:
+    import tempfile
+    import traceback
+
+    if os.environ.get("EYECHART_TRACEBACK"):
+        traceback.print_exc()
+        where = "above"
+    else:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="eyechart-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exc(file=file)
+        where = f"in {file.name}"
+    _say(f"a bug: {type(error).__name__}: {error} (the traceback is {where}; please report it)")
+    return BUG

@@ -1,0 +1,234 @@
+"""eyechart run, plan, rescore: everything that needs a plan or a run directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eyechart.run.engine import Outcome
+    from eyechart.run.plan import Plan
+    from eyechart.run.pools import Pool
+    from eyechart.run.progress import Progress
+    from eyechart.run.work import Work
+    from eyechart.store import Store
+
+PlanArgument = Annotated[
+    str, typer.Argument(metavar="[PLAN]", help="A YAML file, or a built-in plan: quick, paper.")
+]
+Vlms = Annotated[str | None, typer.Option("--vlm", help="VLMs instead of the plan's: A,B.")]
+Tasks = Annotated[str | None, typer.Option("--tasks", help="Tasks instead of the plan's: A,B.")]
+Codecs = Annotated[
+    str | None,
+    typer.Option("--codecs", help="Codecs instead of the plan's: jpeg,vvc:preset=fast."),
+]
+Adapters = Annotated[
+    str | None, typer.Option("--adapter", help="Adapters instead of the plan's: none,DIR.")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", help="Folder with the tasks' TSV files.", show_default=False)
+]
+MaxImages = Annotated[
+    int | None, typer.Option("--max-images", help="Ask about so many images of each task.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, map.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run is at it.")]
+
+
+def run(
+    plan: PlanArgument = "quick",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run directory.")] = Path("out/run"),
+    vlm: Vlms = None,
+    tasks: Tasks = None,
+    codecs: Codecs = None,
+    adapter: Adapters = None,
+    data: Data = None,
+    max_images: MaxImages = None,
+    device: Device = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Codec processes; 0: none. Default: one a core.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Questions to a VLM at once.")] = 32,
+    decoded_gb: Annotated[
+        float, typer.Option("--decoded-gb", min=0, help="Disk for decoded pictures, in GB.")
+    ] = 2.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again what failed for good, too.")
+    ] = False,
+    wait: Wait = False,
+    report: Annotated[bool, typer.Option(help="End with tables and the HTML report.")] = True,
+) -> None:
+    """Run what is missing of a plan, then print the BD-Metric table and write the report.
+
+    Stop it at any time: the same command goes on where it was.
+    """
+    from eyechart.run.engine import Settings
+    from eyechart.run.resolve import resolve, run_info
+    from eyechart.store import Store
+
+    chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
+    work = resolve(chosen, device=device)
+    store = Store(out)
+    store.create()
+    settings = Settings(
+        batch_prompts=batch,
+        decoded_budget_bytes=int(decoded_gb * 1e9),
+        retry_failed=retry_failed,
+    )
+    console = _console()
+    with store.writing([(lane.vlm, lane.adapter) for lane in work.lanes], wait=wait):
+        store.write_info(run_info(chosen, work, store.info()))
+        outcome = _run_engine(work, store, console, settings, workers)
+    if report:
+        _show_results(out, console)
+    _end(outcome, out)
+
+
+def plan(
+    plan: PlanArgument = "quick",
+    vlm: Vlms = None,
+    tasks: Tasks = None,
+    codecs: Codecs = None,
+    adapter: Adapters = None,
+    data: Data = None,
+    max_images: MaxImages = None,
+) -> None:
+    """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
+    from eyechart.run.estimate import estimate
+
+    chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
+    _print_estimate(chosen, estimate(chosen), _console())
+
+
+def rescore(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    data: Data = None,
+    wait: Wait = False,
+) -> None:
+    """Score the stored answers anew with the scorers of this version. No VLM is run."""
+    from eyechart.run.rescore import rescore as rescore_run
+    from eyechart.store import Store
+
+    store = Store(directory)
+    store.require()
+    with store.rewriting(wait=wait):
+        changed = rescore_run(store, data)
+    print(f"{changed.cells} cells, {changed.records:,} answers, {changed.changed:,} scores changed")
+
+
+def _plan(
+    name: str,
+    vlm: str | None,
+    tasks: str | None,
+    codecs: str | None,
+    adapter: str | None,
+    data: str | None,
+    max_images: int | None,
+) -> Plan:
+    """The plan of that name with what the command line says instead."""
+    from eyechart.run.plan import load_plan, make_plan, split_specs
+
+    given: dict[str, Any] = {
+        key: split_specs(text)
+        for key, text in (
+            ("vlms", vlm),
+            ("tasks", tasks),
+            ("codecs", codecs),
+            ("adapters", adapter),
+        )
+        if text is not None
+    }
+    if data is not None:
+        given["data"] = data
+    if max_images is not None:
+        given["max_images"] = max_images
+    base = load_plan(name)
+    return make_plan({**base.model_dump(), **given}, name) if given else base
+
+
+def _run_engine(
+    work: Work, store: Store, console: Console, settings: Any, workers: int | None
+) -> Outcome:
+    from eyechart.run.engine import run as run_work
+
+    try:
+        return run_work(work, store, _pool(work, store, workers), _progress(console), settings)
+    except KeyboardInterrupt:
+        command = " ".join(["eyechart", *sys.argv[1:]])
+        print(
+            f"eyechart: stopped; everything answered is kept, go on with: {command}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+def _pool(work: Work, store: Store, workers: int | None) -> Pool:
+    from eyechart.run.pools import Here, Processes
+
+    codecs = [entry.codec for entry in work.codecs]
+    if workers == 0:
+        return Here(codecs, store)
+    return Processes(codecs, store, workers or len(os.sched_getaffinity(0)))
+
+
+def _progress(console: Console) -> Progress:
+    from eyechart.run.progress import Bars, Lines
+
+    if console.is_terminal:
+        return Bars(console)
+    return Lines(lambda text: print(text, flush=True))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _show_results(out: Path, console: Console) -> None:
+    """Analysis, BD table and report; an empty run has none."""
+    from datetime import UTC, datetime
+
+    from eyechart.analysis.analyse import analyse
+    from eyechart.analysis.files import write_analysis
+    from eyechart.analysis.tables import tables_of
+    from eyechart.analysis.terminal import show
+    from eyechart.report.html import write_report
+
+    try:
+        analysis = analyse(out, created=datetime.now(UTC).isoformat(timespec="seconds"))
+    except InputError as error:
+        print(f"eyechart: {error}", file=sys.stderr)
+        return
+    write_analysis(analysis, out / "analysis.json")
+    show(tables_of(analysis, "bd"), console)
+    write_report(analysis, out / "report.html")
+    console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True)
+
+
+def _end(outcome: Outcome, out: Path) -> None:
+    for line in outcome.given_up:
+        print(f"eyechart: gave up {line}; run again to go on", file=sys.stderr)
+    lost = outcome.failed + outcome.lost_before
+    if lost:
+        again = "" if outcome.failed else " for good; --retry-failed asks them again"
+        print(
+            f"eyechart: {lost:,} questions failed{again} (failures.jsonl under {out / 'cells'})",
+            file=sys.stderr,
+        )
+    if not outcome.clean:
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""Scoring stored answers anew: for a new scorer, without running a VLM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.types import Component, Record, Task, component_of
+from eyechart.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescored:
+    """What `rescore` went through, and how many records say something else now."""
+
+    cells: int
+    records: int
+    changed: int
+
+
+def rescore(store: Store, data: str | None = None) -> Rescored:
+    """Replace value, reading and readable of every record. The caller holds `store.rewriting()`.
+
+    A cell is replaced in one step; stopped in the middle, the others keep their old scores and a
+    second call mends them. data: folder with the tasks' files, if it is not where it was.
+
+    Raises:
+        InputError: a task or its data is not here, or the questions are not those answered.
+    """
+    data = data or store.info().data or None
+    cells = store.cells()
+    tasks: dict[str, tuple[Task, Component]] = {}
+    for stored in cells:
+        wanted = stored.cell.task
+        if wanted.name not in tasks:
+            task: Task = plugins.load("eyechart.tasks", wanted.name, data=data, **wanted.options)
+            tasks[wanted.name] = (task, component_of(task))
+        here = tasks[wanted.name][1]
+        if here != wanted:
+            raise InputError(
+                f"{wanted.name}: the questions here are of version {here.version}, "
+                f"those answered of {wanted.version}; name their folder with --data"
+            )
+    seen = changed = 0
+    for stored in cells:
+        task = tasks[stored.cell.task.name][0]
+        old = stored.records()
+        new = _rescored(task, old)
+        seen += len(old)
+        different = sum(before != after for before, after in zip(old, new, strict=True))
+        changed += different
+        if different:
+            stored.recover()
+            stored.replace_records(new)
+    return Rescored(cells=len(cells), records=seen, changed=changed)
+
+
+def _rescored(task: Task, records: list[Record]) -> list[Record]:
+    questions = {question.id: question for question in task.questions()}
+    new = []
+    for record in records:
+        score = task.score(questions[record.question_id], record.answer)
+        new.append(
+            replace(record, value=score.value, reading=score.reading, readable=score.readable)
+        )
+    return new

@@ -1,0 +1,151 @@
+"""A codec, a task and a VLM so small that a whole run takes milliseconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eyechart.core.errors import CodecError, ImageError
+from eyechart.core.types import (
+    Answer,
+    Bitstream,
+    Decoding,
+    Floats,
+    ImageSums,
+    Json,
+    Level,
+    Question,
+    Request,
+    Rgb8,
+    Score,
+    component_of,
+)
+from eyechart.run.work import CodecLevels, Lane, Work, task_work
+
+
+@dataclass
+class FakeCodec:
+    """Keeps every n-th grey value. `bad_images`: mean grey values that it cannot encode."""
+
+    name: str = "fake"
+    version: str = "1"
+    options: Mapping[str, Json] = field(default_factory=dict)
+    bad_images: tuple[int, ...] = ()
+    dies_on: tuple[int, ...] = ()
+    wrong_size: bool = False
+    log: str = ""  # a file that gets one byte an encoding
+
+    levels = (
+        Level(name="low", rank=0, knobs={"step": 64}),
+        Level(name="high", rank=1, knobs={"step": 4}),
+    )
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        if self.log:
+            with open(self.log, "ab") as file:  # noqa: PTH123
+                file.write(b".")
+        grey = int(rgb8[0, 0, 0])
+        if grey in self.dies_on:
+            os._exit(9)
+        if grey in self.bad_images:
+            raise CodecError("cannot", codec=self.name)
+        height, width, _ = rgb8.shape
+        step = level.knobs["step"]
+        assert isinstance(step, int)
+        payload = bytes([height, width]) + (rgb8 // step * step).tobytes()[:: 1 if step < 9 else 3]
+        return Bitstream(payload=payload, height_px=height, width_px=width)
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        height, width = bitstream.payload[:2]
+        data = np.frombuffer(bitstream.payload[2:], np.uint8)
+        if self.wrong_size:
+            return np.zeros((1, 1, 3), np.uint8)
+        if len(data) == height * width:
+            return np.repeat(data, 3).reshape(height, width, 3)
+        return data.reshape(height, width, 3)
+
+
+@dataclass
+class FakeTask:
+    """`images` grey pictures, `per_image` questions each: how bright?"""
+
+    name: str = "Fake"
+    version: str = "1"
+    options: Mapping[str, Json] = field(default_factory=dict)
+    images: int = 3
+    per_image: int = 2
+    bad_image: str = ""
+    strict: bool = False
+    headline_metric: str = "accuracy"
+
+    def questions(self) -> Sequence[Question]:
+        return [
+            Question(id=str(n), image=f"i{n % self.images}", text=f"q{n}", answer="x", group=str(n))
+            for n in range(self.images * self.per_image)
+        ]
+
+    def image(self, key: str) -> Rgb8:
+        if key == self.bad_image:
+            raise ImageError(f"{key}: not a readable picture")
+        return np.full((2, 3, 3), (10 * int(key[1:]) + 5) % 256, np.uint8)
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        return f"{vlm_family}:{question.text}"
+
+    def max_new_tokens(self, question: Question) -> int:
+        return 4 + int(question.id)
+
+    def score(self, question: Question, answer: str) -> Score:
+        right = len(answer) % 2 == 0 or self.strict
+        return Score(question_id=question.id, value=right, reading=answer[:3], readable=True)
+
+    def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
+        return {"accuracy": sum(score.value for score in scores) / max(len(scores), 1)}
+
+    def image_sums(self, scores: Sequence[Score]) -> ImageSums:
+        raise NotImplementedError
+
+    def headline(self, sums: Floats) -> Floats:
+        raise NotImplementedError
+
+
+@dataclass
+class FakeVLM:
+    """Says what it was asked and the mean grey it saw. `refuse` may raise for a request."""
+
+    name: str = "fake-vlm"
+    version: str = "1"
+    options: Mapping[str, Json] = field(default_factory=dict)
+    family: str = "fam"
+    refuse: Callable[[Request], None] | None = None
+    calls: list[list[Request]] = field(default_factory=list)
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        self.calls.append(list(requests))
+        for request in requests:
+            if self.refuse is not None:
+                self.refuse(request)
+        return [
+            [
+                Answer(text=f"{prompt} {request.image.mean():.2f} ü", tokens=1)
+                for prompt in request.prompts
+            ]
+            for request in requests
+        ]
+
+
+def fake_work(
+    vlm: FakeVLM | None = None,
+    codecs: Sequence[FakeCodec] = (FakeCodec(),),
+    tasks: Sequence[FakeTask] = (FakeTask(),),
+    max_images: int | None = None,
+) -> Work:
+    model = vlm or FakeVLM()
+    return Work(
+        lanes=(Lane(vlm=component_of(model), adapter=None, open=lambda: model),),
+        codecs=tuple(CodecLevels(codec=codec, levels=codec.levels) for codec in codecs),
+        tasks=tuple(task_work(task, max_images) for task in tasks),
+    )

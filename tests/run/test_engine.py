@@ -1,0 +1,212 @@
+"""The engine on tiny plug-ins: what it stores, what it asks again, what it survives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
+
+from eyechart.core.errors import CodecError, InputError, StoreError, VLMError
+from eyechart.core.types import Request
+from eyechart.run.engine import Outcome, Settings, run
+from eyechart.run.pools import Here, Processes
+from eyechart.run.progress import Silent
+from eyechart.run.work import Work
+from eyechart.store import Store
+
+
+def go(work: Work, root: Path, **settings: object) -> Outcome:
+    store = Store(root)
+    store.create()
+    pool = Here([entry.codec for entry in work.codecs], store)
+    return run(work, store, pool, Silent(), Settings(**settings))  # type: ignore[arg-type]
+
+
+def stored_lines(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.glob("cells/*/*.json*")}
+
+
+def test_every_question_of_every_cell_is_answered_and_scored(tmp_path: Path) -> None:
+    outcome = go(fake_work(), tmp_path / "run")
+    assert outcome == Outcome(answered=12)
+    low, high = Store(tmp_path / "run").cells()
+    assert [record.question_id for record in low.records()] == [str(n) for n in range(6)]
+    record = high.records()[4]
+    assert (record.image, record.answer) == ("i1", "fam:q4 12.00 ü")
+    assert (record.value, record.reading) == (1.0, "fam")
+    assert (record.payload_bytes, record.height_px, record.width_px) == (2 + 18, 2, 3)
+    assert record.bpp == pytest.approx(8 * 20 / 6)
+    assert low.cell.decoding.max_new_tokens == 9
+
+
+def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    go(fake_work(), tmp_path / "run")
+    before = stored_lines(tmp_path / "run")
+    vlm = FakeVLM()
+    assert go(fake_work(vlm), tmp_path / "run") == Outcome()
+    assert vlm.calls == []
+    assert stored_lines(tmp_path / "run") == before
+
+
+def test_all_questions_of_an_image_reach_the_vlm_together(tmp_path: Path) -> None:
+    vlm = FakeVLM()
+    go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "a", batch_prompts=1)
+    assert [len(call) for call in vlm.calls] == [1, 1, 1, 1]
+    assert all(len(call[0].prompts) == 5 for call in vlm.calls)
+    vlm.calls.clear()
+    go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "b", batch_prompts=12)
+    assert [len(call) for call in vlm.calls] == [2, 2]
+    assert [(request.codec, request.level) for request in vlm.calls[0]] == [
+        ("fake", "low"),
+        ("fake", "high"),
+    ]
+
+
+def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:
+    work = fake_work(tasks=[FakeTask(), FakeTask(name="Other", images=2)])
+    go(work, tmp_path / "a", batch_prompts=1)
+    go(work, tmp_path / "b", batch_prompts=100, ahead=1)
+    store = Store(tmp_path / "c")
+    store.create()
+    run(work, store, Processes([FakeCodec()], store, workers=2), Silent())
+    assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "b")
+    assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "c")
+
+
+def test_tasks_and_vlms_share_what_was_encoded(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    codec = FakeCodec(log=str(log))
+    go(fake_work(codecs=[codec], tasks=[FakeTask(), FakeTask(name="B")]), tmp_path / "run")
+    go(fake_work(FakeVLM(name="other"), codecs=[codec]), tmp_path / "run")
+    assert log.stat().st_size == 3 * 2
+
+
+def test_a_longer_run_begins_with_the_images_of_a_shorter_one(tmp_path: Path) -> None:
+    assert go(fake_work(max_images=1), tmp_path / "run").answered == 4
+    short = {r.image for r in Store(tmp_path / "run").cells()[0].records()}
+    vlm = FakeVLM()
+    assert go(fake_work(vlm, max_images=2), tmp_path / "run").answered == 4
+    assert short < {r.image for r in Store(tmp_path / "run").cells()[0].records()}
+
+
+def test_an_image_that_cannot_be_encoded_costs_its_questions_only(tmp_path: Path) -> None:
+    codec = FakeCodec(bad_images=(15,))
+    outcome = go(fake_work(codecs=[codec]), tmp_path / "run")
+    assert outcome == Outcome(answered=8, failed=4)
+    cell = Store(tmp_path / "run").cells()[0]
+    failure = cell.failures()[0]
+    assert (failure.stage, failure.kind, failure.image) == ("encode", "CodecError", "i1")
+    assert failure.message == "fake level low image i1: cannot"
+    # It failed for good: counted, not asked again, unless the user says so.
+    assert go(fake_work(codecs=[codec]), tmp_path / "run") == Outcome(lost_before=4)
+    assert go(fake_work(), tmp_path / "run", retry_failed=True) == Outcome(answered=4)
+    assert go(fake_work(), tmp_path / "run").clean
+
+
+def test_a_picture_of_another_size_is_a_failure(tmp_path: Path) -> None:
+    outcome = go(fake_work(codecs=[FakeCodec(wrong_size=True)]), tmp_path / "run")
+    assert outcome.failed == 12
+    failure = Store(tmp_path / "run").cells()[0].failures()[0]
+    assert failure.stage == "decode"
+    assert "(1, 1, 3) instead of uint8 (2, 3, 3)" in failure.message
+
+
+def test_an_unreadable_image_is_a_failure_of_loading(tmp_path: Path) -> None:
+    outcome = go(fake_work(tasks=[FakeTask(bad_image="i2")]), tmp_path / "run")
+    assert outcome == Outcome(answered=8, failed=4)
+    assert {f.stage for c in Store(tmp_path / "run").cells() for f in c.failures()} == {"load"}
+
+
+def refuse(word: str, error: Exception) -> FakeVLM:
+    def check(request: Request) -> None:
+        if any(word in prompt for prompt in request.prompts):
+            raise error
+
+    return FakeVLM(refuse=check)
+
+
+def test_one_bad_question_costs_no_other(tmp_path: Path) -> None:
+    vlm = refuse("q4", VLMError("too long"))
+    outcome = go(fake_work(vlm), tmp_path / "run", batch_prompts=100)
+    assert outcome == Outcome(answered=10, failed=2)
+    for cell in Store(tmp_path / "run").cells():
+        assert [failure.question_id for failure in cell.failures()] == ["4"]
+
+
+def test_what_may_go_better_is_asked_again(tmp_path: Path) -> None:
+    vlm = refuse("q4", VLMError("server busy", retryable=True))
+    assert go(fake_work(vlm), tmp_path / "run").failed == 2
+    assert go(fake_work(vlm), tmp_path / "run").failed == 2
+    assert go(fake_work(), tmp_path / "run") == Outcome(answered=2)
+    go(fake_work(), tmp_path / "undisturbed")
+    for cell, whole in zip(
+        Store(tmp_path / "run").cells(), Store(tmp_path / "undisturbed").cells(), strict=True
+    ):
+        assert cell.records() == whole.records()
+        assert cell.failures() == []
+
+
+def test_a_bug_in_a_plugin_is_a_failure_with_its_traceback_on_disk(tmp_path: Path) -> None:
+    vlm = refuse("q4", ZeroDivisionError("division\nby zero"))
+    assert go(fake_work(vlm), tmp_path / "run").failed == 2
+    failure = Store(tmp_path / "run").cells()[0].failures()[0]
+    assert failure.message == "ZeroDivisionError: division by zero"
+    assert failure.retryable
+    assert "Traceback" in (tmp_path / "run" / "errors.log").read_text()
+
+
+def test_a_vlm_that_gives_too_few_answers_is_not_believed(tmp_path: Path) -> None:
+    class Short(FakeVLM):
+        def answer(self, requests, decoding):  # type: ignore[no-untyped-def]
+            return super().answer(requests, decoding)[:-1]
+
+    assert go(fake_work(Short()), tmp_path / "run") == Outcome(failed=12)
+
+
+def test_a_vlm_that_cannot_be_loaded_is_bad_input_and_fails_no_question(tmp_path: Path) -> None:
+    vlm = refuse("q", InputError("no weights in DIR"))
+    with pytest.raises(InputError, match="no weights in DIR"):
+        go(fake_work(vlm), tmp_path / "run")
+    assert [cell.failures() for cell in Store(tmp_path / "run").cells()] == [[], []]
+    assert go(fake_work(), tmp_path / "run") == Outcome(answered=12)
+
+
+def test_a_dead_server_is_given_up_and_leaves_the_rest_unasked(tmp_path: Path) -> None:
+    vlm = refuse("q", VLMError("connection refused", retryable=True))
+    work = fake_work(vlm, tasks=[FakeTask(images=40)])
+    outcome = go(work, tmp_path / "run", batch_prompts=8)
+    assert 50 <= outcome.failed < 60
+    assert "connection refused" in outcome.given_up[0]
+    assert go(fake_work(tasks=[FakeTask(images=40)]), tmp_path / "run") == Outcome(answered=160)
+
+
+def test_a_broken_run_directory_ends_the_run(tmp_path: Path) -> None:
+    def break_it(request: Request) -> None:
+        for cell in (tmp_path / "run" / "cells").iterdir():
+            (cell / "records.jsonl").mkdir(exist_ok=True)
+
+    with pytest.raises(StoreError, match=r"records\.jsonl"):
+        go(fake_work(FakeVLM(refuse=break_it)), tmp_path / "run")
+
+
+def test_a_worker_that_dies_costs_only_the_image_that_killed_it(tmp_path: Path) -> None:
+    codec = FakeCodec(dies_on=(15,))
+    work = fake_work(codecs=[codec])
+    store = Store(tmp_path / "run")
+    store.create()
+    outcome = run(work, store, Processes([codec], store, workers=2), Silent())
+    assert outcome == Outcome(answered=8, failed=4)
+    for cell in store.cells():
+        assert {(f.kind, f.image, f.retryable) for f in cell.failures()} == {
+            ("WorkerDied", "i1", True)
+        }
+
+
+def test_errors_cross_from_workers_with_their_names(tmp_path: Path) -> None:
+    codec = FakeCodec(bad_images=(15,))
+    store = Store(tmp_path / "run")
+    store.create()
+    run(fake_work(codecs=[codec]), store, Processes([codec], store, workers=1), Silent())
+    failure = store.cells()[0].failures()[0]
+    assert failure.message == str(CodecError("cannot", codec="fake", level="low", image="i1"))
