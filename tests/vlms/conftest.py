@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_vlm import QWEN_SIZES, save_qwen2_5_vl
+from tests.vlms.tiny_families import save_internvl, save_janus
 
 
 @pytest.fixture(scope="session")
 def qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_qwen2_5_vl(tmp_path_factory.mktemp("qwen") / "tiny-qwen", QWEN_SIZES["test"])
+
+
+@pytest.fixture(scope="session")
+def internvl_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_internvl(tmp_path_factory.mktemp("internvl"))
+
+
+@pytest.fixture(scope="session")
+def janus_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_janus(tmp_path_factory.mktemp("janus"))

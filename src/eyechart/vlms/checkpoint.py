@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,11 +57,6 @@ class Checkpoint:
 class Adapter(Protocol):
     """What a trained adapter must offer to be attached (see eyechart.adapters)."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-
     def attach(self, model: Any) -> None:
         """Change the transformers model in place, once, after its weights are loaded."""
         ...
@@ -90,7 +86,7 @@ class LocalVLM:
         self._budget_tokens = budget_tokens
         self._adapter = adapter
 
-    def backbone(self) -> tuple[Backbone, Any]:
+    def build(self) -> tuple[Backbone, Any]:
         """Load the family's backbone and the transformers model behind it."""
         raise NotImplementedError
 
@@ -132,13 +128,18 @@ class LocalVLM:
     def _loaded(self) -> tuple[Backbone, Any]:
         if self.checkpoint.folder:
             check_directory(self.checkpoint.folder, self.checkpoint.model_type)
-        return self.backbone()
+        return self.build()
 
     @cached_property
     def _answerer(self) -> Answerer:
         backbone, model = self._loaded
         budget = self._budget_tokens or budget_tokens(model, patches_a_token=4, device=model.device)
-        return Answerer(backbone, budget_tokens=budget)
+        tell = None
+        if self._adapter is not None:
+            adapter = open_adapter(self._adapter)
+            adapter.attach(model)
+            tell = adapter.tell
+        return Answerer(backbone, budget_tokens=budget, tell=tell)
 
 
 def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
@@ -202,6 +203,21 @@ def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     if found is None:
         found = tokenizer.eos_token_id
     return frozenset([found] if isinstance(found, int) else found)
+
+
+def open_adapter(folder: str) -> Adapter:
+    """The adapter in a directory, through the entry point `open` of group `eyechart.adapters`.
+
+    An entry point, because this room may not know the one adapters are made in.
+
+    Raises:
+        InputError: not an adapter, or no adapter support installed.
+    """
+    points = entry_points(group="eyechart.adapters", name="open")
+    if not points:
+        raise InputError(f"adapter {folder!r}: adapter support is not installed")
+    adapter: Adapter = next(iter(points)).load()(Path(folder))
+    return adapter
 
 
 def directory_digest(folder: Path) -> str:

@@ -6,7 +6,7 @@ questions, an out-of-memory error that shrinks the batch and loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Protocol
@@ -63,10 +63,8 @@ class Backbone(Protocol):
         """Rotary positions (axes, N) of a prefix, and the position of the token behind it."""
         ...
 
-    def encode(
-        self, pictures: Sequence[Picture], conditions: Sequence[tuple[str, str]]
-    ) -> list[Tensor]:
-        """Image features, (tokens, W) each. conditions: (codec, level) of each, for adapters."""
+    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Image features, (tokens, W) each."""
         ...
 
 
@@ -105,11 +103,22 @@ class _Job:
 
 
 class Answerer:
-    """Answers requests with one backbone. budget_tokens: key slots a batch may have."""
+    """Answers requests with one backbone.
 
-    def __init__(self, backbone: Backbone, *, budget_tokens: int) -> None:
+    budget_tokens: key slots a batch may have. tell: called with (codec, level) of each picture
+    before the vision tower sees them, for an adapter that is conditioned on them.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        budget_tokens: int,
+        tell: Callable[[Sequence[tuple[str, str]]], None] | None = None,
+    ) -> None:
         self.backbone = backbone
         self.budget_tokens = budget_tokens
+        self._tell = tell
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order.
@@ -132,7 +141,7 @@ class Answerer:
     def _job(self, index: int, request: Request, decoding: Decoding) -> _Job:
         picture = self.backbone.picture(request.image)
         texts = [self.backbone.text(prompt) for prompt in request.prompts]
-        encoded = self.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        encoded = self.backbone.tokenizer(texts)["input_ids"]
         full = [self.backbone.expand(ids, picture) for ids in encoded]
         longest = max(map(len, full)) + decoding.max_new_tokens
         if longest > self.backbone.context_tokens:
@@ -201,9 +210,9 @@ class Answerer:
     ) -> list[list[Generated]]:
         backbone = self.backbone
         with torch.inference_mode():
-            features = backbone.encode(
-                [job.picture for job in batch], [job.condition for job in batch]
-            )
+            if self._tell is not None:
+                self._tell([job.condition for job in batch])
+            features = backbone.encode([job.picture for job in batch])
             rows = []
             for job, feature in zip(batch, features, strict=True):
                 prefix = backbone.embed(list(job.prefix), feature)

@@ -17,6 +17,7 @@ from eyechart.core.errors import VLMError
 from eyechart.core.types import Json, Rgb8
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
 from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.placing import embed_with_image, expand_placeholder
 from eyechart.vlms.vision_windows import batch_windows
 
 MODEL_TYPE = "qwen2_5_vl"
@@ -56,7 +57,7 @@ class Qwen25VL(LocalVLM):
             adapter=adapter,
         )
 
-    def backbone(self) -> tuple[Backbone, Any]:
+    def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError, VLMError."""
         from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -110,15 +111,11 @@ class QwenBackbone:
 
     def expand(self, ids: list[int], picture: Picture) -> list[int]:
         """One image token becomes one for each merged patch."""
-        at = ids.index(self._image_id)
-        return ids[:at] + [self._image_id] * picture.tokens + ids[at + 1 :]
+        return expand_placeholder(ids, self._image_id, [self._image_id] * picture.tokens)
 
     def embed(self, ids: list[int], features: Tensor) -> Tensor:
         """Token embeddings with the visual tokens in place."""
-        tokens = torch.tensor(ids, device=features.device)
-        hidden: Tensor = self.text_model.embed_tokens(tokens)
-        hidden[tokens == self._image_id] = features.to(hidden.dtype)
-        return hidden
+        return embed_with_image(self.text_model, ids, self._image_id, features)
 
     def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
         """Text counts on all three axes; the image counts frame, row and column from its start,
@@ -142,9 +139,7 @@ class QwenBackbone:
         ]
         return torch.cat(parts, dim=1).to(self._model.device), after + behind
 
-    def encode(
-        self, pictures: Sequence[Picture], conditions: Sequence[tuple[str, str]]
-    ) -> list[Tensor]:
+    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """All pictures through the tower in one packed sequence."""
         from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
 

@@ -1,0 +1,128 @@
+"""`eyechart vlm`: which VLMs there are, and one of them asked about one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.core.types import Answer, Codec, Level, Rgb8
+
+app = typer.Typer(help="Ask one VLM alone.", no_args_is_help=True)
+
+_VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=value"
+
+
+@app.command("list")
+def list_vlms() -> None:
+    """All VLMs by name: where their weights are, and whether they are ready here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from eyechart.core import plugins
+    from eyechart.vlms import KNOWN, vlm_names
+    from eyechart.vlms.ready import why_not_ready
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("vlm", "hub id or model", "family", "here"):
+        table.add_column(heading, overflow="fold")
+    for known in KNOWN:
+        missing = why_not_ready(known)
+        state = "[green]ready[/]" if missing is None else f"[yellow]{missing}[/]"
+        table.add_row(known.name, known.model or "built in", known.plugin, state)
+    for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
+        table.add_row(name, "", name, "[green]plug-in[/]")
+    console = Console()
+    console.print(table)
+    families = sorted(set(plugins.names("eyechart.vlms")) & {known.plugin for known in KNOWN})
+    console.print(
+        "\nAny other checkpoint of these families: give its hub id or directory. "
+        f"Families: {', '.join(families)}.",
+        highlight=False,
+    )
+
+
+@app.command("ask")
+def ask(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, ...")],
+    questions: Annotated[list[str], typer.Argument(metavar="QUESTION...", show_default=False)],
+    vlm: Annotated[str, typer.Option("--vlm", help=_VLM_HELP)] = "eyechart-mini",
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="Send the picture through a codec first")
+    ] = None,
+    level: Annotated[str | None, typer.Option("--level", help="See `codec list`")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", metavar="DIR", help="A trained adapter")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, map")] = "auto",
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 64,
+) -> None:
+    """Ask a VLM about a picture, as it is or as a codec leaves it. Answers go to stdout."""
+    from rich.console import Console
+
+    from eyechart.core.images import read_image
+    from eyechart.core.plugins import parse_spec
+    from eyechart.core.types import Decoding, Request
+    from eyechart.vlms import open_vlm
+
+    rgb8 = read_image(image)
+    coder, chosen = _codec_and_level(codec, level)
+    name, options = (vlm, {}) if Path(vlm).is_dir() else parse_spec(vlm)
+    opened = open_vlm(name, adapter=str(adapter) if adapter else None, device=device, **options)
+    notes = Console(stderr=True, highlight=False)
+    if coder is not None and chosen is not None:
+        rgb8, rate_bpp = _through(coder, chosen, rgb8, image.name)
+        notes.print(f"[dim]{coder.name} {chosen.name}: {rate_bpp:.4f} bpp[/]")
+    request = Request(
+        image=rgb8,
+        prompts=tuple(questions),
+        codec=coder.name if coder else "source",
+        level=chosen.name if chosen else "",
+    )
+    with notes.status(f"{opened.name} is looking"):
+        [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))
+    _print(questions, answers, notes)
+
+
+def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec | None, Level | None]:
+    from eyechart.core import plugins
+
+    if spec is None:
+        if level is not None:
+            raise InputError(f"--level {level} needs a --codec")
+        return None, None
+    name, options = plugins.parse_spec(spec)
+    codec: Codec = plugins.load("eyechart.codecs", name, **options)
+    names = [known.name for known in codec.levels]
+    if level is None and len(names) == 1:
+        level = names[0]
+    if level not in names:
+        asked = "give --level" if level is None else f"no level {level!r}"
+        raise InputError(f"codec {codec.name}: {asked}; allowed: {', '.join(names)}")
+    return codec, codec.levels[names.index(level)]
+
+
+def _through(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> tuple[Rgb8, float]:
+    from eyechart.core.errors import CodecError
+
+    try:
+        bitstream = codec.encode(rgb8, level)
+        return codec.decode(bitstream), bitstream.bpp
+    except CodecError as error:
+        raise error.named(level=level.name, image=image) from error
+
+
+def _print(questions: list[str], answers: list[Answer], notes: object) -> None:
+    from rich.console import Console
+
+    assert isinstance(notes, Console)
+    for question, answer in zip(questions, answers, strict=True):
+        if len(questions) > 1:
+            notes.print(f"[dim]{question}[/]")
+        print(answer.text)
+        if answer.truncated:
+            notes.print("[yellow]cut by --max-new-tokens[/]")

@@ -1,0 +1,151 @@
+"""InternVL3: any checkpoint of transformers' `InternVLForConditionalGeneration`.
+
+    image -> tiles of 448x448 and a thumbnail -> ViT -> pixel shuffle -> MLP -> Qwen2
+
+Zhu et al., InternVL3, arXiv:2504.10479. Tiles, system message and prompts as in VLMEvalKit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eyechart.core.types import Rgb8
+from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
+from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
+
+MODEL_TYPE = "internvl"
+MAX_TILES = 6
+MAX_TILES_BY_TASK = {"OCRBench": 24}
+# The makers' own conversation template begins with this; the converted checkpoints' does not.
+SYSTEM = (
+    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位"
+    "联合开发的多模态大语言模型。"
+)
+
+
+class InternVL(LocalVLM):
+    """InternVL3 1B, 2B, 8B, or any checkpoint of that architecture.
+
+    model: hub id (the converted `-hf` ones) or directory.
+    max_tiles: most tiles of 448x448 an image is cut into, the thumbnail not counted.
+    system: system message; empty for none.
+    dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
+    device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
+    """
+
+    def __init__(
+        self,
+        model: str = "OpenGVLab/InternVL3-1B-hf",
+        *,
+        name: str | None = None,
+        max_tiles: int = MAX_TILES,
+        system: str = SYSTEM,
+        dtype: str = "auto",
+        device: str = "auto",
+        budget_tokens: int | None = None,
+        adapter: str | None = None,
+    ) -> None:
+        super().__init__(
+            Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
+            family="internvl3",
+            name=name,
+            own_options={"max_tiles": max_tiles, "system": system},
+            budget_tokens=budget_tokens,
+            adapter=adapter,
+        )
+        self._max_tiles, self._system = max_tiles, system
+        self._parent: InternVL | None = None
+
+    def for_task(self, task: str) -> InternVL:
+        """This VLM as VLMEvalKit sets it up for a task: OCRBench is read with more tiles.
+
+        Weights are loaded once for both. An explicit `max_tiles` is kept.
+        """
+        tiles = MAX_TILES_BY_TASK.get(task, self._max_tiles)
+        if self._max_tiles != MAX_TILES or tiles == self._max_tiles:
+            return self
+        other = copy(self)
+        other._parent, other._max_tiles = self, tiles
+        other.own_options = {**self.own_options, "max_tiles": tiles}
+        return other
+
+    def build(self) -> tuple[Backbone, Any]:
+        """Load the weights. Raises InputError, VLMError."""
+        from transformers import InternVLForConditionalGeneration
+
+        if self._parent is not None:
+            model = self._parent.model
+        else:
+            model = load_model(self.checkpoint, InternVLForConditionalGeneration)
+        source = self.checkpoint.source
+        backbone = InternVLBackbone(model, source, max_tiles=self._max_tiles, system=self._system)
+        return backbone, model
+
+
+class InternVLBackbone:
+    """Tiles and counted positions; every tile brings the same number of tokens."""
+
+    def __init__(self, model: Any, source: str, *, max_tiles: int, system: str) -> None:
+        from transformers import GotOcr2ImageProcessorPil
+
+        self._processor: Any = GotOcr2ImageProcessorPil.from_pretrained(source)
+        self.tokenizer = load_tokenizer(source)
+        self._model, self._max_tiles, self._system = model, max_tiles, system
+        self.text_model = model.model.language_model
+        self.head = model.lm_head
+        self.stop = stop_ids(model, self.tokenizer)
+        self.context_tokens: int = model.config.text_config.max_position_embeddings
+        self._tile_tokens: int = model.config.image_seq_length
+        self._image_id: int = model.config.image_token_id
+        self._placeholder: str = self.tokenizer.convert_ids_to_tokens(self._image_id)
+        self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(["<img>", "</img>"])
+
+    def picture(self, rgb8: Rgb8) -> Picture:
+        """Tiles (n, 3, 448, 448), the thumbnail last where there is more than one."""
+        made = self._processor(
+            images=[rgb8],
+            crop_to_patches=True,
+            min_patches=1,
+            max_patches=self._max_tiles,
+            return_tensors="pt",
+            input_data_format="channels_last",
+        )
+        tiles = made["pixel_values"]
+        return Picture(inputs={"pixel_values": tiles}, tokens=len(tiles) * self._tile_tokens)
+
+    def text(self, prompt: str) -> str:
+        """System message, then `<image>` on a line of its own before the prompt."""
+        user = {"role": "user", "content": f"{self._placeholder}\n{prompt}"}
+        system = [{"role": "system", "content": self._system}] if self._system else []
+        text: str = self.tokenizer.apply_chat_template(
+            [*system, user], tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+        """`<img>`, a token for each of all tiles' features, `</img>`."""
+        start, end = self._borders
+        return expand_placeholder(
+            ids, self._image_id, [start, *[self._image_id] * picture.tokens, end]
+        )
+
+    def embed(self, ids: list[int], features: Tensor) -> Tensor:
+        """Token embeddings with the visual tokens in place."""
+        return embed_with_image(self.text_model, ids, self._image_id, features)
+
+    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+        """One step a token."""
+        return counting_positions(ids, self._model.device)
+
+    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """All tiles of all pictures as one batch."""
+        tiles = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        tiles = tiles.to(self._model.device, self._model.dtype)
+        features = self._model.model.get_image_features(tiles).pooler_output
+        return list(features.flatten(0, 1).split([picture.tokens for picture in pictures]))

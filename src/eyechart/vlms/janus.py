@@ -1,0 +1,117 @@
+"""Janus-Pro: any checkpoint of transformers' `JanusForConditionalGeneration`.
+
+    image -> padded to a square, 384x384 -> SigLIP -> MLP -> 576 tokens -> Llama
+
+Chen et al., Janus-Pro, arXiv:2501.17811. Its image generation half is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eyechart.core.types import Rgb8
+from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
+from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
+
+MODEL_TYPE = "janus"
+
+
+class Janus(LocalVLM):
+    """Janus-Pro 1B, 7B, or any checkpoint of that architecture.
+
+    model: hub id (the converted ones of deepseek-community) or directory.
+    dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
+    device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
+    """
+
+    def __init__(
+        self,
+        model: str = "deepseek-community/Janus-Pro-1B",
+        *,
+        name: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        budget_tokens: int | None = None,
+        adapter: str | None = None,
+    ) -> None:
+        super().__init__(
+            Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
+            family="janus-pro",
+            name=name,
+            own_options={},
+            budget_tokens=budget_tokens,
+            adapter=adapter,
+        )
+
+    def build(self) -> tuple[Backbone, Any]:
+        """Load the weights. Raises InputError, VLMError."""
+        from transformers import JanusForConditionalGeneration
+
+        model = load_model(self.checkpoint, JanusForConditionalGeneration)
+        return JanusBackbone(model, self.checkpoint.source), model
+
+
+class JanusBackbone:
+    """One square a picture, a fixed number of tokens, counted positions."""
+
+    def __init__(self, model: Any, source: str) -> None:
+        from transformers import JanusImageProcessorPil
+        from transformers.models.janus.processing_janus import DEFAULT_SYSTEM_PROMPT
+
+        self._processor: Any = JanusImageProcessorPil.from_pretrained(source)
+        self.tokenizer = load_tokenizer(source)
+        self._system: str = DEFAULT_SYSTEM_PROMPT
+        self._model = model
+        self.text_model = model.model.language_model
+        self.head = model.lm_head
+        self.stop = stop_ids(model, self.tokenizer)
+        self.context_tokens: int = model.config.text_config.max_position_embeddings
+        vision = model.config.vision_config
+        self._tokens = (vision.image_size // vision.patch_size) ** 2
+        self._image_id: int = model.config.image_token_id
+        names = ["<begin_of_image>", "<end_of_image>"]
+        self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(names)
+        self._placeholder: str = self.tokenizer.convert_ids_to_tokens(self._image_id)
+
+    def picture(self, rgb8: Rgb8) -> Picture:
+        """Pixels (1, 3, side, side)."""
+        made = self._processor(
+            images=[rgb8], return_tensors="pt", input_data_format="channels_last"
+        )
+        return Picture(inputs={"pixel_values": made["pixel_values"]}, tokens=self._tokens)
+
+    def text(self, prompt: str) -> str:
+        """The placeholder directly before the prompt: the line break that belongs between them is
+        the prompt's own for some tasks and missing for others, and the template would add one."""
+        content = [{"type": "text", "text": f"{self._placeholder}{prompt}"}]
+        text: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        return self._system + text
+
+    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+        """The image's tokens between begin and end of image."""
+        start, end = self._borders
+        return expand_placeholder(
+            ids, self._image_id, [start, *[self._image_id] * picture.tokens, end]
+        )
+
+    def embed(self, ids: list[int], features: Tensor) -> Tensor:
+        """Token embeddings with the visual tokens in place."""
+        return embed_with_image(self.text_model, ids, self._image_id, features)
+
+    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+        """One step a token."""
+        return counting_positions(ids, self._model.device)
+
+    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """All pictures as one batch."""
+        pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        pixels = pixels.to(self._model.device, self._model.dtype)
+        features = self._model.model.get_image_features(pixels).pooler_output
+        return list(features)

@@ -1,0 +1,98 @@
+"""What answers of a server cost: tokens before they are asked, tokens and money after."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Protocol
+
+from eyechart.core.types import Request
+
+# US dollars a million tokens (input, output), OpenAI's list prices of August 2024.
+_LIST_PRICES = {"gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6)}
+_BASE_TOKENS, _TILE_TOKENS, _TILE_PX = 85, 170, 512
+_LONGEST_PX, _SHORTEST_PX = 2048, 768
+_CHARACTERS_A_TOKEN = 4
+
+
+class Tokens(Protocol):
+    """Anything with counts of tokens."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Tokens some requests will about need."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(slots=True)
+class Spent:
+    """Tokens counted by the server; safe to add to from several threads."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, input_tokens: int, output_tokens: int) -> None:
+        """Count one answer."""
+        with self._lock:
+            self.input_tokens += input_tokens
+            self.output_tokens += output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """US dollars a million tokens; None where unknown."""
+
+    usd_input: float | None
+    usd_output: float | None
+
+    @classmethod
+    def of(cls, model: str, usd_input: float | None, usd_output: float | None) -> Prices:
+        """The given prices, else the list price of the model, else unknown."""
+        listed = _LIST_PRICES.get(model, (None, None))
+        return cls(
+            usd_input=listed[0] if usd_input is None else usd_input,
+            usd_output=listed[1] if usd_output is None else usd_output,
+        )
+
+    def usd(self, tokens: Tokens) -> float | None:
+        """Money for these tokens, or None."""
+        if self.usd_input is None or self.usd_output is None:
+            return None
+        cost = tokens.input_tokens * self.usd_input + tokens.output_tokens * self.usd_output
+        return cost / 1e6
+
+
+def estimate(requests: Sequence[Request], max_new_tokens: int, detail: str) -> Estimate:
+    """Tokens of requests where every question brings its picture and is answered at full length."""
+    questions = sum(len(request.prompts) for request in requests)
+    text = sum(
+        ceil(len(prompt) / _CHARACTERS_A_TOKEN)
+        for request in requests
+        for prompt in request.prompts
+    )
+    pictures = sum(
+        len(request.prompts) * image_tokens(*request.image.shape[:2], detail=detail)
+        for request in requests
+    )
+    return Estimate(input_tokens=text + pictures, output_tokens=questions * max_new_tokens)
+
+
+def image_tokens(height_px: int, width_px: int, *, detail: str) -> int:
+    """GPT-4o's count: within 2048, the shorter side within 768, then tiles of 512 and a base."""
+    if detail == "low":
+        return _BASE_TOKENS
+    scale = min(1.0, _LONGEST_PX / max(height_px, width_px))
+    scale *= min(1.0, _SHORTEST_PX / (min(height_px, width_px) * scale))
+    tiles = ceil(height_px * scale / _TILE_PX) * ceil(width_px * scale / _TILE_PX)
+    return _BASE_TOKENS + _TILE_TOKENS * tiles

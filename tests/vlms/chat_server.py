@@ -1,0 +1,86 @@
+"""A small local server that answers as a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+@dataclass
+class ChatServer:
+    """`reply` is called with the request's body; None hangs until the server closes."""
+
+    reply: Callable[[dict[str, Any]], Reply | None]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    port: int = 0
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+def completion(text: str | None, **extra: Any) -> Reply:
+    """A well-formed chat completion."""
+    message = {"role": "assistant", "content": text, **extra.pop("message", {})}
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message, **extra}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102},
+    }
+    return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
+
+
+def error(status: int, message: str = "no", **headers: str) -> Reply:
+    """An error as OpenAI words it. `retry_after_ms="1"` keeps tests fast."""
+    body = {"error": {"message": message, "type": "t", "code": headers.pop("code", None)}}
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return status, {"Content-Type": "application/json", **named}, json.dumps(body).encode()
+
+
+@contextmanager
+def serve(reply: Callable[[dict[str, Any]], Reply | None]) -> Iterator[ChatServer]:
+    """Run a ChatServer on a free port."""
+    state = ChatServer(reply)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            state.asked.append(body)
+            state.keys.append(self.headers["Authorization"])
+            answer = state.reply(body)
+            if answer is None:
+                state.closing.wait(30)
+                return
+            status, headers, payload = answer
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(payload))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(payload)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield state
+    finally:
+        state.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

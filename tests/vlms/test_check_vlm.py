@@ -1,0 +1,58 @@
+"""The conformance check passes a real VLM and catches VLMs that break each promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.testing.vlms import check_vlm
+from eyechart.vlms.qwen2_5_vl import Qwen25VL
+
+Say = Callable[[int, Request, str], Answer]
+
+
+class Parrot:
+    """Says what it is told to say of (its call count, the request, the prompt)."""
+
+    name, version, family = "parrot", "1", "default"
+
+    def __init__(self, say: Say, options: Mapping[str, Json] | None = None) -> None:
+        self.say, self.options, self.calls = say, options or {}, 0
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        self.calls += 1
+        return [[self.say(self.calls, r, prompt) for prompt in r.prompts] for r in requests]
+
+
+def word(text: str) -> Answer:
+    return Answer(text=text, tokens=1)
+
+
+def test_a_real_vlm_passes(qwen_dir: Path) -> None:
+    check_vlm(Qwen25VL(str(qwen_dir), device="cpu", min_pixels=None, max_pixels=None))
+
+
+def test_an_honest_parrot_passes() -> None:
+    check_vlm(Parrot(lambda _, __, prompt: word(prompt)))
+
+
+@pytest.mark.parametrize(
+    ("say", "broken"),
+    [
+        (lambda calls, _, __: word(str(calls)), "said otherwise"),
+        (lambda _, r, __: word(str(len(r.prompts))), "asked alone"),
+        (lambda _, __, prompt: Answer(text=prompt, tokens=99), "99 tokens, allowed 8"),
+        (lambda _, __, prompt: prompt, "is not an Answer"),
+    ],
+)
+def test_broken_promises_are_named(say: Say, broken: str) -> None:
+    with pytest.raises(AssertionError, match=broken):
+        check_vlm(Parrot(say))
+
+
+def test_a_device_among_the_options_is_refused() -> None:
+    with pytest.raises(AssertionError, match="device"):
+        check_vlm(Parrot(lambda _, __, prompt: word(prompt), {"device": "cpu"}))

@@ -1,0 +1,153 @@
+"""InternVL3 and Janus-Pro over the same engine: equal to plain generation with their processors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from eyechart.core.types import VLM, Decoding, Request
+from eyechart.vlms import open_vlm
+from eyechart.vlms.internvl import InternVL, InternVLBackbone
+from eyechart.vlms.janus import Janus, JanusBackbone
+from tests.vlms.asking import picture, request
+
+REQUESTS = [
+    request(100, 180, 18, seed=1),
+    request(56, 56, 1, seed=2),
+    request(200, 70, 40, seed=3),
+    request(300, 300, 3, seed=4),
+]
+
+
+def texts(vlm: VLM, requests: list[Request], new_tokens: int) -> list[list[str]]:
+    answers = vlm.answer(requests, Decoding(max_new_tokens=new_tokens))
+    return [[answer.text for answer in given] for given in answers]
+
+
+def plain_internvl(folder: Path, asked: Request, new_tokens: int) -> list[str]:
+    """Expand the placeholder in the text, as InternVLProcessor does, then `generate`."""
+    from transformers import (
+        AutoTokenizer,
+        GotOcr2ImageProcessorPil,
+        InternVLForConditionalGeneration,
+    )
+
+    model: Any = InternVLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor: Any = GotOcr2ImageProcessorPil.from_pretrained(folder)
+    answers = []
+    for prompt in asked.prompts:
+        tiles = processor(
+            images=[asked.image], crop_to_patches=True, max_patches=6, return_tensors="pt"
+        )["pixel_values"]
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        seen = "<img>" + "<IMG_CONTEXT>" * 4 * len(tiles) + "</img>"
+        inputs = tokenizer(text.replace("<IMG_CONTEXT>", seen), return_tensors="pt")
+        output = model.generate(
+            **inputs, pixel_values=tiles, do_sample=False, max_new_tokens=new_tokens
+        )
+        answers.append(
+            tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        )
+    return answers
+
+
+def plain_janus(folder: Path, asked: Request, new_tokens: int) -> list[str]:
+    """JanusProcessor, then `generate`."""
+    from transformers import (
+        AutoTokenizer,
+        JanusForConditionalGeneration,
+        JanusImageProcessorPil,
+        JanusProcessor,
+    )
+
+    model: Any = JanusForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    processor: Any = JanusProcessor(
+        JanusImageProcessorPil.from_pretrained(folder),
+        tokenizer,
+        use_default_system_prompt=True,
+        num_image_tokens=16,
+    )
+    answers = []
+    for prompt in asked.prompts:
+        text = f"<|User|>: <image_placeholder>{prompt}\n\n<|Assistant|>:"
+        inputs = processor(text=[text], images=[asked.image], return_tensors="pt")
+        output = model.generate(**inputs, do_sample=False, max_new_tokens=new_tokens)
+        answers.append(
+            tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        )
+    return answers
+
+
+def test_internvl_equals_plain_generation(internvl_dir: Path) -> None:
+    found = texts(InternVL(str(internvl_dir), device="cpu", system=""), REQUESTS, 5)
+    assert found == [plain_internvl(internvl_dir, asked, 5) for asked in REQUESTS]
+    assert len({text for given in found for text in given}) > 20
+
+
+def test_janus_equals_plain_generation(janus_dir: Path) -> None:
+    found = texts(Janus(str(janus_dir), device="cpu"), REQUESTS, 5)
+    assert found == [plain_janus(janus_dir, asked, 5) for asked in REQUESTS]
+    assert len({text for given in found for text in given}) > 20
+
+
+def test_internvl_cuts_at_most_the_tiles_it_is_allowed(internvl_dir: Path) -> None:
+    wide = picture(112, 700)
+
+    def tiles(vlm: InternVL) -> int:
+        return vlm.build()[0].picture(wide).tokens // 4
+
+    six = InternVL(str(internvl_dir), device="cpu")
+    assert tiles(six) == 6 + 1
+    assert tiles(InternVL(str(internvl_dir), device="cpu", max_tiles=24)) > 7
+
+
+def test_internvl_reads_ocrbench_with_more_tiles_and_says_so_in_the_key(internvl_dir: Path) -> None:
+    plain = InternVL(str(internvl_dir), device="cpu")
+    reading = plain.for_task("OCRBench")
+    assert plain.options["max_tiles"] == 6
+    assert reading.options["max_tiles"] == 24
+    assert plain.for_task("POPE") is plain
+    asked = [request(112, 700, 2)]
+    assert texts(reading, asked, 3) == texts(
+        InternVL(str(internvl_dir), device="cpu", max_tiles=24), asked, 3
+    )
+
+
+def test_internvl_prompt_is_the_makers(internvl_dir: Path) -> None:
+    backbone = InternVL(str(internvl_dir), device="cpu").build()[0]
+    assert isinstance(backbone, InternVLBackbone)
+    assert backbone.text("Is it?") == (
+        "<|im_start|>system\n你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及"
+        "多家合作单位联合开发的多模态大语言模型。<|im_end|>\n"
+        "<|im_start|>user\n<IMG_CONTEXT>\nIs it?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_janus_prompt_keeps_the_tasks_line_break(janus_dir: Path) -> None:
+    backbone = Janus(str(janus_dir), device="cpu").build()[0]
+    assert isinstance(backbone, JanusBackbone)
+    assert backbone.text("\nIs it?\nAnswer.") == (
+        "You are a helpful language and vision assistant. You are able to understand the visual "
+        "content that the user provides, and assist the user with a variety of tasks using "
+        "natural language.\n\n"
+        "<|User|>: <image_placeholder>\nIs it?\nAnswer.\n\n<|Assistant|>:"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fixture", "family"), [("internvl_dir", "internvl3"), ("janus_dir", "janus-pro")]
+)
+def test_directories_find_their_family(
+    fixture: str, family: str, request: pytest.FixtureRequest
+) -> None:
+    vlm = open_vlm(str(request.getfixturevalue(fixture)), device="cpu")
+    assert vlm.family == family
+    assert isinstance(vlm, VLM)

@@ -1,0 +1,219 @@
+"""Servers that answer, refuse, stumble, hang and babble; and the key that nobody may see."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eyechart.core.errors import EyechartError, InputError, VLMError
+from eyechart.core.images import decode_image
+from eyechart.core.types import VLM, Decoding, Request
+from eyechart.vlms import open_vlm
+from eyechart.vlms.openai_chat import OpenAIChat
+from eyechart.vlms.token_cost import image_tokens
+from tests.vlms.asking import picture, request
+from tests.vlms.chat_server import Reply, completion, error, serve
+
+KEY = "sk-very-secret-0123456789"
+DECODING = Decoding(max_new_tokens=5)
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    return str(body["messages"][0]["content"][1]["text"])
+
+
+def test_every_question_is_asked_once_and_answered_in_order() -> None:
+    requests = [
+        Request(image=picture(30, 40, seed), prompts=tuple(f"{seed}.{i}?" for i in range(7)))
+        for seed in range(3)
+    ]
+    with serve(lambda body: completion("re " + prompt_of(body))) as server:
+        vlm = OpenAIChat("m", base_url=server.url)
+        answers = vlm.answer(requests, DECODING)
+    assert isinstance(vlm, VLM)
+    assert [[a.text for a in given] for given in answers] == [
+        [f"re {prompt}" for prompt in asked.prompts] for asked in requests
+    ]
+    assert len(server.asked) == 21
+    assert {body["temperature"] for body in server.asked} == {0}
+    assert {body["max_tokens"] for body in server.asked} == {5}
+
+
+def test_the_picture_arrives_bit_for_bit_as_png() -> None:
+    asked = request(33, 47, 1)
+    with serve(lambda _: completion("yes")) as server:
+        OpenAIChat("m", base_url=server.url).answer([asked], DECODING)
+    url = server.asked[0]["messages"][0]["content"][0]["image_url"]["url"]
+    head, _, data = url.partition(",")
+    assert head == "data:image/png;base64"
+    assert np.array_equal(decode_image(base64.b64decode(data)), asked.image)
+
+
+def test_too_many_requests_and_server_errors_are_tried_again() -> None:
+    replies = iter(
+        [error(429, Retry_After_Ms="1"), error(500, Retry_After_Ms="1"), completion("yes")]
+    )
+    with serve(lambda _: next(replies)) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        [[answer]] = vlm.answer([request(8, 8, 1)], DECODING)
+    assert answer.text == "yes"
+    assert len(server.asked) == 3
+
+
+def test_retry_after_in_seconds_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("openai._base_client.time.sleep", waited.append)
+    replies = iter([error(429, Retry_After="7"), completion("yes")])
+    with serve(lambda _: next(replies)) as server:
+        OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+    assert waited == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "retryable", "message"),
+    [
+        (error(429, Retry_After_Ms="1"), True, "the server said 429"),
+        (error(503, Retry_After_Ms="1"), True, "the server said 503"),
+        (error(429, code="insufficient_quota", Retry_After_Ms="1"), False, "quota is used up"),
+        (error(400, "image too large"), False, "the server said 400"),
+        ((200, {"Content-Type": "application/json"}, b"{oops"), False, "not JSON"),
+        ((200, {"Content-Type": "text/html"}, b"<html>hello"), False, "not a chat completion"),
+        ((200, {"Content-Type": "application/json"}, b'{"a": 1}'), False, "not a chat completion"),
+        (completion(None), False, "no answer"),
+        (completion(None, finish_reason="content_filter"), False, "content filter"),
+    ],
+)
+def test_failures_are_one_line_and_say_whether_to_try_again(
+    reply: Reply, retryable: bool, message: str
+) -> None:
+    with serve(lambda _: reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=1)
+        with pytest.raises(VLMError, match=message) as caught:
+            vlm.answer([request(8, 8, 1)], DECODING)
+    assert caught.value.retryable is retryable
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hanging_server_is_given_up() -> None:
+    with serve(lambda _: None) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0, timeout_s=0.2)
+        with pytest.raises(VLMError, match=r"no reply within 0\.2 s") as caught:
+            vlm.answer([request(8, 8, 1)], DECODING)
+    assert caught.value.retryable
+
+
+def test_a_refusal_is_what_the_model_said() -> None:
+    with serve(lambda _: completion(None, message={"refusal": "I cannot help."})) as server:
+        [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+    assert answer.text == "I cannot help."
+
+
+def test_an_answer_cut_by_the_limit_says_so() -> None:
+    with serve(lambda _: completion("a long", finish_reason="length")) as server:
+        [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+    assert answer.truncated
+
+
+def test_answers_paid_for_are_not_asked_again_after_a_failure() -> None:
+    broken = {"3?"}
+
+    def reply(body: dict[str, Any]) -> Reply:
+        prompt = prompt_of(body)
+        return error(400) if prompt in broken else completion(prompt)
+
+    asked = Request(image=picture(8, 8), prompts=tuple(f"{i}?" for i in range(6)))
+    with serve(reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        with pytest.raises(VLMError, match="400"):
+            vlm.answer([asked], DECODING)
+        before = [prompt_of(body) for body in server.asked]
+        broken.clear()
+        [answers] = vlm.answer([asked], DECODING)
+    assert [answer.text for answer in answers] == list(asked.prompts)
+    after = [prompt_of(body) for body in server.asked][len(before) :]
+    assert set(after) == set(asked.prompts) - (set(before) - {"3?"})
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (error(401, f"Incorrect API key provided: {KEY}"), "key in OPENAI_API_KEY was refused"),
+        (error(404, f"no such model for {KEY}"), "no model 'm' there"),
+        (error(400, f"odd request with {KEY}"), "the server said 400"),
+    ],
+)
+def test_the_key_is_never_shown(
+    reply: Reply, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    with serve(lambda _: reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0)
+        with pytest.raises(EyechartError, match=message) as caught:
+            vlm.answer([request(8, 8, 1)], DECODING)
+    assert server.keys == [f"Bearer {KEY}"]
+    shown = [str(caught.value), repr(caught.value), repr(vlm), repr(vlm.options), caplog.text]
+    assert caught.value.__cause__ is None
+    assert not any(KEY in text for text in shown)
+
+
+def test_no_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(InputError, match="no key; set the environment variable OPENAI_API_KEY"):
+        OpenAIChat("gpt-4o").answer([request(8, 8, 1)], DECODING)
+
+
+def test_an_unreachable_server_is_bad_input() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    vlm = OpenAIChat("m", base_url=f"http://127.0.0.1:{port}/v1", retries=0)
+    with pytest.raises(InputError, match="cannot be reached"):
+        vlm.answer([request(8, 8, 1)], DECODING)
+
+
+def test_choice_sets_are_refused() -> None:
+    with pytest.raises(InputError, match="choice-set"):
+        OpenAIChat("m", base_url="http://127.0.0.1:9/v1").answer([], Decoding(choices=("A",)))
+
+
+def test_cost_before_and_after() -> None:
+    asked = request(480, 640, 3)
+    with serve(lambda _: completion("yes")) as server:
+        vlm = OpenAIChat("gpt-4o", base_url=server.url)
+        before = vlm.estimate_usd([asked], DECODING)
+        vlm.answer([asked], DECODING)
+    assert before == pytest.approx(3 * 425 * 2.5e-6, rel=0.2)
+    assert vlm.spent_usd == pytest.approx((300 * 2.5 + 6 * 10) / 1e6)
+    assert OpenAIChat("unknown").estimate_usd([asked], DECODING) is None
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "detail", "tokens"),
+    [
+        (1024, 1024, "high", 765),  # OpenAI's own two examples
+        (4096, 2048, "high", 1105),
+        (4096, 2048, "low", 85),
+        (480, 640, "high", 425),
+    ],
+)
+def test_image_tokens(height: int, width: int, detail: str, tokens: int) -> None:
+    assert image_tokens(height, width, detail=detail) == tokens
+
+
+def test_names_and_identity() -> None:
+    gpt = open_vlm("gpt-4o")
+    assert (gpt.name, gpt.family) == ("gpt-4o", "gpt-4o")
+    chat = open_vlm("qwen-vl-chat", base_url="http://user:pass@host:8000/v1?token=x")
+    assert (chat.name, chat.family) == ("qwen-vl-chat", "qwen-vl-chat")
+    assert chat.options["base_url"] == "http://host:8000/v1"
+    fast = open_vlm("gpt-4o", concurrency=1, timeout_s=3, retries=0)
+    assert dict(fast.options) == dict(gpt.options)
