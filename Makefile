@@ -1,0 +1,46 @@
+# make demo   sets everything up, runs the built-in chart, writes out/demo/report.html
+# make test   sets everything up, lints, type-checks and tests
+# make setup  builds .venv with the eyechart command in it
+#
+# PYTHON=python3.12       another interpreter (3.11 or newer)
+# TORCH_INDEX=URL         take torch from this package index first, e.g. PyTorch's own CPU index:
+#                         the default index has only the CUDA build for Linux on x86-64 (several GB)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: setup demo test lint types imports clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "eyechart needs Python 3.11 or newer; $(PYTHON) is older (make setup PYTHON=...)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+	  -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/eyechart run --out out/demo
+
+test: lint types imports
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) out
