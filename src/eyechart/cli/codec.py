@@ -61,7 +61,9 @@ class BenchRow:
 @app.command("list")
 def list_codecs() -> None:
     """All codecs: version, levels, and whether they are ready here."""
-    table = Table("codec", "levels", "version", "", box=None, header_style="bold", pad_edge=False)
+    table = Table("codec", "levels", box=None, header_style="bold", pad_edge=False)
+    table.add_column("version", overflow="fold")
+    table.add_column("", overflow="fold")
     for name in plugins.names("eyechart.codecs"):
         levels = version = ""
         try:
