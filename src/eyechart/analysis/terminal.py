@@ -59,7 +59,8 @@ def show(tables: Sequence[Table], console: Console) -> None:
             console.print()
         for line in _lines(table, console.width):
             if not console.encoding.lower().startswith("utf"):
-                line.plain = line.plain.translate(_PLAIN)
+                plain = line.plain.translate(_PLAIN)
+                line.plain = plain.encode(console.encoding, "replace").decode(console.encoding)
             console.print(line, soft_wrap=False, highlight=False)
 
 
@@ -206,6 +207,8 @@ def _any_mark(table: Table) -> int:
 
 
 def _note_marks(entry: Entry, table: Table) -> str:
+    if not entry.notes:
+        return ""
     notes = table.notes
     return ",".join(str(notes.index(note) + 1).translate(_SUPERSCRIPT) for note in entry.notes)
 

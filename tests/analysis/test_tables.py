@@ -1,0 +1,239 @@
+"""Tables: what stands in them, and that every format says the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from eyechart.analysis.analyse import analyse
+from eyechart.analysis.labels import Labels
+from eyechart.analysis.render import render
+from eyechart.analysis.result import Analysis
+from eyechart.analysis.table import Entry, Row, Table, marked, signed
+from eyechart.analysis.tables import tables_of
+from eyechart.analysis.terminal import show
+from eyechart.cli import run_args
+from eyechart.core.errors import InputError
+from eyechart.core.types import Component
+from tests.analysis import toy
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    rights = {("source", 0, ""): 0.95}
+    for codec, best in (("grey", 0.7), ("blue", 0.8), ("red", 0.5)):
+        for rank in range(3):
+            rights[codec, rank, ""] = best - 0.1 * (2 - rank)
+            rights[codec, rank, "for-grey"] = best - 0.05 * (2 - rank)
+    root = tmp_path_factory.mktemp("run")
+    toy.a_run(root, rights)
+    return analyse(root, samples=200, examples=0, created="", load=toy.load)
+
+
+def drawn(tables: list[Table], width: int, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    show(tables, Console(file=file, width=width))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_bd_table_marks_best_and_second(analysis: Analysis) -> None:
+    (table,) = tables_of(analysis, "bd")
+    assert table.columns == ("blue", "grey", "red")
+    assert [row.keys for row in table.rows] == [("reader", "toy"), ("reader + for-grey", "toy")]
+    assert [entry.mark for entry in table.rows[0].entries] == ["best", "second", ""]
+    for entry in table.rows[0].entries:
+        assert entry.low is not None
+        assert entry.value is not None
+        assert entry.high is not None
+        assert entry.low < entry.value < entry.high
+
+
+def test_score_table_begins_with_the_ceiling(analysis: Analysis) -> None:
+    (table,) = tables_of(analysis, "scores")
+    assert table.columns == ("bpp", "accuracy", "asked", "unreadable %")
+    assert table.rows[0].keys == ("reader", "source", "")
+    assert len(table.rows) == 1 + 9 + 9
+    assert table.rows[0].entries[1].value == max(
+        row.entries[1].value or 0 for row in table.rows if row.keys[0] == "reader"
+    )
+
+
+def test_gap_table_has_the_six_lines_of_table_3(analysis: Analysis) -> None:
+    lowest, mean = tables_of(analysis, "gap")
+    assert lowest.columns == ("grey",)
+    assert "lowest level" in lowest.title
+    assert "mean" in mean.title
+    names = [row.keys[1] for row in lowest.rows]
+    assert names[-3:] == ["performance gap", "information gap", "generalization gap"]
+    values = [row.entries[0].value or 0.0 for row in lowest.rows]
+    clean, compressed, tuned, performance, information, generalization = values
+    assert performance == pytest.approx(clean - compressed)
+    assert information == pytest.approx(clean - tuned)
+    assert generalization == pytest.approx(tuned - compressed)
+
+
+def test_adapter_table_tells_seen_from_unseen(analysis: Analysis) -> None:
+    (table,) = tables_of(analysis, "adapter")
+    seen = {row.keys[1]: row.keys[2] for row in table.rows}
+    assert seen == {"grey": "yes", "blue": "no", "red": "no"}
+    assert table.rows[0].keys[1] == "grey"
+    assert {entry.mark for row in table.rows for entry in row.entries} <= {"gain", "loss", ""}
+
+
+def test_tables_of_a_run_without_adapters_are_absent(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, {("source", 0, ""): 0.9, ("grey", 0, ""): 0.4, ("grey", 1, ""): 0.5})
+    plain = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
+    assert tables_of(plain, "gap") == []
+    assert tables_of(plain, "adapter") == []
+
+
+def test_every_format_carries_the_same_figures(analysis: Analysis) -> None:
+    tables = tables_of(analysis, "bd")
+    values = [entry.value for row in tables[0].rows for entry in row.entries]
+    read = list(csv.DictReader(io.StringIO(render(tables, "csv"))))
+    assert [float(row["value"]) for row in read] == values
+    assert read[0]["codec"] == "blue"
+    assert read[0]["mark"] == "best"
+    (loaded,) = json.loads(render(tables, "json"))
+    assert [e["value"] for row in loaded["rows"] for e in row["codec"].values()] == values
+    markdown, latex = render(tables, "md"), render(tables, "latex")
+    for row in tables[0].rows:
+        for entry in row.entries:
+            assert entry.text in markdown
+            assert entry.text in latex
+    best = tables[0].rows[0].entries[0].text
+    assert f"**{best}**" in markdown
+    assert rf"\mathbf{{{best}}}" in latex
+    with pytest.raises(InputError, match="unknown format 'pdf'"):
+        render(tables, "pdf")
+
+
+def test_latex_escapes_what_it_must_and_closes_what_it_opens() -> None:
+    entry = Entry(value=1.0, low=0.5, high=1.5, notes=("50 % of_it & #1",))
+    table = Table(
+        title="a_b & 5%", keys=("VLM",), column_kind="codec", columns=("x_1",),
+        rows=(Row(keys=("q{w}",), entries=(entry,)),),
+    )  # fmt: skip
+    latex = render([table], "latex")
+    assert r"a\_b \& 5\%" in latex
+    assert r"50 \% of\_it \& \#1" in latex
+    assert r"q\{w\}" in latex
+    for environment in ("table", "tabular"):
+        begin, end = rf"\begin{{{environment}}}", rf"\end{{{environment}}}"
+        assert latex.count(begin) == latex.count(end) == 1
+    unescaped = latex.replace(r"\{", "").replace(r"\}", "")
+    assert unescaped.count("{") == unescaped.count("}")
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_terminal_stays_within_its_width_and_loses_nothing(analysis: Analysis, width: int) -> None:
+    tables = tables_of(analysis, "bd")
+    text = drawn(tables, width)
+    assert max(map(len, text.splitlines())) <= width
+    for row in tables[0].rows:
+        for entry in row.entries:
+            assert entry.text in text
+
+
+def test_terminal_aligns_figures_on_their_last_digit(analysis: Analysis) -> None:
+    text = drawn(tables_of(analysis, "scores"), 100)
+    lines = [line for line in text.splitlines() if line.startswith("  grey")]
+    ends = {line.index(".", 20) for line in lines}
+    assert len(lines) == 6
+    assert len(ends) == 1
+
+
+def test_terminal_without_unicode_still_prints(analysis: Analysis) -> None:
+    text = drawn(tables_of(analysis, "bd"), 80, encoding="ascii")
+    assert "*" in text
+    assert " ~ " in text
+    assert "L(X, ?)" in drawn(tables_of(analysis, "gap"), 80, encoding="ascii")
+
+
+def test_equal_figures_share_a_mark_and_few_have_none() -> None:
+    def marks(*values: float | None) -> list[str]:
+        return [entry.mark for entry in marked([Entry(value=value) for value in values])]
+
+    assert marks(-1.0, -2.0, -1.0, -3.0) == ["best", "second", "best", ""]
+    assert marks(-1.001, -1.002, -5.0) == ["best", "best", ""]
+    assert marks(-1.0, -2.0) == ["best", ""]
+    assert marks(-1.0) == [""]
+    assert marks(-1.0, -1.0) == ["", ""]
+    assert marks(-1.0, None, -2.0, -3.0) == ["best", "", "second", ""]
+
+
+def test_only_an_interval_clear_of_zero_is_a_gain_or_loss() -> None:
+    entries = [
+        Entry(value=2, low=1, high=3),
+        Entry(value=-2, low=-3, high=-1),
+        Entry(value=1, low=-1, high=3),
+        Entry(value=5),
+    ]
+    assert [entry.mark for entry in signed(entries)] == ["gain", "loss", "", ""]
+
+
+def test_labels_show_only_options_that_tell_components_apart() -> None:
+    plain = Component(name="jpeg", version="1")
+    other = Component(name="jpeg", version="1", options={"optimize": False, "adapter": "x"})
+    third = Component(name="vvc", version="2", options={"preset": "fast"})
+    labels = Labels([plain, other, third, plain])
+    assert [labels.of(c) for c in (plain, other, third)] == ["jpeg", "jpeg:optimize=false", "vvc"]
+    assert labels.of(None) == ""
+    newer = Component(name="jpeg", version="2")
+    both = Labels([plain, newer])
+    assert {both.of(plain), both.of(newer)} == {"jpeg 1", "jpeg 2"}
+
+
+@pytest.fixture
+def curve(tmp_path: Path) -> Path:
+    path = tmp_path / "curve.csv"
+    path.write_text("level,bpp,score\n1,0.1,50\n2,0.2,60\n3,0.4,70\n")
+    return path
+
+
+def test_bd_of_a_csv_file(curve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["bd", "--curve", str(curve), "--anchor", "80", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert -30 < found["bd_metric"] < -10
+    assert found["flags"] == []
+    assert run_args(["bd", "--curve", str(curve), "--against", str(curve)]) == 0
+    assert "+0.0000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("bpp,points\n0.1,50\n", "no column 'score'; its columns: bpp, points"),
+        ("", "no column 'bpp'; its columns: none"),
+        ("bpp,score\n0.1,fifty\n", "line 2: score is 'fifty', not a number"),
+        ("bpp,score\n0.1,50\n0.2\n", "line 3: score is None, not a number"),
+        ("bpp,score\n0.1,50\n", "1 point(s); a curve needs at least 2"),
+        ("bpp,score\n0.1,50\n0.1,60\n", "two points at 0.1 bpp"),
+        ("bpp,score\n0.1,50\n0.2,nan\n", "NaN or infinite"),
+    ],
+)
+def test_an_unusable_csv_file_is_one_clear_line(
+    tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    assert run_args(["bd", "--curve", str(path), "--anchor", "80"]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "bad.csv" in error
+    assert error.count("\n") == 1
+
+
+def test_bd_needs_one_anchor(curve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["bd", "--curve", str(curve)]) == 2
+    assert run_args(["bd", "--curve", str(curve), "--anchor", "1", "--against", str(curve)]) == 2
+    assert run_args(["bd", "--curve", str(curve), "--anchor", "nan"]) == 2
+    assert run_args(["bd", "--curve", "absent.csv", "--anchor", "1"]) == 2
+    assert "absent.csv: cannot be read" in capsys.readouterr().err
