@@ -13,9 +13,11 @@ import math
 import random
 from dataclasses import replace
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from eyechart.analysis.result import (
+    AdapterInfo,
     Analysis,
     BdResult,
     CellResult,
@@ -45,6 +47,7 @@ CODECS = {
 }
 VLMS = {"eyechart-mini": 1.0, "Qwen2.5-VL-3B": 1.09}
 ADAPTER = "universal"
+CHOICE_SET = "eyechart-mini (choice set)"
 NASTY = "</script><script>document.documentElement.dataset.pwned='1'</script><img src=x onerror=alert(1)>"
 
 
@@ -69,6 +72,7 @@ def full_analysis() -> Analysis:
         failures=(("encode vvc QP53: TimeoutError", 3), (f"answer: {NASTY}", 2)),
         bootstrap_samples=2000,
         seed=1234567890123456789,
+        adapters=(AdapterInfo(name=ADAPTER, trained_codecs=("jpeg", "hevc", "vvc")),),
     )
 
 
@@ -136,7 +140,11 @@ def _task_cells(vlm: str, task: str, rng: random.Random) -> list[CellResult]:
             for rank, (level, rate) in enumerate(zip(levels, rates, strict=True)):
                 found.append(_cell(vlm, task, codec, level, rank, rate, adapter, rng))
     if vlm == "eyechart-mini" and task == "SEEDBench":
-        found += [replace(c, choices=True, key=c.key + "-choices") for c in found if not c.adapter]
+        found += [
+            replace(c, choices=True, vlm=CHOICE_SET, key=c.key + "-choices")
+            for c in found
+            if not c.adapter
+        ]
     return found
 
 
@@ -177,37 +185,50 @@ def _cell(
 def _bds(cells: list[CellResult], rng: random.Random) -> list[BdResult]:
     """Means of the levels, standing in for the BD-Metric: the report only lays numbers out."""
     found = []
-    for vlm, adapter in (*((vlm, "") for vlm in VLMS), ("eyechart-mini", ADAPTER)):
+    for vlm in (*VLMS, CHOICE_SET):
         for task in TASKS:
             for codec in CODECS:
-                own = [
-                    c.score.value
-                    for c in cells
-                    if (c.vlm, c.task, c.codec) == (vlm, task, codec)
-                    if c.adapter == adapter and not c.choices
-                ]
-                anchor_codec, anchor_adapter = (codec, "") if adapter else ("source", "")
-                base = [
-                    c.score.value
-                    for c in cells
-                    if (c.vlm, c.task, c.codec) == (vlm, task, anchor_codec)
-                    if c.adapter == anchor_adapter and not c.choices
-                ]
-                value = sum(own) / len(own) - sum(base) / len(base)
-                flags = ("3 of 4 levels",) if len(own) < 4 else ()
-                nothing = (vlm, task, codec) == ("Qwen2.5-VL-3B", "OCRBench", "jpeg")
-                found.append(
-                    BdResult(
-                        vlm=vlm,
-                        adapter=adapter,
-                        task=task,
-                        codec=codec,
-                        anchor="no adapter" if adapter else "uncompressed",
-                        bd=None if nothing else _around(value, 0.018 * TASKS[task][1], rng),
-                        flags=("fewer than two rates",) if nothing else flags,
-                    )
-                )
-    return found
+                found.append(_bd(cells, vlm, "", task, codec, "source", rng))
+    for task in TASKS:
+        for codec in CODECS:
+            found.append(_bd(cells, "eyechart-mini", ADAPTER, task, codec, codec, rng))
+            found.append(_bd(cells, "eyechart-mini", ADAPTER, task, codec, "source", rng))
+    return [bd for bd in found if bd is not None]
+
+
+def _bd(
+    cells: list[CellResult],
+    vlm: str,
+    adapter: str,
+    task: str,
+    codec: str,
+    anchor: str,
+    rng: random.Random,
+) -> BdResult | None:
+    """anchor: the codec whose curve without adapter is subtracted."""
+    scores = {
+        key: [
+            c.score.value
+            for c in cells
+            if (c.vlm, c.adapter, c.task, c.codec) == (vlm, key[0], task, key[1])
+        ]
+        for key in ((adapter, codec), ("", anchor))
+    }
+    own, base = scores[adapter, codec], scores["", anchor]
+    if not own:
+        return None
+    value = sum(own) / len(own) - sum(base) / len(base)
+    nothing = (vlm, task, codec) == ("Qwen2.5-VL-3B", "OCRBench", "jpeg")
+    short = ("3 of 4 levels",) if len(own) < 4 else ()
+    return BdResult(
+        vlm=vlm,
+        adapter=adapter,
+        task=task,
+        codec=codec,
+        anchor="uncompressed" if anchor == "source" else "no adapter",
+        bd=None if nothing else _around(value, 0.018 * TASKS[task][1], rng),
+        flags=("fewer than two rates",) if nothing else short,
+    )
 
 
 def _gaps(cells: list[CellResult]) -> list[GapResult]:
@@ -303,16 +324,11 @@ def _view(
 
 def _scene(seed: int, side: int = 160) -> Image.Image:
     """A small picture with something to see: sky, shapes, a sign."""
-    rng = random.Random(seed)
-    picture = Image.new("RGB", (side, side))
-    for y in range(side):
-        shade = y / side
-        for x in range(side):
-            grain = rng.randint(-9, 9)
-            picture.putpixel(
-                (x, y),
-                (int(90 + 120 * shade) + grain, int(120 + 60 * shade) + grain, 190 - int(120 * shade) + grain),
-            )
+    rng = np.random.default_rng(seed)
+    shade = np.linspace(0, 1, side)[:, None, None] * np.array([120, 60, -120])
+    grain = rng.integers(-9, 10, (side, side, 1))
+    sky = np.clip(np.array([90, 120, 190]) + shade + grain, 0, 255)
+    picture = Image.fromarray(sky.astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     draw.ellipse((14, 60, 62, 108), fill=(205, 48, 40), outline=(120, 20, 18), width=2)
     draw.polygon([(118, 62), (150, 118), (88, 118)], fill=(40, 150, 70))

@@ -43,17 +43,22 @@ class _Curve:
 
 
 def codec_label(name: str) -> str:
-    """How a codec is written in prose: `jpeg` -> JPEG; names that are no acronym stay as they are."""
-    if name in _LABELS:
-        return _LABELS[name]
-    return name.upper() if name.isascii() and name.isalpha() and len(name) <= 4 else name
+    """How a codec is written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false.
+
+    Names that are no acronym stay as they are.
+    """
+    plain, _, options = name.partition(":")
+    acronym = plain.isascii() and plain.isalpha() and len(plain) <= 4
+    label = _LABELS.get(plain, plain.upper() if acronym else plain)
+    return f"{label} {options}" if options else label
 
 
 def find(analysis: Analysis) -> Finding:
     """Word the most costly case of the run, and what the BD tables add to it.
 
     The case is the one whose lowest rate costs the largest share of the uncompressed score, so
-    that benchmarks with different units compare. Scores between levels are interpolated linearly.
+    that benchmarks with different units compare; cases that can be held against another codec at
+    no higher rate come first. Scores between levels are interpolated linearly.
     """
     details = (*_best_codecs(analysis), *_adapter_gains(analysis))
     return Finding(headline=_headline(analysis), details=details)
@@ -63,7 +68,8 @@ def _headline(analysis: Analysis) -> str:
     curves = _curves(analysis)
     if not curves:
         return _without_curves(analysis)
-    key = max(curves, key=lambda k: (curves[k].resolved, curves[k].share_lost))
+    rivals = {key: _comparison(key, curves) for key in curves}
+    key = max(curves, key=lambda k: (curves[k].resolved, rivals[k] != "", curves[k].share_lost))
     (vlm, task, codec), worst = key, curves[key]
     low, ceiling = worst.lowest.score.value, worst.ceiling.score.value
     if not worst.resolved:
@@ -71,17 +77,16 @@ def _headline(analysis: Analysis) -> str:
             f"No loss that this run can resolve: at {worst.lowest.bpp:.2f} bpp {codec_label(codec)}, "
             f"{vlm} scores {_number(low)} on {task}, and {_number(ceiling)} uncompressed"
         )
-    sentence = (
+    return (
         f"At {worst.lowest.bpp:.2f} bpp {codec_label(codec)} costs {vlm} "
-        f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}"
+        f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}{rivals[key]}"
     )
-    others = {k[2]: c for k, c in curves.items() if k[:2] == (vlm, task) and k[2] != codec}
-    return sentence + _comparison(others, worst)
 
 
-def _comparison(others: dict[str, _Curve], worst: _Curve) -> str:
+def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _Curve]) -> str:
     """`; VVC at the same rate 8.9`, or a codec that needs fewer bits, or nothing."""
-    rate, ceiling = worst.lowest.bpp, worst.ceiling.score.value
+    others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
+    rate, ceiling = curves[key].lowest.bpp, curves[key].ceiling.score.value
     same_rate: list[tuple[float, str, str]] = []
     fewer_bits: list[tuple[float, str, str]] = []
     for codec, curve in others.items():
@@ -117,8 +122,8 @@ def _without_curves(analysis: Analysis) -> str:
 
 
 def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _Curve]:
-    """Codec curves by (VLM, task, codec): free answers, no adapter, a ceiling above zero."""
-    cells = [c for c in analysis.cells if not c.adapter and not c.choices and c.answered > 0]
+    """Codec curves by (VLM, task, codec): no adapter, a ceiling above zero."""
+    cells = [c for c in analysis.cells if not c.adapter and c.answered > 0]
     ceilings = {(c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0}
     points: dict[tuple[str, str, str], list[CellResult]] = {}
     for cell in cells:
@@ -153,10 +158,14 @@ def _best_codecs(analysis: Analysis) -> list[str]:
 
 
 def _adapter_gains(analysis: Analysis) -> list[str]:
-    """Per VLM and adapter: the range of BD gains, and how many intervals exclude zero."""
+    """Per VLM and adapter: how many BD gains and losses exceed their interval.
+
+    Adapters for a single codec measure the gap and are not what one would deploy.
+    """
+    single = {info.name for info in analysis.adapters if len(info.trained_codecs) == 1}
     groups: dict[tuple[str, str], list[BdResult]] = {}
     for result in analysis.bd:
-        if result.anchor == "no adapter" and result.bd is not None:
+        if result.anchor == "no adapter" and result.bd and result.adapter not in single:
             groups.setdefault((result.vlm, result.adapter), []).append(result)
     sentences = []
     for (vlm, adapter), results in groups.items():
@@ -164,8 +173,9 @@ def _adapter_gains(analysis: Analysis) -> list[str]:
         above = sum(bd.low > 0 for bd in bds)
         below = sum(bd.high < 0 for bd in bds)
         sentences.append(
-            f"With the adapter {adapter}, {vlm} gains on {above} of {len(bds)} task and codec "
-            f"{_plural(len(bds), 'pair')} beyond the interval, and loses on {below}."
+            f"With the adapter “{adapter}”, {vlm} gains on {above} of {len(bds)} "
+            f"{_plural(len(bds), 'pair')} of task and codec, and loses on {below}; "
+            "the rest is within the interval."
         )
     return sentences
 

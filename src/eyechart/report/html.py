@@ -69,7 +69,7 @@ def render_report(analysis: Analysis) -> str:
     style = "\n".join(_asset(name) for name in STYLES)
     parts = {
         "title": html.escape(f"{analysis.title}: eyechart report"),
-        "headline": html.escape(finding.headline),
+        "headline": _unbroken(html.escape(finding.headline)),
         "details": "".join(f"<li>{html.escape(text)}</li>" for text in finding.details),
         "csp": (
             f"default-src 'none'; img-src data:; "
@@ -81,6 +81,11 @@ def render_report(analysis: Analysis) -> str:
         "analysis": script_json(data),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("template.html"))
+
+
+def _unbroken(escaped: str) -> str:
+    """Names like Qwen2.5-VL-3B stay on one line of the title."""
+    return re.sub(r"[\w.]+(?:-[\w.]+)+", r'<span class="name">\g<0></span>', escaped)
 
 
 def script_json(value: Json) -> str:

@@ -16,11 +16,11 @@ function footnotes() {
 
 const letter = (i) => (i < 26 ? "" : letter(Math.floor(i / 26) - 1)) + String.fromCharCode(97 + (i % 26));
 
-// Best and second best of a row; equal values share their place.
+// Best of a row, and second best where there is a third; equal values share their place.
 function places(results) {
   const values = unique(results.filter((r) => r?.bd).map((r) => r.bd.value)).sort((a, b) => b - a);
-  if (results.filter((r) => r?.bd).length < 2) return new Map();
-  return new Map([[values[0], "best"], [values[1], "second"]].filter(([value]) => value !== undefined));
+  if (values.length < 2) return new Map();
+  return new Map(values.length < 3 ? [[values[0], "best"]] : [[values[0], "best"], [values[1], "second"]]);
 }
 
 // The colour is the share of the uncompressed score, so that rows with other units compare.
@@ -31,30 +31,50 @@ function tint(result, ceiling) {
   return { "--tint": share < 0 ? "var(--loss)" : "var(--win)", "--depth": (0.42 * depth ** 0.8).toFixed(3) };
 }
 
+const PLACES = { best: "best", second: "second best" };
+
+// Gains are not ranked between codecs; what counts is whether the interval excludes zero.
+const certainty = (bd) => (bd.low > 0 || bd.high < 0 ? "sure" : "unsure");
+
 function bdCell(result, ceiling, place, notes) {
   if (!result) return h("td", { class: "none" }, "\u2013");
   const marks = notes.mark(result.flags);
   if (!result.bd) {
-    return explain(h("td", { class: "none", tabindex: 0, "aria-label": `not computed: ${result.flags.join("; ")}` },
+    return explain(h("td", { class: "none" },
       "\u2013", marks && h("sup", null, marks)),
     () => [line(codecName(result.codec), "not computed"), ...result.flags.map((flag) => h("div", { class: "tip-flag" }, flag))]);
   }
   const interval = intervalText(result.bd, signed);
-  return explain(h("td", { class: `bd ${place || ""}`, tabindex: 0, vars: tint(result, ceiling) },
+  return explain(h("td", { class: `bd ${place || ""}`, vars: tint(result, ceiling) },
     h("span", { class: "value" }, signed(result.bd.value)), marks && h("sup", null, marks),
-    place && h("span", { class: "sr" }, place === "best" ? " (best)" : " (second best)"),
+    PLACES[place] && h("span", { class: "sr" }, ` (${PLACES[place]})`),
     interval && h("small", null, interval)),
   () => [
     h("div", { class: `tip-title ${codecClass(result.codec)}` }, h("i", { class: "dot" }), `${codecName(result.codec)} on ${result.task}`),
     line(result.anchor === NO_ADAPTER ? "BD gain" : "BD-Metric", signed(result.bd.value, 2)),
     interval && line("95 % interval", `[${signed(result.bd.low, 2)}, ${signed(result.bd.high, 2)}]`),
     ceiling && line("of the uncompressed score", percent(result.bd.value / ceiling.score.value)),
-    place && line("place", place === "best" ? "best" : "second best"),
+    PLACES[place] && line("of its row", PLACES[place]),
     ...result.flags.map((flag) => h("div", { class: "tip-flag" }, flag)),
   ]);
 }
 
-function bdTable(results, caption) {
+const UNSEEN = "codec not seen in training";
+
+// What an adapter was trained on, and which of its gains are on codecs it never saw.
+function withUnseen(result) {
+  const trained = trainedOn(result.adapter);
+  return trained.length && !trained.includes(result.codec) ? { ...result, flags: [...result.flags, UNSEEN] } : result;
+}
+
+function groupHead(vlm, adapter, span) {
+  const trained = trainedOn(adapter);
+  return h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: span }, vlm,
+    adapter ? h("span", null, ` with ${adapter}`, trained.length ? `, trained on ${trained.map(codecName).join(", ")}` : "") : null));
+}
+
+function bdTable(all, caption) {
+  const results = all.map(withUnseen);
   const columns = codecs.filter((codec) => results.some((r) => r.codec === codec));
   const groups = unique(results.map((r) => `${r.vlm}\n${r.adapter}`)).map((key) => key.split("\n"));
   const notes = footnotes();
@@ -62,15 +82,16 @@ function bdTable(results, caption) {
     const own = results.filter((r) => r.vlm === vlm && r.adapter === adapter);
     const rows = tasks.filter((task) => own.some((r) => r.task === task));
     return h("tbody", null,
-      h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: columns.length + 2 }, vlm, adapter ? h("span", null, ` with ${adapter}`) : null)),
+      groupHead(vlm, adapter, columns.length + 2),
       rows.map((task) => {
         const row = columns.map((codec) => own.find((r) => r.task === task && r.codec === codec));
         const ceiling = ceilingOf(vlm, task);
-        const place = places(row);
+        const ranked = places(row);
+        const place = (r) => (r?.bd ? (r.anchor === NO_ADAPTER ? certainty(r.bd) : ranked.get(r.bd.value)) : null);
         return h("tr", null,
           h("th", { scope: "row" }, task, h("small", null, metricName(task))),
           h("td", { class: "ceiling-score" }, number(ceiling?.score.value), h("small", null, intervalText(ceiling?.score))),
-          row.map((r) => bdCell(r, ceiling, r?.bd ? place.get(r.bd.value) : null, notes)));
+          row.map((r) => bdCell(r, ceiling, place(r), notes)));
       }));
   });
   const table = h("table", { class: "bd-table" }, h("caption", { class: "sr" }, caption),
@@ -80,18 +101,23 @@ function bdTable(results, caption) {
   return [h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table), notes.list()];
 }
 
-function tintKey(loss, win) {
+function tintKey(loss, win, marks) {
   return h("p", { class: "tint-key" }, loss && [h("i", { class: "ramp loss" }), loss], win && [h("i", { class: "ramp win" }), win],
-    h("span", { class: "places" }, h("b", { class: "best" }, "best"), h("b", { class: "second" }, "second best")));
+    h("span", { class: "places" }, marks));
 }
 
+const RANK_MARKS = () => [h("b", { class: "best" }, "best"), h("b", { class: "second" }, "second best")];
+
 function renderBd(root) {
-  const results = analysis.bd.filter((r) => r.anchor !== NO_ADAPTER);
+  const results = analysis.bd.filter((r) => r.anchor !== NO_ADAPTER && !r.adapter);
   root.hidden = results.length === 0;
   if (root.hidden) return;
   root.replaceChildren(
     ...sectionHead("BD-Metric against uncompressed",
       "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss; below it the 95 % interval."),
-    ...bdTable(results, "BD-Metric against uncompressed, per VLM, task and codec").filter(Boolean),
-    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained"));
+    ...[false, true].flatMap((choices) => {
+      const own = results.filter((r) => choiceVlms.has(r.vlm) === choices);
+      return own.length ? bdTable(own, `BD-Metric against uncompressed${choices ? ", answers from a choice set" : ""}`) : [];
+    }).filter(Boolean),
+    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained", RANK_MARKS()));
 }

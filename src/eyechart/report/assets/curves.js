@@ -8,22 +8,23 @@ function rateLimits(panels) {
 }
 
 function curvePanels(vlm, keep) {
-  const panels = tasks.flatMap((task) => protocols(vlm, task).map((choices) => ({
-    task, choices, curves: curvesOf(vlm, task, choices).filter(keep), ceiling: ceilingOf(vlm, task, choices),
-  }))).filter((panel) => panel.curves.length);
+  const panels = tasks.map((task) => ({
+    task, curves: curvesOf(vlm, task).filter(keep), ceiling: ceilingOf(vlm, task),
+  })).filter((panel) => panel.curves.length);
   const limits = rateLimits(panels);
-  return panels.map((panel, i) => ({ ...panel, xMax: limits[i] || 1, title: panel.task + protocolName(panel.choices), note: metricName(panel.task) }));
+  return panels.map((panel, i) => ({ ...panel, xMax: limits[i] || 1, title: panel.task, note: metricName(panel.task) }));
 }
 
 function renderCurves(root) {
-  const panels = curvePanels(state.vlm, () => true);
+  // One adapter is drawn beside its base; several would be a tangle and have their own section.
+  const adapters = adaptersOf(state.vlm).slice(0, 2);
+  const panels = curvePanels(state.vlm, (curve) => curve.adapter === "" || (adapters.length === 1 && curve.adapter === adapters[0]));
   root.hidden = panels.length === 0;
   if (root.hidden) return;
-  const adapters = adaptersOf(state.vlm);
   root.replaceChildren(
     ...sectionHead("Score over rate",
       `${state.vlm}. Each marker is one level of a codec; the band is its 95 % bootstrap interval over images. `,
-      adapters.length ? `Dashed lines with open markers: with the adapter ${adapters.join(", ")}. ` : "",
+      adapters.length === 1 ? `Dashed lines with open markers: with the adapter ${adapters[0]}. ` : "",
       "Point at a marker, or focus a chart and use the arrow keys."),
     h("div", { class: "panels" }, panels.map((panel) => lineChart(panel))));
 }

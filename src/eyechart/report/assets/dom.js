@@ -16,7 +16,7 @@ function fill(node, props, children) {
       for (const [key, item] of Object.entries(value)) node.style.setProperty(key, item);
     } else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
@@ -27,22 +27,20 @@ const $ = (id) => document.getElementById(id);
 const MINUS = "\u2212";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
-// One decimal below a hundred, none above: MME and OCRBench count in hundreds.
-function number(value, digits) {
+function number(value, digits = 1) {
   if (!isNumber(value)) return "\u2013";
-  const text = value.toFixed(digits ?? (Math.abs(value) >= 100 ? 0 : 1));
+  const text = value.toFixed(digits);
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", MINUS);
 }
 
-const signed = (value, digits) => (value > 0 && number(value, digits) !== number(0, digits) ? "+" : "") + number(value, digits);
+const signed = (value, digits = 1) => (value > 0 && number(value, digits) !== number(0, digits) ? "+" : "") + number(value, digits);
 const percent = (share, digits = 1) => `${number(100 * share, digits)}\u00a0%`;
 const bpp = (value) => number(value, value >= 1 ? 2 : 3);
 
 // Equal bounds mean that nothing was resampled; then there is no interval to show.
 function intervalText(interval, format = number) {
   if (!interval || interval.low === interval.high || !isNumber(interval.low)) return "";
-  const digits = Math.max(Math.abs(interval.low), Math.abs(interval.high)) >= 100 ? 0 : 1;
-  return `[${format(interval.low, digits)}, ${format(interval.high, digits)}]`;
+  return `[${format(interval.low)}, ${format(interval.high)}]`;
 }
 
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

@@ -27,13 +27,13 @@ function gapNumber(interval) {
 }
 
 function gapRow(gap, domain) {
-  const row = h("tr", { "data-codec": gap.codec },
+  const row = h("tr", { "data-codec": gap.codec, class: gap.level ? "one-level" : "" },
     h("th", { scope: "row", class: codecClass(gap.codec) }, h("i", { class: "dot" }), codecName(gap.codec),
       h("small", null, gap.level || "all levels")),
     h("td", { class: "num" }, number(gap.clean)), h("td", { class: "num" }, number(gap.compressed)), h("td", { class: "num" }, number(gap.finetuned)),
     gapNumber(gap.performance), gapNumber(gap.information), gapNumber(gap.generalization));
   const share = gap.performance.value > 0 ? gap.generalization.value / gap.performance.value : null;
-  row.append(explain(h("td", { class: "gap-cell", tabindex: 0, "aria-label": `information ${number(gap.information.value)}, generalization ${number(gap.generalization.value)}` },
+  row.append(explain(h("td", { class: "gap-cell" },
     gapBar(gap, domain)), () => [
     h("div", { class: `tip-title ${codecClass(gap.codec)}` }, h("i", { class: "dot" }), `${codecName(gap.codec)} ${gap.level} on ${gap.task}`),
     line("performance gap", `${number(gap.performance.value)} ${intervalText(gap.performance)}`),
@@ -61,14 +61,19 @@ function renderGap(root) {
   const gaps = analysis.gaps.filter((gap) => gap.vlm === state.vlm);
   root.hidden = gaps.length === 0;
   if (root.hidden) return;
+  const levels = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
+    levels.setAttribute("aria-pressed", String(table.classList.toggle("each-level")));
+  } }, "Each level");
+  // With nothing averaged there is nothing to unfold.
+  const averaged = gaps.some((gap) => gap.level === "") && gaps.some((gap) => gap.level !== "");
   const heads = ["clean", "compressed", "fine-tuned", "performance", "information", "generalization"];
+  const table = h("table", { class: averaged ? "gap-table" : "gap-table each-level" }, h("caption", { class: "sr" }, "Performance, information and generalization gap"),
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, state.vlm), heads.map((name) => h("th", { scope: "col", class: "num" }, name)), h("th", { scope: "col" }, "gap"))),
+        tasks.map((task) => [task, gaps.filter((gap) => gap.task === task)]).filter(([, own]) => own.length).map(([task, own]) => gapTask(task, own)));
   root.replaceChildren(
     ...sectionHead("Where the loss comes from",
-      "The performance gap is what compression costs. Fine-tuned on that codec, the model wins a part back: the generalization gap. What remains is the information gap, which no training can close."),
+      "The performance gap is what compression costs. Fine-tuned on that codec, the model wins a part back: the generalization gap. What remains counts as the information gap; better training could only make it smaller."),
     h("p", { class: "gap-key" }, h("i", { class: "information" }), "information gap", h("i", { class: "generalization" }), "generalization gap",
-      h("span", { class: "muted" }, "whisker: 95 % interval of the performance gap")),
-    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gap table" },
-      h("table", { class: "gap-table" }, h("caption", { class: "sr" }, "Performance, information and generalization gap"),
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, state.vlm), heads.map((name) => h("th", { scope: "col", class: "num" }, name)), h("th", { scope: "col" }, "gap"))),
-        tasks.map((task) => [task, gaps.filter((gap) => gap.task === task)]).filter(([, own]) => own.length).map(([task, own]) => gapTask(task, own)))));
+      h("span", { class: "muted" }, "whisker: 95 % interval of the performance gap"), averaged ? levels : null),
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gap table" }, table));
 }

@@ -74,7 +74,7 @@ const path = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed
 function curveMark(curve, scales, bands) {
   const at = (key) => curve.cells.map((c) => [scales.x(c.bpp), scales.y(c.score[key])]);
   const group = s("g", { class: `curve ${codecClass(curve.codec)}${curve.adapter ? " adapted" : ""}`, "data-codec": curve.codec });
-  if (bands && curve.cells.length > 1 && curve.cells.every((c) => isNumber(c.score.low) && isNumber(c.score.high))) {
+  if (bands && !curve.adapter && curve.cells.length > 1 && curve.cells.every((c) => isNumber(c.score.low) && isNumber(c.score.high))) {
     group.append(s("path", { class: "band", d: `${path([...at("high"), ...at("low").reverse()])}Z` }));
   }
   group.append(s("path", { class: "line", d: path(at("value")) }));

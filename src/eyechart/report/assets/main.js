@@ -4,7 +4,7 @@ function renderFacts() {
   const answered = analysis.cells.reduce((sum, cell) => sum + cell.answered, 0);
   const facts = [
     analysis.title, analysis.data && `data ${analysis.data}`,
-    plural(vlms.length, "VLM"), plural(tasks.length, "task"), plural(codecs.length, "codec"),
+    plural(vlms.filter((vlm) => !choiceVlms.has(vlm)).length || vlms.length, "VLM"), plural(tasks.length, "task"), plural(codecs.length, "codec"),
     plural(answered, "scored answer"), analysis.created.slice(0, 10),
   ].filter(Boolean);
   $("facts").replaceChildren(...facts.map((fact) => h("span", null, fact)));

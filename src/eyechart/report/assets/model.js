@@ -13,9 +13,8 @@ const codecs = unique(
 const tasks = unique([...analysis.tasks.map((task) => task.name), ...analysis.cells.map((cell) => cell.task)]);
 const taskInfo = new Map(analysis.tasks.map((task) => [task.name, task]));
 
-// A task asked with a choice set is another test than the same task asked freely: its own chart.
-const protocols = (vlm, task) => unique(analysis.cells.filter((c) => c.vlm === vlm && c.task === task).map((c) => c.choices));
-const protocolName = (choices) => (choices ? " (choice set)" : "");
+// A VLM asked with a choice set stands under a name of its own; its numbers get tables of their own.
+const choiceVlms = new Set(analysis.cells.filter((cell) => cell.choices).map((cell) => cell.vlm));
 
 const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
 const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
@@ -26,18 +25,13 @@ const hasPicture = (view) => picture(view) !== "";
 
 const state = { vlm: vlms[0] || "", hidden: new Set(), example: 0 };
 
-function cellsOf(vlm, task, choices) {
-  return analysis.cells.filter((c) => c.vlm === vlm && c.task === task && c.choices === choices);
-}
-
-function ceilingOf(vlm, task, choices = false, adapter = "") {
-  return cellsOf(vlm, task, choices).find((c) => c.codec === SOURCE && c.adapter === adapter && isNumber(c.score.value));
-}
+const cellsOf = (vlm, task) => analysis.cells.filter((c) => c.vlm === vlm && c.task === task);
+const ceilingOf = (vlm, task) => cellsOf(vlm, task).find((c) => c.codec === SOURCE && c.adapter === "" && isNumber(c.score.value));
 
 // Curves of one chart: one per codec and adapter, lowest rate first.
-function curvesOf(vlm, task, choices) {
+function curvesOf(vlm, task) {
   const curves = new Map();
-  for (const cell of cellsOf(vlm, task, choices)) {
+  for (const cell of cellsOf(vlm, task)) {
     if (cell.codec === SOURCE || !isNumber(cell.score.value) || cell.answered === 0) continue;
     const key = `${cell.codec}\n${cell.adapter}`;
     if (!curves.has(key)) curves.set(key, { codec: cell.codec, adapter: cell.adapter, cells: [] });
@@ -47,7 +41,13 @@ function curvesOf(vlm, task, choices) {
   return [...curves.values()];
 }
 
-const adaptersOf = (vlm) => unique(analysis.cells.filter((c) => c.vlm === vlm && c.adapter).map((c) => c.adapter));
+const trainedOn = (adapter) => (analysis.adapters || []).find((info) => info.name === adapter)?.trained_codecs || [];
+// Adapters for one codec only measure the gap; those for several are what one would deploy.
+function adaptersOf(vlm) {
+  const all = unique(analysis.cells.filter((c) => c.vlm === vlm && c.adapter).map((c) => c.adapter));
+  const universal = all.filter((adapter) => trainedOn(adapter).length !== 1);
+  return universal.length ? universal : all;
+}
 const examplesOf = (vlm) => analysis.examples.filter((example) => example.vlm === vlm);
 
 function readLink() {

@@ -1,37 +1,43 @@
 // Radar per codec (paper Fig. 3): axes are tasks, the rim is the uncompressed score.
 
-const RADAR = { size: 300, radius: 96, cap: 1.15 };
+const RADAR = { width: 350, height: 262, radius: 92, cap: 1.15 };
 
 function radarPoint(index, count, share) {
   const angle = -Math.PI / 2 + (2 * Math.PI * index) / count;
   const r = RADAR.radius * Math.min(Math.max(share, 0), RADAR.cap);
-  return [RADAR.size / 2 + r * Math.cos(angle), RADAR.size / 2 + r * Math.sin(angle)];
+  return [RADAR.width / 2 + r * Math.cos(angle), RADAR.height / 2 + r * Math.sin(angle)];
+}
+
+// Long names break at their hyphen, or they would leave the card.
+function axisName(name, x, y, side) {
+  const parts = name.length > 10 ? name.split(/(?<=-)/) : [name];
+  return s("text", { class: "tick", y, "text-anchor": side }, parts.map((part, i) => s("tspan", { x, dy: i ? 14 : 0 }, part)));
 }
 
 function radarFrame(names) {
   const count = names.length;
   const rim = (share) => `${path(names.map((_, i) => radarPoint(i, count, share)))}Z`;
-  const center = RADAR.size / 2;
+  const [cx, cy] = [RADAR.width / 2, RADAR.height / 2];
   return [
     [0.25, 0.5, 0.75].map((share) => s("path", { class: "grid", d: rim(share) })),
     s("path", { class: "rim", d: rim(1) }),
     names.map((name, i) => {
       const [x, y] = radarPoint(i, count, 1);
-      const [dx, dy] = [x - center, y - center];
+      const [dx, dy] = [x - cx, y - cy];
       const length = Math.hypot(dx, dy);
       const side = Math.abs(dx) < 8 ? "middle" : dx > 0 ? "start" : "end";
       return [
-        s("line", { class: "grid", x1: center, y1: center, x2: x, y2: y }),
-        s("text", { class: "tick", x: x + (9 * dx) / length, y: y + (12 * dy) / length + 4, "text-anchor": side }, name),
+        s("line", { class: "grid", x1: cx, y1: cy, x2: x, y2: y }),
+        axisName(name, x + (9 * dx) / length, y + (13 * dy) / length + 4, side),
       ];
     }),
-    [0.5, 1].map((share) => s("text", { class: "tick faint", x: center + 4, y: center - RADAR.radius * share + 11 }, `${100 * share} %`)),
+    [0.5, 1].map((share) => s("text", { class: "tick faint", x: cx + 4, y: cy - RADAR.radius * share + 11 }, `${100 * share} %`)),
   ];
 }
 
 // One polygon a level: the lowest rate is the strongest, since that is where the shape shows.
 function radarCodec(codec, names, rows) {
-  const svg = s("svg", { class: "radar", viewBox: `0 0 ${RADAR.size} ${RADAR.size}`, role: "img",
+  const svg = s("svg", { class: "radar", viewBox: `0 0 ${RADAR.width} ${RADAR.height}`, role: "img",
     "aria-label": `${codecName(codec)}: score relative to uncompressed, per task. ${rows.map((row) => `${row.level}: ${row.shares.map((x, i) => `${names[i]} ${percent(x, 0)}`).join(", ")}`).join("; ")}` },
   radarFrame(names));
   rows.forEach((row, i) => {
@@ -55,7 +61,7 @@ function radarCodec(codec, names, rows) {
 // Only tasks that every level of this codec was scored on: a polygon needs all its corners.
 function radarRows(vlm, codec) {
   const scored = tasks.filter((task) => (ceilingOf(vlm, task)?.score.value || 0) > 0);
-  const cells = analysis.cells.filter((c) => c.vlm === vlm && c.codec === codec && !c.adapter && !c.choices && c.answered > 0 && isNumber(c.score.value));
+  const cells = analysis.cells.filter((c) => c.vlm === vlm && c.codec === codec && !c.adapter && c.answered > 0 && isNumber(c.score.value));
   const levels = unique(cells.slice().sort((a, b) => a.rank - b.rank).map((c) => c.level));
   const at = (task, level) => cells.find((c) => c.task === task && c.level === level);
   const names = scored.filter((task) => levels.length && levels.every((level) => at(task, level)));

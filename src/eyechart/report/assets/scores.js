@@ -66,6 +66,6 @@ function renderScores(root) {
     ...sectionHead("All scores",
       "Every sub-metric of every task. An answer that nobody can read counts as wrong; a failed question has no answer and counts in no score. Click a column to sort by it."),
     ...blocks.map((block, i) => h("details", { open: i === 0 },
-      h("summary", null, h("b", null, block.task + protocolName(block.choices)), note(block)),
-      scoreTable(block.cells, `Scores on ${block.task}${protocolName(block.choices)}`))));
+      h("summary", null, h("b", null, block.task + (block.choices ? " (choice set)" : "")), note(block)),
+      scoreTable(block.cells, `Scores on ${block.task}`))));
 }

@@ -1,0 +1,50 @@
+"""`eyechart report`: a run's analysis as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.analysis.result import Analysis
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: DIR/report.html.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Analyse the stored answers anew first.")
+    ] = False,
+) -> None:
+    """Write the HTML report of a run, from its analysis.json; a run without one is analysed."""
+    from eyechart.report.html import write_report
+
+    path = out or directory / "report.html"
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such run directory")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: its folder {path.parent} does not exist")
+    if path.is_dir():
+        raise InputError(f"--out {path}: is a folder; name a file, such as {path / 'report.html'}")
+    write_report(_analysis(directory, fresh=fresh), path)
+    print(path)
+
+
+def _analysis(directory: Path, *, fresh: bool) -> Analysis:
+    from datetime import UTC, datetime
+
+    from eyechart.analysis.analyse import analyse
+    from eyechart.analysis.files import read_analysis, write_analysis
+
+    frozen = directory / "analysis.json"
+    if frozen.exists() and not fresh:
+        return read_analysis(frozen)
+    analysis = analyse(directory, created=datetime.now(UTC).isoformat(timespec="seconds"))
+    write_analysis(analysis, frozen)
+    return analysis
