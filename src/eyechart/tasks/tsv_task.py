@@ -76,7 +76,7 @@ class TsvTask:
         file: str | None = None,
         max_images: int | None = None,
     ) -> None:
-        if max_images is not None and (not isinstance(max_images, int) or max_images < 1):
+        if max_images is not None and (type(max_images) is not int or max_images < 1):
             raise InputError(f"{rules.name}: max_images {max_images!r} is not a count of 1 or more")
         self._rules, self._data = rules, data
         self._file, self._max_images = file, max_images

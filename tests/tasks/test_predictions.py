@@ -1,0 +1,148 @@
+"""Other tools' predictions: the three formats, every broken one, and the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from eyechart.cli import run_args
+from eyechart.core.errors import InputError
+from eyechart.tasks.predictions import read_predictions, score_predictions
+from tests.tasks.seven import CASES, MMBENCH, POPE, Case
+
+ANSWERS = {"1": 'Yes, "it" is.\nIndeed', "2": "", "3": "None", "4": "7", "5": "nö,\tno"}
+
+
+def write(path: Path, answers: Mapping[str, str]) -> Path:
+    rows = [{"index": int(k), "question": "?", "prediction": v} for k, v in answers.items()]
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    elif path.suffix == ".xlsx":
+        openpyxl = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
+        book = openpyxl.Workbook()
+        for line in ([*rows[0]], *([*row.values()] for row in rows)):
+            book.active.append(line)
+        book.save(path)
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            writer = csv.DictWriter(file, [*rows[0]], delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv", "p.tsv", "p.xlsx"])
+def test_answers_come_back_as_they_were_written(tmp_path: Path, name: str) -> None:
+    assert read_predictions(write(tmp_path / name, ANSWERS)) == ANSWERS
+
+
+def test_numbers_and_null_are_read_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"index": 1.0, "prediction": 3}\n{"index": "x", "prediction": null}\n')
+    assert read_predictions(path) == {"1": "3", "x": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("p.jsonl", '{"index": 1}', r"p\.jsonl, line 1: needs the keys index and prediction"),
+        ("p.jsonl", '{"index": 1, "pred', r"p\.jsonl, line 1: not JSON"),
+        ("p.jsonl", "[1, 2]", r"p\.jsonl, line 1: needs the keys"),
+        ("p.csv", "index,answer\n1,yes\n", r"p\.csv: no column 'prediction'; its columns: index, "),
+        ("p.csv", "", r"p\.csv: no column 'index'; its columns: none"),
+        ("p.csv", "index,prediction\n1\n", r"p\.csv, row 1: 1 cells"),
+        ("p.csv", "index,prediction\n1,a\n1,b\n", r"p\.csv, row 2: index 1 stands twice"),
+        ("p.csv", "index,prediction\n,a\n", r"p\.csv, row 1: no index"),
+        ("p.csv", b"index,prediction\n1,\xff\n", r"p\.csv: not UTF-8"),
+        ("p.xlsx", "not a workbook", r"p\.xlsx: not an xlsx workbook"),
+        ("p.txt", "1 yes", r"format '\.txt' is unknown; allowed: jsonl, csv, tsv, xlsx"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(
+    tmp_path: Path, name: str, text: str | bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=message):
+        read_predictions(path)
+
+
+def test_missing_questions_count_nowhere_and_are_named(tmp_path: Path) -> None:
+    task = POPE.open(tmp_path)
+    result = score_predictions(task, {"1": "Yes", "4": "hm"}, "p.csv")
+    assert (result.answered, result.missing) == (2, ("2", "3", "5"))
+    assert result.unreadable_percent == 50.0
+    assert result.metrics["Overall recall"] == 100.0
+    with pytest.raises(InputError, match=r"p\.csv: index '9' is no question of POPE"):
+        score_predictions(task, {"9": "Yes"}, "p.csv")
+    with pytest.raises(InputError, match=r"p\.csv: no predictions of POPE"):
+        score_predictions(task, {}, "p.csv")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
+def test_score_command(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = case.open(tmp_path)
+    predictions = write(tmp_path / "p.csv", case.answers)
+    arguments = ["--data", str(task.path), "--predictions", str(predictions)]
+    out = tmp_path / "scores.json"
+    assert run_args(["score", task.name, *arguments, "--json", str(out)]) == 0
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["metrics"] == pytest.approx(case.metrics, rel=1e-9)
+    assert found["version"] == task.version
+    printed = capsys.readouterr().out
+    for metric, value in case.metrics.items():
+        assert metric in printed
+        assert f"{value:.4f}" in printed
+
+
+def test_score_command_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = POPE.open(tmp_path)
+    predictions = write(tmp_path / "p.csv", {"1": "Yes"})
+    arguments = ["score", "POPE", "--data", str(task.path), "--predictions"]
+    assert run_args([*arguments, str(predictions)]) == 1
+    assert "4 questions have no prediction and count nowhere: 2, 3, 4, 5" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+    assert run_args([*arguments, str(tmp_path / "absent.csv")]) == 2
+    assert "absent.csv: no such file" in capsys.readouterr().err
+
+
+def test_task_list_shows_what_is_here_and_how_to_get_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    POPE.open(tmp_path)
+    assert run_args(["task", "list", "--data", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "GQA_TestDev_Balanced.tsv: get it from https://" in printed
+    assert "md5 99b62f22e224d9b2f32dcbe41359d1c9" in printed
+    assert "POPE.tsv: get it" not in printed
+
+
+def test_task_show_tells_columns_categories_and_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MMBENCH.open(tmp_path)
+    assert run_args(["task", "show", "MMBench", "--data", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "7 about 2 images" in printed
+    assert "l2-category" in printed
+    assert "Please select the correct answer from the options above." in printed
+    assert "reference: A" in printed
+
+
+def test_task_commands_answer_bad_input_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["task", "show", "POPEE", "--data", str(tmp_path)]) == 2
+    assert "unknown task 'POPEE'; did you mean POPE" in capsys.readouterr().err
+    assert run_args(["task", "show", "POPE", "--data", str(tmp_path)]) == 2
+    assert "no POPE.tsv in" in capsys.readouterr().err
+    assert run_args(["task", "show", "POPE:max_images=0", "--data", str(tmp_path)]) == 2
+    assert "max_images 0 is not a count of 1 or more" in capsys.readouterr().err
