@@ -1,0 +1,84 @@
+"""After training: do the answers get better too? A small look; `eyechart run` measures in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from eyechart.adapters.condition import SOURCE, Condition
+from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One task under one condition: the headline metric without and with the adapter."""
+
+    task: str
+    condition: str
+    without: float
+    with_adapter: float
+
+
+def compare(
+    plain: VLM, adapted: VLM, tasks: Sequence[Task], codecs: Sequence[Codec], *, images: int
+) -> Iterator[Compared]:
+    """The first `images` images of each task, uncompressed and at every level of every codec.
+
+    Raises ImageError, CodecError, VLMError.
+    """
+    for task in tasks:
+        asked = _first(task.questions(), images)
+        pictures = {key: task.image(key) for key in asked}
+        for condition, shown in _forms(pictures, codecs):
+            yield Compared(
+                task=task.name,
+                condition="/".join(condition),
+                without=_score(plain, task, asked, shown, condition),
+                with_adapter=_score(adapted, task, asked, shown, condition),
+            )
+
+
+def _first(questions: Sequence[Question], images: int) -> dict[str, list[Question]]:
+    asked: dict[str, list[Question]] = {}
+    for question in questions:
+        if question.image in asked or len(asked) < images:
+            asked.setdefault(question.image, []).append(question)
+    return asked
+
+
+def _forms(
+    pictures: dict[str, Rgb8], codecs: Sequence[Codec]
+) -> Iterator[tuple[Condition, dict[str, Rgb8]]]:
+    yield SOURCE, pictures
+    for codec in codecs:
+        for level in codec.levels:
+            yield (
+                (codec.name, level.name),
+                {key: codec.decode(codec.encode(rgb8, level)) for key, rgb8 in pictures.items()},
+            )
+
+
+def _score(
+    vlm: VLM,
+    task: Task,
+    asked: dict[str, list[Question]],
+    shown: dict[str, Rgb8],
+    condition: Condition,
+) -> float:
+    requests = [
+        Request(
+            image=shown[key],
+            prompts=tuple(task.prompt(question, vlm.family) for question in questions),
+            codec=condition[0],
+            level=condition[1],
+        )
+        for key, questions in asked.items()
+    ]
+    limit = max(task.max_new_tokens(one) for questions in asked.values() for one in questions)
+    answers = vlm.answer(requests, Decoding(max_new_tokens=limit))
+    scores: list[Score] = [
+        task.score(question, answer.text)
+        for questions, given in zip(asked.values(), answers, strict=True)
+        for question, answer in zip(questions, given, strict=True)
+    ]
+    return task.summarize(scores)[task.headline_metric]

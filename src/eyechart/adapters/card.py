@@ -1,0 +1,80 @@
+"""The model card of an adapter: what it is for, what it was trained on, what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eyechart.adapters.package import AdapterConfig
+
+
+def card(config: AdapterConfig, name: str) -> str:
+    """Markdown, from the configuration alone: every number in it was measured in training."""
+    base: Any = config.base
+    training: Any = config.training
+    results: Any = config.results
+    codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
+    lines = [
+        "---",
+        f"base_model: {base['name']}",
+        "library_name: eyechart",
+        "tags: [vision-language-model, image-compression, adapter]",
+        "---",
+        "",
+        f"# {name}",
+        "",
+        f"An adapter that lets `{base['name']}` see pictures compressed by {codecs}. It replaces "
+        "the vision encoder's weights; the language model is untouched.",
+        "",
+        "```",
+        f'eyechart vlm ask PICTURE "question" --vlm {base["name"]} --adapter DIR',
+        "```",
+        "",
+        f"- conditions: {', '.join('/'.join(entry) for entry in config.vocabulary.entries)}, "
+        "unknown",
+        f"- injection: `{config.injection}`; told: `{config.tell}`; trained: {config.trainable}",
+        f"- data: {training['images']:,} clean images, {training['steps']:,} steps, "
+        f"{training['pairs']:,} pairs, no questions",
+        f"- cost: {training['cost_s'] / 60:.0f} minutes on {training['device']}",
+        f"- made for the vision tower `{config.fingerprint}` of {base['name']} {base['version']}",
+    ]
+    if pretended := sorted({(a, b) for (a, _), (b, _) in config.vocabulary.pretend.items()}):
+        words = ", ".join(f"{unseen} as {known}" for unseen, known in pretended)
+        lines.append(f"- codecs it takes for others: {words}")
+    lines += ["", *_features(results), *_answers(results)]
+    return "\n".join(lines) + "\n"
+
+
+def _features(results: Mapping[str, Any]) -> list[str]:
+    before, after = results["feature_error_before"], results["feature_error"]
+    accuracy = results["estimator_accuracy"]
+    lines = [
+        "Squared error of the features the language model sees, over their variance, on held-out "
+        "images:",
+        "",
+        "| condition | without | with | removed |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, error in after.items():
+        was = before[name]
+        removed = f"{100 * (1 - error / was):.0f} %" if was > 0 else ""
+        lines.append(f"| {name} | {was:.4f} | {error:.4f} | {removed} |")
+    lines += ["", f"The estimator names {100 * accuracy:.1f} % of their conditions.", ""]
+    return lines
+
+
+def _answers(results: Mapping[str, Any]) -> list[str]:
+    answers = results.get("answers")
+    if not answers:
+        return []
+    lines = [
+        f"Scores on held-out questions ({answers['images']} images a task):",
+        "",
+        "| task | condition | without | with |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    for row in answers["rows"]:
+        lines.append(
+            f"| {row['task']} | {row['condition']} | {row['without']:.2f} | {row['with']:.2f} |"
+        )
+    return [*lines, ""]

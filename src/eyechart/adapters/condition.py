@@ -1,0 +1,120 @@
+"""What an adapter is told about a picture: which codec, at which level (paper eq. 2).
+
+m codecs x n levels are m * n entries, each a row of an embedding table; one more row, the last, is
+`unknown`. It is trained by leaving the condition out now and then, and serves codecs nobody named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.types import Codec
+
+Condition: TypeAlias = tuple[str, str]  # (codec, level), by name
+Telling: TypeAlias = Literal["labelled", "unknown", "blind"]
+
+TELLINGS: tuple[Telling, ...] = get_args(Telling)
+SOURCE: Condition = ("source", "lossless")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The conditions an adapter knows, in the order of its embedding rows.
+
+    pretend: what to take an unseen condition for (paper Section 4.3: HM as JPEG, MLICpp as ELIC,
+    DiffEIC as MS-ILLM). What is in neither is `unknown`.
+    """
+
+    entries: tuple[Condition, ...]
+    pretend: Mapping[Condition, Condition] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.entries or len(set(self.entries)) < len(self.entries):
+            raise InputError(f"vocabulary {list(self.entries)}: needs entries, each of them once")
+        for unseen, known in self.pretend.items():
+            if known not in self.entries:
+                raise InputError(
+                    f"pretend {_words(unseen)} as {_words(known)}: not in the vocabulary "
+                    f"({', '.join(map(_words, self.entries))})"
+                )
+
+    @property
+    def unknown(self) -> int:
+        """Row of the `unknown` entry."""
+        return len(self.entries)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+        return len(self.entries) + 1
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Codecs by name, in order, `source` included where it is an entry."""
+        return tuple(dict.fromkeys(codec for codec, _ in self.entries))
+
+    def row(self, codec: str, level: str) -> int:
+        """The embedding row of a picture's condition; never fails.
+
+        A codec with a single level (`source`) is known by its name alone.
+        """
+        asked = self.pretend.get((codec, level), (codec, level))
+        if asked in self.entries:
+            return self.entries.index(asked)
+        of_codec = [row for row, entry in enumerate(self.entries) if entry[0] == asked[0]]
+        return of_codec[0] if len(of_codec) == 1 and not asked[1] else self.unknown
+
+    def require(self, codec: str, level: str) -> int:
+        """Like `row`, for a condition that a person asked for. Raises InputError."""
+        row = self.row(codec, level)
+        if row == self.unknown and codec != "unknown":
+            raise InputError(
+                f"condition {_words((codec, level))} is not in the adapter's vocabulary; "
+                f"allowed: {', '.join(map(_words, self.entries))}, unknown"
+            )
+        return row
+
+
+def check_telling(telling: str) -> Telling:
+    """One of the three ways to tell an adapter its condition. Raises InputError."""
+    for known in TELLINGS:
+        if telling == known:
+            return known
+    raise InputError(f"tell={telling!r} is not one of {', '.join(TELLINGS)}")
+
+
+def entries_of(codecs: Sequence[Codec]) -> tuple[Condition, ...]:
+    """`source` first, because clean pictures are trained on too; then every level of every codec."""
+    told = [(codec.name, level.name) for codec in codecs for level in codec.levels]
+    return (SOURCE, *(entry for entry in told if entry != SOURCE))
+
+
+def pretend_by_rank(pairs: Mapping[str, str], vocabulary: Vocabulary) -> dict[Condition, Condition]:
+    """`{"hm": "jpeg"}` -> level for level, lowest rate to lowest rate.
+
+    Raises:
+        InputError: the codec to be taken for is not in the vocabulary, or the other is unknown.
+    """
+    found: dict[Condition, Condition] = {}
+    for unseen, known in pairs.items():
+        targets = [entry for entry in vocabulary.entries if entry[0] == known]
+        if not targets:
+            raise InputError(
+                f"pretend {unseen}={known}: {known} is not in the vocabulary; "
+                f"allowed: {', '.join(vocabulary.codecs)}"
+            )
+        codec: Codec = plugins.load("eyechart.codecs", unseen)
+        last = max(1, len(codec.levels) - 1)
+        for level in codec.levels:
+            place = round(level.rank * (len(targets) - 1) / last)
+            found[unseen, level.name] = targets[place]
+    return found
+
+
+def _words(condition: Condition) -> str:
+    codec, level = condition
+    return f"{codec}/{level}" if level else codec

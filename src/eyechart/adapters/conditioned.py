@@ -1,0 +1,92 @@
+"""A vision tower that is told: the injection, the estimator, and who is told what right now.
+
+tell(["jpeg/1", "vvc/53"]) -> tower(pictures)
+                                | pre-hook: one table row a unit, or a mixture (blind)
+                                | injection's hooks: the rows, spread over the patches
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from eyechart.adapters.condition import Condition, Telling, Vocabulary
+from eyechart.adapters.estimator import Estimator
+from eyechart.adapters.injection import make_injection
+from eyechart.adapters.towers import Tower, pictures_of
+from eyechart.core.errors import VLMError
+
+
+class Conditioner(nn.Module):
+    """Everything of an adapter beside the encoder's own weights.
+
+    telling: `labelled` uses what `tell` says, `unknown` never does, `blind` asks the estimator.
+    """
+
+    def __init__(
+        self, tower: Tower, vocabulary: Vocabulary, injection: str, telling: Telling = "labelled"
+    ) -> None:
+        super().__init__()
+        self.vocabulary, self.telling = vocabulary, telling
+        self.injection = make_injection(injection, tower, vocabulary.rows)
+        self.estimator = Estimator(len(vocabulary.entries))
+        self.handles: list[Any] = []
+        self._told: list[int] | None = None
+        self._rows: Tensor | None = None  # (units,) of the call under way
+        self._mix: Tensor | None = None  # (units, entries), blind
+        self._patches: Tensor | None = None  # (units,) in a row, for towers that pack units
+
+    def tell(self, conditions: Sequence[Condition]) -> None:
+        """(codec, level) of each unit of the next call; one for all units if all are alike."""
+        self.tell_rows([self.vocabulary.row(codec, level) for codec, level in conditions])
+
+    def tell_rows(self, rows: Sequence[int]) -> None:
+        """The same as table rows."""
+        self._told = list(rows)
+
+    def attach(self, tower: Tower) -> None:
+        """Hook into the tower; `handles` take everything away again."""
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            pixels = args[0] if args else kwargs["pixel_values"]
+            inputs = {"pixel_values": pixels}
+            if (grid := kwargs.get("grid_thw")) is not None:
+                inputs["grid"] = grid
+            self._begin(tower, inputs)
+
+        hook = tower.module.register_forward_pre_hook(before, with_kwargs=True)
+        self.handles = [hook, *self.injection.attach(tower, self._spread)]
+
+    def _begin(self, tower: Tower, inputs: dict[str, Tensor]) -> None:
+        device = inputs["pixel_values"].device
+        packed = "grid" in inputs
+        units = len(inputs["grid"] if packed else inputs["pixel_values"])
+        self._patches = inputs["grid"].prod(-1).to(device) if packed else None
+        self._mix = None
+        if self.telling == "blind":
+            self._mix = self.estimator(pictures_of(inputs, tower)).float().softmax(-1)
+        else:
+            self._rows = torch.tensor(self._rows_for(units), device=device)
+
+    def _rows_for(self, units: int) -> list[int]:
+        unknown = self.vocabulary.unknown
+        if self.telling == "unknown" or self._told is None:
+            return [unknown] * units
+        if len(self._told) == units:
+            return self._told
+        if len(set(self._told)) == 1:
+            return self._told[:1] * units
+        raise VLMError(f"{len(self._told)} different conditions told for {units} pictures or tiles")
+
+    def _spread(self, table: Tensor) -> Tensor:
+        if self._mix is not None:
+            values = self._mix.to(table.dtype) @ table[: self.vocabulary.unknown]
+        else:
+            assert self._rows is not None
+            values = table[self._rows]
+        if self._patches is None:
+            return values
+        return values.repeat_interleave(self._patches, dim=0)

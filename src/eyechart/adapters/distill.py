@@ -1,0 +1,233 @@
+"""Distillation (paper eq. 3): a compressed picture shall look to the student as the clean one does
+to the teacher.
+
+    clean picture ------------------> frozen encoder -> features, once an image
+                                                            | MSE
+    its compressed forms, condition -> student encoder -> features
+
+Features are taken behind the merger or projector: what the language model sees. The squared error
+is divided by the variance of the teacher's features, one number for a run, so that rates and losses
+mean the same for every VLM: 1 is as good as answering the mean feature.
+
+Shapes: U pictures ("units"), T visual tokens of them all, D feature width.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from eyechart.adapters.condition import Condition, Vocabulary
+from eyechart.adapters.conditioned import Conditioner
+from eyechart.adapters.pairs import Pairs
+from eyechart.adapters.recipe import Recipe, Shown
+from eyechart.adapters.towers import Tower, pictures_of, tower_of
+from eyechart.adapters.trainable import make_trainable
+from eyechart.core.types import Rgb8
+from eyechart.vlms.local import Backbone
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Pictures of a step, ready for the tower.
+
+    clean: one an image. student: all forms of the first image, then of the second, ...
+    target_of_unit: which clean unit is the target. rows, told: true and told table rows.
+    names: image and condition, for messages.
+    """
+
+    clean: Inputs
+    student: Inputs
+    target_of_unit: Tensor
+    rows: tuple[int, ...]
+    told: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+def make_batch(
+    pairs: Pairs, shown: Sequence[Shown], backbone: Backbone, vocabulary: Vocabulary
+) -> Batch:
+    """Read, compress and prepare the pictures of a step. Raises ImageError, CodecError."""
+    clean: list[Inputs] = []
+    student: list[Inputs] = []
+    targets: list[int] = []
+    rows: list[int] = []
+    told: list[int] = []
+    names: list[str] = []
+    first = 0
+    for one in shown:
+        pictures = pairs.pictures(one.image, one.entries)
+        inputs = [_prepared(backbone, rgb8) for rgb8 in pictures]
+        units = _units(inputs[0])
+        clean.append(inputs[0])  # the first entry is `source`
+        for made, entry, row in zip(inputs, one.entries, one.told, strict=True):
+            student.append(made)
+            targets += range(first, first + units)
+            rows += [vocabulary.row(*entry)] * units
+            told += [row] * units
+            names += [f"{'/'.join(entry)} of {pairs.names[one.image]}"] * units
+        first += units
+    return Batch(
+        clean=_joined(clean),
+        student=_joined(student),
+        target_of_unit=torch.tensor(targets),
+        rows=tuple(rows),
+        told=tuple(told),
+        names=tuple(names),
+    )
+
+
+def _prepared(backbone: Backbone, rgb8: Rgb8) -> Inputs:
+    return dict(backbone.picture(rgb8).inputs)
+
+
+def _units(inputs: Inputs) -> int:
+    return len(inputs["grid"] if "grid" in inputs else inputs["pixel_values"])
+
+
+def _joined(parts: Sequence[Inputs]) -> Inputs:
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+class Student(nn.Module):
+    """The encoder with its condition and the estimator, as one module to train."""
+
+    def __init__(self, tower: Tower, conditioner: Conditioner) -> None:
+        super().__init__()
+        self.encoder, self.conditioner = tower.module, conditioner
+        self._tower = tower
+
+    def forward(self, inputs: Inputs, told: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """-> features (T, D), and the estimator's scores of the conditions (U, entries)."""
+        self.conditioner.tell_rows(told)
+        features = self._tower.features(inputs)
+        return features, self.conditioner.estimator(pictures_of(inputs, self._tower))
+
+
+class Teacher:
+    """The frozen encoder and its projector. The language model is shared, not copied."""
+
+    def __init__(self, model: Any) -> None:
+        shared = (model.model.language_model, model.lm_head)
+        copied = copy.deepcopy(model, {id(part): part for part in shared})
+        self._tower = tower_of(copied)
+        self._tower.module.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def features_by_unit(self, inputs: Inputs) -> list[Tensor]:
+        """Features of each unit, (tokens, D) float32."""
+        features = self._tower.features(inputs).float()
+        return split_units(features, inputs, self._tower)
+
+
+def split_units(features: Tensor, inputs: Inputs, tower: Tower) -> list[Tensor]:
+    """(T, D) -> (tokens, D) for each unit."""
+    weights = tower.token_counts(inputs)
+    tokens = len(features)
+    return list(features.split([tokens * weight // sum(weights) for weight in weights]))
+
+
+def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[Student, Tower]:
+    """Condition and trainable weights on the model's own tower; the rest of the model is frozen."""
+    model.requires_grad_(False)
+    tower = tower_of(model)
+    conditioner = Conditioner(tower, vocabulary, recipe.injection)
+    conditioner.attach(tower)
+    make_trainable(tower, recipe.trainable, recipe.lora)
+    if recipe.gradient_checkpointing:
+        module: Any = tower.module
+        module.gradient_checkpointing_enable({"use_reentrant": False})
+    tower.module.train()
+    return Student(tower, conditioner), tower
+
+
+def parameter_groups(student: Student, recipe: Recipe) -> list[dict[str, Any]]:
+    """Encoder, condition tables and estimator, each with its own rate; only matrices decay."""
+    encoder = [p for p in student.encoder.parameters() if p.requires_grad]
+    groups = [
+        ([p for p in encoder if p.ndim >= 2], 1.0, recipe.weight_decay),
+        ([p for p in encoder if p.ndim < 2], 1.0, 0.0),
+        (list(student.conditioner.injection.parameters()), recipe.condition_rate, 0.0),
+        (list(student.conditioner.estimator.parameters()), 4.0, 0.0),
+    ]
+    return [
+        {
+            "params": params,
+            "lr": recipe.learning_rate * factor,
+            "base_lr": recipe.learning_rate * factor,
+            "weight_decay": decay,
+        }
+        for params, factor, decay in groups
+        if params
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLoss:
+    """loss: to be minimised. errors: relative feature error of each unit. named: whether the
+    estimator named its condition."""
+
+    loss: Tensor
+    errors: Tensor
+    named: Tensor
+
+
+def losses(
+    student: Any,
+    tower: Tower,
+    batch: Batch,
+    units: slice,
+    targets: Sequence[Tensor],
+    variance: float,
+) -> StepLoss:
+    """Sum over some units of a batch, over all units of it: parts add up to the step's mean.
+
+    student: `Student`, possibly wrapped. targets: the teacher's features by clean unit.
+    """
+    inputs = cut(batch.student, units, tower)
+    features, scores = student(inputs, batch.told[units])
+    each = split_units(features.float(), inputs, tower)
+    goals = [targets[place] for place in batch.target_of_unit[units].tolist()]
+    errors = (
+        torch.stack([(made - goal).square().mean() for made, goal in zip(each, goals, strict=True)])
+        / variance
+    )
+    true = torch.tensor(batch.rows[units], device=scores.device)
+    # The estimator shares no weight with the encoder: one sum trains both.
+    naming = cross_entropy(scores.float(), true, reduction="sum")
+    return StepLoss(
+        loss=(errors.sum() + naming) / len(batch.rows),
+        errors=errors.detach(),
+        named=scores.detach().argmax(-1) == true,
+    )
+
+
+def cut(inputs: Mapping[str, Tensor], units: slice, tower: Tower) -> Inputs:
+    """Some units' inputs."""
+    if "grid" not in inputs:
+        return {key: tensor[units] for key, tensor in inputs.items()}
+    borders = np.cumsum([0, *tower.token_counts(inputs)])
+    start, stop, _ = units.indices(len(inputs["grid"]))
+    return {
+        "pixel_values": inputs["pixel_values"][borders[start] : borders[stop]],
+        "grid": inputs["grid"][units],
+    }
+
+
+def by_condition(
+    rows: Sequence[int], values: Sequence[float], entries: Sequence[Condition]
+) -> dict[str, float]:
+    """Mean value of each condition that occurs, by `codec/level`."""
+    sums: dict[int, list[float]] = {}
+    for row, value in zip(rows, values, strict=True):
+        sums.setdefault(row, []).append(value)
+    return {"/".join(entries[row]): float(np.mean(sums[row])) for row in sorted(sums)}

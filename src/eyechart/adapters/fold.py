@@ -1,0 +1,80 @@
+"""One condition, written into ordinary weights: the result is a stock checkpoint.
+
+Whoever serves pictures of a single codec and level needs no adapter code at all: transformers and
+vLLM load the folded checkpoint as they load any other.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from eyechart.adapters.condition import Condition
+from eyechart.adapters.package import LoadedAdapter
+from eyechart.adapters.towers import tower_of
+from eyechart.core.errors import InputError
+from eyechart.store.files import store_errors
+
+# Everything of a checkpoint directory that is not weights: tokenizer, processors, templates.
+_BESIDE = ("*.json", "*.jinja", "*.txt", "*.model")
+
+
+def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
+    """A stock model that does to every picture what the adapter does under this condition.
+
+    adapter: attached to `model`. Exact up to the rounding of one float32 fold.
+    Raises:
+        InputError: the condition is not in the vocabulary, the adapter is not told its condition,
+            or the injection cannot be folded (the message says why).
+    """
+    config = adapter.config
+    if config.tell == "blind":
+        raise InputError("cannot fold a blind adapter: its condition depends on the picture")
+    row = config.vocabulary.unknown
+    if config.tell == "labelled":
+        row = config.vocabulary.require(*condition)
+    plain = copy.deepcopy(model)
+    tower = tower_of(plain)
+    assert adapter.conditioner is not None, "attach first"
+    _take_hooks_away(tower.module, {handle.id for handle in adapter.conditioner.handles})
+    adapter.conditioner.injection.fold(tower, row)
+    return plain
+
+
+def _take_hooks_away(tower: nn.Module, ours: set[int]) -> None:
+    """Only ours: transformers hooks into its own modules too."""
+    for module in tower.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for number in ours & set(hooks):
+                hooks.pop(number)
+                module._forward_pre_hooks_with_kwargs.pop(number, None)
+
+
+def export(
+    adapter: LoadedAdapter, model: Any, source: Path, condition: Condition, out: Path
+) -> None:
+    """Write the folded model to `out` as a complete `from_pretrained` directory.
+
+    source: the base model's directory, for tokenizer and processors.
+    Raises:
+        InputError: see `folded`; `out` exists and is not empty. StoreError.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty; choose another")
+    plain = folded(adapter, model, condition)
+    part = out.with_name(f".{out.name}.part")
+    with store_errors(out, "be written"):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for pattern in _BESIDE:
+            for path in source.glob(pattern):
+                shutil.copyfile(path, part / path.name)
+        (part / "model.safetensors.index.json").unlink(missing_ok=True)
+        plain.save_pretrained(part)
+        if out.exists():
+            out.rmdir()
+        part.rename(out)

@@ -1,0 +1,266 @@
+"""An adapter on disk: save, load, and the checks between the two.
+
+DIR/adapter_config.json        base model, vocabulary, injection, training data and cost
+    adapter_model.safetensors  what training changed in the encoder, the condition tables,
+                               the estimator
+    README.md                  model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eyechart.adapters.condition import Condition, Telling, Vocabulary, check_telling
+from eyechart.adapters.conditioned import Conditioner
+from eyechart.adapters.injection import INJECTIONS
+from eyechart.adapters.towers import Tower, tower_of
+from eyechart.adapters.trainable import apply_changes
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.types import Json
+from eyechart.store.files import store_errors, write_atomic
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterConfig:
+    """What an adapter says of itself.
+
+    base: name, version, family and options of the VLM it was trained for; fingerprint: of that
+    VLM's vision tower. tensors: names of all that the weights file must hold. trained_codecs: a
+    codec that is not here is unseen. training: data and cost. results: feature errors, and answers
+    where they were measured.
+    """
+
+    base: Mapping[str, Json]
+    fingerprint: str
+    vocabulary: Vocabulary
+    injection: str
+    trainable: str
+    tensors: tuple[str, ...] = ()
+    tell: Telling = "labelled"
+    training: Mapping[str, Json] = field(default_factory=dict)
+    results: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def trained_codecs(self) -> tuple[str, ...]:
+        """Codecs seen in training, `source` included."""
+        return self.vocabulary.codecs
+
+    def to_json(self) -> dict[str, Json]:
+        """As it stands in adapter_config.json."""
+        return {
+            "format": FORMAT,
+            "base": self.base,
+            "fingerprint": self.fingerprint,
+            "entries": [list(entry) for entry in self.vocabulary.entries],
+            "pretend": [
+                [list(unseen), list(known)] for unseen, known in self.vocabulary.pretend.items()
+            ],
+            "trained_codecs": list(self.trained_codecs),
+            "injection": self.injection,
+            "trainable": self.trainable,
+            "tensors": list(self.tensors),
+            "tell": self.tell,
+            "training": self.training,
+            "results": self.results,
+        }
+
+
+class LoadedAdapter:
+    """An adapter from disk, to be attached to one model (the shape `vlms.checkpoint.Adapter`)."""
+
+    def __init__(self, config: AdapterConfig, weights: Mapping[str, Tensor], where: str) -> None:
+        self.config, self.where = config, where
+        self.conditioner: Conditioner | None = None
+        self.tower: Tower | None = None
+        self._weights = weights
+
+    def attach(self, model: Any) -> None:
+        """Change the model's vision tower in place and hook the condition into it.
+
+        Raises:
+            InputError: another base, weights missing or of another shape.
+        """
+        tower = tower_of(model)
+        found = fingerprint(tower)
+        if found != self.config.fingerprint:
+            raise InputError(
+                f"adapter {self.where}: made for {self.config.base.get('name')} "
+                f"(vision tower {self.config.fingerprint}), this VLM's vision tower is {found}; "
+                "train an adapter for it with eyechart adapter train"
+            )
+        config = self.config
+        conditioner = Conditioner(tower, config.vocabulary, config.injection, config.tell)
+        _load_conditioner(conditioner, self._weights, self.where)
+        changed = _changed(self._weights)
+        _check_changed(changed, tower, self.where)
+        apply_changes(tower, changed)
+        parameter = next(tower.module.parameters())
+        conditioner.to(parameter.device).eval().requires_grad_(False)
+        conditioner.attach(tower)
+        self.conditioner, self.tower = conditioner, tower
+
+    def tell(self, conditions: Sequence[Condition]) -> None:
+        """(codec, level) of each unit (Qwen, Janus: picture; InternVL: tile) of the next call."""
+        assert self.conditioner is not None, "attach first"
+        self.conditioner.tell(conditions)
+
+
+def fingerprint(tower: Tower) -> str:
+    """16 hex digits of the encoder's weights, the same in float32 and bfloat16."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(tower.module.state_dict().items()):
+        rounded = tensor.detach().to(torch.bfloat16).contiguous().cpu().view(torch.uint8)
+        whole.update(f"{name}{tuple(tensor.shape)}".encode())
+        whole.update(rounded.numpy().tobytes())
+    return whole.hexdigest()[:16]
+
+
+def save(
+    folder: Path, config: AdapterConfig, conditioner: Conditioner, changed: Mapping[str, Tensor]
+) -> None:
+    """Write an adapter; each file in one step, the configuration last.
+
+    changed: `trainable.changes`; `config.tensors` is filled in. Raises StoreError.
+    """
+    from safetensors.torch import save as to_bytes
+
+    weights = dict(changed)
+    for name, tensor in conditioner.state_dict().items():
+        weights[name] = tensor.detach().float().contiguous().cpu()
+    config = replace(config, tensors=tuple(sorted(weights)))
+    with store_errors(folder, "be made"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / WEIGHTS, to_bytes(weights, metadata={"format": "pt"}))
+    text = json.dumps(config.to_json(), indent=1, ensure_ascii=False)
+    write_atomic(folder / CONFIG, f"{text}\n".encode())
+
+
+def open_adapter(spec: str | Path) -> LoadedAdapter:
+    """An adapter by directory, or `DIR:tell=blind` to tell it otherwise than its own default.
+
+    Raises:
+        InputError: no adapter there, damaged, cut short, an unknown option.
+    """
+    name, options = (str(spec), {}) if Path(spec).is_dir() else plugins.parse_spec(str(spec))
+    config = read_config(Path(name))
+    if unknown := set(options) - {"tell"}:
+        raise InputError(f"adapter {name}: unknown option {min(unknown)!r}; allowed: tell")
+    if "tell" in options:
+        config = replace(config, tell=check_telling(str(options["tell"])))
+    weights = _read_weights(Path(name) / WEIGHTS)
+    if missing := [tensor for tensor in config.tensors if tensor not in weights]:
+        raise InputError(
+            f"adapter {name}: {len(missing)} of {len(config.tensors)} tensors missing, "
+            f"first {missing[0]}"
+        )
+    return LoadedAdapter(config, weights, name)
+
+
+def read_config(folder: Path) -> AdapterConfig:
+    """adapter_config.json, checked. Raises InputError."""
+    path = folder / CONFIG
+    try:
+        value = json.loads(path.read_bytes())
+        if value["format"] != FORMAT:
+            raise InputError(f"{path}: format {value['format']}, this eyechart reads {FORMAT}")
+        if value["injection"] not in INJECTIONS:
+            raise InputError(f"{path}: injection {value['injection']!r} is unknown")
+        vocabulary = Vocabulary(
+            entries=tuple((str(codec), str(level)) for codec, level in value["entries"]),
+            pretend={(str(a), str(b)): (str(c), str(d)) for (a, b), (c, d) in value["pretend"]},
+        )
+        return AdapterConfig(
+            base=value["base"],
+            fingerprint=value["fingerprint"],
+            vocabulary=vocabulary,
+            injection=value["injection"],
+            trainable=value["trainable"],
+            tensors=tuple(map(str, value["tensors"])),
+            tell=check_telling(value["tell"]),
+            training=value["training"],
+            results=value["results"],
+        )
+    except OSError as error:
+        raise InputError(f"adapter {str(folder)!r}: no {CONFIG} ({error.strerror})") from error
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return dict(load(path.read_bytes()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged or cut short ({error})") from error
+
+
+def _changed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    kinds = ("delta.", "lora_a.", "lora_b.")
+    return {name: tensor for name, tensor in weights.items() if name.startswith(kinds)}
+
+
+def _load_conditioner(conditioner: Conditioner, weights: Mapping[str, Tensor], where: str) -> None:
+    wanted = conditioner.state_dict()
+    for name, tensor in wanted.items():
+        if name not in weights:
+            raise InputError(f"adapter {where}: tensor {name} is missing")
+        if weights[name].shape != tensor.shape:
+            raise InputError(
+                f"adapter {where}: {name} has shape {tuple(weights[name].shape)}, the vocabulary "
+                f"of {conditioner.vocabulary.rows - 1} conditions needs {tuple(tensor.shape)}"
+            )
+    if extra := sorted(weights.keys() - wanted.keys() - _changed(weights).keys()):
+        raise InputError(f"adapter {where}: tensor {extra[0]} belongs to no part of it")
+    conditioner.load_state_dict({name: weights[name] for name in wanted})
+
+
+def _check_changed(changed: Mapping[str, Tensor], tower: Tower, where: str) -> None:
+    state = tower.module.state_dict()
+    for key, tensor in changed.items():
+        kind, _, name = key.partition(".")
+        shape = tuple(tensor.shape)
+        if kind == "lora_a":
+            other = changed.get(f"lora_b.{name}")
+            if other is None:
+                raise InputError(f"adapter {where}: tensor lora_b.{name} is missing")
+            shape = (other.shape[0], tensor.shape[1])
+        elif kind == "lora_b":
+            if f"lora_a.{name}" not in changed:
+                raise InputError(f"adapter {where}: tensor lora_a.{name} is missing")
+            continue
+        if name not in state or tuple(state[name].shape) != shape:
+            raise InputError(f"adapter {where}: {key} fits no weight of the vision tower")
+
+
+def with_answers(folder: Path, config: AdapterConfig, answers: Mapping[str, Any]) -> AdapterConfig:
+    """Note measured answers in a saved adapter's configuration and model card.
+
+    The weights file stays; the configuration changes, and with it the adapter's identity.
+    Raises InputError, StoreError.
+    """
+    from eyechart.adapters.card import card
+
+    found = read_config(folder)
+    config = replace(found, results={**config.results, "answers": answers})
+    text = json.dumps(config.to_json(), indent=1, ensure_ascii=False)
+    write_atomic(folder / CONFIG, f"{text}\n".encode())
+    write_atomic(folder / CARD, card(config, folder.name).encode())
+    return config

@@ -1,0 +1,160 @@
+"""Training pairs: a clean picture, and what codecs make of it.
+
+    folder of clean images --codec--> bitstream --codec--> compressed picture
+                              (both are kept on disk: a video codec costs a process a picture)
+
+No questions are needed (paper Section 4.1), so any folder of images will do, COCO train2017 as it
+unpacks for one. Pictures that were compressed elsewhere are read from folders instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from eyechart.adapters.condition import SOURCE, Condition, entries_of
+from eyechart.core.errors import CodecError, InputError
+from eyechart.core.identity import image_digest
+from eyechart.core.images import read_image
+from eyechart.core.types import Bitstream, Codec, Level, Rgb8, component_of
+from eyechart.store import Blobs
+
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"})
+
+
+class Pairs(Protocol):
+    """Clean images and their compressed forms."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One name an image, in a fixed order."""
+        ...
+
+    @property
+    def entries(self) -> tuple[Condition, ...]:
+        """Conditions there are pictures of; `source` first."""
+        ...
+
+    def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
+        """The image under each condition, all of one size. Thread-safe.
+
+        Raises ImageError, CodecError.
+        """
+        ...
+
+
+class CodecPairs:
+    """Pairs made by codecs from a folder of clean images, on demand, each once.
+
+    cache: folder for bitstreams and decoded pictures (raw bytes; reading them costs nothing beside
+    a training step). decoded_budget_bytes: no more decoded pictures are kept above this; they are
+    decoded again each time, which is slower and needs no disk.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        codecs: Sequence[Codec],
+        cache: Path,
+        *,
+        decoded_budget_bytes: int = 8 << 30,
+    ) -> None:
+        self._paths = image_paths(folder)
+        self.names = tuple(str(path.relative_to(folder)) for path in self._paths)
+        self.entries = entries_of(codecs)
+        self._made = {
+            (codec.name, level.name): (codec, level) for codec in codecs for level in codec.levels
+        }
+        self._components = {codec.name: component_of(codec) for codec in codecs}
+        self._bitstreams = Blobs(cache / "bitstreams")
+        self._decoded = Blobs(cache / "decoded")
+        self._left_bytes = decoded_budget_bytes - self._decoded.size_bytes()
+
+    def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
+        """See `Pairs`."""
+        clean = read_image(self._paths[image])
+        digest = image_digest(clean)
+        return [
+            clean if entry == SOURCE else self._picture(entry, clean, digest, self.names[image])
+            for entry in entries
+        ]
+
+    def _picture(self, entry: Condition, clean: Rgb8, digest: str, name: str) -> Rgb8:
+        codec, level = self._made[entry]
+        path = self._decoded.path(self._components[codec.name], level, digest)
+        raw = self._decoded.get(path)
+        if raw is not None and len(raw) == clean.size:
+            return np.frombuffer(raw, np.uint8).reshape(clean.shape)
+        try:
+            bitstream = self._bitstream(codec, level, clean, digest)
+            made = codec.decode(bitstream)
+        except CodecError as error:
+            raise error.named(level=level.name, image=name) from error
+        if self._left_bytes > made.size:
+            self._left_bytes -= made.size
+            self._decoded.put(path, made.tobytes())
+        return made
+
+    def _bitstream(self, codec: Codec, level: Level, clean: Rgb8, digest: str) -> Bitstream:
+        height_px, width_px, _ = clean.shape
+        path = self._bitstreams.path(self._components[codec.name], level, digest)
+        payload = self._bitstreams.get(path)
+        if payload is None:
+            payload = codec.encode(clean, level).payload
+            self._bitstreams.put(path, payload)
+        return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+
+
+class FolderPairs:
+    """Pairs on disk already: DIR/source/NAME, DIR/<codec>/<level>/NAME (any picture suffix)."""
+
+    def __init__(self, folder: Path) -> None:
+        clean = image_paths(folder / "source")
+        self.names = tuple(path.stem for path in clean)
+        self._paths = {SOURCE: clean}
+        for place in sorted(path for path in folder.glob("*/*") if path.is_dir()):
+            if place.parent.name == "source":
+                continue
+            by_stem = {path.stem: path for path in image_paths(place)}
+            missing = [name for name in self.names if name not in by_stem]
+            if missing:
+                raise InputError(f"{place}: {len(missing)} pictures missing, first {missing[0]}")
+            entry = (place.parent.name, place.name)
+            self._paths[entry] = [by_stem[name] for name in self.names]
+        self.entries = tuple(self._paths)
+        if len(self.entries) == 1:
+            raise InputError(f"{folder}: no <codec>/<level> folders beside source")
+
+    def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
+        """See `Pairs`."""
+        return [read_image(self._paths[entry][image]) for entry in entries]
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """All pictures in a folder and the folders in it, sorted.
+
+    Raises:
+        InputError: not a readable folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"image folder {str(folder)!r} does not exist")
+    try:
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    if not found:
+        raise InputError(f"{folder}: no pictures (allowed: {', '.join(sorted(_SUFFIXES))})")
+    return found
+
+
+def prepare(pairs: Pairs, *, workers: int = 2) -> None:
+    """Make every picture once, so that training waits for none. Raises ImageError, CodecError."""
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(
+            lambda image: len(pairs.pictures(image, pairs.entries)), range(len(pairs.names))
+        ):
+            pass

@@ -1,0 +1,107 @@
+"""How an adapter is trained: every setting that changes the result, and what each step shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eyechart.adapters.condition import SOURCE, Condition, check_telling
+from eyechart.adapters.injection import INJECTIONS
+from eyechart.adapters.trainable import Lora
+from eyechart.core.errors import InputError
+
+_WARMUP_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Settings of a distillation.
+
+    images_a_step: clean images a step and process; each is shown under `source` and under
+    levels_a_image of its compressed forms (None: all), so that the teacher sees it once for all.
+    condition_rate: learning rate of the condition tables over that of the encoder. AdamW moves
+    every weight by about the learning rate a step, and patch embeddings are some hundred times
+    larger than such steps add up to: a table that moves no faster stays too small to matter.
+    condition_dropout: share of pairs told `unknown`. micro_pairs: pairs that go through the
+    encoder together (None: the whole step), for memory. tell: what the finished adapter does.
+    """
+
+    injection: str
+    steps: int
+    images_a_step: int = 4
+    levels_an_image: int | None = None
+    learning_rate: float = 5e-4
+    condition_rate: float = 10.0
+    weight_decay: float = 0.01
+    condition_dropout: float = 0.2
+    trainable: str = "encoder"
+    lora: Lora = field(default_factory=Lora)
+    bf16: bool = True
+    gradient_checkpointing: bool = False
+    micro_pairs: int | None = None
+    validation_images: int = 32
+    seed: int = 0
+    tell: str = "labelled"
+
+    def __post_init__(self) -> None:
+        check_telling(self.tell)
+        if self.injection not in INJECTIONS:
+            raise InputError(f"injection {self.injection!r} is not one of {', '.join(INJECTIONS)}")
+        for name in ("steps", "images_a_step", "validation_images"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)} must be at least 1")
+        if not 0 <= self.condition_dropout <= 1:
+            raise InputError(f"condition_dropout {self.condition_dropout} is not from 0 to 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate {self.learning_rate} must be above 0")
+
+    def rate_factor(self, step: int) -> float:
+        """Learning rate over its base: a short warm-up, then half a cosine down to zero."""
+        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+        return warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One image of a step: which, under which conditions, and the rows the student is told."""
+
+    image: int
+    entries: tuple[Condition, ...]
+    told: tuple[int, ...]
+
+
+def plan_step(
+    recipe: Recipe,
+    step: int,
+    images: Sequence[int],
+    entries: Sequence[Condition],
+    process: int = 0,
+    processes: int = 1,
+) -> list[Shown]:
+    """What a process shows in a step: a pure function, so that a resumed run draws the same.
+
+    images: those to train on, shuffled anew every epoch. entries: all conditions, `source` first.
+    """
+    compressed = [row for row, entry in enumerate(entries) if entry != SOURCE]
+    count = len(compressed) if recipe.levels_an_image is None else recipe.levels_an_image
+    wanted = recipe.images_a_step * processes
+    found = []
+    for place in range(process * recipe.images_a_step, (process + 1) * recipe.images_a_step):
+        epoch, within = divmod(step * wanted + place, len(images))
+        order = np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(images))
+        rng = np.random.default_rng([recipe.seed, 2, step, place])
+        rows = [0, *sorted(rng.permutation(compressed)[:count].tolist())]
+        dropped = rng.random(len(rows)) < recipe.condition_dropout
+        found.append(
+            Shown(
+                image=images[order[within]],
+                entries=tuple(entries[row] for row in rows),
+                told=tuple(
+                    len(entries) if drop else row for row, drop in zip(rows, dropped, strict=True)
+                ),
+            )
+        )
+    return found

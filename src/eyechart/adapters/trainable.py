@@ -1,0 +1,97 @@
+"""Which weights of a vision tower are trained: all of them (the paper), or low-rank additions.
+
+LoRA (Hu et al., arXiv:2106.09685) by peft, on the linear layers of the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from eyechart.adapters.towers import Tower
+from eyechart.core.errors import InputError, PluginError
+
+Trainable: TypeAlias = Literal["encoder", "lora"]
+_BLOCKS = ("blocks.", "encoder.layer.", "encoder.layers.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """rank of the additions; alpha / rank scales them."""
+
+    rank: int = 16
+    alpha: float = 32.0
+
+
+def make_trainable(tower: Tower, trainable: str, lora: Lora) -> None:
+    """Let gradients reach the chosen weights of the tower and no others.
+
+    Raises:
+        InputError: not one of the two choices. PluginError: peft is missing.
+    """
+    if trainable == "encoder":
+        tower.module.requires_grad_(True)
+    elif trainable == "lora":
+        _add_lora(tower, lora)
+    else:
+        raise InputError(f"trainable {trainable!r} is not one of encoder, lora")
+
+
+def _add_lora(tower: Tower, lora: Lora) -> None:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise PluginError("LoRA needs the package peft; pip install 'eyechart[adapter]'") from error
+    tower.module.requires_grad_(False)
+    targets = [
+        name
+        for name, module in tower.module.named_modules()
+        if isinstance(module, nn.Linear) and name.startswith(_BLOCKS)
+    ]
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets)
+    with torch.random.fork_rng(devices=[]):  # the additions begin at random; always the same
+        torch.manual_seed(0)
+        inject_adapter_in_model(config, tower.module)
+
+
+def changes(
+    tower: Tower, base: Mapping[str, Tensor], dtype: torch.dtype = torch.bfloat16
+) -> dict[str, Tensor]:
+    """What training changed, ready to be stored: `delta.NAME`, or `lora_a.NAME` and `lora_b.NAME`.
+
+    base: the tower's state before. Differences are small, so a short mantissa costs them little:
+    what is stored is base + rounded(difference), not rounded(weight).
+    """
+    found: dict[str, Tensor] = {}
+    for name, module in tower.module.named_modules():
+        layer: Any = module
+        if hasattr(layer, "lora_A"):
+            scale = layer.scaling["default"]
+            found[f"lora_a.{name}.weight"] = layer.lora_A["default"].weight.detach().float()
+            found[f"lora_b.{name}.weight"] = scale * layer.lora_B["default"].weight.detach().float()
+    if found:
+        return {name: tensor.contiguous().cpu() for name, tensor in found.items()}
+    for name, tensor in tower.module.state_dict().items():
+        difference = tensor.detach().float() - base[name].float()
+        if difference.any():
+            found[f"delta.{name}"] = difference.to(dtype).contiguous().cpu()
+    return found
+
+
+def apply_changes(tower: Tower, changed: Mapping[str, Tensor]) -> None:
+    """Add stored changes to a tower's weights, in float32, cast once."""
+    state = tower.module.state_dict()
+    with torch.no_grad():
+        for key, tensor in changed.items():
+            kind, _, name = key.partition(".")
+            if kind == "lora_b":
+                continue
+            weight = state[name]
+            added = tensor.to(weight.device, torch.float32)
+            if kind == "lora_a":
+                added = changed[f"lora_b.{name}"].to(added) @ added
+            weight.copy_((weight.float() + added).to(weight.dtype))

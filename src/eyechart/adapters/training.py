@@ -1,0 +1,373 @@
+"""The training loop: pictures are made ahead while the student learns; stops and goes on exactly.
+
+OUT/training.safetensors   the last state (see `checkpoint`)
+    log.jsonl              one line a step: loss by condition, estimator's hits, pairs a second
+    adapter_*, README.md   the finished adapter
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from eyechart.adapters import package
+from eyechart.adapters.card import card
+from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
+from eyechart.adapters.condition import SOURCE, Condition, Vocabulary, check_telling
+from eyechart.adapters.distill import (
+    Batch,
+    StepLoss,
+    Teacher,
+    build_student,
+    by_condition,
+    losses,
+    make_batch,
+    parameter_groups,
+)
+from eyechart.adapters.pairs import Pairs
+from eyechart.adapters.recipe import Recipe, Shown, plan_step
+from eyechart.adapters.towers import tower_of
+from eyechart.adapters.trainable import changes
+from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.types import Json, component_of
+from eyechart.store.files import append_lines, store_errors, write_atomic
+from eyechart.vlms.checkpoint import LocalVLM
+
+_AHEAD = 3  # steps whose pictures are made before they are needed
+_VALIDATION_PAIRS = 64  # that go through the encoder together
+
+
+class TrainingError(EyechartError):
+    """Training cannot go on; the last good checkpoint is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLog:
+    """One step. loss: relative feature error, mean over pairs; by_condition: the same by
+    `codec/level`. estimator: share of conditions it named. pairs_per_s: of this step alone."""
+
+    step: int
+    loss: float
+    by_condition: Mapping[str, float]
+    estimator: float
+    pairs: int
+    pairs_per_s: float
+
+
+class Watcher(Protocol):
+    """Is told how training goes."""
+
+    def validated(self, step: int, errors: Mapping[str, float]) -> None:
+        """Feature errors on held-out images, by condition."""
+        ...
+
+    def stepped(self, log: StepLog, steps: int) -> None:
+        """A step is done."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def validated(self, step: int, errors: Mapping[str, float]) -> None: ...
+
+    def stepped(self, log: StepLog, steps: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where and how a recipe is carried out; none of it changes the adapter.
+
+    save_every: steps between checkpoints. loaders: threads that make pictures.
+    """
+
+    out: Path
+    save_every: int = 50
+    loaders: int = 2
+    clock: Callable[[], float] = time.monotonic
+
+
+def train(
+    vlm: LocalVLM,
+    pairs: Pairs,
+    recipe: Recipe,
+    setting: Setting,
+    watcher: Watcher | None = None,
+    *,
+    pretend: Mapping[Condition, Condition] | None = None,
+) -> package.AdapterConfig:
+    """Distil an adapter for a VLM and write it to `setting.out`; goes on where a run was stopped.
+
+    Raises:
+        InputError: too few images, another training in `out`. TrainingError: the loss is not a
+        number. ImageError, CodecError, StoreError.
+    """
+    return _Training(vlm, pairs, recipe, setting, watcher or Silent(), pretend or {}).run()
+
+
+class _Training:
+    """What the steps share."""
+
+    def __init__(
+        self,
+        vlm: LocalVLM,
+        pairs: Pairs,
+        recipe: Recipe,
+        setting: Setting,
+        watcher: Watcher,
+        pretend: Mapping[Condition, Condition],
+    ) -> None:
+        from accelerate import Accelerator
+
+        if pairs.entries[0] != SOURCE:
+            raise InputError(f"the first condition is {pairs.entries[0]}, not {SOURCE}")
+        held = recipe.validation_images
+        if len(pairs.names) <= held:
+            raise InputError(
+                f"{len(pairs.names)} images are too few: {held} are held out for validation "
+                "(--validation-images), and some must be left to train on"
+            )
+        self.vlm, self.pairs, self.recipe, self.setting = vlm, pairs, recipe, setting
+        self.watcher = watcher
+        self.vocabulary = Vocabulary(entries=pairs.entries, pretend=pretend)
+        self.train_images = range(len(pairs.names) - held)
+        self.held_images = range(len(pairs.names) - held, len(pairs.names))
+        # Precision is ours to set: the library keeps one for all trainings of a process.
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.backbone, model = vlm.build()
+        model.to(self.accelerator.device)
+        self.teacher = Teacher(model)
+        self.fingerprint = package.fingerprint(tower_of(model))
+        self.student, self.tower = build_student(model, self.vocabulary, recipe)
+        state = self.student.encoder.state_dict()
+        self.base = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        optimizer = torch.optim.AdamW(parameter_groups(self.student, recipe), betas=(0.9, 0.98))
+        self.student.to(self.accelerator.device)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
+        self.variance = 1.0
+
+    def run(self) -> package.AdapterConfig:
+        """Validate, train, validate, save."""
+        with store_errors(self.setting.out, "be made"):
+            self.setting.out.mkdir(parents=True, exist_ok=True)
+        identity = self._identity()
+        step = load_state(self.setting.out, self.student, self.optimizer, identity)
+        cut_log(self.setting.out, step)
+        before = self._validate_base()
+        self.watcher.validated(0, before)
+        began_s, first = self.setting.clock(), step
+        for batch in self._batches(step):
+            log = self._step(step, batch)
+            step += 1
+            if self.accelerator.is_main_process:
+                append_lines(self.setting.out / LOG, [json.dumps(asdict(log))])
+                self.watcher.stepped(log, self.recipe.steps)
+                if step % self.setting.save_every == 0 or step == self.recipe.steps:
+                    save_state(self.setting.out, self.student, self.optimizer, step, identity)
+        cost_s = (self.setting.clock() - began_s) * self.recipe.steps / max(1, step - first)
+        after, named = self._validate(self.held_images)
+        self.watcher.validated(step, after)
+        results: dict[str, Json] = {
+            "feature_error_before": before,
+            "feature_error": after,
+            "estimator_accuracy": named,
+        }
+        config = self._config(cost_s, results)
+        if self.accelerator.is_main_process:
+            self._save(config)
+        return config
+
+    # --- one step -----------------------------------------------------------------------------
+
+    def _step(self, step: int, batch: Batch) -> StepLog:
+        start_s = self.setting.clock()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * self.recipe.rate_factor(step)
+        with self._autocast():
+            targets = self.teacher.features_by_unit(batch.clean)
+        parts = []
+        for units in self._parts(len(batch.rows)):
+            with self._autocast():
+                part = losses(self.wrapped, self.tower, batch, units, targets, self.variance)
+            self._require_finite(step, batch, units, part)
+            self.accelerator.backward(part.loss)
+            parts.append(part)
+        norm = self.accelerator.clip_grad_norm_(self._clipped(), 1.0)
+        if not math.isfinite(float(norm)):
+            raise self._diverged(step, f"gradient is {float(norm)}")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        errors = torch.cat([part.errors for part in parts]).tolist()
+        right = torch.cat([part.named for part in parts]).float()
+        elapsed_s = max(self.setting.clock() - start_s, 1e-9)
+        return StepLog(
+            step=step + 1,
+            loss=sum(errors) / len(errors),
+            by_condition=by_condition(batch.rows, errors, self.vocabulary.entries),
+            estimator=float(right.mean()),
+            pairs=len(errors),
+            pairs_per_s=round(len(errors) / elapsed_s, 2),
+        )
+
+    def _autocast(self) -> torch.autocast:
+        device = self.accelerator.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.recipe.bf16)
+
+    def _clipped(self) -> list[nn.Parameter]:
+        # The estimator's gradients are of another size and must not hold the encoder back.
+        parts = (self.student.encoder, self.student.conditioner.injection)
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
+
+    def _parts(self, units: int) -> Iterator[slice]:
+        size = self.recipe.micro_pairs or units
+        return (slice(start, min(start + size, units)) for start in range(0, units, size))
+
+    def _require_finite(self, step: int, batch: Batch, units: slice, part: StepLoss) -> None:
+        if torch.isfinite(part.loss):
+            return
+        bad = (~torch.isfinite(part.errors)).nonzero().flatten().tolist()
+        where = f" ({batch.names[units][bad[0]]})" if bad else " (of the estimator)"
+        raise self._diverged(step, f"loss is {part.loss.item()}{where}")
+
+    def _diverged(self, step: int, what: str) -> TrainingError:
+        kept = step - step % self.setting.save_every
+        saved = f"the checkpoint of step {kept} is kept" if kept else "nothing was saved yet"
+        return TrainingError(
+            f"{what} at step {step + 1}; {saved} in {self.setting.out}; lower the learning rate"
+        )
+
+    # --- pictures -----------------------------------------------------------------------------
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        """The batches of all steps that are left, some of them made ahead in threads."""
+        device = self.accelerator.device
+        with ThreadPoolExecutor(self.setting.loaders) as pool:
+            waiting: list[Future[Batch]] = []
+            try:
+                for step in range(first, self.recipe.steps + _AHEAD):
+                    if step < self.recipe.steps:
+                        waiting.append(pool.submit(self._batch, self._plan(step)))
+                    if waiting and (len(waiting) > _AHEAD or step >= self.recipe.steps):
+                        yield _on(device, waiting.pop(0).result())
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _plan(self, step: int) -> list[Shown]:
+        return plan_step(
+            self.recipe,
+            step,
+            self.train_images,
+            self.vocabulary.entries,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+
+    def _batch(self, shown: Sequence[Shown]) -> Batch:
+        return make_batch(self.pairs, shown, self.backbone, self.vocabulary)
+
+    # --- validation ---------------------------------------------------------------------------
+
+    def _validate_base(self) -> dict[str, float]:
+        """Feature errors without an adapter, and the variance that errors are relative to."""
+        sums: list[torch.Tensor] = []
+        for image in self.held_images:
+            batch = _on(self.accelerator.device, self._batch([self._held(image, SOURCE)]))
+            with self._autocast():
+                sums += self.teacher.features_by_unit(batch.clean)
+        self.variance = float(torch.cat(sums).var(0).mean())
+        if not self.variance > 0:
+            raise InputError("the VLM gives all held-out images the same features")
+        totals: dict[str, list[float]] = {}
+        for image in self.held_images:
+            batch = _on(self.accelerator.device, self._batch([self._held(image)]))
+            with self._autocast():
+                goals = self.teacher.features_by_unit(batch.clean)
+                made = self.teacher.features_by_unit(batch.student)
+            for row, unit, target in zip(
+                batch.rows, made, batch.target_of_unit.tolist(), strict=True
+            ):
+                error = float((unit - goals[target]).square().mean()) / self.variance
+                totals.setdefault("/".join(self.vocabulary.entries[row]), []).append(error)
+        return {name: sum(errors) / len(errors) for name, errors in totals.items()}
+
+    @torch.no_grad()
+    def _validate(self, images: Sequence[int]) -> tuple[dict[str, float], float]:
+        """Feature errors when told the condition, and the estimator's share of hits."""
+        errors: list[float] = []
+        rows: list[int] = []
+        right: list[bool] = []
+        self.tower.module.eval()
+        for image in images:
+            batch = _on(self.accelerator.device, self._batch([self._held(image)]))
+            with self._autocast():
+                targets = self.teacher.features_by_unit(batch.clean)
+                part = losses(self.student, self.tower, batch, slice(None), targets, self.variance)
+            errors += part.errors.tolist()
+            right += part.named.tolist()
+            rows += batch.rows
+        self.tower.module.train()
+        return by_condition(rows, errors, self.vocabulary.entries), sum(right) / len(right)
+
+    def _held(self, image: int, *entries: Condition) -> Shown:
+        shown = entries or self.vocabulary.entries
+        told = tuple(self.vocabulary.row(*entry) for entry in shown)
+        return Shown(image=image, entries=shown, told=told)
+
+    # --- what is written ----------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, Json]:
+        """What a checkpoint must agree on to be continued. Threads and paths are not part of it."""
+        return {
+            "vlm": asdict(component_of(self.vlm)),
+            "images": list(self.pairs.names),
+            "entries": [list(entry) for entry in self.vocabulary.entries],
+            "recipe": asdict(replace(self.recipe, tell="labelled")),
+            "processes": self.accelerator.num_processes,
+        }
+
+    def _config(self, cost_s: float, results: Mapping[str, Json]) -> package.AdapterConfig:
+        base = component_of(self.vlm)
+        recipe = asdict(self.recipe)
+        device = self.accelerator.device.type
+        return package.AdapterConfig(
+            base={**asdict(base), "family": self.vlm.family},
+            fingerprint=self.fingerprint,
+            vocabulary=self.vocabulary,
+            injection=self.recipe.injection,
+            trainable=self.recipe.trainable,
+            tell=check_telling(self.recipe.tell),
+            training={
+                **recipe,
+                "images": len(self.train_images),
+                "pairs": self.recipe.steps
+                * len(self._plan(0)[0].entries)
+                * self.recipe.images_a_step
+                * self.accelerator.num_processes,
+                "cost_s": round(cost_s, 1),
+                "device": f"{self.accelerator.num_processes} x {device}",
+            },
+            results=results,
+        )
+
+    def _save(self, config: package.AdapterConfig) -> None:
+        changed = changes(self.tower, self.base)
+        package.save(self.setting.out, config, self.student.conditioner, changed)
+        write_atomic(self.setting.out / package.CARD, card(config, self.setting.out.name).encode())
+
+
+def _on(device: torch.device, batch: Batch) -> Batch:
+    return replace(
+        batch,
+        clean={key: tensor.to(device) for key, tensor in batch.clean.items()},
+        student={key: tensor.to(device) for key, tensor in batch.student.items()},
+    )

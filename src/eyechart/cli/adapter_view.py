@@ -1,0 +1,138 @@
+"""What `eyechart adapter` shows: progress of a training, its results, the list of adapters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.adapters.answers import Compared
+    from eyechart.adapters.package import AdapterConfig
+    from eyechart.adapters.training import StepLog
+
+_LINE_EVERY_STEPS = 25
+
+
+class Bar:
+    """A bar with loss, speed and time left in a terminal; a line now and then elsewhere."""
+
+    def __init__(self, steps: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("[bold]distil"),
+            BarColumn(bar_width=24),
+            TextColumn("step {task.completed}/{task.total}"),
+            TextColumn("error {task.fields[error]}  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps, error="…", speed="")
+        self._recent: list[StepLog] = []
+
+    def __enter__(self) -> Bar:
+        self._console.print("[dim]looking at held-out images without an adapter …[/]")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def validated(self, step: int, errors: Mapping[str, float]) -> None:
+        """One line: mean error on held-out images."""
+        mean = sum(errors.values()) / len(errors)
+        when = f"after step {step}" if step else "without an adapter"
+        self._console.print(f"[dim]held-out images, {when}: feature error {mean:.4f}[/]")
+
+    def stepped(self, log: StepLog, steps: int) -> None:
+        """Move the bar."""
+        self._recent = [*self._recent[-_LINE_EVERY_STEPS + 1 :], log]
+        error = sum(one.loss for one in self._recent) / len(self._recent)
+        seconds = sum(one.pairs / one.pairs_per_s for one in self._recent)
+        speed = sum(one.pairs for one in self._recent) / seconds
+        words = f"{speed:.1f} pairs/s"
+        self._bar.update(self._task, completed=log.step, error=f"{error:.4f}", speed=words)
+        if not self._console.is_terminal and log.step % _LINE_EVERY_STEPS == 0:
+            left_s = (steps - log.step) * seconds / len(self._recent)
+            print(
+                f"step {log.step}/{steps}: error {error:.4f}, {words}, {left_s / 60:.0f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def print_results(config: AdapterConfig, out: Path) -> None:
+    """The feature errors of a finished training."""
+    from rich.console import Console
+    from rich.table import Table
+
+    results: Any = config.results
+    before, after = results["feature_error_before"], results["feature_error"]
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title="Feature error on held-out images (squared, over the features' variance)",
+        title_justify="left",
+    )
+    table.add_column("condition")
+    for heading in ("without", "with", "removed"):
+        table.add_column(heading, justify="right")
+    for name, error in after.items():
+        was = before[name]
+        removed = f"{100 * (1 - error / was):.0f} %" if was > 0 else ""
+        table.add_row(name, f"{was:.4f}", f"{error:.4f}", removed)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"\nThe estimator names {100 * results['estimator_accuracy']:.1f} % of the conditions.\n"
+        f"Adapter in {out}; try it with --adapter {out}",
+        highlight=False,
+    )
+
+
+def print_compared(rows: Iterable[Compared]) -> list[Compared]:
+    """Scores without and with the adapter, each as soon as it is there."""
+    kept = []
+    for row in rows:
+        kept.append(row)
+        gain = row.with_adapter - row.without
+        print(
+            f"{row.task:<14}{row.condition:<18}{row.without:9.2f} {row.with_adapter:9.2f} "
+            f"{gain:+8.2f}",
+            flush=True,
+        )
+    return kept
+
+
+def print_list(folders: Sequence[Path], where: Path) -> None:
+    """One line an adapter. A damaged one says so in its line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from eyechart.adapters.package import read_config
+
+    console = Console()
+    if not folders:
+        console.print(f"no adapters in {where}; make one with eyechart adapter train")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("adapter", "base", "codecs", "injection", "told", "directory"):
+        table.add_column(heading, overflow="fold")
+    for folder in folders:
+        try:
+            config = read_config(folder)
+        except InputError as error:
+            table.add_row(folder.name, f"[yellow]{error}[/]")
+            continue
+        codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
+        base = str(config.base.get("name", ""))
+        table.add_row(folder.name, base, codecs, config.injection, config.tell, str(folder))
+    console.print(table)
