@@ -120,7 +120,7 @@ def test_a_run_is_put_beside_the_same_vlm_task_and_codec(vlm: str) -> None:
     ceilings, levels, bd = found.tables
     assert [entry.text for entry in ceilings.rows[0].entries] == ["86.00", "86.21", "-0.21"]
     assert [entry.text for entry in levels.rows[0].entries] == ["60.00", "60.56", "-0.56"]
-    assert levels.notes == ("1 questions failed",)
+    assert levels.notes == ("1 of 9 questions failed",)
     assert [entry.text for entry in bd.rows[0].entries] == ["-18.00", "-17.75", "-0.25"]
     assert bd.notes == ("1 of 4 levels",)
     assert found.remarks == ()

@@ -101,14 +101,14 @@ def _measured(
     cells: Sequence[ReadCell], tasks: Mapping[str, Task], *, samples: int, seed: int
 ) -> list[Pair]:
     """Every cell measured, all cells of one task under the same resampling of its images."""
-    pairs = []
+    measured = {}
     for name, task in tasks.items():
         own = [read for read in cells if read.task == name]
         images = sorted({record.image for read in own for record in read.records})
         resampling = resample(images, samples=samples, seed=seed)
         for read in own:
-            pairs.append((read, measure(task, read.cell, read.key, read.records, resampling)))
-    return pairs
+            measured[read.key] = measure(task, read.cell, read.key, read.records, resampling)
+    return [(read, measured[read.key]) for read in cells]
 
 
 def _task_info(name: str, task: Task, cells: Sequence[ReadCell], info: RunInfo) -> TaskInfo:

@@ -97,5 +97,9 @@ class Comparison:
             max(0, self._questions[read.task] - measured.answered - len(read.failures))
             for read, measured in cells
         )
-        flags = [f"{where}{failed} failed questions"] if failed else []
-        return (*flags, *([f"{where}{open_} questions not asked yet"] if open_ else []))
+        flags = [f"{where}{failed} failed question{_s(failed)}"] if failed else []
+        return (*flags, *([f"{where}{open_} question{_s(open_)} not asked yet"] if open_ else []))
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

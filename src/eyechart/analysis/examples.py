@@ -6,6 +6,7 @@ The pictures are those the VLM saw: decoded again from the stored bitstreams (pa
 from __future__ import annotations
 
 import base64
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,10 +139,28 @@ def _example(candidate: _Candidate, task: Task, pictures: _Pictures) -> Example 
     return Example(
         vlm=candidate.vlm,
         task=candidate.task,
-        question=candidate.question.text,
-        reference=candidate.question.answer,
+        question=_asked(candidate.question),
+        reference=_reference(candidate.question),
         views=tuple(views),
     )
+
+
+def _asked(question: Question) -> str:
+    """The question with its options, if it has any."""
+    options = " · ".join(f"{letter}. {text}" for letter, text in question.options)
+    return f"{question.text} ({options})" if options else question.text
+
+
+def _reference(question: Question) -> str:
+    """What was to be answered: the option with its letter, all of several references."""
+    chosen = dict(question.options).get(question.answer)
+    if chosen is not None:
+        return f"{question.answer}. {chosen}"
+    try:
+        several = json.loads(question.answer)
+    except json.JSONDecodeError:
+        return question.answer
+    return " / ".join(map(str, several)) if isinstance(several, list) else question.answer
 
 
 class _Pictures:

@@ -4,6 +4,7 @@ adapter (4, 5 and 17 of the paper)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias, TypeVar
 
 from eyechart.analysis.result import Analysis, BdResult, CellResult, GapResult, Interval
@@ -40,7 +41,9 @@ def bd_tables(analysis: Analysis) -> list[Table]:
     results = [bd for bd in analysis.bd if bd.anchor == "uncompressed"]
     codecs = _distinct(bd.codec for bd in results)
     rows = []
-    for vlm, task in _distinct((_reader(bd), bd.task) for bd in results):
+    places = _distinct((_reader(bd), bd.task) for bd in results)
+    readers = _distinct(reader for reader, _ in places)
+    for vlm, task in sorted(places, key=lambda place: readers.index(place[0])):
         found = {bd.codec: bd for bd in results if (_reader(bd), bd.task) == (vlm, task)}
         entries = same_decimals([_bd_entry(found.get(codec)) for codec in codecs])
         rows.append(Row(keys=(vlm, task), entries=marked(entries)))
@@ -66,22 +69,24 @@ def score_tables(analysis: Analysis) -> list[Table]:
         )
         names = _distinct(name for cell in cells for name in cell.metrics)
         names = tuple(sorted(names, key=lambda name: name != task.headline_metric))
+        columns = [
+            [_score_entry(cell, name, task.headline_metric) for cell in cells] for name in names
+        ]
+        lines = zip(*map(_column_decimals, columns), strict=True)
         rows = tuple(
             Row(
                 keys=(_reader(cell), cell.codec, cell.level),
                 entries=(
                     Entry(value=cell.bpp, decimals=3),
-                    *same_decimals(
-                        [_score_entry(cell, name, task.headline_metric) for name in names]
-                    ),
+                    *line,
                     Entry(value=100 * cell.unreadable_share, decimals=1),
                 ),
             )
-            for cell in cells
+            for cell, line in zip(cells, lines, strict=True)
         )
         tables.append(
             Table(
-                title=f"{task.name}: {task.headline_metric} and its parts",
+                title=f"{task.name}: every metric of every cell",
                 keys=("VLM", "codec", "level"),
                 column_kind="metric",
                 columns=("bpp", *names, "unreadable %"),
@@ -176,6 +181,16 @@ def _score_entry(cell: CellResult, name: str, headline: str) -> Entry:
     if cell.answered + cell.failed < cell.questions:
         notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
     return entry_of(cell.score, notes=tuple(notes))
+
+
+def _column_decimals(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Counts as counts, percentages with two decimals, sums of them with one."""
+    values = [entry.value for entry in entries if entry.value is not None]
+    if all(value.is_integer() for value in values):
+        decimals = 0
+    else:
+        decimals = 1 if max(map(abs, values)) > 100 else 2
+    return tuple(replace(entry, decimals=decimals) for entry in entries)
 
 
 def _figure(value: float | Interval) -> Entry:

@@ -57,7 +57,7 @@ def _score_table(title: str, cells: list[CellResult], analysis: Analysis) -> Tab
         place = (*map(_plain, (cell.vlm, cell.task, cell.codec)), _plain(level))
         if _comparable(analysis) and place in published:
             keys = (cell.vlm, cell.task, cell.codec, level)
-            notes = (f"{cell.failed} questions failed",) if cell.failed else ()
+            notes = (f"{cell.failed} of {cell.questions} questions failed",) if cell.failed else ()
             run = entry_of(cell.score, notes=notes)
             rows.append(Row(keys=keys, entries=_beside(run, published[place])))
     return _table(title, ("VLM", "task", "codec", "level"), rows)
