@@ -1,0 +1,99 @@
+"""The training recipe computes what the library's model computes, and resumes where it stopped."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recipes.chart.asking import Ask
+from recipes.chart.forward import ChartForward
+from recipes.chart.packing import Packer, attention_mask
+from recipes.chart.scene import SIZE_PX
+from recipes.chart.train_vlm import rate_factor, spoken, train
+from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
+
+TEXTS = ["Is there a dog in the image? Please answer yes or no.", "What color is it?", "Yes", "red"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return build_tokenizer(TEXTS * 20)
+
+
+def test_packed_questions_get_the_logits_of_questions_asked_alone(tokenizer: Any) -> None:
+    model = build_model(tokenizer).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
+    inputs = build_image_processor()(images=[Image.fromarray(pixels)], return_tensors="pt")
+    asked = [("a", TEXTS[0], "Yes"), ("b", TEXTS[1], "red")]
+    packer, lean = Packer(tokenizer), ChartForward(model)
+    row = packer.pack(asked)
+    with torch.no_grad():
+        visual = lean.see(torch.from_numpy(pixels)[None])
+        expected = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
+        torch.testing.assert_close(visual[0], expected.pooler_output, atol=1e-4, rtol=1e-4)
+        hidden = lean.speak(
+            torch.from_numpy(row.ids)[None],
+            visual,
+            packer.first,
+            torch.from_numpy(row.position)[:, None],
+            attention_mask(torch.from_numpy(row.block)[None]),
+        )
+        for number, (_, prompt, answer) in enumerate(asked, start=1):
+            mine = row.block == number
+            alone = _alone(model, tokenizer, inputs, prompt, answer)[-int(mine.sum()) :]
+            packed = lean.head(hidden[0][torch.from_numpy(mine)])
+            torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
+
+
+def _alone(model: Any, tokenizer: Any, inputs: Any, prompt: str, answer: str) -> torch.Tensor:
+    content = [{"type": "image"}, {"type": "text", "text": prompt}]
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    text = text.replace("<|image_pad|>", "<|image_pad|>" * 64) + answer + "<|im_end|>"
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    image = (ids == tokenizer.convert_tokens_to_ids("<|image_pad|>")).int()
+    logits: torch.Tensor = model(input_ids=ids, mm_token_type_ids=image, **inputs).logits[0]
+    return logits
+
+
+def test_signs_are_spelled_letter_by_letter(tokenizer: Any) -> None:
+    assert tokenizer.tokenize("STOP") == ["S", "T", "O", "P"]
+
+
+def test_options_are_said_with_their_text_first() -> None:
+    asked = Ask(
+        task="SEEDBench", category="", question="?", answer="B", options=("blue", "red", "green")
+    )
+    assert spoken(asked) == "red. B"
+
+
+def test_learning_rate_warms_up_and_ends_at_zero() -> None:
+    rates = [rate_factor(step, 1000) for step in range(1001)]
+    assert rates[0] < 0.1
+    assert max(rates) == 1.0
+    assert rates[-1] == 0.0
+    assert all(later <= earlier for earlier, later in pairwise(rates[50:]))
+
+
+@pytest.mark.slow
+def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    common = {"batch": 2, "workers": 0, "device": "cpu", "compile": False, "validate_every": 100}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    torch.manual_seed(0)
+    train(Namespace(out=whole, steps=4, save_every=4, stop_at=4, **common))
+    train(Namespace(out=broken, steps=4, save_every=2, stop_at=2, **common))
+    train(Namespace(out=broken, steps=4, save_every=2, stop_at=4, **common))
+    from safetensors.torch import load_file
+
+    once = load_file(whole / "model" / "model.safetensors")
+    twice = load_file(broken / "model" / "model.safetensors")
+    for name, tensor in once.items():
+        torch.testing.assert_close(tensor, twice[name], msg=name, atol=1e-5, rtol=1e-4)
