@@ -108,10 +108,11 @@ def plan(
     max_images: MaxImages = None,
 ) -> None:
     """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
+    from eyechart.cli.estimate_view import print_estimate
     from eyechart.run.estimate import estimate
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
-    _print_estimate(chosen, estimate(chosen), _console())
+    print_estimate(chosen.title, estimate(chosen), len(os.sched_getaffinity(0)), _console())
 
 
 def rescore(

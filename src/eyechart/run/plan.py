@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import near
@@ -35,6 +36,11 @@ class CodecEntry(_File):
     levels: Names | None = None
 
 
+def _expanded(place: str | None) -> str | None:
+    """`$LMUData` as the environment says; left as it is where it says nothing."""
+    return None if place is None else os.path.expandvars(place)
+
+
 def _entry(value: Any) -> Any:
     return {"codec": value} if isinstance(value, str) else value
 
@@ -56,7 +62,7 @@ class Plan(_File):
         tuple[Annotated[CodecEntry, BeforeValidator(_entry)], ...], Field(min_length=1)
     ]
     adapters: Names = ("none",)
-    data: str | None = None
+    data: Annotated[str | None, AfterValidator(_expanded)] = None
     max_images: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -32,12 +32,30 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
 
     lanes = tuple(_lane(vlm, adapter, device) for vlm in plan.vlms for adapter in plan.adapters)
     codecs = tuple(codec_levels(entry) for entry in plan.codecs)
+    for entry in codecs:
+        component_of(entry.codec)  # its version may need a program: miss it now, not in the run
     tasks = open_tasks(plan.tasks, plan.data)
     return Work(
         lanes=lanes,
         codecs=codecs,
         tasks=tuple(task_work(task, plan.max_images) for task in tasks),
     )
+
+
+def lanes_of(plan: Plan) -> list[str]:
+    """The plan's VLMs with their adapters, by name. Raises InputError for a name nobody knows."""
+    from eyechart.vlms import vlm_names
+
+    for spec in plan.vlms:
+        name = plugins.parse_spec(spec)[0]
+        known = vlm_names()
+        if name.lower() not in known and "/" not in name and not Path(spec).is_dir():
+            raise InputError(f"unknown vlm {name!r}; {plugins.near(name, known)}")
+    return [
+        vlm if adapter == "none" else f"{vlm} + {Path(adapter).name}"
+        for vlm in plan.vlms
+        for adapter in plan.adapters
+    ]
 
 
 def run_info(plan: Plan, work: Work, before: RunInfo) -> RunInfo:

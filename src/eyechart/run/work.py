@@ -101,12 +101,14 @@ def pending_cells(
     Cuts off what a kill left half-written: call it under the lane's lease. Raises StoreError.
     """
     found = []
+    task = component_of(part.task)
     for place, entry in enumerate(work.codecs):
+        codec = component_of(entry.codec)
         for level in entry.levels:
             stored = store.add(
                 Cell(
-                    task=component_of(part.task),
-                    codec=component_of(entry.codec),
+                    task=task,
+                    codec=codec,
                     level=level,
                     vlm=lane.vlm,
                     adapter=lane.adapter,

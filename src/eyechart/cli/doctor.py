@@ -1,0 +1,211 @@
+"""eyechart doctor: what is ready here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from eyechart.core import plugins
+from eyechart.core.errors import EyechartError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+State = Literal["ready", "missing", "broken"]
+
+# package -> (extra that installs it, what it is for)
+_OPTIONAL = {
+    "torch": ("vlm", "VLMs, learned codecs, adapters"),
+    "transformers": ("vlm", "VLMs"),
+    "safetensors": ("vlm", "weights"),
+    "accelerate": ("vlm", "large VLMs over several GPUs"),
+    "peft": ("adapter", "LoRA adapters"),
+    "openai": ("openai", "GPT-4o and servers"),
+    "matplotlib": ("report", "figures as PDF and PNG"),
+    "imagecodecs": ("jpegxl", "the jpegxl codec"),
+    "pyarrow": ("parquet", "records as parquet"),
+    "openpyxl": ("xlsx", "predictions in xlsx files"),
+    "ray": ("ray", "many machines"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. detail: its version, or how to get it."""
+
+    name: str
+    state: State
+    detail: str
+
+
+def doctor() -> None:
+    """What is ready here, what is missing, and how to get it.
+
+    Codecs are tried on a small picture; VLMs are found but not loaded.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    lost = False
+    for title, findings in (
+        ("this machine", machine()),
+        ("codecs", codecs()),
+        ("tasks", tasks()),
+        ("VLMs", vlms()),
+        ("optional packages", packages()),
+    ):
+        lost |= _show(title, list(findings), console)
+    if lost:
+        raise typer.Exit(1)
+
+
+def machine() -> Iterator[Finding]:
+    """Python, cores, memory, disk, accelerator."""
+    from eyechart import __version__
+
+    yield Finding(name="eyechart", state="ready", detail=__version__)
+    yield Finding(
+        name="Python", state="ready", detail=f"{platform.python_version()} on {platform.platform()}"
+    )
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    cores = len(os.sched_getaffinity(0))
+    free_gb = shutil.disk_usage(".").free / 1e9
+    detail = f"{cores} cores, {memory_gb:.0f} GB memory, {free_gb:.0f} GB free on this disk"
+    yield Finding(name="hardware", state="ready", detail=detail)
+    yield _accelerator()
+
+
+def codecs() -> Iterator[Finding]:
+    """Every registered codec, tried at its lowest rate on a small picture."""
+    import numpy as np
+
+    ramp = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    for name in plugins.names("eyechart.codecs"):
+        try:
+            codec = plugins.load("eyechart.codecs", name)
+            decoded = codec.decode(codec.encode(ramp, codec.levels[0]))
+        except EyechartError as error:
+            yield _missing(name, error)
+            continue
+        if decoded.shape != ramp.shape:
+            detail = f"decodes to {decoded.shape} instead of {ramp.shape}"
+            yield Finding(name=name, state="broken", detail=detail)
+            continue
+        levels = ", ".join(level.name for level in codec.levels)
+        yield Finding(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
+
+
+def tasks() -> Iterator[Finding]:
+    """Every registered task and its data."""
+    for name in plugins.names("eyechart.tasks"):
+        try:
+            task = plugins.load("eyechart.tasks", name)
+            questions = task.questions()
+        except EyechartError as error:
+            yield _missing(name, error)
+            continue
+        images = len({question.image for question in questions})
+        where = getattr(task, "origin", "its own data")
+        detail = f"{len(questions):,} questions, {images:,} images from {where}"
+        yield Finding(name=name, state="ready", detail=detail)
+
+
+def vlms() -> Iterator[Finding]:
+    """Every VLM known by name, as far as can be told without loading or downloading it."""
+    from eyechart.vlms import KNOWN, open_vlm, vlm_names
+
+    known = {entry.name: entry for entry in KNOWN}
+    for name in vlm_names():
+        try:
+            vlm = open_vlm(name)
+            entry = known.get(name)
+            if entry is not None and entry.hub_id:
+                yield _from_hub(name, entry.hub_id)
+            elif entry is not None and entry.served_model:
+                yield _served(name, entry.note)
+            else:
+                yield Finding(name=name, state="ready", detail=f"version {vlm.version}")
+        except EyechartError as error:
+            yield _missing(name, error)
+
+
+def _from_hub(name: str, hub_id: str) -> Finding:
+    if find_spec("huggingface_hub") is None:
+        return Finding(name=name, state="missing", detail="pip install 'eyechart[vlm]'")
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(hub_id, "config.json"), str):
+        return Finding(name=name, state="ready", detail=f"{hub_id}, downloaded")
+    return Finding(name=name, state="missing", detail=f"hf download {hub_id}")
+
+
+def _served(name: str, note: str) -> Finding:
+    if os.environ.get("OPENAI_API_KEY"):
+        return Finding(name=name, state="ready", detail="OPENAI_API_KEY is set")
+    return Finding(name=name, state="missing", detail=note)
+
+
+def packages() -> Iterator[Finding]:
+    """What the extras install."""
+    for name, (extra, use) in _OPTIONAL.items():
+        if find_spec(name) is None:
+            detail = f"{use}: pip install 'eyechart[{extra}]'"
+            yield Finding(name=name, state="missing", detail=detail)
+        else:
+            yield Finding(name=name, state="ready", detail=f"{_version(name)}: {use}")
+
+
+def _accelerator() -> Finding:
+    name = "GPU"
+    if find_spec("torch") is None:
+        return Finding(name=name, state="missing", detail="not looked for: torch is not installed")
+    torch: Any = __import__("torch")
+    if not torch.cuda.is_available():
+        return Finding(
+            name=name, state="missing", detail=f"none that torch {torch.__version__} can use"
+        )
+    found = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    detail = ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in found)
+    return Finding(name=name, state="ready", detail=detail)
+
+
+def _missing(name: str, error: EyechartError) -> Finding:
+    return Finding(name=name, state="missing", detail=str(error).removeprefix(f"{name}: "))
+
+
+def _version(package: str) -> str:
+    try:
+        return version_of(package)
+    except PackageNotFoundError:
+        return "?"
+
+
+def _show(title: str, findings: list[Finding], console: Console) -> bool:
+    """Print one section; whether something in it is broken."""
+    from rich.table import Table
+    from rich.text import Text
+
+    marks = {
+        "ready": Text("ready", "green"),
+        "missing": Text("missing", "yellow"),
+        "broken": Text("broken", "bold red"),
+    }
+    console.print(Text(title, style="bold"))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(min_width=16, no_wrap=True)
+    table.add_column(min_width=7, no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row(f"  {finding.name}", marks[finding.state], Text(finding.detail))
+    console.print(table)
+    console.print()
+    return any(finding.state == "broken" for finding in findings)

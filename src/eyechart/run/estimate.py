@@ -1,0 +1,196 @@
+"""What a plan would take: counted from the data, timed on one picture; nothing is stored.
+
+Codecs that work here are measured at the call, at all their levels, on one picture. VLMs are not
+loaded for an estimate: their speeds are those below, each with the machine that gave it.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyechart.core import plugins
+from eyechart.core.errors import EyechartError, InputError, PluginError
+from eyechart.core.types import Codec, Level, Rgb8, Task
+from eyechart.run.plan import CodecEntry, Plan
+from eyechart.run.resolve import codec_levels, lanes_of
+from eyechart.run.sampling import by_image
+
+# Different pictures in the official files; MMBench's rotations and POPE's questions share theirs.
+OFFICIAL_IMAGES = {
+    "POPE": 500,
+    "GQA": 398,
+    "COCO-Caption": 5000,
+    "OCRBench": 1000,
+    "MME": 1187,
+    "MMBench": 1164,
+    "SEEDBench": 14232,
+}
+# The paper's codecs that need weights of their own, at four levels each (Table 7).
+PAPER_CODECS = ("elic", "tcm", "mlicpp", "hific", "ms-illm", "diffeic", "rdeic", "stablecodec")
+PAPER_LEVELS = 4
+RECORD_BYTES = 250  # a line of records.jsonl with a short answer
+OFFICIAL_SIZE_PX = (480, 640)  # height, width of a picture of COCO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEstimate:
+    """A task's size; `note` says where it was read."""
+
+    name: str
+    questions: int
+    images: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecEstimate:
+    """Means over a codec's levels, of one picture. None: it does not work here (see `note`)."""
+
+    name: str
+    levels: int
+    code_s: float | None  # encode and decode
+    payload_bytes: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The whole plan."""
+
+    lanes: tuple[str, ...]
+    tasks: tuple[TaskEstimate, ...]
+    codecs: tuple[CodecEstimate, ...]
+    picture_px: tuple[int, int]  # height, width of the picture that was timed
+
+    @property
+    def levels(self) -> int:
+        """Codec levels together."""
+        return sum(codec.levels for codec in self.codecs)
+
+    @property
+    def cells(self) -> int:
+        """Cells of the plan."""
+        return len(self.lanes) * len(self.tasks) * self.levels
+
+    @property
+    def pictures(self) -> int:
+        """Pictures to encode and decode, if no two tasks share an image."""
+        return self.levels * sum(task.images for task in self.tasks)
+
+    @property
+    def questions(self) -> int:
+        """Questions to answer, all VLMs together."""
+        return len(self.lanes) * self.levels * sum(task.questions for task in self.tasks)
+
+    @property
+    def code_s(self) -> float:
+        """Processor time of the codecs that were timed, for every picture once."""
+        images = sum(task.images for task in self.tasks)
+        return images * sum((codec.code_s or 0) * codec.levels for codec in self.codecs)
+
+    @property
+    def disk_bytes(self) -> float:
+        """Bitstreams of the codecs that were timed, and records."""
+        images = sum(task.images for task in self.tasks)
+        streams = sum((codec.payload_bytes or 0) * codec.levels for codec in self.codecs)
+        return images * streams + self.questions * RECORD_BYTES
+
+
+def processor_s() -> float:
+    """Processor time of this process and the programs it has run: other load does not count."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def estimate(plan: Plan, clock: Callable[[], float] = processor_s) -> Estimate:
+    """Size up a plan; files and codecs that are not here are counted as published.
+
+    Raises:
+        InputError: a name that nobody knows, a level that the codec does not have.
+    """
+    from eyechart.tasks import open_tasks
+
+    tasks = open_tasks(plan.tasks, plan.data)
+    sizes = [_task_size(task, plan) for task in tasks]
+    picture = _picture(tasks, sizes)
+    height_px, width_px, _ = picture.shape
+    return Estimate(
+        lanes=tuple(lanes_of(plan)),
+        tasks=tuple(sizes),
+        codecs=tuple(_codec(entry, picture, clock) for entry in plan.codecs),
+        picture_px=(height_px, width_px),
+    )
+
+
+def _task_size(task: Task, plan: Plan) -> TaskEstimate:
+    try:
+        chosen = by_image(task.questions(), plan.max_images)
+    except InputError:
+        if task.name not in OFFICIAL_IMAGES:
+            raise
+        images = min(OFFICIAL_IMAGES[task.name], plan.max_images or OFFICIAL_IMAGES[task.name])
+        rows: int = task.official[0].rows  # type: ignore[attr-defined]
+        return TaskEstimate(
+            name=task.name,
+            questions=round(rows * images / OFFICIAL_IMAGES[task.name]),
+            images=images,
+            note=f"the official file's size; not in {plan.data or 'the built-in chart'}",
+        )
+    questions = sum(len(its) for _, its in chosen)
+    return TaskEstimate(name=task.name, questions=questions, images=len(chosen), note="counted")
+
+
+def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
+    """A picture of the data where there is one, else noise as smooth as a photograph's."""
+    for task, size in zip(tasks, sizes, strict=True):
+        if size.note == "counted" and size.images:
+            return task.image(by_image(task.questions(), 1)[0][0])
+    random = np.random.default_rng(0)
+    height_px, width_px = OFFICIAL_SIZE_PX
+    frequency = np.hypot(np.fft.fftfreq(height_px)[:, None], np.fft.rfftfreq(width_px))
+    frequency[0, 0] = 1
+    planes = random.standard_normal((3, *frequency.shape)) / frequency**1.2
+    noise = np.fft.irfft2(planes, s=OFFICIAL_SIZE_PX)
+    noise = 128 + 50 * (noise - noise.mean()) / noise.std()
+    picture: Rgb8 = np.moveaxis(noise.clip(0, 255), 0, -1).astype(np.uint8)
+    return picture
+
+
+def _codec(entry: CodecEntry, picture: Rgb8, clock: Callable[[], float]) -> CodecEstimate:
+    name, _ = plugins.parse_spec(entry.codec)
+    try:
+        found = codec_levels(entry)
+    except PluginError as error:
+        if name not in PAPER_CODECS:
+            raise
+        levels = len(entry.levels or ()) or PAPER_LEVELS
+        unknown = name not in plugins.names("eyechart.codecs")
+        note = "not installed here, counted with the paper's levels" if unknown else str(error)
+        return CodecEstimate(name=name, levels=levels, code_s=None, payload_bytes=None, note=note)
+    try:
+        trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
+    except EyechartError as error:
+        return CodecEstimate(
+            name=name, levels=len(found.levels), code_s=None, payload_bytes=None, note=str(error)
+        )
+    code_s, payload_bytes = np.mean(trials, axis=0)
+    return CodecEstimate(
+        name=name,
+        levels=len(found.levels),
+        code_s=float(code_s),
+        payload_bytes=float(payload_bytes),
+        note="",
+    )
+
+
+def _trial(
+    codec: Codec, level: Level, picture: Rgb8, clock: Callable[[], float]
+) -> tuple[float, int]:
+    start_s = clock()
+    bitstream = codec.encode(picture, level)
+    codec.decode(bitstream)
+    return clock() - start_s, len(bitstream.payload)
