@@ -70,7 +70,10 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
 
 def near(name: str, known: list[str]) -> str:
     """The end of an error line: the names that look like `name`, or all of them."""
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    by_lower = {one.lower(): one for one in known}
+    close = [
+        by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    ]
     return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
 
 
