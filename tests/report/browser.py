@@ -17,7 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -82,8 +84,11 @@ class Browser:
         x, y = self.run(
             f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
             "node.scrollIntoView({ block: 'center', behavior: 'instant' });"
-            "const box = node.getBoundingClientRect();"
-            "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+            "const place = () => { const box = node.getBoundingClientRect();"
+            "return [box.x + box.width / 2, box.y + box.height / 2]; };"
+            # A scroll is told one frame later; a pointer that comes before it would be undone.
+            "return new Promise((done) => requestAnimationFrame(() =>"
+            "requestAnimationFrame(() => done(place())))); })()"
         )
         return x, y
 

@@ -12,6 +12,7 @@ import io
 import math
 import random
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -35,7 +36,14 @@ TASKS = {
     "COCO-Caption": ("CIDEr", 58.9, 6.0, ("CIDEr", "BLEU-4", "ROUGE_L"), 150, 150),
     "OCRBench": ("Final Score", 512.0, 20.0, ("Final Score", "Text Recognition", "KIE"), 200, 200),
     "MME": ("perception", 1288.0, 520.0, ("perception", "cognition", "existence"), 280, 140),
-    "MMBench": ("Overall", 66.8, 12.0, ("Overall", "AR", "CP", "FP-C", "FP-S", "LR", "RR"), 164, 82),
+    "MMBench": (
+        "Overall",
+        66.8,
+        12.0,
+        ("Overall", "AR", "CP", "FP-C", "FP-S", "LR", "RR"),
+        164,
+        82,
+    ),
     "SEEDBench": ("Overall", 67.9, 27.0, ("Overall", "Scene Understanding"), 180, 90),
 }
 # name: (levels from the smallest rate, bpp, how fast scores recover with rate)
@@ -51,6 +59,7 @@ CHOICE_SET = "eyechart-mini (choice set)"
 NASTY = "</script><script>document.documentElement.dataset.pwned='1'</script><img src=x onerror=alert(1)>"
 
 
+@cache
 def full_analysis() -> Analysis:
     """Everything a report can show."""
     rng = random.Random(7)
@@ -69,7 +78,7 @@ def full_analysis() -> Analysis:
         bd=tuple(_bds(cells, rng)),
         gaps=tuple(_gaps(cells)),
         examples=tuple(_examples()),
-        failures=(("encode vvc QP53: TimeoutError", 3), (f"answer: {NASTY}", 2)),
+        failures=(("encode vvc QP53: TimeoutError", 4), (f"answer: {NASTY}", 2)),
         bootstrap_samples=2000,
         seed=1234567890123456789,
         adapters=(AdapterInfo(name=ADAPTER, trained_codecs=("jpeg", "hevc", "vvc")),),
@@ -100,9 +109,7 @@ def minimal_analysis() -> Analysis:
 
 def empty_analysis() -> Analysis:
     """A run in which nothing has been scored."""
-    return replace(
-        full_analysis(), tasks=(), cells=(), bd=(), gaps=(), examples=(), failures=()
-    )
+    return replace(full_analysis(), tasks=(), cells=(), bd=(), gaps=(), examples=(), failures=())
 
 
 _MISSING = ("Qwen2.5-VL-3B", "MMBench", "elic", "0.004")
@@ -173,7 +180,9 @@ def _cell(
         bpp=rate_bpp,
         total_bpp=rate_bpp * 1.01,
         score=_around(score, 0.025 * clean, rng),
-        metrics={name: score * (1 if i == 0 else rng.uniform(0.6, 1.1)) for i, name in enumerate(names)},
+        metrics={
+            name: score * (1 if i == 0 else rng.uniform(0.6, 1.1)) for i, name in enumerate(names)
+        },
         questions=questions,
         answered=questions - failed,
         failed=failed,
@@ -259,7 +268,9 @@ def _gaps(cells: list[CellResult]) -> list[GapResult]:
                         finetuned=tuned,
                         performance=Interval(value=lost, low=lost - width, high=lost + width),
                         information=Interval(
-                            value=clean - tuned, low=clean - tuned - width, high=clean - tuned + width
+                            value=clean - tuned,
+                            low=clean - tuned - width,
+                            high=clean - tuned + width,
                         ),
                         generalization=Interval(
                             value=tuned - compressed,
@@ -295,7 +306,9 @@ def _examples() -> list[Example]:
                         psnr = 21.0 + 2.1 * rank
                         views.append(_view(codec, level, adapter, rate, psnr, png, answer, seen))
             found.append(
-                Example(vlm=vlm, task=task, question=question, reference=reference, views=tuple(views))
+                Example(
+                    vlm=vlm, task=task, question=question, reference=reference, views=tuple(views)
+                )
             )
     return found
 

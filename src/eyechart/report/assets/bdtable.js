@@ -114,7 +114,7 @@ function renderBd(root) {
   if (root.hidden) return;
   root.replaceChildren(
     ...sectionHead("BD-Metric against uncompressed",
-      "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss; below it the 95 % interval."),
+      "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss; in brackets the 95 % bootstrap interval."),
     ...[false, true].flatMap((choices) => {
       const own = results.filter((r) => choiceVlms.has(r.vlm) === choices);
       return own.length ? bdTable(own, `BD-Metric against uncompressed${choices ? ", answers from a choice set" : ""}`) : [];

@@ -37,7 +37,7 @@ function optotype(example, view) {
   return h("figure", { class: codecClass(view.codec), "data-codec": view.codec === SOURCE ? null : view.codec },
     h("button", { class: "picture", type: "button", onclick: () => openLightbox(example, view),
       "aria-label": `${viewName(view)}, ${bpp(view.bpp)} bits per pixel. Enlarge.` },
-    h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "", loading: "lazy" })),
+    h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "" })),
     h("figcaption", null,
       h("span", { class: "who" }, h("i", { class: "dot" }), viewName(view)),
       h("span", { class: "rate" }, `${bpp(view.bpp)} bpp`), verdict(view)));

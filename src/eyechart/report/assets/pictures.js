@@ -18,7 +18,7 @@ function frame(example, same) {
     h("button", { class: "picture", type: "button", onclick: () => openLightbox(example, view),
       "aria-label": `${viewName(view)}, ${bpp(view.bpp)} bits per pixel. Enlarge.` },
     hasPicture(view)
-      ? h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "", loading: "lazy" })
+      ? h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "" })
       : h("span", { class: "no-picture" }, "no picture kept")),
     h("figcaption", null,
       h("span", { class: "rate" }, view.codec === SOURCE ? "uncompressed" : view.level, h("b", null, `${bpp(view.bpp)} bpp`),

@@ -31,7 +31,7 @@ function radarFrame(names) {
         axisName(name, x + (9 * dx) / length, y + (13 * dy) / length + 4, side),
       ];
     }),
-    [0.5, 1].map((share) => s("text", { class: "tick faint", x: cx + 4, y: cy - RADAR.radius * share + 11 }, `${100 * share} %`)),
+    s("text", { class: "tick faint", x: cx + 4, y: cy - RADAR.radius / 2 + 11 }, "50 %"),
   ];
 }
 

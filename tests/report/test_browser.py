@@ -1,0 +1,279 @@
+"""The page in a real browser: drawn, clickable, offline, and free of errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eyechart.report.html import write_report
+from tests.report.browser import CHROMIUM, Browser
+from tests.report.synthetic_analysis import (
+    ADAPTER,
+    CODECS,
+    NASTY,
+    TASKS,
+    empty_analysis,
+    full_analysis,
+    minimal_analysis,
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (apt-get install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(full_analysis(), path)
+    return path
+
+
+@pytest.fixture
+def page(browser: Browser, full: Path) -> Iterator[Browser]:
+    browser.view(1280)
+    browser.open(full)
+    yield browser
+    assert _errors(browser) is None
+
+
+def _errors(browser: Browser) -> str | None:
+    found: str | None = browser.run("document.documentElement.dataset.errors")
+    return found
+
+
+def _count(browser: Browser, selector: str) -> int:
+    found: int = browser.run(f"document.querySelectorAll({json.dumps(selector)}).length")
+    return found
+
+
+def _text(browser: Browser, selector: str) -> str:
+    found: str = browser.run(f"document.querySelector({json.dumps(selector)}).innerText")
+    return found
+
+
+def _shown(browser: Browser, selector: str) -> int:
+    found: int = browser.run(
+        f"[...document.querySelectorAll({json.dumps(selector)})]"
+        ".filter((node) => node.getClientRects().length > 0).length"
+    )
+    return found
+
+
+def test_everything_is_drawn(page: Browser) -> None:
+    assert page.run("document.documentElement.dataset.ready") == "true"
+    assert _count(page, "#curves .chart") == len(TASKS)
+    # Each codec with and without the adapter; a band only for the base curve.
+    assert _count(page, "#curves .curve .line") == len(TASKS) * len(CODECS) * 2
+    assert _count(page, "#curves .curve.adapted") == len(TASKS) * len(CODECS)
+    assert _count(page, "#curves .curve .band") == len(TASKS) * len(CODECS)
+    assert _count(page, "#curves .curve .point") == len(TASKS) * len(CODECS) * 2 * 4
+    assert _count(page, "#curves .ceiling") == len(TASKS)
+    assert _count(page, "#radar .radar") == len(CODECS)
+    assert _count(page, "#radar .shape") == len(CODECS) * 4
+    assert _count(page, "#adapters .gain") == len(TASKS) * len(CODECS)
+    assert _count(page, "#scores details") == len(TASKS) + 1  # one more asked with a choice set
+    assert _count(page, "#gap .gap-bar rect") == 2 * 3 * 3 * 5
+    paths = page.run("[...document.querySelectorAll('svg path')].map((p) => p.getAttribute('d'))")
+    assert not [d for d in paths if "NaN" in d or "Infinity" in d or "undefined" in d]
+
+
+def test_nothing_but_the_file_is_loaded(page: Browser) -> None:
+    addresses = {address.split(":")[0] for address in page.requests if address != "about:blank"}
+    assert addresses == {"file", "data"}
+    assert sum(address.startswith("file") for address in page.requests) == 1
+    assert page.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+
+
+def test_bd_table_marks_best_second_flags_and_holes(page: Browser) -> None:
+    assert _count(page, "#bd tbody tr:not(.group)") == 2 * len(TASKS) + 1
+    assert _count(page, "#bd td.best") == 2 * len(TASKS) + 1
+    assert _count(page, "#bd td.second") == 2 * len(TASKS) + 1
+    assert _count(page, "#bd td.none") == 1
+    assert "fewer than two rates" in _text(page, "#bd .footnotes")
+    assert "3 of 4 levels" in _text(page, "#bd .footnotes")
+    assert "not seen in training" in _text(page, "#adapters .footnotes")
+
+
+def test_failures_stand_before_the_results(page: Browser) -> None:
+    assert "6 questions failed" in _text(page, "#alarm summary")
+    assert page.run(
+        "document.getElementById('alarm').getBoundingClientRect().top <"
+        "document.getElementById('hero').getBoundingClientRect().top"
+    )
+    scores = page.run("document.getElementById('scores').textContent")
+    assert "6 failed" in scores
+    assert "3 of 240" in scores
+
+
+def test_no_text_of_the_run_becomes_markup(page: Browser) -> None:
+    for number in range(5):
+        page.run(f"document.getElementById('question').value = {number}")
+        page.run("document.getElementById('question').dispatchEvent(new Event('change'))")
+        if number == 2:
+            assert NASTY in page.run("document.getElementById('stage').textContent")
+    page.run("new Promise((done) => setTimeout(done, 0))")
+    assert page.run("document.documentElement.dataset.pwned") is None
+    assert _count(page, "img[src=x]") == 0
+    assert _count(page, "script") == 3
+
+
+def test_the_legend_toggles_a_codec_in_every_chart(page: Browser) -> None:
+    before = _shown(page, "[data-codec=jpeg]")
+    assert before > 2 * len(TASKS)
+    page.click("#toolbar [data-toggle=jpeg]")
+    assert _shown(page, "[data-codec=jpeg]") == 0
+    assert _shown(page, "#curves [data-codec=vvc]") == 2 * len(TASKS)
+    assert page.run("location.hash") == "#codec=hevc,vvc,elic"
+    page.click("#toolbar [data-toggle=jpeg]")
+    assert _shown(page, "[data-codec=jpeg]") == before
+    assert page.run("location.hash") == ""
+
+
+def test_a_link_shows_what_it_was_made_from(browser: Browser, full: Path) -> None:
+    browser.view(1280)
+    browser.open(full, "#codec=jpeg&vlm=Qwen2.5-VL-3B&example=1")
+    assert _shown(browser, "#curves [data-codec=jpeg]") == len(TASKS)  # no adapter on this VLM
+    for codec in set(CODECS) - {"jpeg"}:
+        assert _shown(browser, f"[data-codec={codec}]") == 0
+    assert "What is written on the sign?" in _text(browser, "#stage .question")
+    assert browser.run("document.getElementById('adapters').hidden") is False  # its BD table
+    assert browser.run("document.getElementById('gap').hidden") is True
+    assert _errors(browser) is None
+
+
+@pytest.mark.parametrize("link", ["#codec=", "#codec=nothing&example=99&vlm=x", "#bd", "#%E0%A4%A"])
+def test_a_link_that_makes_no_sense_does_no_harm(browser: Browser, full: Path, link: str) -> None:
+    browser.open(full, link)
+    assert browser.run("document.documentElement.dataset.ready") == "true"
+    assert _count(browser, "#curves .chart") == len(TASKS)
+    assert _errors(browser) is None
+
+
+def test_a_point_tells_its_numbers(page: Browser) -> None:
+    page.hover("#curves .panel:nth-child(2) .curve.c0 .point")
+    assert _shown(page, "#tooltip") == 1
+    tip = _text(page, "#tooltip")
+    for part in ("JPEG", "bpp", "95 % interval", "answered", "unreadable"):
+        assert part in tip
+    page.press("Escape")
+    assert _shown(page, "#tooltip") == 0
+
+
+def test_charts_answer_to_the_keyboard(page: Browser) -> None:
+    page.run("document.querySelector('#curves .chart').focus()")
+    page.press("ArrowRight")
+    first = _text(page, "#tooltip")
+    page.press("ArrowRight")
+    assert first != _text(page, "#tooltip")
+    assert "POPE" not in first
+    assert "F1" in first
+
+
+def test_scores_sort_by_a_column(page: Browser) -> None:
+    def values() -> list[float]:
+        found: list[float] = page.run(
+            "[...document.querySelectorAll('#scores details:first-of-type tbody tr')].map((row) =>"
+            "Number(row.querySelector('td b').textContent))"
+        )
+        return found
+
+    button = "#scores details:first-of-type th:nth-child(6) button"
+    assert "score" in _text(page, button)
+    page.click(button)
+    assert values() == sorted(values(), reverse=True)
+    page.click(button)
+    assert values() == sorted(values())
+    heads = "#scores details:first-of-type th:nth-child(6)"
+    assert page.run(f"document.querySelector('{heads}').getAttribute('aria-sort')") == "ascending"
+
+
+def test_a_picture_enlarges_unsmoothed_and_compares(page: Browser) -> None:
+    page.click("#pictures .codec-row .picture")
+    assert page.run("document.getElementById('lightbox').open") is True
+    image = "document.querySelector('#lightbox .canvas img')"
+    assert page.run(f"getComputedStyle({image}).imageRendering") == "pixelated"
+    first = page.run(f"{image}.src")
+    page.press("ArrowRight")
+    assert page.run(f"{image}.src") != first
+    page.click("#lightbox [data-zoom='4']")
+    assert page.run(f"{image}.clientWidth") == 4 * 160
+    own = page.run(f"{image}.src")
+    page.run("document.querySelector('#lightbox .compare').dispatchEvent(new Event('pointerdown'))")
+    assert page.run(f"{image}.src") != own
+    page.run("document.querySelector('#lightbox .compare').dispatchEvent(new Event('pointerup'))")
+    assert page.run(f"{image}.src") == own
+    page.click("#lightbox .close")
+    assert page.run("document.getElementById('lightbox').open") is False
+
+
+def test_with_an_adapter_one_picture_bears_both_answers(page: Browser) -> None:
+    assert _count(page, "#stage .frame") == 1 + 4 * len(CODECS)
+    assert _count(page, "#stage .codec-row .answer") == 2 * 4 * len(CODECS)
+    assert ADAPTER in _text(page, "#stage .codec-row .answer + .answer")
+
+
+def test_the_download_is_the_analysis(page: Browser) -> None:
+    # The link's target is made when it is clicked; the file itself is not written here.
+    page.run(
+        "URL.createObjectURL = (blob) => { window.saved = blob; return 'blob:x'; };"
+        "document.addEventListener('click', (event) => event.preventDefault(), true); 0"
+    )
+    page.click("#methods .button")
+    saved = json.loads(page.run("window.saved.text()"))
+    analysis = full_analysis()
+    assert saved["title"] == analysis.title
+    assert (
+        saved["examples"][0]["views"][3]["png_base64"] == analysis.examples[0].views[3].png_base64
+    )
+    assert str(analysis.seed) in page.run("window.saved.text()")  # digits a JS number would lose
+
+
+@pytest.mark.parametrize("width_px", [390, 820, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_fits_its_window(browser: Browser, full: Path, width_px: int, dark: bool) -> None:
+    browser.view(width_px, dark=dark)
+    browser.open(full)
+    assert browser.run("document.documentElement.scrollWidth") <= width_px
+    paper = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(18, 20, 24)" if dark else "rgb(250, 249, 246)")
+    outside = browser.run(
+        "[...document.querySelectorAll('.panel svg text')].filter((text) => {"
+        "const own = text.getBoundingClientRect();"
+        "const card = text.closest('.panel').getBoundingClientRect();"
+        "return own.width && (own.left < card.left || own.right > card.right); })"
+        ".map((text) => text.textContent)"
+    )
+    assert outside == []
+
+
+def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> None:
+    write_report(minimal_analysis(), tmp_path / "minimal.html")
+    browser.view(1280)
+    browser.open(tmp_path / "minimal.html")
+    assert _errors(browser) is None
+    assert _count(browser, "#curves .curve .line") == 1
+    assert _count(browser, "#curves .band") == 0 or _shown(browser, "#bd small") > 0
+    for absent in ("hero", "radar", "pictures", "adapters", "gap"):
+        assert browser.run(f"document.getElementById('{absent}').hidden") is True
+    assert _count(browser, "#alarm *") == 0
+    assert "No bootstrap was drawn" in _text(browser, "#methods")
+
+
+def test_an_empty_run_is_a_page(browser: Browser, tmp_path: Path) -> None:
+    write_report(empty_analysis(), tmp_path / "empty.html")
+    browser.open(tmp_path / "empty.html")
+    assert _errors(browser) is None
+    assert "Nothing has been scored yet" in _text(browser, "h1")
+    assert browser.run("document.documentElement.dataset.ready") == "true"

@@ -1,0 +1,155 @@
+"""The title sentence says what the curves say, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from eyechart.analysis.result import AdapterInfo, Analysis, BdResult, CellResult, Interval
+from eyechart.report.finding import codec_label, find
+from tests.report.synthetic_analysis import (
+    ADAPTER,
+    empty_analysis,
+    full_analysis,
+    minimal_analysis,
+)
+
+Point = tuple[float, float]  # bpp, score
+
+
+def _cell(
+    codec: str, bpp: float, score: float, *, task: str = "POPE", half: float = 1.0
+) -> CellResult:
+    return CellResult(
+        key=f"{task}-{codec}-{bpp}",
+        vlm="mini",
+        adapter="",
+        task=task,
+        codec=codec,
+        level=str(bpp),
+        rank=0,
+        bpp=bpp,
+        total_bpp=bpp,
+        score=Interval(value=score, low=score - half, high=score + half),
+        metrics={},
+        questions=10,
+        answered=10,
+        failed=0,
+        unreadable_share=0.0,
+        choices=False,
+    )
+
+
+def _analysis(cells: Sequence[CellResult], bd: Sequence[BdResult] = ()) -> Analysis:
+    return replace(empty_analysis(), cells=tuple(cells), bd=tuple(bd))
+
+
+def _curve(codec: str, *points: Point) -> list[CellResult]:
+    return [_cell(codec, bpp, score) for bpp, score in points]
+
+
+def test_two_codecs_are_compared_at_the_same_rate() -> None:
+    cells = [
+        _cell("source", 9.0, 86.0),
+        *_curve("jpeg", (0.12, 64.6), (0.30, 80.0)),
+        *_curve("vvc", (0.02, 60.0), (0.10, 75.0), (0.14, 79.2)),
+    ]
+    # VVC at 0.12 bpp: halfway between 75.0 and 79.2.
+    assert find(_analysis(cells)).headline == (
+        "At 0.12 bpp JPEG costs mini 21.4 of its 86.0 points on POPE; VVC at the same rate 8.9"
+    )
+
+
+def test_a_codec_that_never_needs_the_rate_is_named_with_its_own() -> None:
+    cells = [
+        _cell("source", 9.0, 86.0),
+        *_curve("jpeg", (0.2, 64.0)),
+        *_curve("vvc", (0.05, 78.0)),
+    ]
+    assert find(_analysis(cells)).headline.endswith("; VVC with only 0.05 bpp 8.0")
+
+
+def test_one_codec_stands_alone() -> None:
+    cells = [_cell("source", 9.0, 86.0), *_curve("jpeg", (0.2, 64.0))]
+    assert (
+        find(_analysis(cells)).headline
+        == "At 0.20 bpp JPEG costs mini 22.0 of its 86.0 points on POPE"
+    )
+
+
+def test_a_rival_that_loses_nothing_is_not_given_a_negative_cost() -> None:
+    cells = [
+        _cell("source", 9.0, 86.0),
+        *_curve("jpeg", (0.2, 64.0)),
+        *_curve("vvc", (0.1, 86.5), (0.3, 87.0)),
+    ]
+    assert find(_analysis(cells)).headline.endswith("; VVC at the same rate nothing")
+
+
+@pytest.mark.parametrize("score", [85.5, 86.0, 88.0])
+def test_a_loss_within_the_interval_is_not_called_a_loss(score: float) -> None:
+    cells = [_cell("source", 9.0, 86.0), *_curve("jpeg", (0.2, score))]
+    headline = find(_analysis(cells)).headline
+    assert headline.startswith("No loss that this run can resolve")
+    assert "costs" not in headline
+
+
+def test_benchmarks_of_different_units_compare_by_share() -> None:
+    cells = [
+        _cell("source", 9.0, 1300.0, task="MME"),
+        _cell("jpeg", 0.2, 1200.0, task="MME"),  # 8 % of the score
+        _cell("source", 9.0, 60.0, task="GQA"),
+        _cell("jpeg", 0.2, 40.0, task="GQA"),  # 33 %
+    ]
+    assert "20.0 of its 60.0 points on GQA" in find(_analysis(cells)).headline
+
+
+def test_without_uncompressed_no_loss_is_stated() -> None:
+    headline = find(_analysis(_curve("jpeg", (0.2, 64.0)))).headline
+    assert headline.endswith("its uncompressed score has not been measured")
+
+
+def test_without_codecs_only_the_ceiling_is_stated() -> None:
+    headline = find(_analysis([_cell("source", 9.0, 86.0)])).headline
+    assert headline == "Uncompressed, mini scores 86.0 on POPE; no codec has been measured yet"
+
+
+def test_a_ceiling_of_zero_divides_nothing() -> None:
+    cells = [_cell("source", 9.0, 0.0), *_curve("jpeg", (0.2, 0.0))]
+    assert find(_analysis(cells)).headline
+
+
+def test_an_empty_run_says_so() -> None:
+    assert find(empty_analysis()).headline == "Nothing has been scored yet"
+    assert find(empty_analysis()).details == ()
+
+
+def test_details_count_tasks_and_gains() -> None:
+    details = find(full_analysis()).details
+    assert any("least on" in text and "of 7 tasks" in text for text in details)
+    assert any(f"adapter “{ADAPTER}”" in text and "of 28 pairs" in text for text in details)
+    assert find(minimal_analysis()).details == ()  # one codec beats nobody
+
+
+def test_adapters_for_one_codec_are_no_finding() -> None:
+    single = (AdapterInfo(name=ADAPTER, trained_codecs=("jpeg",)),)
+    details = find(replace(full_analysis(), adapters=single)).details
+    assert not any("adapter" in text for text in details)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("jpeg", "JPEG"),
+        ("vvc", "VVC"),
+        ("jpegxl", "JPEG XL"),
+        ("webp", "WebP"),
+        ("source", "uncompressed"),
+        ("my-codec", "my-codec"),
+        ("jpeg:optimize=false", "JPEG optimize=false"),
+    ],
+)
+def test_codecs_are_written_as_in_prose(name: str, label: str) -> None:
+    assert codec_label(name) == label

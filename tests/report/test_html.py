@@ -1,0 +1,125 @@
+"""The report file: self-contained, inert for any text, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eyechart.core.errors import StoreError
+from eyechart.report.html import render_report, script_json, write_report
+from tests.report.synthetic_analysis import (
+    NASTY,
+    empty_analysis,
+    full_analysis,
+    minimal_analysis,
+)
+
+
+@pytest.fixture(scope="module")
+def full_page() -> str:
+    return render_report(full_analysis())
+
+
+def _embedded(page: str, name: str) -> str:
+    found = re.search(
+        rf'<script type="application/json" id="{name}-data">(.*?)</script>', page, re.S
+    )
+    assert found is not None
+    return found[1]
+
+
+def test_nothing_is_fetched_from_anywhere(full_page: str) -> None:
+    # The name of the SVG namespace looks like an address; nobody goes there.
+    assert set(re.findall(r"https?://[^\s\"'<>)]+", full_page)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<link\b|@import|\bsrc=\"|url\(", full_page)
+    assert "default-src 'none'" in full_page
+
+
+def test_answers_that_look_like_markup_stay_data(full_page: str) -> None:
+    assert NASTY not in full_page
+    assert full_page.count("</script>") == 3  # two blocks of data and the page's own script
+    assert "<img src=x" not in full_page
+
+
+def test_names_in_the_title_are_escaped() -> None:
+    cells = tuple(replace(c, vlm=NASTY, task="<b>&T</b>") for c in minimal_analysis().cells)
+    page = render_report(replace(minimal_analysis(), title=NASTY, cells=cells))
+    assert NASTY not in page
+    assert "<b>&T" not in page
+    assert "&lt;b&gt;&amp;T&lt;/b&gt;" in page
+
+
+def test_text_that_looks_like_a_placeholder_is_not_filled_in() -> None:
+    page = render_report(replace(minimal_analysis(), title="{{script}} {{analysis}} {{nothing}}"))
+    assert "<title>{{script}} {{analysis}} {{nothing}}: eyechart report</title>" in page
+
+
+@given(text=st.text(alphabet=st.characters(), max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_inert_and_comes_back(text: str) -> None:
+    embedded = script_json({"answer": text, text: 1})
+    assert not set("<>&") & set(embedded)
+    assert embedded.isascii()
+    assert json.loads(embedded) == {"answer": text, text: 1}
+
+
+def test_the_embedded_analysis_is_the_analysis(full_page: str) -> None:
+    pictures = json.loads(_embedded(full_page, "page"))["pictures"]
+    restored = re.sub(
+        r'("png_base64": )"@(\d+)"',
+        lambda match: match[1] + json.dumps(pictures[int(match[2])]),
+        _embedded(full_page, "analysis"),
+    )
+    analysis = full_analysis()
+    assert json.loads(restored) == json.loads(json.dumps(asdict(analysis)))
+    assert len(pictures) == len({v.png_base64 for e in analysis.examples for v in e.views})
+
+
+def test_the_same_analysis_gives_the_same_bytes(full_page: str) -> None:
+    assert render_report(full_analysis()) == full_page
+
+
+def test_numbers_that_are_none_become_null() -> None:
+    text = script_json({"a": math.nan, "b": [math.inf, 1.5]})
+    assert json.loads(text) == {"a": None, "b": [None, 1.5]}
+
+
+def test_a_lone_surrogate_in_a_name_is_still_a_file(tmp_path: Path) -> None:
+    write_report(replace(minimal_analysis(), title="broken \ud83d"), tmp_path / "report.html")
+    assert "broken ?" in (tmp_path / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("make", [full_analysis, minimal_analysis, empty_analysis])
+def test_the_file_is_whole_and_alone(make: object, tmp_path: Path) -> None:
+    assert callable(make)
+    write_report(make(), tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text("utf-8").endswith("</html>\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"report\.html"):
+        write_report(minimal_analysis(), tmp_path / "missing" / "report.html")
+
+
+def test_an_older_report_survives_a_failed_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("older")
+
+    def full_disk(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(StoreError, match="No space left"):
+        write_report(minimal_analysis(), path)
+    assert path.read_text() == "older"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
