@@ -113,15 +113,16 @@ def check_codec(
 
 
 def picture(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb8:
-    """A photograph-like test picture: shading, an edge, texture that fades towards fine detail."""
+    """A test picture: shading, an edge, and texture that is weaker the finer it is, mostly grey."""
     rows = np.linspace(0, 1, height_px)[:, None, None]
     columns = np.linspace(0, 1, width_px)[None, :, None]
     colour = rng.uniform(60, 190, size=3)
     values = colour + 60 * np.sin(3 * rows + rng.uniform(0, 6, size=3)) * np.cos(4 * columns)
     for cell in (16, 8, 4, 2):
-        coarse = rng.normal(size=(height_px // cell + 1, width_px // cell + 1, 3))
+        shape = (height_px // cell + 1, width_px // cell + 1)
+        coarse = rng.normal(size=(*shape, 1)) + 0.3 * rng.normal(size=(*shape, 3))
         fine = np.repeat(np.repeat(coarse, cell, axis=0), cell, axis=1)
-        values = values + 0.8 * cell * fine[:height_px, :width_px]
+        values = values + 1.5 * cell * fine[:height_px, :width_px]
     values = values + 70 * ((rows + columns) > rng.uniform(0.6, 1.4))
     rgb8: Rgb8 = np.clip(values, 0, 255).astype(np.uint8)
     return rgb8

@@ -1,0 +1,82 @@
+"""The conformance check finds what it is there to find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eyechart.codecs.jpeg import JpegCodec
+from eyechart.core.types import Bitstream, Json, Level, Rgb8
+from eyechart.testing import ConformanceError, check_codec
+
+COUNTER = iter(range(10_000))
+
+
+class ToyCodec:
+    """A third party's codec around JPEG, with one promise broken at a time."""
+
+    name = "toy"
+    version = "1"
+
+    def __init__(self, broken: str = "") -> None:
+        self._jpeg = JpegCodec()
+        self.broken = broken
+        self.options: Mapping[str, Json] = {"broken": broken}
+        self.levels = self._jpeg.levels[::-1] if broken == "order" else self._jpeg.levels
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        if self.broken == "input":
+            rgb8 = np.resize(np.asarray(rgb8, np.uint8), (8, 8, 3)) if rgb8.ndim != 3 else rgb8
+        coded = self._jpeg.encode(rgb8, level)
+        if self.broken == "chance":
+            payload = coded.payload + bytes([next(COUNTER) % 256])
+            return Bitstream(payload=payload, height_px=rgb8.shape[0], width_px=rgb8.shape[1])
+        return coded
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        if self.broken == "size":
+            return self._jpeg.decode(bitstream)[:, :8]
+        if self.broken == "damage" and not bitstream.payload.endswith(b"\xff\xd9"):
+            raise ZeroDivisionError
+        return self._jpeg.decode(bitstream)
+
+
+def test_a_good_codec_passes_and_is_told_its_rates() -> None:
+    report = check_codec(ToyCodec(), sizes=[(1, 1), (9, 20)])
+    assert list(report.mean_bpp) == ["1", "3", "5", "6"]
+    assert "fresh process" in report.passed
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("order", "ranks"),
+        ("chance", "two different payloads"),
+        ("size", r"decoded to uint8 \(9, 8, 3\)"),
+        ("damage", "ZeroDivisionError instead of CodecError"),
+        ("input", "was coded"),
+    ],
+)
+def test_a_broken_promise_is_named(broken: str, message: str) -> None:
+    with pytest.raises(ConformanceError, match=message):
+        check_codec(ToyCodec(broken), sizes=[(9, 20)])
+
+
+def test_a_payload_that_needs_this_process_is_found() -> None:
+    with pytest.raises(ConformanceError, match=r"fresh process: .*could not decode"):
+        check_codec(ToyCodec(), sizes=[(1, 1)], options={"nothing": "like that"})
+
+
+def test_the_example_in_the_docs_keeps_its_promises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "add-a-codec.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "grey_of_the_docs.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    report = check_codec(import_module("grey_of_the_docs").GreyCodec())
+    assert report.mean_bpp["64"] < report.mean_bpp["32"]

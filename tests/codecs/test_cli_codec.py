@@ -1,0 +1,143 @@
+"""`eyechart codec`: files in, files out, one clear line for bad input, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from eyechart.cli.codec import app, split_specs
+from eyechart.codecs.jpeg import JpegCodec
+from eyechart.core.errors import CodecError, ImageError, InputError, PluginError
+from eyechart.core.images import encode_png, read_image
+from eyechart.core.plugins import parse_spec
+from eyechart.testing.codecs import picture
+
+PHOTO = picture(40, 56, np.random.default_rng(2))
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    path.write_bytes(encode_png(PHOTO))
+    return path
+
+
+def call(*arguments: object) -> str:
+    """What the command prints; what it raises is raised here."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_encode_then_decode(png: Path, tmp_path: Path) -> None:
+    payload, back = tmp_path / "out.bin", tmp_path / "back.png"
+    told = call("encode", png, payload, "--codec", "jpeg", "--level", "5")
+    codec = JpegCodec()
+    expected = codec.encode(PHOTO, codec.levels[2])
+    assert payload.read_bytes() == expected.payload
+    assert f"{len(expected.payload):,} bytes, {expected.bpp:.4f} bpp, PSNR" in told
+    assert call("decode", payload, back, "--codec", "jpeg").endswith("56x40\n")
+    assert np.array_equal(read_image(back), codec.decode(expected))
+
+
+def test_levels_may_be_chosen_by_option(png: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.bin"
+    call("encode", png, out, "--codec", "jpeg:levels=[10,90],optimize=true", "--level", "90")
+    assert out.exists()
+
+
+def test_source_says_lossless(png: Path, tmp_path: Path) -> None:
+    told = call("encode", png, tmp_path / "o", "--codec", "source", "--level", "lossless")
+    assert "lossless" in told
+
+
+@pytest.mark.parametrize(
+    ("codec", "level", "error", "message"),
+    [
+        ("jpeg", "2", InputError, "jpeg: unknown level '2'; known: 1, 3, 5, 6"),
+        ("jepg", "1", PluginError, "unknown codec 'jepg'; did you mean jpeg"),
+        ("jpeg:quality=3", "1", PluginError, "option not accepted"),
+        ("hm", "51", InputError, "EYECHART_HM_ENCODER"),
+    ],
+)
+def test_bad_input_leaves_no_file(
+    codec: str, level: str, error: type[Exception], message: str, png: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.bin"
+    with pytest.raises(error, match=message):
+        call("encode", png, out, "--codec", codec, "--level", level)
+    assert not out.exists()
+
+
+def test_a_broken_picture_is_named(tmp_path: Path, png: Path) -> None:
+    png.write_bytes(png.read_bytes()[:200])
+    with pytest.raises(ImageError, match=r"photo\.png"):
+        call("encode", png, tmp_path / "o", "--codec", "jpeg", "--level", "1")
+
+
+def test_a_broken_payload_is_named(tmp_path: Path) -> None:
+    payload, out = tmp_path / "in.bin", tmp_path / "out.png"
+    payload.write_bytes(b"nonsense")
+    for codec in ("jpeg", "vvc"):
+        with pytest.raises(CodecError, match=rf"{codec} image in\.bin"):
+            call("decode", payload, out, "--codec", codec)
+    with pytest.raises(InputError, match="cannot be read"):
+        call("decode", tmp_path / "nowhere", out, "--codec", "jpeg")
+    assert not out.exists()
+
+
+def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
+    (png.parent / "second.png").write_bytes(encode_png(PHOTO[:20]))
+    out = tmp_path / "bench.json"
+    told = call("bench", png.parent, "--codec", "source,jpeg:levels=[1,10],webp", "--json", out)
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["codec"], row["level"]) for row in rows[:4]] == [
+        ("source", "lossless"),
+        ("jpeg", "1"),
+        ("jpeg", "10"),
+        ("webp", "0"),
+    ]
+    codec = JpegCodec(levels=[1, 10])
+    rates = [codec.encode(rgb8, codec.levels[1]).bpp for rgb8 in (PHOTO, PHOTO[:20])]
+    assert rows[2]["mean_bpp"] == pytest.approx(np.mean(rates))
+    assert rows[2]["images"] == 2
+    assert rows[0]["psnr_db"] is None
+    assert "bpp" in told
+    assert f"{rows[2]['mean_bpp']:.4f}" in told
+
+
+def test_bench_wants_pictures(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no picture"):
+        call("bench", tmp_path, "--codec", "jpeg")
+    with pytest.raises(InputError, match="not a folder"):
+        call("bench", tmp_path / "nowhere", "--codec", "jpeg")
+
+
+def test_list_tells_what_is_ready_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = call("list")
+    lines = {line.split()[0]: line for line in told.splitlines() if line.strip()}
+    assert "ready" in lines["jpeg"]
+    assert "1 3 5 6" in lines["jpeg"]
+    assert "vvenc" in lines["vvc"]
+    assert "EYECHART_VTM_ENCODER" in lines["vtm"]
+
+
+def test_specs() -> None:
+    assert split_specs("jpeg,hevc") == ["jpeg", "hevc"]
+    assert split_specs("jpeg:levels=[1,2],optimize=true,vvc:preset=fast,source") == [
+        "jpeg:levels=[1,2],optimize=true",
+        "vvc:preset=fast",
+        "source",
+    ]
+    assert parse_spec("jpeg:levels=[1,10,30],optimize=true") == (
+        "jpeg",
+        {"levels": [1, 10, 30], "optimize": True},
+    )
