@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -98,10 +99,21 @@ def _print_file(console: Console, task: TsvTask) -> None:
     console.print(f"columns    {', '.join(table.columns)}")
     if table.without_image:
         console.print(f"left out   {table.without_image:,} rows without a picture")
+    _print_official(console, task)
+
+
+def _print_official(console: Console, task: TsvTask) -> None:
+    """Whether the file is an official one, and if not, where that is."""
+    with task.path.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    known = next((official for official in task.official if official.md5 == md5), None)
+    if known:
+        console.print(f"official   yes, {known.name} by its md5 {md5}")
+        return
+    console.print(f"official   no (md5 {md5}); the official file:")
     for official in task.official:
         rows = f"{official.rows:,} rows, " if official.rows else ""
-        console.print(f"official   {official.name} ({rows}md5 {official.md5})", soft_wrap=True)
-        console.print(f"           {official.url}", soft_wrap=True)
+        console.print(f"           {official.url} ({rows}md5 {official.md5})", soft_wrap=True)
 
 
 def _print_categories(console: Console, questions: Sequence[Question]) -> None:
@@ -121,7 +133,7 @@ def _print_question(console: Console, task: Task, question: Question) -> None:
     from rich.text import Text
 
     height_px, width_px, _ = task.image(question.image).shape
-    text = Text(task.prompt(question, "default"))
+    text = Text(task.prompt(question, "default").rstrip("\n"))
     text.append(f"\n\nreference: {question.answer}", style="green")
     title = f"{question.id}  {question.category}"
     where = f"image {question.image}, {width_px}x{height_px}"

@@ -42,7 +42,7 @@ class OfficialFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A data file and who named it: "data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+    """A data file and who named it: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
 
     path: Path
     origin: str
@@ -80,7 +80,7 @@ def _place(data: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
     if data == CHART:
         return chart_dir(), CHART
     if data:
-        return Path(data).expanduser(), "data"
+        return Path(data).expanduser(), "--data"
     for variable in _VARIABLES:
         if environ.get(variable):
             return Path(environ[variable]).expanduser(), f"${variable}"

@@ -112,7 +112,7 @@ class TsvTask:
 
     @property
     def origin(self) -> str:
-        """Who named the file: "data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+        """Who named the file: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
         return self._found.origin
 
     @property
