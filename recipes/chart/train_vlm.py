@@ -64,7 +64,8 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = torch.utils.data.get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        torch.set_num_threads(1)
+        if worker:  # in this process the setting would slow the training itself
+            torch.set_num_threads(1)
         packer = Packer(self.tokenizer)
         seed = self.start + first
         while self.stop is None or seed < self.stop:
