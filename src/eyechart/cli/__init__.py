@@ -51,7 +51,9 @@ class _Verbs(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _VERBS:
-            return None
+            from eyechart.core.plugins import near
+
+            raise InputError(f"unknown command {cmd_name!r}; {near(cmd_name, list(_VERBS))}")
         return _Verb(name=cmd_name, help=_VERBS[cmd_name][1])
 
 
@@ -104,13 +106,21 @@ def run_args(args: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _say("stopped")
         return STOPPED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "eyechart"):
+            return _bug(error)
+        from eyechart.core.plugins import how_to_install
+
+        _say(f"needs the package {package}; {how_to_install(package)}")
+        return BAD_INPUT
     except BrokenPipeError:  # `eyechart ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:  # noqa: BLE001 - nothing prints a traceback at a user
         usage = getattr(error, "format_message", None)
         if usage is not None:  # the parser's own: unknown option, missing argument
-            _say(usage().strip() or str(error))
+            _say(f"{usage().strip() or error} (in: eyechart {' '.join(args)})")
             return BAD_INPUT
         return _bug(error)
 

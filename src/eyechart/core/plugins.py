@@ -38,8 +38,7 @@ def load(group: Group, name: str, **options: Json) -> Any:
         factory = point.load()
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
-        extra = _EXTRAS.get(missing)
-        how = f"pip install 'eyechart[{extra}]'" if extra else f"pip install {missing or name}"
+        how = how_to_install(missing or name)
         raise PluginError(f"{name}: needs the package {missing or error}; {how}") from error
     try:
         return factory(**options)
@@ -66,6 +65,12 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
         except json.JSONDecodeError:
             options[key] = value
     return name, options
+
+
+def how_to_install(package: str) -> str:
+    """What to type to get a package that is missing."""
+    extra = _EXTRAS.get(package)
+    return f"pip install 'eyechart[{extra}]'" if extra else f"pip install {package}"
 
 
 def near(name: str, known: list[str]) -> str:

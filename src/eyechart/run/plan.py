@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,7 +110,8 @@ def make_plan(value: dict[str, Any], name: str) -> Plan:
 def split_specs(text: str) -> list[str]:
     """`jpeg,vvc:preset=fast,threads=1,hevc` -> three specs: a comma before `key=value` joins."""
     specs: list[str] = []
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
+    pieces = re.split(r",(?![^\[]*\])", text)  # not at the commas inside a list
+    for part in filter(None, (piece.strip() for piece in pieces)):
         if specs and ":" in specs[-1] and "=" in part and ":" not in part.partition("=")[0]:
             specs[-1] += f",{part}"
         else:

@@ -30,11 +30,12 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
     """
     from eyechart.tasks import open_tasks
 
-    lanes = tuple(_lane(vlm, adapter, device) for vlm in plan.vlms for adapter in plan.adapters)
     codecs = tuple(codec_levels(entry) for entry in plan.codecs)
     for entry in codecs:
         component_of(entry.codec)  # its version may need a program: miss it now, not in the run
     tasks = open_tasks(plan.tasks, plan.data)
+    # Last, because finding a VLM may take the network.
+    lanes = tuple(_lane(vlm, adapter, device) for vlm in plan.vlms for adapter in plan.adapters)
     return Work(
         lanes=lanes,
         codecs=codecs,

@@ -1,0 +1,142 @@
+"""The root command: help without heavy imports, one line for whatever goes wrong, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from eyechart import cli
+from eyechart.core.errors import CodecError, InputError, StoreError
+
+
+def a_verb(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
+    """`eyechart doctor` that raises."""
+
+    def doctor() -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("eyechart.cli.doctor.doctor", doctor)
+
+
+def test_help_names_every_verb_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from eyechart.cli import run_args\n"
+        "code = run_args(['--help'])\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'PIL', 'scipy', 'yaml', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)), code)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[] 0"
+    for verb in cli._VERBS:
+        assert f" {verb} " in found.stdout
+
+
+@pytest.mark.parametrize("verb", sorted(cli._VERBS.keys() - {"adapter"}))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_args([verb, "--help"]) == 0
+    assert f"eyechart {verb}" in capsys.readouterr().out
+
+
+def test_no_verb_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_args([]) == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (None, 0),
+        (InputError("POPE: no file"), 2),
+        (CodecError("broken", codec="vvc", level="42"), 1),
+        (StoreError("disk full"), 1),
+        (typer.Exit(1), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException | None,
+    code: int,
+) -> None:
+    a_verb(monkeypatch, error)
+    assert cli.run_args(["doctor"]) == code
+    said = capsys.readouterr().err
+    if isinstance(error, InputError | CodecError | StoreError):
+        assert said == f"eyechart: {error}\n"
+    assert "Traceback" not in said
+
+
+def test_a_bug_is_one_line_and_its_traceback_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    a_verb(monkeypatch, ZeroDivisionError("by\nzero"))
+    assert cli.run_args(["doctor"]) == cli.BUG
+    (line,) = capsys.readouterr().err.splitlines()
+    (file,) = tmp_path.iterdir()
+    assert str(file) in line
+    assert "ZeroDivisionError: by zero" in line
+    assert "Traceback" in file.read_text()
+
+
+def test_a_developer_sees_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EYECHART_TRACEBACK", "1")
+    for error in (ZeroDivisionError(), InputError("no file")):
+        a_verb(monkeypatch, error)
+        cli.run_args(["doctor"])
+        assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["nope"], "nope"),
+        (["docter"], "doctor"),
+        (["run", "--outt", "x"], "--outt"),
+        (["run", "--max-images", "many"], "many"),
+        (["run", "--max-images", "0"], "max_images"),
+        (["run", "no-such-plan.yaml"], "no-such-plan.yaml"),
+        (["run", "--codecs", "jpg"], "jpeg"),
+        (["run", "--tasks", "PAPE"], "POPE"),
+        (["run", "--vlm", "eyechart-mino"], "eyechart-mini"),
+        (["plan", "--codecs", "jpeg:q"], "key=value"),
+        (["rescore", "no-such-dir"], "no-such-dir"),
+        (["rescore"], "DIR"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    args: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run_args(args) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_verb(monkeypatch, ModuleNotFoundError("No module named 'peft'", name="peft"))
+    assert cli.run_args(["doctor"]) == 2
+    assert capsys.readouterr().err == "eyechart: needs the package peft; pip install peft\n"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from eyechart import __version__
+
+    assert cli.run_args(["--version"]) == 0
+    assert capsys.readouterr().out == f"eyechart {__version__}\n"
