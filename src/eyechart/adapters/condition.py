@@ -88,7 +88,7 @@ def check_telling(telling: str) -> Telling:
 
 
 def entries_of(codecs: Sequence[Codec]) -> tuple[Condition, ...]:
-    """`source` first, because clean pictures are trained on too; then every level of every codec."""
+    """`source`, because clean pictures are trained on too, then every level of every codec."""
     told = [(codec.name, level.name) for codec in codecs for level in codec.levels]
     return (SOURCE, *(entry for entry in told if entry != SOURCE))
 

@@ -126,8 +126,9 @@ class RopeAngle(nn.Module):
         """Hook the rotary embedding's output."""
 
         def turn(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            cos, sin = output
-            angle = spread(self.table).repeat(1, 2).to(cos.dtype)
+            cos, sin = output  # float32, whatever the model's type
+            angle = spread(self.table).repeat(1, 2)
+            angle = angle.to(torch.promote_types(angle.dtype, cos.dtype))
             by_cos, by_sin = angle.cos(), angle.sin()
             return cos * by_cos - sin * by_sin, sin * by_cos + cos * by_sin
 
@@ -202,7 +203,7 @@ class AdaLN(nn.Module):
 def _fold_norm(site: NormSite, scale: Tensor, shift: Tensor) -> None:
     """weight' = weight * (1 + scale); bias' = bias * (1 + scale) + shift, where there is a bias.
 
-    An RMS norm has none: the shift goes into each reader's, W (n + shift) + b = W n + (W shift + b).
+    An RMS norm has none; the shift goes into each reader's: W (n + shift) + b = W n + W shift + b.
     """
     norm: Any = site.norm
     wide = torch.promote_types(norm.weight.dtype, torch.float32)

@@ -143,8 +143,7 @@ def save(
     with store_errors(folder, "be made"):
         folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / WEIGHTS, to_bytes(weights, metadata={"format": "pt"}))
-    text = json.dumps(config.to_json(), indent=1, ensure_ascii=False)
-    write_atomic(folder / CONFIG, f"{text}\n".encode())
+    _write_config(folder, config)
 
 
 def open_adapter(spec: str | Path) -> LoadedAdapter:
@@ -250,17 +249,35 @@ def _check_changed(changed: Mapping[str, Tensor], tower: Tower, where: str) -> N
             raise InputError(f"adapter {where}: {key} fits no weight of the vision tower")
 
 
-def with_answers(folder: Path, config: AdapterConfig, answers: Mapping[str, Any]) -> AdapterConfig:
+def retell(folder: Path, out: Path, telling: str) -> None:
+    """The same adapter, told its condition in another way: an adapter of its own in `out`.
+
+    Raises InputError, StoreError.
+    """
+    config = replace(read_config(folder), tell=check_telling(telling))
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty; choose another")
+    with store_errors(out, "be written"):
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / WEIGHTS, (folder / WEIGHTS).read_bytes())
+    _write_config(out, config)
+
+
+def with_answers(folder: Path, answers: Mapping[str, Any]) -> AdapterConfig:
     """Note measured answers in a saved adapter's configuration and model card.
 
     The weights file stays; the configuration changes, and with it the adapter's identity.
     Raises InputError, StoreError.
     """
+    found = read_config(folder)
+    config = replace(found, results={**found.results, "answers": answers})
+    _write_config(folder, config)
+    return config
+
+
+def _write_config(folder: Path, config: AdapterConfig) -> None:
     from eyechart.adapters.card import card
 
-    found = read_config(folder)
-    config = replace(found, results={**config.results, "answers": answers})
+    write_atomic(folder / CARD, card(config, folder.name).encode())
     text = json.dumps(config.to_json(), indent=1, ensure_ascii=False)
     write_atomic(folder / CONFIG, f"{text}\n".encode())
-    write_atomic(folder / CARD, card(config, folder.name).encode())
-    return config

@@ -20,7 +20,6 @@ import torch
 from torch import nn
 
 from eyechart.adapters import package
-from eyechart.adapters.card import card
 from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
 from eyechart.adapters.condition import SOURCE, Condition, Vocabulary, check_telling
 from eyechart.adapters.distill import (
@@ -39,7 +38,7 @@ from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import changes
 from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.types import Json, component_of
-from eyechart.store.files import append_lines, store_errors, write_atomic
+from eyechart.store.files import append_lines, store_errors
 from eyechart.vlms.checkpoint import LocalVLM
 
 _AHEAD = 3  # steps whose pictures are made before they are needed
@@ -111,10 +110,10 @@ def train(
         InputError: too few images, another training in `out`. TrainingError: the loss is not a
         number. ImageError, CodecError, StoreError.
     """
-    return _Training(vlm, pairs, recipe, setting, watcher or Silent(), pretend or {}).run()
+    return Training(vlm, pairs, recipe, setting, watcher or Silent(), pretend or {}).run()
 
 
-class _Training:
+class Training:
     """What the steps share."""
 
     def __init__(
@@ -165,8 +164,8 @@ class _Training:
         before = self._validate_base()
         self.watcher.validated(0, before)
         began_s, first = self.setting.clock(), step
-        for batch in self._batches(step):
-            log = self._step(step, batch)
+        for batch in self.batches(step):
+            log = self.step(step, batch)
             step += 1
             if self.accelerator.is_main_process:
                 append_lines(self.setting.out / LOG, [json.dumps(asdict(log))])
@@ -188,7 +187,7 @@ class _Training:
 
     # --- one step -----------------------------------------------------------------------------
 
-    def _step(self, step: int, batch: Batch) -> StepLog:
+    def step(self, step: int, batch: Batch) -> StepLog:
         start_s = self.setting.clock()
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.recipe.rate_factor(step)
@@ -247,7 +246,7 @@ class _Training:
 
     # --- pictures -----------------------------------------------------------------------------
 
-    def _batches(self, first: int) -> Iterator[Batch]:
+    def batches(self, first: int) -> Iterator[Batch]:
         """The batches of all steps that are left, some of them made ahead in threads."""
         device = self.accelerator.device
         with ThreadPoolExecutor(self.setting.loaders) as pool:
@@ -362,7 +361,6 @@ class _Training:
     def _save(self, config: package.AdapterConfig) -> None:
         changed = changes(self.tower, self.base)
         package.save(self.setting.out, config, self.student.conditioner, changed)
-        write_atomic(self.setting.out / package.CARD, card(config, self.setting.out.name).encode())
 
 
 def _on(device: torch.device, batch: Batch) -> Batch:

@@ -85,7 +85,7 @@ def train_adapter(
     with Bar(steps) as bar:
         config = train(_local(vlm), pairs, recipe, Setting(out=out), watcher=bar, pretend=pretended)
     if tasks:
-        config = _ask(config, vlm, out, tasks.split(","), coders, task_images)
+        config = _ask(vlm, out, tasks.split(","), coders, task_images)
     print_results(config, out)
 
 
@@ -97,7 +97,10 @@ def list_adapters(
     from eyechart.cli.adapter_view import print_list
     from eyechart.zoo import weights_dir
 
-    places = [*sorted(folder.glob("**/adapter_config.json"))]
+    depths = ("", "*/", "*/*/")  # not everything below: a home directory is large
+    places = [
+        path for depth in depths for path in sorted(folder.glob(f"{depth}adapter_config.json"))
+    ]
     places += sorted(weights_dir("").glob("*/adapter_config.json"))
     print_list([path.parent for path in places], folder)
 
@@ -106,16 +109,30 @@ def list_adapters(
 def export_adapter(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="Directory of the adapter")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR")],
-    codec: Annotated[str, typer.Option("--codec", help="`unknown` for the learned unknown")],
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="Fold this condition; unknown: the learned one")
+    ] = None,
     level: Annotated[str, typer.Option("--level")] = "",
+    tell: Annotated[
+        str | None,
+        typer.Option(
+            "--tell", help="No folding: the same adapter, told labelled, unknown or blind"
+        ),
+    ] = None,
     vlm: Annotated[
         str | None, typer.Option("--vlm", help="The base; default: as the adapter names it")
     ] = None,
 ) -> None:
     """Fold one condition into ordinary weights: stock transformers and vLLM load the result."""
     from eyechart.adapters.fold import export
-    from eyechart.adapters.package import open_adapter
+    from eyechart.adapters.package import open_adapter, retell
 
+    if (codec is None) == (tell is None):
+        raise InputError("give --codec (a condition to fold) or --tell, one of the two")
+    if tell is not None or codec is None:
+        retell(adapter, out, str(tell))
+        print(f"{out}: {adapter}, told {tell}")
+        return
     opened = open_adapter(adapter)
     opened.config.vocabulary.require(codec, level)
     base = _local(vlm or str(opened.config.base["name"]))
@@ -164,9 +181,7 @@ def _pair(text: str) -> tuple[str, str]:
     return unseen, known
 
 
-def _ask(
-    config: AdapterConfig, vlm: str, out: Path, tasks: list[str], codecs: list[Codec], images: int
-) -> AdapterConfig:
+def _ask(vlm: str, out: Path, tasks: list[str], codecs: list[Codec], images: int) -> AdapterConfig:
     """Answer held-out questions without and with the adapter, and note the scores in it."""
     from eyechart.adapters.answers import compare
     from eyechart.adapters.package import with_answers
@@ -190,4 +205,4 @@ def _ask(
             for row in rows
         ],
     }
-    return with_answers(out, config, answers)
+    return with_answers(out, answers)

@@ -1,0 +1,71 @@
+"""The vocabulary of conditions: rows, unseen codecs, bad entries."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eyechart.adapters.condition import (
+    SOURCE,
+    Vocabulary,
+    check_telling,
+    entries_of,
+    pretend_by_rank,
+)
+from eyechart.codecs.jpeg import JpegCodec
+from eyechart.core.errors import InputError
+
+NAMES = st.text("abcdefghij-0123456789", min_size=1, max_size=6)
+ENTRIES = st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=16, unique=True)
+
+
+@given(ENTRIES, st.tuples(NAMES, NAMES))
+def test_every_condition_has_a_row_and_known_ones_their_own(
+    entries: list[tuple[str, str]], asked: tuple[str, str]
+) -> None:
+    vocabulary = Vocabulary(entries=tuple(entries))
+    assert [vocabulary.row(*entry) for entry in entries] == list(range(len(entries)))
+    row = vocabulary.row(*asked)
+    assert row == (entries.index(asked) if asked in entries else vocabulary.unknown)
+    assert vocabulary.rows == len(entries) + 1
+
+
+def test_the_papers_vocabulary_has_twelve_entries() -> None:
+    codecs = ("jpeg", "elic", "ms-illm")
+    vocabulary = Vocabulary(entries=tuple((c, str(n)) for c in codecs for n in range(4)))
+    assert (vocabulary.unknown, vocabulary.rows) == (12, 13)
+
+
+def test_source_comes_first_and_is_known_without_its_level() -> None:
+    entries = entries_of([JpegCodec()])
+    assert entries == (SOURCE, *(("jpeg", level) for level in "1356"))
+    vocabulary = Vocabulary(entries=entries)
+    assert vocabulary.row("source", "") == 0
+    assert vocabulary.row("jpeg", "") == vocabulary.unknown
+
+
+def test_unseen_codecs_pretend_rank_by_rank() -> None:
+    known = Vocabulary(entries=entries_of([JpegCodec()]))
+    pretend = pretend_by_rank({"hevc": "jpeg"}, known)
+    # QP 51 is hevc's smallest rate, quality 1 jpeg's.
+    assert pretend["hevc", "51"] == ("jpeg", "1")
+    assert pretend["hevc", "42"] == ("jpeg", "6")
+    vocabulary = Vocabulary(entries=known.entries, pretend=pretend)
+    assert vocabulary.row("hevc", "51") == vocabulary.row("jpeg", "1")
+    assert vocabulary.row("hevc", "7") == vocabulary.unknown
+
+
+def test_bad_vocabularies_are_told_in_one_line() -> None:
+    with pytest.raises(InputError, match="needs entries"):
+        Vocabulary(entries=())
+    with pytest.raises(InputError, match="each of them once"):
+        Vocabulary(entries=(SOURCE, SOURCE))
+    with pytest.raises(InputError, match="pretend hm/51 as jpeg/1: not in the vocabulary"):
+        Vocabulary(entries=(SOURCE,), pretend={("hm", "51"): ("jpeg", "1")})
+    with pytest.raises(InputError, match="pretend hevc=elic: elic is not in the vocabulary"):
+        pretend_by_rank({"hevc": "elic"}, Vocabulary(entries=(SOURCE,)))
+    with pytest.raises(InputError, match="allowed: source/lossless, unknown"):
+        Vocabulary(entries=(SOURCE,)).require("jpeg", "1")
+    with pytest.raises(InputError, match="tell='loudly' is not one of labelled, unknown, blind"):
+        check_telling("loudly")

@@ -1,0 +1,189 @@
+"""Adapters on disk: what is saved comes back, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import eyechart.adapters as adapters
+from eyechart.adapters.package import (
+    CONFIG,
+    WEIGHTS,
+    AdapterConfig,
+    fingerprint,
+    open_adapter,
+    retell,
+    save,
+)
+from eyechart.adapters.trainable import Lora, apply_changes, changes, make_trainable
+from eyechart.core.errors import InputError
+from tests.adapters.tiny_towers import VOCABULARY, built, pictures, told
+
+JPEG = ("jpeg", "1")
+
+
+@pytest.fixture
+def saved(tiny_dirs: dict[str, Path], tmp_path: Path) -> Path:
+    """An adapter for the tiny Qwen with random tables and changed weights."""
+    _, _, tower = built(tiny_dirs["qwen2_5_vl"])
+    base = {name: tensor.clone() for name, tensor in tower.module.state_dict().items()}
+    mark = fingerprint(tower)
+    conditioner = told(tower, "adaln", scale=0.2)
+    with torch.no_grad():
+        for parameter in tower.module.parameters():
+            parameter += 0.01 * torch.randn(parameter.shape, generator=torch.manual_seed(1))
+    config = AdapterConfig(
+        base={"name": "tiny"},
+        fingerprint=mark,
+        vocabulary=VOCABULARY,
+        injection="adaln",
+        trainable="encoder",
+    )
+    save(tmp_path / "saved", config, conditioner, changes(tower, base))
+    return tmp_path / "saved"
+
+
+def change_config(folder: Path, **fields: Any) -> None:
+    value = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**value, **fields}))
+
+
+def test_a_loaded_adapter_does_what_the_trained_one_did(
+    tiny_dirs: dict[str, Path], saved: Path
+) -> None:
+    backbone, model, tower = built(tiny_dirs["qwen2_5_vl"])
+    inputs = pictures(backbone)
+    with torch.no_grad():
+        plain = tower.features(inputs)
+        adapter = adapters.load(saved, model)
+        adapter.tell([JPEG])
+        jpeg = tower.features(inputs)
+        adapter.tell([("vvc", "53")])
+        assert (jpeg - tower.features(inputs)).abs().max() > 1e-3
+    assert (jpeg - plain).abs().max() > 1e-3
+    assert adapter.config.trained_codecs == ("source", "jpeg", "vvc")
+
+
+def test_differences_lose_little_in_bfloat16(tiny_dirs: dict[str, Path]) -> None:
+    _, _, tower = built(tiny_dirs["janus"])
+    base = {name: tensor.clone() for name, tensor in tower.module.state_dict().items()}
+    with torch.no_grad():
+        for parameter in tower.module.parameters():
+            parameter += 0.01 * parameter.std().nan_to_num() * torch.randn(parameter.shape)
+    wanted = {name: tensor.clone() for name, tensor in tower.module.state_dict().items()}
+    kept = changes(tower, base)
+    tower.module.load_state_dict(base)
+    apply_changes(tower, kept)
+    for name, tensor in tower.module.state_dict().items():
+        error = (tensor - wanted[name]).norm()
+        rounded = (wanted[name].bfloat16().float() - wanted[name]).norm()
+        assert error <= 0.1 * rounded + 1e-7
+
+
+def test_telling_is_an_option_of_the_adapter(saved: Path) -> None:
+    assert open_adapter(saved).config.tell == "labelled"
+    assert open_adapter(f"{saved}:tell=blind").config.tell == "blind"
+    with pytest.raises(InputError, match="tell='softly' is not one of"):
+        open_adapter(f"{saved}:tell=softly")
+    with pytest.raises(InputError, match="unknown option 'volume'; allowed: tell"):
+        open_adapter(f"{saved}:volume=3")
+
+
+def test_another_base_is_refused_and_left_alone(tiny_dirs: dict[str, Path], saved: Path) -> None:
+    backbone, model, tower = built(tiny_dirs["qwen2_5_vl"])
+    with torch.no_grad():
+        next(tower.module.parameters()).mul_(1.5)
+    inputs = pictures(backbone)
+    with torch.no_grad():
+        plain = tower.features(inputs)
+        with pytest.raises(InputError, match=r"made for tiny .*this VLM's vision tower is"):
+            adapters.load(saved, model)
+        assert torch.equal(plain, tower.features(inputs))
+
+
+def test_the_same_base_in_bfloat16_is_the_same_base(tiny_dirs: dict[str, Path]) -> None:
+    towers = [built(tiny_dirs["janus"], dtype)[2] for dtype in (torch.float32, torch.bfloat16)]
+    assert fingerprint(towers[0]) == fingerprint(towers[1])
+
+
+def test_another_vocabulary_is_refused(tiny_dirs: dict[str, Path], saved: Path) -> None:
+    change_config(saved, entries=[["source", "lossless"], ["jpeg", "1"]])
+    _, model, _ = built(tiny_dirs["qwen2_5_vl"])
+    with pytest.raises(InputError, match=r"has shape \(5, 96\), the vocabulary of 2 conditions"):
+        adapters.load(saved, model)
+
+
+@pytest.mark.parametrize("lost", ["delta.blocks.0.attn.qkv.weight", "estimator.head.bias"])
+def test_missing_tensors_are_named(saved: Path, lost: str) -> None:
+    weights = load_file(saved / WEIGHTS)
+    del weights[lost]
+    save_file(weights, saved / WEIGHTS)
+    with pytest.raises(InputError, match=f"1 of .* tensors missing, first {lost}"):
+        open_adapter(saved)
+
+
+def test_strangers_among_the_tensors_are_refused(tiny_dirs: dict[str, Path], saved: Path) -> None:
+    weights = load_file(saved / WEIGHTS)
+    save_file({**weights, "delta.blocks.9.norm1.weight": torch.ones(3)}, saved / WEIGHTS)
+    _, model, tower = built(tiny_dirs["qwen2_5_vl"])
+    before = fingerprint(tower)
+    with pytest.raises(InputError, match=r"delta.blocks.9.norm1.weight fits no weight"):
+        adapters.load(saved, model)
+    assert fingerprint(tower) == before
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, 5000])
+def test_a_file_cut_short_is_refused(saved: Path, keep: int) -> None:
+    whole = (saved / WEIGHTS).read_bytes()
+    (saved / WEIGHTS).write_bytes(whole[:keep])
+    with pytest.raises(InputError, match="damaged or cut short"):
+        open_adapter(saved)
+
+
+def test_bad_configurations_are_one_line(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no adapter_config.json"):
+        open_adapter(tmp_path)
+    change_config(saved, injection="film")
+    with pytest.raises(InputError, match="injection 'film' is unknown"):
+        open_adapter(saved)
+    change_config(saved, format=99)
+    with pytest.raises(InputError, match="format 99, this eyechart reads 1"):
+        open_adapter(saved)
+    for text in ("{", "[]", '{"format": 1}'):
+        (saved / CONFIG).write_text(text)
+        with pytest.raises(InputError, match="damaged"):
+            open_adapter(saved)
+
+
+def test_low_rank_changes_come_back(tiny_dirs: dict[str, Path]) -> None:
+    backbone, _, tower = built(tiny_dirs["internvl"])
+    inputs = pictures(backbone)
+    make_trainable(tower, "lora", Lora(rank=4, alpha=8.0))
+    trained = [name for name, p in tower.module.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+    with torch.no_grad():
+        for name, parameter in tower.module.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.05)
+        wanted = tower.features(inputs)
+        kept = changes(tower, {})
+        _, _, fresh = built(tiny_dirs["internvl"])
+        plain = fresh.features(inputs)
+        apply_changes(fresh, kept)
+        torch.testing.assert_close(fresh.features(inputs), wanted, rtol=1e-4, atol=1e-4)
+    assert (wanted - plain).abs().max() > 1e-3
+
+
+def test_an_adapter_told_otherwise_is_another_adapter(saved: Path, tmp_path: Path) -> None:
+    retell(saved, tmp_path / "blind", "blind")
+    assert open_adapter(tmp_path / "blind").config.tell == "blind"
+    assert (tmp_path / "blind" / WEIGHTS).read_bytes() == (saved / WEIGHTS).read_bytes()
+    assert (tmp_path / "blind" / CONFIG).read_bytes() != (saved / CONFIG).read_bytes()
+    with pytest.raises(InputError, match="not empty"):
+        retell(saved, tmp_path / "blind", "unknown")

@@ -1,0 +1,109 @@
+"""Training pairs: made once, kept on disk, or read from folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eyechart.adapters.condition import SOURCE
+from eyechart.adapters.pairs import CodecPairs, FolderPairs, image_paths, prepare
+from eyechart.codecs.jpeg import JpegCodec
+from eyechart.core.errors import CodecError, ImageError, InputError
+from eyechart.core.images import read_image
+from eyechart.core.types import Bitstream, Level, Rgb8
+
+Q1 = ("jpeg", "1")
+
+
+class CountingJpeg(JpegCodec):
+    """JPEG that counts its work."""
+
+    def __init__(self) -> None:
+        super().__init__(levels=[1, 6])
+        self.encoded = self.decoded = 0
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        self.encoded += 1
+        return super().encode(rgb8, level)
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        self.decoded += 1
+        return super().decode(bitstream)
+
+
+def test_pictures_are_what_the_codec_makes_and_made_once(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    codec = CountingJpeg()
+    pairs = CodecPairs(image_folder, [codec], tmp_path)
+    assert pairs.entries == (SOURCE, Q1, ("jpeg", "6"))
+    assert pairs.names[0] == "00.png"
+    clean, low = pairs.pictures(0, [SOURCE, Q1])
+    assert np.array_equal(clean, read_image(image_folder / "00.png"))
+    plain = JpegCodec()
+    assert np.array_equal(low, plain.decode(plain.encode(clean, plain.levels[0])))
+    again = CodecPairs(image_folder, [codec], tmp_path).pictures(0, [Q1])
+    assert np.array_equal(again[0], low)
+    assert (codec.encoded, codec.decoded) == (1, 1)
+
+
+def test_over_budget_only_bitstreams_are_kept(image_folder: Path, tmp_path: Path) -> None:
+    codec = CountingJpeg()
+    pairs = CodecPairs(image_folder, [codec], tmp_path, decoded_budget_bytes=0)
+    first = pairs.pictures(1, [Q1])
+    assert np.array_equal(first[0], pairs.pictures(1, [Q1])[0])
+    assert (codec.encoded, codec.decoded) == (1, 2)
+
+
+def test_preparing_makes_everything(image_folder: Path, tmp_path: Path) -> None:
+    codec = CountingJpeg()
+    pairs = CodecPairs(image_folder, [codec], tmp_path)
+    prepare(pairs)
+    assert codec.encoded == 20
+    prepare(pairs)
+    assert codec.encoded == codec.decoded == 20
+
+
+def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None:
+    jpeg = JpegCodec()
+    for path in image_paths(image_folder)[:3]:
+        clean = read_image(path)
+        for place, rgb8 in (
+            ("source", clean),
+            ("hm/51", jpeg.decode(jpeg.encode(clean, jpeg.levels[0]))),
+        ):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rgb8).save(tmp_path / place / path.name)
+    pairs = FolderPairs(tmp_path)
+    assert pairs.entries == (SOURCE, ("hm", "51"))
+    assert len(pairs.names) == 3
+    clean, low = pairs.pictures(2, pairs.entries)
+    assert clean.shape == low.shape
+    assert not np.array_equal(clean, low)
+    (tmp_path / "hm" / "51" / "01.png").unlink()
+    with pytest.raises(InputError, match="1 pictures missing, first 01"):
+        FolderPairs(tmp_path)
+
+
+def test_bad_folders_and_pictures_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        image_paths(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no pictures"):
+        image_paths(tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    pairs = CodecPairs(tmp_path, [JpegCodec()], tmp_path / "cache")
+    with pytest.raises(ImageError, match=r"broken.png: not a readable picture"):
+        pairs.pictures(0, [SOURCE])
+
+
+def test_a_codec_that_fails_names_level_and_image(image_folder: Path, tmp_path: Path) -> None:
+    class Failing(JpegCodec):
+        def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+            raise CodecError("crashed", codec=self.name)
+
+    pairs = CodecPairs(image_folder, [Failing()], tmp_path)
+    with pytest.raises(CodecError, match=r"jpeg level 1 image 03.png: crashed"):
+        pairs.pictures(3, [Q1])
