@@ -60,7 +60,7 @@ def test_features_come_nearer_to_those_of_clean_pictures(
     vlm = open_tiny(tiny_dirs[family])
     config = train(vlm, pairs, recipe(steps=12, learning_rate=3e-3), Setting(out=tmp_path / "out"))
     results: Any = config.results
-    before, after = results["feature_error_before"], results["feature_error"]
+    before, after = results["feature_error_before"], results["feature_error"]["labelled"]
     assert before["source/lossless"] == pytest.approx(0, abs=1e-6)
     assert after["jpeg/1"] < before["jpeg/1"]
     log = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]

@@ -50,15 +50,14 @@ def _features(results: Mapping[str, Any]) -> list[str]:
     accuracy = results["estimator_accuracy"]
     lines = [
         "Squared error of the features the language model sees, over their variance, on held-out "
-        "images:",
+        "images, without the adapter and with it, told its condition in each way:",
         "",
-        "| condition | without | with | removed |",
-        "| --- | ---: | ---: | ---: |",
+        f"| condition | without | {' | '.join(after)} |",
+        f"| --- | ---: {'| ---: ' * len(after)}|",
     ]
-    for name, error in after.items():
-        was = before[name]
-        removed = f"{100 * (1 - error / was):.0f} %" if was > 0 else ""
-        lines.append(f"| {name} | {was:.4f} | {error:.4f} | {removed} |")
+    for name, was in before.items():
+        errors = " | ".join(f"{errors[name]:.4f}" for errors in after.values())
+        lines.append(f"| {name} | {was:.4f} | {errors} |")
     lines += ["", f"The estimator names {100 * accuracy:.1f} % of their conditions.", ""]
     return lines
 

@@ -21,7 +21,14 @@ from torch import nn
 
 from eyechart.adapters import package
 from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
-from eyechart.adapters.condition import SOURCE, Condition, Vocabulary, check_telling
+from eyechart.adapters.condition import (
+    SOURCE,
+    TELLINGS,
+    Condition,
+    Telling,
+    Vocabulary,
+    check_telling,
+)
 from eyechart.adapters.distill import (
     Batch,
     StepLoss,
@@ -173,8 +180,12 @@ class Training:
                 if step % self.setting.save_every == 0 or step == self.recipe.steps:
                     save_state(self.setting.out, self.student, self.optimizer, step, identity)
         cost_s = (self.setting.clock() - began_s) * self.recipe.steps / max(1, step - first)
-        after, named = self._validate(self.held_images)
-        self.watcher.validated(step, after)
+        after: dict[str, Json] = {}
+        for telling in TELLINGS:
+            errors, named = self._validate(telling)
+            after[telling] = errors
+            if telling == self.recipe.tell:
+                self.watcher.validated(step, errors)
         results: dict[str, Json] = {
             "feature_error_before": before,
             "feature_error": after,
@@ -300,13 +311,14 @@ class Training:
         return {name: sum(errors) / len(errors) for name, errors in totals.items()}
 
     @torch.no_grad()
-    def _validate(self, images: Sequence[int]) -> tuple[dict[str, float], float]:
-        """Feature errors when told the condition, and the estimator's share of hits."""
+    def _validate(self, telling: Telling) -> tuple[dict[str, float], float]:
+        """Feature errors on held-out images, told in one way, and the estimator's share of hits."""
         errors: list[float] = []
         rows: list[int] = []
         right: list[bool] = []
         self.tower.module.eval()
-        for image in images:
+        self.student.conditioner.telling = telling
+        for image in self.held_images:
             batch = _on(self.accelerator.device, self._batch([self._held(image)]))
             with self._autocast():
                 targets = self.teacher.features_by_unit(batch.clean)
@@ -315,6 +327,7 @@ class Training:
             right += part.named.tolist()
             rows += batch.rows
         self.tower.module.train()
+        self.student.conditioner.telling = "labelled"
         return by_condition(rows, errors, self.vocabulary.entries), sum(right) / len(right)
 
     def _held(self, image: int, *entries: Condition) -> Shown:

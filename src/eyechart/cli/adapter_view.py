@@ -74,7 +74,7 @@ def print_results(config: AdapterConfig, out: Path) -> None:
     from rich.table import Table
 
     results: Any = config.results
-    before, after = results["feature_error_before"], results["feature_error"]
+    before, after = results["feature_error_before"], results["feature_error"][config.tell]
     table = Table(
         box=None,
         pad_edge=False,

@@ -1,0 +1,171 @@
+"""Make the adapters of the built-in VLM, as `adapter.yaml` says.
+
+    python -m recipes.adapter images   --work DIR        render the clean images
+    python -m recipes.adapter pictures --work DIR        compress them all, ahead of time
+    python -m recipes.adapter train    --work DIR NAME... single trainings; no NAME: all
+    python -m recipes.adapter ablation --work DIR        injection x way of telling x seed
+
+Everything goes on where it was stopped. Results lie in DIR/NAME.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from eyechart.adapters.condition import TELLINGS
+from eyechart.adapters.package import CONFIG, read_config, retell
+from eyechart.adapters.pairs import CodecPairs
+from eyechart.adapters.recipe import Recipe
+from eyechart.adapters.training import Setting, StepLog, train
+from eyechart.core import plugins
+from eyechart.core.types import Codec
+from eyechart.vlms import open_vlm
+from eyechart.vlms.checkpoint import LocalVLM
+from recipes.chart.render import render
+from recipes.chart.sample import sample_scene
+
+PLAN = Path(__file__).with_suffix(".yaml")
+
+
+class Lines:
+    """A line now and then; this runs for long, in logs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def validated(self, step: int, errors: dict[str, float]) -> None:
+        """Mean error on held-out images."""
+        print(
+            f"{self.name}: step {step}, held-out {np.mean(list(errors.values())):.4f}", flush=True
+        )
+
+    def stepped(self, log: StepLog, steps: int) -> None:
+        """Every 50th step."""
+        if log.step % 50 == 0:
+            print(
+                f"{self.name}: step {log.step}/{steps}, error {log.loss:.4f}, "
+                f"{log.pairs_per_s} pairs/s",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Make the adapters of the built-in VLM.")
+    parser.add_argument("what", choices=["images", "pictures", "train", "ablation"])
+    parser.add_argument("names", nargs="*", help="trainings, or injections; none: all")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--vlm", help="another VLM than the plan's, NAME:key=value or a directory")
+    parser.add_argument("--steps", type=int, help="instead of the plan's")
+    args = parser.parse_args()
+    plan: dict[str, Any] = yaml.safe_load(PLAN.read_text())
+    if args.what == "images":
+        draw(args.work / "images", **plan["images"])
+    elif args.what == "pictures":
+        codecs = plan["ablation"]["codecs"]
+        make_pictures(pairs_of(args.work, codecs))
+    elif args.what == "train":
+        for name in args.names or plan["trainings"]:
+            run(plan, plan["trainings"][name], args, args.work / name)
+    else:
+        ablation(plan, args)
+
+
+def draw(folder: Path, count: int, first_seed: int) -> None:
+    """Training scenes as PNG files; those that are there are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path = folder / f"{number:05d}.png"
+        if not path.exists():
+            Image.fromarray(render(sample_scene("train", first_seed + number))).save(path)
+
+
+def pairs_of(work: Path, names: list[str]) -> CodecPairs:
+    """The images with some codecs; all trainings share one cache."""
+    codecs: list[Codec] = [plugins.load("eyechart.codecs", name) for name in names]
+    return CodecPairs(work / "images", codecs, work / "cache")
+
+
+def make_pictures(pairs: CodecPairs) -> None:
+    """All of them, one after another: encoders may use the other cores themselves."""
+    for image, name in enumerate(pairs.names):
+        pairs.pictures(image, pairs.entries)
+        if image % 100 == 99:
+            print(f"{image + 1}/{len(pairs.names)} images, last {name}", flush=True)
+
+
+def run(
+    plan: dict[str, Any], training: dict[str, Any], args: argparse.Namespace, out: Path
+) -> None:
+    """One training, unless it is finished."""
+    if (out / CONFIG).exists():
+        print(f"{out.name}: done before", flush=True)
+        return
+    settings = {**plan["settings"], **training}
+    pairs = pairs_of(args.work, settings.pop("codecs"))
+    if args.steps:
+        settings["steps"] = args.steps
+    vlm = opened(args.vlm or plan["vlm"])
+    train(vlm, pairs, Recipe(**settings), Setting(out=out, loaders=1), Lines(out.name))
+
+
+def opened(spec: str) -> LocalVLM:
+    """The VLM with float32 weights."""
+    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    vlm = open_vlm(name, **{"dtype": "float32", **options})
+    assert isinstance(vlm, LocalVLM)
+    return vlm
+
+
+def ablation(plan: dict[str, Any], args: argparse.Namespace) -> None:
+    """Train every injection from every seed, write it told in each way, print feature errors."""
+    settings = dict(plan["ablation"])
+    injections, seeds = settings.pop("injections"), settings.pop("seeds")
+    for seed in seeds:
+        for injection in args.names or injections:
+            out = args.work / "ablation" / f"{injection}-{seed}"
+            run(plan, {**settings, "injection": injection, "seed": seed}, args, out)
+            for telling in TELLINGS:
+                told = args.work / "ablation" / f"{injection}-{telling}-{seed}"
+                if not (told / CONFIG).exists():
+                    retell(out, told, telling)
+            print(table(args.work / "ablation"), flush=True)
+
+
+def table(folder: Path) -> str:
+    """Injection x telling: mean feature error over compressed conditions, its spread by seed."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    clean: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for path in sorted(folder.glob(f"*/{CONFIG}")):
+        config = read_config(path.parent)
+        errors: Any = config.results["feature_error"]
+        if path.parent.name.count("-") == 1:  # not the retold ones
+            for telling in TELLINGS:
+                by_name = errors[telling]
+                key = (config.injection, telling)
+                lossy = [e for name, e in by_name.items() if name != "source/lossless"]
+                found[key].append(float(np.mean(lossy)))
+                clean[key].append(by_name["source/lossless"])
+    lines = ["injection         told       compressed (sd)     clean    seeds"]
+    for (injection, telling), values in found.items():
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        lines.append(
+            f"{injection:<18}{telling:<11}{np.mean(values):.4f} ({spread:.4f})   "
+            f"{np.mean(clean[injection, telling]):.4f}   {len(values)}"
+        )
+    (folder / "table.json").write_text(
+        json.dumps({"/".join(key): values for key, values in found.items()}, indent=1)
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
