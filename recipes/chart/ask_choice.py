@@ -10,7 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recipes.chart.asking import Ask, Maker, Rng, Task, choice, pick, shuffled
-from recipes.chart.balance import absent_kinds, number_first, other_writings
+from recipes.chart.balance import (
+    MAX_NUMBER,
+    absent_kinds,
+    keep,
+    number_to_ask,
+    other_colours,
+    other_places,
+    other_writings,
+    shares,
+)
 from recipes.chart.facts import (
     ALMOST_FOOD,
     NAMED_GROUPS,
@@ -25,9 +34,9 @@ from recipes.chart.facts import (
     lone_shapes,
     nearest,
     only_of_group,
-    other_colours,
     pairs,
     quarter,
+    topic_of,
 )
 from recipes.chart.reading import fields, only_sign
 from recipes.chart.scene import BACKGROUNDS, Scene, Thing
@@ -87,7 +96,7 @@ def place(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     """Where was this taken?"""
     if scene.background not in BACKGROUNDS:
         return None
-    wrong = shuffled(rng, [name for name in BACKGROUNDS if name != scene.background])
+    wrong = other_places(scene.background, rng, 3)
     return _choice(label, rng, "Where was this photo taken?", scene.background, wrong)
 
 
@@ -101,11 +110,8 @@ def light(label: Label, scene: Scene, rng: Rng) -> Ask | None:
 
 def topic(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     """What is this image about? Asked where all things are of one named group."""
-    groups = {thing.group for thing in scene.things}
-    if len(groups) != 1 or len(scene.things) < 2 or scene.texts:
-        return None
-    group = groups.pop()
-    if group not in NAMED_GROUPS:
+    group = topic_of(scene)
+    if group is None or not keep(rng, shares().topics[group], min(shares().topics.values())):
         return None
     nouns = {name: name if name == "food" else plural(name) for name in NAMED_GROUPS}
     wrong = shuffled(rng, [noun for name, noun in nouns.items() if name != group])
@@ -142,7 +148,7 @@ def color(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     shape = pick(rng, shapes)
     assert shape.colour is not None
     here = shuffled(rng, sorted({t.colour for t in scene.things if t.colour} - {shape.colour}))
-    wrong = [*here[:2], *shuffled(rng, other_colours(shape.colour))]
+    wrong = [*here[:2], *other_colours([shape.colour, *here], rng, 3)]
     return _choice(label, rng, f"What color is the {shape.kind}?", shape.colour, wrong)
 
 
@@ -167,53 +173,44 @@ def sign_says(label: Label, scene: Scene, rng: Rng) -> Ask | None:
 # --- several things -------------------------------------------------------------------------
 
 
-def _numbers_but(number: int, rng: Rng) -> list[str]:
-    near = [n for n in range(1, 6) if n != number]
-    return [str(n) for n in shuffled(rng, near)]
+NUMBERS = tuple(str(n) for n in range(1, MAX_NUMBER + 1))
 
 
 def how_many(label: Label, scene: Scene, rng: Rng) -> Ask | None:
-    """How many dogs are there?"""
-    found = number_first(rng, counts(scene))
-    if found is None or found[1] > 5:
+    """How many dogs are there? The options are always the same, in random order."""
+    found = number_to_ask(rng, counts(scene), shares().numbers)
+    if found is None:
         return None
     kind, number = found
-    wrong = _numbers_but(number, rng)
-    return _choice(label, rng, f"How many {plural(kind)} are there?", str(number), wrong)
+    question = f"How many {plural(kind)} are there?"
+    return _choice(label, rng, question, str(number), NUMBERS)
 
 
 def how_many_of_group(label: Label, scene: Scene, rng: Rng) -> Ask | None:
-    """How many animals are there? Asked where they are of different kinds, so it takes thought."""
+    """How many animals are there? It takes to know which things are animals."""
     doubt = any(thing.kind in ALMOST_FOOD for thing in scene.things)
-    kinds = {
-        group: len({thing.kind for thing in scene.things if thing.group == group})
-        for group in NAMED_GROUPS
-    }
     by_group = {
         group: n
         for group, n in group_counts(scene).items()
-        if kinds.get(group, 0) > 1 and n <= 5 and not (group == "food" and doubt)
+        if group in NAMED_GROUPS and not (group == "food" and doubt)
     }
-    if not by_group:
+    found = number_to_ask(rng, by_group, shares().group_numbers)
+    if found is None:
         return None
-    group = pick(rng, sorted(by_group))
+    group, number = found
     noun = "things to eat" if group == "food" else plural(group)
-    wrong = _numbers_but(by_group[group], rng)
-    return _choice(label, rng, f"How many {noun} are there?", str(by_group[group]), wrong)
+    return _choice(label, rng, f"How many {noun} are there?", str(number), NUMBERS)
 
 
 def one_more(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     """If one more dog comes, how many dogs are there?"""
-    found = number_first(rng, counts(scene))
-    if found is None or found[1] > 5:
+    found = number_to_ask(rng, counts(scene), shares().numbers)
+    if found is None:
         return None
     kind, number = found
-    step = 1 if number == 1 or rng.random() < 0.5 else -1
-    change = f"one more {kind} comes" if step == 1 else f"one {kind} goes"
-    number += step
-    wrong = [str(n) for n in shuffled(rng, [n for n in range(1, 7) if n != number])]
-    question = f"If {change}, how many {plural(kind)} are there?"
-    return _choice(label, rng, question, str(number), wrong)
+    question = f"If one more {kind} comes, how many {plural(kind)} are there?"
+    options = [str(n + 1) for n in range(1, MAX_NUMBER + 1)]
+    return _choice(label, rng, question, str(number + 1), options)
 
 
 def relation(label: Label, scene: Scene, rng: Rng) -> Ask | None:
@@ -298,6 +295,8 @@ def sort_of(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     if not found:
         return None
     name, thing = pick(rng, found)
+    if not keep(rng, shares().sorts[thing.group], min(shares().sorts.values())):
+        return None
     wrong = [group for group in NAMED_GROUPS if group != thing.group]
     return _choice(label, rng, f"What sort of thing is in the {name}?", thing.group, wrong)
 
@@ -324,8 +323,7 @@ def same_sort(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     if not found:
         return None
     thing, other = pick(rng, found)
-    here = sorted({t.kind for t in clear(scene) if t.group != thing.group})
-    wrong = [*shuffled(rng, here)[:1], *absent_kinds(scene, rng, 3, group=thing.group)]
+    wrong = absent_kinds(scene, rng, 3, group=thing.group)
     question = f"Which {thing.group} is here besides the {thing.kind}?"
     return _choice(label, rng, question, other.kind, wrong)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recipes.chart.asking import Ask, Rng, pick, shuffled
-from recipes.chart.balance import absent_group, absent_kinds
+from recipes.chart.balance import absent_kinds, group_to_ask, other_colours, other_places
 from recipes.chart.facts import (
     a,
     alone_in_quarter,
@@ -11,11 +11,9 @@ from recipes.chart.facts import (
     bigger,
     clear,
     counts,
-    groups_there,
     lone,
     lone_shapes,
     only_of_group,
-    other_colours,
     over,
     pairs,
     place_phrase,
@@ -64,7 +62,7 @@ def choose_color(scene: Scene, rng: Rng) -> Ask | None:
         return None
     shape = pick(rng, shapes)
     assert shape.colour is not None
-    one, other = shuffled(rng, [shape.colour, pick(rng, other_colours(shape.colour))])
+    one, other = shuffled(rng, [shape.colour, other_colours([shape.colour], rng)[0]])
     return _ask("choose", f"Is the {shape.kind} {one} or {other}?", shape.colour)
 
 
@@ -245,7 +243,7 @@ def verify_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
         return None
     shape = pick(rng, shapes)
     assert shape.colour is not None
-    said = shape.colour if want else pick(rng, other_colours(shape.colour))
+    said = shape.colour if want else other_colours([shape.colour], rng)[0]
     return _ask("verify", f"Is the {shape.kind} {said}?", want)
 
 
@@ -274,15 +272,11 @@ def verify_place(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     """Was this taken in a forest?"""
     if scene.background not in BACKGROUNDS:
         return None
-    others = [place for place in BACKGROUNDS if place != scene.background]
-    said = scene.background if want else pick(rng, others)
+    said = scene.background if want else other_places(scene.background, rng)[0]
     return _ask("verify", f"Was this taken {place_phrase(said)}?", want)
 
 
 def verify_group(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     """Is there an animal?"""
-    present = groups_there(scene)
-    missing = absent_group(scene, rng)
-    if not present or missing is None:
-        return None
-    return _ask("verify", f"Is there {a(pick(rng, present) if want else missing)}?", want)
+    group = group_to_ask(scene, rng, want)
+    return None if group is None else _ask("verify", f"Is there {a(group)}?", want)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from recipes.chart.asking import YES_NO_SUFFIX, Ask, Rng, Task, pick, yes_no
 from recipes.chart.balance import (
-    absent_group,
     absent_kinds,
-    number_first,
+    group_to_ask,
+    number_to_ask,
+    other_colours,
     other_number,
+    other_places,
     other_writings,
+    shares,
 )
 from recipes.chart.facts import (
     NUMBER_WORDS,
@@ -21,14 +24,13 @@ from recipes.chart.facts import (
     beside,
     clear,
     counts,
-    groups_there,
     lone,
     over,
     pairs,
     place_phrase,
 )
 from recipes.chart.reading import only_formula, only_sign, result
-from recipes.chart.scene import BACKGROUNDS, COLOURS, Scene
+from recipes.chart.scene import BACKGROUNDS, Scene
 from recipes.chart.vocabulary import PLATES, plural
 
 RELATIONS = {
@@ -79,7 +81,7 @@ def mme_existence(scene: Scene, rng: Rng, want: bool) -> Ask | None:
 
 def mme_count(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     """Are there three dogs in this image?"""
-    found = number_first(rng, counts(scene))
+    found = number_to_ask(rng, counts(scene), shares().numbers)
     if found is None:
         return None
     kind, number = found
@@ -111,8 +113,7 @@ def mme_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
         return None
     shape = pick(rng, shapes)
     taken = {thing.colour for thing in scene.things if thing.kind == shape.kind}
-    free = [colour for colour in COLOURS if colour not in taken]
-    colour = shape.colour if want else pick(rng, free)
+    colour = shape.colour if want else other_colours(taken, rng)[0]
     assert colour is not None
     return _ask("MME", "color", f"Is there {a(f'{colour} {shape.kind}')} in this image?", want)
 
@@ -132,8 +133,7 @@ def mme_scene(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     """Is this photo taken in a forest?"""
     if scene.background not in BACKGROUNDS:
         return None
-    others = [place for place in BACKGROUNDS if place != scene.background]
-    said = scene.background if want else pick(rng, others)
+    said = scene.background if want else other_places(scene.background, rng)[0]
     return _ask("MME", "scene", f"Is this photo taken {place_phrase(said)}?", want)
 
 
@@ -160,11 +160,9 @@ def mme_ocr(scene: Scene, rng: Rng, want: bool) -> Ask | None:
 
 def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     """Is there something to eat in this image?"""
-    present = groups_there(scene)
-    missing = absent_group(scene, rng)
-    if not present or missing is None:
+    group = group_to_ask(scene, rng, want)
+    if group is None:
         return None
-    group = pick(rng, present) if want else missing
     question = f"Is there {USES[group]} in this image?"
     return _ask("MME", "commonsense_reasoning", question, want)
 

@@ -1,15 +1,18 @@
 """How often things occur, so that no answer can be guessed from the question.
 
-A VLM that sees nothing must score at chance. Whether "Is there a dog?" is asked where there is
-one or where there is none therefore has to be a coin toss for dogs, and for every other kind,
-though some kinds stand in more pictures than others. Absent kinds are drawn with weights that
-make up for it; the weights are counted over training scenes.
+A VLM that sees nothing must score at chance. Two means, both resting on shares counted once over
+training scenes:
+
+- Wrong answers are drawn as often as they are right elsewhere. "Is there a dog?" is a coin toss
+  for dogs, and for every other kind, though some kinds stand in more pictures than others.
+- Where the right answers themselves are uneven (most kinds stand in a picture once), questions
+  with a frequent answer are mostly passed over: `keep`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,69 +21,105 @@ from recipes.chart.facts import (
     ALL_KINDS,
     NAMED_GROUPS,
     absent,
+    alone_in_quarter,
     clear,
     counts,
+    group_counts,
     groups_missing,
     groups_there,
+    topic_of,
 )
 from recipes.chart.sample import sample_scene
-from recipes.chart.scene import Scene, Split
+from recipes.chart.scene import BACKGROUNDS, COLOURS, Scene, Split
 from recipes.chart.vocabulary import group_of
 
 COUNTED_SCENES = 2000
-MAX_NUMBER = 9
+MAX_NUMBER = 4  # more of one kind are too rare to be asked about without giving the answer away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """Weights, not normalised, of kinds, groups and numbers in questions whose answer is no."""
+    """Relative frequencies over training scenes; every one of them is above zero.
 
-    kinds: Mapping[str, float]
-    groups: Mapping[str, float]
+    kinds, backgrounds, colours: as right answers; the weights of wrong answers follow from them.
+    there, missing: share of scenes with a named group, and without it.
+    sorts: of groups among things alone in a quarter. topics: among scenes of one group only.
+    numbers: of kinds, and of groups.
+    """
+
+    absent_kinds: Mapping[str, float]
+    other_backgrounds: Mapping[str, float]
+    other_colours: Mapping[str, float]
+    there: Mapping[str, float]
+    missing: Mapping[str, float]
+    sorts: Mapping[str, float]
+    topics: Mapping[str, float]
     numbers: Mapping[int, float]
+    group_numbers: Mapping[int, float]
 
 
-def _no_weights(
-    asked: Mapping[str, float], there: Mapping[str, int], scenes: int
-) -> dict[str, float]:
-    """Weights so that an item is absent-and-drawn as often as it is present-and-drawn."""
-    weights = {}
-    for name, share in asked.items():
-        elsewhere = 1.0 - there[name] / max(1, scenes)
-        weights[name] = share / max(elsewhere, 0.05)
-    return weights
+class _Tally:
+    """Adds up 1 a scene, shared out evenly among the names that the scene offers."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.asked = dict.fromkeys(names, 1e-3)
+        self.there = Counter[str]()
+        self.scenes = 0
+
+    def add(self, names: Iterable[str]) -> None:
+        found = sorted({*names} & {*self.asked})
+        self.scenes += 1
+        self.there.update(found)
+        for name in found:
+            self.asked[name] += 1 / len(found)
+
+    def shares(self) -> dict[str, float]:
+        total = sum(self.asked.values())
+        return {name: share / total for name, share in self.asked.items()}
+
+    def wrong_weights(self) -> dict[str, float]:
+        """Weights with which a name is wrong-and-drawn as often as it is right-and-drawn."""
+        absent_share = {n: 1 - self.there[n] / max(1, self.scenes) for n in self.asked}
+        return {n: share / max(0.05, absent_share[n]) for n, share in self.shares().items()}
 
 
 @lru_cache(maxsize=1)
 def shares() -> Shares:
-    """The weights, counted once over the first training scenes that show things."""
-    asked_kinds: dict[str, float] = dict.fromkeys(ALL_KINDS, 1e-6)
-    asked_groups: dict[str, float] = dict.fromkeys(NAMED_GROUPS, 1e-6)
-    asked_numbers: dict[int, float] = dict.fromkeys(range(1, MAX_NUMBER + 1), 1e-6)
-    kinds_there: Counter[str] = Counter()
-    not_missing: Counter[str] = Counter()
-    scenes = 0
+    """The shares, counted over the first training scenes."""
+    kinds, places, colours = _Tally(ALL_KINDS), _Tally(BACKGROUNDS), _Tally(COLOURS)
+    there, missing, sorts = _Tally(NAMED_GROUPS), _Tally(NAMED_GROUPS), _Tally(NAMED_GROUPS)
+    topics = _Tally(NAMED_GROUPS)
+    digits = [str(n) for n in range(1, MAX_NUMBER + 1)]
+    numbers, group_numbers = _Tally(digits), _Tally(digits)
     for seed in range(COUNTED_SCENES):
         scene = sample_scene("train", seed)
+        places.add([scene.background])
         if not clear(scene):
             continue
-        scenes += 1
-        kinds_there.update({thing.kind for thing in scene.things})
-        not_missing.update({*NAMED_GROUPS} - {*groups_missing(scene)})
-        kinds = {thing.kind for thing in clear(scene)}
-        groups = groups_there(scene)
-        numbers = {n for n in counts(scene).values() if n <= MAX_NUMBER}
-        for kind in kinds:
-            asked_kinds[kind] += 1 / len(kinds)
-        for group in groups:
-            asked_groups[group] += 1 / len(groups)
-        for number in numbers:
-            asked_numbers[number] += 1 / len(numbers)
+        kinds.add(thing.kind for thing in clear(scene))
+        colours.add(thing.colour for thing in clear(scene) if thing.colour)
+        there.add(groups_there(scene))
+        missing.add(groups_missing(scene))
+        sorts.add(thing.group for thing in alone_in_quarter(scene).values())
+        topics.add([topic_of(scene) or ""])
+        numbers.add(str(n) for n in counts(scene).values())
+        group_numbers.add(str(n) for g, n in group_counts(scene).items() if g in NAMED_GROUPS)
     return Shares(
-        kinds=_no_weights(asked_kinds, kinds_there, scenes),
-        groups=_no_weights(asked_groups, not_missing, scenes),
-        numbers=asked_numbers,
+        absent_kinds=kinds.wrong_weights(),
+        other_backgrounds=places.wrong_weights(),
+        other_colours=colours.wrong_weights(),
+        there={name: there.there[name] / there.scenes for name in NAMED_GROUPS},
+        missing={name: missing.there[name] / missing.scenes for name in NAMED_GROUPS},
+        sorts=sorts.shares(),
+        topics=topics.shares(),
+        numbers={int(name): share for name, share in numbers.shares().items()},
+        group_numbers={int(name): share for name, share in group_numbers.shares().items()},
     )
+
+
+def keep(rng: Rng, share: float, wanted: float) -> bool:
+    """Whether to ask a question whose answer has this share, so that it falls to `wanted`."""
+    return bool(rng.random() * share < wanted)
 
 
 def weighted(rng: Rng, weights: Mapping[str, float], among: Sequence[str], count: int) -> list[str]:
@@ -100,31 +139,53 @@ def weighted(rng: Rng, weights: Mapping[str, float], among: Sequence[str], count
 def absent_kinds(scene: Scene, rng: Rng, count: int = 1, group: str | None = None) -> list[str]:
     """Kinds that are not in the scene, as often as they are asked for where they are."""
     pool = [kind for kind in absent(scene) if group is None or group_of(kind) == group]
-    return weighted(rng, shares().kinds, pool, count)
+    return weighted(rng, shares().absent_kinds, pool, count)
 
 
-def absent_group(scene: Scene, rng: Rng) -> str | None:
-    """A group that is not in the scene, as often as it is asked for where it is."""
-    return next(iter(weighted(rng, shares().groups, groups_missing(scene), 1)), None)
+def other_places(place: str, rng: Rng, count: int = 1) -> list[str]:
+    """Wrong backgrounds."""
+    pool = [name for name in BACKGROUNDS if name != place]
+    return weighted(rng, shares().other_backgrounds, pool, count)
+
+
+def other_colours(taken: Iterable[str | None], rng: Rng, count: int = 1) -> list[str]:
+    """Colours that are not among `taken`."""
+    avoid = {*taken}
+    pool = [name for name in COLOURS if name not in avoid]
+    return weighted(rng, shares().other_colours, pool, count)
+
+
+def group_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
+    """A named group that is there (or is not), each group half the time with either answer."""
+    if not clear(scene):
+        return None
+    group = NAMED_GROUPS[int(rng.integers(len(NAMED_GROUPS)))]
+    there, missing = shares().there[group], shares().missing[group]
+    if group not in (groups_there(scene) if want else groups_missing(scene)):
+        return None
+    share, other = (there, missing) if want else (missing, there)
+    return group if keep(rng, share, other) else None
+
+
+def number_to_ask(
+    rng: Rng, by_name: Mapping[str, int], number_shares: Mapping[int, float]
+) -> tuple[str, int] | None:
+    """A (name, number) with 1, 2 and 3 equally likely overall, or None to pass."""
+    numbers = sorted({n for n in by_name.values() if n <= MAX_NUMBER})
+    if not numbers:
+        return None
+    number = numbers[int(rng.integers(len(numbers)))]
+    if not keep(rng, number_shares[number], number_shares[3]):
+        return None
+    names = [name for name, n in by_name.items() if n == number]
+    return names[int(rng.integers(len(names)))], number
 
 
 def other_number(number: int, rng: Rng) -> int:
-    """A wrong number near the right one, as often as it is the right one elsewhere."""
-    near = [n for n in range(max(1, number - 2), min(MAX_NUMBER, number + 2) + 1) if n != number]
-    weights = {str(n): shares().numbers[n] for n in near}
-    return int(weighted(rng, weights, list(weights), 1)[0])
-
-
-def number_first(rng: Rng, by_name: Mapping[str, int]) -> tuple[str, int] | None:
-    """A (name, number) with all numbers equally likely, so that one is not the usual answer."""
-    usable = {name: n for name, n in by_name.items() if n <= MAX_NUMBER}
-    if not usable:
-        return None
-    numbers = sorted(set(usable.values()))
-    weights = {str(n): 1.0 / shares().numbers[n] for n in numbers}
-    number = int(weighted(rng, weights, list(weights), 1)[0])
-    names = [name for name, n in usable.items() if n == number]
-    return names[int(rng.integers(len(names)))], number
+    """A wrong number, as often as it is the right one elsewhere."""
+    usual = shares().numbers
+    weights = {str(n): min(share, usual[3]) for n, share in usual.items()}
+    return int(weighted(rng, weights, [n for n in weights if int(n) != number], 1)[0])
 
 
 @lru_cache(maxsize=2)

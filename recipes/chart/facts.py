@@ -7,10 +7,10 @@ hidden or near a border line makes a reading return nothing rather than somethin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
-from recipes.chart.scene import COLOURS, SHAPES, SIZE_PX, Scene, Thing
+from recipes.chart.scene import SHAPES, SIZE_PX, Scene, Thing
 from recipes.chart.vocabulary import KINDS
 
 MIN_SIDE_PX = 18  # the shorter side of what is left inside the picture
@@ -141,6 +141,14 @@ def only_of_group(scene: Scene) -> list[Thing]:
     ]
 
 
+def topic_of(scene: Scene) -> str | None:
+    """The named group to which all things belong, where there are several and nothing else."""
+    groups = {thing.group for thing in scene.things}
+    if len(groups) != 1 or len(scene.things) < 2 or scene.texts:
+        return None
+    return next((group for group in groups if group in NAMED_GROUPS), None)
+
+
 def absent(scene: Scene) -> list[str]:
     """Kinds of which there is not a trace."""
     there = {thing.kind for thing in scene.things}
@@ -231,9 +239,3 @@ def nearest(scene: Scene, thing: Thing) -> Thing | None:
 def pairs(things: Sequence[Thing]) -> list[tuple[Thing, Thing]]:
     """All ordered pairs of different things."""
     return [(one, other) for one in things for other in things if one is not other]
-
-
-def other_colours(colour: str, tempting: Iterable[str | None] = ()) -> list[str]:
-    """All colours but this one, those that are in the picture first."""
-    here = [c for c in tempting if c is not None and c != colour]
-    return list(dict.fromkeys([*here, *(c for c in COLOURS if c != colour)]))

@@ -69,6 +69,11 @@ WEIGHTS: dict[str, float] = {
     "ocr_kie": 3.0,
     "ocr_doc_vqa": 2.0,
     "ocr_hmer": 3.0,
+    "mme_count": 3.0,  # most scenes are passed over: see balance.keep
+    "seed_counting": 3.0,
+    "seed_reasoning": 3.0,
+    "mmbench_prediction": 3.0,
+    "mmbench_identity": 3.0,
     "mme_scene": 0.3,
     "mme_posters": 0.5,
     "mme_artwork": 0.2,

@@ -29,6 +29,7 @@ from recipes.chart.scene import Scene
 
 Row = dict[str, str]
 CIRCULAR_STEP = 1_000_000  # MMBench: rotation k of question q has the index q + k * this
+MME_ROUNDS = 20  # some question types pass over most pictures at random, for balance
 WORLD_SCENES = 2000  # POPE's frequencies are counted over this many test scenes
 
 
@@ -165,16 +166,17 @@ MME: dict[str, tuple[YesNoMaker, Callable[[Pictures], Sequence[Scene]], int]] = 
 
 def mme_entries(pictures: Pictures, rng: Rng) -> list[Entry]:
     """MME's pairs: for each picture of a category one question to affirm and one to deny."""
-    entries = []
+    entries: list[Entry] = []
     for make, chosen, pairs in MME.values():
-        scenes = chosen(pictures)
-        left = pairs
-        for at in rng.permutation(len(scenes)):
-            scene = scenes[int(at)]
-            yes, no = make(scene, rng, True), make(scene, rng, False)
-            if left and yes is not None and no is not None:
-                entries += [Entry(scene=scene, ask=yes), Entry(scene=scene, ask=no)]
-                left -= 1
+        left = list(chosen(pictures))
+        wanted = len(entries) + 2 * pairs
+        for _ in range(MME_ROUNDS):
+            order = [left[int(i)] for i in rng.permutation(len(left))]
+            for scene in order:
+                yes, no = make(scene, rng, True), make(scene, rng, False)
+                if len(entries) < wanted and yes is not None and no is not None:
+                    entries += [Entry(scene=scene, ask=yes), Entry(scene=scene, ask=no)]
+                    left.remove(scene)
     return entries
 
 
