@@ -37,7 +37,7 @@ class Conditioner(nn.Module):
         self._told: list[int] | None = None
         self._rows: Tensor | None = None  # (units,) of the call under way
         self._mix: Tensor | None = None  # (units, entries), blind
-        self._patches: Tensor | None = None  # (units,) in a row, for towers that pack units
+        self._patches: list[int] | None = None  # of each unit, for towers that pack units in a row
 
     def tell(self, conditions: Sequence[Condition]) -> None:
         """(codec, level) of each unit of the next call; one for all units if all are alike."""
@@ -64,7 +64,7 @@ class Conditioner(nn.Module):
         device = inputs["pixel_values"].device
         packed = "grid" in inputs
         units = len(inputs["grid"] if packed else inputs["pixel_values"])
-        self._patches = inputs["grid"].prod(-1).to(device) if packed else None
+        self._patches = inputs["grid"].prod(-1).tolist() if packed else None
         self._mix = None
         if self.telling == "blind":
             self._mix = self.estimator(pictures_of(inputs, tower)).float().softmax(-1)
@@ -81,12 +81,16 @@ class Conditioner(nn.Module):
             return self._told[:1] * units
         raise VLMError(f"{len(self._told)} different conditions told for {units} pictures or tiles")
 
-    def _spread(self, table: Tensor) -> Tensor:
+    def _spread(self, table: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `injection.Spread`."""
         if self._mix is not None:
             values = self._mix.to(table.dtype) @ table[: self.vocabulary.unknown]
         else:
             assert self._rows is not None
             values = table[self._rows]
         if self._patches is None:
-            return values
-        return values.repeat_interleave(self._patches, dim=0)
+            return x, values.view(len(values), *(1,) * (x.ndim - 2), -1)
+        if len(set(self._patches)) == 1:  # broadcasting is cheaper than copying rows
+            return x.reshape(len(values), -1, x.shape[-1]), values[:, None]
+        each = torch.tensor(self._patches, device=values.device)
+        return x, values.repeat_interleave(each, dim=0)

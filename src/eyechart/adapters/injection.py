@@ -27,9 +27,9 @@ from eyechart.core.errors import InputError
 InjectionName: TypeAlias = Literal["none", "rope_angle", "rope_cos_sin", "patch_embedding", "adaln"]
 INJECTIONS: tuple[InjectionName, ...] = get_args(InjectionName)
 
-# table (rows, D) -> each unit's condition (units, D), or (tokens, D) for towers that put all
-# units' patches in one row.
-Spread: TypeAlias = Callable[[Tensor], Tensor]
+# (table (rows, D), activations (..., W)) -> the activations, each unit apart, and each unit's own
+# row of the table; the two broadcast over the unit's patches.
+Spread: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Injection(Protocol):
@@ -96,10 +96,10 @@ class PatchEmbedding(nn.Module):
         """Hook the patch embedding's output."""
 
         def add(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-            condition = spread(self.table).to(output.dtype)
-            if tower.channels_first:
-                condition = condition[:, :, None, None]
-            return output + condition
+            patches = output.movedim(1, -1) if tower.channels_first else output
+            each, condition = spread(self.table, patches)
+            added = (each + condition.to(each.dtype)).view(patches.shape)
+            return added.movedim(-1, 1) if tower.channels_first else added
 
         return [tower.patches.register_forward_hook(add)]
 
@@ -126,11 +126,13 @@ class RopeAngle(nn.Module):
         """Hook the rotary embedding's output."""
 
         def turn(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            cos, sin = output  # float32, whatever the model's type
-            angle = spread(self.table).repeat(1, 2)
+            cos, angle = spread(self.table, output[0])  # cos is float32 whatever the model's type
+            sin = output[1].view_as(cos)
+            angle = torch.cat([angle, angle], dim=-1)
             angle = angle.to(torch.promote_types(angle.dtype, cos.dtype))
             by_cos, by_sin = angle.cos(), angle.sin()
-            return cos * by_cos - sin * by_sin, sin * by_cos + cos * by_sin
+            turned = (cos * by_cos - sin * by_sin, sin * by_cos + cos * by_sin)
+            return turned[0].view(output[0].shape), turned[1].view(output[0].shape)
 
         assert tower.rotary is not None
         return [tower.rotary.register_forward_hook(turn)]
@@ -150,9 +152,10 @@ class RopeCosSin(nn.Module):
         """Hook the rotary embedding's output."""
 
         def add(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            cos, sin = output
-            to_cos, to_sin = spread(self.table).to(cos.dtype).chunk(2, dim=-1)
-            return cos + to_cos, sin + to_sin
+            cos, condition = spread(self.table, output[0])
+            to_cos, to_sin = condition.to(cos.dtype).chunk(2, dim=-1)
+            shape = output[0].shape
+            return (cos + to_cos).view(shape), (output[1].view_as(cos) + to_sin).view(shape)
 
         assert tower.rotary is not None
         return [tower.rotary.register_forward_hook(add)]
@@ -185,11 +188,9 @@ class AdaLN(nn.Module):
 
     def _modulate(self, name: str, spread: Spread) -> Callable[..., Tensor]:
         def modulate(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-            condition = spread(self.tables[name]).to(output.dtype)
-            if output.ndim == 3:
-                condition = condition[:, None]
-            scale, shift = condition.chunk(2, dim=-1)
-            return output * (1 + scale) + shift
+            each, condition = spread(self.tables[name], output)
+            scale, shift = condition.to(each.dtype).chunk(2, dim=-1)
+            return torch.addcmul(shift, each, 1 + scale).view(output.shape)
 
         return modulate
 

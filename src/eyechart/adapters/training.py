@@ -167,7 +167,8 @@ class Training:
             self.setting.out.mkdir(parents=True, exist_ok=True)
         identity = self._identity()
         step = load_state(self.setting.out, self.student, self.optimizer, identity)
-        cut_log(self.setting.out, step)
+        if self.accelerator.is_main_process:
+            cut_log(self.setting.out, step)
         before = self._validate_base()
         self.watcher.validated(0, before)
         began_s, first = self.setting.clock(), step
