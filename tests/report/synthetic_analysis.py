@@ -56,7 +56,10 @@ CODECS = {
 VLMS = {"eyechart-mini": 1.0, "Qwen2.5-VL-3B": 1.09}
 ADAPTER = "universal"
 CHOICE_SET = "eyechart-mini (choice set)"
-NASTY = "</script><script>document.documentElement.dataset.pwned='1'</script><img src=x onerror=alert(1)>"
+NASTY = (
+    "</script><script>document.documentElement.dataset.pwned='1'</script>"
+    "<img src=x onerror=alert(1)>"
+)
 
 
 @cache
@@ -290,7 +293,8 @@ def _examples() -> list[Example]:
         ("COCO-Caption", "Please describe this image in general.", "a sign between shapes",
          "A yellow sign with the words STOP 24 stands between a red circle and a green triangle, "
          "in front of a hazy evening sky above a dark plain with soft shadows.", "  \n "),
-        ("SEEDBench", "How many shapes?\nOptions:\nA. 1\nB. 2\nC. 3\n", "C", "C", "B \U0001f9d0 \u202etxet"),
+        ("SEEDBench", "How many shapes?\nOptions:\nA. 1\nB. 2\nC. 3\n", "C", "C",
+         "B \U0001f9d0 \u202etxet"),
     )  # fmt: skip
     found = []
     for number, (task, question, reference, right, wrong) in enumerate(questions):

@@ -268,6 +268,8 @@ def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> 
     for absent in ("hero", "radar", "pictures", "adapters", "gap"):
         assert browser.run(f"document.getElementById('{absent}').hidden") is True
     assert _count(browser, "#alarm *") == 0
+    assert "null" not in _text(browser, "body")
+    assert _count(browser, "#bd .places b") == 0  # one codec is neither best nor second
     assert "No bootstrap was drawn" in _text(browser, "#methods")
 
 

@@ -1,4 +1,4 @@
-"""The run's key finding in one sentence, computed from its curves and worded no stronger than they are."""
+"""The run's key finding in one sentence, computed and worded no stronger than its curves are."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Curve:
 
 
 def codec_label(name: str) -> str:
-    """How a codec is written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false.
+    """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false.
 
     Names that are no acronym stay as they are.
     """
@@ -74,8 +74,9 @@ def _headline(analysis: Analysis) -> str:
     low, ceiling = worst.lowest.score.value, worst.ceiling.score.value
     if not worst.resolved:
         return (
-            f"No loss that this run can resolve: at {worst.lowest.bpp:.2f} bpp {codec_label(codec)}, "
-            f"{vlm} scores {_number(low)} on {task}, and {_number(ceiling)} uncompressed"
+            f"No loss that this run can resolve: at {worst.lowest.bpp:.2f} bpp "
+            f"{codec_label(codec)}, {vlm} scores {_number(low)} on {task}, "
+            f"and {_number(ceiling)} uncompressed"
         )
     return (
         f"At {worst.lowest.bpp:.2f} bpp {codec_label(codec)} costs {vlm} "

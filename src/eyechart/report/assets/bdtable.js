@@ -106,7 +106,10 @@ function tintKey(loss, win, marks) {
     h("span", { class: "places" }, marks));
 }
 
-const RANK_MARKS = () => [h("b", { class: "best" }, "best"), h("b", { class: "second" }, "second best")];
+// The key names a mark only where a row can bear it.
+const rankMarks = () => [
+  codecs.length > 1 && h("b", { class: "best" }, "best"), codecs.length > 2 && h("b", { class: "second" }, "second best"),
+];
 
 function renderBd(root) {
   const results = analysis.bd.filter((r) => r.anchor !== NO_ADAPTER && !r.adapter);
@@ -114,10 +117,11 @@ function renderBd(root) {
   if (root.hidden) return;
   root.replaceChildren(
     ...sectionHead("BD-Metric against uncompressed",
-      "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss; in brackets the 95 % bootstrap interval."),
+      "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss",
+      analysis.bootstrap_samples > 0 ? "; in brackets the 95 % bootstrap interval." : "."),
     ...[false, true].flatMap((choices) => {
       const own = results.filter((r) => choiceVlms.has(r.vlm) === choices);
       return own.length ? bdTable(own, `BD-Metric against uncompressed${choices ? ", answers from a choice set" : ""}`) : [];
     }).filter(Boolean),
-    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained", RANK_MARKS()));
+    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained", rankMarks()));
 }

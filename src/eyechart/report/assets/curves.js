@@ -23,7 +23,7 @@ function renderCurves(root) {
   if (root.hidden) return;
   root.replaceChildren(
     ...sectionHead("Score over rate",
-      `${state.vlm}. Each marker is one level of a codec; the band is its 95 % bootstrap interval over images. `,
+      `${state.vlm}. Each marker is one level of a codec${analysis.bootstrap_samples > 0 ? "; the band is its 95 % bootstrap interval over images" : ""}. `,
       adapters.length === 1 ? `Dashed lines with open markers: with the adapter ${adapters[0]}. ` : "",
       "Point at a marker, or focus a chart and use the arrow keys."),
     h("div", { class: "panels" }, panels.map((panel) => lineChart(panel))));

@@ -47,5 +47,5 @@ const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count ==
 const unique = (items) => [...new Set(items)];
 
 function sectionHead(title, ...lead) {
-  return [h("h2", null, title), lead.length ? h("p", { class: "lead" }, lead) : null];
+  return [h("h2", null, title), ...(lead.length ? [h("p", { class: "lead" }, lead)] : [])];
 }

@@ -70,7 +70,7 @@ function renderMethods(root) {
       entry("Interval", analysis.bootstrap_samples > 0
         ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
         : "No bootstrap was drawn in this run; values stand without intervals."),
-      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score. Between levels it interpolates linearly."),
+      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among those that another codec can be held against at no higher rate. Between levels it interpolates linearly."),
       entry("Answers", "Greedy decoding. An answer that cannot be read is wrong; its share stands beside every score. Tasks asked with a choice set stand apart from those asked freely."),
       entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
     h("p", null, download));
