@@ -34,6 +34,7 @@ def test_list_names_all_vlms_and_what_is_missing(
     monkeypatch.setenv("COLUMNS", "140")
     cached = tmp_path / "models--OpenGVLab--InternVL3-2B-hf" / "snapshots" / "abc"
     cached.mkdir(parents=True)
+    (cached / "config.json").write_text("{}")
     (cached / "model.safetensors").write_bytes(b"")
     assert run_args(["vlm", "list"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
@@ -56,16 +57,16 @@ def test_ask_through_a_codec_says_the_rate(
     image: Path, qwen_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--vlm", own_pixels(qwen_dir), "--max-new-tokens", "3", "--device", "cpu")
-    assert ask(image, "Is it red?", *options, "--codec", "jpeg", "--level", "q1") == 0
+    assert ask(image, "Is it red?", *options, "--codec", "jpeg", "--level", "1") == 0
     assert "bpp" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--level", "q1"), "--level q1 needs a --codec"),
+        (("--level", "1"), "--level 1 needs a --codec"),
         (("--codec", "jpeg"), "codec jpeg: give --level; allowed: "),
-        (("--codec", "jpeg", "--level", "q99"), "no level 'q99'"),
+        (("--codec", "jpeg", "--level", "99"), "no level '99'"),
         (("--codec", "jpg"), "unknown codec 'jpg'"),
         (("--vlm", "qwen-3b"), "unknown vlm 'qwen-3b'"),
         (("--vlm", "./nowhere"), "'./nowhere' does not exist"),

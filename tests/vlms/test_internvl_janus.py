@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from eyechart.core.types import VLM, Decoding, Request
+from eyechart.core.types import VLM, Decoding, Request, Rgb8
 from eyechart.vlms import open_vlm
 from eyechart.vlms.internvl import InternVL, InternVLBackbone
 from eyechart.vlms.janus import Janus, JanusBackbone
@@ -27,7 +27,7 @@ def texts(vlm: VLM, requests: list[Request], new_tokens: int) -> list[list[str]]
     return [[answer.text for answer in given] for given in answers]
 
 
-def plain_internvl(folder: Path, asked: Request, new_tokens: int) -> list[str]:
+def plain_internvl(folder: Path, requests: list[Request], new_tokens: int) -> list[list[str]]:
     """Expand the placeholder in the text, as InternVLProcessor does, then `generate`."""
     from transformers import (
         AutoTokenizer,
@@ -38,11 +38,11 @@ def plain_internvl(folder: Path, asked: Request, new_tokens: int) -> list[str]:
     model: Any = InternVLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor: Any = GotOcr2ImageProcessorPil.from_pretrained(folder)
-    answers = []
-    for prompt in asked.prompts:
-        tiles = processor(
-            images=[asked.image], crop_to_patches=True, max_patches=6, return_tensors="pt"
-        )["pixel_values"]
+
+    def answer(rgb8: Rgb8, prompt: str) -> str:
+        tiles = processor(images=[rgb8], crop_to_patches=True, max_patches=6, return_tensors="pt")[
+            "pixel_values"
+        ]
         content = [{"type": "image"}, {"type": "text", "text": prompt}]
         text = tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -52,13 +52,13 @@ def plain_internvl(folder: Path, asked: Request, new_tokens: int) -> list[str]:
         output = model.generate(
             **inputs, pixel_values=tiles, do_sample=False, max_new_tokens=new_tokens
         )
-        answers.append(
-            tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        )
-    return answers
+        new = output[0, inputs["input_ids"].shape[1] :]
+        return str(tokenizer.decode(new, skip_special_tokens=True))
+
+    return [[answer(asked.image, prompt) for prompt in asked.prompts] for asked in requests]
 
 
-def plain_janus(folder: Path, asked: Request, new_tokens: int) -> list[str]:
+def plain_janus(folder: Path, requests: list[Request], new_tokens: int) -> list[list[str]]:
     """JanusProcessor, then `generate`."""
     from transformers import (
         AutoTokenizer,
@@ -75,26 +75,26 @@ def plain_janus(folder: Path, asked: Request, new_tokens: int) -> list[str]:
         use_default_system_prompt=True,
         num_image_tokens=16,
     )
-    answers = []
-    for prompt in asked.prompts:
+
+    def answer(rgb8: Rgb8, prompt: str) -> str:
         text = f"<|User|>: <image_placeholder>{prompt}\n\n<|Assistant|>:"
-        inputs = processor(text=[text], images=[asked.image], return_tensors="pt")
+        inputs = processor(text=[text], images=[rgb8], return_tensors="pt")
         output = model.generate(**inputs, do_sample=False, max_new_tokens=new_tokens)
-        answers.append(
-            tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        )
-    return answers
+        new = output[0, inputs["input_ids"].shape[1] :]
+        return str(tokenizer.decode(new, skip_special_tokens=True))
+
+    return [[answer(asked.image, prompt) for prompt in asked.prompts] for asked in requests]
 
 
 def test_internvl_equals_plain_generation(internvl_dir: Path) -> None:
     found = texts(InternVL(str(internvl_dir), device="cpu", system=""), REQUESTS, 5)
-    assert found == [plain_internvl(internvl_dir, asked, 5) for asked in REQUESTS]
+    assert found == plain_internvl(internvl_dir, REQUESTS, 5)
     assert len({text for given in found for text in given}) > 20
 
 
 def test_janus_equals_plain_generation(janus_dir: Path) -> None:
     found = texts(Janus(str(janus_dir), device="cpu"), REQUESTS, 5)
-    assert found == [plain_janus(janus_dir, asked, 5) for asked in REQUESTS]
+    assert found == plain_janus(janus_dir, REQUESTS, 5)
     assert len({text for given in found for text in given}) > 20
 
 

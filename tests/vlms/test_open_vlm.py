@@ -21,13 +21,40 @@ from tests.vlms.asking import request
         ("qwen2.5-vl-3b", "qwen2.5-vl-3b", "qwen2_5_vl"),
         ("Qwen2.5-VL-7B", "qwen2.5-vl-7b", "qwen2_5_vl"),
         ("Qwen/Qwen2.5-VL-32B-Instruct", "qwen2.5-vl-32b", "qwen2_5_vl"),
-        ("Qwen/Qwen2.5-VL-72B-Instruct", "Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl"),
         ("eyechart-mini", "eyechart-mini", "qwen2_5_vl"),
     ],
 )
 def test_names_and_hub_ids_resolve_without_loading(asked: str, name: str, family: str) -> None:
     vlm = open_vlm(asked, device="cpu")
     assert (vlm.name, vlm.family) == (name, family)
+
+
+def test_another_hub_id_finds_its_family_by_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--someone--fine-tuned" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps({"model_type": "internvl"}))
+    vlm = open_vlm("someone/fine-tuned", device="cpu")
+    assert (vlm.name, vlm.family) == ("someone/fine-tuned", "internvl3")
+    (snapshot / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(InputError, match="family 'bert'"):
+        open_vlm("someone/fine-tuned")
+
+
+def test_a_hub_id_that_is_nowhere_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no route to host")
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    with pytest.raises(InputError, match="neither in the local cache nor on the hub"):
+        open_vlm("someone/nothing")
 
 
 def test_all_of_the_papers_vlms_are_known() -> None:
@@ -50,6 +77,12 @@ def test_missing_directory() -> None:
         open_vlm("./nowhere")
 
 
+def test_a_missing_directory_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
+    gone = open_vlm("eyechart-mini", model=str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="neither a directory nor a hub id"):
+        _ = gone.version
+
+
 def test_directory_without_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json cannot be read"):
         open_vlm(str(tmp_path))
@@ -70,8 +103,32 @@ def test_directory_with_a_broken_config(tmp_path: Path) -> None:
 def test_directory_without_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
     vlm = open_vlm(str(tmp_path), device="cpu")
-    with pytest.raises(InputError, match=r"no weights \(\*\.safetensors\)"):
+    with pytest.raises(InputError, match=r"no weights: \*\.safetensors is not"):
         vlm.answer([request(56, 56, 1)], Decoding())
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    (tmp_path / "one.safetensors").write_bytes(b"")
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"two\.safetensors is not beside"):
+        open_vlm(str(tmp_path), device="cpu").answer([request(56, 56, 1)], Decoding())
+
+
+def test_a_hub_id_in_the_cache_needs_no_network(
+    qwen_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--someone--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0123456789abcdef0123")
+    shutil.copytree(qwen_dir, cached / "snapshots" / "0123456789abcdef0123")
+    vlm = open_vlm("someone/tiny", device="cpu", min_pixels=None, max_pixels=None)
+    assert vlm.version == "0123456789abcdef"
+    assert len(vlm.answer([request(56, 56, 2)], Decoding(max_new_tokens=1))[0]) == 2
 
 
 def test_cut_weights_are_one_line(qwen_dir: Path, tmp_path: Path) -> None:

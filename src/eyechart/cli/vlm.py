@@ -25,7 +25,7 @@ def list_vlms() -> None:
 
     from eyechart.core import plugins
     from eyechart.vlms import KNOWN, vlm_names
-    from eyechart.vlms.ready import why_not_ready
+    from eyechart.vlms.hub import why_not_ready
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("vlm", "hub id or model", "family", "here"):

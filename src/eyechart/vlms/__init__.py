@@ -12,7 +12,8 @@ from pathlib import Path
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import VLM, Json
-from eyechart.vlms.known import FAMILIES, KNOWN, Known, model_type_of, near_hub_ids
+from eyechart.vlms.hub import hub_model_type
+from eyechart.vlms.known import FAMILIES, KNOWN, Known, model_type_of
 
 __all__ = ["KNOWN", "Known", "open_vlm", "vlm_names"]
 
@@ -61,13 +62,7 @@ def _resolve(name_or_path: str) -> tuple[str, str | None]:
     if name_or_path.startswith((".", "/", "~")):
         raise InputError(f"VLM directory {name_or_path!r} does not exist")
     if name_or_path.count("/") == 1:
-        family = near_hub_ids(name_or_path)
-        if family is not None:
-            return family, name_or_path
-        raise InputError(
-            f"hub id {name_or_path!r}: family not known; name it with one of "
-            f"{', '.join(sorted(FAMILIES.values()))} and the option model={name_or_path}"
-        )
+        return _plugin_for(hub_model_type(name_or_path), name_or_path), name_or_path
     raise PluginError(f"unknown vlm {name_or_path!r}; {plugins.near(name_or_path, vlm_names())}")
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.vlms.hub import hub_revision, hub_snapshot
 from eyechart.vlms.known import KNOWN, check_directory
 from eyechart.vlms.local import Answerer, Backbone
 from eyechart.vlms.memory import budget_tokens, pick_device
@@ -35,14 +36,18 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path | None:
-        """The local directory, or None for a hub id."""
+        """The local directory, or None for a hub id. Raises InputError if it must be and is not."""
         path = Path(self.model).expanduser()
-        return path if path.is_dir() else None
+        if path.is_dir():
+            return path
+        if path.is_absolute() or self.model.startswith(".") or self.model.count("/") != 1:
+            raise InputError(f"VLM {self.model!r}: neither a directory nor a hub id (owner/name)")
+        return None
 
     @property
     def source(self) -> str:
-        """What transformers' `from_pretrained` is given."""
-        return str(self.folder or self.model)
+        """Folder that transformers' `from_pretrained` is given; downloaded for a hub id."""
+        return str(self.folder or hub_snapshot(self.model))
 
     @property
     def resolved_dtype(self) -> str:
@@ -105,7 +110,7 @@ class LocalVLM:
     def version(self) -> str:
         """Identity of the weights: a digest of a directory's files, or the hub's revision."""
         folder = self.checkpoint.folder
-        return directory_digest(folder) if folder else hub_revision(self.checkpoint.model)
+        return directory_digest(folder) if folder else hub_revision(self.checkpoint.model)[:16]
 
     @property
     def options(self) -> Mapping[str, Json]:
@@ -126,8 +131,7 @@ class LocalVLM:
 
     @cached_property
     def _loaded(self) -> tuple[Backbone, Any]:
-        if self.checkpoint.folder:
-            check_directory(self.checkpoint.folder, self.checkpoint.model_type)
+        check_directory(Path(self.checkpoint.source), self.checkpoint.model_type)
         return self.build()
 
     @cached_property
@@ -235,24 +239,6 @@ def directory_digest(folder: Path) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         whole.update(f"{path.name}:{content}\n".encode())
     return whole.hexdigest()[:16]
-
-
-def hub_revision(hub_id: str) -> str:
-    """The commit a hub id resolves to, from the local cache or the hub.
-
-    Raises:
-        VLMError: neither can be reached.
-    """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(hub_id)
-    except (OSError, ValueError) as error:
-        raise VLMError(
-            f"{hub_id}: neither in the local cache nor reachable on the hub ({_one_line(error)})",
-            retryable=True,
-        ) from error
-    return str(config._commit_hash)[:16]
 
 
 def _one_line(error: BaseException) -> str:

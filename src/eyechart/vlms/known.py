@@ -67,17 +67,6 @@ KNOWN: tuple[Known, ...] = (
 )
 
 
-def near_hub_ids(hub_id: str) -> str | None:
-    """The family of a hub id that is not in the table, read from how its makers name releases."""
-    repository = hub_id.partition("/")[2].lower()
-    for known in KNOWN:
-        stem = known.hub_id.partition("/")[2].lower().rpartition("-")[0]
-        series = "-".join(stem.split("-")[:2]) if known.plugin != "internvl" else "internvl3"
-        if known.hub_id and repository.startswith(series):
-            return known.plugin
-    return None
-
-
 def model_type_of(folder: Path) -> str:
     """`model_type` of a checkpoint directory.
 
@@ -109,5 +98,18 @@ def check_directory(folder: Path, model_type: str) -> None:
         raise InputError(
             f"{folder}: config.json is of family {found!r}, this VLM needs {model_type!r}"
         )
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"{folder}: no weights (*.safetensors) beside config.json")
+    missing = missing_weights(folder)
+    if missing:
+        raise InputError(f"{folder}: no weights: {missing} is not beside config.json")
+
+
+def missing_weights(folder: Path) -> str | None:
+    """The first weights file a checkpoint lacks, or None. No file is opened but the index."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return None if any(folder.glob("*.safetensors")) else "*.safetensors"
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index}: not an index of weights ({error})") from error
+    return next((str(name) for name in sorted(shards) if not (folder / name).is_file()), None)
