@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -119,6 +120,8 @@ def _print_official(console: Console, task: TsvTask) -> None:
 def _print_categories(console: Console, questions: Sequence[Question]) -> None:
     from rich.table import Table
 
+    if not any(question.category for question in questions):
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("category")
     table.add_column("questions", justify="right")
@@ -134,8 +137,17 @@ def _print_question(console: Console, task: Task, question: Question) -> None:
 
     height_px, width_px, _ = task.image(question.image).shape
     text = Text(task.prompt(question, "default").rstrip("\n"))
-    text.append(f"\n\nreference: {question.answer}", style="green")
+    text.append(f"\n\nreference: {_reference(question)}", style="green")
     title = f"{question.id}  {question.category}"
     where = f"image {question.image}, {width_px}x{height_px}"
     console.print()
     console.print(Panel(text, title=Text(title), subtitle=Text(where), title_align="left"))
+
+
+def _reference(question: Question) -> str:
+    """The reference answer; several of them on a line each."""
+    try:
+        several = json.loads(question.answer)
+    except json.JSONDecodeError:
+        return question.answer
+    return "\n           ".join(several) if isinstance(several, list) else question.answer
