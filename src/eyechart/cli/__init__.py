@@ -60,10 +60,11 @@ class _Verbs(TyperGroup):
 def _load(where: str) -> Any:
     module, _, attribute = where.partition(":")
     found = getattr(import_module(module), attribute)
-    if not isinstance(found, typer.Typer):
-        function, found = found, typer.Typer(add_completion=False)
-        found.command()(function)
-    return typer.main.get_command(found)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_group(found)
+    alone = typer.Typer(add_completion=False)
+    alone.command()(found)
+    return typer.main.get_command(alone)
 
 
 app = typer.Typer(cls=_Verbs, add_completion=False, rich_markup_mode="rich")
@@ -120,7 +121,8 @@ def run_args(args: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - nothing prints a traceback at a user
         usage = getattr(error, "format_message", None)
         if usage is not None:  # the parser's own: unknown option, missing argument
-            _say(f"{usage().strip() or error} (in: eyechart {' '.join(args)})")
+            if message := usage().strip():  # else it has printed the verb's help
+                _say(f"{message} (in: eyechart {' '.join(args)})")
             return BAD_INPUT
         return _bug(error)
 

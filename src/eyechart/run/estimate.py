@@ -127,21 +127,32 @@ def estimate(plan: Plan, clock: Callable[[], float] = processor_s) -> Estimate:
 
 
 def _task_size(task: Task, plan: Plan) -> TaskEstimate:
-    try:
-        chosen = by_image(task.questions(), plan.max_images)
-    except InputError:
-        if task.name not in OFFICIAL_IMAGES:
-            raise
-        images = min(OFFICIAL_IMAGES[task.name], plan.max_images or OFFICIAL_IMAGES[task.name])
-        rows: int = task.official[0].rows  # type: ignore[attr-defined]
+    rows = _rows_of_missing_file(task)
+    if rows:
+        whole = OFFICIAL_IMAGES[task.name]
+        images = min(whole, plan.max_images or whole)
         return TaskEstimate(
             name=task.name,
-            questions=round(rows * images / OFFICIAL_IMAGES[task.name]),
+            questions=round(rows * images / whole),
             images=images,
             note=f"the official file's size; not in {plan.data or 'the built-in chart'}",
         )
+    chosen = by_image(task.questions(), plan.max_images)
     questions = sum(len(its) for _, its in chosen)
     return TaskEstimate(name=task.name, questions=questions, images=len(chosen), note="counted")
+
+
+def _rows_of_missing_file(task: Task) -> int:
+    """How many rows an official file has that is not here; 0 where the task can be counted."""
+    from eyechart.tasks.tsv_task import TsvTask
+
+    if not isinstance(task, TsvTask) or task.name not in OFFICIAL_IMAGES:
+        return 0
+    rows = next((official.rows for official in task.official if official.rows), 0)
+    try:
+        return 0 if task.path.is_file() else rows
+    except InputError:
+        return rows
 
 
 def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:

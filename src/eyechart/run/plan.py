@@ -19,8 +19,11 @@ BUILT_IN = ("quick", "paper")  # packaged beside this file
 
 def _texts(value: Any) -> Any:
     """A single word for a list of one; levels written as numbers are names."""
-    items = list(value) if isinstance(value, list | tuple) else [value]
-    return [str(item) if isinstance(item, int | float) else item for item in items]
+    return [str(item) if isinstance(item, int | float) else item for item in _listed(value)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_texts), Field(min_length=1)]
@@ -60,7 +63,9 @@ class Plan(_File):
     vlms: Names
     tasks: Names
     codecs: Annotated[
-        tuple[Annotated[CodecEntry, BeforeValidator(_entry)], ...], Field(min_length=1)
+        tuple[Annotated[CodecEntry, BeforeValidator(_entry)], ...],
+        BeforeValidator(_listed),
+        Field(min_length=1),
     ]
     adapters: Names = ("none",)
     data: Annotated[str | None, AfterValidator(_expanded)] = None

@@ -157,7 +157,7 @@ class Bars:
 
         self._now = now
         self._bars = Progress(
-            TextColumn("[bold]{task.description}", markup=True),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[counts]}", markup=False),
@@ -166,7 +166,9 @@ class Bars:
             console=console,
         )
         self._warnings = _Warnings(
-            lambda text: self._bars.console.print(text, style="yellow", markup=False)
+            lambda text: self._bars.console.print(
+                text, style="yellow", markup=False, highlight=False
+            )
         )
 
     def begin(self, label: str, tally: Tally) -> None:

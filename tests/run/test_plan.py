@@ -1,0 +1,125 @@
+"""Plans: what they may say, and one line for what they may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.run.plan import BUILT_IN, CodecEntry, load_plan, make_plan, parse_plan, split_specs
+from eyechart.run.resolve import adapter_component, codec_levels, lanes_of
+
+LEAST = "vlms: a\ntasks: b\ncodecs: c\n"
+
+
+def test_a_word_stands_for_a_list_of_one() -> None:
+    plan = parse_plan(LEAST, "p")
+    assert (plan.vlms, plan.tasks, plan.codecs) == (("a",), ("b",), (CodecEntry(codec="c"),))
+    assert (plan.adapters, plan.data, plan.max_images) == (("none",), None, None)
+
+
+def test_levels_written_as_numbers_are_names() -> None:
+    plan = parse_plan("vlms: a\ntasks: b\ncodecs: [{codec: jpeg, levels: [1, 3]}, vvc]\n", "p")
+    assert plan.codecs == (
+        CodecEntry(codec="jpeg", levels=("1", "3")),
+        CodecEntry(codec="vvc"),
+    )
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_plans_name_what_exists(name: str) -> None:
+    plan = load_plan(name)
+    assert set(plan.tasks) == set(plugins.names("eyechart.tasks"))
+    assert lanes_of(plan)
+    for entry in plan.codecs:
+        if entry.codec in plugins.names("eyechart.codecs"):
+            assert codec_levels(entry).levels
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("vlms: [", "not YAML"),
+        ("- a", "key: value"),
+        ("", "key: value"),
+        ("tasks: b\ncodecs: c", "'vlms' is missing"),
+        (LEAST + "max_image: 3", "unknown key 'max_image'; did you mean max_images?"),
+        (LEAST + "max_images: 0", "max_images: Input should be greater than or equal to 1"),
+        (LEAST + "max_images: many", "not 'many'"),
+        ("vlms: []\ntasks: b\ncodecs: c", "vlms"),
+        ("vlms: {a: 1}\ntasks: b\ncodecs: c", "vlms"),
+        ("vlms: a\ntasks: b\ncodecs: [{codec: jpeg, level: [1]}]", "did you mean levels?"),
+        ("vlms: a\ntasks: b\ncodecs: [3]", "codecs.0"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_plan(text, "my.yaml")
+    assert words in str(caught.value)
+    assert "my.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(text=st.text(max_size=12))
+def test_any_text_is_one_line(text: str) -> None:
+    with pytest.raises(InputError) as caught:  # no text this short is a whole plan
+        parse_plan(text, "p")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff")
+    for path in (tmp_path, tmp_path / "none.yaml", tmp_path / "binary"):
+        with pytest.raises(InputError, match=str(path)):
+            load_plan(str(path))
+
+
+def test_the_environment_may_say_where_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMUData", "/data/lmu")
+    assert load_plan("paper").data == "/data/lmu"
+
+
+def test_a_plan_goes_through_its_own_values() -> None:
+    plan = load_plan("quick")
+    assert make_plan(plan.model_dump(), "quick") == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("jpeg,vvc", ["jpeg", "vvc"]),
+        (" jpeg , ", ["jpeg"]),
+        ("jpeg,vvc:preset=fast,qpa=0,hevc", ["jpeg", "vvc:preset=fast,qpa=0", "hevc"]),
+        ("a:x=1,b:y=2", ["a:x=1", "b:y=2"]),
+        ("jpeg:levels=[1,3],vvc", ["jpeg:levels=[1,3]", "vvc"]),
+    ],
+)
+def test_specs_are_split_at_their_own_commas(text: str, specs: list[str]) -> None:
+    assert split_specs(text) == specs
+
+
+def test_levels_come_lowest_rate_first_and_unknown_ones_are_refused() -> None:
+    found = codec_levels(CodecEntry(codec="jpeg", levels=("5", "1")))
+    assert [level.name for level in found.levels] == ["1", "5"]
+    with pytest.raises(InputError, match="no level '2'; allowed: 1, 3, 5, 6"):
+        codec_levels(CodecEntry(codec="jpeg", levels=("2",)))
+
+
+def test_an_adapter_is_known_by_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "universal"
+    with pytest.raises(InputError, match="universal"):
+        adapter_component(str(folder))
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"trained_codecs": ["jpeg", "vvc"]}')
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    first = adapter_component(str(folder))
+    assert (first.name, first.options) == ("universal", {"trained_codecs": ["jpeg", "vvc"]})
+    (folder / "adapter_model.safetensors").write_bytes(b"other weights")
+    assert adapter_component(str(folder)).version != first.version
+    (folder / "adapter_config.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        adapter_component(str(folder))

@@ -1,0 +1,98 @@
+"""What a user reads while a run goes."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from run_fakes import FakeTask
+
+from eyechart.run.progress import LINE_EVERY_S, Bars, Lines, Tally, duration
+from eyechart.run.work import task_work
+
+
+def a_tally(settled: frozenset[str] = frozenset()) -> Tally:
+    tally = Tally()
+    images = task_work(FakeTask()).images  # 3 images of 2 questions
+    tally.expect("x", images, settled)
+    tally.expect("y", images, frozenset())
+    return tally
+
+
+def test_a_tally_counts_cells_images_and_questions() -> None:
+    tally = a_tally(frozenset({"0", "3", "1"}))  # all of i0, half of i1
+    assert (tally.cells, tally.images, tally.questions) == (2, 6, 12)
+    assert (tally.cells_done, tally.images_done, tally.questions_done) == (0, 1, 3)
+    tally.settle("x", 1)
+    tally.settle("x", 2)
+    assert (tally.cells_done, tally.images_done, tally.questions_done) == (1, 3, 6)
+    assert not tally.complete
+    for _ in range(3):
+        tally.settle("y", 2)
+    assert tally.complete
+    assert tally.cells_done == 2
+
+
+def test_durations_read_as_people_write_them() -> None:
+    texts = [duration(seconds) for seconds in (0, 42.4, 60, 725, 3600, 12000, 86400, 446400)]
+    assert texts == [
+        "0:00",
+        "0:42",
+        "1:00",
+        "12:05",
+        "1:00:00",
+        "3:20:00",
+        "1 day 0 h",
+        "5 days 4 h",
+    ]
+
+
+def test_lines_come_now_and_then_and_at_the_end() -> None:
+    said: list[str] = []
+    now = [0.0]
+    lines = Lines(said.append, lambda: now[0])
+    tally = a_tally()
+    lines.begin("vlm", tally)
+    for cell in ("x", "y"):
+        for _ in range(3):
+            now[0] += LINE_EVERY_S / 2
+            tally.settle(cell, 2)
+            lines.advance("Fake jpeg 1", tally)
+    lines.close()
+    assert said == [
+        "vlm: 2 cells, 6 images, 12 questions",
+        "vlm: 4/12 questions, 0/2 cells, 0.2 questions/s, 0:40 left (Fake jpeg 1)",
+        "vlm: 8/12 questions, 1/2 cells, 0.2 questions/s, 0:20 left (Fake jpeg 1)",
+        "vlm: 12/12 questions, 2/2 cells, 0.2 questions/s, 0:00 left (Fake jpeg 1)",
+    ]
+
+
+def test_warnings_are_told_once_and_then_counted() -> None:
+    said: list[str] = []
+    lines = Lines(said.append, lambda: 0.0)
+    for number in [0, 0, *range(8)]:
+        lines.warn(f"image {number}")
+    lines.close()
+    assert said[:2] == ["failed: image 0", "failed: image 1"]
+    assert said[-1].startswith("failed: and 3 more")
+    assert len(said) == 6
+
+
+def test_bars_show_counts_speed_and_time_left() -> None:
+    out = io.StringIO()
+    now = [0.0]
+    console = Console(file=out, force_terminal=True, width=160)
+    bars = Bars(console, lambda: now[0])
+    tally = a_tally(frozenset({"0", "3"}))
+    bars.begin("my [vlm]", tally)
+    now[0] = 2.0
+    tally.settle("x", 2)
+    bars.advance("Fake jpeg 1", tally)
+    bars.warn("image [x] failed")
+    bars.close()
+    shown = out.getvalue()
+    assert "0/2 cells" in shown
+    assert "4/12 questions" in shown
+    assert "1.0 questions/s, 0:08 left" in shown
+    assert "my [vlm]" in shown
+    assert "image [x] failed" in shown

@@ -1,0 +1,196 @@
+"""`eyechart run`, `plan` and `rescore` on a real task file and real codecs, with a toy VLM."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_fakes import FakeVLM
+
+from eyechart.cli import run_args
+from eyechart.core.errors import VLMError
+from eyechart.core.images import encode_png
+from eyechart.core.types import Answer, Decoding, Request
+from eyechart.store import Store
+
+
+class Colours(FakeVLM):
+    """Says Yes where the picture is rather red than blue."""
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        super().answer(requests, decoding)
+        return [
+            [Answer(text="Yes" if _is_red(request) else "No", tokens=1) for _ in request.prompts]
+            for request in requests
+        ]
+
+
+def _is_red(request: Request) -> bool:
+    red, _, blue = request.image.mean(axis=(0, 1))
+    return bool(red > blue)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """POPE.tsv with six pictures: red ones and blue ones, in noise."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    rows = ["index\timage\tquestion\tanswer\tcategory"]
+    for n in range(6):
+        picture = random.integers(0, 200, (32, 40, 3), np.uint8)
+        picture[..., 2 * (n % 2)] += 40
+        image = base64.b64encode(encode_png(picture)).decode()
+        answer = "Yes" if n % 2 == 0 else "No"
+        rows.append(f"{n}\t{image}\tIs it red?\t{answer}\trandom,popular,adversarial")
+    (folder / "POPE.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def vlm(monkeypatch: pytest.MonkeyPatch) -> Colours:
+    toy = Colours(name="toy")
+    monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: toy)
+    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["toy"])
+    return toy
+
+
+@pytest.fixture
+def arguments(data: Path, tmp_path: Path, vlm: Colours) -> list[str]:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"title: Red\nvlms: toy\ntasks: POPE\ncodecs: [source, jpeg]\ndata: {data}\n")
+    return [str(plan), "--out", str(tmp_path / "run"), "--workers", "0"]
+
+
+def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], vlm: Colours
+) -> None:
+    assert run_args(["run", *arguments]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "toy: 5 cells, 30 images, 30 questions" in said.out
+    assert "BD-Metric against the uncompressed image" in said.out
+    assert str(tmp_path / "run" / "report.html") in said.out.replace("\n", "")
+    analysis = json.loads((tmp_path / "run" / "analysis.json").read_text())
+    assert (analysis["title"], analysis["data"]) == ("Red", "data")
+    assert [task["questions"] for task in analysis["tasks"]] == [6]
+    assert "<html" in (tmp_path / "run" / "report.html").read_text()
+    calls = len(vlm.calls)
+    assert run_args(["run", *arguments]) == 0
+    assert len(vlm.calls) == calls
+    assert "30 of them done before" in capsys.readouterr().out
+
+
+def test_failures_are_counted_and_code_1(
+    arguments: list[str], vlm: Colours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never_jpeg_1(request: Request) -> None:
+        if (request.codec, request.level) == ("jpeg", "1"):
+            raise VLMError("too blurred")
+
+    vlm.refuse = never_jpeg_1
+    assert run_args(["run", *arguments]) == 1
+    said = capsys.readouterr()
+    assert "too blurred" in said.out
+    assert "6 questions failed" in said.err
+    assert run_args(["run", *arguments]) == 1
+    assert "6 questions failed for good; --retry-failed" in capsys.readouterr().err
+    vlm.refuse = None
+    assert run_args(["run", *arguments, "--retry-failed"]) == 0
+
+
+def test_ctrl_c_says_how_to_go_on(
+    arguments: list[str],
+    vlm: Colours,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(request: Request) -> None:
+        raise KeyboardInterrupt
+
+    vlm.refuse = stop
+    monkeypatch.setattr("sys.argv", ["eyechart", "run", *arguments])
+    assert run_args(["run", *arguments]) == 130
+    line = capsys.readouterr().err
+    assert "go on with: eyechart run" in line
+    assert "Traceback" not in line
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "full"])
+def test_a_directory_that_cannot_be_used_is_bad_input(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    assert run_args(["run", *arguments, "--out", str(tmp_path / place)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / place) in line
+
+
+def test_bad_names_are_found_before_anything_is_written(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for change in (["--codecs", "jpg"], ["--tasks", "GQA"], ["--adapter", "none,nowhere"]):
+        assert run_args(["run", *arguments, *change]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_at_once_are_told_apart(
+    arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+
+    def run_again(request: Request) -> None:
+        if not codes:
+            codes.append(-1)
+            codes.append(run_args(["run", *arguments]))
+            codes.append(run_args(["rescore", str(tmp_path / "run")]))
+
+    vlm.refuse = run_again
+    assert run_args(["run", *arguments]) == 0
+    assert codes == [-1, 1, 1]
+    assert capsys.readouterr().err.count("in use by") == 2
+
+
+def test_the_plan_is_sized_up_without_running(
+    arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["plan", arguments[0], "--max-images", "4"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in ("POPE 4 4", "source 1", "jpeg 4", "cells 5", "images 20 to", "questions 20"):
+        assert words in shown
+    assert "40x32" in shown
+    assert vlm.calls == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_papers_grid_is_sized_up_without_its_files(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LMUData", raising=False)
+    assert run_args(["plan", "paper"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "cells 2,835" in shown  # 9 VLMs x 7 tasks x (11 codecs x 4 levels + uncompressed)
+    assert "images 1,056,645 to" in shown
+    assert "not installed here" in shown
+
+
+def test_rescore_finds_the_data_by_itself(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    cell = Store(tmp_path / "run").cells()[0]
+    (record, *others) = cell.records()
+    path = cell.path / "records.jsonl"
+    path.write_text(path.read_text().replace('"readable":true', '"readable":false'))
+    assert cell.records() != [record, *others]
+    capsys.readouterr()
+    assert run_args(["rescore", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out == "5 cells, 30 answers, 6 scores changed\n"
+    assert cell.records() == [record, *others]
