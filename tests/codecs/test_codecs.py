@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,3 +254,18 @@ def test_a_missing_ffmpeg_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = VvcCodec()
     with pytest.raises(EyechartError, match="ffmpeg"):
         codec.encode(PHOTO, codec.levels[0])
+
+
+@pytest.mark.parametrize("complaint", ["Unknown encoder 'libvvenc'", "Unrecognized option 'qpa'."])
+def test_an_ffmpeg_without_the_encoder_is_named(
+    complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "ffmpeg"
+    old.write_text(f'#!/bin/sh\necho "{complaint}" >&2\nexit 8\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(old))
+    codec = VvcCodec(preset="slower")  # a preset whose version no other test has asked for
+    with pytest.raises(InputError, match=r"has no libvvenc .*imageio-ffmpeg>=0\.8"):
+        codec.encode(PHOTO, codec.levels[0])
+    with pytest.raises(InputError, match="has no libvvenc"):
+        assert codec.version

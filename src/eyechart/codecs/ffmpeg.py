@@ -16,11 +16,11 @@ from functools import cache
 
 import numpy as np
 
-from eyechart.codecs.process import OUTPUT, Job, run
-from eyechart.core.errors import InputError
+from eyechart.codecs.process import OUTPUT, Job, Output, run
+from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Rgb8
 
-TIMEOUT_S = 60.0  # for a small picture on a busy machine; more is allowed per megapixel
+TIMEOUT_S = 300.0  # for a small picture, however busy the machine; more is allowed per megapixel
 _TIMEOUT_S_PER_MEGAPIXEL = 60.0
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
@@ -67,10 +67,23 @@ def encode_frame(
         *encoder,
         *("-threads", "1", "-f", muxer, OUTPUT),
     ]
-    stream = run(command, rgb8.tobytes(), job).result
+    stream = _run_encoder(command, rgb8.tobytes(), encoder[1], job).result
     if not stream:
         raise job.error("the encoder wrote nothing")
     return stream
+
+
+def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: Job) -> Output:
+    try:
+        return run(command, feed, job)
+    except CodecError as error:
+        # An ffmpeg without the encoder stumbles over its name, or over the first of its options.
+        if "Unknown encoder" in error.message or "Unrecognized option" in error.message:
+            raise InputError(
+                f"{job.codec}: {command[0]} has no {encoder} (or an old one); "
+                "pip install 'imageio-ffmpeg>=0.8', or unset IMAGEIO_FFMPEG_EXE"
+            ) from error
+        raise
 
 
 def decode_frame(
@@ -111,7 +124,8 @@ def version_of(codec: str, encoder: tuple[str, ...], muxer: str, yuv: str, patte
         *encoder,
         *("-f", muxer, OUTPUT),
     ]
-    told = run(command, bytes(16 * 16 * 3), Job(codec=codec, timeout_s=TIMEOUT_S)).messages
+    job = Job(codec=codec, timeout_s=TIMEOUT_S)
+    told = _run_encoder(command, bytes(16 * 16 * 3), encoder[1], job).messages
     ffmpeg = re.search(r"ffmpeg version (\S+)", told)
     library = re.search(pattern, told) if pattern else None
     parts = [library[1] if library else "", f"ffmpeg {ffmpeg[1] if ffmpeg else 'unknown'}"]

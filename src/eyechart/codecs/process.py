@@ -133,7 +133,9 @@ def _watch(
     if too_much:
         raise job.error(f"{program} wrote more than {job.output_limit_bytes:,} bytes")
     if status != 0:
-        raise job.error(f"{program} {_ending(status)}: {messages[-300:] or 'no message'}")
+        told = f"{program} {_ending(status)}: {messages[-300:] or 'no message'}"
+        # A SIGKILL that is not ours is mostly the kernel's, for want of memory.
+        raise job.error(told, retryable=status == -signal.SIGKILL)
     return Output(result=result, messages=messages)
 
 
