@@ -20,6 +20,7 @@ from eyechart.core.errors import EyechartError
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import Bitstream, Codec, Question, Record, Rgb8, Task
+from eyechart.quality import psnr_db
 from eyechart.store import Store
 
 MAX_SIDE_PX = 480  # of a shown picture: a page, not an archive
@@ -193,12 +194,6 @@ class _Pictures:
             return self._codecs[read.codec].decode(stream)
         except EyechartError:
             return None  # a codec that is not installed on the machine that analyses
-
-
-def psnr_db(original: Rgb8, decoded: Rgb8) -> float | None:
-    """RGB PSNR in dB; None where the pictures are equal."""
-    error = np.mean((original.astype(np.float64) - decoded.astype(np.float64)) ** 2)
-    return None if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def _thumbnail(rgb8: Rgb8) -> Rgb8:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,6 +22,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import CodecError, EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
 from eyechart.core.types import Codec, Level, Rgb8
+from eyechart.quality import psnr_db
 from eyechart.store.files import write_atomic
 
 app = typer.Typer(help="Code pictures with one codec alone.", no_args_is_help=True)
@@ -39,7 +38,7 @@ class Trial:
 
     size_bytes: int
     rate_bpp: float
-    psnr_db: float
+    psnr_db: float | None  # None: unchanged
     encode_s: float
     decode_s: float
 
@@ -90,12 +89,12 @@ def encode(
     rgb8 = read_image(picture)
     try:
         bitstream = coder.encode(rgb8, chosen)
-        psnr_db = _psnr_db(rgb8, coder.decode(bitstream))
+        quality_db = psnr_db(rgb8, coder.decode(bitstream))
     except CodecError as error:
         raise error.named(level=chosen.name, image=picture.name) from error
     write_atomic(out, bitstream.payload)
     size = f"{len(bitstream.payload):,} bytes, {bitstream.bpp:.4f} bpp"
-    print(f"{out}: {size}, {'lossless' if math.isinf(psnr_db) else f'PSNR {psnr_db:.2f} dB'}")
+    print(f"{out}: {size}, {'lossless' if quality_db is None else f'PSNR {quality_db:.2f} dB'}")
 
 
 @app.command()
@@ -192,21 +191,21 @@ def _try(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> Trial:
     return Trial(
         size_bytes=len(bitstream.payload),
         rate_bpp=bitstream.bpp,
-        psnr_db=_psnr_db(rgb8, decoded),
+        psnr_db=psnr_db(rgb8, decoded),
         encode_s=coded_s - start_s,
         decode_s=end_s - coded_s,
     )
 
 
 def _row(codec: Codec, level: Level, trials: Sequence[Trial]) -> BenchRow:
-    psnr_db = fmean(trial.psnr_db for trial in trials)
+    psnrs_db = [trial.psnr_db for trial in trials if trial.psnr_db is not None]
     return BenchRow(
         codec=codec.name,
         level=level.name,
         images=len(trials),
         mean_bytes=fmean(trial.size_bytes for trial in trials),
         mean_bpp=fmean(trial.rate_bpp for trial in trials),
-        psnr_db=psnr_db if math.isfinite(psnr_db) else None,
+        psnr_db=fmean(psnrs_db) if len(psnrs_db) == len(trials) else None,
         encode_ms=1e3 * fmean(trial.encode_s for trial in trials),
         decode_ms=1e3 * fmean(trial.decode_s for trial in trials),
     )
@@ -231,9 +230,3 @@ def _bench_table(rows: Sequence[BenchRow]) -> Table:
             end_section=last,
         )
     return table
-
-
-def _psnr_db(rgb8: Rgb8, decoded: Rgb8) -> float:
-    """PSNR over R, G and B together; infinite for equal pictures."""
-    error = float(np.mean((rgb8.astype(np.float64) - decoded) ** 2))
-    return 10 * math.log10(255**2 / error) if error else math.inf
