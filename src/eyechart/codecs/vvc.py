@@ -22,7 +22,8 @@ class VvcCodec:
     """vvenc, one intra picture a stream; decoded by ffmpeg's own VVC decoder.
 
     levels: QPs, at most 63 (default: VTM levels of the paper's range, Table 8). preset: vvenc's.
-    At 224x224 `fast` takes about half the time of `medium` for a few per cent more bits.
+    At 224x224 `fast` takes half the time of `medium` and loses 0.2 dB at the same rate (seven
+    photographs; mean of four levels 113 and 251 ms of CPU an encode).
     Raises InputError for a QP or preset that vvenc does not have.
     """
 
