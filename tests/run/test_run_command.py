@@ -161,9 +161,17 @@ def test_two_runs_at_once_are_told_apart(
 def test_the_plan_is_sized_up_without_running(
     arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_args(["plan", arguments[0], "--max-images", "4"]) == 0
+    assert run_args(["plan", arguments[0], "--max-images", "4", "--rate", "0.5"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    for words in ("POPE 4 4", "source 1", "jpeg 4", "cells 5", "images 20 to", "questions 20"):
+    for words in (
+        "POPE 4 4",
+        "source 1",
+        "jpeg 4",
+        "cells 5",
+        "images 20 to",
+        "questions 20",
+        "VLM time 0:40",
+    ):
         assert words in shown
     assert "40x32" in shown
     assert vlm.calls == []

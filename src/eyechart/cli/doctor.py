@@ -31,10 +31,8 @@ _OPTIONAL = {
     "peft": ("adapter", "LoRA adapters"),
     "openai": ("openai", "GPT-4o and servers"),
     "matplotlib": ("report", "figures as PDF and PNG"),
-    "imagecodecs": ("jpegxl", "the jpegxl codec"),
     "pyarrow": ("parquet", "records as parquet"),
     "openpyxl": ("xlsx", "predictions in xlsx files"),
-    "ray": ("ray", "many machines"),
 }
 
 

@@ -40,7 +40,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals = Table(box=None, pad_edge=False, show_header=False)
     totals.add_column()
     totals.add_column()
-    totals.add_row("VLMs", ", ".join(estimate.lanes))
+    totals.add_row("VLMs", ", ".join(lane.name for lane in estimate.lanes))
     totals.add_row("cells", f"{estimate.cells:,}")
     totals.add_row("images", f"{estimate.pictures:,} to encode and decode")
     totals.add_row("questions", f"{estimate.questions:,}")
@@ -48,6 +48,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals.add_row(
         "codec time", f"{duration(estimate.code_s / workers)} on {workers} cores, beside the VLM"
     )
+    totals.add_row("VLM time", _vlm_time(estimate))
     console.print(totals)
     _print_notes(estimate, console)
 
@@ -56,6 +57,17 @@ def _measured(codec: CodecEstimate) -> tuple[str, str]:
     if codec.code_s is None or codec.payload_bytes is None:
         return "–", "not here ²"
     return f"{codec.payload_bytes:,.0f}", f"{1000 * codec.code_s:,.0f} ms"
+
+
+def _vlm_time(estimate: Estimate) -> str:
+    from eyechart.run.progress import duration
+
+    if estimate.answer_s is None:
+        unknown = [lane.name for lane in estimate.lanes if lane.questions_per_s is None]
+        which = ", ".join(unknown) if len(unknown) < len(estimate.lanes) else "these VLMs"
+        return f"not measured yet for {which}; --rate gives questions a second"
+    rates = dict.fromkeys(f"{lane.questions_per_s:g}/s {lane.on}" for lane in estimate.lanes)
+    return f"{duration(estimate.answer_s)} ({'; '.join(rates)})"
 
 
 def _print_notes(estimate: Estimate, console: Console) -> None:

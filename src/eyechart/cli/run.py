@@ -106,13 +106,21 @@ def plan(
     adapter: Adapters = None,
     data: Data = None,
     max_images: MaxImages = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", help="Questions a second that your VLM answers."),
+    ] = None,
 ) -> None:
     """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
     from eyechart.cli.estimate_view import print_estimate
     from eyechart.run.estimate import estimate
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
-    print_estimate(chosen.title, estimate(chosen), len(os.sched_getaffinity(0)), _console())
+    if rate is not None and not rate > 0:
+        raise InputError(f"--rate {rate}: allowed: more than 0")
+    print_estimate(
+        chosen.title, estimate(chosen, rate=rate), len(os.sched_getaffinity(0)), _console()
+    )
 
 
 def rescore(

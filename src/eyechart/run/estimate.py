@@ -1,7 +1,7 @@
 """What a plan would take: counted from the data, timed on one picture; nothing is stored.
 
 Codecs that work here are measured at the call, at all their levels, on one picture. VLMs are not
-loaded for an estimate: their speeds are those below, each with the machine that gave it.
+loaded for an estimate: their speeds were measured before (rates.yaml) or are given by the user.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 import numpy as np
+import yaml
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
@@ -58,10 +60,19 @@ class CodecEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaneEstimate:
+    """A VLM with its adapter. questions_per_s: None where nobody measured it; `on` says where."""
+
+    name: str
+    questions_per_s: float | None
+    on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """The whole plan."""
 
-    lanes: tuple[str, ...]
+    lanes: tuple[LaneEstimate, ...]
     tasks: tuple[TaskEstimate, ...]
     codecs: tuple[CodecEstimate, ...]
     picture_px: tuple[int, int]  # height, width of the picture that was timed
@@ -87,6 +98,13 @@ class Estimate:
         return len(self.lanes) * self.levels * sum(task.questions for task in self.tasks)
 
     @property
+    def answer_s(self) -> float | None:
+        """Time of all VLMs after one another; None where one was never measured."""
+        each = self.questions / len(self.lanes)
+        rates = [lane.questions_per_s for lane in self.lanes]
+        return None if None in rates else sum(each / rate for rate in rates if rate)
+
+    @property
     def code_s(self) -> float:
         """Processor time of the codecs that were timed, for every picture once."""
         images = sum(task.images for task in self.tasks)
@@ -106,8 +124,12 @@ def processor_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def estimate(plan: Plan, clock: Callable[[], float] = processor_s) -> Estimate:
+def estimate(
+    plan: Plan, *, rate: float | None = None, clock: Callable[[], float] = processor_s
+) -> Estimate:
     """Size up a plan; files and codecs that are not here are counted as published.
+
+    rate: questions a second of every VLM, instead of what was measured.
 
     Raises:
         InputError: a name that nobody knows, a level that the codec does not have.
@@ -119,11 +141,21 @@ def estimate(plan: Plan, clock: Callable[[], float] = processor_s) -> Estimate:
     picture = _picture(tasks, sizes)
     height_px, width_px, _ = picture.shape
     return Estimate(
-        lanes=tuple(lanes_of(plan)),
+        lanes=tuple(_lane(name, rate) for name in lanes_of(plan)),
         tasks=tuple(sizes),
         codecs=tuple(_codec(entry, picture, clock) for entry in plan.codecs),
         picture_px=(height_px, width_px),
     )
+
+
+def _lane(name: str, rate: float | None) -> LaneEstimate:
+    if rate is not None:
+        return LaneEstimate(name=name, questions_per_s=rate, on="as given")
+    text = resources.files(__package__).joinpath("rates.yaml").read_text("utf-8")
+    found = (yaml.safe_load(text) or {}).get(name.partition(" + ")[0])
+    if found is None:
+        return LaneEstimate(name=name, questions_per_s=None, on="")
+    return LaneEstimate(name=name, questions_per_s=found["questions_per_s"], on=found["on"])
 
 
 def _task_size(task: Task, plan: Plan) -> TaskEstimate:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 LINE_EVERY_S = 20.0
 SHOWN_WARNINGS = 5
@@ -99,7 +99,7 @@ class Clock:
         elapsed_s = self._now() - self._start_s
         done = tally.questions_done - self._before
         if not done or elapsed_s <= 0:
-            return "…"
+            return "starting"
         rate = done / elapsed_s
         left_s = (tally.questions - tally.questions_done) / rate
         return f"{rate:.1f} questions/s, {duration(left_s)} left"
@@ -150,62 +150,65 @@ class Lines:
 
 
 class Bars:
-    """A live bar for each VLM: questions, cells, images, speed, time left."""
+    """Two live lines for each VLM: bar, speed and time left above; counts and place below."""
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.live import Live
 
         self._now = now
-        self._bars = Progress(
-            TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[counts]}", markup=False),
-            TextColumn("{task.fields[speed]}", style="cyan", markup=False),
-            TextColumn("{task.fields[where]}", style="dim", markup=False),
-            console=console,
-        )
+        self._live = Live(console=console, refresh_per_second=4)
+        self._done: list[RenderableType] = []  # VLMs whose turn is over
+        self._label = ""
         self._warnings = _Warnings(
-            lambda text: self._bars.console.print(
-                text, style="yellow", markup=False, highlight=False
-            )
+            lambda text: console.print(text, style="yellow", markup=False, highlight=False)
         )
 
     def begin(self, label: str, tally: Tally) -> None:
-        self._bars.start()
-        self._clock = Clock(self._now, tally)
-        self._task = self._bars.add_task(
-            label,
-            total=tally.questions,
-            completed=tally.questions_done,
-            counts=_counts(tally),
-            speed="",
-            where="",
-        )
+        if self._label:
+            self._done.append(self._last)
+        self._label, self._clock = label, Clock(self._now, tally)
+        self._live.start()
+        self._show("", tally)
 
     def advance(self, where: str, tally: Tally) -> None:
-        self._bars.update(
-            self._task,
-            completed=tally.questions_done,
-            counts=_counts(tally),
-            speed="" if tally.complete else self._clock.words(tally),
-            where="" if tally.complete else where,
-        )
+        self._show(where, tally)
 
     def warn(self, text: str) -> None:
         self._warnings.add(text)
 
     def close(self) -> None:
-        self._bars.stop()
+        self._live.stop()
         self._warnings.close()
 
+    def _show(self, where: str, tally: Tally) -> None:
+        from rich.console import Group
 
-def _counts(tally: Tally) -> str:
-    return (
-        f"{tally.cells_done}/{tally.cells} cells  "
-        f"{tally.images_done:,}/{tally.images:,} images  "
-        f"{tally.questions_done:,}/{tally.questions:,} questions"
-    )
+        self._last = self._render(where, tally)
+        self._live.update(Group(*self._done, self._last))
+
+    def _render(self, where: str, tally: Tally) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        share = tally.questions_done / max(tally.questions, 1)
+        bar = ProgressBar(total=max(tally.questions, 1), completed=tally.questions_done, width=16)
+        speed = "done" if tally.complete else self._clock.words(tally)
+        line = Table.grid(padding=(0, 1))
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        for _ in range(3):
+            line.add_column(no_wrap=True)
+        line.add_row(
+            Text(self._label, style="bold"), bar, Text(f"{share:4.0%}"), Text(speed, style="cyan")
+        )
+        counts = (
+            f"  {tally.cells_done:,}/{tally.cells:,} cells, "
+            f"{tally.images_done:,}/{tally.images:,} images, "
+            f"{tally.questions_done:,}/{tally.questions:,} questions"
+        )
+        place = "" if tally.complete or not where else f", now {where}"
+        return Group(line, Text(counts + place, style="dim", no_wrap=True, overflow="ellipsis"))
 
 
 class _Warnings:

@@ -1,0 +1,82 @@
+"""What the doctor finds, above all where little is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eyechart.cli import doctor, run_args
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.types import Bitstream, Level, Rgb8
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing optional is installed, no data set, no key."""
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    for variable in ("EYECHART_DATA", "LMUData", "OPENAI_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    for part in ("ENCODER", "DECODER", "CFG"):
+        monkeypatch.delenv(f"EYECHART_HM_{part}", raising=False)
+    return iter(())
+
+
+def names(monkeypatch: pytest.MonkeyPatch, **groups: list[str]) -> None:
+    monkeypatch.setattr(plugins, "names", lambda group: groups.get(group.split(".")[1], []))
+
+
+@pytest.mark.usefixtures("bare")
+def test_it_runs_where_nothing_is_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names(monkeypatch, codecs=["jpeg", "hm"], tasks=["POPE"])
+    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["qwen2.5-vl-3b", "gpt-4o"])
+    assert run_args(["doctor"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "jpeg ready levels 1, 3, 5, 6" in shown
+    assert "hm missing no encoder; set EYECHART_HM_ENCODER" in shown
+    assert "peft missing" in shown
+    assert "GPU missing not looked for: torch is not installed" in shown
+
+
+@pytest.mark.usefixtures("bare")
+def test_every_missing_package_comes_with_what_to_type() -> None:
+    for finding in doctor.packages():
+        assert finding.state == "missing"
+        assert "pip install 'eyechart[" in finding.detail
+
+
+class Shrinking:
+    levels = (Level(name="1", rank=0, knobs={}),)
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        return Bitstream(payload=b"", height_px=1, width_px=1)
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        return np.zeros((1, 1, 3), np.uint8)
+
+
+def test_a_codec_that_returns_another_size_is_broken_and_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names(monkeypatch, codecs=["shrinking"])
+    monkeypatch.setattr(plugins, "load", lambda group, name: Shrinking())
+    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: [])
+    assert run_args(["doctor"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "shrinking broken decodes to (1, 1, 3) instead of (64, 64, 3)" in shown
+
+
+def test_missing_data_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(group: str, name: str) -> Any:
+        raise InputError("no POPE.tsv in /data ($LMUData); get it from there")
+
+    names(monkeypatch, tasks=["POPE"])
+    monkeypatch.setattr(plugins, "load", load)
+    (finding,) = doctor.tasks()
+    assert (finding.name, finding.state) == ("POPE", "missing")
+    assert "/data ($LMUData)" in finding.detail
