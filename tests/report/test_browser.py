@@ -258,6 +258,16 @@ def test_the_page_fits_its_window(browser: Browser, full: Path, width_px: int, d
     assert outside == []
 
 
+def test_wide_tables_fit_on_paper(browser: Browser, full: Path) -> None:
+    browser.view(794, 1123)  # A4 at 96 dots an inch
+    browser.open(full)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run("document.querySelectorAll('details:not([open])').length") == 0
+    assert browser.run("document.documentElement.scrollWidth") <= 794
+    browser.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> None:
     write_report(minimal_analysis(), tmp_path / "minimal.html")
     browser.view(1280)

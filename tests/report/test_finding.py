@@ -118,7 +118,25 @@ def test_without_codecs_only_the_ceiling_is_stated() -> None:
 
 def test_a_ceiling_of_zero_divides_nothing() -> None:
     cells = [_cell("source", 9.0, 0.0), *_curve("jpeg", (0.2, 0.0))]
-    assert find(_analysis(cells)).headline
+    assert find(_analysis(cells)).headline == (
+        "mini scores 0.0 on POPE even without compression, so that no loss can be measured"
+    )
+
+
+def test_codecs_that_tie_have_no_winner() -> None:
+    bds = [
+        BdResult(
+            vlm="mini",
+            adapter="",
+            task="POPE",
+            codec=codec,
+            anchor="uncompressed",
+            bd=Interval(value=-2.0, low=-3.0, high=-1.0),
+            flags=(),
+        )
+        for codec in ("jpeg", "vvc")
+    ]
+    assert find(_analysis([_cell("source", 9.0, 86.0)], bds)).details == ()
 
 
 def test_an_empty_run_says_so() -> None:

@@ -21,6 +21,9 @@ def report(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Analyse the stored answers anew first.")
     ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
+    ] = None,
 ) -> None:
     """Write the HTML report of a run, from its analysis.json; a run without one is analysed."""
     from eyechart.report.html import write_report
@@ -32,11 +35,11 @@ def report(
         raise InputError(f"--out {path}: its folder {path.parent} does not exist")
     if path.is_dir():
         raise InputError(f"--out {path}: is a folder; name a file, such as {path / 'report.html'}")
-    write_report(_analysis(directory, fresh=fresh), path)
+    write_report(_analysis(directory, fresh=fresh, data=data), path)
     print(path)
 
 
-def _analysis(directory: Path, *, fresh: bool) -> Analysis:
+def _analysis(directory: Path, *, fresh: bool, data: str | None) -> Analysis:
     from datetime import UTC, datetime
 
     from eyechart.analysis.analyse import analyse
@@ -45,6 +48,7 @@ def _analysis(directory: Path, *, fresh: bool) -> Analysis:
     frozen = directory / "analysis.json"
     if frozen.exists() and not fresh:
         return read_analysis(frozen)
-    analysis = analyse(directory, created=datetime.now(UTC).isoformat(timespec="seconds"))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    analysis = analyse(directory, created=created, data=data)
     write_analysis(analysis, frozen)
     return analysis

@@ -116,8 +116,14 @@ def _without_curves(analysis: Analysis) -> str:
             "no codec has been measured yet"
         )
     low = min((c for c in plain if c.codec != SOURCE), key=lambda cell: cell.bpp)
+    for cell in plain:
+        if (cell.codec, cell.vlm, cell.task) == (SOURCE, low.vlm, low.task):
+            return (
+                f"{low.vlm} scores {_number(cell.score.value)} on {low.task} even without "
+                "compression, so that no loss can be measured"
+            )
     return (
-        f"At {low.bpp:.2f} bpp {codec_label(low.codec)} {low.vlm} scores "
+        f"At {low.bpp:.2f} bpp {codec_label(low.codec)}, {low.vlm} scores "
         f"{_number(low.score.value)} on {low.task}; its uncompressed score has not been measured"
     )
 
@@ -149,13 +155,22 @@ def _best_codecs(analysis: Analysis) -> list[str]:
         compared = [codecs for codecs in tasks.values() if len(codecs) > 1]
         if not compared:
             continue
-        winners = [max(codecs, key=lambda name: codecs[name]) for codecs in compared]
+        winners = [name for codecs in compared for name in _sole_best(codecs)]
+        if not winners:
+            continue
         best = max(dict.fromkeys(winners), key=winners.count)
         sentences.append(
             f"Averaged over each codec's own rates, {codec_label(best)} costs {vlm} least "
             f"on {winners.count(best)} of {len(compared)} {_plural(len(compared), 'task')}."
         )
     return sentences
+
+
+def _sole_best(codecs: dict[str, float]) -> list[str]:
+    """The codec with the highest value, unless others reach it too."""
+    highest = max(codecs.values())
+    best = [name for name, value in codecs.items() if value == highest]
+    return best if len(best) == 1 else []
 
 
 def _adapter_gains(analysis: Analysis) -> list[str]:

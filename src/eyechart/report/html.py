@@ -43,7 +43,7 @@ SCRIPTS = (
     "scores.js",
     "main.js",
 )
-STYLES = ("page.css", "parts.css")
+STYLES = ("page.css", "parts.css", "print.css")
 
 
 def write_report(analysis: Analysis, path: Path) -> None:

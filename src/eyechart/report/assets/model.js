@@ -19,7 +19,8 @@ const choiceVlms = new Set(analysis.cells.filter((cell) => cell.choices).map((ce
 const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
 const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
 const codecClass = (codec) => (codecIndex.has(codec) ? `codec c${codecIndex.get(codec) % 8}` : "codec source");
-const metricName = (task) => taskInfo.get(task)?.headline_metric || "";
+// POPE's headline is the metric Overall of the split Overall; once is enough to read.
+const metricName = (task) => (taskInfo.get(task)?.headline_metric || "").replace(/^(.+) \1$/, "$1");
 const picture = (view) => page.pictures[Number(view.png_base64.slice(1))] || "";
 const hasPicture = (view) => picture(view) !== "";
 
