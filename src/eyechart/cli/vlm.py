@@ -23,7 +23,6 @@ def list_vlms() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from eyechart.core import plugins
     from eyechart.vlms import KNOWN, vlm_names
     from eyechart.vlms.hub import why_not_ready
 
@@ -33,17 +32,20 @@ def list_vlms() -> None:
     for known in KNOWN:
         missing = why_not_ready(known)
         state = "[green]ready[/]" if missing is None else f"[yellow]{missing}[/]"
-        table.add_row(known.name, known.model or "built in", known.plugin, state)
+        table.add_row(known.name, known.model or "built in", _family(known.plugin), state)
     for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
         table.add_row(name, "", name, "[green]plug-in[/]")
     console = Console()
     console.print(table)
-    families = sorted(set(plugins.names("eyechart.vlms")) & {known.plugin for known in KNOWN})
     console.print(
-        "\nAny other checkpoint of these families: give its hub id or directory. "
-        f"Families: {', '.join(families)}.",
+        "\nAny other checkpoint of qwen2_5_vl, internvl or janus: give its hub id or directory.\n"
+        "Any other server: openai:model=NAME,base_url=http://HOST:PORT/v1",
         highlight=False,
     )
+
+
+def _family(plugin: str) -> str:
+    return "qwen2_5_vl" if plugin == "eyechart-mini" else plugin
 
 
 @app.command("ask")
