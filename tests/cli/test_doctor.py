@@ -34,7 +34,7 @@ def test_it_runs_where_nothing_is_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names(monkeypatch, codecs=["jpeg", "hm"], tasks=["POPE"])
-    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["qwen2.5-vl-3b", "gpt-4o"])
+    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["gpt-4o"])
     assert run_args(["doctor"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "jpeg ready levels 1, 3, 5, 6" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -177,7 +178,7 @@ def _run_engine(
     try:
         return run_work(work, store, _pool(work, store, workers), _progress(console), settings)
     except KeyboardInterrupt:
-        command = " ".join(["eyechart", *sys.argv[1:]])
+        command = shlex.join(["eyechart", *sys.argv[1:]])
         print(
             f"eyechart: stopped; everything answered is kept, go on with: {command}",
             file=sys.stderr,

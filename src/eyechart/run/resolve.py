@@ -16,6 +16,7 @@ from eyechart.core.types import VLM, Codec, Component, Level, component_of
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work
 from eyechart.store import RunInfo
+from eyechart.zoo import weights_dir
 
 BUILT_IN_DATA = "eyechart-mini"
 
@@ -88,13 +89,19 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
 
 def _lane(spec: str, adapter: str, device: str) -> Lane:
     name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
-    folder = None if adapter == "none" else adapter
+    folder = None if adapter == "none" else _adapter_folder(adapter)
     opened = partial(_open, name, folder, {"device": device, **options})
     return Lane(
         vlm=component_of(opened()),
         adapter=None if folder is None else adapter_component(folder),
         open=opened,
     )
+
+
+def _adapter_folder(name: str) -> str:
+    """A directory as it is; the name of an adapter that ships with the package as its directory."""
+    shipped = weights_dir(name)
+    return str(shipped) if not Path(name).is_dir() and shipped.is_dir() else name
 
 
 def _open(name: str, adapter: str | None, options: dict[str, Any]) -> VLM:
