@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
-from eyechart.core.identity import canonical_json
 from eyechart.store.files import write_atomic
 
 
 def write_analysis(analysis: Analysis, path: Path) -> None:
-    """Write `analysis.json`. Raises StoreError when it cannot be written."""
-    write_atomic(path, f"{canonical_json(analysis)}\n".encode())
+    """Write `analysis.json`. Raises StoreError when it cannot be written.
+
+    Keys keep their order: sub-metrics are listed as the benchmark lists them.
+    """
+    text = json.dumps(asdict(analysis), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
 
 
 def read_analysis(path: Path) -> Analysis:
