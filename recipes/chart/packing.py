@@ -80,7 +80,12 @@ class Packer:
             weight[first : end - 1] = 1 / len(said)
             at = end
         return Row(
-            ids=ids, position=position, block=block, target=target, weight=weight, kinds=tuple(kinds)
+            ids=ids,
+            position=position,
+            block=block,
+            target=target,
+            weight=weight,
+            kinds=tuple(kinds),
         )
 
 

@@ -31,16 +31,19 @@ from torch import Tensor, nn
 from recipes.chart.asking import LETTERS, Ask
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
-from recipes.chart.questions import TARGET_NAMES, ask, token_targets
+from recipes.chart.questions import TARGET_NAMES, WEIGHTS, ask, token_targets
 from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
 from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
 
 QUESTIONS_A_SCENE = 15  # asked; as many as fit the row's budget are packed
+# A curriculum: at first only what is there, its colour and what is written; later everything, with
+# the first questions still frequent, or they are forgotten.
 EASY = {"pope": 6.0, "gqa_query_color": 3.0, "gqa_query_quarter": 2.0, "gqa_query_shape": 2.0,
         "gqa_query_place": 0.5, "gqa_query_group": 1.0, "gqa_choose_color": 1.0, "coco": 1.0,
         "ocr_recognition": 6.0, "seed_identity": 1.0}  # fmt: skip
-EASY_SCENES = 8_000  # the first ones ask only what is there, its colour and what is written
+EASY_SCENES = 6_000
+LATER = {name: share + EASY.get(name, 0.0) for name, share in WEIGHTS.items()}
 VALIDATION_SEED = 10_000_000  # held-out scenes that no task file uses
 
 
@@ -71,7 +74,7 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
         while self.stop is None or seed < self.stop:
             scene = sample_scene(self.split, seed)
             rng = np.random.default_rng([seed, 1])
-            asks = ask(scene, rng, QUESTIONS_A_SCENE, EASY if seed < EASY_SCENES else None)
+            asks = ask(scene, rng, QUESTIONS_A_SCENE, EASY if seed < EASY_SCENES else LATER)
             row = packer.pack([(f"{a.task}/{a.category}", a.prompt, spoken(a)) for a in asks])
             yield {
                 "image": render(scene),
@@ -167,15 +170,15 @@ def hits_by_kind(batch: dict[str, Any], hits: Any) -> dict[str, list[bool]]:
     return table
 
 
-def optimizers(student: Student, model: Any) -> list[torch.optim.Optimizer]:
+def optimizers(student: Student, lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside blocks, AdamW for embeddings, norms, biases and the probe."""
     matrices, others = [], []
     for name, parameter in student.named_parameters():
         inside = ".blocks." in name or ".layers." in name or ".merger.mlp" in name
         (matrices if parameter.ndim == 2 and inside else others).append(parameter)
     return [
-        torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, momentum=0.95),
-        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.Muon(matrices, lr=lr, weight_decay=0.1, momentum=0.95),
+        torch.optim.AdamW(others, lr=lr / 5, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
@@ -252,6 +255,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--lr", type=float, default=0.005, help="of the matrices (Muon)")
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--validate-every", type=int, default=400)
     args = parser.parse_args()
@@ -269,7 +273,7 @@ def train(args: argparse.Namespace) -> None:
         tokenizer = build_tokenizer(training_texts())
     model = build_model(tokenizer).to(args.device)
     student = Student(model, tokenizer).to(args.device)
-    opts = optimizers(student, model)
+    opts = optimizers(student, args.lr)
     base = [[group["lr"] for group in opt.param_groups] for opt in opts]
     step = resume(args.out, model, student, opts)
     forward = torch.compile(student) if args.compile else student
