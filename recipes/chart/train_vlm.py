@@ -36,7 +36,7 @@ from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
 from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
 
-QUESTIONS_A_SCENE = 15  # asked; as many as fit the row's budget are packed
+QUESTIONS_A_SCENE = 18  # asked; as many as fit the row's budget are packed
 # A curriculum: at first only what is there, its colour and what is written; later everything, with
 # the first questions still frequent, or they are forgotten.
 EASY = {"pope": 6.0, "gqa_query_color": 3.0, "gqa_query_quarter": 2.0, "gqa_query_shape": 2.0,
@@ -74,7 +74,9 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
         while self.stop is None or seed < self.stop:
             scene = sample_scene(self.split, seed)
             rng = np.random.default_rng([seed, 1])
-            asks = ask(scene, rng, QUESTIONS_A_SCENE, EASY if seed < EASY_SCENES else LATER)
+            asks = balanced(
+                ask(scene, rng, QUESTIONS_A_SCENE, EASY if seed < EASY_SCENES else LATER)
+            )
             row = packer.pack([(f"{a.task}/{a.category}", a.prompt, spoken(a)) for a in asks])
             yield {
                 "image": render(scene),
@@ -83,6 +85,20 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
                 "kinds": row.kinds,
             }
             seed += step
+
+
+def balanced(asks: list[Ask]) -> list[Ask]:
+    """As many Yes as No to "is there a ...?": a scene has fewer things than it lacks, and a model
+    that hears No twice as often learns to say it."""
+    present = sum(a.task == "POPE" and a.answer == "Yes" for a in asks)
+    kept, absent = [], 0
+    for a in asks:
+        if a.task == "POPE" and a.answer == "No":
+            absent += 1
+            if absent > max(present, 1):
+                continue
+        kept.append(a)
+    return kept
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -256,6 +272,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--lr", type=float, default=0.005, help="of the matrices (Muon)")
+    parser.add_argument("--probe-weight", type=float, default=1.0)
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--validate-every", type=int, default=400)
     args = parser.parse_args()
@@ -286,7 +303,7 @@ def train(args: argparse.Namespace) -> None:
     while step < stop_at:
         batch = next(batches)
         answer_loss, probe_loss, hits = losses(student, forward, batch, args.device)
-        loss = answer_loss + 0.1 * probe_loss
+        loss = answer_loss + args.probe_weight * probe_loss
         if not torch.isfinite(loss):
             raise SystemExit(f"loss is {loss.item()} at step {step}; last checkpoint kept")
         loss.backward()
