@@ -11,8 +11,6 @@ from eyechart.adapters.package import AdapterConfig
 def card(config: AdapterConfig, name: str) -> str:
     """Markdown, from the configuration alone: every number in it was measured in training."""
     base: Any = config.base
-    training: Any = config.training
-    results: Any = config.results
     codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
     lines = [
         "---",
@@ -33,19 +31,29 @@ def card(config: AdapterConfig, name: str) -> str:
         f"- conditions: {', '.join('/'.join(entry) for entry in config.vocabulary.entries)}, "
         "unknown",
         f"- injection: `{config.injection}`; told: `{config.tell}`; trained: {config.trainable}",
-        f"- data: {training['images']:,} clean images, {training['steps']:,} steps, "
-        f"{training['pairs']:,} pairs, no questions",
-        f"- cost: {training['cost_s'] / 60:.0f} minutes on {training['device']}",
-        f"- made for the vision tower `{config.fingerprint}` of {base['name']} {base['version']}",
+        f"- made for the vision tower `{config.fingerprint}` of {base['name']}",
+        *_training(config.training),
     ]
     if pretended := sorted({(a, b) for (a, _), (b, _) in config.vocabulary.pretend.items()}):
         words = ", ".join(f"{unseen} as {known}" for unseen, known in pretended)
         lines.append(f"- codecs it takes for others: {words}")
-    lines += ["", *_features(results), *_answers(results)]
-    return "\n".join(lines) + "\n"
+    lines += ["", *_features(config.results), *_answers(config.results)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _training(training: Mapping[str, Any]) -> list[str]:
+    if not training:
+        return []
+    return [
+        f"- data: {training['images']:,} clean images, {training['steps']:,} steps, "
+        f"{training['pairs']:,} pairs, no questions",
+        f"- cost: {training['cost_s'] / 60:.0f} minutes on {training['device']}",
+    ]
 
 
 def _features(results: Mapping[str, Any]) -> list[str]:
+    if not results:
+        return []
     before, after = results["feature_error_before"], results["feature_error"]
     accuracy = results["estimator_accuracy"]
     lines = [

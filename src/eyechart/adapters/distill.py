@@ -145,7 +145,10 @@ def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[S
     make_trainable(tower, recipe.trainable, recipe.lora)
     if recipe.gradient_checkpointing:
         module: Any = tower.module
-        module.gradient_checkpointing_enable({"use_reentrant": False})
+        # The library is renaming it; the old name is gone in its next major version.
+        old = "gradient_checkpointing_enable"
+        enable = getattr(module, "activation_checkpointing_enable", None) or getattr(module, old)
+        enable({"use_reentrant": False})
     tower.module.train()
     return Student(tower, conditioner), tower
 
