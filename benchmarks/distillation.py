@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eyechart.adapters.base import open_base
 from eyechart.adapters.pairs import CodecPairs, prepare
 from eyechart.adapters.recipe import Recipe, plan_step
 from eyechart.adapters.towers import Tower
@@ -28,8 +29,6 @@ from eyechart.adapters.training import Setting, Silent, Training
 from eyechart.core import plugins
 from eyechart.core.images import read_image
 from eyechart.core.types import Codec
-from eyechart.vlms import open_vlm
-from eyechart.vlms.checkpoint import LocalVLM
 
 SIZE_PX = 224
 
@@ -85,20 +84,12 @@ def make_images(folder: Path, count: int) -> None:
         small.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
 
 
-def opened(args: argparse.Namespace) -> LocalVLM:
-    """The VLM with float32 weights."""
-    name, options = (args.vlm, {}) if Path(args.vlm).is_dir() else plugins.parse_spec(args.vlm)
-    vlm = open_vlm(name, **{"dtype": "float32", **options})
-    assert isinstance(vlm, LocalVLM)
-    return vlm
-
-
 def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) -> float:
     """Pairs a second of our loop, pictures included; the first step is not counted."""
     recipe = Recipe(
         injection="adaln", steps=args.steps + 1, images_a_step=images, validation_images=1
     )
-    run = Training(opened(args), pairs, recipe, Setting(out=out), Silent(), {})
+    run = Training(open_base(args.vlm), pairs, recipe, Setting(out=out), Silent(), {})
     shown, began_s = 0, 0.0
     for step, batch in enumerate(run.batches(0)):
         run.step(step, batch)
@@ -111,8 +102,8 @@ def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) 
 
 def plain_loop(args: argparse.Namespace, images: Path, codecs: list[Codec]) -> float:
     """Pairs a second of the loop anybody writes first."""
-    backbone, student = opened(args).build()
-    teacher = opened(args).build()[1]
+    backbone, student = open_base(args.vlm).build()
+    teacher = open_base(args.vlm).build()[1]
     tower, frozen = library_tower(student), library_tower(teacher)
     student.requires_grad_(False)
     tower.module.requires_grad_(True)
@@ -127,7 +118,7 @@ def plain_loop(args: argparse.Namespace, images: Path, codecs: list[Codec]) -> f
             with torch.no_grad():
                 goal = frozen.features(backbone.picture(clean).inputs)
             got = tower.features(backbone.picture(made).inputs)
-            (torch.nn.functional.mse_loss(got, goal) / len(forms)).backward()
+            torch.autograd.backward(torch.nn.functional.mse_loss(got, goal) / len(forms))
             shown += number > 0
         optimizer.step()
         optimizer.zero_grad()
@@ -151,7 +142,7 @@ def flops_per_pair(args: argparse.Namespace, pairs: CodecPairs, out: Path) -> fl
     from torch.utils.flop_counter import FlopCounterMode
 
     recipe = Recipe(injection="adaln", steps=1, images_a_step=1, validation_images=1, bf16=False)
-    run = Training(opened(args), pairs, recipe, Setting(out=out), Silent(), {})
+    run = Training(open_base(args.vlm), pairs, recipe, Setting(out=out), Silent(), {})
     shown = plan_step(recipe, 0, run.train_images, pairs.entries)
     batch = next(run.batches(0))
     with FlopCounterMode(display=False) as counter:

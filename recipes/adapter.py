@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from eyechart.adapters.base import open_base
 from eyechart.adapters.condition import TELLINGS
 from eyechart.adapters.package import CONFIG, read_config, retell
 from eyechart.adapters.pairs import CodecPairs
@@ -27,8 +29,6 @@ from eyechart.adapters.recipe import Recipe
 from eyechart.adapters.training import Setting, StepLog, train
 from eyechart.core import plugins
 from eyechart.core.types import Codec
-from eyechart.vlms import open_vlm
-from eyechart.vlms.checkpoint import LocalVLM
 from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
 
@@ -41,7 +41,7 @@ class Lines:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def validated(self, step: int, errors: dict[str, float]) -> None:
+    def validated(self, step: int, errors: Mapping[str, float]) -> None:
         """Mean error on held-out images."""
         print(
             f"{self.name}: step {step}, held-out {np.mean(list(errors.values())):.4f}", flush=True
@@ -113,16 +113,8 @@ def run(
     pairs = pairs_of(args.work, settings.pop("codecs"))
     if args.steps:
         settings["steps"] = args.steps
-    vlm = opened(args.vlm or plan["vlm"])
+    vlm = open_base(args.vlm or plan["vlm"])
     train(vlm, pairs, Recipe(**settings), Setting(out=out, loaders=1), Lines(out.name))
-
-
-def opened(spec: str) -> LocalVLM:
-    """The VLM with float32 weights."""
-    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
-    vlm = open_vlm(name, **{"dtype": "float32", **options})
-    assert isinstance(vlm, LocalVLM)
-    return vlm
 
 
 def ablation(plan: dict[str, Any], args: argparse.Namespace) -> None:
@@ -155,11 +147,11 @@ def table(folder: Path) -> str:
                 found[key].append(float(np.mean(lossy)))
                 clean[key].append(by_name["source/lossless"])
     lines = ["injection         told       compressed (sd)     clean    seeds"]
-    for (injection, telling), values in found.items():
+    for (injection, told), values in found.items():
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
         lines.append(
-            f"{injection:<18}{telling:<11}{np.mean(values):.4f} ({spread:.4f})   "
-            f"{np.mean(clean[injection, telling]):.4f}   {len(values)}"
+            f"{injection:<18}{told:<11}{np.mean(values):.4f} ({spread:.4f})   "
+            f"{np.mean(clean[injection, told]):.4f}   {len(values)}"
         )
     (folder / "table.json").write_text(
         json.dumps({"/".join(key): values for key, values in found.items()}, indent=1)

@@ -163,7 +163,7 @@ def test_bad_configurations_are_one_line(saved: Path, tmp_path: Path) -> None:
 def test_low_rank_changes_come_back(tiny_dirs: dict[str, Path]) -> None:
     backbone, _, tower = built(tiny_dirs["internvl"])
     inputs = pictures(backbone)
-    make_trainable(tower, "lora", Lora(rank=4, alpha=8.0))
+    make_trainable(tower, "lora", Lora(rank=4, alpha=8))
     trained = [name for name, p in tower.module.named_parameters() if p.requires_grad]
     assert trained
     assert all("lora_" in name for name in trained)

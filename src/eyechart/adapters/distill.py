@@ -133,7 +133,7 @@ def split_units(features: Tensor, inputs: Inputs, tower: Tower) -> list[Tensor]:
     """(T, D) -> (tokens, D) for each unit."""
     weights = tower.token_counts(inputs)
     tokens = len(features)
-    return list(features.split([tokens * weight // sum(weights) for weight in weights]))
+    return list(torch.split(features, [tokens * one // sum(weights) for one in weights]))
 
 
 def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[Student, Tower]:

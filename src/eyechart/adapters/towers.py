@@ -63,7 +63,7 @@ class Tower:
         return self.run(inputs)
 
     def token_counts(self, inputs: Mapping[str, Tensor]) -> list[int]:
-        """Rows of `features` a unit."""
+        """How the rows of one packed input, or equal shares of the features, belong to units."""
         if "grid" not in inputs:
             return [1] * len(inputs["pixel_values"])
         return [int(n) for n in inputs["grid"].prod(-1)]
@@ -88,11 +88,8 @@ def pictures_of(inputs: Mapping[str, Tensor], tower: Tower) -> list[Tensor]:
     config: Any = tower.module.config
     merge, size = config.spatial_merge_size, config.patch_size
     found = []
-    for (_, rows, columns), patches in zip(
-        inputs["grid"].tolist(),
-        pixels.split([int(n) for n in inputs["grid"].prod(-1)]),
-        strict=True,
-    ):
+    parts = torch.split(pixels, tower.token_counts(inputs))
+    for (_, rows, columns), patches in zip(inputs["grid"].tolist(), parts, strict=True):
         # Patches come merge block by merge block; a still picture fills both frames alike.
         frame = patches[: rows * columns].view(
             *(rows // merge, columns // merge, merge, merge),

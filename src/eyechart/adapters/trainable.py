@@ -24,7 +24,7 @@ class Lora:
     """rank of the additions; alpha / rank scales them."""
 
     rank: int = 16
-    alpha: float = 32.0
+    alpha: int = 32
 
 
 def make_trainable(tower: Tower, trainable: str, lora: Lora) -> None:

@@ -59,6 +59,7 @@ def train_adapter(
     task_images: Annotated[int, typer.Option("--task-images", min=1)] = 40,
 ) -> None:
     """Distil an adapter. No questions are needed; run it again to go on where it was stopped."""
+    from eyechart.adapters.base import open_base
     from eyechart.adapters.condition import Vocabulary, pretend_by_rank
     from eyechart.adapters.recipe import Recipe
     from eyechart.adapters.training import Setting, train
@@ -83,7 +84,9 @@ def train_adapter(
     from eyechart.cli.adapter_view import Bar, print_results
 
     with Bar(steps) as bar:
-        config = train(_local(vlm), pairs, recipe, Setting(out=out), watcher=bar, pretend=pretended)
+        config = train(
+            open_base(vlm), pairs, recipe, Setting(out=out), watcher=bar, pretend=pretended
+        )
     if tasks:
         config = _ask(vlm, out, tasks.split(","), coders, task_images)
     print_results(config, out)
@@ -124,6 +127,7 @@ def export_adapter(
     ] = None,
 ) -> None:
     """Fold one condition into ordinary weights: stock transformers and vLLM load the result."""
+    from eyechart.adapters.base import open_base
     from eyechart.adapters.fold import export
     from eyechart.adapters.package import open_adapter, retell
 
@@ -135,7 +139,7 @@ def export_adapter(
         return
     opened = open_adapter(adapter)
     opened.config.vocabulary.require(codec, level)
-    base = _local(vlm or str(opened.config.base["name"]))
+    base = open_base(vlm or str(opened.config.base["name"]))
     if base.checkpoint.folder is None:
         raise InputError(
             f"{base.name}: give the base as a local directory (--vlm), export copies its tokenizer"
@@ -143,21 +147,6 @@ def export_adapter(
     opened.attach(base.model)
     export(opened, base.model, base.checkpoint.folder, (codec, level), out)
     print(f"{out}: {base.name} for pictures of {codec} {level}".rstrip())
-
-
-def _local(spec: str) -> Any:
-    """A VLM whose weights can be trained: float32, on this machine."""
-    from eyechart.core.plugins import parse_spec
-    from eyechart.vlms import open_vlm
-    from eyechart.vlms.checkpoint import LocalVLM
-
-    name, options = (spec, {}) if Path(spec).is_dir() else parse_spec(spec)
-    if name == "openai":
-        raise InputError(f"vlm {spec!r}: a server's weights cannot be trained; allowed: local VLMs")
-    opened = open_vlm(name, **{"dtype": "float32", **options})
-    if not isinstance(opened, LocalVLM):
-        raise InputError(f"vlm {spec!r}: no vision tower here that an adapter could be made for")
-    return opened
 
 
 def _pairs(images: Path, codecs: str | None, cache: Path) -> tuple[Pairs, list[Codec]]:
@@ -184,13 +173,13 @@ def _pair(text: str) -> tuple[str, str]:
 def _ask(vlm: str, out: Path, tasks: list[str], codecs: list[Codec], images: int) -> AdapterConfig:
     """Answer held-out questions without and with the adapter, and note the scores in it."""
     from eyechart.adapters.answers import compare
+    from eyechart.adapters.base import split_spec
     from eyechart.adapters.package import with_answers
     from eyechart.cli.adapter_view import print_compared
-    from eyechart.core.plugins import parse_spec
     from eyechart.tasks import open_tasks
     from eyechart.vlms import open_vlm
 
-    name, options = (vlm, {}) if Path(vlm).is_dir() else parse_spec(vlm)
+    name, options = split_spec(vlm)
     plain, adapted = open_vlm(name, **options), open_vlm(name, adapter=str(out), **options)
     rows = print_compared(compare(plain, adapted, open_tasks(tasks), codecs, images=images))
     answers: Mapping[str, Any] = {
