@@ -193,7 +193,7 @@ def query_relation(scene: Scene, rng: Rng) -> Ask | None:
     """What is to the left of the dog? Asked where only one thing can be meant."""
     found = []
     for anchor in lone(scene):
-        others = [thing for thing in scene.things if thing is not anchor]
+        others = [thing for thing in scene.things if thing != anchor]
         for relation in RELATIONS:
             axis = "x_px" if relation in ("left", "right") else "y_px"
             sign = 1 if relation in ("right", "below") else -1

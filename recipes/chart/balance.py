@@ -83,6 +83,13 @@ class _Tally:
         return {n: share / max(0.05, absent_share[n]) for n, share in self.shares().items()}
 
 
+@lru_cache(maxsize=4)
+def first_scenes(split: Split, edition: int = 0) -> tuple[Scene, ...]:
+    """The first scenes of an edition: `COUNTED_SCENES` consecutive seeds."""
+    start = edition * COUNTED_SCENES
+    return tuple(sample_scene(split, seed) for seed in range(start, start + COUNTED_SCENES))
+
+
 @lru_cache(maxsize=1)
 def shares() -> Shares:
     """The shares, counted over the first training scenes."""
@@ -91,8 +98,7 @@ def shares() -> Shares:
     topics = _Tally(NAMED_GROUPS)
     digits = [str(n) for n in range(1, MAX_NUMBER + 1)]
     numbers, group_numbers = _Tally(digits), _Tally(digits)
-    for seed in range(COUNTED_SCENES):
-        scene = sample_scene("train", seed)
+    for scene in first_scenes("train"):
         places.add([scene.background])
         if not clear(scene):
             continue
@@ -192,8 +198,8 @@ def other_number(number: int, rng: Rng) -> int:
 def writings(split: Split) -> Mapping[tuple[bool, int], Sequence[str]]:
     """What signs of the split say, by (is a number, length): where wrong readings come from."""
     found: dict[tuple[bool, int], list[str]] = {}
-    for seed in range(COUNTED_SCENES):
-        for text in sample_scene(split, seed).texts:
+    for scene in first_scenes(split):
+        for text in scene.texts:
             if text.plate is not None:
                 found.setdefault((text.text.isdigit(), len(text.text)), []).append(text.text)
     return found

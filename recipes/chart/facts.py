@@ -226,7 +226,7 @@ def distance_px(one: Thing, other: Thing) -> float:
 def nearest(scene: Scene, thing: Thing) -> Thing | None:
     """The clear thing whose centre is nearest, if it is the nearest by far."""
     others = sorted(
-        (other for other in scene.things if other is not thing),
+        (other for other in scene.things if other != thing),
         key=lambda other: distance_px(thing, other),
     )
     if not others or others[0] not in clear(scene):
@@ -238,4 +238,4 @@ def nearest(scene: Scene, thing: Thing) -> Thing | None:
 
 def pairs(things: Sequence[Thing]) -> list[tuple[Thing, Thing]]:
     """All ordered pairs of different things."""
-    return [(one, other) for one in things for other in things if one is not other]
+    return [(one, other) for one in things for other in things if one != other]

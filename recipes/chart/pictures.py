@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from PIL import Image
 
 from recipes.chart.ask_text import recognition_category
+from recipes.chart.balance import first_scenes
 from recipes.chart.facts import all_clear, clear
 from recipes.chart.reading import fields, only_formula, only_sign, result
 from recipes.chart.render import render
-from recipes.chart.sample import sample_scene
 from recipes.chart.scene import Layout, Scene
 
 # Stored as COCO stores its photographs: JPEG. A PNG of the same picture takes 79 KB, four times
@@ -39,50 +38,26 @@ class Pictures:
 
 
 def choose_pictures(seed: int) -> Pictures:
-    """The pictures of one edition of the chart: `seed` says where in the test split to start."""
-    start = 100_000 * seed
-    scenes = _first(SCENES, _with_layout("scene", start), _rich)
-    signs = [s for s in _take(_with_layout("sign", start), 2000) if only_sign(s)]
+    """The pictures of one edition of the chart, from the first scenes of the test split."""
+    layouts: dict[Layout, list[Scene]] = {"scene": [], "sign": [], "form": [], "formula": []}
+    for scene in first_scenes("test", edition=seed):
+        layouts[scene.layout].append(scene)
     by_category: dict[str, list[Scene]] = {}
-    for scene in signs:
+    for scene in layouts["sign"]:
         sign = only_sign(scene)
-        assert sign is not None
-        by_category.setdefault(recognition_category(scene, sign), []).append(scene)
+        if sign is not None:
+            by_category.setdefault(recognition_category(scene, sign), []).append(scene)
     chosen = [scene for found in by_category.values() for scene in found[:SIGNS_EACH]]
     formulas = [
-        *_first(SUMS, _with_layout("formula", start), _is_sum),
-        *_first(OTHER_FORMULAS, _with_layout("formula", start), lambda s: not _is_sum(s)),
+        *[scene for scene in layouts["formula"] if _is_sum(scene)][:SUMS],
+        *[scene for scene in layouts["formula"] if not _is_sum(scene)][:OTHER_FORMULAS],
     ]
     return Pictures(
-        scenes=tuple(scenes),
+        scenes=tuple([scene for scene in layouts["scene"] if _rich(scene)][:SCENES]),
         signs=tuple(sorted(chosen, key=lambda scene: scene.seed)),
-        forms=tuple(_first(FORMS, _with_layout("form", start), lambda s: len(fields(s)) >= 2)),
+        forms=tuple([scene for scene in layouts["form"] if len(fields(scene)) >= 2][:FORMS]),
         formulas=tuple(sorted(formulas, key=lambda scene: scene.seed)),
     )
-
-
-def _with_layout(layout: Layout, start: int) -> Iterator[Scene]:
-    for seed in range(start, start + 100_000):
-        scene = sample_scene("test", seed)
-        if scene.layout == layout:
-            yield scene
-
-
-def _take(scenes: Iterator[Scene], upto: int) -> Iterator[Scene]:
-    for scene in scenes:
-        if scene.seed % 100_000 >= upto:
-            return
-        yield scene
-
-
-def _first(count: int, scenes: Iterator[Scene], allowed: Callable[[Scene], bool]) -> list[Scene]:
-    found: list[Scene] = []
-    for scene in scenes:
-        if len(found) == count:
-            break
-        if allowed(scene):
-            found.append(scene)
-    return found
 
 
 def _rich(scene: Scene) -> bool:

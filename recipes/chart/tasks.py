@@ -21,16 +21,15 @@ import numpy as np
 from recipes.chart import ask_yesno
 from recipes.chart.ask_caption import captions
 from recipes.chart.asking import COCO_PROMPT, LETTERS, Ask, Maker, Rng, YesNoMaker, with_letter
+from recipes.chart.balance import first_scenes
 from recipes.chart.facts import ALL_KINDS, absent, clear
 from recipes.chart.pictures import Pictures, choose_pictures, stored
 from recipes.chart.questions import MAKERS, YES_NO
-from recipes.chart.sample import sample_scene
 from recipes.chart.scene import Scene
 
 Row = dict[str, str]
 CIRCULAR_STEP = 1_000_000  # MMBench: rotation k of question q has the index q + k * this
 MME_ROUNDS = 20  # some question types pass over most pictures at random, for balance
-WORLD_SCENES = 2000  # POPE's frequencies are counted over this many test scenes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +53,12 @@ class World:
     together: Counter[tuple[str, str]]
 
 
-def count_world() -> World:
-    """Count kinds and pairs of kinds over the first test scenes."""
+def count_world(edition: int) -> World:
+    """Count kinds and pairs of kinds over the first scenes of a test edition."""
     alone: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
-    for seed in range(WORLD_SCENES):
-        kinds = sorted({thing.kind for thing in sample_scene("test", seed).things})
+    for scene in first_scenes("test", edition):
+        kinds = sorted({thing.kind for thing in scene.things})
         alone.update(kinds)
         together.update((one, other) for one in kinds for other in kinds if one != other)
     return World(alone, together)
@@ -311,7 +310,7 @@ def build(seed: int = 0) -> dict[str, list[Row]]:
     mmbench = filled("MMBench_DEV_EN", "mmbench_", (*scenes[:80], *forms), MMBENCH_QUOTA)
     seedbench = filled("SEEDBench_IMG", "seed_", scenes[:90], SEED_QUOTA)
     return {
-        "POPE": rows_of(pope_entries(scenes[:90], rngs["POPE"], count_world())),
+        "POPE": rows_of(pope_entries(scenes[:90], rngs["POPE"], count_world(seed))),
         "GQA_TestDev_Balanced": rows_of(gqa),
         "COCO_VAL": rows_of(coco_entries(scenes)),
         "OCRBench": rows_of(filled("OCRBench", "ocr_", texts, OCR_QUOTA)),
