@@ -133,6 +133,7 @@ _maker: PictureMaker | None = None
 def _prepare(codecs: Sequence[Codec], root: str, stop: Connection) -> None:
     global _maker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(5)  # the VLM's threads wait for one another: none of them should lose its core to us
     threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
     _maker = PictureMaker(codecs, Store(root))
 
