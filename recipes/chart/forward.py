@@ -77,7 +77,8 @@ class ChartForward(nn.Module):
             x_BPD = x_BPD + self._attend(block.attn, block.norm1(x_BPD), windows)
             x_BPD = x_BPD + block.mlp(block.norm2(x_BPD))
         merged_BND = self.visual.merger(x_BPD).view(batch, side * side, -1)
-        return merged_BND[:, torch.argsort(self.order_N)]
+        seen_BND: Tensor = merged_BND[:, torch.argsort(self.order_N)]
+        return seen_BND
 
     def _attend(self, attn: Any, x_BPD: Tensor, windows: int) -> Tensor:
         batch, patches, width = x_BPD.shape
@@ -89,7 +90,8 @@ class ChartForward(nn.Module):
         q, k, v = (t.reshape(shape).transpose(1, 2) for t in (q, k, v.to(q.dtype)))
         # Written out: on a CPU the fused kernel's backward pass is slow on short windows.
         out = (q * attn.scaling @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
-        return attn.proj(out.transpose(1, 2).reshape(batch, patches, width))
+        attended_BPD: Tensor = attn.proj(out.transpose(1, 2).reshape(batch, patches, width))
+        return attended_BPD
 
     def speak(
         self, ids_BL: Tensor, visual_BND: Tensor, first: int, position_3BL: Tensor, mask: Tensor
@@ -111,7 +113,8 @@ class ChartForward(nn.Module):
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             x_BLD = x_BLD + attn.o_proj(out.transpose(1, 2).flatten(2))
             x_BLD = x_BLD + layer.mlp(layer.post_attention_layernorm(x_BLD))
-        return self.language.norm(x_BLD)
+        normed_BLD: Tensor = self.language.norm(x_BLD)
+        return normed_BLD
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

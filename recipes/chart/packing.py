@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from recipes.chart.forward import TOKENS
 
+END_WEIGHT = 0.2  # of an answer's end against its words: it is soon learned
 TEXT_BUDGET = 320  # tokens a row has for questions and answers; fixed, so shapes are static
 
 
@@ -77,7 +78,8 @@ class Packer:
             block[at:end] = len(kinds)
             first = at + len(question) - 1  # this token predicts the answer's first
             target[first : end - 1] = said
-            weight[first : end - 1] = 1 / len(said)
+            weight[first : end - 1] = 1 / (len(said) - 1 + END_WEIGHT)
+            weight[end - 2] *= END_WEIGHT
             at = end
         return Row(
             ids=ids,

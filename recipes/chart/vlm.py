@@ -64,9 +64,10 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Qwen2Tokeni
         ),
     )
     model = json.loads(trained.to_str())["model"]
+    merges: Any = [tuple(pair) for pair in model["merges"]]
     tokenizer = Qwen2Tokenizer(
         vocab=model["vocab"],
-        merges=[tuple(pair) for pair in model["merges"]],
+        merges=merges,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=list(SPECIAL[1:]),
@@ -102,11 +103,12 @@ def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGenera
             "num_key_value_heads": 8,
             "max_position_embeddings": 4096,
             # M-RoPE gives columns the lowest frequencies: with Qwen's base of 10^6 they would not
-            # turn at all within 8 visual tokens, and left and right would look the same.
+            # turn at all within 8 visual tokens, and left and right would look the same. Too small
+            # a base leaves no slow dimension, and a word finds its picture at no distance.
             "rope_parameters": {
                 "rope_type": "default",
-                "rope_theta": 10.0,
-                "mrope_section": [4, 6, 6],
+                "rope_theta": 200.0,
+                "mrope_section": [2, 5, 9],
             },
             "tie_word_embeddings": True,
             "bos_token_id": None,
@@ -130,9 +132,7 @@ def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGenera
         tie_word_embeddings=True,
     )
     model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config.update(
-        do_sample=False,
-        eos_token_id=token_id("<|im_end|>"),
-        pad_token_id=token_id("<|endoftext|>"),
-    )
+    model.generation_config.do_sample = False
+    model.generation_config.eos_token_id = token_id("<|im_end|>")
+    model.generation_config.pad_token_id = token_id("<|endoftext|>")
     return model
