@@ -53,11 +53,13 @@ def ship(run: Path) -> None:
     import torch
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(run / "model", dtype=torch.float32)
+    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        run / "model", dtype=torch.float32
+    )
     target = weights_dir("eyechart-mini")
     target.mkdir(parents=True, exist_ok=True)
     parameters = sum(p.numel() for p in model.parameters())
-    model.half().save_pretrained(target)
+    model.to(torch.float16).save_pretrained(target)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(run / "model" / name, target / name)
     shutil.copy(run / "model" / "preprocessor_config.json", target / "preprocessor_config.json")
