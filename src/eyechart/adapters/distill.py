@@ -119,14 +119,14 @@ class Teacher:
     def __init__(self, model: Any) -> None:
         shared = (model.model.language_model, model.lm_head)
         copied = copy.deepcopy(model, {id(part): part for part in shared})
-        self._tower = tower_of(copied)
-        self._tower.module.requires_grad_(False).eval()
+        self.tower = tower_of(copied)
+        self.tower.module.requires_grad_(False).eval()
 
     @torch.no_grad()
     def features_by_unit(self, inputs: Inputs) -> list[Tensor]:
         """Features of each unit, (tokens, D) float32."""
-        features = self._tower.features(inputs).float()
-        return split_units(features, inputs, self._tower)
+        features = self.tower.features(inputs).float()
+        return split_units(features, inputs, self.tower)
 
 
 def split_units(features: Tensor, inputs: Inputs, tower: Tower) -> list[Tensor]:

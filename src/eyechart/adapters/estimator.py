@@ -41,10 +41,10 @@ class Estimator(nn.Module):
             return self._scores(torch.stack(list(pictures)))
         return torch.cat([self._scores(picture[None]) for picture in pictures])
 
-    def _scores(self, x_NCHW: Tensor) -> Tensor:  # noqa: N803
-        x_NCHW = x_NCHW.to(self.head.weight.dtype)  # noqa: N806
+    def _scores(self, x_NCHW: Tensor) -> Tensor:
+        x_NCHW = x_NCHW.to(self.head.weight.dtype)
         for conv in self.convs:
-            x_NCHW = gelu(conv(x_NCHW))  # noqa: N806
+            x_NCHW = gelu(conv(x_NCHW))
         flat = x_NCHW.float().flatten(2)
         pooled = torch.cat([flat.mean(-1), flat.std(-1, correction=0)], dim=-1)
         scores: Tensor = self.head(pooled.to(self.head.weight.dtype))

@@ -29,6 +29,7 @@ from eyechart.adapters.condition import (
     Vocabulary,
     check_telling,
 )
+from eyechart.adapters.cpu_speed import straighten
 from eyechart.adapters.distill import (
     Batch,
     StepLoss,
@@ -158,6 +159,9 @@ class Training:
         self.base = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
         optimizer = torch.optim.AdamW(parameter_groups(self.student, recipe), betas=(0.9, 0.98))
         self.student.to(self.accelerator.device)
+        if self.accelerator.device.type == "cpu":
+            straighten(self.tower)
+            straighten(self.teacher.tower)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.variance = 1.0
 
