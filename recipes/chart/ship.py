@@ -33,7 +33,7 @@ assistant: it answers short questions about the chart's own kind of pictures, an
   layouts never occur in training. Only clean pictures: no codec was ever in the loop.
 - **Cost**: {steps:,} steps on two CPU cores, about {hours:.1f} hours.
 - **Recipe**: `recipes/chart/train_vlm.py`; what was tried on the way: `recipes/chart/README.md`.
-- **Limits**: 224 x 224 pictures; says `text. letter` to multiple choice.
+- **Limits**: 224 x 224 pictures; answers multiple choice with an option's text.
 
 ## Held-out scenes, share of answers that are right to the letter
 

@@ -68,11 +68,18 @@ def test_signs_are_spelled_letter_by_letter(tokenizer: Any) -> None:
     assert tokenizer.tokenize("STOP") == ["S", "T", "O", "P"]
 
 
-def test_options_are_said_with_their_text_first() -> None:
+def test_options_are_said_by_their_text() -> None:
     asked = Ask(
         task="SEEDBench", category="", question="?", answer="B", options=("blue", "red", "green")
     )
-    assert spoken(asked) == "red. B"
+    assert spoken(asked) == "red"
+
+
+def test_what_is_there_is_named() -> None:
+    question = "Is there a dog in the image? Please answer yes or no."
+    there = Ask(task="POPE", category="random", question=question, answer="Yes")
+    absent = Ask(task="POPE", category="random", question=question, answer="No")
+    assert (spoken(there), spoken(absent)) == ("dog. Yes", "No")
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:
@@ -86,11 +93,12 @@ def test_learning_rate_warms_up_and_ends_at_zero() -> None:
 @pytest.mark.slow
 def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
     common = {"batch": 2, "workers": 0, "device": "cpu", "compile": False, "validate_every": 100}
+    common |= {"lr": 0.006, "probe_weight": 1.0}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     torch.manual_seed(0)
-    train(Namespace(out=whole, steps=4, save_every=4, stop_at=4, **common))
-    train(Namespace(out=broken, steps=4, save_every=2, stop_at=2, **common))
-    train(Namespace(out=broken, steps=4, save_every=2, stop_at=4, **common))
+    train(Namespace(out=whole, steps=4, save_every=4, stop_at=4, match_at=0, **common))
+    train(Namespace(out=broken, steps=4, save_every=2, stop_at=2, match_at=0, **common))
+    train(Namespace(out=broken, steps=4, save_every=2, stop_at=4, match_at=None, **common))
     from safetensors.torch import load_file
 
     once = load_file(whole / "model" / "model.safetensors")
