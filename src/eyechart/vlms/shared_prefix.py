@@ -49,8 +49,8 @@ class Row:
     questions: token ids of each question behind the prefix, none empty.
     """
 
-    prefix_NW: Tensor  # noqa: N815
-    positions_AN: Tensor  # noqa: N815
+    prefix_NW: Tensor
+    positions_AN: Tensor
     next_position: int
     questions: tuple[tuple[int, ...], ...]
 
