@@ -125,9 +125,9 @@ def fill(
                 ask = makers[name](scene, rng)
             if ask is None or category not in (ask.category, ask.ability):
                 continue
-            if (scene, ask.prompt) in seen:
+            if (scene, ask.question) in seen:
                 continue
-            seen.add((scene, ask.prompt))
+            seen.add((scene, ask.question))
             if ask.options:
                 letter = min(LETTERS[: len(ask.options)], key=lambda at: letters[name, at])
                 letters[name, letter] += 1

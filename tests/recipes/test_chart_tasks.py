@@ -110,6 +110,16 @@ def test_the_same_seed_gives_the_same_files(built: dict[str, list[Row]]) -> None
     assert tasks.build(seed=0) == built
 
 
+def test_no_picture_is_asked_the_same_thing_twice(read: dict[str, list[Row]]) -> None:
+    for name, rows in read.items():
+        asked = Counter(
+            (row["index"] if len(row["image"]) > 64 else row["image"], row["question"])
+            for row in rows
+            if int(row["index"]) < tasks.CIRCULAR_STEP
+        )
+        assert max(asked.values()) == 1, name
+
+
 def test_pope_is_paired_in_every_split(read: dict[str, list[Row]]) -> None:
     for split in ("random", "popular", "adversarial"):
         rows = [row for row in read["POPE"] if split in row["category"].split(",")]
