@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eyechart.adapters.condition import (
@@ -20,6 +20,7 @@ NAMES = st.text("abcdefghij-0123456789", min_size=1, max_size=6)
 ENTRIES = st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=16, unique=True)
 
 
+@settings(deadline=None)
 @given(ENTRIES, st.tuples(NAMES, NAMES))
 def test_every_condition_has_a_row_and_known_ones_their_own(
     entries: list[tuple[str, str]], asked: tuple[str, str]
