@@ -112,7 +112,7 @@ def test_records_cut_at_any_byte_are_asked_again(tmp_path: Path) -> None:
 
 
 CHILD = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from run_fakes import FakeCodec, FakeVLM, fake_work
 from eyechart.run.engine import run
@@ -125,6 +125,8 @@ def hold(request):
     sys.stdin.read()
 
 if __name__ == "__main__":
+    # A background job is started with Ctrl-C ignored, and its children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     store = Store(sys.argv[1])
     store.create()
     work = fake_work(FakeVLM(refuse=hold), [FakeCodec(bad_images=(25,))])

@@ -1,0 +1,6 @@
+"""For all rooms: a property that holds must not fail because the machine is busy."""
+
+from hypothesis import settings
+
+settings.register_profile("eyechart", deadline=None)
+settings.load_profile("eyechart")
