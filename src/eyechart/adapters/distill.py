@@ -34,6 +34,7 @@ from eyechart.core.types import Rgb8
 from eyechart.vlms.local import Backbone
 
 Inputs = dict[str, Tensor]
+_ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,20 +157,16 @@ def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[S
 def parameter_groups(student: Student, recipe: Recipe) -> list[dict[str, Any]]:
     """Encoder, condition tables and estimator, each with its own rate; only matrices decay."""
     encoder = [p for p in student.encoder.parameters() if p.requires_grad]
+    rate = recipe.learning_rate
     groups = [
-        ([p for p in encoder if p.ndim >= 2], 1.0, recipe.weight_decay),
-        ([p for p in encoder if p.ndim < 2], 1.0, 0.0),
-        (list(student.conditioner.injection.parameters()), recipe.condition_rate, 0.0),
-        (list(student.conditioner.estimator.parameters()), 4.0, 0.0),
+        ([p for p in encoder if p.ndim >= 2], rate, recipe.weight_decay),
+        ([p for p in encoder if p.ndim < 2], rate, 0.0),
+        (list(student.conditioner.injection.parameters()), rate * recipe.condition_rate, 0.0),
+        (list(student.conditioner.estimator.parameters()), _ESTIMATOR_RATE, 0.0),
     ]
     return [
-        {
-            "params": params,
-            "lr": recipe.learning_rate * factor,
-            "base_lr": recipe.learning_rate * factor,
-            "weight_decay": decay,
-        }
-        for params, factor, decay in groups
+        {"params": params, "lr": base, "base_lr": base, "weight_decay": decay}
+        for params, base, decay in groups
         if params
     ]
 
