@@ -87,5 +87,5 @@ def _by_phase(differences: Tensor) -> Tensor:
     """Mean difference at each place of the grid, over the mean of all: (N, channels, 8)."""
     columns = differences.mean(-2)
     whole = columns.shape[-1] // _GRID_PX * _GRID_PX
-    phases = columns[..., :whole].unflatten(-1, (-1, _GRID_PX)).mean(-2)
+    phases = columns[..., :whole].reshape(*columns.shape[:2], -1, _GRID_PX).mean(-2)
     return torch.log(phases + 1e-3) - torch.log(phases.mean(-1, keepdim=True) + 1e-3)

@@ -33,8 +33,8 @@ class Recipe:
     steps: int
     images_a_step: int = 4
     levels_an_image: int | None = None
-    learning_rate: float = 5e-4
-    condition_rate: float = 10.0
+    learning_rate: float = 3e-4
+    condition_rate: float = 30.0
     weight_decay: float = 0.01
     condition_dropout: float = 0.2
     trainable: str = "encoder"

@@ -37,7 +37,7 @@ def train_adapter(
     levels: Annotated[
         int | None, typer.Option("--levels", min=1, help="Levels an image and step; default all")
     ] = None,
-    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 5e-4,
+    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 3e-4,
     trainable: Annotated[str, typer.Option("--trainable", help="encoder or lora")] = "encoder",
     tell: Annotated[str, typer.Option("--tell", help="labelled, unknown, blind")] = "labelled",
     pretend: Annotated[
