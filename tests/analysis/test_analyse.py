@@ -125,7 +125,7 @@ def test_gain_of_an_adapter_is_bd_between_its_curve_and_the_plain_one(tmp_path: 
     assert gain.bd.low == gain.bd.value == gain.bd.high  # nothing was resampled
 
 
-def test_gaps_add_up_and_are_only_of_adapters_for_one_codec(tmp_path: Path) -> None:
+def test_gaps_add_up(tmp_path: Path) -> None:
     toy.a_run(tmp_path / "one", PLAIN | TUNED)
     gaps = analysed(tmp_path / "one").gaps
     assert [gap.level for gap in gaps] == ["0", "1", "2", ""]
@@ -137,9 +137,14 @@ def test_gaps_add_up_and_are_only_of_adapters_for_one_codec(tmp_path: Path) -> N
         assert gap.information.value == pytest.approx(gap.clean - gap.finetuned)
         assert gap.generalization.low <= gap.generalization.value <= gap.generalization.high
     assert gaps[-1].compressed == pytest.approx(np.mean([gap.compressed for gap in gaps[:-1]]))
+
+
+def test_the_adapter_made_for_the_codec_alone_stands_for_theta_star(tmp_path: Path) -> None:
     universal = {(codec, rank, "universal"): right for (codec, rank, _), right in TUNED.items()}
+    toy.a_run(tmp_path / "both", PLAIN | universal | TUNED)
     toy.a_run(tmp_path / "many", PLAIN | universal)
-    assert analysed(tmp_path / "many").gaps == ()
+    assert {gap.adapter for gap in analysed(tmp_path / "both").gaps} == {"for-grey"}
+    assert {gap.adapter for gap in analysed(tmp_path / "many").gaps} == {"universal"}
 
 
 def test_what_is_missing_is_flagged(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def a_run(root: Path, rights: Mapping[tuple[str, int, str], float]) -> Store:
     sizes = {"toy": TaskSize(questions=QUESTIONS, images=IMAGES)}
     store.write_info(RunInfo(title="a toy run", tasks=sizes))
     for (codec, rank, name), right in rights.items():
-        trained = ["grey"] if name == "for-grey" else ["grey", "blue"]
+        trained = ["source", "grey"] if name == "for-grey" else ["source", "grey", "blue"]
         options: dict[str, Json] = {"trained_codecs": trained}
         adapter = Component(name=name, version="1", options=options) if name else None
         size_bytes = 3000 if codec == "source" else 10 * (rank + 1)

@@ -266,6 +266,7 @@ def _gaps(cells: list[CellResult]) -> list[GapResult]:
                         task=task,
                         codec=codec,
                         level=level,
+                        adapter=ADAPTER,
                         clean=clean,
                         compressed=compressed,
                         finetuned=tuned,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
-from eyechart.analysis.gap import gap, tuned_for
+from eyechart.analysis.gap import best_tuned, gap
 from eyechart.analysis.measure import Measured
 from eyechart.analysis.reading import SOURCE, ReadCell
 from eyechart.analysis.result import BdResult, GapResult
@@ -54,23 +54,24 @@ class Comparison:
                 yield BdResult(**names, anchor="no adapter", bd=bd, flags=flags)
 
     def gaps(self) -> Iterator[GapResult]:
-        """Eq. 1 for every codec an adapter was trained on alone: each level, then their mean."""
-        for (vlm, adapter, task, codec), tuned in self._curves.items():
-            if not adapter or tuned_for(tuned[0][0].cell.adapter) != tuned[0][0].cell.codec.name:
-                continue
+        """Eq. 1 for every codec that an adapter saw in training: each level, then their mean."""
+        adapters: defaultdict[tuple[str, str, str], dict[str, list[Pair]]] = defaultdict(dict)
+        for (vlm, adapter, task, codec), cells in self._curves.items():
+            adapters[vlm, task, codec][adapter] = cells
+        for (vlm, task, codec), curves in adapters.items():
             clean, _ = self._ceiling(vlm, "", task)
-            plain = {
-                read.cell.level.name: measured
-                for read, measured in self._curves.get((vlm, "", task, codec), [])
-            }
+            name = next(iter(curves.values()))[0][0].cell.codec.name
+            adapter = best_tuned(name, {a: cells[0][0].cell.adapter for a, cells in curves.items()})
+            tuned = curves.get(adapter or "", [])
+            plain = {read.cell.level.name: measured for read, measured in curves.get("", [])}
             shared = [
                 (read.cell.level.name, plain[read.cell.level.name], measured)
                 for read, measured in tuned
                 if read.cell.level.name in plain
             ]
-            if clean is None or not shared:
+            if adapter is None or clean is None or not shared:
                 continue
-            names = {"vlm": vlm, "task": task, "codec": codec}
+            names = {"vlm": vlm, "task": task, "codec": codec, "adapter": adapter}
             for level, before, after in shared:
                 yield gap(**names, level=level, clean=clean, compressed=[before], finetuned=[after])
             befores, afters = [b for _, b, _ in shared], [a for _, _, a in shared]

@@ -6,12 +6,13 @@
 X is the image, X^ its reconstruction, theta the VLM, theta* the VLM fine-tuned on that codec. The
 information gap is lost in the bitstream; the generalization gap is what an adapter can win back.
 theta* stands for a maximum over all fine-tunings, so what is measured bounds: the information gap
-from above, the generalization gap from below.
+from above, the generalization gap from below. An adapter for the codec alone bounds best; where a
+run has none, one that saw the codec among others bounds too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,18 +22,19 @@ from eyechart.analysis.result import GapResult
 from eyechart.core.types import Component, Floats
 
 
-def tuned_for(adapter: Component | None) -> str | None:
-    """The one codec an adapter was trained on, uncompressed images aside; None if several."""
-    compressed = [codec for codec in trained_codecs(adapter) if codec != "source"]
-    return compressed[0] if len(compressed) == 1 else None
-
-
 def trained_codecs(adapter: Component | None) -> tuple[str, ...]:
-    """The codecs an adapter saw in training: its option `trained_codecs`, a list of names."""
+    """The codecs an adapter saw in training, from its option `trained_codecs`; `source` aside."""
     named = adapter.options.get("trained_codecs", ()) if adapter else ()
-    if isinstance(named, str):
-        return (named,)
-    return tuple(map(str, named)) if isinstance(named, Sequence) else ()
+    names = named if isinstance(named, Sequence) and not isinstance(named, str) else (named,)
+    return tuple(str(name) for name in names if name != "source")
+
+
+def best_tuned(codec: str, adapters: Mapping[str, Component | None]) -> str | None:
+    """Of some adapters, by name, the one that stands for theta*: made for this codec alone, or
+    else with the fewest others; None where none saw the codec."""
+    seen = {name: trained_codecs(adapter) for name, adapter in adapters.items()}
+    fitting = [name for name, codecs in seen.items() if codec in codecs]
+    return min(fitting, key=lambda name: len(seen[name]), default=None)
 
 
 def gap(
@@ -41,6 +43,7 @@ def gap(
     task: str,
     codec: str,
     level: str,
+    adapter: str,
     clean: Measured,
     compressed: Sequence[Measured],
     finetuned: Sequence[Measured],
@@ -57,6 +60,7 @@ def gap(
         task=task,
         codec=codec,
         level=level,
+        adapter=adapter,
         clean=clean_score,
         compressed=before,
         finetuned=after,

@@ -9,7 +9,8 @@ from eyechart.core.identity import canonical_json
 from eyechart.core.types import Component
 
 # The adapter stands beside its VLM in every table; its name must not become part of the VLM's.
-_HIDDEN = frozenset({"adapter"})
+# What a VLM changes for one task must not make two VLMs of it.
+_HIDDEN = frozenset({"adapter", "for_task"})
 
 
 class Labels:

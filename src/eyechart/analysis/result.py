@@ -61,6 +61,7 @@ class GapResult:
     task: str
     codec: str
     level: str
+    adapter: str  # stands for theta*
     clean: float  # L(X, theta)
     compressed: float  # L(X^, theta)
     finetuned: float  # L(X^, theta*)
@@ -109,7 +110,7 @@ class AdapterInfo:
     """What an adapter was trained on; a codec not named here is unseen (paper Table 5)."""
 
     name: str
-    trained_codecs: tuple[str, ...]
+    trained_codecs: tuple[str, ...]  # `source` aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

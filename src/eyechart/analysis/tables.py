@@ -110,8 +110,17 @@ def gap_tables(analysis: Analysis) -> list[Table]:
     ):
         for vlm in _distinct(gap.vlm for gap in gaps):
             chosen = [gap for gap in gaps if gap.vlm == vlm]
-            tables += _some(_gap_table(f"{vlm}: gaps {title}", chosen, _intervals(analysis)))
+            legend = f"{_theta_star(chosen)} · {_intervals(analysis)}"
+            tables += _some(_gap_table(f"{vlm}: gaps {title}", chosen, legend))
     return tables
+
+
+def _theta_star(gaps: Sequence[GapResult]) -> str:
+    """Which adapters stand for the fine-tuned VLM."""
+    of = {gap.codec: gap.adapter for gap in gaps}
+    if len({*of.values()}) == 1:
+        return f"θ* = {gaps[0].adapter}"
+    return "θ* = " + ", ".join(f"{adapter} for {codec}" for codec, adapter in of.items())
 
 
 def adapter_tables(analysis: Analysis) -> list[Table]:

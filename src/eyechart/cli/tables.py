@@ -36,7 +36,7 @@ class Form(StrEnum):
 _NONE = {
     Kind.bd: "no codec beside source was run",
     Kind.scores: "no cell has answers",
-    Kind.gap: "needs cells of an adapter that was trained on one codec alone",
+    Kind.gap: "needs cells of an adapter that saw the codec in training",
     Kind.adapter: "no adapter was run",
 }
 

@@ -36,6 +36,7 @@ function gapRow(gap, domain) {
   row.append(explain(h("td", { class: "gap-cell" },
     gapBar(gap, domain)), () => [
     h("div", { class: `tip-title ${codecClass(gap.codec)}` }, h("i", { class: "dot" }), `${codecName(gap.codec)} ${gap.level} on ${gap.task}`),
+    line("fine-tuned", gap.adapter),
     line("performance gap", `${number(gap.performance.value)} ${intervalText(gap.performance)}`),
     line("information", `${number(gap.information.value)} ${intervalText(gap.information)}`),
     line("generalization", `${number(gap.generalization.value)} ${intervalText(gap.generalization)}`),
