@@ -66,12 +66,15 @@ def recognition(scene: Scene, rng: Rng) -> Ask | None:
     return _ask(category, f"what is {asked} in the image?", sign.text)
 
 
+def sign_says(sign: Text) -> Ask:
+    """What does the red sign say? For a sign whose colour no other sign has."""
+    return _ask(SCENE_VQA, f"What does the {sign.plate} sign say?", sign.text)
+
+
 def scene_vqa(scene: Scene, rng: Rng) -> Ask | None:
     """What does the red sign say?"""
     sign = only_sign(scene)
-    if sign is None:
-        return None
-    return _ask(SCENE_VQA, f"What does the {sign.plate} sign say?", sign.text)
+    return None if sign is None else sign_says(sign)
 
 
 def doc_vqa(scene: Scene, rng: Rng) -> Ask | None:

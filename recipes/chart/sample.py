@@ -60,10 +60,10 @@ def sample_scene(split: Split, seed: int) -> Scene:
         count = _pick(rng, (1, 2, 3, 4, 5), _COUNT_SHARES)
         texts = ()
         if layout == "sign":
-            texts = (_sign(rng, split, capital_px=(30, 46)),)
+            texts = (sign(rng, split, (30, 46)),)
             count = int(rng.integers(0, 3))
         elif rng.random() < SIGN_SHARE:
-            texts = (_sign(rng, split, capital_px=(24, 30)),)
+            texts = (sign(rng, split, (24, 30)),)
             count = min(count, 3)
         wanted = _wanted(rng, background, light, count)
         things = _place(rng, wanted, [text.box_px for text in texts])
@@ -228,7 +228,7 @@ def _number(rng: Rng, digits: tuple[int, int]) -> str:
     return str(int(rng.integers(10 ** (count - 1), 10**count)))
 
 
-def _sign(rng: Rng, split: Split, capital_px: tuple[int, int]) -> Text:
+def sign(rng: Rng, split: Split, capital_px: tuple[int, int]) -> Text:
     """A plate with a word or a number, wholly inside the picture."""
     is_number = rng.random() < 0.35
     text = _number(rng, (2, 4)) if is_number else _word(rng, split)

@@ -14,7 +14,8 @@ TOKEN_PX = 28
 SIDE = SIZE_PX // TOKEN_PX  # tokens a row
 MIN_SHARE = 0.35  # of a token, that a thing's box must cover
 SYMBOLS = string.ascii_uppercase + string.digits
-TARGET_NAMES: tuple[str, ...] = (*ALL_KINDS, *COLOURS, *SYMBOLS)
+HALVES = ("top", "bottom", "left", "right")
+TARGET_NAMES: tuple[str, ...] = (*ALL_KINDS, *COLOURS, *SYMBOLS, *HALVES)
 
 _INDEX = {name: i for i, name in enumerate(TARGET_NAMES)}
 
@@ -40,9 +41,13 @@ def token_targets(scene: Scene) -> npt.NDArray[np.bool_]:
     """(64, len(TARGET_NAMES)): which names hold for which token, tokens row by row.
 
     A thing, its colour and a sign's plate hold for every token they fill or centre on; a letter
-    only for the token with its centre.
+    only for the token with its centre. Every token also names the halves of the picture it is in:
+    the vision tower knows only relative places until it has a reason to find the edges.
     """
     targets = np.zeros((SIDE, SIDE, len(TARGET_NAMES)), dtype=np.bool_)
+    half = SIDE // 2
+    targets[:half, :, _INDEX["top"]] = targets[half:, :, _INDEX["bottom"]] = True
+    targets[:, :half, _INDEX["left"]] = targets[:, half:, _INDEX["right"]] = True
     for thing in scene.things:
         tokens = _covered_tokens(thing.box_px, thing.x_px, thing.y_px)
         targets[tokens, _INDEX[thing.kind]] = True

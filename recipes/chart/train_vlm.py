@@ -32,9 +32,11 @@ from torch import Tensor, nn
 from recipes.chart.asking import LETTERS, Ask
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
+from recipes.chart.pages import ask_page, sample_page
 from recipes.chart.questions import TARGET_NAMES, WEIGHTS, ask, token_targets
 from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
+from recipes.chart.scene import Scene
 from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
 
 QUESTIONS_A_SCENE = 18  # asked; as many as fit the row's budget are packed
@@ -49,6 +51,7 @@ LATER = {
     name: 0.7 * share + EASY.get(name, 0.0) + (12.0 if name == "pope" else 0.0)
     for name, share in WEIGHTS.items()
 }
+PAGE_EVERY = 2  # every other training scene is a page of signs
 VALIDATION_SEED = 10_000_000  # held-out scenes that no task file uses
 
 
@@ -84,11 +87,7 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
         packer = Packer(self.tokenizer)
         seed = self.start + first
         while self.stop is None or seed < self.stop:
-            scene = sample_scene(self.split, seed)
-            rng = np.random.default_rng([seed, 1])
-            asks = balanced(
-                ask(scene, rng, QUESTIONS_A_SCENE, EASY if seed < EASY_SCENES else LATER)
-            )
+            scene, asks = self._draw(seed)
             row = packer.pack([(f"{a.task}/{a.category}", a.prompt, spoken(a)) for a in asks])
             yield {
                 "image": render(scene),
@@ -97,6 +96,15 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
                 "kinds": row.kinds,
             }
             seed += step
+
+    def _draw(self, seed: int) -> tuple[Scene, list[Ask]]:
+        if self.split == "train" and seed % PAGE_EVERY == 0:
+            page = sample_page(seed)
+            return page, ask_page(page)
+        scene = sample_scene(self.split, seed)
+        shares = EASY if seed < EASY_SCENES else LATER
+        asks = ask(scene, np.random.default_rng([seed, 1]), QUESTIONS_A_SCENE, shares)
+        return scene, balanced(asks)
 
 
 def balanced(asks: list[Ask]) -> list[Ask]:

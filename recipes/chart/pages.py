@@ -1,0 +1,48 @@
+"""Pages full of signs, as an eye chart is full of letters: for learning to read.
+
+An ordinary scene shows five letters, and not every scene shows any; a page shows some twenty.
+Only training meets pages. Their signs differ in colour, so that each can be asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recipes.chart import ask_text
+from recipes.chart.asking import Ask
+from recipes.chart.sample import STREAMS, sign
+from recipes.chart.scene import BACKGROUNDS, LIGHTS, Scene, Text
+
+TRIES = 120
+CAPITAL_PX = (20, 28)
+_PAGE_STREAM = 3  # apart from the streams of ordinary scenes
+
+
+def sample_page(seed: int) -> Scene:
+    """The training page with this seed: signs of different colours, wherever there is room."""
+    rng = np.random.default_rng([STREAMS["train"], _PAGE_STREAM, seed])
+    texts: list[Text] = []
+    for _ in range(TRIES):
+        text = sign(rng, "train", CAPITAL_PX)
+        if all(_apart(text, other) and text.plate != other.plate for other in texts):
+            texts.append(text)
+    background = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
+    light = LIGHTS[int(rng.integers(len(LIGHTS)))]
+    return Scene(
+        seed=seed, split="train", layout="sign", background=background, light=light,
+        things=(), texts=tuple(texts),
+    )  # fmt: skip
+
+
+def ask_page(page: Scene) -> list[Ask]:
+    """What does the red sign say? Asked of every sign."""
+    return [ask_text.sign_says(text) for text in page.texts]
+
+
+def _apart(one: Text, other: Text) -> bool:
+    """Whether two plates neither overlap nor touch."""
+    left, top, right, bottom = one.box_px
+    return (
+        right + 2 <= other.box_px[0] or other.box_px[2] + 2 <= left
+        or bottom + 2 <= other.box_px[1] or other.box_px[3] + 2 <= top
+    )  # fmt: skip
