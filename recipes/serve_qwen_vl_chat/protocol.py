@@ -1,0 +1,208 @@
+"""The part of OpenAI's chat protocol that eyechart speaks: one picture, one text, greedy.
+
+    request -> checked -> picture to a file -> model, one question at a time -> completion
+
+Everything else a client may ask for is refused with a clear error rather than ignored: an answer
+made in another way than asked would be taken for a measurement.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import tempfile
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+MOST_BODY_BYTES = 256 << 20
+DEFAULT_NEW_TOKENS = 512
+_PNG_HEAD = "data:image/png;base64,"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# The model's tokenizer reads these in any text: <img> would make it open a file or an address.
+_RESERVED = ("<img>", "</img>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One answer. truncated: the token limit ended it."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    truncated: bool
+
+
+class ChatModel(Protocol):
+    """What stands behind the endpoint; it is called by one thread at a time."""
+
+    def answer(self, image_path: str, text: str, max_new_tokens: int) -> Said:
+        """Greedy answer to `text` about a picture. Raises RuntimeError, ValueError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request that can be answered."""
+
+    png: bytes
+    text: str
+    max_new_tokens: int
+
+
+class Refused(Exception):  # noqa: N818 - it is what happens to the request
+    """A request that is not answered, with the HTTP status that says why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ChatServer(ThreadingHTTPServer):
+    """Answers POST /v1/chat/completions and GET /v1/models for one model.
+
+    port: 0 takes a free one (see `server_port`). folder: pictures lie there while they are asked
+    about; None is the system's folder for temporary files.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        model: ChatModel,
+        name: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        folder: str | None = None,
+    ) -> None:
+        super().__init__((host, port), _Handler)
+        self.name = name
+        self._model, self._folder = model, folder
+        self._turn = threading.Lock()  # one GPU, and code that was written for one caller
+
+    def complete(self, body: bytes) -> dict[str, Any]:
+        """The completion for a request's body. Raises Refused."""
+        ask = read_request(body, self.name)
+        # The client's own bytes, so the pixels are those that were sent; gone when answered.
+        with tempfile.NamedTemporaryFile(suffix=".png", dir=self._folder) as file:
+            file.write(ask.png)
+            file.flush()
+            try:
+                with self._turn:
+                    said = self._model.answer(file.name, ask.text, ask.max_new_tokens)
+            except (RuntimeError, ValueError, OSError) as error:
+                raise Refused(500, f"{type(error).__name__}: {error}") from error
+        return completion(said, self.name)
+
+
+def read_request(body: bytes, name: str) -> Ask:
+    """What a body asks for. Raises Refused for anything but one PNG and one text, greedy."""
+    try:
+        request = json.loads(body)
+    except ValueError as error:
+        raise Refused(400, f"the body is not JSON ({error})") from error
+    if not isinstance(request, dict):
+        raise Refused(400, "the body is not a JSON object")
+    if request.get("model") != name:
+        raise Refused(404, f"no model {request.get('model')!r} here; allowed: {name!r}")
+    for key, allowed in (("temperature", 0), ("n", 1), ("stream", False)):
+        if request.get(key, allowed) not in (allowed, None):
+            raise Refused(400, f"{key} {request[key]!r}: only {allowed!r} here")
+    limit = request.get("max_tokens", request.get("max_completion_tokens")) or DEFAULT_NEW_TOKENS
+    if not isinstance(limit, int) or limit < 1:
+        raise Refused(400, f"max_tokens {limit!r}: not a whole number above 0")
+    picture, text = _content(request.get("messages"))
+    return Ask(png=_png(picture), text=text, max_new_tokens=limit)
+
+
+def _content(messages: Any) -> tuple[str, str]:
+    """URL of the picture, and the text, of the only message."""
+    try:
+        (message,) = messages
+        role, parts = message["role"], message["content"]
+        (url,) = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        (text,) = [part["text"] for part in parts if part["type"] == "text"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise Refused(400, "messages: one user message of one image_url and one text") from error
+    if role != "user" or not isinstance(url, str) or not isinstance(text, str) or len(parts) != 2:
+        raise Refused(400, "messages: one user message of one image_url and one text")
+    for word in _RESERVED:
+        if word in text:
+            raise Refused(400, f"text: {word!r} has a meaning of its own to this model")
+    return url, text
+
+
+def _png(url: str) -> bytes:
+    """The file in a data URL."""
+    if not url.startswith(_PNG_HEAD):
+        raise Refused(400, f"image_url: only {_PNG_HEAD}..., so that nothing is lost on the way")
+    try:
+        png = base64.b64decode(url[len(_PNG_HEAD) :], validate=True)
+    except binascii.Error as error:
+        raise Refused(400, f"image_url: not base64 ({error})") from error
+    if not png.startswith(_PNG_MAGIC):
+        raise Refused(400, "image_url: not a PNG file")
+    return png
+
+
+def completion(said: Said, name: str) -> dict[str, Any]:
+    """An answer as OpenAI words it."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": said.text},
+        "finish_reason": "length" if said.truncated else "stop",
+    }
+    usage = {
+        "prompt_tokens": said.prompt_tokens,
+        "completion_tokens": said.completion_tokens,
+        "total_tokens": said.prompt_tokens + said.completion_tokens,
+    }
+    head = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0, "model": name}
+    return {**head, "choices": [choice], "usage": usage}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open between questions
+    server: ChatServer
+
+    def do_POST(self) -> None:
+        try:
+            body = self._body()
+            if self.path != "/v1/chat/completions":
+                raise Refused(404, f"nothing at {self.path}; POST /v1/chat/completions")
+            self._send(200, self.server.complete(body))
+        except Refused as refused:
+            self._refuse(refused)
+
+    def do_GET(self) -> None:
+        if self.path == "/v1/models":
+            models = [{"id": self.server.name, "object": "model", "owned_by": "local"}]
+            self._send(200, {"object": "list", "data": models})
+        else:
+            self._refuse(Refused(404, f"nothing at {self.path}; GET /v1/models"))
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+            self.close_connection = True  # what was sent is not read, so nothing may follow it
+            raise Refused(413, f"Content-Length {length!r}: allowed: 0 to {MOST_BODY_BYTES}")
+        return self.rfile.read(int(length))
+
+    def _refuse(self, refused: Refused) -> None:
+        kind = "server_error" if refused.status >= 500 else "invalid_request_error"
+        error = {"message": str(refused), "type": kind, "code": None}
+        self._send(refused.status, {"error": error})
+
+    def _send(self, status: int, value: dict[str, Any]) -> None:
+        payload = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a run asks millions of questions."""
