@@ -151,3 +151,33 @@ def test_directories_find_their_family(
     vlm = open_vlm(str(request.getfixturevalue(fixture)), device="cpu")
     assert vlm.family == family
     assert isinstance(vlm, VLM)
+
+
+def test_what_was_loaded_before_does_not_decide_how_ocrbench_is_read(internvl_dir: Path) -> None:
+    plain = InternVL(str(internvl_dir), device="cpu")
+    asked = [request(112, 700, 2)]
+    texts(plain, asked, 3)
+    reading = plain.for_task("OCRBench")
+    assert reading.model is plain.model
+    assert texts(reading, asked, 3) == texts(
+        InternVL(str(internvl_dir), device="cpu", max_tiles=24), asked, 3
+    )
+
+
+def test_an_adapter_is_attached_once_to_the_weights_that_two_tasks_share(
+    internvl_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached: list[object] = []
+
+    class Spy:
+        def attach(self, model: object) -> None:
+            attached.append(model)
+
+        def tell(self, conditions: object) -> None: ...
+
+    monkeypatch.setattr("eyechart.vlms.checkpoint.open_adapter", lambda folder: Spy())
+    plain = InternVL(str(internvl_dir), device="cpu", adapter=str(internvl_dir))
+    reading = plain.for_task("OCRBench")
+    for vlm in (reading, plain):
+        texts(vlm, [request(40, 40, 1)], 2)
+    assert attached == [plain.model]

@@ -11,7 +11,7 @@ from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
 from eyechart.run.attempt import Failed, attempt
 from eyechart.run.pictures import Picture
-from eyechart.run.work import Ask
+from eyechart.run.work import Ask, for_task
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
@@ -54,6 +54,7 @@ class Answering:
     ) -> None:
         self.given_up = ""
         self._vlm, self._store = vlm, store
+        self._by_task: dict[str, VLM] = {}
         self._sync_every_s, self._clock, self._synced_s = sync_every_s, clock, clock()
         self._unsynced: set[StoredCell] = set()
         self._failed_in_a_row = 0
@@ -120,11 +121,12 @@ class Answering:
 
     def _ask(self, pairs: Sequence[Pair]) -> list[list[Answer]]:
         part = pairs[0].ask.part
+        vlm = self._set_up(part.task.name)
         requests = [
             Request(
                 image=pair.picture.rgb8,
                 prompts=tuple(
-                    part.task.prompt(question, self._vlm.family) for question in pair.ask.questions
+                    part.task.prompt(question, vlm.family) for question in pair.ask.questions
                 ),
                 codec=pair.ask.cell.stored.cell.codec.name,
                 level=pair.ask.cell.level.name,
@@ -132,11 +134,17 @@ class Answering:
             for pair in pairs
             if isinstance(pair.picture, Picture)
         ]
-        answers = self._vlm.answer(requests, part.decoding)
+        answers = vlm.answer(requests, part.decoding)
         wanted = [len(request.prompts) for request in requests]
         if [len(its_answers) for its_answers in answers] != wanted:
-            raise VLMError(f"{self._vlm.name}: gave another number of answers than asked")
+            raise VLMError(f"{vlm.name}: gave another number of answers than asked")
         return answers
+
+    def _set_up(self, task: str) -> VLM:
+        """The VLM as this task wants it, the same object for all its questions."""
+        if task not in self._by_task:
+            self._by_task[task] = for_task(self._vlm, task)
+        return self._by_task[task]
 
     def _note_traces(self, reasons: Sequence[Failed]) -> None:
         """Tracebacks go to DIR/errors.log: the user needs them only to report a bug."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.identity import digest
-from eyechart.core.types import VLM, Codec, Component, Level, component_of
+from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of
 from eyechart.run.plan import CodecEntry, Plan
-from eyechart.run.work import CodecLevels, Lane, Work, task_work
+from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
 from eyechart.zoo import weights_dir
 
@@ -36,7 +37,9 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
         component_of(entry.codec)  # its version may need a program: miss it now, not in the run
     tasks = open_tasks(plan.tasks, plan.data)
     # Last, because finding a VLM may take the network.
-    lanes = tuple(_lane(vlm, adapter, device) for vlm in plan.vlms for adapter in plan.adapters)
+    lanes = tuple(
+        _lane(vlm, adapter, device, tasks) for vlm in plan.vlms for adapter in plan.adapters
+    )
     return Work(
         lanes=lanes,
         codecs=codecs,
@@ -87,14 +90,16 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     return CodecLevels(codec=codec, levels=tuple(chosen))
 
 
-def _lane(spec: str, adapter: str, device: str) -> Lane:
+def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
     name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
     folder = None if adapter == "none" else _adapter_folder(adapter)
     opened = partial(_open, name, folder, {"device": device, **options})
+    vlm = opened()
     return Lane(
-        vlm=component_of(opened()),
+        vlm=component_of(vlm),
         adapter=None if folder is None else adapter_component(folder),
         open=opened,
+        by_task={task.name: vlm_component(vlm, task.name) for task in tasks},
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from eyechart.core.types import (
     VLM,
@@ -23,11 +23,34 @@ from eyechart.store import Store, StoredCell, TaskSize
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
     """One VLM with one adapter or none. `open` is called when its turn comes, so that one VLM
-    is in memory at a time."""
+    is in memory at a time.
+
+    by_task: how cells name it, by task, where a task changes its settings; else as `vlm`.
+    """
 
     vlm: Component
     adapter: Component | None
     open: Callable[[], VLM]
+    by_task: Mapping[str, Component] = field(default_factory=dict)
+
+
+def for_task(vlm: VLM, task: str) -> VLM:
+    """The VLM as it is asked a task: one with a method `for_task` may set itself up differently."""
+    set_up: Callable[[str], VLM] | None = getattr(vlm, "for_task", None)
+    return vlm if set_up is None else set_up(task)
+
+
+def vlm_component(vlm: VLM, task: str) -> Component:
+    """How a cell of that task names a VLM: as it was opened, and in the option `for_task` what the
+    task changed. Apart from the other options, because tables show one VLM over all its tasks."""
+    opened, used = component_of(vlm), component_of(for_task(vlm, task))
+    changed = {
+        key: used.options.get(key)
+        for key in sorted({*opened.options, *used.options})
+        if used.options.get(key) != opened.options.get(key)
+    }
+    told = {"for_task": changed} if changed else {}
+    return replace(used, options={**opened.options, **told})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +125,7 @@ def pending_cells(
     """
     found = []
     task = component_of(part.task)
+    vlm = lane.by_task.get(part.task.name, lane.vlm)
     for place, entry in enumerate(work.codecs):
         codec = component_of(entry.codec)
         for level in entry.levels:
@@ -110,7 +134,7 @@ def pending_cells(
                     task=task,
                     codec=codec,
                     level=level,
-                    vlm=lane.vlm,
+                    vlm=vlm,
                     adapter=lane.adapter,
                     decoding=part.decoding,
                 )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from safetensors import SafetensorError
 
-from eyechart.core.errors import InputError, VLMError
+from eyechart.core.errors import InputError
 from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.vlms.devices import check_present
 from eyechart.vlms.hub import hub_revision, hub_snapshot
 from eyechart.vlms.known import KNOWN, check_directory
 from eyechart.vlms.local import Answerer, Backbone
 from eyechart.vlms.memory import budget_tokens, pick_device
+
+Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each picture
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
@@ -51,9 +54,11 @@ class Checkpoint:
 
     @property
     def resolved_dtype(self) -> str:
-        """`auto`: bfloat16 on a GPU, float32 on a CPU."""
+        """`auto`: bfloat16 on a GPU, float32 on a CPU. Raises InputError: dtype, device."""
+        device = pick_device(self.device)
+        check_present(device)
         if self.dtype == "auto":
-            return "float32" if pick_device(self.device) == "cpu" else "bfloat16"
+            return "float32" if device == "cpu" else "bfloat16"
         if self.dtype not in _DTYPES:
             raise InputError(f"dtype {self.dtype!r} is not one of auto, {', '.join(_DTYPES)}")
         return self.dtype
@@ -108,9 +113,16 @@ class LocalVLM:
 
     @cached_property
     def version(self) -> str:
-        """Identity of the weights: a digest of a directory's files, or the hub's revision."""
+        """Identity of the weights: a digest of a directory's files, or the hub's revision.
+
+        Raises:
+            InputError: a directory of another family or without weights, an unknown hub id.
+        """
         folder = self.checkpoint.folder
-        return directory_digest(folder) if folder else hub_revision(self.checkpoint.model)[:16]
+        if folder is None:
+            return hub_revision(self.checkpoint.model)[:16]
+        check_directory(folder, self.checkpoint.model_type)
+        return directory_digest(folder)
 
     @property
     def options(self) -> Mapping[str, Json]:
@@ -138,23 +150,25 @@ class LocalVLM:
     def _answerer(self) -> Answerer:
         backbone, model = self._loaded
         budget = self._budget_tokens or budget_tokens(model, patches_a_token=4, device=model.device)
-        tell = None
-        if self._adapter is not None:
-            adapter = open_adapter(self._adapter)
-            adapter.attach(model)
-            tell = adapter.tell
-        return Answerer(backbone, budget_tokens=budget, tell=tell)
+        return Answerer(backbone, budget_tokens=budget, tell=self._tell)
+
+    @cached_property
+    def _tell(self) -> Tell | None:
+        """The adapter's ear, the adapter attached; None without an adapter."""
+        if self._adapter is None:
+            return None
+        adapter = open_adapter(self._adapter)
+        adapter.attach(self.model)
+        return adapter.tell
 
 
 def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
     """Weights from a directory or the hub, in evaluation mode on the wanted device.
 
     Raises:
-        InputError: device not there. VLMError: the files cannot be loaded.
+        InputError: device not there, files that cannot be loaded, weights that are missing.
     """
     device = pick_device(checkpoint.device)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {device!r}: no CUDA device here; allowed: cpu, auto")
     placement = {"device_map": "auto"} if device == "map" else {}
     try:
         with _quiet():
@@ -166,11 +180,11 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
                 **placement,
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise VLMError(f"{checkpoint.model}: cannot be loaded ({_one_line(error)})") from error
+        raise InputError(f"{checkpoint.model}: cannot be loaded ({_one_line(error)})") from error
     if found["missing_keys"]:
         # transformers would fill these with random numbers and only warn.
         missing = sorted(found["missing_keys"])
-        raise VLMError(f"{checkpoint.model}: {len(missing)} weights missing, first {missing[0]}")
+        raise InputError(f"{checkpoint.model}: {len(missing)} weights missing, first {missing[0]}")
     model.eval().requires_grad_(False)
     return model if placement else model.to(device)
 
@@ -190,14 +204,28 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def load_image_processor(processor_class: Any, source: str, **options: Any) -> Any:
+    """The checkpoint's image processor. Raises InputError.
+
+    processor_class: the one that works by Pillow, whether or not torchvision is there: the two
+    resize differently, and an answer shall not depend on what else is installed.
+    """
+    try:
+        return processor_class.from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source}: image processor: {_one_line(error)}") from error
+
+
 def load_tokenizer(source: str) -> Any:
-    """The checkpoint's tokenizer with its chat template. Raises VLMError."""
+    """The checkpoint's tokenizer with its chat template. Raises InputError."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
-        raise VLMError(f"{source}: tokenizer cannot be loaded ({_one_line(error)})") from error
+        raise InputError(f"{source}: tokenizer cannot be loaded ({_one_line(error)})") from error
+    if not tokenizer.chat_template:
+        raise InputError(f"{source}: no chat template (chat_template.jinja)")
     return tokenizer
 
 

@@ -9,13 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from eyechart.core.types import Rgb8
-from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
+from eyechart.vlms.checkpoint import (
+    Checkpoint,
+    LocalVLM,
+    Tell,
+    load_model,
+    load_tokenizer,
+    stop_ids,
+)
 from eyechart.vlms.local import Backbone, Picture
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
 
@@ -71,9 +79,16 @@ class InternVL(LocalVLM):
         if self._max_tiles != MAX_TILES or tiles == self._max_tiles:
             return self
         other = copy(self)
+        for loaded in ("_loaded", "_answerer", "_tell", "model"):  # they hold this one's tiles
+            other.__dict__.pop(loaded, None)
         other._parent, other._max_tiles = self, tiles
         other.own_options = {**self.own_options, "max_tiles": tiles}
         return other
+
+    @cached_property
+    def _tell(self) -> Tell | None:
+        """Attached once to the weights that both share."""
+        return super()._tell if self._parent is None else self._parent._tell
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError, VLMError."""
@@ -94,7 +109,7 @@ class InternVLBackbone:
     def __init__(self, model: Any, source: str, *, max_tiles: int, system: str) -> None:
         from transformers import GotOcr2ImageProcessorPil
 
-        self._processor: Any = GotOcr2ImageProcessorPil.from_pretrained(source)
+        self._processor = load_image_processor(GotOcr2ImageProcessorPil, source)
         self.tokenizer = load_tokenizer(source)
         self._model, self._max_tiles, self._system = model, max_tiles, system
         self.text_model = model.model.language_model

@@ -1,0 +1,73 @@
+"""A VLM that sets itself up for a task: what it is asked with is what the cell's key says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from run_fakes import FakeCodec, FakeTask, FakeVLM
+
+from eyechart.core.types import Answer, Component, Decoding, Request
+from eyechart.run.engine import Outcome, run
+from eyechart.run.pools import Here
+from eyechart.run.progress import Silent
+from eyechart.run.resolve import resolve
+from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
+from eyechart.store import Store
+
+
+@dataclass
+class Tiled(FakeVLM):
+    """Answers with its number of tiles, which a task called Fine raises."""
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        told = f"{self.options['tiles']} tiles"
+        return [[Answer(text=told, tokens=1) for _ in request.prompts] for request in requests]
+
+    def for_task(self, task: str) -> Tiled:
+        return replace(self, options={"tiles": 24}) if task == "Fine" else self
+
+
+def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
+    vlm, store = Tiled(options={"tiles": 6, "dtype": "x"}), Store(tmp_path)
+    tasks = [FakeTask(name="Coarse"), FakeTask(name="Fine")]
+    lane = Lane(
+        vlm=Component(name=vlm.name, version=vlm.version, options=vlm.options),
+        adapter=None,
+        open=lambda: vlm,
+        by_task={task.name: vlm_component(vlm, task.name) for task in tasks},
+    )
+    codec = FakeCodec()
+    work = Work(
+        lanes=(lane,),
+        codecs=(CodecLevels(codec=codec, levels=codec.levels),),
+        tasks=tuple(task_work(task) for task in tasks),
+    )
+    store.create()
+    assert run(work, store, Here([codec], store), Silent()) == Outcome(answered=24)
+    cells = store.cells()
+    assert {(c.cell.task.name, r.answer) for c in cells for r in c.records()} == {
+        ("Coarse", "6 tiles"),
+        ("Fine", "24 tiles"),
+    }
+    options = {c.cell.task.name: c.cell.vlm.options for c in cells}
+    assert options["Coarse"] == {"tiles": 6, "dtype": "x"}
+    changed = {"tiles": 24, "dtype": None}
+    assert options["Fine"] == {"tiles": 6, "dtype": "x", "for_task": changed}
+    # Asked again, nothing is missing: the key made at the start is the one stored.
+    assert run(work, store, Here([codec], store), Silent()) == Outcome()
+
+
+def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eyechart.run.plan import make_plan
+
+    vlm = Tiled(options={"tiles": 6})
+    monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: vlm)
+    tasks = [FakeTask(name="Coarse"), FakeTask(name="Fine")]
+    monkeypatch.setattr("eyechart.tasks.open_tasks", lambda names, data: tasks)
+    plan = make_plan({"vlms": "toy", "tasks": ["Coarse", "Fine"], "codecs": "source"}, "test")
+    (lane,) = resolve(plan).lanes
+    assert lane.vlm.options == lane.by_task["Coarse"].options == {"tiles": 6}
+    assert lane.by_task["Fine"].options == {"tiles": 6, "for_task": {"tiles": 24}}
