@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Protocol, TypeAlias
 
+from eyechart.core.children import serve_only
 from eyechart.core.types import Codec
 from eyechart.run.attempt import Failed
 from eyechart.run.pictures import Picture, PictureJob, PictureMaker
@@ -132,16 +131,9 @@ _maker: PictureMaker | None = None
 
 def _prepare(codecs: Sequence[Codec], root: str, stop: Connection) -> None:
     global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve_only(stop)
     os.nice(5)  # the VLM's threads wait for one another: none of them should lose its core to us
-    threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
     _maker = PictureMaker(codecs, Store(root))
-
-
-def _end_with(stop: Connection) -> None:
-    """Nothing is ever sent: the pipe becomes readable when its other end is closed."""
-    stop.poll(None)
-    os._exit(1)
 
 
 def _make(job: PictureJob) -> Picture | Failed:

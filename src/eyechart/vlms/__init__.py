@@ -7,11 +7,13 @@ Importing this package loads no torch; opening a VLM does not either, its first 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import VLM, Json
+from eyechart.vlms.devices import devices_of
 from eyechart.vlms.hub import hub_model_type
 from eyechart.vlms.known import FAMILIES, KNOWN, Known, model_type_of
 
@@ -32,21 +34,34 @@ def open_vlm(
     name_or_path: `eyechart-mini`, a name of the paper (`qwen2.5-vl-3b`), a plug-in's name, a hub id
     (`Qwen/Qwen2.5-VL-3B-Instruct`) or a directory written by `save_pretrained`.
     adapter: directory of a trained adapter, attached before the first answer.
-    device: `auto`, `cpu`, `cuda`, `cuda:1`, or `map` to spread one model over all GPUs.
+    device: `auto`, `cpu`, `cuda`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy on each of these
+        GPUs, in a process of its own; `map` to spread one model over all GPUs.
     options: the family's own, for example `max_pixels` or `dtype`.
 
     Raises:
         PluginError: unknown name (with the near ones), missing package, unknown option.
-        InputError: a directory without config or weights, or of a family that is not supported.
+        InputError: a directory without config or weights, or of a family that is not supported;
+            a device that cannot be.
     """
     plugin, model = _resolve(name_or_path)
     if adapter is not None:
         options["adapter"] = adapter
     if model is not None:
         options["model"] = model
-    if plugin != "openai":
-        options["device"] = device
-    vlm: VLM = plugins.load("eyechart.vlms", plugin, **options)
+    places = devices_of(device)
+    if plugin == "openai":
+        return _on(plugin, options)
+    if len(places) == 1:
+        return _on(plugin, options, places[0])
+    from eyechart.vlms.spread import SpreadVLM
+
+    return SpreadVLM(partial(_on, plugin, options), places)
+
+
+def _on(plugin: str, options: dict[str, Json], device: str | None = None) -> VLM:
+    """A plug-in, on a device where it takes one."""
+    where: dict[str, Json] = {} if device is None else {"device": device}
+    vlm: VLM = plugins.load("eyechart.vlms", plugin, **options, **where)
     return vlm
 
 

@@ -20,6 +20,7 @@ from eyechart.vlms.checkpoint import (
     Checkpoint,
     LocalVLM,
     Tell,
+    load_image_processor,
     load_model,
     load_tokenizer,
     stop_ids,
@@ -91,7 +92,7 @@ class InternVL(LocalVLM):
         return super()._tell if self._parent is None else self._parent._tell
 
     def build(self) -> tuple[Backbone, Any]:
-        """Load the weights. Raises InputError, VLMError."""
+        """Load the weights. Raises InputError."""
         from transformers import InternVLForConditionalGeneration
 
         if self._parent is not None:

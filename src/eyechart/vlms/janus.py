@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 
 from eyechart.core.types import Rgb8
-from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
+from eyechart.vlms.checkpoint import (
+    Checkpoint,
+    LocalVLM,
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+    stop_ids,
+)
 from eyechart.vlms.local import Backbone, Picture
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
 
@@ -49,7 +56,7 @@ class Janus(LocalVLM):
         )
 
     def build(self) -> tuple[Backbone, Any]:
-        """Load the weights. Raises InputError, VLMError."""
+        """Load the weights. Raises InputError."""
         from transformers import JanusForConditionalGeneration
 
         model = load_model(self.checkpoint, JanusForConditionalGeneration)
@@ -63,7 +70,7 @@ class JanusBackbone:
         from transformers import JanusImageProcessorPil
         from transformers.models.janus.processing_janus import DEFAULT_SYSTEM_PROMPT
 
-        self._processor: Any = JanusImageProcessorPil.from_pretrained(source)
+        self._processor = load_image_processor(JanusImageProcessorPil, source)
         self.tokenizer = load_tokenizer(source)
         self._system: str = DEFAULT_SYSTEM_PROMPT
         self._model = model

@@ -61,7 +61,7 @@ KNOWN: tuple[Known, ...] = (
         name="qwen-vl-chat",
         plugin="openai",
         served_model="Qwen/Qwen-VL-Chat",
-        note="needs a server of its own, see docs/add-a-vlm.md",
+        note="needs a server of its own, see docs/serving.md",
     ),
     Known(name="gpt-4o", plugin="openai", served_model="gpt-4o", note="needs OPENAI_API_KEY"),
 )

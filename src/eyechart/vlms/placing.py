@@ -24,10 +24,13 @@ def expand_placeholder(ids: list[int], placeholder: int, tokens: list[int]) -> l
 
 
 def embed_with_image(model: TextModel, ids: list[int], image_id: int, features: Tensor) -> Tensor:
-    """Input embeddings (N, W) of ids, with the features (tokens, W) where ids are `image_id`."""
-    tokens = torch.tensor(ids, device=features.device)
-    hidden: Tensor = model.embed_tokens(tokens)
-    hidden[tokens == image_id] = features.to(hidden.dtype)
+    """Input embeddings (N, W) of ids, with the features (tokens, W) where ids are `image_id`.
+
+    On the device of the embeddings: spread over GPUs, the vision tower may end on another one.
+    """
+    hidden: Tensor = model.embed_tokens(torch.tensor(ids, device=features.device))
+    is_image = torch.tensor(ids, device=hidden.device) == image_id
+    hidden[is_image] = features.to(hidden.device, hidden.dtype)
     return hidden
 
 

@@ -15,7 +15,14 @@ from torch import Tensor
 
 from eyechart.core.errors import VLMError
 from eyechart.core.types import Json, Rgb8
-from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_model, load_tokenizer, stop_ids
+from eyechart.vlms.checkpoint import (
+    Checkpoint,
+    LocalVLM,
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+    stop_ids,
+)
 from eyechart.vlms.local import Backbone, Picture
 from eyechart.vlms.placing import embed_with_image, expand_placeholder
 from eyechart.vlms.vision_windows import batch_windows
@@ -58,7 +65,7 @@ class Qwen25VL(LocalVLM):
         )
 
     def build(self) -> tuple[Backbone, Any]:
-        """Load the weights. Raises InputError, VLMError."""
+        """Load the weights. Raises InputError."""
         from transformers import Qwen2_5_VLForConditionalGeneration
 
         model = load_model(self.checkpoint, Qwen2_5_VLForConditionalGeneration)
@@ -72,9 +79,7 @@ class QwenBackbone:
         from transformers import Qwen2VLImageProcessorPil
 
         limits: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-        # The PIL processor, whether or not torchvision is there: the two resize differently, and
-        # an answer shall not depend on what else is installed.
-        self._processor = Qwen2VLImageProcessorPil.from_pretrained(source, **limits)
+        self._processor = load_image_processor(Qwen2VLImageProcessorPil, source, **limits)
         self.tokenizer = load_tokenizer(source)
         self._model = model
         self._visual = model.model.visual

@@ -118,8 +118,9 @@ def decode(
     answers = [[Generated() for _ in row.questions] for row in rows]
     active = [(b, q) for b, row in enumerate(rows) for q in range(len(row.questions))]
     if allowed:
-        ids = torch.tensor(list(allowed), device=hidden.device)
-        best = head(model.norm(hidden))[:, ids].argmax(-1)
+        logits = head(model.norm(hidden))
+        ids = torch.tensor(list(allowed), device=logits.device)  # the head may be elsewhere
+        best = logits[:, ids].argmax(-1)
         for (b, q), token in zip(active, ids[best].tolist(), strict=True):
             answers[b][q].tokens.append(token)
         return answers

@@ -1,0 +1,51 @@
+"""Where a VLM runs: on one device, on several with a copy on each, or spread over all GPUs."""
+
+from __future__ import annotations
+
+import re
+
+from eyechart.core.errors import InputError
+
+_ALLOWED = "auto, cpu, cuda, cuda:1, cuda:0,cuda:1, all, map"
+
+
+def devices_of(wanted: str) -> tuple[str, ...]:
+    """The devices to put a copy of the VLM on; nearly always one.
+
+    wanted: `all` is every CUDA device of this machine, `cuda:0,cuda:2` these; anything else
+    (`auto`, `cpu`, `cuda`, `cuda:1`, `map`) is one place. Only `all` loads torch.
+
+    Raises:
+        InputError: not a device, a device twice, `all` without a CUDA device.
+    """
+    if wanted == "all":
+        import torch
+
+        count = torch.cuda.device_count()
+        if not count:
+            raise InputError("device 'all': no CUDA device here; allowed: cpu, auto")
+        return tuple(f"cuda:{n}" for n in range(count))
+    if re.fullmatch(r"auto|map|cuda|mps", wanted):
+        return (wanted,)
+    names = tuple(name.strip() for name in wanted.split(","))
+    for name in names:
+        if not re.fullmatch(r"cpu|cuda:\d+", name):
+            raise InputError(f"device {wanted!r}: {name!r} is not one; allowed: {_ALLOWED}")
+    twice = [name for name in names if name != "cpu" and names.count(name) > 1]
+    if twice:
+        raise InputError(f"device {wanted!r}: {twice[0]} is named twice")
+    return names
+
+
+def check_present(device: str) -> None:
+    """Refuse a CUDA device that this machine does not have. Raises InputError."""
+    if device != "map" and not device.startswith("cuda"):
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise InputError(f"device {device!r}: no CUDA device here; allowed: cpu, auto")
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        raise InputError(f"device {device!r}: allowed: cuda:0 to cuda:{count - 1}")

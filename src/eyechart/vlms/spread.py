@@ -1,0 +1,171 @@
+"""One copy of a VLM on each device of this machine, each in a process of its own.
+
+    requests -> shares of about equal cost -> worker on cuda:0 -\
+                                           -> worker on cuda:1 --> answers, in the old order
+
+Processes, because the engine's Python between two kernels would make threads wait for each other.
+To the run it is one VLM: neither a cell nor its key knows how many devices answered.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from copy import copy
+from multiprocessing.connection import Connection
+from typing import TypeAlias
+
+from eyechart.core.children import serve_only
+from eyechart.core.errors import VLMError
+from eyechart.core.types import VLM, Answer, Decoding, Json, Request
+
+Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; it travels to the workers by pickle
+_PIXELS_A_TOKEN = 28 * 28
+_TOKENS_A_QUESTION = 32
+
+
+class SpreadVLM:
+    """Answers with as many copies of a VLM as there are devices; workers start at the first answer.
+
+    open_on: opens the VLM on a device without loading weights.
+    """
+
+    def __init__(self, open_on: Open, devices: Sequence[str]) -> None:
+        self._here = open_on(devices[0])  # only asked who it is
+        self._workers = [_Worker(open_on, device) for device in devices]
+        self._task = ""
+
+    @property
+    def name(self) -> str:
+        """The VLM's own, as are the others."""
+        return self._here.name
+
+    @property
+    def version(self) -> str:
+        return self._here.version
+
+    @property
+    def family(self) -> str:
+        return self._here.family
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        return self._here.options
+
+    def for_task(self, task: str) -> SpreadVLM:
+        """The same workers, with the VLM as it is set up for a task (see `VLM.for_task`)."""
+        here = _for_task(self._here, task)
+        if here is self._here:
+            return self
+        other = copy(self)
+        other._here, other._task = here, task
+        return other
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        """One list of answers a request, in order.
+
+        Raises:
+            VLMError: a worker died (it is started anew at the next call), or what the VLM raises.
+            InputError: what the VLM raises.
+        """
+        shares = split([cost_tokens(request) for request in requests], len(self._workers))
+        busy = [
+            (worker, share, worker.submit(self._task, [requests[i] for i in share], decoding))
+            for worker, share in zip(self._workers, shares, strict=True)
+            if share
+        ]
+        wait([future for _, _, future in busy])  # no worker is left behind when another has failed
+        answers: list[list[Answer]] = [[] for _ in requests]
+        for worker, share, future in busy:
+            try:
+                for index, given in zip(share, future.result(), strict=True):
+                    answers[index] = given
+            except BrokenProcessPool as error:
+                worker.close()
+                raise VLMError(
+                    f"{self.name} on {worker.device}: the worker process died", retryable=True
+                ) from error
+        return answers
+
+    def close(self) -> None:
+        """End the workers; the next answer starts new ones. Happens by itself when forgotten."""
+        for worker in self._workers:
+            worker.close()
+
+
+def cost_tokens(request: Request) -> int:
+    """About the tokens of a picture and its questions: enough to share work out evenly."""
+    height, width, _ = request.image.shape
+    return height * width // _PIXELS_A_TOKEN + _TOKENS_A_QUESTION * len(request.prompts)
+
+
+def split(costs: Sequence[int], parts: int) -> list[list[int]]:
+    """Indices in `parts` shares, each in order: the dearest first, to whoever has least to do."""
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for index in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        least = loads.index(min(loads))
+        shares[least].append(index)
+        loads[least] += costs[index]
+    return [sorted(share) for share in shares]
+
+
+class _Worker:
+    """A process with the VLM on one device; started when it is first needed."""
+
+    def __init__(self, open_on: Open, device: str) -> None:
+        self.device = device
+        self._open_on = open_on
+        self._executor: ProcessPoolExecutor | None = None
+        self._hold: Connection | None = None
+
+    def submit(
+        self, task: str, requests: list[Request], decoding: Decoding
+    ) -> Future[list[list[Answer]]]:
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+            reader, self._hold = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(
+                1,
+                mp_context=context,
+                initializer=_prepare,
+                initargs=(self._open_on, self.device, reader),
+            )
+        try:
+            return self._executor.submit(_answer, task, requests, decoding)
+        except BrokenProcessPool as error:  # it died between two calls: told with its result
+            failed: Future[list[list[Answer]]] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def close(self) -> None:
+        if self._hold is not None:
+            self._hold.close()
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor = self._hold = None
+
+
+def _for_task(vlm: VLM, task: str) -> VLM:
+    own = getattr(vlm, "for_task", None)
+    return vlm if own is None or not task else own(task)
+
+
+# The worker's VLM, and as it is set up for a task: they keep their weights between calls.
+_vlm: VLM | None = None
+_by_task: dict[str, VLM] = {}
+
+
+def _prepare(open_on: Open, device: str, parent: Connection) -> None:
+    global _vlm
+    serve_only(parent)
+    _vlm = open_on(device)
+
+
+def _answer(task: str, requests: list[Request], decoding: Decoding) -> list[list[Answer]]:
+    assert _vlm is not None
+    if task not in _by_task:
+        _by_task[task] = _for_task(_vlm, task)
+    return _by_task[task].answer(requests, decoding)

@@ -1,0 +1,186 @@
+"""What a user may get wrong about a VLM: one line, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eyechart.cli import run_args
+from eyechart.core.errors import InputError
+from eyechart.store import Store
+from eyechart.vlms.checkpoint import Checkpoint, load_model
+from tests.vlms.chat_server import completion, error, serve
+
+KEY = "sk-very-secret-0123456789"
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def of_another_family(folder: Path) -> None:
+    change_json(folder / "config.json", model_type="janus")
+
+
+def without_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def with_cut_weights(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def without_image_processor(folder: Path) -> None:
+    (folder / "preprocessor_config.json").unlink()
+
+
+def without_chat_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def with_few_places(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 40
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def run(vlm: str, out: Path) -> int:
+    return run_args(
+        f"run --vlm {vlm} --tasks POPE --codecs source --max-images 1 --out {out} "
+        "--workers 0 --device cpu --no-report".split()
+    )
+
+
+def stored_questions(out: Path) -> int:
+    return sum(len(cell.records()) + len(cell.failures()) for cell in Store(out).cells())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_weights, "no weights: *.safetensors is not beside config.json"),
+        (of_another_family, "config.json is of family 'janus', this VLM needs 'qwen2_5_vl'"),
+        (without_config, "config.json cannot be read"),
+    ],
+)
+def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
+    spoil: Callable[[Path], None],
+    message: str,
+    qwen_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "vlm"
+    shutil.copytree(qwen_dir, folder)
+    spoil(folder)
+    assert run(f"qwen2_5_vl:model={folder}", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (with_cut_weights, "cannot be loaded"),
+        (without_image_processor, "image processor"),
+        (without_chat_template, "no chat template"),
+        (with_few_places, "the model takes 40 (lower max_pixels or the token limit)"),
+    ],
+)
+def test_what_only_loading_shows_ends_the_run_and_loses_no_question(
+    spoil: Callable[[Path], None],
+    message: str,
+    qwen_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "vlm"
+    shutil.copytree(qwen_dir, folder)
+    spoil(folder)
+    vlm = f"qwen2_5_vl:model={folder},min_pixels=null,max_pixels=null"
+    assert run(vlm, tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert stored_questions(tmp_path / "out") == 0
+
+
+def test_an_unreachable_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    assert run(f"openai:model=m,base_url={url},retries=0", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the server cannot be reached" in line
+    assert stored_questions(tmp_path / "out") == 0
+
+
+def test_a_wrong_key_and_then_the_right_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    refusing = True
+    with serve(lambda _: error(401, f"bad {KEY}") if refusing else completion("yes")) as server:
+        vlm = f"openai:model=m,base_url={server.url},retries=0"
+        assert run(vlm, tmp_path / "out") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "the key in OPENAI_API_KEY was refused" in line
+        assert KEY not in line
+        assert stored_questions(tmp_path / "out") == 0
+        refusing = False
+        assert run(vlm, tmp_path / "out") == 0
+    assert stored_questions(tmp_path / "out") > 0
+
+
+class Model:
+    """Takes the place of a transformers class: remembers how it was loaded."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, Any] = {}
+
+    def from_pretrained(self, source: str, **given: Any) -> tuple[Model, dict[str, list[str]]]:
+        self.given = given
+        return self, {"missing_keys": []}
+
+    def eval(self) -> Model:
+        return self
+
+    def requires_grad_(self, wanted: bool) -> Model:
+        return self
+
+    def to(self, device: str) -> Model:
+        self.given["moved_to"] = device
+        return self
+
+
+def test_a_model_over_all_gpus_is_placed_by_a_device_map(
+    qwen_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+
+    def loaded(device: str) -> dict[str, Any]:
+        model = Model()
+        checkpoint = Checkpoint(model=str(qwen_dir), model_type="qwen2_5_vl", device=device)
+        assert load_model(checkpoint, model) is model
+        return model.given
+
+    spread, single = loaded("map"), loaded("cuda:1")
+    assert spread["device_map"] == "auto"
+    assert "moved_to" not in spread
+    assert "device_map" not in single
+    assert single["moved_to"] == "cuda:1"
+    assert str(spread["dtype"]) == str(single["dtype"]) == "torch.bfloat16"
+    with pytest.raises(InputError, match="'cuda:2': allowed: cuda:0 to cuda:1"):
+        loaded("cuda:2")
