@@ -178,6 +178,24 @@ def test_the_plan_is_sized_up_without_running(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_keeps_how_fast_it_was_and_a_plan_reads_it(
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = ["plan", arguments[0], "--rates", str(tmp_path / "run")]
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    assert run_args(rates) == 2  # 30 questions say nothing
+    monkeypatch.setattr("eyechart.run.rates.MIN_QUESTIONS", 5)
+    fresh = [*arguments, "--out", str(tmp_path / "run2"), "--batch", "2", "--no-report"]
+    assert run_args(["run", *fresh]) == 0
+    capsys.readouterr()
+    assert run_args([*rates[:3], str(tmp_path / "run2")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "/s in run2, --device auto)" in shown
+
+
 def test_the_papers_grid_is_sized_up_without_its_files(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

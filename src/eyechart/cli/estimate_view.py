@@ -63,10 +63,10 @@ def _vlm_time(estimate: Estimate) -> str:
     from eyechart.run.progress import duration
 
     if estimate.answer_s is None:
-        unknown = [lane.name for lane in estimate.lanes if lane.questions_per_s is None]
+        unknown = [lane.name for lane in estimate.lanes if lane.rate is None]
         which = ", ".join(unknown) if len(unknown) < len(estimate.lanes) else "these VLMs"
         return f"not measured yet for {which}; --rate gives questions a second"
-    rates = dict.fromkeys(f"{lane.questions_per_s:g}/s {lane.on}" for lane in estimate.lanes)
+    rates = dict.fromkeys(lane.rate.words for lane in estimate.lanes if lane.rate is not None)
     return f"{duration(estimate.answer_s)} ({'; '.join(rates)})"
 
 

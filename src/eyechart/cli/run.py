@@ -40,7 +40,9 @@ Data = Annotated[
 MaxImages = Annotated[
     int | None, typer.Option("--max-images", help="Ask about so many images of each task.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, map.")]
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda:1, cuda:0,cuda:1, all, map.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run is at it.")]
 
 
@@ -63,7 +65,9 @@ def run(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Questions to a VLM at once.")] = 32,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Questions to a VLM at once, on each device.")
+    ] = 32,
     decoded_gb: Annotated[
         float, typer.Option("--decoded-gb", min=0, help="Disk for decoded pictures, in GB.")
     ] = 2.0,
@@ -80,13 +84,15 @@ def run(
     from eyechart.run.engine import Settings
     from eyechart.run.resolve import resolve, run_info
     from eyechart.store import Store
+    from eyechart.vlms.devices import devices_of
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
+    copies = len(devices_of(device))
     work = resolve(chosen, device=device)
     store = Store(out)
     store.create()
     settings = Settings(
-        batch_prompts=batch,
+        batch_prompts=batch * copies,
         decoded_budget_bytes=int(decoded_gb * 1e9),
         retry_failed=retry_failed,
     )
@@ -94,6 +100,7 @@ def run(
     with store.writing([(lane.vlm, lane.adapter) for lane in work.lanes], wait=wait):
         store.write_info(run_info(chosen, work, store.info()))
         outcome = _run_engine(work, store, console, settings, workers)
+        _keep_rates(outcome, out, device)
     if report:
         _show_results(out, console)
     _end(outcome, out)
@@ -111,17 +118,22 @@ def plan(
         float | None,
         typer.Option("--rate", help="Questions a second that your VLM answers."),
     ] = None,
+    rates: Annotated[
+        Path | None,
+        typer.Option("--rates", help="Measured speeds: a YAML file, or a run directory."),
+    ] = None,
 ) -> None:
     """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
     from eyechart.cli.estimate_view import print_estimate
     from eyechart.run.estimate import estimate
+    from eyechart.run.rates import load_rates
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
     if rate is not None and not rate > 0:
         raise InputError(f"--rate {rate}: allowed: more than 0")
-    print_estimate(
-        chosen.title, estimate(chosen, rate=rate), len(os.sched_getaffinity(0)), _console()
-    )
+    measured = None if rates is None else load_rates(rates)
+    found = estimate(chosen, rate=rate, rates=measured)
+    print_estimate(chosen.title, found, len(os.sched_getaffinity(0)), _console())
 
 
 def rescore(
@@ -228,6 +240,20 @@ def _show_results(out: Path, console: Console) -> None:
     show(tables_of(analysis, "bd"), console)
     write_report(analysis, out / "report.html")
     console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True)
+
+
+def _keep_rates(outcome: Outcome, out: Path, device: str) -> None:
+    """How fast the VLMs were, for `eyechart plan --rates DIR`; too few answers say nothing."""
+    from eyechart.run.rates import FILE_NAME, MIN_QUESTIONS, Rate, save_rates
+
+    where = f"in {out.name}, --device {device}"
+    rates = {
+        speed.vlm: Rate(questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), on=where)
+        for speed in outcome.speeds
+        if speed.questions >= MIN_QUESTIONS and speed.seconds > 0
+    }
+    if rates:
+        save_rates(out / FILE_NAME, rates)
 
 
 def _end(outcome: Outcome, out: Path) -> None:

@@ -11,8 +11,9 @@ nothing but its cell and question: not on workers, order, or how often the run w
 from __future__ import annotations
 
 import gc
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from eyechart.core.identity import image_digest
@@ -42,6 +43,15 @@ class Settings:
 
 
 @dataclass(slots=True, kw_only=True)
+class Speed:
+    """What one VLM answered, and in which time; its first batch, which loads it, is not counted."""
+
+    vlm: str
+    questions: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """What a run did. lost_before: failed for good in an earlier run, not asked again.
     given_up: one line for each VLM that answered nothing any more."""
@@ -50,6 +60,7 @@ class Outcome:
     failed: int = 0
     lost_before: int = 0
     given_up: list[str] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -58,9 +69,16 @@ class Outcome:
 
 
 def run(
-    work: Work, store: Store, pool: Pool, progress: Progress, settings: Settings | None = None
+    work: Work,
+    store: Store,
+    pool: Pool,
+    progress: Progress,
+    settings: Settings | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Answer everything in `work` that `store` does not hold. The caller holds the lanes' leases.
+
+    clock: seconds, for `Outcome.speeds`.
 
     Raises:
         StoreError: the run directory cannot be written any more; what was answered stays.
@@ -70,7 +88,7 @@ def run(
     pictures = _Pictures(store, pool, settings or Settings())
     try:
         for lane in work.lanes:
-            _run_lane(work, lane, pictures, store, progress, outcome)
+            _run_lane(work, lane, pictures, store, progress, outcome, clock)
     finally:
         pool.close()
         progress.close()
@@ -84,6 +102,7 @@ def _run_lane(
     store: Store,
     progress: Progress,
     outcome: Outcome,
+    clock: Callable[[], float],
 ) -> None:
     retry_failed = pictures.settings.retry_failed
     pending = [
@@ -101,11 +120,17 @@ def _run_lane(
         return
     left = (ask for part, cells in pending for ask in asks(part, cells))
     answering = Answering(lane.open(), store)
+    speed, start_s = Speed(vlm=label), None
+    outcome.speeds.append(speed)
     try:
         for batch in batches(pictures.of(left), pictures.settings.batch_prompts):
             answered, reasons = answering.settle(batch)
             outcome.answered += answered
             outcome.failed += len(reasons)
+            if start_s is None:
+                start_s = clock()
+            else:
+                speed.questions, speed.seconds = speed.questions + answered, clock() - start_s
             for pair in batch:
                 tally.settle(pair.ask.cell.stored.key, len(pair.ask.questions))
             progress.advance(_where(batch[-1].ask), tally)

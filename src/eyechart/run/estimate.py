@@ -1,23 +1,22 @@
 """What a plan would take: counted from the data, timed on one picture; nothing is stored.
 
 Codecs that work here are measured at the call, at all their levels, on one picture. VLMs are not
-loaded for an estimate: their speeds were measured before (rates.yaml) or are given by the user.
+loaded for an estimate: their speeds were measured before (see rates.py) or are given by the user.
 """
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
-import yaml
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
 from eyechart.core.types import Codec, Level, Rgb8, Task
 from eyechart.run.plan import CodecEntry, Plan
+from eyechart.run.rates import Rate, built_in_rates, rate_of
 from eyechart.run.resolve import codec_levels, lanes_of
 from eyechart.run.sampling import by_image
 
@@ -61,11 +60,10 @@ class CodecEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneEstimate:
-    """A VLM with its adapter. questions_per_s: None where nobody measured it; `on` says where."""
+    """A VLM with its adapter. rate: None where nobody measured it."""
 
     name: str
-    questions_per_s: float | None
-    on: str
+    rate: Rate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +98,11 @@ class Estimate:
     @property
     def answer_s(self) -> float | None:
         """Time of all VLMs after one another; None where one was never measured."""
-        each = self.questions / len(self.lanes)
-        rates = [lane.questions_per_s for lane in self.lanes]
-        return None if None in rates else sum(each / rate for rate in rates if rate)
+        questions = self.questions / len(self.lanes)
+        rates = [lane.rate for lane in self.lanes if lane.rate is not None]
+        if len(rates) < len(self.lanes):
+            return None
+        return sum(rate.answer_s(images=self.pictures, questions=questions) for rate in rates)
 
     @property
     def code_s(self) -> float:
@@ -125,11 +125,16 @@ def processor_s() -> float:
 
 
 def estimate(
-    plan: Plan, *, rate: float | None = None, clock: Callable[[], float] = processor_s
+    plan: Plan,
+    *,
+    rate: float | None = None,
+    rates: Mapping[str, Rate] | None = None,
+    clock: Callable[[], float] = processor_s,
 ) -> Estimate:
     """Size up a plan; files and codecs that are not here are counted as published.
 
-    rate: questions a second of every VLM, instead of what was measured.
+    rate: questions a second of every VLM, instead of what was measured. rates: measured speeds by
+    VLM; they come before the package's own.
 
     Raises:
         InputError: a name that nobody knows, a level that the codec does not have.
@@ -140,22 +145,16 @@ def estimate(
     sizes = [_task_size(task, plan) for task in tasks]
     picture = _picture(tasks, sizes)
     height_px, width_px, _ = picture.shape
+    given = None if rate is None else Rate(questions_per_s=rate, on="as given")
+    known = {**built_in_rates(), **(rates or {})}
     return Estimate(
-        lanes=tuple(_lane(name, rate) for name in lanes_of(plan)),
+        lanes=tuple(
+            LaneEstimate(name=name, rate=given or rate_of(name, known)) for name in lanes_of(plan)
+        ),
         tasks=tuple(sizes),
         codecs=tuple(_codec(entry, picture, clock) for entry in plan.codecs),
         picture_px=(height_px, width_px),
     )
-
-
-def _lane(name: str, rate: float | None) -> LaneEstimate:
-    if rate is not None:
-        return LaneEstimate(name=name, questions_per_s=rate, on="as given")
-    text = resources.files(__package__).joinpath("rates.yaml").read_text("utf-8")
-    found = (yaml.safe_load(text) or {}).get(name.partition(" + ")[0])
-    if found is None:
-        return LaneEstimate(name=name, questions_per_s=None, on="")
-    return LaneEstimate(name=name, questions_per_s=found["questions_per_s"], on=found["on"])
 
 
 def _task_size(task: Task, plan: Plan) -> TaskEstimate:

@@ -1,0 +1,130 @@
+"""How fast VLMs answer: measured speeds from the package, from a file, or from a run directory.
+
+    questions_per_s: 31      what a whole run reached, or
+    image_s: 0.05            seconds a picture costs whatever is asked (vision tower, shared prefix)
+    question_s: 0.004        and seconds a question costs on top
+    on: NVIDIA H100, bf16    where that was measured
+
+Two numbers fit tasks with one question a picture and tasks with eighteen; one number fits the tasks
+it was measured on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.store.files import write_atomic
+
+FILE_NAME = "rates.yaml"  # in the package, and in a run directory
+MIN_QUESTIONS = 200  # a shorter measurement says little
+
+_Seconds = Annotated[float, Field(ge=0)]
+
+
+class Rate(BaseModel):
+    """One VLM's speed, in one of two forms (see this file's head)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    questions_per_s: Annotated[float, Field(gt=0)] | None = None
+    image_s: _Seconds | None = None
+    question_s: _Seconds | None = None
+    on: str = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Rate:
+        pair = (self.image_s is None, self.question_s is None)
+        if pair != ((True, True) if self.questions_per_s is not None else (False, False)):
+            raise ValueError("give questions_per_s alone, or image_s and question_s")
+        return self
+
+    def answer_s(self, *, images: float, questions: float) -> float:
+        """Seconds for that many pictures with that many questions together."""
+        if self.questions_per_s is not None:
+            return questions / self.questions_per_s
+        return images * (self.image_s or 0) + questions * (self.question_s or 0)
+
+    @property
+    def words(self) -> str:
+        """`31/s NVIDIA H100`, `50 ms an image + 4 ms a question NVIDIA H100`."""
+        if self.questions_per_s is not None:
+            speed = f"{self.questions_per_s:.3g}/s"
+        else:
+            image_ms, question_ms = 1000 * (self.image_s or 0), 1000 * (self.question_s or 0)
+            speed = f"{image_ms:.3g} ms an image + {question_ms:.3g} ms a question"
+        return f"{speed} {self.on}".strip()
+
+
+_RATES = TypeAdapter(dict[str, Rate])
+
+
+def built_in_rates() -> dict[str, Rate]:
+    """What was measured by the authors."""
+    return _parse(resources.files(__package__).joinpath(FILE_NAME).read_text("utf-8"), FILE_NAME)
+
+
+def load_rates(place: Path) -> dict[str, Rate]:
+    """Rates by VLM from a YAML file, or from a run directory that has answered enough.
+
+    Raises:
+        InputError: nothing there, not YAML, an entry that is no rate.
+    """
+    path = place / FILE_NAME if place.is_dir() else place
+    try:
+        return _parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise InputError(
+            f"rates {str(path)!r} cannot be read ({reason}); give a YAML file, or a run directory "
+            f"that answered {MIN_QUESTIONS} questions at one go"
+        ) from error
+
+
+def save_rates(path: Path, rates: Mapping[str, Rate]) -> None:
+    """Add rates to a file; entries of other VLMs stay. Raises StoreError, InputError."""
+    before = load_rates(path) if path.is_file() else {}
+    entries = {
+        name: rate.model_dump(exclude_none=True, exclude_defaults=True)
+        for name, rate in {**before, **rates}.items()
+    }
+    write_atomic(path, yaml.safe_dump(entries, sort_keys=True, allow_unicode=True).encode())
+
+
+def split_cost(once_s: float, many_s: float, images: int, questions: int) -> tuple[float, float]:
+    """Seconds a picture and seconds a question, from the time of all pictures with one question
+    each and with `questions` (2 or more) each."""
+    question_s = max(0.0, (many_s - once_s) / (images * (questions - 1)))
+    return max(0.0, once_s / images - question_s), question_s
+
+
+def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
+    """The rate of a VLM as a plan names it: by name, hub id or directory, whatever its options.
+
+    Where `NAME + ADAPTER` was not measured, NAME stands for it.
+    """
+    from eyechart.vlms import KNOWN
+
+    vlm = spec.partition(" + ")[0]
+    plain = vlm if Path(vlm).is_dir() else plugins.parse_spec(vlm)[0]
+    names = [spec, vlm, plain, Path(plain).name if Path(plain).is_dir() else plain.lower()]
+    names += [known.name for known in KNOWN if known.hub_id.lower() == plain.lower() != ""]
+    return next((rates[name] for name in names if name in rates), None)
+
+
+def _parse(text: str, name: str) -> dict[str, Rate]:
+    try:
+        return _RATES.validate_python(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise InputError(f"rates {name!r} are not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"rates {name!r}: {where}: {first['msg']}") from error

@@ -1,0 +1,136 @@
+"""Measured speeds: two forms, where they come from, and what `eyechart plan` makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+from run_fakes import FakeTask, fake_work
+
+from eyechart.cli import run_args
+from eyechart.core.errors import InputError
+from eyechart.run.engine import Settings, run
+from eyechart.run.estimate import estimate
+from eyechart.run.plan import make_plan
+from eyechart.run.pools import Here
+from eyechart.run.progress import Silent
+from eyechart.run.rates import (
+    Rate,
+    built_in_rates,
+    load_rates,
+    rate_of,
+    save_rates,
+    split_cost,
+)
+from eyechart.store import Store
+
+
+def test_both_forms_give_seconds() -> None:
+    assert Rate(questions_per_s=4).answer_s(images=10, questions=20) == 5
+    both = Rate(image_s=0.5, question_s=0.25)
+    assert both.answer_s(images=10, questions=20) == 10
+    assert both.words == "500 ms an image + 250 ms a question"
+    assert Rate(questions_per_s=31.4, on="H100").words == "31.4/s H100"
+
+
+def test_the_benchmark_tells_pictures_from_questions() -> None:
+    image_s, question_s = 0.05, 0.004
+    once = 64 * (image_s + question_s)
+    many = 64 * (image_s + 18 * question_s)
+    assert split_cost(once, many, 64, 18) == pytest.approx((image_s, question_s))
+    assert split_cost(1.0, 0.9, 10, 18) == (0.1, 0.0)
+
+
+def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    save_rates(path, {"a": Rate(questions_per_s=2, on="here"), "b": Rate(questions_per_s=1)})
+    save_rates(path, {"b": Rate(image_s=0.1, question_s=0)})
+    assert load_rates(path) == {
+        "a": Rate(questions_per_s=2, on="here"),
+        "b": Rate(image_s=0.1, question_s=0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "are not YAML"),
+        ("- 1", "valid dictionary"),
+        ("a: {questions_per_s: 0}", "a.questions_per_s: Input should be greater than 0"),
+        ("a: {on: here}", "give questions_per_s alone, or image_s and question_s"),
+        ("a: {image_s: 1}", "give questions_per_s alone"),
+        ("a: {questions_per_s: 1, image_s: 1, question_s: 1}", "give questions_per_s alone"),
+        ("a: {question_per_s: 1}", "Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_no_rate_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "rates.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_rates(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_rates_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["plan", "quick", "--rates", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rates.yaml' cannot be read" in line
+
+
+def test_a_vlm_is_found_by_whatever_name_a_plan_gives_it(tmp_path: Path) -> None:
+    three, tuned, adapted = (Rate(questions_per_s=n) for n in (3, 4, 5))
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    rates = {"qwen2.5-vl-3b": three, "tuned": tuned, "qwen2.5-vl-3b + jpeg": adapted}
+    for spec in (
+        "qwen2.5-vl-3b",
+        "Qwen2.5-VL-3B",
+        "Qwen/Qwen2.5-VL-3B-Instruct",
+        "qwen2.5-vl-3b:max_pixels=1003520,dtype=float32",
+        "qwen2.5-vl-3b + vvc",
+    ):
+        assert rate_of(spec, rates) is three
+    assert rate_of(str(folder), rates) is tuned
+    assert rate_of("qwen2.5-vl-3b + jpeg", rates) is adapted
+    assert rate_of("gpt-4o", rates) is None
+
+
+def test_what_the_package_brings_can_be_read() -> None:
+    assert all(rate.on for rate in built_in_rates().values())
+
+
+def test_the_time_of_a_plan_counts_pictures_and_questions() -> None:
+    plan = make_plan(
+        {
+            "title": "t",
+            "vlms": ["qwen2.5-vl-3b", "janus-pro-1b"],
+            "tasks": ["POPE"],
+            "codecs": ["source"],
+            "max_images": 3,
+        },
+        "test",
+    )
+    rates = {"qwen2.5-vl-3b": Rate(image_s=10, question_s=1)}
+    assert estimate(plan, rates=rates).answer_s is None
+    rates["janus-pro-1b"] = Rate(questions_per_s=0.5)
+    found = estimate(plan, rates=rates)
+    (task,) = found.tasks
+    assert found.answer_s == 10 * 3 + task.questions + 2 * task.questions
+
+
+def ticking(step_s: float) -> Callable[[], float]:
+    ticks = count()
+    return lambda: step_s * next(ticks)
+
+
+def test_a_run_says_how_fast_it_was_without_its_first_batch(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    store.create()
+    work = fake_work(tasks=(FakeTask(images=4, per_image=2),))
+    pool = Here([entry.codec for entry in work.codecs], store)
+    outcome = run(work, store, pool, Silent(), Settings(batch_prompts=2), clock=ticking(0.5))
+    (speed,) = outcome.speeds
+    # 4 images at 2 levels, a batch each; the clock moves half a second a batch.
+    assert (speed.vlm, speed.questions, speed.seconds) == ("fake-vlm", 14, 3.5)
