@@ -10,7 +10,7 @@ import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM
 
 from eyechart.core.types import Answer, Component, Decoding, Request
-from eyechart.run.engine import Outcome, run
+from eyechart.run.engine import run
 from eyechart.run.pools import Here
 from eyechart.run.progress import Silent
 from eyechart.run.resolve import resolve
@@ -46,7 +46,7 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
         tasks=tuple(task_work(task) for task in tasks),
     )
     store.create()
-    assert run(work, store, Here([codec], store), Silent()) == Outcome(answered=24)
+    assert run(work, store, Here([codec], store), Silent()).answered == 24
     cells = store.cells()
     assert {(c.cell.task.name, r.answer) for c in cells for r in c.records()} == {
         ("Coarse", "6 tiles"),
@@ -57,7 +57,7 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
     changed = {"tiles": 24, "dtype": None}
     assert options["Fine"] == {"tiles": 6, "dtype": "x", "for_task": changed}
     # Asked again, nothing is missing: the key made at the start is the one stored.
-    assert run(work, store, Here([codec], store), Silent()) == Outcome()
+    assert run(work, store, Here([codec], store), Silent()).answered == 0
 
 
 def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ _VERBS = {
     "table": ("eyechart.cli.tables:table", "Print a table of a run: bd, scores, gap, adapter."),
     "score": ("eyechart.cli.score:score", "Score answers that another tool made."),
     "bd": ("eyechart.cli.tables:bd", "BD-Metric of a curve in a CSV file."),
+    "export": ("eyechart.cli.export:app", "Compressed task files for other tools; records."),
     "codec": ("eyechart.cli.codec:app", "One codec alone: list, encode, decode, bench."),
     "vlm": ("eyechart.cli.vlm:app", "One VLM alone: list, ask."),
     "task": ("eyechart.cli.task:app", "One task alone: list, show."),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Component, Record, Task, component_of
-from eyechart.store import Store
+from eyechart.core.identity import canonical_json
+from eyechart.core.types import Record, Task, component_of
+from eyechart.store import Store, StoredCell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,23 +30,10 @@ def rescore(store: Store, data: str | None = None) -> Rescored:
     Raises:
         InputError: a task or its data is not here, or the questions are not those answered.
     """
-    data = data or store.info().data or None
     cells = store.cells()
-    tasks: dict[str, tuple[Task, Component]] = {}
-    for stored in cells:
-        wanted = stored.cell.task
-        if wanted.name not in tasks:
-            task: Task = plugins.load("eyechart.tasks", wanted.name, data=data, **wanted.options)
-            tasks[wanted.name] = (task, component_of(task))
-        here = tasks[wanted.name][1]
-        if here != wanted:
-            raise InputError(
-                f"{wanted.name}: the questions here are of version {here.version}, "
-                f"those answered of {wanted.version}; name their folder with --data"
-            )
+    tasks = open_tasks_of(store, cells, data)
     seen = changed = 0
-    for stored in cells:
-        task = tasks[stored.cell.task.name][0]
+    for stored, task in zip(cells, tasks, strict=True):
         old = stored.records()
         new = _rescored(task, old)
         seen += len(old)
@@ -54,6 +43,30 @@ def rescore(store: Store, data: str | None = None) -> Rescored:
             stored.recover()
             stored.replace_records(new)
     return Rescored(cells=len(cells), records=seen, changed=changed)
+
+
+def open_tasks_of(store: Store, cells: Sequence[StoredCell], data: str | None) -> list[Task]:
+    """The task of each cell, each opened once; `data` as for `rescore`.
+
+    Raises:
+        InputError: a task or its data is not here, or the questions are not those answered.
+    """
+    data = data or store.info().data or None
+    opened: dict[str, Task] = {}
+    for stored in cells:
+        wanted = stored.cell.task
+        key = canonical_json(wanted)
+        if key in opened:
+            continue
+        task: Task = plugins.load("eyechart.tasks", wanted.name, data=data, **wanted.options)
+        here = component_of(task)
+        if here != wanted:
+            raise InputError(
+                f"{wanted.name}: the questions here are of version {here.version}, "
+                f"those answered of {wanted.version}; name their folder with --data"
+            )
+        opened[key] = task
+    return [opened[canonical_json(stored.cell.task)] for stored in cells]
 
 
 def _rescored(task: Task, records: list[Record]) -> list[Record]:

@@ -1,0 +1,315 @@
+"""`eyechart export`: compressed task files for other tools, and a run's records as one table."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eyechart.core.errors import EyechartError, InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from eyechart.run.export_tsv import Copied, Target
+    from eyechart.run.pools import Pool
+    from eyechart.run.work import CodecLevels
+    from eyechart.store import Store
+    from eyechart.tasks.tsv_task import TsvTask
+
+_UNPACKED_BYTES = 1 << 30  # above, VLMEvalKit makes picture files of a table before it reads it
+
+app = typer.Typer(
+    no_args_is_help=True, help="Task files for VLMEvalKit and lmms-eval; records as csv or parquet."
+)
+
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Folder with the tasks' TSV files, or one.", show_default=False),
+]
+
+
+class Format(StrEnum):
+    """Of a table of records."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+@app.command("tsv")
+def export_tsv(
+    task: Annotated[str, typer.Argument(help="Task name, with options: POPE:max_images=50.")],
+    codecs: Annotated[str, typer.Option("--codecs", help="jpeg,vvc:preset=fast; source: as is.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the copies.")],
+    levels: Annotated[
+        str | None, typer.Option("--levels", help="Levels by name: 1,10. Default: all.")
+    ] = None,
+    data: Data = None,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="PNG files named in image_path, not base64 in image.")
+    ] = False,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts", metavar="FAMILY", help="Put a VLM family's whole prompt in `question`."
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="Use, and add to, a run's compressed images."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Codec processes; 0: none. Default: one a core.",
+            show_default=False,
+        ),
+    ] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the table here, too.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait while another export is at it.")] = (
+        False
+    ),
+) -> None:
+    """Write TASK's file once for each codec level, every picture compressed and decoded.
+
+    OUT/POPE_jpeg_1.tsv is such a copy: same rows and indices, pictures as lossless PNG. Set
+    LMUData=OUT and give VLMEvalKit --data POPE_jpeg_1 --mode infer; with --paths any tool that
+    opens a table with picture files can ask it. What comes back, a file with index and prediction
+    (xlsx, tsv, csv, json, jsonl), is scored by: eyechart score POPE --predictions FILE.
+
+    Stop it at any time: a copy gets its name only when it is whole, and the same command goes on
+    from the pictures made so far (OUT/.eyechart, which may be deleted afterwards).
+    """
+    from eyechart.store import Store
+    from eyechart.store.lease import lease
+
+    opened = _task(task, data, prompts)
+    entries, targets = _targets(opened, codecs, levels)
+    if run is not None:
+        Store(run).require()
+    cache = Store(_cache_folder(out))
+    with lease(cache.root / "lease", wait=wait):
+        made = _copy_all(
+            opened,
+            entries,
+            targets,
+            out,
+            Store(run) if run else cache,
+            workers,
+            paths=paths,
+            prompts=prompts,
+        )
+    if json_out is not None:
+        _write_json(json_out, opened, made)
+    if made:
+        _print(opened, made, out)
+    if len(made) < len(targets):
+        raise typer.Exit(1)
+
+
+@app.command("records")
+def export_records(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="Default: by OUT's ending.", show_default=False),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Write a run's records as one table, a row a question of a cell.
+
+    Columns: who took part in the cell (vlm, adapter, codec, level, task, with versions), index,
+    question, answer, prediction, what the scorer read, score (0 to 1; captions are scored as a
+    corpus and have 0 here), bytes, size and bpp of the picture. A question that failed has no
+    prediction; the column failure says why.
+    """
+    from eyechart.run.export_records import export_records as write
+    from eyechart.store import Store
+
+    if form is None:
+        ending = out.suffix.removeprefix(".").lower()
+        if ending not in list(Format):
+            raise InputError(f"{out}: give --format csv or parquet, or a file that ends so")
+        form = Format(ending)
+    store = Store(directory)
+    store.require()
+    _check_file(out)
+    rows = write(store, out, form.value, data)
+    print(f"{out}: {rows:,} rows, {out.stat().st_size:,} bytes")
+
+
+def _task(spec: str, data: str | None, prompts: str | None) -> TsvTask:
+    from eyechart.tasks import open_tasks
+    from eyechart.tasks.prompts import FAMILIES
+    from eyechart.tasks.tsv_task import TsvTask
+
+    if prompts is not None and prompts not in FAMILIES:
+        raise InputError(f"--prompts {prompts!r}: allowed: {', '.join(FAMILIES)}")
+    (opened,) = open_tasks([spec], data)
+    if not isinstance(opened, TsvTask):
+        raise InputError(f"{spec}: not a task over a TSV file, so there is nothing to copy")
+    opened.questions()
+    return opened
+
+
+def _targets(
+    task: TsvTask, codecs: str, levels: str | None
+) -> tuple[list[CodecLevels], list[Target]]:
+    from eyechart.run.export_tsv import Target, copy_name
+    from eyechart.run.plan import CodecEntry, split_specs
+    from eyechart.run.resolve import codec_levels
+
+    specs = split_specs(codecs)
+    if not specs:
+        raise InputError("--codecs: no codec named")
+    chosen = None if levels is None else tuple(level.strip() for level in levels.split(","))
+    entries = [codec_levels(CodecEntry(codec=spec, levels=chosen)) for spec in specs]
+    targets = [
+        Target(name=copy_name(task, spec, level), codec=place, level=level)
+        for place, (spec, entry) in enumerate(zip(specs, entries, strict=True))
+        for level in entry.levels
+    ]
+    names = [target.name.lower() for target in targets]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"--codecs {codecs}: {twice}.tsv would be written twice")
+    return entries, targets
+
+
+def _cache_folder(out: Path) -> Path:
+    folder = out / ".eyechart"
+    for cached in ("bitstreams", "decoded"):
+        try:
+            (folder / cached).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
+    return folder
+
+
+def _check_file(out: Path) -> None:
+    if out.is_dir() or not out.parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise InputError(f"{out}: {what}; allowed: a file to write")
+
+
+def _copy_all(
+    task: TsvTask,
+    entries: Sequence[CodecLevels],
+    targets: Sequence[Target],
+    out: Path,
+    store: Store,
+    workers: int | None,
+    *,
+    paths: bool,
+    prompts: str | None,
+) -> list[tuple[Target, str, Copied]]:
+    """All copies that could be made; the others are told on stderr."""
+    from eyechart.run.export_tsv import Exporter, Form
+
+    pool = _pool(entries, store, workers)
+    made: list[tuple[Target, str, Copied]] = []
+    try:
+        with _progress() as progress:
+            images = len({question.image for question in task.questions()})
+            bar = progress.add_task("", total=images * len(targets))
+            exporter = Exporter(
+                out,
+                store,
+                pool,
+                Form(paths=paths, prompts=prompts),
+                advance=lambda: progress.advance(bar),
+            )
+            for place, target in enumerate(targets):
+                progress.update(bar, description=target.name, completed=place * images)
+                try:
+                    copied = exporter.copy(task, target)
+                except InputError:
+                    raise
+                except EyechartError as error:
+                    print(f"eyechart: {target.name}.tsv not written: {error}", file=sys.stderr)
+                else:
+                    made.append((target, entries[target.codec].codec.name, copied))
+    finally:
+        pool.close()
+    return made
+
+
+def _pool(entries: Sequence[CodecLevels], store: Store, workers: int | None) -> Pool:
+    from eyechart.run.pools import Here, Processes
+
+    codecs = [entry.codec for entry in entries]
+    if workers == 0:
+        return Here(codecs, store)
+    return Processes(codecs, store, workers or len(os.sched_getaffinity(0)))
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _write_json(path: Path, task: TsvTask, made: Sequence[tuple[Target, str, Copied]]) -> None:
+    from eyechart.store.files import write_atomic
+
+    rows = [
+        {
+            "file": str(copied.path),
+            "codec": codec,
+            "level": target.level.name,
+            "rows": copied.rows,
+            "pictures": copied.pictures,
+            "rate_bpp": copied.rate_bpp,
+            "size_bytes": copied.size_bytes,
+        }
+        for target, codec, copied in made
+    ]
+    told = {"task": task.name, "version": task.version, "copies": rows}
+    write_atomic(path, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def _print(task: TsvTask, made: Sequence[tuple[Target, str, Copied]], out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("file", "codec", "level"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("rows", "pictures", "bpp", "MB"):
+        table.add_column(heading, justify="right")
+    for target, codec, copied in made:
+        table.add_row(
+            copied.path.name,
+            codec,
+            target.level.name,
+            f"{copied.rows:,}",
+            f"{copied.pictures:,}",
+            f"{copied.rate_bpp:.4f}",
+            f"{copied.size_bytes / 1e6:.1f}",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"\nin {out}; bpp is the mean over pictures", soft_wrap=True)
+    if any(copied.path.stat().st_size > _UNPACKED_BYTES for _, _, copied in made):
+        console.print("[yellow]VLMEvalKit unpacks files above 1 GiB wrongly: use --paths[/]")
+    if task.table.without_image:
+        console.print(f"left out: {task.table.without_image:,} rows without a picture")
+    console.print(
+        f"score what comes back: eyechart score {task.name} --data {task.path} --predictions FILE",
+        soft_wrap=True,
+        markup=False,
+    )

@@ -1,0 +1,158 @@
+"""A run's records as one table: a row a question of a cell, for pandas, R or a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+
+from eyechart.core.errors import InputError, PluginError
+from eyechart.core.identity import canonical_json
+from eyechart.core.types import Cell, Failure, Question, Record, Task
+from eyechart.run.rescore import open_tasks_of
+from eyechart.store import Store, StoredCell
+from eyechart.store.files import open_atomic
+
+Format: TypeAlias = Literal["csv", "parquet"]
+Row: TypeAlias = dict[str, str | int | float | bool | None]
+
+# Column -> its type in parquet. What a failed question lacks is null there and empty in csv.
+COLUMNS = {
+    "cell": "string",
+    "vlm": "string",
+    "vlm_version": "string",
+    "vlm_options": "string",
+    "adapter": "string",
+    "adapter_version": "string",
+    "codec": "string",
+    "codec_version": "string",
+    "codec_options": "string",
+    "level": "string",
+    "level_rank": "int32",
+    "task": "string",
+    "task_version": "string",
+    "decoding": "string",
+    "index": "string",
+    "image": "string",
+    "category": "string",
+    "question": "string",
+    "answer": "string",
+    "prediction": "string",
+    "reading": "string",
+    "readable": "bool",
+    "score": "float64",
+    "payload_bytes": "int64",
+    "height_px": "int32",
+    "width_px": "int32",
+    "bpp": "float64",
+    "failure": "string",
+}
+
+
+def export_records(store: Store, path: Path, form: Format, data: str | None = None) -> int:
+    """Write all records and failures of a run; how many rows. A run may be going meanwhile.
+
+    data: folder with the tasks' files, if it is not where it was.
+
+    Raises:
+        InputError: no records, a task or its data is not here, or the questions are not those
+            answered.
+        PluginError: parquet without pyarrow.
+        StoreError: a record file is damaged, the table cannot be written.
+    """
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise PluginError(f"{path}: parquet needs pyarrow; pip install 'eyechart[parquet]'")
+    write = _write_parquet if form == "parquet" else _write_csv
+    cells = store.cells()
+    tasks = open_tasks_of(store, cells, data)
+    with open_atomic(path) as file:
+        tables = (_rows(stored, task) for stored, task in zip(cells, tasks, strict=True))
+        rows = write(file, filter(None, tables))
+        if not rows:
+            raise InputError(f"{store.root}: no question was answered here yet")
+    return rows
+
+
+def _rows(stored: StoredCell, task: Task) -> list[Row]:
+    questions = {question.id: question for question in task.questions()}
+    cell = _cell(stored)
+    found: list[Record | Failure] = [*stored.records(), *stored.failures()]
+    return [
+        {**cell, **_question(questions[one.question_id]), **_result(one), "image": one.image}
+        for one in found
+    ]
+
+
+def _cell(stored: StoredCell) -> Row:
+    cell: Cell = stored.cell
+    return {
+        "cell": stored.key[:16],
+        "vlm": cell.vlm.name,
+        "vlm_version": cell.vlm.version,
+        "vlm_options": canonical_json(cell.vlm.options),
+        "adapter": "" if cell.adapter is None else cell.adapter.name,
+        "adapter_version": "" if cell.adapter is None else cell.adapter.version,
+        "codec": cell.codec.name,
+        "codec_version": cell.codec.version,
+        "codec_options": canonical_json(cell.codec.options),
+        "level": cell.level.name,
+        "level_rank": cell.level.rank,
+        "task": cell.task.name,
+        "task_version": cell.task.version,
+        "decoding": canonical_json(cell.decoding),
+    }
+
+
+def _question(question: Question) -> Row:
+    return {
+        "index": question.id,
+        "category": question.category,
+        "question": question.text,
+        "answer": question.answer,
+    }
+
+
+def _result(found: Record | Failure) -> Row:
+    if isinstance(found, Failure):
+        return {"failure": f"{found.stage}: {found.message}"}
+    return {
+        "prediction": found.answer,
+        "reading": found.reading,
+        "readable": found.readable,
+        "score": float(found.value),
+        "payload_bytes": found.payload_bytes,
+        "height_px": found.height_px,
+        "width_px": found.width_px,
+        "bpp": found.bpp,
+        "failure": "",
+    }
+
+
+def _write_csv(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+    writer = csv.DictWriter(text, list(COLUMNS), restval="", lineterminator="\n")
+    writer.writeheader()
+    rows = 0
+    for table in cells:
+        writer.writerows(table)
+        rows += len(table)
+    text.detach()  # flushes; the file is closed by whoever opened it
+    return rows
+
+
+def _write_parquet(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
+    import pyarrow
+    from pyarrow import parquet
+
+    schema = pyarrow.schema(
+        [(name, pyarrow.type_for_alias(kind)) for name, kind in COLUMNS.items()]
+    )
+    rows = 0
+    with parquet.ParquetWriter(file, schema) as writer:
+        for table in cells:
+            writer.write_table(pyarrow.Table.from_pylist(table, schema))
+            rows += len(table)
+    return rows

@@ -1,0 +1,234 @@
+"""Compressed copies of a task's TSV file, to run the same cells in another tool.
+
+rows -> each picture once -> pool (encode, decode) -> PNG -> base64 in `image`, or a file
+                                                      that `image_path` names
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.identity import image_digest
+from eyechart.core.images import encode_png
+from eyechart.core.types import Level, Question
+from eyechart.run.attempt import Failed
+from eyechart.run.pictures import Picture, PictureJob
+from eyechart.run.pools import Awaited, Pool
+from eyechart.store import Store
+from eyechart.store.files import open_atomic, store_errors, write_atomic
+from eyechart.tasks.table import MAX_REFERENCE_CHARS, Row
+from eyechart.tasks.tsv_task import TsvTask
+
+_OPTION = re.compile("[A-Z]")  # columns of a multiple-choice question's options
+_QUOTED = re.compile('[\t\r\n"]')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What a copy looks like.
+
+    paths: picture files, named in `image_path`, rather than base64 in `image`. prompts: a VLM
+    family whose full prompt takes the question's place; the columns it was made of are left out.
+    """
+
+    paths: bool = False
+    prompts: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A copy to make. name: of its file, without suffix. codec: place in the pool's list."""
+
+    name: str
+    codec: int
+    level: Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A copy that was made. rate_bpp: mean over its pictures. size_bytes: of all its files."""
+
+    path: Path
+    rows: int
+    pictures: int
+    rate_bpp: float
+    size_bytes: int
+
+
+def copy_name(task: TsvTask, codec: str, level: Level) -> str:
+    """`POPE_jpeg_1`, `MMBench_DEV_EN_vvc-preset-fast_42`: the file's own name, the codec as the
+    user wrote it, the level."""
+    chosen = "".join(
+        f"-{name}-{value}" for name, value in sorted(task.options.items()) if name != "file"
+    )
+    parts = (f"{task.path.stem}{chosen}", codec, level.name)
+    return "_".join(re.sub(r"[^A-Za-z0-9._+-]+", "-", part) for part in parts)
+
+
+class Exporter:
+    """Makes copies in a folder, one after another. The caller holds the folder's lease.
+
+    advance: called after each picture. decoded_budget_bytes: disk for decoded pictures of slow
+    codecs, so that a copy that was stopped goes on quickly. ahead: pictures in the making, per
+    worker.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        store: Store,
+        pool: Pool,
+        form: Form,
+        *,
+        advance: Callable[[], None] = lambda: None,
+        decoded_budget_bytes: int = 2 << 30,
+        ahead: int = 4,
+    ) -> None:
+        self._out, self._pool, self._form = out, pool, form
+        self._advance, self._ahead = advance, ahead
+        self._budget_bytes = decoded_budget_bytes - store.decoded.size_bytes()
+
+    def copy(self, task: TsvTask, target: Target) -> Copied:
+        """Write one copy. It has its name only when it is whole, pictures and all.
+
+        Raises:
+            InputError: a picture of the task cannot be read.
+            EyechartError: a picture cannot be compressed; nothing is written.
+            StoreError: the folder cannot be written, the disk is full.
+        """
+        sheet = _Sheet(task, self._form)
+        path = self._out / f"{target.name}.tsv"
+        for left in self._out.glob(f".{path.name}.*.tmp"):  # of a copy that was killed
+            left.unlink(missing_ok=True)
+        folder = self._out / "images" / target.name
+        if self._form.paths:
+            with store_errors(folder, "be made"):
+                folder.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)  # else it would name pictures old and new
+        pictures = self._pictures(task, target, sheet.keys)
+        rates_bpp: list[float] = []
+        files_bytes = 0
+        with open_atomic(path) as file:
+            file.write(_line(sheet.columns))
+            for row in sheet.rows:
+                image = sheet.reference(row)
+                if not image:
+                    picture = next(pictures)
+                    png = encode_png(picture.rgb8)
+                    if self._form.paths:
+                        write_atomic(folder / sheet.names[row.image], png, sync=False)
+                        files_bytes += len(png)
+                    else:
+                        image = base64.b64encode(png).decode()
+                    rates_bpp.append(_bpp(picture))
+                    self._advance()
+                file.write(_line(sheet.cells(row, image, folder)))
+        return Copied(
+            path=path,
+            rows=len(sheet.rows),
+            pictures=len(rates_bpp),
+            rate_bpp=fmean(rates_bpp),
+            size_bytes=files_bytes + path.stat().st_size,
+        )
+
+    def _pictures(self, task: TsvTask, target: Target, keys: Sequence[str]) -> Iterator[Picture]:
+        """The pictures in this order, some of them made ahead."""
+        window: deque[Awaited] = deque()
+        for key in keys:
+            rgb8 = task.image(key)
+            job = PictureJob(
+                codec=target.codec,
+                level=target.level,
+                rgb8=rgb8,
+                image=key,
+                digest=image_digest(rgb8),
+                keep=self._budget_bytes > 0,
+            )
+            window.append(self._pool.submit(job))
+            if len(window) > self._ahead * self._pool.workers:
+                yield self._made(window.popleft())
+        while window:
+            yield self._made(window.popleft())
+
+    def _made(self, awaited: Awaited) -> Picture:
+        picture = awaited()
+        if isinstance(picture, Failed):
+            kind = InputError if picture.bad_input else EyechartError
+            raise kind(picture.message)
+        self._budget_bytes -= picture.kept_bytes
+        return picture
+
+
+class _Sheet:
+    """A task's rows as a copy lays them out. keys: its pictures in order of first appearance;
+    names: their file names."""
+
+    def __init__(self, task: TsvTask, form: Form) -> None:
+        self._task, self._form = task, form
+        self._questions: Mapping[str, Question] = {q.id: q for q in task.questions()}
+        self.rows = [row for row in task.table.rows if row["index"] in self._questions]
+        self._shown_by: dict[str, str] = {}  # picture -> index of the first row with it
+        for row in self.rows:
+            self._shown_by.setdefault(row.image, row["index"])
+        self.names = _file_names(self._shown_by)
+        self.keys = [row.image for row in self.rows if not self.reference(row)]
+        self.columns = self._columns(task.table.columns)
+
+    def reference(self, row: Row) -> str:
+        """Index of the row that holds this row's picture, "" where it holds it itself."""
+        first = self._shown_by[row.image]
+        if first == row["index"] or (len(first) > MAX_REFERENCE_CHARS and not self._form.paths):
+            return ""
+        return first
+
+    def cells(self, row: Row, image: str, folder: Path) -> list[str]:
+        """A row of the copy. image: base64 or a reference."""
+        question, name = self._questions[row["index"]], self.names[row.image]
+        made = {
+            "image": image,
+            # VLMEvalKit saves a picture under this name, and a name in .jpg would compress it
+            # again; a table without pictures inside is read with these paths as they stand.
+            "image_path": str(folder.resolve() / name) if self._form.paths else name,
+            "question": row["question"] or question.text,
+        }
+        if self._form.prompts is not None:
+            made["question"] = self._task.prompt(question, self._form.prompts)
+        return [made[column] if column in made else row[column] for column in self.columns]
+
+    def _columns(self, there: Sequence[str]) -> list[str]:
+        kept = [column for column in there if column not in ("image", "image_path")]
+        if self._form.prompts is not None:
+            kept = [name for name in kept if name != "hint" and not _OPTION.fullmatch(name)]
+        if "question" not in kept:  # VLMEvalKit opens no table of a user's without it
+            kept.insert(1, "question")
+        return [*kept, *([] if self._form.paths else ["image"]), "image_path"]
+
+
+def _file_names(shown_by: Mapping[str, str]) -> dict[str, str]:
+    """Picture -> name of its PNG file, after the index of the first row with it."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, (image, index) in enumerate(shown_by.items()):
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", index)[:80].lstrip(".") or "_"
+        stem = f"{stem}-row{number}" if stem.lower() in taken else stem
+        taken.add(stem.lower())
+        names[image] = f"{stem}.png"
+    return names
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    """A TSV line as pandas reads it. (The csv module leaves a lone carriage return unquoted.)"""
+    told = ['"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells]
+    return ("\t".join(told) + "\n").encode()
+
+
+def _bpp(picture: Picture) -> float:
+    height_px, width_px, _ = picture.rgb8.shape
+    return float(8 * picture.payload_bytes / (height_px * width_px))
