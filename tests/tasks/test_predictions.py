@@ -21,6 +21,8 @@ def write(path: Path, answers: Mapping[str, str]) -> Path:
     rows = [{"index": int(k), "question": "?", "prediction": v} for k, v in answers.items()]
     if path.suffix == ".jsonl":
         path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=4), encoding="utf-8")
     elif path.suffix == ".xlsx":
         openpyxl = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
         book = openpyxl.Workbook()
@@ -36,9 +38,21 @@ def write(path: Path, answers: Mapping[str, str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["p.jsonl", "p.csv", "p.tsv", "p.xlsx"])
+@pytest.mark.parametrize("name", ["p.jsonl", "p.json", "p.csv", "p.tsv", "p.xlsx"])
 def test_answers_come_back_as_they_were_written(tmp_path: Path, name: str) -> None:
     assert read_predictions(write(tmp_path / name, ANSWERS)) == ANSWERS
+
+
+def test_an_answer_that_a_spreadsheet_takes_for_a_formula_is_text(tmp_path: Path) -> None:
+    assert read_predictions(write(tmp_path / "p.xlsx", {"1": "=5", "2": "= B"})) == {
+        "1": "=5",
+        "2": "= B",
+    }
+
+
+def test_what_vlmevalkit_stores_of_a_failed_question_is_no_answer(tmp_path: Path) -> None:
+    given = {"1": "Failed to obtain answer via API.", "2": "yes"}
+    assert read_predictions(write(tmp_path / "p.csv", given)) == {"2": "yes"}
 
 
 def test_numbers_and_null_are_read_as_text(tmp_path: Path) -> None:
@@ -53,6 +67,9 @@ def test_numbers_and_null_are_read_as_text(tmp_path: Path) -> None:
         ("p.jsonl", '{"index": 1}', r"p\.jsonl, line 1: needs the keys index and prediction"),
         ("p.jsonl", '{"index": 1, "pred', r"p\.jsonl, line 1: not JSON"),
         ("p.jsonl", "[1, 2]", r"p\.jsonl, line 1: needs the keys"),
+        ("p.json", "[1, 2]", r"p\.json, row 1: needs the keys"),
+        ("p.json", '{"index": [0]}', r"p\.json, row 1: needs the keys"),
+        ("p.json", '[{"index": 1, ', r"p\.json: not JSON \(.*, line 1\)"),
         ("p.csv", "index,answer\n1,yes\n", r"p\.csv: no column 'prediction'; its columns: index, "),
         ("p.csv", "", r"p\.csv: no column 'index'; its columns: none"),
         ("p.csv", "index,prediction\n1\n", r"p\.csv, row 1: 1 cells"),

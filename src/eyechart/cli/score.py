@@ -19,7 +19,7 @@ _NAMED = 5  # so many missing questions are named
 def score(
     task: Annotated[str, typer.Argument(help="Task name: POPE, GQA, ...")],
     predictions: Annotated[
-        Path, typer.Option(help="jsonl, csv, tsv or xlsx with the columns index and prediction.")
+        Path, typer.Option(help="xlsx, tsv, csv, json or jsonl with index and prediction.")
     ],
     data: Annotated[
         str | None,
@@ -30,6 +30,9 @@ def score(
     ] = None,
 ) -> None:
     """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
+
+    Predictions: a result file of VLMEvalKit, or any table with the columns index and prediction;
+    "Failed to obtain answer", as VLMEvalKit stores of a question that failed, is no prediction.
 
     Exit code 1 where questions have no prediction: the scores then are those of the others.
     """

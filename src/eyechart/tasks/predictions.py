@@ -1,7 +1,7 @@
 """Answers that another program made, and the scores they get: what `eyechart score` does.
 
-A file has the columns index and prediction (others are passed over), as jsonl, csv, tsv or
-xlsx; VLMEvalKit's own result files are of this form.
+A file has the columns index and prediction (others are passed over), as xlsx, tsv, csv, json or
+jsonl; VLMEvalKit's own result files are of this form.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Score, Task
 
 _MAX_CELL_CHARS = 1 << 24
+NO_ANSWER = "Failed to obtain answer"  # what VLMEvalKit stores for a question that failed
 _Pair = tuple[object, object]
 
 
@@ -59,17 +60,18 @@ def score_predictions(task: Task, answers: Mapping[str, str], name: str) -> Resu
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Answers by question id. An empty cell or null is the empty answer.
+    """Answers by question id. An empty cell or null is the empty answer; VLMEvalKit's word for a
+    question that failed is no answer.
 
     Raises:
         InputError: no such file, another format, a missing column, a broken row, an index twice.
         PluginError: xlsx without openpyxl.
     """
-    readers = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".xlsx": _xlsx}
+    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _csv, ".xlsx": _xlsx}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(
-            f"{path}: format {path.suffix!r} is unknown; allowed: jsonl, csv, tsv, xlsx"
+            f"{path}: format {path.suffix!r} is unknown; allowed: jsonl, json, csv, tsv, xlsx"
         )
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -85,7 +87,7 @@ def read_predictions(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 ({error.reason})") from error
-    return answers
+    return {index: text for index, text in answers.items() if not text.startswith(NO_ANSWER)}
 
 
 def _text(value: object) -> str:
@@ -111,6 +113,17 @@ def _jsonl(path: Path) -> Iterator[_Pair]:
             yield row["index"], row["prediction"]
 
 
+def _json(path: Path) -> Iterator[_Pair]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON ({error.msg}, line {error.lineno})") from error
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
+        if not isinstance(row, dict) or not {"index", "prediction"} <= row.keys():
+            raise InputError(f"{path}, row {number}: needs the keys index and prediction")
+        yield row["index"], row["prediction"]
+
+
 def _csv(path: Path) -> Iterator[_Pair]:
     csv.field_size_limit(_MAX_CELL_CHARS)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
@@ -129,7 +142,8 @@ def _xlsx(path: Path) -> Iterator[_Pair]:
     import zipfile
 
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        # Formulas as text: an answer that begins with "=" was taken for one when it was written.
+        book = openpyxl.load_workbook(path, read_only=True)
         yield from _columns(path, book.active.iter_rows(values_only=True))
     except (zipfile.BadZipFile, KeyError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: not an xlsx workbook ({error})") from error
