@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--batch", type=int, default=32, help="as in eyechart run")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--on", help="the hardware, in words")
+    parser.add_argument("--hardware", help="its name")
     parser.add_argument("--rates", type=Path, help="YAML file to add the entry to")
     arguments = parser.parse_args()
     height, width = (int(side) for side in arguments.image.split("x"))
@@ -58,10 +58,11 @@ def main() -> None:
     rate = Rate(
         image_s=float(f"{image_s:.3g}"),
         question_s=float(f"{question_s:.3g}"),
-        on=f"{arguments.on or hardware()}, {arguments.image}",
+        hardware=f"{arguments.hardware or hardware()}, {arguments.image}",
     )
     name = arguments.name or vlm.name
-    print(f"{name}: {{image_s: {rate.image_s}, question_s: {rate.question_s}, on: '{rate.on}'}}")
+    speed = f"image_s: {rate.image_s}, question_s: {rate.question_s}"
+    print(f"{name}: {{{speed}, hardware: '{rate.hardware}'}}")
     asked = len(many) * len(many[0].prompts)
     total_s = rate.answer_s(images=len(many), questions=asked)
     print(f"{asked / total_s:.1f} questions/s at {len(many[0].prompts)} a picture")

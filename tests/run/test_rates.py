@@ -32,7 +32,7 @@ def test_both_forms_give_seconds() -> None:
     both = Rate(image_s=0.5, question_s=0.25)
     assert both.answer_s(images=10, questions=20) == 10
     assert both.words == "500 ms an image + 250 ms a question"
-    assert Rate(questions_per_s=31.4, on="H100").words == "31.4/s H100"
+    assert Rate(questions_per_s=31.4, hardware="H100").words == "31.4/s H100"
 
 
 def test_the_benchmark_tells_pictures_from_questions() -> None:
@@ -45,10 +45,10 @@ def test_the_benchmark_tells_pictures_from_questions() -> None:
 
 def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    save_rates(path, {"a": Rate(questions_per_s=2, on="here"), "b": Rate(questions_per_s=1)})
+    save_rates(path, {"a": Rate(questions_per_s=2, hardware="x"), "b": Rate(questions_per_s=1)})
     save_rates(path, {"b": Rate(image_s=0.1, question_s=0)})
     assert load_rates(path) == {
-        "a": Rate(questions_per_s=2, on="here"),
+        "a": Rate(questions_per_s=2, hardware="x"),
         "b": Rate(image_s=0.1, question_s=0),
     }
 
@@ -59,7 +59,7 @@ def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
         ("{", "are not YAML"),
         ("- 1", "valid dictionary"),
         ("a: {questions_per_s: 0}", "a.questions_per_s: Input should be greater than 0"),
-        ("a: {on: here}", "give questions_per_s alone, or image_s and question_s"),
+        ("a: {hardware: here}", "give questions_per_s alone, or image_s and question_s"),
         ("a: {image_s: 1}", "give questions_per_s alone"),
         ("a: {questions_per_s: 1, image_s: 1, question_s: 1}", "give questions_per_s alone"),
         ("a: {question_per_s: 1}", "Extra inputs are not permitted"),
@@ -98,7 +98,7 @@ def test_a_vlm_is_found_by_whatever_name_a_plan_gives_it(tmp_path: Path) -> None
 
 
 def test_what_the_package_brings_can_be_read() -> None:
-    assert all(rate.on for rate in built_in_rates().values())
+    assert all(rate.hardware for rate in built_in_rates().values())
 
 
 def test_the_time_of_a_plan_counts_pictures_and_questions() -> None:

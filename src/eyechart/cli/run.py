@@ -248,7 +248,9 @@ def _keep_rates(outcome: Outcome, out: Path, device: str) -> None:
 
     where = f"in {out.name}, --device {device}"
     rates = {
-        speed.vlm: Rate(questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), on=where)
+        speed.vlm: Rate(
+            questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), hardware=where
+        )
         for speed in outcome.speeds
         if speed.questions >= MIN_QUESTIONS and speed.seconds > 0
     }

@@ -145,7 +145,7 @@ def estimate(
     sizes = [_task_size(task, plan) for task in tasks]
     picture = _picture(tasks, sizes)
     height_px, width_px, _ = picture.shape
-    given = None if rate is None else Rate(questions_per_s=rate, on="as given")
+    given = None if rate is None else Rate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
     return Estimate(
         lanes=tuple(

@@ -3,7 +3,7 @@
     questions_per_s: 31      what a whole run reached, or
     image_s: 0.05            seconds a picture costs whatever is asked (vision tower, shared prefix)
     question_s: 0.004        and seconds a question costs on top
-    on: NVIDIA H100, bf16    where that was measured
+    hardware: NVIDIA H100    where that was measured
 
 Two numbers fit tasks with one question a picture and tasks with eighteen; one number fits the tasks
 it was measured on.
@@ -37,7 +37,7 @@ class Rate(BaseModel):
     questions_per_s: Annotated[float, Field(gt=0)] | None = None
     image_s: _Seconds | None = None
     question_s: _Seconds | None = None
-    on: str = ""
+    hardware: str = ""
 
     @model_validator(mode="after")
     def _one_form(self) -> Rate:
@@ -60,7 +60,7 @@ class Rate(BaseModel):
         else:
             image_ms, question_ms = 1000 * (self.image_s or 0), 1000 * (self.question_s or 0)
             speed = f"{image_ms:.3g} ms an image + {question_ms:.3g} ms a question"
-        return f"{speed} {self.on}".strip()
+        return f"{speed} {self.hardware}".strip()
 
 
 _RATES = TypeAdapter(dict[str, Rate])
