@@ -77,7 +77,7 @@ def test_numbers_and_null_are_read_as_text(tmp_path: Path) -> None:
         ("p.csv", "index,prediction\n,a\n", r"p\.csv, row 1: no index"),
         ("p.csv", b"index,prediction\n1,\xff\n", r"p\.csv: not UTF-8"),
         ("p.xlsx", "not a workbook", r"p\.xlsx: not an xlsx workbook"),
-        ("p.txt", "1 yes", r"format '\.txt' is unknown; allowed: jsonl, csv, tsv, xlsx"),
+        ("p.txt", "1 yes", r"format '\.txt' is unknown; allowed: jsonl, json, csv, tsv, xlsx"),
     ],
 )
 def test_a_broken_file_is_one_clear_line(

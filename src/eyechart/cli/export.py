@@ -48,7 +48,7 @@ def export_tsv(
     codecs: Annotated[str, typer.Option("--codecs", help="jpeg,vvc:preset=fast; source: as is.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the copies.")],
     levels: Annotated[
-        str | None, typer.Option("--levels", help="Levels by name: 1,10. Default: all.")
+        str | None, typer.Option("--levels", help="Levels by name: 1,6. Default: all.")
     ] = None,
     data: Data = None,
     paths: Annotated[
@@ -82,13 +82,16 @@ def export_tsv(
 ) -> None:
     """Write TASK's file once for each codec level, every picture compressed and decoded.
 
-    OUT/POPE_jpeg_1.tsv is such a copy: same rows and indices, pictures as lossless PNG. Set
-    LMUData=OUT and give VLMEvalKit --data POPE_jpeg_1 --mode infer; with --paths any tool that
-    opens a table with picture files can ask it. What comes back, a file with index and prediction
-    (xlsx, tsv, csv, json, jsonl), is scored by: eyechart score POPE --predictions FILE.
+    OUT/POPE_jpeg_1.tsv is such a copy: same rows and indices, pictures as
+    lossless PNG. Set LMUData=OUT and give VLMEvalKit --data POPE_jpeg_1
+    --mode infer; with --paths, any tool that opens picture files can ask it.
 
-    Stop it at any time: a copy gets its name only when it is whole, and the same command goes on
-    from the pictures made so far (OUT/.eyechart, which may be deleted afterwards).
+    What comes back, a file with index and prediction (xlsx, tsv, csv, json,
+    jsonl), is scored by: eyechart score POPE --predictions FILE.
+
+    Stop it at any time: a copy gets its name only when it is whole, and the
+    same command goes on from the pictures made so far (in OUT/.eyechart,
+    which may be deleted afterwards).
     """
     from eyechart.store import Store
     from eyechart.store.lease import lease
@@ -112,7 +115,7 @@ def export_tsv(
     if json_out is not None:
         _write_json(json_out, opened, made)
     if made:
-        _print(opened, made, out)
+        _print(opened, task, made, out)
     if len(made) < len(targets):
         raise typer.Exit(1)
 
@@ -129,10 +132,11 @@ def export_records(
 ) -> None:
     """Write a run's records as one table, a row a question of a cell.
 
-    Columns: who took part in the cell (vlm, adapter, codec, level, task, with versions), index,
-    question, answer, prediction, what the scorer read, score (0 to 1; captions are scored as a
-    corpus and have 0 here), bytes, size and bpp of the picture. A question that failed has no
-    prediction; the column failure says why.
+    Columns: who took part in the cell (vlm, adapter, codec, level, task,
+    with versions), index, question, answer, prediction, what the scorer read,
+    score (0 to 1; captions are scored as a corpus and have 0 here), bytes,
+    size and bpp of the picture. A question that failed has no prediction;
+    the column failure says why.
     """
     from eyechart.run.export_records import export_records as write
     from eyechart.store import Store
@@ -260,7 +264,8 @@ def _progress() -> Progress:
     from rich.progress import TimeRemainingColumn as TimeLeft
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _write_json(path: Path, task: TsvTask, made: Sequence[tuple[Target, str, Copied]]) -> None:
@@ -282,7 +287,7 @@ def _write_json(path: Path, task: TsvTask, made: Sequence[tuple[Target, str, Cop
     write_atomic(path, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
 
 
-def _print(task: TsvTask, made: Sequence[tuple[Target, str, Copied]], out: Path) -> None:
+def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -309,7 +314,7 @@ def _print(task: TsvTask, made: Sequence[tuple[Target, str, Copied]], out: Path)
     if task.table.without_image:
         console.print(f"left out: {task.table.without_image:,} rows without a picture")
     console.print(
-        f"score what comes back: eyechart score {task.name} --data {task.path} --predictions FILE",
+        f"score what comes back: eyechart score {spec} --data {task.path} --predictions FILE",
         soft_wrap=True,
         markup=False,
     )

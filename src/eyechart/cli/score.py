@@ -31,10 +31,12 @@ def score(
 ) -> None:
     """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
 
-    Predictions: a result file of VLMEvalKit, or any table with the columns index and prediction;
-    "Failed to obtain answer", as VLMEvalKit stores of a question that failed, is no prediction.
+    Predictions: a result file of VLMEvalKit, or any table with the columns
+    index and prediction. "Failed to obtain answer", which VLMEvalKit stores
+    of a question that failed, is no prediction.
 
-    Exit code 1 where questions have no prediction: the scores then are those of the others.
+    Exit code 1 where questions have no prediction: the scores then are those
+    of the others.
     """
     from eyechart.store.files import write_atomic
     from eyechart.tasks import open_tasks
