@@ -189,6 +189,7 @@ def test_a_picture_that_cannot_be_compressed_costs_its_copy_only(
         (["--codecs", ","], "--codecs: no codec named"),
         (["--codecs", "jpeg,jpeg"], "would be written twice"),
         (["--codecs", "jpeg", "--prompts", "gpt"], "--prompts 'gpt': allowed: default, "),
+        (["--codecs", "jpeg", "--json", "/nowhere/x.json"], "there is no folder /nowhere"),
         (["--codecs", "jpeg", "--run", "nowhere"], "nowhere: no eyechart run here"),
     ],
 )

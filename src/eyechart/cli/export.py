@@ -96,6 +96,8 @@ def export_tsv(
     from eyechart.store import Store
     from eyechart.store.lease import lease
 
+    if json_out is not None:
+        _check_file(json_out)
     opened = _task(task, data, prompts)
     entries, targets = _targets(opened, codecs, levels)
     if run is not None:
@@ -292,15 +294,12 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("file", "codec", "level"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("copy", overflow="fold")
     for heading in ("rows", "pictures", "bpp", "MB"):
         table.add_column(heading, justify="right")
-    for target, codec, copied in made:
+    for target, _, copied in made:
         table.add_row(
-            copied.path.name,
-            codec,
-            target.level.name,
+            target.name,
             f"{copied.rows:,}",
             f"{copied.pictures:,}",
             f"{copied.rate_bpp:.4f}",
@@ -308,7 +307,7 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"\nin {out}; bpp is the mean over pictures", soft_wrap=True)
+    console.print(f"\n.tsv files in {out}; bpp is the mean over pictures", soft_wrap=True)
     if any(copied.path.stat().st_size > _UNPACKED_BYTES for _, _, copied in made):
         console.print("[yellow]VLMEvalKit unpacks files above 1 GiB wrongly: use --paths[/]")
     if task.table.without_image:
