@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--vlm", help="another VLM than the plan's, NAME:key=value or a directory")
     parser.add_argument("--steps", type=int, help="instead of the plan's")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()  # names may follow options
     plan: dict[str, Any] = yaml.safe_load(PLAN.read_text())
     if args.what == "images":
         draw(args.work / "images", **plan["images"])
