@@ -6,7 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eyechart.adapters.condition import SOURCE, Condition
-from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
+from eyechart.core.types import (
+    VLM,
+    Codec,
+    Decoding,
+    Question,
+    Request,
+    Rgb8,
+    Score,
+    Task,
+    for_task,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +37,15 @@ def compare(
     Raises ImageError, CodecError, VLMError.
     """
     for task in tasks:
+        without, with_adapter = for_task(plain, task.name), for_task(adapted, task.name)
         asked = _first(task.questions(), images)
         pictures = {key: task.image(key) for key in asked}
         for condition, shown in _forms(pictures, codecs):
             yield Compared(
                 task=task.name,
                 condition="/".join(condition),
-                without=_score(plain, task, asked, shown, condition),
-                with_adapter=_score(adapted, task, asked, shown, condition),
+                without=_score(without, task, asked, shown, condition),
+                with_adapter=_score(with_adapter, task, asked, shown, condition),
             )
 
 

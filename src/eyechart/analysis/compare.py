@@ -61,17 +61,17 @@ class Comparison:
         for (vlm, task, codec), curves in adapters.items():
             clean, _ = self._ceiling(vlm, "", task)
             name = next(iter(curves.values()))[0][0].cell.codec.name
-            adapter = best_tuned(name, {a: cells[0][0].cell.adapter for a, cells in curves.items()})
-            tuned = curves.get(adapter or "", [])
+            best = best_tuned(name, {a: cells[0][0].cell.adapter for a, cells in curves.items()})
+            tuned = curves.get(best or "", [])
             plain = {read.cell.level.name: measured for read, measured in curves.get("", [])}
             shared = [
                 (read.cell.level.name, plain[read.cell.level.name], measured)
                 for read, measured in tuned
                 if read.cell.level.name in plain
             ]
-            if adapter is None or clean is None or not shared:
+            if best is None or clean is None or not shared:
                 continue
-            names = {"vlm": vlm, "task": task, "codec": codec, "adapter": adapter}
+            names = {"vlm": vlm, "task": task, "codec": codec, "adapter": best}
             for level, before, after in shared:
                 yield gap(**names, level=level, clean=clean, compressed=[before], finetuned=[after])
             befores, afters = [b for _, b, _ in shared], [a for _, _, a in shared]

@@ -8,7 +8,7 @@ protocols: a plug-in is any class of that shape, nothing needs to be inherited.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -229,6 +229,12 @@ class VLM(Plugin, Protocol):
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order. Raises VLMError."""
         ...
+
+
+def for_task(vlm: VLM, task: str) -> VLM:
+    """The VLM as it is asked a task: one with a method `for_task` may set itself up differently."""
+    set_up: Callable[[str], VLM] | None = getattr(vlm, "for_task", None)
+    return vlm if set_up is None else set_up(task)
 
 
 # --- cells and records ------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
+from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request, for_task
 from eyechart.run.attempt import Failed, attempt
 from eyechart.run.pictures import Picture
-from eyechart.run.work import Ask, for_task
+from eyechart.run.work import Ask
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 

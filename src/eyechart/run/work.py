@@ -15,6 +15,7 @@ from eyechart.core.types import (
     Question,
     Task,
     component_of,
+    for_task,
 )
 from eyechart.run.sampling import by_image
 from eyechart.store import Store, StoredCell, TaskSize
@@ -32,12 +33,6 @@ class Lane:
     adapter: Component | None
     open: Callable[[], VLM]
     by_task: Mapping[str, Component] = field(default_factory=dict)
-
-
-def for_task(vlm: VLM, task: str) -> VLM:
-    """The VLM as it is asked a task: one with a method `for_task` may set itself up differently."""
-    set_up: Callable[[str], VLM] | None = getattr(vlm, "for_task", None)
-    return vlm if set_up is None else set_up(task)
 
 
 def vlm_component(vlm: VLM, task: str) -> Component:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from eyechart.core.children import serve_only
 from eyechart.core.errors import VLMError
-from eyechart.core.types import VLM, Answer, Decoding, Json, Request
+from eyechart.core.types import VLM, Answer, Decoding, Json, Request, for_task
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; it travels to the workers by pickle
 _PIXELS_A_TOKEN = 28 * 28
@@ -55,8 +55,8 @@ class SpreadVLM:
         return self._here.options
 
     def for_task(self, task: str) -> SpreadVLM:
-        """The same workers, with the VLM as it is set up for a task (see `VLM.for_task`)."""
-        here = _for_task(self._here, task)
+        """The same workers, with the VLM as it is set up for a task (see `core.types.for_task`)."""
+        here = for_task(self._here, task)
         if here is self._here:
             return self
         other = copy(self)
@@ -97,8 +97,9 @@ class SpreadVLM:
 
 def cost_tokens(request: Request) -> int:
     """About the tokens of a picture and its questions: enough to share work out evenly."""
-    height, width, _ = request.image.shape
-    return height * width // _PIXELS_A_TOKEN + _TOKENS_A_QUESTION * len(request.prompts)
+    height_px, width_px = request.image.shape[:2]
+    pixels: int = height_px * width_px
+    return pixels // _PIXELS_A_TOKEN + _TOKENS_A_QUESTION * len(request.prompts)
 
 
 def split(costs: Sequence[int], parts: int) -> list[list[int]]:
@@ -148,11 +149,6 @@ class _Worker:
         self._executor = self._hold = None
 
 
-def _for_task(vlm: VLM, task: str) -> VLM:
-    own = getattr(vlm, "for_task", None)
-    return vlm if own is None or not task else own(task)
-
-
 # The worker's VLM, and as it is set up for a task: they keep their weights between calls.
 _vlm: VLM | None = None
 _by_task: dict[str, VLM] = {}
@@ -167,5 +163,5 @@ def _prepare(open_on: Open, device: str, parent: Connection) -> None:
 def _answer(task: str, requests: list[Request], decoding: Decoding) -> list[list[Answer]]:
     assert _vlm is not None
     if task not in _by_task:
-        _by_task[task] = _for_task(_vlm, task)
+        _by_task[task] = for_task(_vlm, task) if task else _vlm
     return _by_task[task].answer(requests, decoding)
