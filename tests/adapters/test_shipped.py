@@ -1,0 +1,42 @@
+"""The adapter that ships with the package fits the VLM that ships with it, and changes what it
+sees of compressed pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eyechart.adapters import read_config
+from eyechart.cli import run_args
+from eyechart.core.types import Decoding, Request
+from eyechart.tasks import open_tasks
+from eyechart.vlms import open_vlm
+from eyechart.zoo import weights_dir
+
+MAX_BYTES = 10_000_000
+
+
+def test_it_is_small_and_says_what_it_saw() -> None:
+    folder = weights_dir("universal")
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_BYTES
+    assert read_config(folder).trained_codecs == ("source", "jpeg", "hevc", "vvc")
+
+
+def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["adapter", "list"]) == 0
+    assert "universal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("condition", [("jpeg", "1"), ("webp", "0")])
+def test_it_answers_for_codecs_it_saw_and_for_others(condition: tuple[str, str]) -> None:
+    (task,) = open_tasks(["POPE"])
+    questions = task.questions()[:4]
+    vlm = open_vlm("eyechart-mini", adapter=str(weights_dir("universal")))
+    request = Request(
+        image=np.asarray(task.image(questions[0].image)),
+        prompts=tuple(task.prompt(question, vlm.family) for question in questions),
+        codec=condition[0],
+        level=condition[1],
+    )
+    ((*answers,),) = vlm.answer([request], Decoding(max_new_tokens=8))
+    assert all(task.score(q, a.text).readable for q, a in zip(questions, answers, strict=True))
