@@ -151,10 +151,22 @@ def test_details_count_tasks_and_gains() -> None:
     assert find(minimal_analysis()).details == ()  # one codec beats nobody
 
 
+def test_what_an_adapter_wins_back_is_told_of_the_headline_s_case_and_only_if_sure() -> None:
+    analysis = full_analysis()
+    told = [text for text in find(analysis).details if "points back" in text]
+    assert len(told) == 1
+    assert ADAPTER in told[0]
+    unsure = [
+        replace(gap, generalization=replace(gap.generalization, low=-1.0)) for gap in analysis.gaps
+    ]
+    details = find(replace(analysis, gaps=tuple(unsure))).details
+    assert not any("points back" in text for text in details)
+
+
 def test_adapters_for_one_codec_are_no_finding() -> None:
     single = (AdapterInfo(name=ADAPTER, trained_codecs=("jpeg",)),)
     details = find(replace(full_analysis(), adapters=single)).details
-    assert not any("adapter" in text for text in details)
+    assert not any("pairs" in text for text in details)
 
 
 @pytest.mark.parametrize(

@@ -60,17 +60,23 @@ def find(analysis: Analysis) -> Finding:
     that benchmarks with different units compare; cases that can be held against another codec at
     no higher rate come first. Scores between levels are interpolated linearly.
     """
-    details = (*_best_codecs(analysis), *_adapter_gains(analysis))
-    return Finding(headline=_headline(analysis), details=details)
-
-
-def _headline(analysis: Analysis) -> str:
     curves = _curves(analysis)
     if not curves:
-        return _without_curves(analysis)
+        return Finding(headline=_without_curves(analysis), details=_details(analysis))
     rivals = {key: _comparison(key, curves) for key in curves}
     key = max(curves, key=lambda k: (curves[k].resolved, rivals[k] != "", curves[k].share_lost))
-    (vlm, task, codec), worst = key, curves[key]
+    won_back = _won_back(analysis, *key, curves[key].lowest.level)
+    return Finding(
+        headline=_headline(*key, curves[key], rivals[key]),
+        details=(*won_back, *_details(analysis)),
+    )
+
+
+def _details(analysis: Analysis) -> tuple[str, ...]:
+    return (*_best_codecs(analysis), *_adapter_gains(analysis))
+
+
+def _headline(vlm: str, task: str, codec: str, worst: _Curve, rival: str) -> str:
     low, ceiling = worst.lowest.score.value, worst.ceiling.score.value
     if not worst.resolved:
         return (
@@ -80,8 +86,19 @@ def _headline(analysis: Analysis) -> str:
         )
     return (
         f"At {worst.lowest.bpp:.2f} bpp {codec_label(codec)} costs {vlm} "
-        f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}{rivals[key]}"
+        f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}{rival}"
     )
+
+
+def _won_back(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -> list[str]:
+    """What an adapter gives back in the headline's case, where that is beyond its interval."""
+    return [
+        f"The adapter “{gap.adapter}” wins {_number(gap.generalization.value)} of these "
+        f"{_number(gap.performance.value)} points back."
+        for gap in analysis.gaps
+        if (gap.vlm, gap.task, gap.codec, gap.level) == (vlm, task, codec, level)
+        and gap.generalization.low > 0
+    ]
 
 
 def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _Curve]) -> str:

@@ -39,10 +39,10 @@ function exampleView(example) {
       h("p", { class: "question" }, example.question.trim()),
       h("p", { class: "reference" }, "Reference: ", h("b", null, example.reference)),
       source ? frame(example, source) : null),
-    h("div", { class: "codec-rows" }, rows.map((row) =>
+    h("div", { class: rows.every((row) => row.frames.length === 1) ? "codec-rows side" : "codec-rows" }, rows.map((row) =>
       h("div", { class: "codec-row", "data-codec": row.codec },
         h("h3", { class: codecClass(row.codec) }, h("i", { class: "dot" }), codecName(row.codec),
-          h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right`)),
+          row.frames.length > 1 ? h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right`) : null),
         h("div", { class: "strip" }, row.frames.map((same) => frame(example, same)))))));
 }
 
@@ -66,7 +66,7 @@ function renderPictures(root) {
   const step = (by) => () => show(state.example + by);
   root.replaceChildren(
     ...sectionHead("What the VLM saw, and what it said",
-      "The same image through every codec, highest rate first. Click a picture to enlarge it; there it can be held against the uncompressed one."),
+      "The same image through every codec, and what was answered. Click a picture to enlarge it; there it can be held against the uncompressed one."),
     h("div", { class: "picker" },
       h("label", { for: "question" }, "Question"), select,
       h("button", { type: "button", onclick: step(-1), "aria-label": "Previous question" }, "\u2190"),
