@@ -1,8 +1,9 @@
 """Questions per second of the shared-prefix engine against a plain per-question `generate` loop.
 
-    python benchmarks/vlm_throughput.py --size mini --images 8 --questions 18 --image 224x224
+    python -m benchmarks.vlm_throughput --size mini --images 8 --questions 18 --image 224x224
+    python -m benchmarks.vlm_throughput --task POPE --images 90     the built-in VLM on its chart
 
-Both run in the same process on the same random Qwen2.5-VL; the plain loop is transformers' own
+Both run in the same process on the same weights; the plain loop is transformers' own
 model, untouched: processor, then `generate`, once a question. Warm-up is not counted. Answers are
 compared, so that a fast wrong answer shows.
 """
@@ -25,7 +26,9 @@ from rich.table import Table
 
 from benchmarks.random_vlm import QWEN_SIZES, save_qwen2_5_vl
 from eyechart.core.types import Answer, Decoding, Request, Rgb8
+from eyechart.tasks import open_tasks
 from eyechart.vlms.qwen2_5_vl import Qwen25VL
+from eyechart.zoo import weights_dir
 
 _WORDS = ["dog", "cat", "red car", "umbrella", "person", "table", "bench", "clock", "boat"]
 
@@ -166,12 +169,33 @@ def make_requests(images: int, questions: int, height: int, width: int) -> list[
     return requests
 
 
+def chart_requests(name: str, images: int) -> list[Request]:
+    """The first pictures of a task of the built-in chart with all their questions."""
+    (task,) = open_tasks([name])
+    prompts: dict[str, list[str]] = {}
+    for question in task.questions():
+        prompts.setdefault(question.image, []).append(task.prompt(question, "qwen2_5_vl"))
+    return [
+        Request(image=task.image(image), prompts=tuple(prompts[image]))
+        for image in list(prompts)[:images]
+    ]
+
+
+def count_questions(requests: list[Request]) -> int:
+    """Of all pictures together."""
+    return sum(len(request.prompts) for request in requests)
+
+
 def measure(arguments: argparse.Namespace, folder: Path) -> Result:
     """Both ways over the same requests (the plain loop over the first `--plain-images`)."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     height, width = (int(side) for side in arguments.image.split("x"))
-    requests = make_requests(arguments.images, arguments.questions, height, width)
+    requests = (
+        chart_requests(arguments.task, arguments.images)
+        if arguments.task
+        else make_requests(arguments.images, arguments.questions, height, width)
+    )
     few = requests[: arguments.plain_images]
     limits = {"min_pixels": arguments.min_pixels, "max_pixels": arguments.max_pixels}
     vlm = Qwen25VL(str(folder), device=arguments.device, dtype=arguments.dtype, **limits)
@@ -197,8 +221,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Result:
     return Result(
         engine=engine,
         plain=plain,
-        engine_questions=arguments.images * arguments.questions,
-        plain_questions=len(few) * arguments.questions,
+        engine_questions=count_questions(requests),
+        plain_questions=count_questions(few),
         changed=sum(ours != theirs for ours, theirs in pairs),
         compared=len(pairs),
         peak_share=share,
@@ -219,19 +243,22 @@ def show(result: Result, arguments: argparse.Namespace) -> None:
         if arguments.device.startswith("cuda")
         else f"CPU, {torch.get_num_threads()} threads"
     )
-    table = Table(
-        title=f"{arguments.size}, {arguments.image}, {arguments.questions} questions an image, "
-        f"{arguments.new_tokens} new tokens, {arguments.dtype}, {hardware}"
+    asked = (
+        f"eyechart-mini, {arguments.task}, {arguments.images} pictures"
+        if arguments.task
+        else f"{arguments.size}, {arguments.image}, {arguments.questions} questions an image"
     )
-    for column in ("", "questions/s", "questions/CPU s", "s an image"):
+    table = Table(
+        title=f"{asked}, at most {arguments.new_tokens} new tokens, {arguments.dtype}, {hardware}"
+    )
+    for column in ("", "questions", "questions/s", "questions/CPU s"):
         table.add_column(column, justify="right")
     for name, took, questions in (
         ("shared prefix", result.engine, result.engine_questions),
         ("plain generate", result.plain, result.plain_questions),
     ):
         rate = questions / took.wall_s
-        each = f"{arguments.questions / rate:.3f}"
-        table.add_row(name, f"{rate:.1f}", f"{questions / took.cpu_s:.1f}", each)
+        table.add_row(name, f"{questions}", f"{rate:.1f}", f"{questions / took.cpu_s:.1f}")
     console = Console()
     console.print(table)
     console.print(f"ratio {result.ratio:.1f}x by the clock, {result.cpu_ratio:.1f}x by CPU time")
@@ -244,6 +271,7 @@ def main() -> None:
     """Read arguments, build the checkpoint, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", choices=sorted(QWEN_SIZES), default="mini")
+    parser.add_argument("--task", help="of the built-in chart, with the built-in VLM")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--plain-images", type=int, default=2)
     parser.add_argument("--questions", type=int, default=18)
@@ -254,6 +282,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
+    if arguments.task:
+        show(measure(arguments, weights_dir("eyechart-mini")), arguments)
+        return
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = save_qwen2_5_vl(
             Path(folder), QWEN_SIZES[arguments.size], dtype=getattr(torch, arguments.dtype)
