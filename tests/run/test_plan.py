@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.run.plan import BUILT_IN, CodecEntry, load_plan, make_plan, parse_plan, split_specs
+from eyechart.run.plan import (
+    BUILT_IN,
+    CodecEntry,
+    changed,
+    load_plan,
+    make_plan,
+    parse_plan,
+    split_specs,
+)
 from eyechart.run.resolve import adapter_component, codec_levels, lanes_of
 
 LEAST = "vlms: a\ntasks: b\ncodecs: c\n"
@@ -123,3 +131,14 @@ def test_an_adapter_is_known_by_its_files(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         adapter_component(str(folder))
+
+
+def test_what_belongs_to_a_replaced_value_goes_with_it() -> None:
+    plan = load_plan("quick")
+    assert plan.adapters == ("none", "universal")
+    assert plan.max_images is not None
+    assert changed(plan, {}, "quick") == plan
+    other = changed(plan, {"vlms": "my-vlm", "data": "mine"}, "quick")
+    assert (other.adapters, other.max_images) == (("none",), None)
+    own = changed(plan, {"vlms": "my-vlm", "adapters": "mine", "data": ".", "max_images": 3}, "q")
+    assert (own.adapters, own.max_images) == (("mine",), 3)

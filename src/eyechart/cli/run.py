@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 PlanArgument = Annotated[
     str, typer.Argument(metavar="[PLAN]", help="A YAML file, or a built-in plan: quick, paper.")
 ]
-Vlms = Annotated[str | None, typer.Option("--vlm", help="VLMs instead of the plan's: A,B.")]
+Vlms = Annotated[
+    str | None, typer.Option("--vlm", help="VLMs instead of the plan's, and no adapter: A,B.")
+]
 Tasks = Annotated[str | None, typer.Option("--tasks", help="Tasks instead of the plan's: A,B.")]
 Codecs = Annotated[
     str | None,
@@ -35,7 +37,12 @@ Adapters = Annotated[
     str | None, typer.Option("--adapter", help="Adapters instead of the plan's: none,DIR.")
 ]
 Data = Annotated[
-    str | None, typer.Option("--data", help="Folder with the tasks' TSV files.", show_default=False)
+    str | None,
+    typer.Option(
+        "--data",
+        help="Folder with the tasks' TSV files; all of their images, if --max-images is not given.",
+        show_default=False,
+    ),
 ]
 MaxImages = Annotated[
     int | None, typer.Option("--max-images", help="Ask about so many images of each task.")
@@ -162,7 +169,7 @@ def _plan(
     max_images: int | None,
 ) -> Plan:
     """The plan of that name with what the command line says instead."""
-    from eyechart.run.plan import load_plan, make_plan, split_specs
+    from eyechart.run.plan import changed, load_plan, split_specs
 
     given: dict[str, Any] = {
         key: split_specs(text)
@@ -178,8 +185,7 @@ def _plan(
         given["data"] = data
     if max_images is not None:
         given["max_images"] = max_images
-    base = load_plan(name)
-    return make_plan({**base.model_dump(), **given}, name) if given else base
+    return changed(load_plan(name), given, name)
 
 
 def _run_engine(

@@ -112,6 +112,20 @@ def make_plan(value: dict[str, Any], name: str) -> Plan:
         raise InputError(f"plan {name!r}: {_first_problem(error)}") from error
 
 
+def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
+    """A plan with other values for some keys; `name` is told in errors.
+
+    What was chosen for the old value goes with it: adapters are made for one VLM, and a sample of
+    one data folder's images says nothing about another's. Raises InputError.
+    """
+    fitting: dict[str, Any] = {}
+    if "vlms" in given:
+        fitting["adapters"] = "none"
+    if "data" in given:
+        fitting["max_images"] = None
+    return make_plan({**plan.model_dump(), **fitting, **given}, name) if given else plan
+
+
 def split_specs(text: str) -> list[str]:
     """`jpeg,vvc:preset=fast,threads=1,hevc` -> three specs: a comma before `key=value` joins."""
     specs: list[str] = []
