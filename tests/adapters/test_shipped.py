@@ -3,6 +3,8 @@ sees of compressed pictures."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,12 @@ def test_it_is_small_and_says_what_it_saw() -> None:
     folder = weights_dir("universal")
     assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_BYTES
     assert read_config(folder).trained_codecs == ("source", "jpeg", "hevc", "vvc")
+
+
+def test_its_name_stands_for_its_folder(tmp_path: Path) -> None:
+    told = ["adapter", "export", "universal", "--tell", "labelled", "--out", str(tmp_path / "told")]
+    assert run_args(told) == 0
+    assert read_config(tmp_path / "told").tell == "labelled"
 
 
 def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def list_adapters(
 
 @app.command("export")
 def export_adapter(
-    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="Directory of the adapter")],
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="An adapter, or its name")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR")],
     codec: Annotated[
         str | None, typer.Option("--codec", help="Fold this condition; unknown: the learned one")
@@ -130,14 +130,15 @@ def export_adapter(
     from eyechart.adapters.base import open_base
     from eyechart.adapters.fold import export
     from eyechart.adapters.package import open_adapter, retell
+    from eyechart.zoo import adapter_dir
 
     if (codec is None) == (tell is None):
         raise InputError("give --codec (a condition to fold) or --tell, one of the two")
     if tell is not None or codec is None:
-        retell(adapter, out, str(tell))
+        retell(adapter_dir(adapter), out, str(tell))
         print(f"{out}: {adapter}, told {tell}")
         return
-    opened = open_adapter(adapter)
+    opened = open_adapter(adapter_dir(adapter))
     opened.config.vocabulary.require(codec, level)
     base = open_base(vlm or str(opened.config.base["name"]))
     if base.checkpoint.folder is None:

@@ -58,7 +58,7 @@ def ask(
     ] = None,
     level: Annotated[str | None, typer.Option("--level", help="See `codec list`")] = None,
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", metavar="DIR", help="A trained adapter")
+        str | None, typer.Option("--adapter", metavar="DIR", help="An adapter, or its name")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, map")] = "auto",
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 64,
@@ -70,11 +70,13 @@ def ask(
     from eyechart.core.plugins import parse_spec
     from eyechart.core.types import Decoding, Request
     from eyechart.vlms import open_vlm
+    from eyechart.zoo import adapter_dir
 
     rgb8 = read_image(image)
     coder, chosen = _codec_and_level(codec, level)
     name, options = (vlm, {}) if Path(vlm).is_dir() else parse_spec(vlm)
-    opened = open_vlm(name, adapter=str(adapter) if adapter else None, device=device, **options)
+    folder = str(adapter_dir(adapter)) if adapter else None
+    opened = open_vlm(name, adapter=folder, device=device, **options)
     notes = Console(stderr=True, highlight=False)
     if coder is not None and chosen is not None:
         rgb8, rate_bpp = _through(coder, chosen, rgb8, image.name)
@@ -83,7 +85,7 @@ def ask(
         image=rgb8,
         prompts=tuple(questions),
         codec=coder.name if coder else "source",
-        level=chosen.name if chosen else "",
+        level=chosen.name if chosen else "lossless",
     )
     with notes.status(f"{opened.name} is looking"):
         [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))

@@ -17,7 +17,7 @@ from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
-from eyechart.zoo import weights_dir
+from eyechart.zoo import adapter_dir
 
 BUILT_IN_DATA = "eyechart-mini"
 
@@ -92,7 +92,7 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
 
 def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
     name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
-    folder = None if adapter == "none" else _adapter_folder(adapter)
+    folder = None if adapter == "none" else str(adapter_dir(adapter))
     opened = partial(_open, name, folder, {"device": device, **options})
     vlm = opened()
     return Lane(
@@ -101,12 +101,6 @@ def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
         open=opened,
         by_task={task.name: vlm_component(vlm, task.name) for task in tasks},
     )
-
-
-def _adapter_folder(name: str) -> str:
-    """A directory as it is; the name of an adapter that ships with the package as its directory."""
-    shipped = weights_dir(name)
-    return str(shipped) if not Path(name).is_dir() and shipped.is_dir() else name
 
 
 def _open(name: str, adapter: str | None, options: dict[str, Any]) -> VLM:
