@@ -148,9 +148,9 @@ def table(folder: Path) -> str:
                 clean[key].append(by_name["source/lossless"])
     lines = ["injection         told       compressed (sd)     clean    seeds"]
     for (injection, told), values in found.items():
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        spread = f"{np.std(values, ddof=1):.4f}" if len(values) > 1 else "one seed"
         lines.append(
-            f"{injection:<18}{told:<11}{np.mean(values):.4f} ({spread:.4f})   "
+            f"{injection:<18}{told:<11}{np.mean(values):.4f} ({spread})   "
             f"{np.mean(clean[injection, told]):.4f}   {len(values)}"
         )
     (folder / "table.json").write_text(

@@ -96,11 +96,22 @@ def test_what_cannot_be_folded_says_why(tiny_dirs: dict[str, Path], tmp_path: Pa
         )
         with pytest.raises(InputError, match=reason):
             folded(adapter, model, JPEG)
-    adapter, model, _ = adapted(
-        tiny_dirs["qwen2_5_vl"], tmp_path / "blind", "adaln", torch.float32, "blind"
-    )
-    with pytest.raises(InputError, match="its condition depends on the picture"):
-        folded(adapter, model, JPEG)
+
+
+def test_a_blind_adapter_folds_the_condition_that_is_named(
+    tiny_dirs: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tiny_dirs["qwen2_5_vl"]
+    both = [
+        adapted(folder, tmp_path / tell, "adaln", torch.float64, tell)
+        for tell in ("labelled", "blind")
+    ]
+    with torch.no_grad():
+        labelled, blind = (
+            tower_of(folded(adapter, model, JPEG)).features(inputs)
+            for adapter, model, inputs in both
+        )
+    torch.testing.assert_close(blind, labelled)
 
 
 def test_a_refused_export_leaves_nothing_behind(tiny_dirs: dict[str, Path], tmp_path: Path) -> None:

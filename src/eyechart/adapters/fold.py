@@ -26,17 +26,13 @@ _BESIDE = ("*.json", "*.jinja", "*.txt", "*.model")
 def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
     """A stock model that does to every picture what the adapter does under this condition.
 
-    adapter: attached to `model`. Exact up to the rounding of one float32 fold.
+    adapter: attached to `model`; however it is told its condition otherwise, here it is this one.
+    Exact up to the rounding of one float32 fold.
     Raises:
-        InputError: the condition is not in the vocabulary, the adapter is not told its condition,
-            or the injection cannot be folded (the message says why).
+        InputError: the condition is not in the vocabulary, or the injection cannot be folded (the
+            message says why).
     """
-    config = adapter.config
-    if config.tell == "blind":
-        raise InputError("cannot fold a blind adapter: its condition depends on the picture")
-    row = config.vocabulary.unknown
-    if config.tell == "labelled":
-        row = config.vocabulary.require(*condition)
+    row = adapter.config.vocabulary.require(*condition)
     plain = copy.deepcopy(model)
     tower = tower_of(plain)
     assert adapter.conditioner is not None, "attach first"
