@@ -5,13 +5,21 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from eyechart.core.errors import StoreError
-from eyechart.store.files import append_lines, cut_torn_line, read_lines, write_atomic
+from eyechart.store.files import (
+    append_lines,
+    cut_torn_line,
+    open_atomic,
+    read_lines,
+    write_atomic,
+)
 
 
 @contextmanager
@@ -85,3 +93,18 @@ def test_bytes_that_are_not_text_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"good\n\xff\n")
     with pytest.raises(StoreError, match="damaged"):
         read_lines(path)
+
+
+def test_threads_that_write_one_file_do_not_take_each_others_halves(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    both_open = Barrier(2)
+
+    def write(text: bytes) -> None:
+        with open_atomic(path, sync=False) as file:
+            file.write(text)
+            both_open.wait(timeout=60)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, [b"one", b"two"]))
+    assert path.read_bytes() in (b"one", b"two")
+    assert list(tmp_path.iterdir()) == [path]

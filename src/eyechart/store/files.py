@@ -7,6 +7,7 @@ torn line after a kill or a full disk; readers ignore it and the next writer cut
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,34 +32,27 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
     Raises:
         StoreError: the folder cannot be written, the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with store_errors(path, "be written"):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with open_atomic(path, sync=sync) as file:
+        file.write(data)
 
 
 @contextmanager
-def open_atomic(path: Path) -> Iterator[BinaryIO]:
+def open_atomic(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write to that takes its name, in one step, when the block ends without an error.
 
     Raises:
         StoreError: the folder cannot be written, the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Threads of one process may write the same file: each has its own until the last step.
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{path.name}.{writer}.tmp")
     with store_errors(path, "be written"):
         try:
             with temporary.open("wb") as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
