@@ -323,7 +323,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--lr", type=float, default=0.005, help="of the matrices (Muon)")
-    parser.add_argument("--match-at", type=int, help="the step at which a sitting starts matching")
+    parser.add_argument("--match-at", type=int, help="the step before which matching starts")
     parser.add_argument("--probe-weight", type=float, default=1.0)
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--validate-every", type=int, default=400)
@@ -351,10 +351,10 @@ def train(args: argparse.Namespace) -> None:
     seen: dict[str, list[bool]] = defaultdict(list)
     window: list[tuple[float, float]] = []
     began = time.monotonic()
-    if step == args.match_at:
-        start_matching(student)
     stop_at = min(args.steps, args.stop_at or args.steps)
     while step < stop_at:
+        if step == args.match_at:
+            start_matching(student)
         batch = next(batches)
         answer_loss, probe_loss, hits = losses(student, forward, batch, args.device)
         loss = answer_loss + args.probe_weight * probe_loss

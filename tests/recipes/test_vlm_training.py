@@ -98,7 +98,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: P
     torch.manual_seed(0)
     train(Namespace(out=whole, steps=4, save_every=4, stop_at=4, match_at=0, **common))
     train(Namespace(out=broken, steps=4, save_every=2, stop_at=2, match_at=0, **common))
-    train(Namespace(out=broken, steps=4, save_every=2, stop_at=4, match_at=None, **common))
+    train(Namespace(out=broken, steps=4, save_every=2, stop_at=4, match_at=0, **common))
     from safetensors.torch import load_file
 
     once = load_file(whole / "model" / "model.safetensors")
