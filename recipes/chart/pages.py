@@ -1,6 +1,6 @@
 """Pages full of signs, as an eye chart is full of letters: for learning to read.
 
-An ordinary scene shows five letters, and not every scene shows any; a page shows some twenty.
+Nearly half of the ordinary scenes show no letter; a page shows some fifteen.
 Only training meets pages. Their signs differ in colour, so that each can be asked for.
 """
 
