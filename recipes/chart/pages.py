@@ -10,7 +10,7 @@ import numpy as np
 
 from recipes.chart import ask_text
 from recipes.chart.asking import Ask
-from recipes.chart.sample import STREAMS, sign
+from recipes.chart.sample import STREAMS, are_apart, sign
 from recipes.chart.scene import BACKGROUNDS, LIGHTS, Scene, Text
 
 TRIES = 120
@@ -24,7 +24,9 @@ def sample_page(seed: int) -> Scene:
     texts: list[Text] = []
     for _ in range(TRIES):
         text = sign(rng, "train", CAPITAL_PX)
-        if all(_apart(text, other) and text.plate != other.plate for other in texts):
+        if all(
+            are_apart(text.box_px, other.box_px) and text.plate != other.plate for other in texts
+        ):
             texts.append(text)
     background = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
     light = LIGHTS[int(rng.integers(len(LIGHTS)))]
@@ -37,12 +39,3 @@ def sample_page(seed: int) -> Scene:
 def ask_page(page: Scene) -> list[Ask]:
     """What does the red sign say? Asked of every sign."""
     return [ask_text.sign_says(text) for text in page.texts]
-
-
-def _apart(one: Text, other: Text) -> bool:
-    """Whether two plates neither overlap nor touch."""
-    left, top, right, bottom = one.box_px
-    return (
-        right + 2 <= other.box_px[0] or other.box_px[2] + 2 <= left
-        or bottom + 2 <= other.box_px[1] or other.box_px[3] + 2 <= top
-    )  # fmt: skip

@@ -184,11 +184,16 @@ def _clear(thing: Thing, things: list[Thing], taken: list[Box]) -> bool:
         apart = np.hypot(thing.x_px - other.x_px, thing.y_px - other.y_px)
         if apart < max(46.0, 0.62 * (thing.size_px + other.size_px) / 2):
             return False
-    left, top, right, bottom = thing.box_px
-    return all(
-        right <= box[0] - 2 or left >= box[2] + 2 or bottom <= box[1] - 2 or top >= box[3] + 2
-        for box in taken
-    )
+    return all(are_apart(thing.box_px, box) for box in taken)
+
+
+def are_apart(one: Box, other: Box) -> bool:
+    """Whether two boxes neither overlap nor touch."""
+    left, top, right, bottom = one
+    return (
+        right <= other[0] - 2 or left >= other[2] + 2
+        or bottom <= other[1] - 2 or top >= other[3] + 2
+    )  # fmt: skip
 
 
 # --- writing --------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.run import Workers
 from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from eyechart.run.export_tsv import Copied, Target
-    from eyechart.run.pools import Pool
     from eyechart.run.work import CodecLevels
     from eyechart.store import Store
     from eyechart.tasks.tsv_task import TsvTask
@@ -64,15 +63,7 @@ def export_tsv(
         Path | None,
         typer.Option("--run", metavar="DIR", help="Use, and add to, a run's compressed images."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=0,
-            help="Codec processes; 0: none. Default: one a core.",
-            show_default=False,
-        ),
-    ] = None,
+    workers: Workers = None,
     json_out: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the table here, too.")
     ] = None,
@@ -222,8 +213,9 @@ def _copy_all(
 ) -> list[tuple[Target, str, Copied]]:
     """All copies that could be made; the others are told on stderr."""
     from eyechart.run.export_tsv import Exporter, Form
+    from eyechart.run.pools import open_pool
 
-    pool = _pool(entries, store, workers)
+    pool = open_pool([entry.codec for entry in entries], store, workers)
     made: list[tuple[Target, str, Copied]] = []
     try:
         with _progress() as progress:
@@ -249,15 +241,6 @@ def _copy_all(
     finally:
         pool.close()
     return made
-
-
-def _pool(entries: Sequence[CodecLevels], store: Store, workers: int | None) -> Pool:
-    from eyechart.run.pools import Here, Processes
-
-    codecs = [entry.codec for entry in entries]
-    if workers == 0:
-        return Here(codecs, store)
-    return Processes(codecs, store, workers or len(os.sched_getaffinity(0)))
 
 
 def _progress() -> Progress:

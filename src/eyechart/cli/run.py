@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from eyechart.run.engine import Outcome
     from eyechart.run.plan import Plan
-    from eyechart.run.pools import Pool
     from eyechart.run.progress import Progress
     from eyechart.run.work import Work
     from eyechart.store import Store
@@ -50,6 +49,15 @@ MaxImages = Annotated[
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda:1, cuda:0,cuda:1, all, map.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Codec processes; 0: none. Default: one a core.",
+        show_default=False,
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run is at it.")]
 
 
@@ -63,15 +71,7 @@ def run(
     data: Data = None,
     max_images: MaxImages = None,
     device: Device = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=0,
-            help="Codec processes; 0: none. Default: one a core.",
-            show_default=False,
-        ),
-    ] = None,
+    workers: Workers = None,
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Questions to a VLM at once, on each device.")
     ] = 32,
@@ -192,9 +192,11 @@ def _run_engine(
     work: Work, store: Store, console: Console, settings: Any, workers: int | None
 ) -> Outcome:
     from eyechart.run.engine import run as run_work
+    from eyechart.run.pools import open_pool
 
     try:
-        return run_work(work, store, _pool(work, store, workers), _progress(console), settings)
+        pool = open_pool([entry.codec for entry in work.codecs], store, workers)
+        return run_work(work, store, pool, _progress(console), settings)
     except KeyboardInterrupt:
         command = shlex.join(["eyechart", *sys.argv[1:]])
         print(
@@ -202,15 +204,6 @@ def _run_engine(
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
-
-
-def _pool(work: Work, store: Store, workers: int | None) -> Pool:
-    from eyechart.run.pools import Here, Processes
-
-    codecs = [entry.codec for entry in work.codecs]
-    if workers == 0:
-        return Here(codecs, store)
-    return Processes(codecs, store, workers or len(os.sched_getaffinity(0)))
 
 
 def _progress(console: Console) -> Progress:

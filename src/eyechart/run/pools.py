@@ -139,3 +139,10 @@ def _prepare(codecs: Sequence[Codec], root: str, stop: Connection) -> None:
 def _make(job: PictureJob) -> Picture | Failed:
     assert _maker is not None
     return _maker.make(job)
+
+
+def open_pool(codecs: Sequence[Codec], store: Store, workers: int | None) -> Pool:
+    """A pool of so many processes; none of them for 0, one a core for None."""
+    if workers == 0:
+        return Here(codecs, store)
+    return Processes(codecs, store, workers or len(os.sched_getaffinity(0)))
