@@ -233,12 +233,8 @@ class _Batch:
         axes = positions if positions.shape[0] > 1 else positions[0]
         rotary = self._model.rotary_emb(hidden, axes)
         for layer in self._model.layers:
-            hidden = layer(
-                hidden,
-                attention_mask=mask,
-                position_embeddings=rotary,
-                past_key_values=self._cache,
-            )
+            # The cache by position: transformers 5.24 renamed the argument.
+            hidden = layer(hidden, mask, None, self._cache, position_embeddings=rotary)
         self._owner_BK = torch.cat([self._owner_BK, owner], dim=1)
         self._cache.start += owner.shape[1]
         return hidden
