@@ -22,7 +22,7 @@ from eyechart.vlms.known import KNOWN, check_directory
 from eyechart.vlms.local import Answerer, Backbone
 from eyechart.vlms.memory import budget_tokens, pick_device
 
-Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each picture
+Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
@@ -72,7 +72,8 @@ class Adapter(Protocol):
         ...
 
     def tell(self, conditions: Sequence[tuple[str, str]]) -> None:
-        """(codec, level) of each picture the vision tower is about to encode, in order."""
+        """(codec, level) of each unit the vision tower is about to encode, in order: a picture, or
+        a tile of one where the tower sees tiles (`local.Picture.units`)."""
         ...
 
 

@@ -133,7 +133,8 @@ class InternVLBackbone:
             input_data_format="channels_last",
         )
         tiles = made["pixel_values"]
-        return Picture(inputs={"pixel_values": tiles}, tokens=len(tiles) * self._tile_tokens)
+        tokens = len(tiles) * self._tile_tokens
+        return Picture(inputs={"pixel_values": tiles}, tokens=tokens, units=len(tiles))
 
     def text(self, prompt: str) -> str:
         """System message, then `<image>` on a line of its own before the prompt."""

@@ -27,11 +27,13 @@ _EXPECTED_ANSWER_TOKENS = 8
 class Picture:
     """What a family's image processor made of one image.
 
-    inputs: tensors for the vision tower. tokens: how many the language model will see.
+    inputs: tensors for the vision tower. tokens: how many the language model will see. units: as
+    how many pictures the tower sees it (tiles).
     """
 
     inputs: dict[str, Tensor]
     tokens: int
+    units: int = 1
 
 
 class Backbone(Protocol):
@@ -105,8 +107,8 @@ class _Job:
 class Answerer:
     """Answers requests with one backbone.
 
-    budget_tokens: key slots a batch may have. tell: called with (codec, level) of each picture
-    before the vision tower sees them, for an adapter that is conditioned on them.
+    budget_tokens: key slots a batch may have. tell: called with (codec, level) of each unit of the
+    pictures before the vision tower sees them, for an adapter that is conditioned on them.
     """
 
     def __init__(
@@ -211,7 +213,7 @@ class Answerer:
         backbone = self.backbone
         with torch.inference_mode():
             if self._tell is not None:
-                self._tell([job.condition for job in batch])
+                self._tell([job.condition for job in batch for _ in range(job.picture.units)])
             features = backbone.encode([job.picture for job in batch])
             rows = []
             for job, feature in zip(batch, features, strict=True):

@@ -1,0 +1,56 @@
+"""An adapted VLM at work: every picture of a batch is seen by its own condition."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eyechart.adapters.package import AdapterConfig, fingerprint, save
+from eyechart.core.types import Decoding, Request
+from eyechart.vlms import checkpoint, open_vlm
+from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, told
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry point by which VLMs find adapters, whatever is installed."""
+    point = EntryPoint("open", "eyechart.adapters:open_adapter", "eyechart.adapters")
+    monkeypatch.setattr(checkpoint, "entry_points", lambda **_: [point])
+
+
+def labelled(folder: Path, out: Path) -> Path:
+    """An adapter with random tables, whose condition shows in every answer."""
+    _, _, tower = built(folder)
+    config = AdapterConfig(
+        base={"name": folder.name},
+        fingerprint=fingerprint(tower),
+        vocabulary=VOCABULARY,
+        injection="adaln",
+        trainable="encoder",
+    )
+    save(out, config, told(tower, "adaln", scale=1.0), {})
+    return out
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_answered_together_are_told_as_when_answered_alone(
+    tiny_dirs: dict[str, Path], tmp_path: Path, registered: None, family: str
+) -> None:
+    adapter = labelled(tiny_dirs[family], tmp_path / "adapter")
+    vlm = open_vlm(str(tiny_dirs[family]), adapter=str(adapter), device="cpu")
+    rng = np.random.default_rng(0)
+    # Of different shapes: InternVL cuts them into different numbers of tiles.
+    pictures = [rng.integers(0, 255, size, dtype=np.uint8) for size in ((56, 56, 3), (56, 112, 3))]
+    requests = [
+        Request(image=picture, prompts=("what is it", "where"), codec=codec, level=level)
+        for picture in pictures
+        for codec, level in VOCABULARY.entries
+    ]
+    decoding = Decoding(max_new_tokens=6)
+    alone = [vlm.answer([request], decoding)[0] for request in requests]
+    assert vlm.answer(requests, decoding) == alone
+    said = {tuple(answer.text for answer in given) for given in alone}
+    assert len(said) > len(requests) / 2  # else conditions would not show in what is compared
