@@ -83,6 +83,10 @@ def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None
     clean, low = pairs.pictures(2, pairs.entries)
     assert clean.shape == low.shape
     assert not np.array_equal(clean, low)
+    digest = pairs.digest()
+    assert FolderPairs(tmp_path).digest() == digest
+    Image.fromarray(255 - low).save(tmp_path / "hm" / "51" / "02.png")
+    assert FolderPairs(tmp_path).digest() != digest
     (tmp_path / "hm" / "51" / "01.png").unlink()
     with pytest.raises(InputError, match="1 pictures missing, first 01"):
         FolderPairs(tmp_path)

@@ -3,6 +3,7 @@ sees of compressed pictures."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,12 @@ def test_it_is_small_and_says_what_it_saw() -> None:
     folder = weights_dir("universal")
     assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_BYTES
     assert read_config(folder).trained_codecs == ("source", "jpeg", "hevc", "vvc")
+
+
+def test_it_loads_though_it_was_saved_before_codecs_were_noted() -> None:
+    folder = weights_dir("universal")
+    assert "codecs" not in json.loads((folder / "adapter_config.json").read_text())
+    assert read_config(folder).codecs == ()
 
 
 def test_its_name_stands_for_its_folder(tmp_path: Path) -> None:

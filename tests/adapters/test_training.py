@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from eyechart.adapters import training
 from eyechart.adapters.checkpoint import LOG, STATE
@@ -23,6 +24,7 @@ from eyechart.adapters.recipe import plan_step
 from eyechart.adapters.training import Setting, StepLog, TrainingError, train
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError
+from eyechart.core.types import component_of
 from tests.adapters.tiny_towers import open_tiny, recipe
 
 
@@ -102,6 +104,31 @@ def test_another_training_in_the_folder_is_refused(
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged or cut short"):
         train(qwen, pairs, recipe(steps=1), Setting(out=tmp_path / "out"))
+
+
+def test_other_pictures_under_the_same_names_are_another_training(
+    qwen: Any, image_folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in image_folder.iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(other / path.name)
+
+    def resumed(folder: Path, codec: JpegCodec) -> Any:
+        pairs = CodecPairs(folder, [codec], tmp_path / "cache")
+        return train(qwen, pairs, recipe(steps=1), Setting(out=tmp_path / "out"))
+
+    codec = JpegCodec(levels=[1, 6])
+    config = resumed(image_folder, codec)
+    assert config.codecs == (component_of(codec),)
+    assert open_adapter(tmp_path / "out").config.codecs == (component_of(codec),)
+    for folder, changed in (
+        (image_folder, JpegCodec(levels=[1, 6], subsampling="444")),
+        (other, codec),
+    ):
+        with pytest.raises(InputError, match="holds another training"):
+            resumed(folder, changed)
+    resumed(image_folder, codec)
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(

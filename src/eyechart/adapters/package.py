@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from eyechart.adapters.towers import Tower, tower_of
 from eyechart.adapters.trainable import apply_changes
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Json
+from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
 
 FORMAT = 1
@@ -38,8 +38,9 @@ class AdapterConfig:
 
     base: name, version, family and options of the VLM it was trained for; fingerprint: of that
     VLM's vision tower. tensors: names of all that the weights file must hold. trained_codecs: a
-    codec that is not here is unseen. training: data and cost. results: feature errors, and answers
-    where they were measured.
+    codec that is not here is unseen. codecs: what compressed the training pictures, with versions
+    and options; empty where that is not known. training: data and cost. results: feature errors,
+    and answers where they were measured.
     """
 
     base: Mapping[str, Json]
@@ -49,6 +50,7 @@ class AdapterConfig:
     trainable: str
     tensors: tuple[str, ...] = ()
     tell: Telling = "labelled"
+    codecs: tuple[Component, ...] = ()
     training: Mapping[str, Json] = field(default_factory=dict)
     results: Mapping[str, Json] = field(default_factory=dict)
 
@@ -72,6 +74,7 @@ class AdapterConfig:
             "trainable": self.trainable,
             "tensors": list(self.tensors),
             "tell": self.tell,
+            "codecs": [asdict(codec) for codec in self.codecs],
             "training": self.training,
             "results": self.results,
         }
@@ -188,6 +191,7 @@ def read_config(folder: Path) -> AdapterConfig:
             trainable=value["trainable"],
             tensors=tuple(map(str, value["tensors"])),
             tell=check_telling(value["tell"]),
+            codecs=tuple(Component(**codec) for codec in value.get("codecs", ())),
             training=value["training"],
             results=value["results"],
         )

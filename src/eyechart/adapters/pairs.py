@@ -9,7 +9,9 @@ unpacks for one. Pictures that were compressed elsewhere are read from folders i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -17,12 +19,13 @@ from typing import Protocol
 import numpy as np
 
 from eyechart.adapters.condition import SOURCE, Condition, entries_of
-from eyechart.core.errors import CodecError, InputError
+from eyechart.core.errors import CodecError, ImageError, InputError
 from eyechart.core.identity import image_digest
 from eyechart.core.images import read_image
-from eyechart.core.types import Bitstream, Codec, Level, Rgb8, component_of
+from eyechart.core.types import Bitstream, Codec, Component, Level, Rgb8, component_of
 from eyechart.store import Blobs
 
+_END_BYTES = 16 << 10  # of a picture file, at each end
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"})
 
 
@@ -37,6 +40,18 @@ class Pairs(Protocol):
     @property
     def entries(self) -> tuple[Condition, ...]:
         """Conditions there are pictures of; `source` first."""
+        ...
+
+    @property
+    def codecs(self) -> tuple[Component, ...]:
+        """What compresses the pictures; nothing where that was done elsewhere."""
+        ...
+
+    def digest(self) -> str:
+        """Of all files, by size and both ends: other pictures under the same names differ.
+
+        Raises ImageError.
+        """
         ...
 
     def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
@@ -69,10 +84,15 @@ class CodecPairs:
         self._made = {
             (codec.name, level.name): (codec, level) for codec in codecs for level in codec.levels
         }
-        self._components = {codec.name: component_of(codec) for codec in codecs}
+        self.codecs = tuple(map(component_of, codecs))
+        self._components = {component.name: component for component in self.codecs}
         self._bitstreams = Blobs(cache / "bitstreams")
         self._decoded = Blobs(cache / "decoded")
         self._left_bytes = decoded_budget_bytes - self._decoded.size_bytes()
+
+    def digest(self) -> str:
+        """See `Pairs`."""
+        return _digest(self._paths)
 
     def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
@@ -112,6 +132,8 @@ class CodecPairs:
 class FolderPairs:
     """Pairs on disk already: DIR/source/NAME, DIR/<codec>/<level>/NAME (any picture suffix)."""
 
+    codecs: tuple[Component, ...] = ()
+
     def __init__(self, folder: Path) -> None:
         clean = image_paths(folder / "source")
         self.names = tuple(path.stem for path in clean)
@@ -128,6 +150,10 @@ class FolderPairs:
         self.entries = tuple(self._paths)
         if len(self.entries) == 1:
             raise InputError(f"{folder}: no <codec>/<level> folders beside source")
+
+    def digest(self) -> str:
+        """See `Pairs`."""
+        return _digest(path for paths in self._paths.values() for path in paths)
 
     def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
@@ -149,6 +175,24 @@ def image_paths(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder}: no pictures (allowed: {', '.join(sorted(_SUFFIXES))})")
     return found
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    """Ends alone: a hundred thousand pictures are looked at before the first step of a training,
+    and compressed files that differ do so in their size or their last bytes."""
+    whole = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                size_bytes = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                ends = file.read(_END_BYTES)
+                file.seek(max(file.tell(), size_bytes - _END_BYTES))
+                ends += file.read()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+        whole.update(f"{size_bytes}:".encode() + hashlib.sha256(ends).digest())
+    return whole.hexdigest()
 
 
 def prepare(pairs: Pairs, *, workers: int = 2) -> None:

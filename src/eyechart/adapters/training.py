@@ -347,6 +347,8 @@ class Training:
         return {
             "vlm": asdict(component_of(self.vlm)),
             "images": list(self.pairs.names),
+            "pictures": self.pairs.digest(),
+            "codecs": [asdict(codec) for codec in self.pairs.codecs],
             "entries": [list(entry) for entry in self.vocabulary.entries],
             "recipe": asdict(replace(self.recipe, tell="labelled")),
             "processes": self.accelerator.num_processes,
@@ -363,6 +365,7 @@ class Training:
             injection=self.recipe.injection,
             trainable=self.recipe.trainable,
             tell=check_telling(self.recipe.tell),
+            codecs=self.pairs.codecs,
             training={
                 **recipe,
                 "images": len(self.train_images),
