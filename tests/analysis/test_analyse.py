@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.files import read_analysis, write_analysis
 from eyechart.analysis.measure import measure
 from eyechart.analysis.result import Analysis
+from eyechart.analysis.tables import gap_tables
 from eyechart.core.errors import InputError
-from eyechart.core.types import Failure
+from eyechart.core.types import Component, Failure, Level
 from tests.analysis import toy
 
 PLAIN = {("source", 0, ""): 0.9, ("grey", 0, ""): 0.4, ("grey", 1, ""): 0.5, ("grey", 2, ""): 0.7}
@@ -145,6 +147,27 @@ def test_the_adapter_made_for_the_codec_alone_stands_for_theta_star(tmp_path: Pa
     toy.a_run(tmp_path / "many", PLAIN | universal)
     assert {gap.adapter for gap in analysed(tmp_path / "both").gaps} == {"for-grey"}
     assert {gap.adapter for gap in analysed(tmp_path / "many").gaps} == {"universal"}
+
+
+def test_levels_are_ordered_by_the_rates_that_were_measured(tmp_path: Path) -> None:
+    """A level run later and alone has rank 0, however high its rate."""
+    store = toy.a_run(tmp_path, PLAIN | TUNED)
+    tuned = Component(name="for-grey", version="1", options={"trained_codecs": ["source", "grey"]})
+    for adapter in (None, tuned):
+        late = Level(name="late", rank=0, knobs={"q": 9})
+        stored = store.add(replace(toy.cell(adapter=adapter), level=late))
+        stored.append_records(toy.records(0.9, 500))
+    analysis = analysed(tmp_path, examples=1, samples=50)
+    for name in ("", "for-grey"):
+        curve = [c for c in analysis.cells if c.codec == "grey" and c.adapter == name]
+        assert [cell.level for cell in curve] == ["0", "1", "2", "late"]
+        assert [cell.rank for cell in curve] == [0, 1, 2, 3]
+    assert [result.flags for result in analysis.bd] == [()] * 3
+    assert {view.level for view in analysis.examples[0].views if view.codec == "grey"} == {"0"}
+    at_lowest, _ = gap_tables(analysis)
+    lost = next(row for row in at_lowest.rows if row.keys[1] == "performance gap")
+    assert lost.entries[0].value == pytest.approx(analysis.gaps[0].performance.value)
+    assert lost.entries[0].value > 20
 
 
 def test_what_is_missing_is_flagged(tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ def test_another_version_or_knob_is_another_blob(tmp_path: Path) -> None:
     assert len(paths) == 4
 
 
+def test_a_level_s_place_in_a_list_makes_no_other_blob(tmp_path: Path) -> None:
+    alone = Level(name="3", rank=0, knobs={"quality": 3})
+    assert Blobs(tmp_path).path(CODEC, alone, "a") == Blobs(tmp_path).path(CODEC, LEVEL, "a")
+
+
 @settings(max_examples=50)
 @given(name=st.text())
 def test_any_name_stays_inside_its_folder(tmp_path_factory: object, name: str) -> None:

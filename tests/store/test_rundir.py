@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, StoreError
+from eyechart.core.identity import canonical_json, digest
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
-from eyechart.store import RunDirError, RunInfo, Store, TaskSize
+from eyechart.store import RunDirError, RunInfo, Store, StoredCell, TaskSize
 
 
 def a_cell(**changes: object) -> Cell:
@@ -67,6 +68,23 @@ def test_a_cell_comes_back_as_it_was(store: Store) -> None:
         store.add(cell)
     assert {found.key for found in store.cells()} == {store.add(cell).key for cell in cells}
     assert [found.cell.adapter for found in store.cells()] == [None, cells[1].adapter]
+
+
+def test_a_level_is_the_same_in_whatever_list_it_stands(store: Store) -> None:
+    alone = a_cell(level=Level(name="3", rank=0, knobs={"quality": 3}))
+    assert store.add(a_cell()).path == store.add(alone).path
+    assert len(store.cells()) == 1
+    finer = a_cell(level=Level(name="3", rank=1, knobs={"quality": 3, "fine": True}))
+    assert store.add(finer).key != store.add(alone).key
+
+
+def test_a_folder_named_after_the_rank_too_is_gone_on_with(store: Store) -> None:
+    older = store.root / "cells" / digest(a_cell())[:16]
+    older.mkdir()
+    (older / "cell.json").write_text(canonical_json(a_cell()) + "\n")
+    StoredCell(older, a_cell()).append_records([a_record("1")])
+    assert [record.question_id for record in store.add(a_cell()).records()] == ["1"]
+    assert [found.path for found in store.cells()] == [older]
 
 
 @given(answer=st.text(st.characters(codec=None)))

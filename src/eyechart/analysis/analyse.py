@@ -14,7 +14,7 @@ from typing import Any
 
 from eyechart import __version__
 from eyechart.analysis.bootstrap import interval, resample
-from eyechart.analysis.compare import Comparison, Pair
+from eyechart.analysis.compare import Comparison, Pair, rank_levels
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import measure
@@ -63,6 +63,9 @@ def analyse(
     }
     questions = {name: task.questions for name, task in infos.items()}
     pairs = _measured(answered, tasks, samples=samples, seed=seed)
+    ranks = rank_levels(pairs)
+    pairs = _by_curve(pairs, ranks)
+    lowest = [read for read, _ in pairs if ranks[read.key] == 0]
     comparison = Comparison(pairs, questions)
     return Analysis(
         title=info.title or run_dir.resolve().name,
@@ -70,10 +73,10 @@ def analyse(
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
         tasks=tuple(infos.values()),
-        cells=tuple(_cell_result(pair, questions) for pair in pairs),
+        cells=tuple(_cell_result(pair, ranks[pair[0].key], questions) for pair in pairs),
         bd=tuple(comparison.bd()),
         gaps=tuple(comparison.gaps()),
-        examples=tuple(choose_examples(answered, tasks, store, examples, load)),
+        examples=tuple(choose_examples(lowest, tasks, store, examples, load)),
         failures=failure_counts(cells),
         bootstrap_samples=samples,
         seed=seed,
@@ -123,7 +126,18 @@ def _task_info(name: str, task: Task, cells: Sequence[ReadCell], info: RunInfo) 
     )
 
 
-def _cell_result(pair: Pair, questions: Mapping[str, int]) -> CellResult:
+def _by_curve(pairs: Sequence[Pair], ranks: Mapping[str, int]) -> list[Pair]:
+    """Curve by curve in the order in which they come, each from its lowest level up."""
+
+    def curve(pair: Pair) -> tuple[str, ...]:
+        read, _ = pair
+        return read.vlm, read.adapter, read.task, read.codec
+
+    places = {place: n for n, place in enumerate(dict.fromkeys(map(curve, pairs)))}
+    return sorted(pairs, key=lambda pair: (places[curve(pair)], ranks[pair[0].key]))
+
+
+def _cell_result(pair: Pair, rank: int, questions: Mapping[str, int]) -> CellResult:
     read, measured = pair
     return CellResult(
         key=read.key,
@@ -132,7 +146,7 @@ def _cell_result(pair: Pair, questions: Mapping[str, int]) -> CellResult:
         task=read.task,
         codec=read.codec,
         level=read.cell.level.name,
-        rank=read.cell.level.rank,
+        rank=rank,
         bpp=measured.bpp,
         total_bpp=measured.total_bpp,
         score=interval(measured.score, measured.score_draws),

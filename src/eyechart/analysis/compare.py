@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
 from eyechart.analysis.gap import best_tuned, gap
@@ -13,6 +14,24 @@ from eyechart.analysis.result import BdResult, GapResult
 
 Pair = tuple[ReadCell, Measured]
 Place = tuple[str, str, str, str]  # vlm, adapter, task, codec
+
+
+def rank_levels(pairs: Sequence[Pair]) -> dict[str, int]:
+    """Cell key -> place of its level among those measured of its task and codec, 0 the lowest.
+
+    By mean bpp over the cells that have the level: what a plan calls a level, and which others it
+    lists beside it, says nothing of its rate.
+    """
+    levels: defaultdict[tuple[str, str], defaultdict[str, list[Pair]]]
+    levels = defaultdict(lambda: defaultdict(list))
+    for read, measured in pairs:
+        levels[read.task, read.codec][read.cell.level.name].append((read, measured))
+    ranks = {}
+    for found in levels.values():
+        rising = sorted(found.values(), key=lambda own: fmean(measured.bpp for _, measured in own))
+        for rank, own in enumerate(rising):
+            ranks.update({read.key: rank for read, _ in own})
+    return ranks
 
 
 class Comparison:
@@ -28,8 +47,6 @@ class Comparison:
         for read, measured in pairs:
             self._curves[read.vlm, read.adapter, read.task, read.codec].append((read, measured))
             levels[read.codec].add(read.cell.level.name)
-        for cells in self._curves.values():
-            cells.sort(key=lambda pair: pair[0].cell.level.rank)
         self._levels = {codec: len(names) for codec, names in levels.items()}
 
     def bd(self) -> Iterator[BdResult]:

@@ -19,7 +19,7 @@ BdOutcome = tuple[Interval | None, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One task x codec x VLM x adapter: its points by rank, (n,), and their draws, (samples, n)."""
+    """One task x codec x VLM x adapter: its points by rising rate, (n,), and their draws, (samples, n)."""
 
     rates_bpp: Floats
     scores: Floats
@@ -30,7 +30,7 @@ class Curve:
 
 def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve:
     """Join the levels of one codec, at least one, into a curve."""
-    points = sorted(cells, key=lambda measured: measured.cell.level.rank)
+    points = sorted(cells, key=lambda measured: measured.bpp)
     return Curve(
         rates_bpp=np.array([point.bpp for point in points]),
         scores=np.array([point.score for point in points]),

@@ -47,7 +47,7 @@ def choose_examples(
 ) -> list[Example]:
     """At most `count` examples, spread over VLMs and tasks; fewer where nothing fits.
 
-    load: `core.plugins.load`, for the codecs.
+    cells: those of each codec's lowest level, and the clean ones. load: `core.plugins.load`, for the codecs.
     """
     pictures = _Pictures(store, load)
     found: list[Example] = []
@@ -64,9 +64,7 @@ def _candidates(cells: Sequence[ReadCell], tasks: Mapping[str, Task]) -> Iterato
     """Per VLM and task, the questions that fit, the most telling first."""
     groups: defaultdict[tuple[str, str], list[ReadCell]] = defaultdict(list)
     for read in cells:
-        if read.codec == SOURCE and read.adapter:
-            continue
-        if read.cell.level.rank == 0 or read.codec == SOURCE:
+        if not (read.codec == SOURCE and read.adapter):
             groups[read.vlm, read.task].append(read)
     for (vlm, task), group in groups.items():
         group.sort(key=lambda read: (read.codec != SOURCE, bool(read.adapter)))

@@ -28,7 +28,7 @@ class CellResult:
     task: str
     codec: str
     level: str
-    rank: int  # 0 = smallest rate
+    rank: int  # among the levels that this run has of the codec: 0 = smallest measured bpp
     bpp: float  # mean of per-image bpp
     total_bpp: float  # all bits over all pixels
     score: Interval  # the headline metric

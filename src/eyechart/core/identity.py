@@ -28,7 +28,7 @@ def digest(value: object) -> str:
 
 def cell_key(cell: Cell) -> str:
     """The cell's identity: everything that can change an answer, and nothing else."""
-    return digest(cell)
+    return digest({**asdict(cell), "level": cell.level.identity})
 
 
 def image_digest(rgb8: Rgb8) -> str:

@@ -50,11 +50,20 @@ def component_of(plugin: Plugin) -> Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """One rate point of a codec. Rank 0 is the smallest rate; `name` is what users type."""
+    """One rate point of a codec; `name` is what users type.
+
+    rank: place in its codec's list, 0 for the smallest rate. It changes with the other levels that
+    are listed and changes no bit of the stream, so it is no part of a level's identity.
+    """
 
     name: str
     rank: int
     knobs: Mapping[str, Json]
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """What makes it this level, in whatever list it stands."""
+        return {"name": self.name, "knobs": self.knobs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ class Blobs:
 
     def path(self, codec: Component, level: Level, image: str) -> Path:
         """Where the blob of this image stands. image: `core.identity.image_digest`."""
-        identity = digest([digest(codec), digest(level)])[:12]
+        identity = digest([digest(codec), digest(level.identity)])[:12]
         return self.root / f"{_slug(codec.name)}-{identity}" / _slug(level.name) / f"{image}.bin"
 
     def get(self, path: Path) -> bytes | None:

@@ -113,7 +113,9 @@ class Store:
     def add(self, cell: Cell) -> StoredCell:
         """The stored cell of this identity, made if it is new. Raises StoreError."""
         key = cell_key(cell)
-        stored = StoredCell(self.root / "cells" / key[:16], cell)
+        # Version 0.1.0 named folders by a digest with the level's rank in it: go on in those.
+        named = [self.root / "cells" / name[:16] for name in (key, digest(cell))]
+        stored = StoredCell(next((path for path in named if path.exists()), named[0]), cell)
         path = stored.path / "cell.json"
         if path.exists():
             if self._read_cell(stored.path).key != key:
@@ -125,7 +127,7 @@ class Store:
         return stored
 
     def cells(self) -> list[StoredCell]:
-        """All cells, in a fixed order (VLM, adapter, task, codec, rank).
+        """All cells, in a fixed order (VLM, adapter, task, codec, then rank as first stored).
 
         Where a task, codec, VLM or adapter was run in several versions, only the newest counts:
         a table never mixes versions. Raises StoreError.
