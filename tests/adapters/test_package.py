@@ -12,8 +12,6 @@ from safetensors.torch import load_file, save_file
 
 import eyechart.adapters as adapters
 from eyechart.adapters.package import (
-    CONFIG,
-    WEIGHTS,
     AdapterConfig,
     fingerprint,
     open_adapter,
@@ -22,6 +20,7 @@ from eyechart.adapters.package import (
 )
 from eyechart.adapters.trainable import Lora, apply_changes, changes, make_trainable
 from eyechart.core.errors import InputError
+from eyechart.vlms.adapter_identity import CONFIG, WEIGHTS
 from tests.adapters.tiny_towers import VOCABULARY, built, pictures, told
 
 JPEG = ("jpeg", "1")

@@ -19,7 +19,7 @@ from eyechart.run.plan import (
     parse_plan,
     split_specs,
 )
-from eyechart.run.resolve import adapter_component, codec_levels, lanes_of
+from eyechart.run.resolve import codec_levels, lanes_of
 
 LEAST = "vlms: a\ntasks: b\ncodecs: c\n"
 
@@ -115,22 +115,6 @@ def test_levels_come_lowest_rate_first_and_unknown_ones_are_refused() -> None:
     assert [level.name for level in found.levels] == ["1", "5"]
     with pytest.raises(InputError, match="no level '2'; allowed: 1, 3, 5, 6"):
         codec_levels(CodecEntry(codec="jpeg", levels=("2",)))
-
-
-def test_an_adapter_is_known_by_its_files(tmp_path: Path) -> None:
-    folder = tmp_path / "universal"
-    with pytest.raises(InputError, match="universal"):
-        adapter_component(str(folder))
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text('{"trained_codecs": ["jpeg", "vvc"]}')
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    first = adapter_component(str(folder))
-    assert (first.name, first.options) == ("universal", {"trained_codecs": ["jpeg", "vvc"]})
-    (folder / "adapter_model.safetensors").write_bytes(b"other weights")
-    assert adapter_component(str(folder)).version != first.version
-    (folder / "adapter_config.json").write_text("{")
-    with pytest.raises(InputError, match="damaged"):
-        adapter_component(str(folder))
 
 
 def test_what_belongs_to_a_replaced_value_goes_with_it() -> None:

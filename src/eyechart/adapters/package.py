@@ -27,9 +27,10 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
+from eyechart.vlms.adapter_identity import CONFIG, WEIGHTS
 
 FORMAT = 1
-CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

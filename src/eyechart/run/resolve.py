@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.identity import digest
-from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of
+from eyechart.core.types import VLM, Codec, Level, Task, component_of
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
+from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.zoo import adapter_dir
 
 BUILT_IN_DATA = "eyechart-mini"
@@ -107,26 +105,3 @@ def _open(name: str, adapter: str | None, options: dict[str, Any]) -> VLM:
     from eyechart.vlms import open_vlm
 
     return open_vlm(name, adapter=adapter, **options)
-
-
-def adapter_component(folder: str) -> Component:
-    """An adapter as tables name it. Its version is a digest of configuration and weights.
-
-    Raises:
-        InputError: not a folder with an adapter in it.
-    """
-    config_path = Path(folder) / "adapter_config.json"
-    try:
-        config = json.loads(config_path.read_bytes())
-        with (Path(folder) / "adapter_model.safetensors").open("rb") as weights:
-            weights_sha256 = file_digest(weights, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"adapter {folder!r}: {error.filename} ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"adapter {folder!r}: {config_path.name} is damaged ({error})") from error
-    trained = config.get("trained_codecs") if isinstance(config, dict) else None
-    return Component(
-        name=Path(folder).resolve().name,
-        version=digest([config, weights_sha256])[:16],
-        options={} if trained is None else {"trained_codecs": trained},
-    )

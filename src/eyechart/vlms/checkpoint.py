@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from eyechart.core.errors import InputError
 from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.vlms.devices import check_present
 from eyechart.vlms.hub import hub_revision, hub_snapshot
 from eyechart.vlms.known import KNOWN, check_directory
@@ -130,8 +131,13 @@ class LocalVLM:
         """Everything that can change an answer; device and batch size are not among it."""
         options: dict[str, Json] = {**self.own_options, "dtype": self.checkpoint.resolved_dtype}
         if self._adapter is not None:
-            options["adapter"] = directory_digest(Path(self._adapter))
+            options["adapter"] = self._adapter_version
         return options
+
+    @cached_property
+    def _adapter_version(self) -> str:
+        assert self._adapter is not None
+        return adapter_component(self._adapter).version
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order. Raises VLMError, InputError."""

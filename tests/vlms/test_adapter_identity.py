@@ -1,0 +1,52 @@
+"""What an adapter is to a run: its configuration and its weights, and nothing beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eyechart.core.errors import InputError
+from eyechart.vlms import open_vlm
+from eyechart.vlms.adapter_identity import adapter_component
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "universal"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"trained_codecs": ["jpeg", "vvc"]}')
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_an_adapter_is_known_by_its_files(adapter: Path) -> None:
+    first = adapter_component(str(adapter))
+    assert (first.name, first.options) == ("universal", {"trained_codecs": ["jpeg", "vvc"]})
+    (adapter / "adapter_model.safetensors").write_bytes(b"other weights")
+    assert adapter_component(str(adapter)).version != first.version
+    (adapter / "adapter_config.json").write_text('{"trained_codecs": ["jpeg"]}')
+    assert adapter_component(str(adapter)).options == {"trained_codecs": ["jpeg"]}
+
+
+def test_what_training_leaves_beside_it_is_not_part_of_it(adapter: Path) -> None:
+    def told() -> tuple[str, object]:
+        vlm = open_vlm("eyechart-mini", adapter=str(adapter), device="cpu")
+        return adapter_component(str(adapter)).version, vlm.options["adapter"]
+
+    before = told()
+    assert before[0] == before[1]  # a cell names its adapter as its VLM does
+    for name in ("training.safetensors", "log.jsonl", "README.md", "notes.txt", "other.json"):
+        (adapter / name).write_bytes(b"{}")
+    assert told() == before
+
+
+def test_what_is_no_adapter_is_one_line(tmp_path: Path, adapter: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(InputError, match=rf"{folder.name}.*adapter_config.json \(No such file"):
+            adapter_component(str(folder))
+    for text in ("{", '{"results": NaN}'):
+        (adapter / "adapter_config.json").write_text(text)
+        with pytest.raises(InputError, match="damaged"):
+            adapter_component(str(adapter))
