@@ -17,6 +17,7 @@ from eyechart.core.types import (
     Task,
     for_task,
 )
+from eyechart.tasks.sampling import by_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +33,14 @@ class Compared:
 def compare(
     plain: VLM, adapted: VLM, tasks: Sequence[Task], codecs: Sequence[Codec], *, images: int
 ) -> Iterator[Compared]:
-    """The first `images` images of each task, uncompressed and at every level of every codec.
+    """Some images of each task, those a run of as many would ask about, uncompressed and at every
+    level of every codec.
 
     Raises ImageError, CodecError, VLMError.
     """
     for task in tasks:
         without, with_adapter = for_task(plain, task.name), for_task(adapted, task.name)
-        asked = _first(task.questions(), images)
+        asked = dict(by_image(task.questions(), images))
         pictures = {key: task.image(key) for key in asked}
         for condition, shown in _forms(pictures, codecs):
             yield Compared(
@@ -47,14 +49,6 @@ def compare(
                 without=_score(without, task, asked, shown, condition),
                 with_adapter=_score(with_adapter, task, asked, shown, condition),
             )
-
-
-def _first(questions: Sequence[Question], images: int) -> dict[str, list[Question]]:
-    asked: dict[str, list[Question]] = {}
-    for question in questions:
-        if question.image in asked or len(asked) < images:
-            asked.setdefault(question.image, []).append(question)
-    return asked
 
 
 def _forms(
@@ -85,7 +79,8 @@ def _score(
         )
         for key, questions in asked.items()
     ]
-    limit = max(task.max_new_tokens(one) for questions in asked.values() for one in questions)
+    # Of the whole task, as a run has it: not a matter of the images chosen.
+    limit = max(map(task.max_new_tokens, task.questions()))
     answers = vlm.answer(requests, Decoding(max_new_tokens=limit))
     scores: list[Score] = [
         task.score(question, answer.text)

@@ -18,7 +18,7 @@ from eyechart.core.types import Codec, Level, Rgb8, Task
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.rates import Rate, built_in_rates, rate_of
 from eyechart.run.resolve import codec_levels, lanes_of
-from eyechart.run.sampling import by_image
+from eyechart.tasks.sampling import by_image
 
 # Different pictures in the official files; MMBench's rotations and POPE's questions share theirs.
 OFFICIAL_IMAGES = {

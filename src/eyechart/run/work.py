@@ -17,8 +17,8 @@ from eyechart.core.types import (
     component_of,
     for_task,
 )
-from eyechart.run.sampling import by_image
 from eyechart.store import Store, StoredCell, TaskSize
+from eyechart.tasks.sampling import by_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

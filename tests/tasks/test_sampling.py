@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.types import Question
-from eyechart.run.sampling import by_image
+from eyechart.tasks.sampling import by_image
 
 
 def questions(categories: list[str], per_image: int = 2) -> list[Question]:
