@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from PIL import Image
 
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.bd import bd_between, bd_metric
-from eyechart.analysis.bootstrap import interval, resample
+from eyechart.analysis.bootstrap import Resampling, interval, resample
 from eyechart.analysis.files import read_analysis, write_analysis
-from eyechart.analysis.measure import measure
+from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.tables import gap_tables
 from eyechart.core.errors import InputError
-from eyechart.core.types import Component, Failure, Level
+from eyechart.core.types import Component, Failure, Level, Record
 from tests.analysis import toy
 
 PLAIN = {("source", 0, ""): 0.9, ("grey", 0, ""): 0.4, ("grey", 1, ""): 0.5, ("grey", 2, ""): 0.7}
@@ -28,6 +29,11 @@ TUNED = {("grey", 0, "for-grey"): 0.6, ("grey", 1, "for-grey"): 0.7, ("grey", 2,
 
 def analysed(root: Path, **options: int) -> Analysis:
     return analyse(root, created="2025-01-01T00:00:00Z", load=toy.load, **options)
+
+
+def measured_alone(records: Sequence[Record], resampling: Resampling) -> Measured:
+    task = toy.ToyTask()
+    return measure(task, toy.cell(), "k", records, image_sums(task, records), resampling)
 
 
 def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed() -> None:
@@ -41,6 +47,15 @@ def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed(
     assert (drawn.weights != resample(["a", "b", "c", "d"], samples=500, seed=4).weights).any()
     with pytest.raises(InputError, match="-1 bootstrap samples"):
         resample(["a"], samples=-1, seed=0)
+
+
+def test_strata_are_drawn_from_as_often_as_they_have_images() -> None:
+    strata = {"a": "x", "b": "y", "c": "y", "d": "y"}
+    images = ["a", "b", "c", "d", "e"]
+    drawn = resample(images, samples=500, seed=3, strata=strata).weights
+    for members in ([0], [1, 2, 3], [4]):
+        assert (drawn[:, members].sum(axis=1) == len(members)).all()
+    assert len(np.unique(drawn[:, 1:4], axis=0)) == 10  # ways to draw 3 of 3
 
 
 def test_interval_leaves_unusable_draws_out() -> None:
@@ -63,9 +78,8 @@ def test_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
 
 
 def test_rate_is_the_mean_of_images_not_of_questions_nor_of_bits() -> None:
-    task, cell = toy.ToyTask(), toy.cell()
     records = toy.records(1.0, 100)[:4]  # three questions on p0, one on p1
-    measured = measure(task, cell, "k", records, resample(["p0", "p1"], samples=0, seed=0))
+    measured = measured_alone(records, resample(["p0", "p1"], samples=0, seed=0))
     pixels = toy.SIDE_PX**2
     assert measured.bpp == pytest.approx(8 * (100 + 101) / 2 / pixels)
     assert measured.total_bpp == pytest.approx(8 * 201 / (2 * pixels))
@@ -73,9 +87,8 @@ def test_rate_is_the_mean_of_images_not_of_questions_nor_of_bits() -> None:
 
 
 def test_an_undrawn_cell_has_no_draw_instead_of_a_wrong_one() -> None:
-    task, cell = toy.ToyTask(), toy.cell()
     drawn = resample(["p0", "p1"], samples=64, seed=0)
-    measured = measure(task, cell, "k", toy.records(1.0, 100)[:3], drawn)  # only p0
+    measured = measured_alone(toy.records(1.0, 100)[:3], drawn)  # only p0
     missing = drawn.weights[:, 0] == 0
     assert missing.any()
     np.testing.assert_array_equal(np.isnan(measured.score_draws), missing)

@@ -17,7 +17,7 @@ from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.compare import Comparison, Pair, rank_levels
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
-from eyechart.analysis.measure import measure
+from eyechart.analysis.measure import image_sums, measure
 from eyechart.analysis.reading import ReadCell, failure_counts, read_cells
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, TaskInfo
 from eyechart.core import plugins
@@ -108,9 +108,17 @@ def _measured(
     for name, task in tasks.items():
         own = [read for read in cells if read.task == name]
         images = sorted({record.image for read in own for record in read.records})
-        resampling = resample(images, samples=samples, seed=seed)
+        sums = {read.key: image_sums(task, read.records) for read in own}
+        strata = {
+            image: stratum
+            for found in sums.values()
+            for image, stratum in zip(found.images, found.strata, strict=False)
+        }
+        resampling = resample(images, samples=samples, seed=seed, strata=strata)
         for read in own:
-            measured[read.key] = measure(task, read.cell, read.key, read.records, resampling)
+            measured[read.key] = measure(
+                task, read.cell, read.key, read.records, sums[read.key], resampling
+            )
     return [(read, measured[read.key]) for read in cells]
 
 

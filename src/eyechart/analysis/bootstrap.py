@@ -2,12 +2,14 @@
 
 Images are drawn, not questions, because the questions of one image share its fate. One draw holds
 for every codec, level, VLM and adapter of a task, so that what two curves have in common (hard
-images) cancels in their difference.
+images) cancels in their difference. Where a task has strata (`ImageSums.strata`), each of them is
+drawn from by itself, as often as it has images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,19 +29,27 @@ class Resampling:
     weights: Floats
 
 
-def resample(images: Sequence[str], *, samples: int, seed: int) -> Resampling:
+def resample(
+    images: Sequence[str], *, samples: int, seed: int, strata: Mapping[str, str] | None = None
+) -> Resampling:
     """Draw as many images as there are, with replacement, `samples` times.
+
+    strata: image -> stratum; each is drawn from by itself. Images without one are one more.
 
     Raises:
         InputError: a negative number of samples.
     """
     if samples < 0:
         raise InputError(f"{samples} bootstrap samples; 0 (no intervals) or more are needed")
-    count = len(images)
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        groups[(strata or {}).get(image, "")].append(place)
     rng = np.random.default_rng(seed)
-    weights = np.zeros((samples, count))
-    for row in weights if count else ():
-        row += np.bincount(rng.integers(count, size=count), minlength=count)
+    weights = np.zeros((samples, len(images)))
+    for places in groups.values():
+        count = len(places)
+        for row in weights:
+            row[places] = np.bincount(rng.integers(count, size=count), minlength=count)
     return Resampling(images=tuple(images), weights=weights)
 
 

@@ -19,7 +19,7 @@ BdOutcome = tuple[Interval | None, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One task x codec x VLM x adapter: its points by rising rate, (n,), and their draws, (samples, n)."""
+    """One task x codec x VLM x adapter: points by rising rate, (n,), their draws, (samples, n)."""
 
     rates_bpp: Floats
     scores: Floats

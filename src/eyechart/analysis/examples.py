@@ -47,7 +47,8 @@ def choose_examples(
 ) -> list[Example]:
     """At most `count` examples, spread over VLMs and tasks; fewer where nothing fits.
 
-    cells: those of each codec's lowest level, and the clean ones. load: `core.plugins.load`, for the codecs.
+    cells: those of each codec's lowest level, and the clean ones. load: `core.plugins.load`, for
+    the codecs.
     """
     pictures = _Pictures(store, load)
     found: list[Example] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eyechart.analysis.bootstrap import Resampling
-from eyechart.core.types import Cell, Floats, Record, Task
+from eyechart.core.types import Cell, Floats, ImageSums, Record, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +28,25 @@ class Measured:
     unreadable_share: float
 
 
+def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:
+    """The headline metric of one cell's records as sums per image."""
+    return task.image_sums([record.score for record in records])
+
+
 def measure(
-    task: Task, cell: Cell, key: str, records: Sequence[Record], resampling: Resampling
+    task: Task,
+    cell: Cell,
+    key: str,
+    records: Sequence[Record],
+    statistics: ImageSums,
+    resampling: Resampling,
 ) -> Measured:
-    """Reduce the records of one cell, at least one, to sums per image and resample those."""
+    """Resample the records of one cell, at least one; statistics: their `image_sums`."""
     scores = [record.score for record in records]
     metrics = {name: float(value) for name, value in task.summarize(scores).items()}
     by_image = {record.image: record for record in records}  # all records of an image share a rate
     row_of = {image: row for row, image in enumerate(resampling.images)}
 
-    statistics = task.image_sums(scores)
     sums = np.zeros((len(row_of), statistics.sums.shape[1]))
     sums[[row_of[image] for image in statistics.images]] = statistics.sums
     rates = np.zeros((len(row_of), 2))  # bpp, present

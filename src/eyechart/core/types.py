@@ -145,11 +145,14 @@ class ImageSums:
     """The headline metric as sums over images, so that a bootstrap is one matrix product.
 
     images: keys, in order. sums: (images, k) sufficient statistics; `Task.headline` turns the sum
-    of any (weighted) selection of rows into the metric.
+    of any (weighted) selection of rows into the metric. strata: one an image, or none at all; a
+    resampling draws as many images of each as there are. A metric that adds up parts (categories,
+    counts) needs them: a part that happened not to be drawn would count 0.
     """
 
     images: tuple[str, ...]
     sums: Floats
+    strata: tuple[str, ...] = ()
 
 
 @runtime_checkable

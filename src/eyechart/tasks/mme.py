@@ -109,6 +109,10 @@ class MmeRules:
             if question.category in _PERCEPTION
         ]
 
+    def stratum(self, asked: Sequence[Question]) -> str:
+        """By category: the headline is their sum, and one that was not drawn would count 0."""
+        return " + ".join(sorted({question.category for question in asked}))
+
     def headline(self, sums: Floats) -> Floats:
         parts = sums.reshape(*sums.shape[:-1], len(_PERCEPTION), _PARTS)
         each = ratio(parts[..., 0], parts[..., 1]) + ratio(parts[..., 2], parts[..., 3])

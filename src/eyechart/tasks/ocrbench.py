@@ -6,6 +6,7 @@ counts of right answers; the official file has 1000 questions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from eyechart.core.types import Floats, Question, Score
@@ -93,6 +94,10 @@ class OcrBenchRules:
 
     def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
         return [(question.image, [score.value]) for question, score in sheet.scored]
+
+    def stratum(self, asked: Sequence[Question]) -> str:
+        """By number of questions: the headline is a count, out of as many in every resampling."""
+        return str(len(asked))
 
     def headline(self, sums: Floats) -> Floats:
         return sums[..., 0]

@@ -7,7 +7,7 @@ Nothing is opened before the first question, image or version is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,8 @@ class Rules(Protocol):
 
     version: of prompts and questions, not of the scorer. columns: needed beside index and image.
     official: the benchmark's files, preferred first. statistics_size: the k of `statistics`.
+    Rules whose headline adds up parts also have `stratum`, from all questions of one image to the
+    stratum of that image (`core.types.ImageSums`).
     """
 
     @property
@@ -149,10 +151,20 @@ class TsvTask:
         sums = np.zeros((len(place), self._rules.statistics_size))
         for image, numbers in statistics:
             sums[place[image]] += numbers
-        return ImageSums(images=tuple(place), sums=sums)
+        return ImageSums(images=tuple(place), sums=sums, strata=self._strata(place))
 
     def headline(self, sums: Floats) -> Floats:
         return self._rules.headline(np.asarray(sums, dtype=np.float64))
+
+    def _strata(self, images: Iterable[str]) -> tuple[str, ...]:
+        """Of images, where the rules have strata, by all the questions that are asked of each."""
+        stratum: Callable[[Sequence[Question]], str] | None = getattr(self._rules, "stratum", None)
+        if stratum is None:
+            return ()
+        asked: dict[str, list[Question]] = {}
+        for question in self._asked:
+            asked.setdefault(question.image, []).append(question)
+        return tuple(stratum(asked[image]) for image in images)
 
     def _sheet(self, scores: Sequence[Score]) -> Sheet:
         by_id = {score.question_id: score for score in scores}
