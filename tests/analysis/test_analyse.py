@@ -126,6 +126,25 @@ def test_pairing_makes_a_difference_surer_than_its_parts(tmp_path: Path) -> None
         assert gain.high - gain.low < curve.high - curve.low
 
 
+def test_a_loss_is_paired_with_the_uncompressed_score(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, PLAIN | TUNED | {("source", 0, "for-grey"): 0.95})
+    found = {(cell.codec, cell.level, cell.adapter): cell for cell in analysed(tmp_path).cells}
+    clean = found["source", "", ""].score
+    assert found["source", "", ""].loss is None
+    assert found["source", "", "for-grey"].loss is None
+    for (codec, _, _), cell in found.items():
+        if codec == "grey":
+            assert cell.loss is not None
+            assert cell.loss.value == pytest.approx(clean.value - cell.score.value)
+            unpaired = np.hypot(clean.high - clean.low, cell.score.high - cell.score.low)
+            assert cell.loss.high - cell.loss.low < unpaired
+
+
+def test_without_an_uncompressed_score_no_loss_is_known(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, {key: right for key, right in PLAIN.items() if key[0] == "grey"})
+    assert [cell.loss for cell in analysed(tmp_path).cells] == [None] * 3
+
+
 def test_gain_of_an_adapter_is_bd_between_its_curve_and_the_plain_one(tmp_path: Path) -> None:
     toy.a_run(tmp_path, PLAIN | TUNED)
     analysis = analysed(tmp_path, samples=0)

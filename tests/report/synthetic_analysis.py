@@ -141,6 +141,12 @@ def _score(vlm: str, task: str, codec: str, rate_bpp: float, adapter: str) -> fl
     return chance + (clean - chance) * seen
 
 
+def _lost(vlm: str, task: str, score: float) -> Interval:
+    clean = _score(vlm, task, "source", 0, "")
+    lost, half = clean - score, 0.02 * clean
+    return Interval(value=lost, low=lost - half, high=lost + half)
+
+
 def _task_cells(vlm: str, task: str, rng: random.Random) -> list[CellResult]:
     adapters = ("", ADAPTER) if vlm == "eyechart-mini" else ("",)
     found = []
@@ -183,6 +189,7 @@ def _cell(
         bpp=rate_bpp,
         total_bpp=rate_bpp * 1.01,
         score=_around(score, 0.025 * clean, rng),
+        loss=None if codec == "source" else _lost(vlm, task, score),
         metrics={
             name: score * (1 if i == 0 else rng.uniform(0.6, 1.1)) for i, name in enumerate(names)
         },

@@ -20,8 +20,15 @@ Point = tuple[float, float]  # bpp, score
 
 
 def _cell(
-    codec: str, bpp: float, score: float, *, task: str = "POPE", half: float = 1.0
+    codec: str,
+    bpp: float,
+    score: float,
+    *,
+    task: str = "POPE",
+    half: float = 1.0,
+    loss: Interval | None = None,
 ) -> CellResult:
+    """loss: for the title to be a loss its interval must lie above 0; left out, it does."""
     return CellResult(
         key=f"{task}-{codec}-{bpp}",
         vlm="mini",
@@ -33,6 +40,7 @@ def _cell(
         bpp=bpp,
         total_bpp=bpp,
         score=Interval(value=score, low=score - half, high=score + half),
+        loss=loss or Interval(value=1.0, low=0.5, high=1.5),
         metrics={},
         questions=10,
         answered=10,
@@ -88,12 +96,16 @@ def test_a_rival_that_loses_nothing_is_not_given_a_negative_cost() -> None:
     assert find(_analysis(cells)).headline.endswith("; VVC at the same rate nothing")
 
 
-@pytest.mark.parametrize("score", [85.5, 86.0, 88.0])
-def test_a_loss_within_the_interval_is_not_called_a_loss(score: float) -> None:
-    cells = [_cell("source", 9.0, 86.0), *_curve("jpeg", (0.2, score))]
-    headline = find(_analysis(cells)).headline
-    assert headline.startswith("No loss that this run can resolve")
-    assert "costs" not in headline
+@pytest.mark.parametrize(("loss", "sure"), [(11.7, 5.0), (0.5, -0.2), (0.0, 0.0), (-2.0, -3.0)])
+def test_a_loss_is_one_where_its_paired_interval_says_so(loss: float, sure: float) -> None:
+    """Whatever the scores' own intervals do: here they overlap by far."""
+    paired = Interval(value=loss, low=sure, high=2 * loss - sure)
+    clean = _cell("source", 9.0, 75.0, half=20.0)
+    headline = find(
+        _analysis([clean, _cell("jpeg", 0.2, 75.0 - loss, half=18.0, loss=paired)])
+    ).headline
+    assert headline.startswith("No loss that this run can resolve") == (sure <= 0)
+    assert ("costs mini 11.7 of its 75.0 points" in headline) == (sure > 0)
 
 
 def test_benchmarks_of_different_units_compare_by_share() -> None:

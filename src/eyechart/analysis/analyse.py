@@ -19,7 +19,7 @@ from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import image_sums, measure
 from eyechart.analysis.reading import ReadCell, failure_counts, read_cells
-from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, TaskInfo
+from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Task
@@ -73,7 +73,10 @@ def analyse(
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
         tasks=tuple(infos.values()),
-        cells=tuple(_cell_result(pair, ranks[pair[0].key], questions) for pair in pairs),
+        cells=tuple(
+            _cell_result(pair, ranks[pair[0].key], comparison.loss(pair), questions)
+            for pair in pairs
+        ),
         bd=tuple(comparison.bd()),
         gaps=tuple(comparison.gaps()),
         examples=tuple(choose_examples(lowest, tasks, store, examples, load)),
@@ -145,7 +148,9 @@ def _by_curve(pairs: Sequence[Pair], ranks: Mapping[str, int]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (places[curve(pair)], ranks[pair[0].key]))
 
 
-def _cell_result(pair: Pair, rank: int, questions: Mapping[str, int]) -> CellResult:
+def _cell_result(
+    pair: Pair, rank: int, loss: Interval | None, questions: Mapping[str, int]
+) -> CellResult:
     read, measured = pair
     return CellResult(
         key=read.key,
@@ -158,6 +163,7 @@ def _cell_result(pair: Pair, rank: int, questions: Mapping[str, int]) -> CellRes
         bpp=measured.bpp,
         total_bpp=measured.total_bpp,
         score=interval(measured.score, measured.score_draws),
+        loss=loss,
         metrics={name: value for name, value in measured.metrics.items() if isfinite(value)},
         questions=questions[read.task],
         answered=measured.answered,

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
+from eyechart.analysis.bootstrap import interval
 from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
 from eyechart.analysis.gap import best_tuned, gap
 from eyechart.analysis.measure import Measured
 from eyechart.analysis.reading import SOURCE, ReadCell
-from eyechart.analysis.result import BdResult, GapResult
+from eyechart.analysis.result import BdResult, GapResult, Interval
 
 Pair = tuple[ReadCell, Measured]
 Place = tuple[str, str, str, str]  # vlm, adapter, task, codec
@@ -69,6 +70,18 @@ class Comparison:
                 )
                 bd, flags = bd_from_curve(curve, base)
                 yield BdResult(**names, anchor="no adapter", bd=bd, flags=flags)
+
+    def loss(self, pair: Pair) -> Interval | None:
+        """What a cell lost against the plain VLM's uncompressed score; None where that is not.
+
+        Both under the same resamplings: two scores whose own intervals overlap may well differ.
+        """
+        read, measured = pair
+        plain = self._curves.get((read.vlm, "", read.task, SOURCE))
+        if read.codec == SOURCE or not plain:
+            return None
+        clean = plain[0][1]
+        return interval(clean.score - measured.score, clean.score_draws - measured.score_draws)
 
     def gaps(self) -> Iterator[GapResult]:
         """Eq. 1 for every codec that an adapter saw in training: each level, then their mean."""

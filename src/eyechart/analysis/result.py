@@ -32,6 +32,7 @@ class CellResult:
     bpp: float  # mean of per-image bpp
     total_bpp: float  # all bits over all pixels
     score: Interval  # the headline metric
+    loss: Interval | None  # uncompressed score of the VLM without adapter, less this one, paired
     metrics: dict[str, float]  # every sub-metric, in the benchmark's order
     questions: int  # in the task
     answered: int

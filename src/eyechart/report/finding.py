@@ -38,8 +38,8 @@ class _Curve:
 
     @property
     def resolved(self) -> bool:
-        """Whether the loss at the lowest rate is larger than its bootstrap interval."""
-        return self.lowest.score.high < self.ceiling.score.value
+        """Whether the whole interval of the loss at the lowest rate lies above 0."""
+        return self.lowest.loss is not None and self.lowest.loss.low > 0
 
 
 def codec_label(name: str) -> str:

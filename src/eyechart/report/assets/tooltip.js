@@ -34,6 +34,8 @@ function cellTip(cell) {
     line("rate", `${bpp(cell.bpp)} bpp`),
     line(metricName(cell.task) || "score", number(cell.score.value)),
     intervalText(cell.score) ? line("95 % interval", intervalText(cell.score)) : null,
+    cell.loss ? line("below uncompressed", number(cell.loss.value)) : null,
+    cell.loss && intervalText(cell.loss) ? line("95 % interval, paired", intervalText(cell.loss)) : null,
     line("answered", `${cell.answered.toLocaleString("en")} of ${cell.questions.toLocaleString("en")}`),
     cell.failed ? line("failed", cell.failed.toLocaleString("en")) : null,
     line("unreadable", percent(cell.unreadable_share)),
