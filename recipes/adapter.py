@@ -22,14 +22,13 @@ import yaml
 from PIL import Image
 
 from eyechart.adapters.base import open_base
-from eyechart.adapters.condition import TELLINGS
 from eyechart.adapters.package import read_config, retell
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import Recipe
 from eyechart.adapters.training import Setting, StepLog, train
 from eyechart.core import plugins
 from eyechart.core.types import Codec
-from eyechart.vlms.adapter_identity import CONFIG
+from eyechart.vlms.adapter_identity import CONFIG, TELLINGS
 from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
 

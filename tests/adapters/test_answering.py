@@ -35,6 +35,21 @@ def labelled(folder: Path, out: Path) -> Path:
     return out
 
 
+def test_an_adapter_told_nothing_answers_alike_under_every_label(
+    tiny_dirs: dict[str, Path], tmp_path: Path, registered: None
+) -> None:
+    adapter = labelled(tiny_dirs["janus"], tmp_path / "adapter")
+    picture = np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8)
+    requests = [
+        Request(image=picture, prompts=("what is it",), codec=codec, level=level)
+        for codec, level in VOCABULARY.entries
+    ]
+    for spec, kinds in ((str(adapter), len(requests)), (f"{adapter}:tell=unknown", 1)):
+        vlm = open_vlm(str(tiny_dirs["janus"]), adapter=spec, device="cpu")
+        answers = vlm.answer(requests, Decoding(max_new_tokens=6))
+        assert len({given[0].text for given in answers}) == kinds
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pictures_answered_together_are_told_as_when_answered_alone(
     tiny_dirs: dict[str, Path], tmp_path: Path, registered: None, family: str

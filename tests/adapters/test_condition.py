@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from eyechart.adapters.condition import (
     SOURCE,
     Vocabulary,
-    check_telling,
     entries_of,
     pretend_by_rank,
 )
@@ -68,5 +67,3 @@ def test_bad_vocabularies_are_told_in_one_line() -> None:
         pretend_by_rank({"hevc": "elic"}, Vocabulary(entries=(SOURCE,)))
     with pytest.raises(InputError, match="allowed: source/lossless, unknown"):
         Vocabulary(entries=(SOURCE,)).require("jpeg", "1")
-    with pytest.raises(InputError, match="tell='loudly' is not one of labelled, unknown, blind"):
-        check_telling("loudly")

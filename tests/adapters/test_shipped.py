@@ -37,6 +37,21 @@ def test_its_name_stands_for_its_folder(tmp_path: Path) -> None:
     assert read_config(tmp_path / "told").tell == "labelled"
 
 
+def test_a_run_stands_its_ways_of_telling_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "--adapter", "universal,universal:tell=labelled", "--tasks", "POPE"]
+    few = ["--codecs", "jpeg:levels=[1]", "--max-images", "1", "--workers", "0", "--no-report"]
+    assert run_args([*run, *few, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert run_args(["table", "scores", str(tmp_path), "--format", "csv"]) == 0
+    rows = capsys.readouterr().out
+    assert "eyechart-mini + universal," in rows
+    assert "eyechart-mini + universal:tell=labelled," in rows
+    assert run_args([*run[:2], "universal:tell=loudly", *few, "--out", str(tmp_path)]) == 2
+    assert "tell='loudly' is not one of" in capsys.readouterr().err
+
+
 def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_args(["adapter", "list"]) == 0
     assert "universal" in capsys.readouterr().out

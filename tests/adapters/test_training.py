@@ -16,7 +16,7 @@ from PIL import Image
 
 from eyechart.adapters import training
 from eyechart.adapters.checkpoint import LOG, STATE
-from eyechart.adapters.condition import SOURCE, TELLINGS, Condition
+from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.adapters.distill import Teacher
 from eyechart.adapters.package import open_adapter
 from eyechart.adapters.pairs import CodecPairs
@@ -25,6 +25,7 @@ from eyechart.adapters.training import Setting, StepLog, TrainingError, train
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError
 from eyechart.core.types import component_of
+from eyechart.vlms.adapter_identity import TELLINGS
 from tests.adapters.tiny_towers import open_tiny, recipe
 
 

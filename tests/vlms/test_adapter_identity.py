@@ -41,12 +41,38 @@ def test_what_training_leaves_beside_it_is_not_part_of_it(adapter: Path) -> None
     assert told() == before
 
 
+def test_told_otherwise_it_is_another_one_and_is_called_so(adapter: Path) -> None:
+    (adapter / "adapter_config.json").write_text('{"tell": "blind"}')
+    specs = (str(adapter), f"{adapter}:tell=labelled", f"{adapter}:tell=unknown")
+    found = [adapter_component(spec) for spec in specs]
+    assert [one.name for one in found] == [
+        "universal",
+        "universal:tell=labelled",
+        "universal:tell=unknown",
+    ]
+    assert [one.options["tell"] for one in found] == ["blind", "labelled", "unknown"]
+    assert len({one.version for one in found}) == 3
+    for spec, one in zip(specs, found, strict=True):
+        assert open_vlm("eyechart-mini", adapter=spec).options["adapter"] == one.version
+    assert adapter_component(f"{adapter}:tell=blind") == found[0]  # its own way
+    # The same as `adapter export --tell` writes into a folder of its own.
+    (adapter / "adapter_config.json").write_text('{"tell": "unknown"}')
+    assert adapter_component(str(adapter)).version == found[2].version
+
+
+def test_bad_ways_of_telling_are_one_line(adapter: Path) -> None:
+    with pytest.raises(InputError, match="tell='loudly' is not one of labelled, unknown, blind"):
+        adapter_component(f"{adapter}:tell=loudly")
+    with pytest.raises(InputError, match="unknown option 'volume'; allowed: tell"):
+        adapter_component(f"{adapter}:volume=3")
+
+
 def test_what_is_no_adapter_is_one_line(tmp_path: Path, adapter: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(InputError, match=rf"{folder.name}.*adapter_config.json \(No such file"):
             adapter_component(str(folder))
-    for text in ("{", '{"results": NaN}'):
+    for text in ("{", "[]", '{"results": NaN}'):
         (adapter / "adapter_config.json").write_text(text)
         with pytest.raises(InputError, match="damaged"):
             adapter_component(str(adapter))

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Codec
 
 Condition: TypeAlias = tuple[str, str]  # (codec, level), by name
-Telling: TypeAlias = Literal["labelled", "unknown", "blind"]
-
-TELLINGS: tuple[Telling, ...] = get_args(Telling)
 SOURCE: Condition = ("source", "lossless")
 
 
@@ -77,14 +74,6 @@ class Vocabulary:
                 f"allowed: {', '.join(map(_words, self.entries))}, unknown"
             )
         return row
-
-
-def check_telling(telling: str) -> Telling:
-    """One of the three ways to tell an adapter its condition. Raises InputError."""
-    for known in TELLINGS:
-        if telling == known:
-            return known
-    raise InputError(f"tell={telling!r} is not one of {', '.join(TELLINGS)}")
 
 
 def entries_of(codecs: Sequence[Codec]) -> tuple[Condition, ...]:

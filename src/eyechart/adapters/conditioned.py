@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eyechart.adapters.condition import Condition, Telling, Vocabulary
+from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.estimator import Estimator
 from eyechart.adapters.injection import make_injection
 from eyechart.adapters.towers import Tower, pictures_of
 from eyechart.core.errors import VLMError
+from eyechart.vlms.adapter_identity import Telling
 
 
 class Conditioner(nn.Module):

@@ -18,16 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eyechart.adapters.condition import Condition, Telling, Vocabulary, check_telling
+from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.conditioned import Conditioner
 from eyechart.adapters.injection import INJECTIONS
 from eyechart.adapters.towers import Tower, tower_of
 from eyechart.adapters.trainable import apply_changes
-from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
-from eyechart.vlms.adapter_identity import CONFIG, WEIGHTS
+from eyechart.vlms.adapter_identity import (
+    CONFIG,
+    WEIGHTS,
+    Telling,
+    check_telling,
+    parse_adapter,
+)
 
 FORMAT = 1
 CARD = "README.md"
@@ -151,24 +156,21 @@ def save(
 
 
 def open_adapter(spec: str | Path) -> LoadedAdapter:
-    """An adapter by directory, or `DIR:tell=blind` to tell it otherwise than its own default.
+    """An adapter by directory or name; `DIR:tell=blind` tells it otherwise than in its own way.
 
     Raises:
         InputError: no adapter there, damaged, cut short, an unknown option.
     """
-    name, options = (str(spec), {}) if Path(spec).is_dir() else plugins.parse_spec(str(spec))
-    config = read_config(Path(name))
-    if unknown := set(options) - {"tell"}:
-        raise InputError(f"adapter {name}: unknown option {min(unknown)!r}; allowed: tell")
-    if "tell" in options:
-        config = replace(config, tell=check_telling(str(options["tell"])))
-    weights = _read_weights(Path(name) / WEIGHTS)
+    folder, tell = parse_adapter(str(spec))
+    config = read_config(folder)
+    config = replace(config, tell=tell or config.tell)
+    weights = _read_weights(folder / WEIGHTS)
     if missing := [tensor for tensor in config.tensors if tensor not in weights]:
         raise InputError(
-            f"adapter {name}: {len(missing)} of {len(config.tensors)} tensors missing, "
+            f"adapter {folder}: {len(missing)} of {len(config.tensors)} tensors missing, "
             f"first {missing[0]}"
         )
-    return LoadedAdapter(config, weights, name)
+    return LoadedAdapter(config, weights, str(folder))
 
 
 def read_config(folder: Path) -> AdapterConfig:

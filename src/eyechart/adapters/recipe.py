@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eyechart.adapters.condition import SOURCE, Condition, check_telling
+from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.adapters.injection import INJECTIONS
 from eyechart.adapters.trainable import Lora
 from eyechart.core.errors import InputError
+from eyechart.vlms.adapter_identity import check_telling
 
 _WARMUP_STEPS = 20
 

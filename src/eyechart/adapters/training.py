@@ -21,14 +21,7 @@ from torch import nn
 
 from eyechart.adapters import package
 from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
-from eyechart.adapters.condition import (
-    SOURCE,
-    TELLINGS,
-    Condition,
-    Telling,
-    Vocabulary,
-    check_telling,
-)
+from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
 from eyechart.adapters.cpu_speed import straighten
 from eyechart.adapters.distill import (
     Batch,
@@ -47,6 +40,7 @@ from eyechart.adapters.trainable import changes
 from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.types import Json, component_of
 from eyechart.store.files import append_lines, store_errors
+from eyechart.vlms.adapter_identity import TELLINGS, Telling, check_telling
 from eyechart.vlms.checkpoint import LocalVLM
 
 _AHEAD = 3  # steps whose pictures are made before they are needed

@@ -138,7 +138,7 @@ def export_adapter(
         retell(adapter_dir(adapter), out, str(tell))
         print(f"{out}: {adapter}, told {tell}")
         return
-    opened = open_adapter(adapter_dir(adapter))
+    opened = open_adapter(adapter)
     opened.config.vocabulary.require(codec, level)
     base = open_base(vlm or str(opened.config.base["name"]))
     if base.checkpoint.folder is None:

@@ -33,7 +33,8 @@ Codecs = Annotated[
     typer.Option("--codecs", help="Codecs instead of the plan's: jpeg,vvc:preset=fast."),
 ]
 Adapters = Annotated[
-    str | None, typer.Option("--adapter", help="Adapters instead of the plan's: none,DIR.")
+    str | None,
+    typer.Option("--adapter", help="Adapters instead of the plan's: none,DIR,DIR:tell=unknown."),
 ]
 Data = Annotated[
     str | None,

@@ -15,7 +15,6 @@ from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
 from eyechart.vlms.adapter_identity import adapter_component
-from eyechart.zoo import adapter_dir
 
 BUILT_IN_DATA = "eyechart-mini"
 
@@ -90,12 +89,12 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
 
 def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
     name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
-    folder = None if adapter == "none" else str(adapter_dir(adapter))
-    opened = partial(_open, name, folder, {"device": device, **options})
+    worn = None if adapter == "none" else adapter
+    opened = partial(_open, name, worn, {"device": device, **options})
     vlm = opened()
     return Lane(
         vlm=component_of(vlm),
-        adapter=None if folder is None else adapter_component(folder),
+        adapter=None if worn is None else adapter_component(worn),
         open=opened,
         by_task={task.name: vlm_component(vlm, task.name) for task in tasks},
     )

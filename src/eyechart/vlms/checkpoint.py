@@ -244,8 +244,8 @@ def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset([found] if isinstance(found, int) else found)
 
 
-def open_adapter(folder: str) -> Adapter:
-    """The adapter in a directory, through the entry point `open` of group `eyechart.adapters`.
+def open_adapter(spec: str) -> Adapter:
+    """An adapter by directory or name, through the entry point `open` of group `eyechart.adapters`.
 
     An entry point, because this room may not know the one adapters are made in.
 
@@ -254,8 +254,8 @@ def open_adapter(folder: str) -> Adapter:
     """
     points = entry_points(group="eyechart.adapters", name="open")
     if not points:
-        raise InputError(f"adapter {folder!r}: adapter support is not installed")
-    adapter: Adapter = next(iter(points)).load()(Path(folder))
+        raise InputError(f"adapter {spec!r}: adapter support is not installed")
+    adapter: Adapter = next(iter(points)).load()(spec)
     return adapter
 
 
