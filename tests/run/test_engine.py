@@ -181,6 +181,30 @@ def test_a_dead_server_is_given_up_and_leaves_the_rest_unasked(tmp_path: Path) -
     assert go(fake_work(tasks=[FakeTask(images=40)]), tmp_path / "run") == Outcome(answered=160)
 
 
+@pytest.mark.parametrize("error", [VLMError("too long and thin"), ValueError("a bug")])
+def test_one_picture_that_a_vlm_cannot_take_ends_nothing(tmp_path: Path, error: Exception) -> None:
+    vlm = FakeVLM()
+    work = fake_work(vlm, tasks=[FakeTask(images=3, per_image=80)])
+    first = work.tasks[0].images[0][0]
+    bad = work.tasks[0].task.image(first)[0, 0, 0]
+
+    def check(request: Request) -> None:
+        if abs(int(request.image[0, 0, 0]) - int(bad)) < 5:
+            raise error
+
+    vlm.refuse = check
+    outcome = go(work, tmp_path / "run", batch_prompts=8)
+    assert (outcome.given_up, outcome.failed) == ([], 80)
+    assert outcome.answered == 400
+
+
+def test_a_vlm_that_takes_no_picture_is_given_up(tmp_path: Path) -> None:
+    vlm = refuse("q", VLMError("too long and thin"))
+    outcome = go(fake_work(vlm, tasks=[FakeTask(images=40)]), tmp_path / "run", batch_prompts=8)
+    assert 50 <= outcome.failed < 60
+    assert "too long and thin" in outcome.given_up[0]
+
+
 def test_a_broken_run_directory_ends_the_run(tmp_path: Path) -> None:
     def break_it(request: Request) -> None:
         for cell in (tmp_path / "run" / "cells").iterdir():

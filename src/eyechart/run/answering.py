@@ -8,14 +8,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request, for_task
+from eyechart.core.types import (
+    VLM,
+    Answer,
+    Failure,
+    Question,
+    Record,
+    Request,
+    for_task,
+)
 from eyechart.run.attempt import Failed, attempt
 from eyechart.run.pictures import Picture
 from eyechart.run.work import Ask
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
-GIVE_UP_AFTER = 50  # questions that fail in a row, with not one answered before or between
+# A VLM is given up after so many questions in a row without an answer. They must be about several
+# pictures, unless it says itself that it is out of service: one picture that it cannot take fails
+# with all its questions at every level.
+GIVE_UP_AFTER = 50
+GIVE_UP_IMAGES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,7 @@ class Answering:
         self._sync_every_s, self._clock, self._synced_s = sync_every_s, clock, clock()
         self._unsynced: set[StoredCell] = set()
         self._failed_in_a_row = 0
+        self._failed_images: set[str] = set()
         self._ever_answered = False
 
     def settle(self, batch: Sequence[Pair]) -> tuple[int, list[Failed]]:
@@ -69,12 +82,12 @@ class Answering:
         """
         records: defaultdict[StoredCell, list[Record]] = defaultdict(list)
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
-        reasons: list[Failed] = []
+        reasons: list[tuple[str, Failed]] = []  # with the image
         for pair, question, result in self._answers(batch):
             scored = result if isinstance(result, Failed) else _record(pair, question, result)
             if isinstance(scored, Failed):
                 failures[pair.ask.cell.stored].append(scored.of(question))
-                reasons.append(scored)
+                reasons.append((pair.ask.image, scored))
             else:
                 records[pair.ask.cell.stored].append(scored)
         for cell, its_records in records.items():
@@ -84,9 +97,10 @@ class Answering:
         self._unsynced |= records.keys() | failures.keys()
         if self._clock() - self._synced_s > self._sync_every_s:
             self.sync()
-        self._note_traces(reasons)
-        self._judge(sum(map(len, records.values())), reasons)
-        return sum(map(len, records.values())), reasons
+        answered, failed = sum(map(len, records.values())), [reason for _, reason in reasons]
+        self._note_traces(failed)
+        self._judge(answered, [(image, why) for image, why in reasons if why.stage == "answer"])
+        return answered, failed
 
     def sync(self) -> None:
         """Wait until all that was stored is on the disk. Raises StoreError."""
@@ -151,13 +165,20 @@ class Answering:
         traces = dict.fromkeys(reason.trace for reason in reasons if reason.trace)
         append_lines(self._store.root / "errors.log", traces)
 
-    def _judge(self, answered: int, reasons: Sequence[Failed]) -> None:
-        at_answer = [reason for reason in reasons if reason.stage == "answer"]
-        self._failed_in_a_row = 0 if answered else self._failed_in_a_row + len(at_answer)
-        if self._failed_in_a_row >= GIVE_UP_AFTER:
+    def _judge(self, answered: int, unanswered: Sequence[tuple[str, Failed]]) -> None:
+        if answered:
+            self._failed_in_a_row = 0
+            self._failed_images.clear()
+        if answered or not unanswered:
+            return
+        self._failed_in_a_row += len(unanswered)
+        self._failed_images |= {image for image, _ in unanswered}
+        out_of_service = all(why.retryable and not why.trace for _, why in unanswered)
+        enough = out_of_service or len(self._failed_images) >= GIVE_UP_IMAGES
+        if self._failed_in_a_row >= GIVE_UP_AFTER and enough:
             self.given_up = (
                 f"{self._failed_in_a_row} questions in a row failed, the last with: "
-                f"{at_answer[-1].message}"
+                f"{unanswered[-1][1].message}"
             )
 
 
