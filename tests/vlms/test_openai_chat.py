@@ -182,7 +182,7 @@ def test_an_unreachable_server_is_bad_input() -> None:
 
 def test_choice_sets_are_refused() -> None:
     with pytest.raises(InputError, match="choice-set"):
-        OpenAIChat("m", base_url="http://127.0.0.1:9/v1").answer([], Decoding(choices=("A",)))
+        OpenAIChat("m", base_url="http://127.0.0.1:9/v1").answer([], Decoding(choice_set=True))
 
 
 def test_cost_before_and_after() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,17 +127,50 @@ def test_another_runtime_error_is_not_swallowed(
         )
 
 
-def test_choices_restrict_the_answer_to_one_of_them(vlm: Qwen25VL) -> None:
-    choices = ("A", "B", "C", "D")
-    [answers] = vlm.answer([request(112, 112, 12, seed=3)], Decoding(choices=choices))
-    assert {answer.text for answer in answers} <= set(choices)
+CHOICE_SET = Decoding(max_new_tokens=1, choice_set=True)
+
+
+def test_choices_restrict_every_answer_to_those_of_its_question(vlm: Qwen25VL) -> None:
+    sets = [("A", "B", "C", "D"), ("A", "B"), ("Yes", "No")] * 4
+    asked = [replace(request(112, 112, 12, seed=seed), choices=tuple(sets)) for seed in (3, 4)]
+    answers = [answer for its_answers in vlm.answer(asked, CHOICE_SET) for answer in its_answers]
+    assert all(a.text in its for a, its in zip(answers, sets * 2, strict=True))
     assert {answer.tokens for answer in answers} == {1}
-    assert len({answer.text for answer in answers}) > 1
+    assert {answer.text for answer in answers} > {"A", "Yes"}
 
 
-def test_choices_that_begin_alike_are_refused(vlm: Qwen25VL) -> None:
-    with pytest.raises(InputError, match="begin with the same token"):
-        vlm.answer([request(56, 56, 1)], Decoding(choices=("A cat", "A dog")))
+def test_a_choice_is_the_one_whose_first_token_is_likeliest(vlm: Qwen25VL) -> None:
+    asked = request(112, 112, 12, seed=3)
+    free = [answer.text for answer in vlm.answer([asked], Decoding(max_new_tokens=1))[0]]
+    said = sorted({text for text in free if text.isalpha()})
+    [chosen] = vlm.answer([replace(asked, choices=(tuple(said),) * 12)], CHOICE_SET)
+    pairs = [(f, c.text) for f, c in zip(free, chosen, strict=True) if f in said]
+    assert len(said) > 1
+    assert all(expected == got for expected, got in pairs)
+
+
+def test_a_choice_may_be_said_with_a_space_before_it(vlm: Qwen25VL) -> None:
+    asked = request(112, 112, 12, seed=3)
+    plain, spaced = ("A", "B"), (" A", " B")
+    [both] = vlm.answer([replace(asked, choices=(plain,) * 12)], CHOICE_SET)
+    [alone] = vlm.answer([replace(asked, choices=(spaced,) * 12)], CHOICE_SET)
+    assert {answer.text for answer in both} <= {*plain}
+    assert {answer.text for answer in alone} <= {*spaced}
+
+
+@pytest.mark.parametrize(
+    ("choices", "problem"),
+    [
+        ((("A cat", "A dog"),), "do not all begin with another token"),
+        ((), "choices of every question"),
+        (((),), "choices of every question"),
+    ],
+)
+def test_choices_that_do_not_decide_are_refused(
+    vlm: Qwen25VL, choices: tuple[tuple[str, ...], ...], problem: str
+) -> None:
+    with pytest.raises(InputError, match=problem):
+        vlm.answer([replace(request(56, 56, 1), choices=choices)], CHOICE_SET)
 
 
 def test_picture_too_large_for_the_context_is_refused(vlm: Qwen25VL) -> None:

@@ -169,7 +169,7 @@ def _cell_result(
         answered=measured.answered,
         failed=len(read.failures),
         unreadable_share=measured.unreadable_share,
-        choices=bool(read.cell.decoding.choices),
+        choices=read.cell.decoding.choice_set,
     )
 
 

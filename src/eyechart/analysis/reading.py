@@ -39,7 +39,7 @@ def read_cells(store: Store) -> list[ReadCell]:
             cell=item.cell,
             key=item.key,
             # Restricted answers are another measurement: they never meet free ones in one row.
-            vlm=vlms.of(item.cell.vlm) + (" (choice set)" if item.cell.decoding.choices else ""),
+            vlm=vlms.of(item.cell.vlm) + (" (choice set)" if item.cell.decoding.choice_set else ""),
             adapter=adapters.of(item.cell.adapter),
             task=tasks.of(item.cell.task),
             codec=codecs.of(item.cell.codec),

@@ -76,6 +76,13 @@ def run(
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Questions to a VLM at once, on each device.")
     ] = 32,
+    choice_set: Annotated[
+        bool,
+        typer.Option(
+            "--choice-set",
+            help="VLMs choose among a question's answers: another protocol, with its own tables.",
+        ),
+    ] = False,
     decoded_gb: Annotated[
         float, typer.Option("--decoded-gb", min=0, help="Disk for decoded pictures, in GB.")
     ] = 2.0,
@@ -94,7 +101,7 @@ def run(
     from eyechart.store import Store
     from eyechart.vlms.devices import devices_of
 
-    chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
+    chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images, choice_set=choice_set)
     copies = len(devices_of(device))
     work = resolve(chosen, device=device)
     store = Store(out)
@@ -168,6 +175,8 @@ def _plan(
     adapter: str | None,
     data: str | None,
     max_images: int | None,
+    *,
+    choice_set: bool = False,
 ) -> Plan:
     """The plan of that name with what the command line says instead."""
     from eyechart.run.plan import changed, load_plan, split_specs
@@ -186,6 +195,8 @@ def _plan(
         given["data"] = data
     if max_images is not None:
         given["max_images"] = max_images
+    if choice_set:
+        given["choice_set"] = True
     return changed(load_plan(name), given, name)
 
 

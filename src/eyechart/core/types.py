@@ -197,16 +197,24 @@ class Task(Plugin, Protocol):
         ...
 
 
+def choices_of(task: object, question: Question) -> tuple[str, ...]:
+    """What choice-set decoding may answer, by the task's method `choices`; () for an open question
+    or a task without that method."""
+    listed: Callable[[Question], tuple[str, ...]] | None = getattr(task, "choices", None)
+    return () if listed is None else listed(question)
+
+
 # --- VLMs -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How answers are generated. Greedy always; `choices` restricts the first token (a protocol
-    of its own, never mixed with free answers in one table)."""
+    """How answers are generated, greedily always. choice_set: an answer is one of its question's
+    choices, the one whose first token is likeliest (a protocol of its own, never mixed with free
+    answers in one table)."""
 
     max_new_tokens: int = 64
-    choices: tuple[str, ...] = ()
+    choice_set: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,12 +222,14 @@ class Request:
     """All questions of ONE image together: that is where the speed comes from.
 
     codec, level: what the picture went through, for adapters that are told; others ignore it.
+    choices: of each prompt the answers it may have, where `Decoding.choice_set` says so.
     """
 
     image: Rgb8
     prompts: tuple[str, ...]
     codec: str = "source"
     level: str = ""
+    choices: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +250,32 @@ class VLM(Plugin, Protocol):
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order. Raises VLMError."""
+        ...
+
+
+class Tokens(Protocol):
+    """Tokens of questions with their pictures, and tokens of answers."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+
+
+@runtime_checkable
+class Billed(Protocol):
+    """A VLM whose answers are paid for. Costs in US dollars; None where no prices are known."""
+
+    @property
+    def spent(self) -> Tokens:
+        """Counted by the server, of all answers since the VLM was opened."""
+        ...
+
+    @property
+    def spent_usd(self) -> float | None: ...
+
+    def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float | None:
+        """What these requests will about cost."""
         ...
 
 

@@ -15,6 +15,7 @@ from eyechart.core.types import (
     Question,
     Record,
     Request,
+    choices_of,
     for_task,
 )
 from eyechart.run.attempt import Failed, attempt
@@ -144,6 +145,7 @@ class Answering:
                 ),
                 codec=pair.ask.cell.stored.cell.codec.name,
                 level=pair.ask.cell.level.name,
+                choices=_choices(pair.ask) if part.decoding.choice_set else (),
             )
             for pair in pairs
             if isinstance(pair.picture, Picture)
@@ -180,6 +182,10 @@ class Answering:
                 f"{self._failed_in_a_row} questions in a row failed, the last with: "
                 f"{unanswered[-1][1].message}"
             )
+
+
+def _choices(ask: Ask) -> tuple[tuple[str, ...], ...]:
+    return tuple(choices_of(ask.part.task, question) for question in ask.questions)
 
 
 def _record(pair: Pair, question: Question, answer: Answer) -> Record | Failed:

@@ -58,6 +58,8 @@ class Plan(_File):
         `none` is the VLM as it is.
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
     max_images: of each task, a sample that stands for the whole.
+    choice_set: let VLMs choose among a question's answers instead of answering freely: another
+        protocol, whose cells never stand in one row with free answers.
     """
 
     title: str = "Eyechart"
@@ -71,6 +73,7 @@ class Plan(_File):
     adapters: Names = ("none",)
     data: Annotated[str | None, AfterValidator(_expanded)] = None
     max_images: Annotated[int, Field(ge=1)] | None = None
+    choice_set: bool = False
 
 
 def load_plan(name_or_path: str = "quick") -> Plan:

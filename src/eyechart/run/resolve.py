@@ -40,7 +40,7 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
     return Work(
         lanes=lanes,
         codecs=codecs,
-        tasks=tuple(task_work(task, plan.max_images) for task in tasks),
+        tasks=tuple(task_work(task, plan.max_images, choice_set=plan.choice_set) for task in tasks),
     )
 
 
@@ -88,9 +88,8 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
 
 
 def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
-    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
     worn = None if adapter == "none" else adapter
-    opened = partial(_open, name, worn, {"device": device, **options})
+    opened = partial(open_spec, spec, worn, device)
     vlm = opened()
     return Lane(
         vlm=component_of(vlm),
@@ -100,7 +99,14 @@ def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
     )
 
 
-def _open(name: str, adapter: str | None, options: dict[str, Any]) -> VLM:
+def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VLM:
+    """A VLM as a plan names it (a directory, or a name with options), with an adapter.
+
+    Raises:
+        InputError: an unknown or unusable name or option.
+    """
     from eyechart.vlms import open_vlm
 
-    return open_vlm(name, adapter=adapter, **options)
+    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    given: dict[str, Any] = {"device": device, **options}
+    return open_vlm(name, adapter=adapter, **given)

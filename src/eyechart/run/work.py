@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from eyechart.core.errors import InputError
 from eyechart.core.types import (
     VLM,
     Cell,
@@ -14,6 +15,7 @@ from eyechart.core.types import (
     Level,
     Question,
     Task,
+    choices_of,
     component_of,
     for_task,
 )
@@ -86,18 +88,36 @@ class Work:
         return len(self.lanes) * len(self.tasks) * levels
 
 
-def task_work(task: Task, max_images: int | None = None) -> TaskWork:
+def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = False) -> TaskWork:
     """All of a task, or the first `max_images` images of it.
 
-    The token limit is that of the whole task, so that it does not depend on the images chosen.
+    choice_set: let the VLM choose among a question's answers instead of answering freely.
+
+    Raises:
+        InputError: choice-set decoding of a task with open questions.
     """
     questions = task.questions()
-    limit = max((task.max_new_tokens(question) for question in questions), default=1)
     return TaskWork(
         task=task,
         images=tuple((image, tuple(its)) for image, its in by_image(questions, max_images)),
-        decoding=Decoding(max_new_tokens=limit),
+        decoding=_choosing(task, questions) if choice_set else _free(task, questions),
     )
+
+
+def _free(task: Task, questions: Sequence[Question]) -> Decoding:
+    """The token limit is that of the whole task: it does not depend on the images chosen."""
+    limit = max((task.max_new_tokens(question) for question in questions), default=1)
+    return Decoding(max_new_tokens=limit)
+
+
+def _choosing(task: Task, questions: Sequence[Question]) -> Decoding:
+    for question in questions:
+        if not choices_of(task, question):
+            raise InputError(
+                f"task {task.name}: question {question.id!r} has no answers to choose from; "
+                "allowed in a choice-set plan: tasks of yes or no, or of lettered options"
+            )
+    return Decoding(max_new_tokens=1, choice_set=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

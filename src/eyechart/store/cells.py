@@ -87,7 +87,7 @@ def cell_from_json(value: Any) -> Cell:
         adapter=None if value["adapter"] is None else Component(**value["adapter"]),
         decoding=Decoding(
             max_new_tokens=value["decoding"]["max_new_tokens"],
-            choices=tuple(value["decoding"]["choices"]),
+            choice_set=value["decoding"]["choice_set"],
         ),
     )
 

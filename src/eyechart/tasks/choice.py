@@ -29,6 +29,11 @@ def question(row: Row, group: str) -> Question:
     )
 
 
+def choices(question: Question) -> tuple[str, ...]:
+    """What choice-set decoding may answer: the letters of its own options."""
+    return tuple(letter for letter, _ in question.options)
+
+
 def score(question: Question, answer: str) -> Score:
     """1 where the answer reads as the reference's letter."""
     reading = read_option(answer, question.options)

@@ -60,6 +60,9 @@ class PopeRules:
     def max_new_tokens(self, question: Question) -> int:
         return yes_no.MAX_NEW_TOKENS
 
+    def choices(self, question: Question) -> tuple[str, ...]:
+        return yes_no.choices(question)
+
     def score(self, question: Question, answer: str) -> Score:
         return yes_no.score(question, answer)
 

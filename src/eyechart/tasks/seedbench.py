@@ -43,6 +43,9 @@ class SeedBenchRules:
     def max_new_tokens(self, question: Question) -> int:
         return choice.MAX_NEW_TOKENS
 
+    def choices(self, question: Question) -> tuple[str, ...]:
+        return choice.choices(question)
+
     def score(self, question: Question, answer: str) -> Score:
         return choice.score(question, answer)
 

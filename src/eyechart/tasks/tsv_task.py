@@ -16,7 +16,7 @@ import numpy as np
 
 from eyechart.core.errors import InputError
 from eyechart.core.images import decode_image
-from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
+from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score, choices_of
 from eyechart.tasks.sheet import Sheet
 from eyechart.tasks.sources import Found, OfficialFile, find
 from eyechart.tasks.table import Row, Table, read_table
@@ -135,6 +135,10 @@ class TsvTask:
 
     def max_new_tokens(self, question: Question) -> int:
         return self._rules.max_new_tokens(question)
+
+    def choices(self, question: Question) -> tuple[str, ...]:
+        """What choice-set decoding may answer; () where the benchmark's rules have no `choices`."""
+        return choices_of(self._rules, question)
 
     def score(self, question: Question, answer: str) -> Score:
         return self._rules.score(question, answer)

@@ -16,6 +16,11 @@ def reference(row: Row) -> str:
     return row["answer"]
 
 
+def choices(question: Question) -> tuple[str, ...]:
+    """What choice-set decoding may answer."""
+    return ("Yes", "No")
+
+
 def score(question: Question, answer: str) -> Score:
     """1 where the answer reads as the reference; neither yes nor no is wrong and unreadable."""
     reading = read_yes_no(answer)

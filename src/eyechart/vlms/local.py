@@ -6,8 +6,8 @@ questions, an out-of-memory error that shrinks the batch and loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Protocol
 
@@ -72,7 +72,8 @@ class Backbone(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """Some or all questions of one request."""
+    """Some or all questions of one request. choices: of each question, by first token; ()
+    for free answers."""
 
     request: int
     first_question: int
@@ -80,6 +81,7 @@ class _Job:
     picture: Picture
     prefix: tuple[int, ...]
     questions: tuple[tuple[int, ...], ...]
+    choices: tuple[Mapping[int, str], ...] = ()
 
     @property
     def cost_tokens(self) -> int:
@@ -90,17 +92,14 @@ class _Job:
     def halves(self) -> list[_Job]:
         """The same questions in two jobs."""
         middle = len(self.questions) // 2
-        parts = ((0, self.questions[:middle]), (middle, self.questions[middle:]))
         return [
-            _Job(
-                request=self.request,
-                first_question=self.first_question + offset,
-                condition=self.condition,
-                picture=self.picture,
-                prefix=self.prefix,
-                questions=questions,
+            replace(
+                self,
+                first_question=self.first_question + (part.start or 0),
+                questions=self.questions[part],
+                choices=self.choices[part],
             )
-            for offset, questions in parts
+            for part in (slice(middle), slice(middle, None))
         ]
 
 
@@ -121,6 +120,7 @@ class Answerer:
         self.backbone = backbone
         self.budget_tokens = budget_tokens
         self._tell = tell
+        self._known_choices: dict[tuple[str, ...], Mapping[int, str]] = {}
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order.
@@ -129,13 +129,13 @@ class Answerer:
             InputError: a prompt and its picture do not fit the model's context.
             VLMError: even one question alone does not fit the memory.
         """
-        choices = self._choice_ids(decoding.choices)
         answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
         for start in range(0, len(requests), _PICTURES_AT_ONCE):
             chunk = enumerate(requests[start : start + _PICTURES_AT_ONCE], start)
             jobs = [self._job(i, request, decoding) for i, request in chunk if request.prompts]
-            for job, generated in self._run(jobs, decoding, list(choices)):
+            for job, generated in self._run(jobs, decoding):
                 for offset, one in enumerate(generated):
+                    choices = job.choices[offset] if job.choices else None
                     said = self._said(one, choices)
                     answers[job.request][job.first_question + offset] = said
         return [[one for one in given if one is not None] for given in answers]
@@ -162,17 +162,16 @@ class Answerer:
             picture=picture,
             prefix=tuple(full[0][:shared]),
             questions=tuple(tuple(ids[shared:]) for ids in full),
+            choices=self._choices(request) if decoding.choice_set else (),
         )
 
-    def _run(
-        self, jobs: list[_Job], decoding: Decoding, allowed: list[int]
-    ) -> Iterator[tuple[_Job, list[Generated]]]:
+    def _run(self, jobs: list[_Job], decoding: Decoding) -> Iterator[tuple[_Job, list[Generated]]]:
         """All jobs, in batches of alike lengths; what does not fit the memory is tried smaller."""
         waiting = sorted(jobs, key=lambda job: (len(job.prefix), job.cost_tokens))
         while waiting:
             batch = self._next_batch(waiting)
             try:
-                results = self._batch(batch, decoding, allowed)
+                results = self._batch(batch, decoding)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -207,9 +206,7 @@ class Answerer:
         if len(batch) == 1:
             waiting[:1] = batch[0].halves()
 
-    def _batch(
-        self, batch: Sequence[_Job], decoding: Decoding, allowed: list[int]
-    ) -> list[list[Generated]]:
+    def _batch(self, batch: Sequence[_Job], decoding: Decoding) -> list[list[Generated]]:
         backbone = self.backbone
         with torch.inference_mode():
             if self._tell is not None:
@@ -225,6 +222,7 @@ class Answerer:
                         positions_AN=positions,
                         next_position=after,
                         questions=job.questions,
+                        allowed=tuple(tuple(choices) for choices in job.choices),
                     )
                 )
             return decode(
@@ -233,25 +231,42 @@ class Answerer:
                 rows,
                 stop=backbone.stop,
                 max_new_tokens=decoding.max_new_tokens,
-                allowed=allowed,
             )
 
-    def _choice_ids(self, choices: Sequence[str]) -> dict[int, str]:
-        """First token of each choice -> the choice."""
-        first: dict[int, str] = {}
-        for choice in choices:
-            ids = self.backbone.tokenizer(choice, add_special_tokens=False)["input_ids"]
-            if not ids:
-                raise InputError(f"choice {choice!r} has no tokens")
-            if first.setdefault(ids[0], choice) != choice:
-                raise InputError(
-                    f"choices {first[ids[0]]!r} and {choice!r} begin with the same token; "
-                    "choice-set decoding needs choices that differ in their first"
-                )
-        return first
+    def _choices(self, request: Request) -> tuple[Mapping[int, str], ...]:
+        if len(request.choices) != len(request.prompts) or not all(request.choices):
+            raise InputError("choice-set decoding needs the choices of every question")
+        return tuple(map(self._by_first_token, request.choices))
 
-    def _said(self, generated: Generated, choices: dict[int, str]) -> Answer:
-        if choices:
+    def _by_first_token(self, choices: tuple[str, ...]) -> Mapping[int, str]:
+        """The token that begins a choice -> the choice.
+
+        A choice also counts as said with a space before it, as chat templates that end without
+        one make a model say it, unless that space is a token that begins other choices too.
+        """
+        if choices not in self._known_choices:
+            bare, spaced = (self._first_tokens(choices, before) for before in ("", " "))
+            if len(set(bare)) < len(choices):
+                raise InputError(
+                    f"choices {', '.join(map(repr, choices))} do not all begin with another token, "
+                    "which choice-set decoding needs"
+                )
+            alone = [token for token in spaced if spaced.count(token) == 1 and token not in bare]
+            with_space = {token: choices[spaced.index(token)] for token in alone}
+            known = {**dict(zip(bare, choices, strict=True)), **with_space}
+            self._known_choices[choices] = known
+        return self._known_choices[choices]
+
+    def _first_tokens(self, choices: Sequence[str], before: str) -> list[int]:
+        encoded = self.backbone.tokenizer(
+            [before + choice for choice in choices], add_special_tokens=False
+        )["input_ids"]
+        if not all(encoded):
+            raise InputError("a choice has no tokens")
+        return [ids[0] for ids in encoded]
+
+    def _said(self, generated: Generated, choices: Mapping[int, str] | None) -> Answer:
+        if choices is not None:
             return Answer(text=choices[generated.tokens[0]], tokens=1)
         text = self.backbone.tokenizer.decode(generated.tokens, skip_special_tokens=True)
         return Answer(text=text, tokens=len(generated.tokens), truncated=generated.truncated)

@@ -84,7 +84,7 @@ class OpenAIChat:
             InputError: no key, a refused key, an unknown model, a server that is not there.
             VLMError: the server failed on a question (retryable or not).
         """
-        if decoding.choices:
+        if decoding.choice_set:
             raise InputError(f"{self.name}: choice-set decoding needs a VLM that runs here")
         client = self._client
         keys = [

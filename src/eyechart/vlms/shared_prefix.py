@@ -47,12 +47,14 @@ class Row:
     prefix_NW: input embeddings of the shared prefix, image features in place.
     positions_AN: rotary positions of the prefix. next_position: of the first token behind it.
     questions: token ids of each question behind the prefix, none empty.
+    allowed: of each question the ids its first token may be; () for free answers.
     """
 
     prefix_NW: Tensor
     positions_AN: Tensor
     next_position: int
     questions: tuple[tuple[int, ...], ...]
+    allowed: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,23 +107,21 @@ def decode(
     *,
     stop: frozenset[int],
     max_new_tokens: int,
-    allowed: Sequence[int] = (),
 ) -> list[list[Generated]]:
     """Greedy answers to every question of every row, in order.
 
-    stop: token ids that end an answer. allowed: the ids the first token may be (choice-set mode:
-    one token is generated and nothing else); empty means free answers.
+    stop: token ids that end an answer. Where rows say what is `allowed` (choice-set mode), one
+    token is generated and nothing else.
     """
     batch = _Batch(model, rows)
     batch.prefill()
     hidden = batch.ask()
     answers = [[Generated() for _ in row.questions] for row in rows]
     active = [(b, q) for b, row in enumerate(rows) for q in range(len(row.questions))]
+    allowed = [ids for row in rows for ids in row.allowed]
     if allowed:
-        logits = head(model.norm(hidden))
-        ids = torch.tensor(list(allowed), device=logits.device)  # the head may be elsewhere
-        best = logits[:, ids].argmax(-1)
-        for (b, q), token in zip(active, ids[best].tolist(), strict=True):
+        chosen = _likeliest(head(model.norm(hidden)), allowed)
+        for (b, q), token in zip(active, chosen, strict=True):
             answers[b][q].tokens.append(token)
         return answers
     for step in range(max_new_tokens):
@@ -137,6 +137,16 @@ def decode(
         active = [where for where, _ in going]
         hidden = batch.step(active, [token for _, token in going], step)
     return answers
+
+
+def _likeliest(logits_NV: Tensor, allowed: Sequence[Sequence[int]]) -> list[int]:
+    """Of each row's allowed token ids (at least one) the one with the largest logit."""
+    most = max(map(len, allowed))
+    padded = [[*ids, *[ids[0]] * (most - len(ids))] for ids in allowed]
+    ids_NC = torch.tensor(padded, device=logits_NV.device)  # the head may be on another device
+    best = logits_NV.gather(1, ids_NC).argmax(1, keepdim=True)
+    found: list[int] = ids_NC.gather(1, best)[:, 0].tolist()
+    return found
 
 
 class _Batch:
