@@ -15,6 +15,7 @@ from eyechart.cli import run_args
 from eyechart.core.errors import VLMError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Request
+from eyechart.run.costs import Bill
 from eyechart.store import Store
 
 
@@ -83,6 +84,66 @@ def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
     assert run_args(["run", *arguments]) == 0
     assert len(vlm.calls) == calls
     assert "30 of them done before" in capsys.readouterr().out
+
+
+def test_a_choice_set_is_asked_for_by_name_and_kept_apart(
+    arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    free = len(vlm.calls)
+    assert run_args(["run", *arguments, "--choice-set"]) == 0
+    asked = [request for call in vlm.calls[free:] for request in call]
+    assert {request.choices for request in asked} == {(("Yes", "No"),)}
+    said = capsys.readouterr().out
+    assert "toy (choice set)" in said
+    cells = Store(tmp_path / "run").cells()
+    assert sorted(cell.cell.decoding.choice_set for cell in cells) == [False] * 5 + [True] * 5
+
+
+def test_open_questions_have_no_choice_set(
+    arguments: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "GQA_TestDev_Balanced.tsv").write_text(
+        (data / "POPE.tsv").read_text().replace("Yes", "red").replace("No", "blue")
+    )
+    assert run_args(["run", *arguments, "--tasks", "POPE,GQA", "--choice-set"]) == 2
+    assert "task GQA: question '0' has no answers to choose from" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+class Paid(Colours):
+    """Bills a cent a question, and a token."""
+
+    @property
+    def spent(self) -> Bill:
+        asked = sum(len(request.prompts) for call in self.calls for request in call)
+        return Bill(vlm="", input_tokens=100 * asked, output_tokens=asked, usd=None)
+
+    @property
+    def spent_usd(self) -> float:
+        return 0.01 * self.spent.output_tokens
+
+    def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float:
+        return 0.02 * sum(len(request.prompts) for request in requests)
+
+
+def test_what_a_paid_vlm_costs_is_told_before_and_after(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: Paid(name="toy"))
+    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["toy"])
+    assert run_args(["plan", arguments[0]]) == 0
+    assert "about $0.60" in capsys.readouterr().out
+    assert run_args(["run", *arguments, "--codecs", "source"]) == 0
+    assert run_args(["run", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "toy: about $0.48 for 24 questions" in said
+    assert "toy: 2,400 tokens in, 24 out, $0.24" in said
+    bills = [json.loads(line) for line in (tmp_path / "run" / "costs.jsonl").open()]
+    assert [bill["usd"] for bill in bills] == pytest.approx([0.06, 0.24])
 
 
 def test_failures_are_counted_and_code_1(

@@ -15,6 +15,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     from rich.table import Table
     from rich.text import Text
 
+    from eyechart.run.costs import dollars
     from eyechart.run.progress import duration
 
     console.print(Text(title, style="bold"))
@@ -49,6 +50,10 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
         "codec time", f"{duration(estimate.code_s / workers)} on {workers} cores, beside the VLM"
     )
     totals.add_row("VLM time", _vlm_time(estimate))
+    for lane in estimate.lanes:
+        if lane.usd is not None:
+            cost = f"about {dollars(lane.usd)}, every answer at full length"
+            totals.add_row("cost", f"{cost} ({lane.name})")
     console.print(totals)
     _print_notes(estimate, console)
 

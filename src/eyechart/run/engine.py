@@ -16,15 +16,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from eyechart.core.identity import image_digest
+from eyechart.core.identity import canonical_json, image_digest
 from eyechart.core.types import Rgb8
 from eyechart.run.answering import Answering, Pair, batches
 from eyechart.run.attempt import Failed, attempt
+from eyechart.run.costs import bill_of, dollars, usd_before
 from eyechart.run.pictures import Picture, PictureJob
 from eyechart.run.pools import Awaited, Pool
 from eyechart.run.progress import Progress, Tally
 from eyechart.run.work import Ask, Lane, TaskWork, Work, asks, pending_cells
 from eyechart.store import Store
+from eyechart.store.files import append_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,14 @@ def _run_lane(
     if tally.complete:
         return
     left = (ask for part, cells in pending for ask in asks(part, cells))
-    answering = Answering(lane.open(), store)
+    vlm = lane.open()
+    usd = usd_before(
+        vlm, [(part, sum(tally.left(cell.stored.key) for cell in cells)) for part, cells in pending]
+    )
+    if usd is not None:
+        questions = tally.questions - tally.questions_done
+        progress.note(f"{label}: about {dollars(usd)} for {questions:,} questions")
+    answering = Answering(vlm, store)
     speed, start_s = Speed(vlm=label), None
     outcome.speeds.append(speed)
     try:
@@ -141,7 +150,11 @@ def _run_lane(
                 break
         answering.sync()
     finally:
-        del answering
+        bill = bill_of(vlm, label)
+        if bill is not None:
+            append_lines(store.root / "costs.jsonl", [canonical_json(bill)])
+            progress.note(str(bill))
+        del answering, vlm
         gc.collect()  # the next VLM needs the room, on a GPU above all
 
 

@@ -15,9 +15,11 @@ import numpy as np
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
 from eyechart.core.types import Codec, Level, Rgb8, Task
+from eyechart.run.costs import usd_before
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.rates import Rate, built_in_rates, rate_of
-from eyechart.run.resolve import codec_levels, lanes_of
+from eyechart.run.resolve import codec_levels, lanes_of, open_spec
+from eyechart.run.work import TaskWork, task_work
 from eyechart.tasks.sampling import by_image
 
 # Different pictures in the official files; MMBench's rotations and POPE's questions share theirs.
@@ -60,10 +62,12 @@ class CodecEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneEstimate:
-    """A VLM with its adapter. rate: None where nobody measured it."""
+    """A VLM with its adapter. rate: None where nobody measured it. usd: of all its questions; None
+    where it costs nothing or the cost cannot be told."""
 
     name: str
     rate: Rate | None
+    usd: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +151,34 @@ def estimate(
     height_px, width_px, _ = picture.shape
     given = None if rate is None else Rate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
+    names = lanes_of(plan)
+    codecs = tuple(_codec(entry, picture, clock) for entry in plan.codecs)
+    left = [
+        (task_work(task, plan.max_images), sum(codec.levels for codec in codecs) * size.questions)
+        for task, size in zip(tasks, sizes, strict=True)
+        if size.note == "counted"
+    ]
+    costs = [
+        _usd(spec, left) if len(left) == len(tasks) else None
+        for spec in plan.vlms
+        for _ in plan.adapters
+    ]
     return Estimate(
         lanes=tuple(
-            LaneEstimate(name=name, rate=given or rate_of(name, known)) for name in lanes_of(plan)
+            LaneEstimate(name=name, rate=given or rate_of(name, known), usd=usd)
+            for name, usd in zip(names, costs, strict=True)
         ),
         tasks=tuple(sizes),
-        codecs=tuple(_codec(entry, picture, clock) for entry in plan.codecs),
+        codecs=codecs,
         picture_px=(height_px, width_px),
     )
+
+
+def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> float | None:
+    try:
+        return usd_before(open_spec(spec), left)
+    except EyechartError:  # a plan may be sized up where its VLM cannot be opened
+        return None
 
 
 def _task_size(task: Task, plan: Plan) -> TaskEstimate:

@@ -50,6 +50,10 @@ class Tally:
         self.cells_done += left == 0
         self._left[cell] = left
 
+    def left(self, cell: str) -> int:
+        """Questions of that cell that are not settled."""
+        return self._left[cell]
+
     def settle(self, cell: str, questions: int) -> None:
         """Count all questions that were left of one image in one cell."""
         self._left[cell] -= questions
@@ -69,6 +73,10 @@ class Progress(Protocol):
         """A batch is settled. where: what is being worked on."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something to know, such as what a VLM's answers cost."""
+        ...
+
     def warn(self, text: str) -> None:
         """A question failed; the run goes on."""
         ...
@@ -82,6 +90,8 @@ class Silent:
     def begin(self, label: str, tally: Tally) -> None: ...
 
     def advance(self, where: str, tally: Tally) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def warn(self, text: str) -> None: ...
 
@@ -142,6 +152,9 @@ class Lines:
             f"{tally.cells_done}/{tally.cells} cells, {self._clock.words(tally)} ({where})"
         )
 
+    def note(self, text: str) -> None:
+        self._say(text)
+
     def warn(self, text: str) -> None:
         self._warnings.add(text)
 
@@ -159,6 +172,7 @@ class Bars:
         self._live = Live(console=console, refresh_per_second=4)
         self._done: list[RenderableType] = []  # VLMs whose turn is over
         self._label = ""
+        self._console = console
         self._warnings = _Warnings(
             lambda text: console.print(text, style="yellow", markup=False, highlight=False)
         )
@@ -172,6 +186,9 @@ class Bars:
 
     def advance(self, where: str, tally: Tally) -> None:
         self._show(where, tally)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False)
 
     def warn(self, text: str) -> None:
         self._warnings.add(text)

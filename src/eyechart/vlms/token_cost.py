@@ -6,24 +6,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Protocol
 
-from eyechart.core.types import Request
+from eyechart.core.types import Request, Tokens
 
 # US dollars a million tokens (input, output), OpenAI's list prices of August 2024.
 _LIST_PRICES = {"gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6)}
 _BASE_TOKENS, _TILE_TOKENS, _TILE_PX = 85, 170, 512
 _LONGEST_PX, _SHORTEST_PX = 2048, 768
 _CHARACTERS_A_TOKEN = 4
-
-
-class Tokens(Protocol):
-    """Anything with counts of tokens."""
-
-    @property
-    def input_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
