@@ -44,6 +44,24 @@ def drawn(tables: list[Table], width: int, encoding: str = "utf-8") -> str:
     return raw.getvalue().decode(encoding)
 
 
+def test_a_codec_with_options_was_seen_where_its_name_was_trained_on(tmp_path: Path) -> None:
+    store = toy.a_run(tmp_path, {("source", 0, ""): 0.95})
+    tuned = Component(name="for-grey", version="1", options={"trained_codecs": ["source", "grey"]})
+    for name, options in (("grey", {"fine": True}), ("grey", {"fine": False}), ("blue", {})):
+        for rank in range(3):
+            for adapter in (None, tuned):
+                codec = Component(name=name, version="1", options=options)
+                cell = replace(toy.cell(rank=rank, adapter=adapter), codec=codec)
+                store.add(cell).append_records(toy.records(0.5, 10 * (rank + 1)))
+    analysis = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
+    (table,) = tables_of(analysis, "adapter")
+    assert {row.keys[1]: row.keys[2] for row in table.rows} == {
+        "grey:fine=false": "yes",
+        "grey:fine=true": "yes",
+        "blue": "no",
+    }
+
+
 def test_bd_table_marks_best_and_second(analysis: Analysis) -> None:
     (table,) = tables_of(analysis, "bd")
     assert table.columns == ("blue", "grey", "red")

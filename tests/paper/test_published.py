@@ -105,7 +105,9 @@ def a_run(vlm: str, codec: str, data: str) -> Analysis:
     )  # fmt: skip
     clean = replace(point, codec="source", level="", failed=0, score=replace(score, value=86.0))
     bd = Interval(value=-18.0, low=-19.0, high=-17.0)
-    result = BdResult(**common, anchor="uncompressed", bd=bd, flags=("1 of 4 levels",))
+    result = BdResult(
+        **common, codec_name=codec, anchor="uncompressed", bd=bd, flags=("1 of 4 levels",)
+    )
     task = TaskInfo(name="POPE", headline_metric="Overall", questions=9, images=3)
     return Analysis(
         title="run", eyechart_version="0", created="", data=data, tasks=(task,),

@@ -244,6 +244,7 @@ def _bd(
         adapter=adapter,
         task=task,
         codec=codec,
+        codec_name=codec,
         anchor="uncompressed" if anchor == "source" else "no adapter",
         bd=None if nothing else _around(value, 0.018 * TASKS[task][1], rng),
         flags=("fewer than two rates",) if nothing else short,

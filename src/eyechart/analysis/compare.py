@@ -60,6 +60,7 @@ class Comparison:
             ceiling, flags = self._ceiling(vlm, adapter, task)
             bd, found = bd_from_uncompressed(curve, ceiling)
             names = {"vlm": vlm, "adapter": adapter, "task": task, "codec": codec}
+            names["codec_name"] = cells[0][0].cell.codec.name
             yield BdResult(**names, anchor="uncompressed", bd=bd, flags=(*flags, *found))
             if adapter:
                 plain = self._curves.get((vlm, "", task, codec), [])

@@ -49,6 +49,7 @@ class BdResult:
     adapter: str
     task: str
     codec: str
+    codec_name: str  # without the options that `codec` may show; what adapters name
     anchor: str  # "uncompressed" or "no adapter"
     bd: Interval | None  # None when it cannot be computed; `flags` says why
     flags: tuple[str, ...]  # "non-monotone rates", "3 of 4 levels", "small overlap 12 %", ...

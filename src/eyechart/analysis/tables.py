@@ -131,8 +131,8 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
     rows = []
     for reader, codec in _distinct((_reader(bd), bd.codec) for bd in results):
         found = {bd.task: bd for bd in results if (_reader(bd), bd.codec) == (reader, codec)}
-        adapter = next(iter(found.values())).adapter
-        seen = "" if adapter not in trained else "yes" if codec in trained[adapter] else "no"
+        adapter, name = next((bd.adapter, bd.codec_name) for bd in found.values())
+        seen = "" if adapter not in trained else "yes" if name in trained[adapter] else "no"
         entries = [same_decimals([_bd_entry(found.get(task))])[0] for task in tasks]
         rows.append(Row(keys=(reader, codec, seen), entries=signed(entries)))
     rows.sort(key=lambda row: (row.keys[0], row.keys[2] == "no"))

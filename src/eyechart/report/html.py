@@ -59,7 +59,8 @@ def render_report(analysis: Analysis) -> str:
     """The page as text. Deterministic: the same analysis gives the same bytes."""
     data, pictures = _pool_pictures(asdict(analysis))
     finding = find(analysis)
-    codecs = sorted({cell.codec for cell in analysis.cells})
+    named = (name for adapter in analysis.adapters for name in adapter.trained_codecs)
+    codecs = sorted({*(cell.codec for cell in analysis.cells), *named})
     page: Json = {
         "pictures": pictures,
         "labels": {codec: codec_label(codec) for codec in codecs},

@@ -64,7 +64,7 @@ const UNSEEN = "codec not seen in training";
 // What an adapter was trained on, and which of its gains are on codecs it never saw.
 function withUnseen(result) {
   const trained = trainedOn(result.adapter);
-  return trained.length && !trained.includes(result.codec) ? { ...result, flags: [...result.flags, UNSEEN] } : result;
+  return trained.length && !trained.includes(result.codec_name) ? { ...result, flags: [...result.flags, UNSEEN] } : result;
 }
 
 function groupHead(vlm, adapter, span) {
