@@ -147,6 +147,16 @@ def test_only_the_newest_version_is_shown(store: Store) -> None:
     assert {stored.key for stored in store.cells()} == {new.key, other.key}
 
 
+def test_only_the_newest_training_of_an_adapter_is_shown(store: Store) -> None:
+    def tuned(version: str) -> Cell:
+        vlm = Component(name="mini", version="1", options={"dtype": "f", "adapter": version * 8})
+        return a_cell(vlm=vlm, adapter=Component(name="universal", version=version))
+
+    plain, old, new = store.add(a_cell()), store.add(tuned("a")), store.add(tuned("b"))
+    os.utime(old.path / "cell.json", ns=(1, 1))
+    assert {stored.key for stored in store.cells()} == {plain.key, new.key}
+
+
 def test_info_comes_back(store: Store) -> None:
     info = RunInfo(title="t", data="/d", tasks={"POPE": TaskSize(questions=18, images=3)})
     store.write_info(info)

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError
@@ -179,8 +179,9 @@ class Store:
 
 
 def _label(cell: Cell) -> str:
-    """A cell's identity without versions."""
-    parts = (cell.vlm, cell.adapter, cell.task, cell.codec)
+    """A cell's identity without versions; a VLM's option `adapter` is its adapter's version."""
+    options = {key: value for key, value in cell.vlm.options.items() if key != "adapter"}
+    parts = (replace(cell.vlm, options=options), cell.adapter, cell.task, cell.codec)
     named = [None if part is None else [part.name, part.options] for part in parts]
     return canonical_json([*named, cell.level.name, cell.decoding])
 
