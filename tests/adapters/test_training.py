@@ -181,6 +181,34 @@ def test_parts_of_a_step_add_up_to_the_whole(qwen: Any, pairs: CodecPairs, tmp_p
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
 
 
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl"])
+def test_no_more_pairs_than_allowed_go_through_an_encoder_together(
+    tiny_dirs: dict[str, Path], pairs: CodecPairs, tmp_path: Path, family: str
+) -> None:
+    vlm = open_tiny(tiny_dirs[family])
+    together: list[int] = []
+
+    def count(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        grid = kwargs.get("grid_thw")
+        pixels = args[0] if args else kwargs["pixel_values"]
+        together.append(len(pixels if grid is None else grid))
+
+    found = []
+    for name, bound in (("whole", None), ("parts", 2)):
+        wanted = recipe(steps=1, micro_pairs=bound)
+        run = training.Training(
+            vlm, pairs, wanted, Setting(out=tmp_path / name), training.Silent(), {}
+        )
+        for tower in (run.tower, run.teacher.tower):
+            tower.module.register_forward_pre_hook(count, with_kwargs=True)
+        together.clear()
+        results: Any = run.run().results
+        found.append([results["feature_error_before"], *results["feature_error"].values()])
+        assert max(together) == (bound or 6)
+    for whole, parts in zip(*found, strict=True):
+        assert parts == pytest.approx(whole, rel=1e-3, abs=1e-6)
+
+
 def test_recomputed_activations_change_nothing(
     qwen: Any, pairs: CodecPairs, tmp_path: Path
 ) -> None:

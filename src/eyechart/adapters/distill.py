@@ -68,7 +68,7 @@ def make_batch(
     for one in shown:
         pictures = pairs.pictures(one.image, one.entries)
         inputs = [_prepared(backbone, rgb8) for rgb8 in pictures]
-        units = _units(inputs[0])
+        units = unit_count(inputs[0])
         clean.append(inputs[0])  # the first entry is `source`
         for made, entry, row in zip(inputs, one.entries, one.told, strict=True):
             student.append(made)
@@ -91,7 +91,8 @@ def _prepared(backbone: Backbone, rgb8: Rgb8) -> Inputs:
     return dict(backbone.picture(rgb8).inputs)
 
 
-def _units(inputs: Inputs) -> int:
+def unit_count(inputs: Inputs) -> int:
+    """Units in some inputs."""
     return len(inputs["grid"] if "grid" in inputs else inputs["pixel_values"])
 
 

@@ -22,12 +22,13 @@ class Recipe:
     """Settings of a distillation.
 
     images_a_step: clean images a step and process; each is shown under `source` and under
-    levels_a_image of its compressed forms (None: all), so that the teacher sees it once for all.
+    levels_an_image of its compressed forms (None: all), so that the teacher sees it once for all.
     condition_rate: learning rate of the condition tables over that of the encoder. AdamW moves
     every weight by about the learning rate a step, and patch embeddings are some hundred times
     larger than such steps add up to: a table that moves no faster stays too small to matter.
-    condition_dropout: share of pairs told `unknown`. micro_pairs: pairs that go through the
-    encoder together (None: the whole step), for memory. tell: what the finished adapter does.
+    condition_dropout: share of pairs told `unknown`. micro_pairs: pairs that go through an encoder
+    together, in training and in validation (None: a whole step, a whole image), for memory.
+    tell: what the finished adapter does.
     """
 
     injection: str

@@ -25,13 +25,16 @@ from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
 from eyechart.adapters.cpu_speed import straighten
 from eyechart.adapters.distill import (
     Batch,
+    Inputs,
     StepLoss,
     Teacher,
     build_student,
     by_condition,
+    cut,
     losses,
     make_batch,
     parameter_groups,
+    unit_count,
 )
 from eyechart.adapters.pairs import Pairs
 from eyechart.adapters.recipe import Recipe, Shown, plan_step
@@ -44,7 +47,6 @@ from eyechart.vlms.adapter_identity import TELLINGS, Telling, check_telling
 from eyechart.vlms.checkpoint import LocalVLM
 
 _AHEAD = 3  # steps whose pictures are made before they are needed
-_VALIDATION_PAIRS = 64  # that go through the encoder together
 
 
 class TrainingError(EyechartError):
@@ -201,8 +203,7 @@ class Training:
         start_s = self.setting.clock()
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.recipe.rate_factor(step)
-        with self._autocast():
-            targets = self.teacher.features_by_unit(batch.clean)
+        targets = self._seen_by_teacher(batch.clean)
         parts = []
         for units in self._parts(len(batch.rows)):
             with self._autocast():
@@ -226,6 +227,13 @@ class Training:
             pairs=len(errors),
             pairs_per_s=round(len(errors) / elapsed_s, 2),
         )
+
+    def _seen_by_teacher(self, inputs: Inputs) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        for units in self._parts(unit_count(inputs)):
+            with self._autocast():
+                found += self.teacher.features_by_unit(cut(inputs, units, self.teacher.tower))
+        return found
 
     def _autocast(self) -> torch.autocast:
         device = self.accelerator.device.type
@@ -291,17 +299,15 @@ class Training:
         sums: list[torch.Tensor] = []
         for image in self.held_images:
             batch = _on(self.accelerator.device, self._batch([self._held(image, SOURCE)]))
-            with self._autocast():
-                sums += self.teacher.features_by_unit(batch.clean)
+            sums += self._seen_by_teacher(batch.clean)
         self.variance = float(torch.cat(sums).var(0).mean())
         if not self.variance > 0:
             raise InputError("the VLM gives all held-out images the same features")
         totals: dict[str, list[float]] = {}
         for image in self.held_images:
             batch = _on(self.accelerator.device, self._batch([self._held(image)]))
-            with self._autocast():
-                goals = self.teacher.features_by_unit(batch.clean)
-                made = self.teacher.features_by_unit(batch.student)
+            goals = self._seen_by_teacher(batch.clean)
+            made = self._seen_by_teacher(batch.student)
             for row, unit, target in zip(
                 batch.rows, made, batch.target_of_unit.tolist(), strict=True
             ):
@@ -319,11 +325,12 @@ class Training:
         self.student.conditioner.telling = telling
         for image in self.held_images:
             batch = _on(self.accelerator.device, self._batch([self._held(image)]))
-            with self._autocast():
-                targets = self.teacher.features_by_unit(batch.clean)
-                part = losses(self.student, self.tower, batch, slice(None), targets, self.variance)
-            errors += part.errors.tolist()
-            right += part.named.tolist()
+            targets = self._seen_by_teacher(batch.clean)
+            for units in self._parts(len(batch.rows)):
+                with self._autocast():
+                    part = losses(self.student, self.tower, batch, units, targets, self.variance)
+                errors += part.errors.tolist()
+                right += part.named.tolist()
             rows += batch.rows
         self.tower.module.train()
         self.student.conditioner.telling = "labelled"
