@@ -41,9 +41,14 @@ def _forward(
     if len(groups) == 1 and groups[0][1] is None:
         mixed = _attend(query, key, value, groups[0][0], self.scaling)
     else:
-        mixed = torch.empty_like(value)
-        for size, index in groups:
-            mixed[index] = _attend(query[index], key[index], value[index], size, self.scaling)
+        parts = [
+            _attend(query[index], key[index], value[index], size, self.scaling)
+            for size, index in groups
+        ]
+        # Of the parts' type: autocast lowers attention, and training on a CPU widens its operands.
+        mixed = torch.empty_like(value, dtype=parts[0].dtype)
+        for (_, index), part in zip(groups, parts, strict=True):
+            mixed[index] = part
     output: Tensor = self.proj(mixed.reshape(length, -1))
     return output
 
