@@ -44,7 +44,9 @@ def _inner_slopes(width: Floats, secant: Floats) -> Floats:
     weight_right = 2 * width[..., :-1] + width[..., 1:]
     same_sign = (np.sign(left) == np.sign(right)) & (left != 0)
     safe_left, safe_right = np.where(same_sign, left, 1.0), np.where(same_sign, right, 1.0)
-    harmonic = (weight_left + weight_right) / (weight_left / safe_left + weight_right / safe_right)
+    with np.errstate(over="ignore"):  # a secant next to nothing: its mean is 0, as it should be
+        reciprocal = weight_left / safe_left + weight_right / safe_right
+    harmonic = (weight_left + weight_right) / reciprocal
     return np.where(same_sign, harmonic, 0.0)
 
 
