@@ -72,7 +72,7 @@ def plain_janus(folder: Path, requests: list[Request], new_tokens: int) -> list[
     processor: Any = JanusProcessor(
         JanusImageProcessorPil.from_pretrained(folder),
         tokenizer,
-        use_default_system_prompt=True,
+        use_default_system_prompt=False,
         num_image_tokens=16,
     )
 
@@ -132,14 +132,16 @@ def test_internvl_prompt_is_the_makers(internvl_dir: Path) -> None:
 
 
 def test_janus_prompt_keeps_the_tasks_line_break(janus_dir: Path) -> None:
-    backbone = Janus(str(janus_dir), device="cpu").build()[0]
-    assert isinstance(backbone, JanusBackbone)
-    assert backbone.text("\nIs it?\nAnswer.") == (
-        "You are a helpful language and vision assistant. You are able to understand the visual "
-        "content that the user provides, and assist the user with a variety of tasks using "
-        "natural language.\n\n"
-        "<|User|>: <image_placeholder>\nIs it?\nAnswer.\n\n<|Assistant|>:"
-    )
+    plain, told = "", "You are a helpful assistant."
+    for system, before in ((plain, ""), (told, f"{told}\n\n")):
+        vlm = Janus(str(janus_dir), device="cpu", system=system)
+        assert vlm.options["system"] == system
+        backbone = vlm.build()[0]
+        assert isinstance(backbone, JanusBackbone)
+        assert backbone.text("\nIs it?\nAnswer.") == (
+            f"{before}<|User|>: <image_placeholder>\nIs it?\nAnswer.\n\n<|Assistant|>:"
+        )
+    assert Janus(str(janus_dir)).options["system"] == plain
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class Janus(LocalVLM):
     """Janus-Pro 1B, 7B, or any checkpoint of that architecture.
 
     model: hub id (the converted ones of deepseek-community) or directory.
+    system: system message; empty for none, as VLMEvalKit runs it.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
     device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
     """
@@ -41,6 +42,7 @@ class Janus(LocalVLM):
         model: str = "deepseek-community/Janus-Pro-1B",
         *,
         name: str | None = None,
+        system: str = "",
         dtype: str = "auto",
         device: str = "auto",
         budget_tokens: int | None = None,
@@ -50,29 +52,29 @@ class Janus(LocalVLM):
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family="janus-pro",
             name=name,
-            own_options={},
+            own_options={"system": system},
             budget_tokens=budget_tokens,
             adapter=adapter,
         )
+        self._system = system
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError."""
         from transformers import JanusForConditionalGeneration
 
         model = load_model(self.checkpoint, JanusForConditionalGeneration)
-        return JanusBackbone(model, self.checkpoint.source), model
+        return JanusBackbone(model, self.checkpoint.source, system=self._system), model
 
 
 class JanusBackbone:
     """One square a picture, a fixed number of tokens, counted positions."""
 
-    def __init__(self, model: Any, source: str) -> None:
+    def __init__(self, model: Any, source: str, *, system: str) -> None:
         from transformers import JanusImageProcessorPil
-        from transformers.models.janus.processing_janus import DEFAULT_SYSTEM_PROMPT
 
         self._processor = load_image_processor(JanusImageProcessorPil, source)
         self.tokenizer = load_tokenizer(source)
-        self._system: str = DEFAULT_SYSTEM_PROMPT
+        self._system = f"{system}\n\n" if system else ""
         self._model = model
         self.text_model = model.model.language_model
         self.head = model.lm_head
