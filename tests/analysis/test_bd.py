@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
@@ -119,6 +119,7 @@ def test_bd_lies_between_the_worst_and_the_best_point(
     assert scores.min() - 1e-9 <= value <= scores.max() + 1e-9
 
 
+@example((np.array([1.0, 2.0, 3.0]), np.array([-2.3e-313, 0.0, 1.0])), 1.0)
 @given(curves(), st.floats(0.1, 10))
 def test_the_unit_of_rate_does_not_matter(
     curve: tuple[np.ndarray, np.ndarray], unit: float
