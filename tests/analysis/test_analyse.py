@@ -18,9 +18,10 @@ from eyechart.analysis.bootstrap import Resampling, interval, resample
 from eyechart.analysis.files import read_analysis, write_analysis
 from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import Analysis
-from eyechart.analysis.tables import gap_tables
+from eyechart.analysis.tables import gap_tables, score_tables
 from eyechart.core.errors import InputError
 from eyechart.core.types import Component, Failure, Level, Record
+from eyechart.store import TaskSize
 from tests.analysis import toy
 
 PLAIN = {("source", 0, ""): 0.9, ("grey", 0, ""): 0.4, ("grey", 1, ""): 0.5, ("grey", 2, ""): 0.7}
@@ -221,6 +222,28 @@ def test_what_is_missing_is_flagged(tmp_path: Path) -> None:
         "no uncompressed score",
     )
     assert analysis.failures == (("grey decode: CodecError", 2),)
+
+
+def test_a_small_run_hides_nothing_of_an_unfinished_large_one(tmp_path: Path) -> None:
+    """Two VLMs in one directory: one was stopped in the middle, the other asks a sample."""
+    store = toy.a_run(tmp_path, PLAIN)
+    small = TaskSize(questions=30, images=10)
+    for vlm, size in (("stopped", toy.WHOLE), ("sampled", small)):
+        for rank in range(3):
+            stored = store.add(toy.cell(rank=rank, vlm=vlm))
+            stored.ask(size)
+            stored.append_records(toy.records(0.5, 10 * (rank + 1), count=30))
+    store.add(toy.cell(vlm="stopped")).ask(small)
+    analysis = analysed(tmp_path, samples=0)
+    flags = {bd.vlm: bd.flags for bd in analysis.bd}
+    assert flags["reader"] == ()
+    assert flags["stopped"][0] == "90 questions not asked yet"
+    assert flags["sampled"][0] == "asks 30 of 60 questions"
+    assert analysis.tasks[0].questions == 60
+    asked = {cell.vlm: cell.questions for cell in analysis.cells}
+    assert asked == {"reader": 60, "stopped": 60, "sampled": 30}
+    (table,) = score_tables(analysis)
+    assert table.notes == ("asks 30 of 60 questions", "30 of 60 questions answered so far")
 
 
 def test_a_curve_of_one_point_says_so(tmp_path: Path) -> None:

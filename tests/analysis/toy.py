@@ -29,6 +29,7 @@ IMAGES = 20
 PER_IMAGE = 3
 SIDE_PX = 32
 QUESTIONS = IMAGES * PER_IMAGE
+WHOLE = TaskSize(questions=QUESTIONS, images=IMAGES)
 
 
 class ToyTask:
@@ -138,14 +139,14 @@ def a_run(root: Path, rights: Mapping[tuple[str, int, str], float]) -> Store:
     """
     store = Store(root)
     store.create()
-    sizes = {"toy": TaskSize(questions=QUESTIONS, images=IMAGES)}
-    store.write_info(RunInfo(title="a toy run", tasks=sizes))
+    store.write_info(RunInfo(title="a toy run"))
     for (codec, rank, name), right in rights.items():
         trained = ["source", "grey"] if name == "for-grey" else ["source", "grey", "blue"]
         options: dict[str, Json] = {"trained_codecs": trained}
         adapter = Component(name=name, version="1", options=options) if name else None
         size_bytes = 3000 if codec == "source" else 10 * (rank + 1)
         stored = store.add(cell(codec, rank, adapter))
+        stored.ask(WHOLE)
         stored.append_records(records(right, size_bytes))
     blobs = store.bitstreams
     for key in (f"p{i}" for i in range(IMAGES)):

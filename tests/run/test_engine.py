@@ -13,7 +13,7 @@ from eyechart.run.engine import Outcome, Settings, run
 from eyechart.run.pools import Here, Processes
 from eyechart.run.progress import Silent
 from eyechart.run.work import Work
-from eyechart.store import Store
+from eyechart.store import Store, TaskSize
 
 
 def go(work: Work, root: Path, **settings: object) -> Outcome:
@@ -38,6 +38,13 @@ def test_every_question_of_every_cell_is_answered_and_scored(tmp_path: Path) -> 
     assert (record.payload_bytes, record.height_px, record.width_px) == (2 + 18, 2, 3)
     assert record.bpp == pytest.approx(8 * 20 / 6)
     assert low.cell.decoding.max_new_tokens == 9
+
+
+def test_a_smaller_run_does_not_shrink_what_a_cell_is_to_hold(tmp_path: Path) -> None:
+    for images in (2, 3, 1):
+        go(fake_work(max_images=images), tmp_path / "run")
+    for stored in Store(tmp_path / "run").cells():
+        assert stored.asked() == TaskSize(questions=6, images=3)
 
 
 def test_a_second_run_asks_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
@@ -30,6 +33,23 @@ def test_the_same_lane_twice_is_refused_by_name(store: Store) -> None:
             pass
     with store.writing([A, B]):
         pass
+
+
+def test_files_of_the_whole_directory_are_updated_one_run_at_a_time(store: Store) -> None:
+    """Two lanes read a file, then write it anew: neither loses the other's part."""
+    path, both_read = store.root / "shared", Barrier(2)
+    path.write_text("")
+
+    def update(name: str) -> None:
+        with store.updating("shared"):
+            before = path.read_text()
+            with suppress(BrokenBarrierError):  # the other one is kept waiting outside
+                both_read.wait(timeout=0.3)
+            path.write_text(before + name)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(update, ("a", "b")))
+    assert sorted(path.read_text()) == ["a", "b"]
 
 
 def test_rewriting_needs_the_directory_alone(store: Store) -> None:

@@ -158,9 +158,21 @@ def test_only_the_newest_training_of_an_adapter_is_shown(store: Store) -> None:
 
 
 def test_info_comes_back(store: Store) -> None:
-    info = RunInfo(title="t", data="/d", tasks={"POPE": TaskSize(questions=18, images=3)})
+    info = RunInfo(title="t", data="/d")
     store.write_info(info)
     assert store.info() == info
+
+
+def test_a_cell_remembers_the_most_that_was_to_be_asked(store: Store) -> None:
+    stored = store.add(a_cell())
+    assert stored.asked() is None
+    sizes = [TaskSize(questions=18 * images, images=images) for images in (3, 5, 1)]
+    for size in sizes:
+        stored.ask(size)
+    assert store.add(a_cell()).asked() == sizes[1]
+    (stored.path / "asked.json").write_text('{"questions":1}\n')
+    with pytest.raises(StoreError, match=r"asked\.json: damaged"):
+        stored.asked()
 
 
 def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Task
-from eyechart.store import RunInfo, Store
+from eyechart.store import Store, TaskSize
 
 BUILT_IN_DATA = "eyechart-mini"
 
@@ -57,11 +57,8 @@ def analyse(
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks = _tasks(answered, data or info.data or None, load)
-    infos = {
-        name: _task_info(name, task, [read for read in answered if read.task == name], info)
-        for name, task in tasks.items()
-    }
-    questions = {name: task.questions for name, task in infos.items()}
+    sizes = {name: _size([read for read in answered if read.task == name]) for name in tasks}
+    questions = {read.key: (read.asked or sizes[read.task]).questions for read in answered}
     pairs = _measured(answered, tasks, samples=samples, seed=seed)
     ranks = rank_levels(pairs)
     pairs = _by_curve(pairs, ranks)
@@ -72,7 +69,7 @@ def analyse(
         eyechart_version=__version__,
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
-        tasks=tuple(infos.values()),
+        tasks=tuple(_task_info(name, task, sizes[name]) for name, task in tasks.items()),
         cells=tuple(
             _cell_result(pair, ranks[pair[0].key], comparison.loss(pair), questions)
             for pair in pairs
@@ -125,15 +122,23 @@ def _measured(
     return [(read, measured[read.key]) for read in cells]
 
 
-def _task_info(name: str, task: Task, cells: Sequence[ReadCell], info: RunInfo) -> TaskInfo:
-    """Sizes as the run states them; a run cut short by hand may have asked less of its task."""
-    size = info.tasks.get(task.name)
-    records = [record for read in cells for record in read.records]
+def _size(cells: Sequence[ReadCell]) -> TaskSize:
+    """The most that is asked of a task in any cell; what was asked at all, where none says."""
+    told = [read.asked for read in cells if read.asked is not None]
+    if told:
+        return max(told, key=lambda size: size.questions)
+    every = [(one.question_id, one.image) for read in cells for one in read.records]
+    every += [(one.question_id, one.image) for read in cells for one in read.failures]
+    questions, images = (set(kind) for kind in zip(*every, strict=True))
+    return TaskSize(questions=len(questions), images=len(images))
+
+
+def _task_info(name: str, task: Task, size: TaskSize) -> TaskInfo:
     return TaskInfo(
         name=name,
         headline_metric=task.headline_metric,
-        questions=size.questions if size else len({record.question_id for record in records}),
-        images=size.images if size else len({record.image for record in records}),
+        questions=size.questions,
+        images=size.images,
     )
 
 
@@ -165,7 +170,7 @@ def _cell_result(
         score=interval(measured.score, measured.score_draws),
         loss=loss,
         metrics={name: value for name, value in measured.metrics.items() if isfinite(value)},
-        questions=questions[read.task],
+        questions=questions[read.key],
         answered=measured.answered,
         failed=len(read.failures),
         unreadable_share=measured.unreadable_share,

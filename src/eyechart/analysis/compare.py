@@ -38,16 +38,19 @@ def rank_levels(pairs: Sequence[Pair]) -> dict[str, int]:
 class Comparison:
     """The measured cells of a run, grouped into curves.
 
-    questions: how many each task asks; fewer answers than that are flagged.
+    questions: by cell key, how many are to be asked; fewer answers than that are flagged, and so is
+    a sample of what other cells of the task ask.
     """
 
     def __init__(self, pairs: Sequence[Pair], questions: Mapping[str, int]) -> None:
         self._questions = questions
         self._curves: defaultdict[Place, list[Pair]] = defaultdict(list)
+        self._most: defaultdict[str, int] = defaultdict(int)
         levels: defaultdict[str, set[str]] = defaultdict(set)
         for read, measured in pairs:
             self._curves[read.vlm, read.adapter, read.task, read.codec].append((read, measured))
             levels[read.codec].add(read.cell.level.name)
+            self._most[read.task] = max(self._most[read.task], questions[read.key])
         self._levels = {codec: len(names) for codec, names in levels.items()}
 
     def bd(self) -> Iterator[BdResult]:
@@ -126,11 +129,14 @@ class Comparison:
     def _unfinished(self, cells: Sequence[Pair], where: str) -> tuple[str, ...]:
         failed = sum(len(read.failures) for read, _ in cells)
         open_ = sum(
-            max(0, self._questions[read.task] - measured.answered - len(read.failures))
+            max(0, self._questions[read.key] - measured.answered - len(read.failures))
             for read, measured in cells
         )
         flags = [f"{where}{failed} failed question{_s(failed)}"] if failed else []
-        return (*flags, *([f"{where}{open_} question{_s(open_)} not asked yet"] if open_ else []))
+        flags += [f"{where}{open_} question{_s(open_)} not asked yet"] if open_ else []
+        most = self._most[cells[0][0].task]
+        least = min(self._questions[read.key] for read, _ in cells)
+        return (*flags, *([f"{where}asks {least} of {most} questions"] if least < most else []))
 
 
 def _s(count: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eyechart.analysis.labels import Labels
 from eyechart.core.types import Cell, Failure, Record
-from eyechart.store import Store
+from eyechart.store import Store, TaskSize
 
 SOURCE = "source"  # the codec that stands for "uncompressed"
 
@@ -25,6 +25,7 @@ class ReadCell:
     codec: str
     records: Sequence[Record]
     failures: Sequence[Failure]
+    asked: TaskSize | None  # how much runs set out to ask, where they said
 
 
 def read_cells(store: Store) -> list[ReadCell]:
@@ -45,6 +46,7 @@ def read_cells(store: Store) -> list[ReadCell]:
             codec=codecs.of(item.cell.codec),
             records=item.records(),
             failures=item.failures(),
+            asked=item.asked(),
         )
         for item in stored
     ]

@@ -34,7 +34,7 @@ class CellResult:
     score: Interval  # the headline metric
     loss: Interval | None  # uncompressed score of the VLM without adapter, less this one, paired
     metrics: dict[str, float]  # every sub-metric, in the benchmark's order
-    questions: int  # in the task
+    questions: int  # to be asked in this cell
     answered: int
     failed: int
     unreadable_share: float  # 0..1 of the answered
@@ -103,7 +103,7 @@ class TaskInfo:
 
     name: str
     headline_metric: str
-    questions: int
+    questions: int  # the most that are asked in one cell
     images: int
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias, TypeVar
 
-from eyechart.analysis.result import Analysis, BdResult, CellResult, GapResult, Interval
+from eyechart.analysis.result import Analysis, BdResult, CellResult, GapResult, Interval, TaskInfo
 from eyechart.analysis.table import (
     Entry,
     Row,
@@ -69,9 +69,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
         )
         names = _distinct(name for cell in cells for name in cell.metrics)
         names = tuple(sorted(names, key=lambda name: name != task.headline_metric))
-        columns = [
-            [_score_entry(cell, name, task.headline_metric) for cell in cells] for name in names
-        ]
+        columns = [[_score_entry(cell, name, task) for cell in cells] for name in names]
         lines = zip(*map(_column_decimals, columns), strict=True)
         rows = tuple(
             Row(
@@ -181,14 +179,16 @@ def _bd_entry(bd: BdResult | None) -> Entry:
     return Entry(value=None) if bd is None else entry_of(bd.bd, notes=bd.flags)
 
 
-def _score_entry(cell: CellResult, name: str, headline: str) -> Entry:
-    if name != headline:
+def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
+    if name != task.headline_metric:
         return Entry(value=cell.metrics.get(name))
     notes = []
     if cell.failed:
         notes.append(f"{cell.failed} of {cell.questions} questions failed")
     if cell.answered + cell.failed < cell.questions:
         notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
+    if cell.questions < task.questions:
+        notes.append(f"asks {cell.questions} of {task.questions} questions")
     return entry_of(cell.score, notes=tuple(notes))
 
 

@@ -113,9 +113,10 @@ def run(
     )
     console = _console()
     with store.writing([(lane.vlm, lane.adapter) for lane in work.lanes], wait=wait):
-        store.write_info(run_info(chosen, work, store.info()))
+        store.write_info(run_info(chosen))
         outcome = _run_engine(work, store, console, settings, workers)
-        _keep_rates(outcome, out, device)
+        with store.updating("rates"):
+            _keep_rates(outcome, out, device)
     if report:
         _show_results(out, console)
     _end(outcome, out)

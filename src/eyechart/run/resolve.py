@@ -60,10 +60,9 @@ def lanes_of(plan: Plan) -> list[str]:
     ]
 
 
-def run_info(plan: Plan, work: Work, before: RunInfo) -> RunInfo:
-    """What the run directory shall say after this run and those before it."""
-    sizes = {part.task.name: part.size for part in work.tasks}
-    return RunInfo(title=plan.title, data=_place(plan.data), tasks={**before.tasks, **sizes})
+def run_info(plan: Plan) -> RunInfo:
+    """What the run directory shall say of this run."""
+    return RunInfo(title=plan.title, data=_place(plan.data))
 
 
 def _place(data: str | None) -> str:

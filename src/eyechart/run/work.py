@@ -139,7 +139,7 @@ def pending_cells(
     Cuts off what a kill left half-written: call it under the lane's lease. Raises StoreError.
     """
     found = []
-    task = component_of(part.task)
+    task, size = component_of(part.task), part.size
     vlm = lane.by_task.get(part.task.name, lane.vlm)
     for place, entry in enumerate(work.codecs):
         codec = component_of(entry.codec)
@@ -155,6 +155,7 @@ def pending_cells(
                 )
             )
             stored.recover()
+            stored.ask(size)
             answered = {record.question_id for record in stored.records()}
             lost = {
                 failure.question_id

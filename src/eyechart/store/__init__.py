@@ -1,8 +1,8 @@
 """The run directory: records that survive a kill, bitstreams, leases, queries."""
 
 from eyechart.store.blobs import Blobs
-from eyechart.store.cells import StoredCell
+from eyechart.store.cells import StoredCell, TaskSize
 from eyechart.store.lease import HeldError
-from eyechart.store.rundir import RunDirError, RunInfo, Store, TaskSize
+from eyechart.store.rundir import RunDirError, RunInfo, Store
 
 __all__ = ["Blobs", "HeldError", "RunDirError", "RunInfo", "Store", "StoredCell", "TaskSize"]

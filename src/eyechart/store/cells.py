@@ -1,6 +1,7 @@
 """One cell on disk: what it is, its records, its failures.
 
 cells/<first 16 digits of the key>/cell.json        the cell, canonical JSON
+                                   asked.json       how much of its task it is to hold
                                    records.jsonl    one answered question a line
                                    failures.jsonl   one failed attempt a line
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,14 @@ from eyechart.store.files import append_lines, cut_torn_line, read_lines, sync_f
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSize:
+    """How much of its task a cell is to hold."""
+
+    questions: int
+    images: int
+
+
 class StoredCell:
     """A cell with its folder. Reading is safe while a run appends."""
 
@@ -31,6 +41,24 @@ class StoredCell:
     def key(self) -> str:
         """The cell's full identity (64 hex digits)."""
         return cell_key(self.cell)
+
+    def asked(self) -> TaskSize | None:
+        """The most that any run set out to ask; None where none said. Raises StoreError."""
+        path = self.path / "asked.json"
+        lines = read_lines(path)
+        try:
+            return TaskSize(**json.loads(lines[0])) if lines else None
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{path}: damaged ({error}); delete it and run again") from error
+
+    def ask(self, size: TaskSize) -> None:
+        """Note how much is to be asked, under a lease; a smaller run later takes nothing back.
+
+        Raises StoreError.
+        """
+        before = self.asked()
+        if before is None or size.questions > before.questions:
+            write_atomic(self.path / "asked.json", f"{canonical_json(size)}\n".encode())
 
     def records(self) -> list[Record]:
         """Every answered question once, ordered by question id. Raises StoreError."""

@@ -1,6 +1,6 @@
 """A run directory: everything one or many runs have measured, and the way to ask for it.
 
-DIR/run.json      title, data, how many questions each task has here
+DIR/run.json      title, data
     cells/        one folder a cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded pictures of slow codecs, lossless, up to a budget
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError
@@ -32,20 +32,11 @@ class RunDirError(StoreError, InputError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSize:
-    """How much of a task the last run asked."""
-
-    questions: int
-    images: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """What a run directory says of itself. data: the user's data folder, "" for the built-in."""
+    """What the last run says of a directory. data: the user's data folder, "" for the built-in."""
 
     title: str
     data: str = ""
-    tasks: Mapping[str, TaskSize] = field(default_factory=dict)
 
 
 class Store:
@@ -90,7 +81,7 @@ class Store:
     # --- what the run is ----------------------------------------------------------------------
 
     def info(self) -> RunInfo:
-        """Title, data and sizes. Raises StoreError, RunDirError for another format."""
+        """Title and data. Raises StoreError, RunDirError for another format."""
         path = self.root / "run.json"
         try:
             value = json.loads("\n".join(read_lines(path)))
@@ -98,14 +89,13 @@ class Store:
                 raise RunDirError(
                     f"{path}: written as format {value['format']}, this eyechart reads {FORMAT}"
                 )
-            tasks = {name: TaskSize(**size) for name, size in value["tasks"].items()}
-            return RunInfo(title=value["title"], data=value["data"], tasks=tasks)
+            return RunInfo(title=value["title"], data=value["data"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunDirError(f"{path}: damaged ({error}); delete it and run again") from error
 
     def write_info(self, info: RunInfo) -> None:
         """Replace what the directory says of itself. Raises StoreError."""
-        fields = {"format": FORMAT, "title": info.title, "data": info.data, "tasks": info.tasks}
+        fields = {"format": FORMAT, "title": info.title, "data": info.data}
         write_atomic(self.root / "run.json", f"{canonical_json(fields)}\n".encode())
 
     # --- cells --------------------------------------------------------------------------------
@@ -169,6 +159,13 @@ class Store:
             stack.enter_context(lease(leases / "directory", shared=True, wait=wait))
             for name in names:
                 stack.enter_context(lease(leases / name, wait=wait))
+            yield
+
+    @contextmanager
+    def updating(self, name: str) -> Iterator[None]:
+        """Have a file of the directory alone for a moment, to read it and write it anew: runs of
+        other lanes do so, too. Waits for them. Raises StoreError."""
+        with lease(self.root / "leases" / f"updating-{name}", wait=True):
             yield
 
     @contextmanager
