@@ -13,56 +13,67 @@ from eyechart.core.errors import InputError
 if TYPE_CHECKING:
     from eyechart.adapters.package import AdapterConfig
     from eyechart.adapters.pairs import Pairs
+    from eyechart.adapters.recipe import Recipe
     from eyechart.core.types import Codec
 
 app = typer.Typer(help="Adapters: train, list, export.", no_args_is_help=True)
 
 
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of clean images")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the adapter goes")]
+Codecs = Annotated[
+    str | None,
+    typer.Option(
+        "--codecs", help="jpeg,hevc,vvc; options as NAME:key=value. None: IMAGES holds pairs"
+    ),
+]
+Injection = Annotated[
+    str, typer.Option(help="none, rope_angle, rope_cos_sin, patch_embedding, adaln")
+]
+Levels = Annotated[
+    int | None, typer.Option("--levels", min=1, help="Levels an image and step; default all")
+]
+Tell = Annotated[str, typer.Option("--tell", help="labelled, unknown, blind")]
+Pretend = Annotated[
+    str, typer.Option("--pretend", help="Unseen codecs as known ones: hm=jpeg,avif=vvc")
+]
+MicroPairs = Annotated[
+    int | None, typer.Option("--micro-pairs", min=1, help="Pairs at a time, for memory")
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Compressed pictures; default DIR/cache")
+]
+Tasks = Annotated[
+    str, typer.Option("--tasks", help="Ask held-out questions at the end: POPE,SEEDBench")
+]
+
+
 @app.command("train")
 def train_adapter(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of clean images")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the adapter goes")],
+    images: Images,
+    out: Out,
     vlm: Annotated[str, typer.Option("--vlm", help="As for `vlm ask`")] = "eyechart-mini",
-    codecs: Annotated[
-        str | None,
-        typer.Option(
-            "--codecs", help="jpeg,hevc,vvc; options as NAME:key=value. None: IMAGES holds pairs"
-        ),
-    ] = None,
-    injection: Annotated[
-        str, typer.Option(help="none, rope_angle, rope_cos_sin, patch_embedding, adaln")
-    ] = "adaln",
+    codecs: Codecs = None,
+    injection: Injection = "adaln",
     steps: Annotated[int, typer.Option("--steps", min=1)] = 600,
     images_a_step: Annotated[int, typer.Option("--images-a-step", min=1)] = 4,
-    levels: Annotated[
-        int | None, typer.Option("--levels", min=1, help="Levels an image and step; default all")
-    ] = None,
+    levels: Levels = None,
     learning_rate: Annotated[float, typer.Option("--learning-rate")] = 3e-4,
     trainable: Annotated[str, typer.Option("--trainable", help="encoder or lora")] = "encoder",
-    tell: Annotated[str, typer.Option("--tell", help="labelled, unknown, blind")] = "labelled",
-    pretend: Annotated[
-        str, typer.Option("--pretend", help="Unseen codecs as known ones: hm=jpeg,avif=vvc")
-    ] = "",
+    tell: Tell = "labelled",
+    pretend: Pretend = "",
     validation_images: Annotated[int, typer.Option("--validation-images", min=1)] = 32,
-    micro_pairs: Annotated[
-        int | None, typer.Option("--micro-pairs", min=1, help="Pairs at a time, for memory")
-    ] = None,
+    micro_pairs: MicroPairs = None,
     checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing")] = False,
     bf16: Annotated[bool, typer.Option("--bf16/--float32")] = True,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Compressed pictures; default DIR/cache")
-    ] = None,
-    tasks: Annotated[
-        str, typer.Option("--tasks", help="Ask held-out questions at the end: POPE,SEEDBench")
-    ] = "",
+    cache: Cache = None,
+    tasks: Tasks = "",
     task_images: Annotated[int, typer.Option("--task-images", min=1)] = 40,
 ) -> None:
     """Distil an adapter. No questions are needed; run it again to go on where it was stopped."""
-    from eyechart.adapters.base import open_base
-    from eyechart.adapters.condition import Vocabulary, pretend_by_rank
     from eyechart.adapters.recipe import Recipe
-    from eyechart.adapters.training import Setting, train
+    from eyechart.cli.adapter_view import print_results
 
     recipe = Recipe(
         injection=injection,
@@ -79,14 +90,7 @@ def train_adapter(
         tell=tell,
     )
     pairs, coders = _pairs(images, codecs, cache or out / "cache")
-    named = dict(_pair(text) for text in pretend.split(",") if text)
-    pretended = pretend_by_rank(named, Vocabulary(entries=pairs.entries))
-    from eyechart.cli.adapter_view import Bar, print_results
-
-    with Bar(steps) as bar:
-        config = train(
-            open_base(vlm), pairs, recipe, Setting(out=out), watcher=bar, pretend=pretended
-        )
+    config = _train(vlm, pairs, recipe, out, pretend)
     if tasks:
         config = _ask(vlm, out, tasks.split(","), coders, task_images)
     print_results(config, out)
@@ -169,6 +173,20 @@ def _pair(text: str) -> tuple[str, str]:
     if not (unseen and equals and known):
         raise InputError(f"--pretend {text!r} is not of the form UNSEEN=KNOWN")
     return unseen, known
+
+
+def _train(vlm: str, pairs: Pairs, recipe: Recipe, out: Path, pretend: str) -> AdapterConfig:
+    from eyechart.adapters.base import open_base
+    from eyechart.adapters.condition import Vocabulary, pretend_by_rank
+    from eyechart.adapters.training import Setting, train
+    from eyechart.cli.adapter_view import Bar
+
+    named = dict(_pair(text) for text in pretend.split(",") if text)
+    pretended = pretend_by_rank(named, Vocabulary(entries=pairs.entries))
+    with Bar(recipe.steps) as bar:
+        return train(
+            open_base(vlm), pairs, recipe, Setting(out=out), watcher=bar, pretend=pretended
+        )
 
 
 def _ask(vlm: str, out: Path, tasks: list[str], codecs: list[Codec], images: int) -> AdapterConfig:
