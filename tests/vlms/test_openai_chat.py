@@ -11,9 +11,10 @@ import pytest
 
 from eyechart.core.errors import EyechartError, InputError, VLMError
 from eyechart.core.images import decode_image
-from eyechart.core.types import VLM, Decoding, Request
+from eyechart.core.types import VLM, Decoding, Request, component_of
+from eyechart.tasks.prompts import FAMILIES
 from eyechart.vlms import open_vlm
-from eyechart.vlms.openai_chat import OpenAIChat
+from eyechart.vlms.openai_chat import PROMPT_FAMILIES, OpenAIChat
 from eyechart.vlms.token_cost import image_tokens
 from tests.vlms.asking import picture, request
 from tests.vlms.chat_server import Reply, completion, error, serve
@@ -217,3 +218,13 @@ def test_names_and_identity() -> None:
     assert chat.options["base_url"] == "http://host:8000/v1"
     fast = open_vlm("gpt-4o", concurrency=1, timeout_s=3, retries=0)
     assert dict(fast.options) == dict(gpt.options)
+
+
+def test_answers_to_another_familys_prompts_are_another_vlms() -> None:
+    vlms = [
+        OpenAIChat("m", base_url="http://h/v1", family=family) for family in ("internvl3", None)
+    ]
+    assert component_of(vlms[0]) != component_of(vlms[1])
+    assert set(FAMILIES) < set(PROMPT_FAMILIES)
+    with pytest.raises(InputError, match=r"family 'internvl': allowed: .*internvl3"):
+        OpenAIChat("m", base_url="http://h/v1", family="internvl")

@@ -25,6 +25,8 @@ from eyechart.vlms.token_cost import Prices, Spent, estimate
 
 OPENAI_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
+# The families that tasks have prompts for; those of Qwen2.5-VL are the default ones.
+PROMPT_FAMILIES = ("default", "qwen2_5_vl", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o")
 _FAMILIES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
 _NAMES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
 
@@ -33,6 +35,7 @@ class OpenAIChat:
     """A VLM behind a chat-completions endpoint.
 
     model: as the server calls it. base_url: without it, OpenAI's own and a key is needed.
+    family: whose prompts it gets, one of PROMPT_FAMILIES; without it, GPT-4o's.
     detail: `high` lets GPT-4o see 512-pixel tiles, `low` one small view, `auto` its own choice.
     revision: name it when a server's weights or engine change, so that results are not mixed.
     usd_per_million_input, usd_per_million_output: prices for estimates; known for gpt-4o.
@@ -56,7 +59,9 @@ class OpenAIChat:
         retries: int = 6,
     ) -> None:
         self.name = name or _NAMES.get(model, model)
-        self.family = family or _FAMILIES.get(model, "gpt-4o")
+        self.family = _FAMILIES.get(model, "gpt-4o") if family is None else family
+        if self.family not in PROMPT_FAMILIES:
+            raise InputError(f"family {family!r}: allowed: {', '.join(PROMPT_FAMILIES)}")
         self.version = revision or "unversioned"
         self._model, self._detail = model, detail
         self._base_url = base_url
@@ -71,8 +76,13 @@ class OpenAIChat:
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """Model, detail and address (without user, password or query)."""
-        return {"model": self._model, "detail": self._detail, "base_url": self._shown_url}
+        """Model, detail, address (without user, password or query) and whose prompts it gets."""
+        return {
+            "model": self._model,
+            "detail": self._detail,
+            "base_url": self._shown_url,
+            "family": self.family,
+        }
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order, asked concurrently.
