@@ -16,7 +16,7 @@ from eyechart.analysis.labels import Labels
 from eyechart.analysis.render import render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.table import Entry, Row, Table, marked, signed
-from eyechart.analysis.tables import tables_of
+from eyechart.analysis.tables import Kind, tables_of
 from eyechart.analysis.terminal import show
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
@@ -91,6 +91,27 @@ def test_rows_of_one_reader_stand_together_whatever_the_order_of_results(
     (table,) = tables_of(replace(analysis, bd=(*analysis.bd, *again)), "bd")
     readers = [row.keys[0] for row in table.rows]
     assert readers == ["reader", "reader", "reader + for-grey", "reader + for-grey"]
+
+
+def test_choice_sets_and_free_answers_stand_in_no_table_together(analysis: Analysis) -> None:
+    mark = " (choice set)"
+    both = replace(
+        analysis,
+        cells=(
+            *analysis.cells,
+            *(replace(c, vlm=c.vlm + mark, choices=True) for c in analysis.cells),
+        ),
+        bd=(*analysis.bd, *(replace(bd, vlm=bd.vlm + mark) for bd in analysis.bd)),
+        gaps=(*analysis.gaps, *(replace(gap, vlm=gap.vlm + mark) for gap in analysis.gaps)),
+    )
+    kinds: tuple[Kind, ...] = ("bd", "scores", "gap", "adapter")
+    for kind in kinds:
+        free, tables = tables_of(analysis, kind), tables_of(both, kind)
+        assert tables[: len(free)] == free
+        assert len(tables) == 2 * len(free) > 0
+        for table in tables[len(free) :]:
+            assert table.title.endswith("answers from a choice set")
+            assert all(mark in row.keys[0] or mark in table.title for row in table.rows)
 
 
 def test_gap_table_has_the_six_lines_of_table_3(analysis: Analysis) -> None:

@@ -26,14 +26,36 @@ SOURCE = "source"  # the codec that stands for "uncompressed"
 
 
 def tables_of(analysis: Analysis, kind: Kind) -> list[Table]:
-    """The tables of one kind, possibly none (no adapter in the run, no fine-tuned codec)."""
+    """The tables of one kind, possibly none (no adapter in the run, no fine-tuned codec).
+
+    Answers from a choice set are another protocol: they have tables of their own.
+    """
     makers: dict[Kind, Callable[[Analysis], list[Table]]] = {
         "bd": bd_tables,
         "scores": score_tables,
         "gap": gap_tables,
         "adapter": adapter_tables,
     }
-    return makers[kind](analysis)
+    free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
+    return [
+        *makers[kind](free),
+        *(
+            replace(table, title=f"{table.title}, answers from a choice set")
+            for table in makers[kind](choosing)
+        ),
+    ]
+
+
+def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
+    """What was answered freely, or what was chosen from sets: cells tell, VLMs are named apart."""
+    cells = tuple(cell for cell in analysis.cells if cell.choices == choices)
+    vlms = {cell.vlm for cell in cells}
+    return replace(
+        analysis,
+        cells=cells,
+        bd=tuple(bd for bd in analysis.bd if bd.vlm in vlms),
+        gaps=tuple(gap for gap in analysis.gaps if gap.vlm in vlms),
+    )
 
 
 def bd_tables(analysis: Analysis) -> list[Table]:
