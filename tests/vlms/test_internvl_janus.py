@@ -115,6 +115,9 @@ def test_internvl_reads_ocrbench_with_more_tiles_and_says_so_in_the_key(internvl
     assert plain.options["max_tiles"] == 6
     assert reading.options["max_tiles"] == 24
     assert plain.for_task("POPE") is plain
+    for given in (6, 12):  # 6 is the default, but here it is asked for
+        explicit = InternVL(str(internvl_dir), device="cpu", max_tiles=given)
+        assert explicit.for_task("OCRBench") is explicit
     asked = [request(112, 700, 2)]
     assert texts(reading, asked, 3) == texts(
         InternVL(str(internvl_dir), device="cpu", max_tiles=24), asked, 3

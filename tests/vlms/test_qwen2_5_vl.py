@@ -13,6 +13,7 @@ import torch
 from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import VLM, Decoding, Request, component_of
 from eyechart.vlms import open_vlm
+from eyechart.vlms.mini import EyechartMini
 from eyechart.vlms.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, Qwen25VL
 from tests.vlms.asking import picture, plain_qwen, request
 
@@ -192,6 +193,31 @@ def test_pixel_limits_set_the_number_of_visual_tokens(qwen_dir: Path) -> None:
     assert tokens(min_pixels=448 * 448, max_pixels=1280 * 28 * 28) == 256
     assert tokens(min_pixels=56 * 56, max_pixels=112 * 112) == 16
     assert tokens() >= 1280  # VLMEvalKit's lower limit
+
+
+def test_ocrbench_enlarges_less_and_says_so_in_the_key(qwen_dir: Path) -> None:
+    plain = Qwen25VL(str(qwen_dir), device="cpu", max_pixels=MAX_PIXELS)
+    reading = plain.for_task("OCRBench")
+    assert plain.for_task("POPE") is plain
+    assert (plain.options["min_pixels"], plain.options["max_pixels"]) == (MIN_PIXELS, MAX_PIXELS)
+    assert reading.options == {**plain.options, "min_pixels": 100 * 28 * 28}
+    asked = [request(112, 112, 3)]
+    by_hand = Qwen25VL(str(qwen_dir), device="cpu", min_pixels=100 * 28 * 28, max_pixels=MAX_PIXELS)
+    assert texts(reading, asked, 3) == texts(by_hand, asked, 3)
+    assert reading.model is plain.model
+
+
+@pytest.mark.parametrize("given", [None, MIN_PIXELS, 56 * 56])
+def test_a_lower_limit_that_was_given_is_kept_for_ocrbench(
+    qwen_dir: Path, given: int | None
+) -> None:
+    vlm = Qwen25VL(str(qwen_dir), device="cpu", min_pixels=given)
+    assert vlm.for_task("OCRBench") is vlm
+
+
+def test_the_built_in_vlm_reads_ocrbench_as_all_else() -> None:
+    mini = EyechartMini(device="cpu")
+    assert mini.for_task("OCRBench") is mini
 
 
 def test_identity_holds_all_that_changes_answers_and_nothing_else(qwen_dir: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -97,6 +98,7 @@ class LocalVLM:
         self._name = name
         self._budget_tokens = budget_tokens
         self._adapter = adapter
+        self._parent: Self | None = None
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the family's backbone and the transformers model behind it."""
@@ -139,6 +141,21 @@ class LocalVLM:
         assert self._adapter is not None
         return adapter_component(self._adapter).version
 
+    def _with(self, **own_options: Json) -> Self:
+        """This VLM with other options of its own, on the same weights: they are loaded once."""
+        other = copy(self)
+        for made_for_this in ("_loaded", "_answerer", "_tell", "model"):
+            other.__dict__.pop(made_for_this, None)
+        other._parent = self
+        other.own_options = {**self.own_options, **own_options}
+        return other
+
+    def _weights(self, model_class: Any) -> Any:
+        """The transformers model for `build`: loaded, or of the VLM this one was made from."""
+        if self._parent is not None:
+            return self._parent.model
+        return load_model(self.checkpoint, model_class)
+
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order. Raises VLMError, InputError."""
         return self._answerer.answer(requests, decoding)
@@ -161,7 +178,9 @@ class LocalVLM:
 
     @cached_property
     def _tell(self) -> Tell | None:
-        """The adapter's ear, the adapter attached; None without an adapter."""
+        """The adapter's ear, the adapter attached, once to shared weights; None without one."""
+        if self._parent is not None:
+            return self._parent._tell
         if self._adapter is None:
             return None
         adapter = open_adapter(self._adapter)

@@ -7,9 +7,7 @@ Zhu et al., InternVL3, arXiv:2504.10479. Tiles, system message and prompts as in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,9 +17,7 @@ from eyechart.core.types import Rgb8
 from eyechart.vlms.checkpoint import (
     Checkpoint,
     LocalVLM,
-    Tell,
     load_image_processor,
-    load_model,
     load_tokenizer,
     stop_ids,
 )
@@ -42,7 +38,8 @@ class InternVL(LocalVLM):
     """InternVL3 1B, 2B, 8B, or any checkpoint of that architecture.
 
     model: hub id (the converted `-hf` ones) or directory.
-    max_tiles: most tiles of 448x448 an image is cut into, the thumbnail not counted.
+    max_tiles: most tiles of 448x448 an image is cut into, the thumbnail not counted; None is
+        VLMEvalKit's number, which differs by task.
     system: system message; empty for none.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
     device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
@@ -53,7 +50,7 @@ class InternVL(LocalVLM):
         model: str = "OpenGVLab/InternVL3-1B-hf",
         *,
         name: str | None = None,
-        max_tiles: int = MAX_TILES,
+        max_tiles: int | None = None,
         system: str = SYSTEM,
         dtype: str = "auto",
         device: str = "auto",
@@ -64,55 +61,43 @@ class InternVL(LocalVLM):
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family="internvl3",
             name=name,
-            own_options={"max_tiles": max_tiles, "system": system},
+            own_options={
+                "max_tiles": MAX_TILES if max_tiles is None else max_tiles,
+                "system": system,
+            },
             budget_tokens=budget_tokens,
             adapter=adapter,
         )
-        self._max_tiles, self._system = max_tiles, system
-        self._parent: InternVL | None = None
+        self._tiles_given = max_tiles is not None
 
     def for_task(self, task: str) -> InternVL:
         """This VLM as VLMEvalKit sets it up for a task: OCRBench is read with more tiles.
 
-        Weights are loaded once for both. An explicit `max_tiles` is kept.
+        Weights are loaded once for both. A `max_tiles` that was given is kept.
         """
-        tiles = MAX_TILES_BY_TASK.get(task, self._max_tiles)
-        if self._max_tiles != MAX_TILES or tiles == self._max_tiles:
+        if self._tiles_given or task not in MAX_TILES_BY_TASK:
             return self
-        other = copy(self)
-        for loaded in ("_loaded", "_answerer", "_tell", "model"):  # they hold this one's tiles
-            other.__dict__.pop(loaded, None)
-        other._parent, other._max_tiles = self, tiles
-        other.own_options = {**self.own_options, "max_tiles": tiles}
-        return other
-
-    @cached_property
-    def _tell(self) -> Tell | None:
-        """Attached once to the weights that both share."""
-        return super()._tell if self._parent is None else self._parent._tell
+        return self._with(max_tiles=MAX_TILES_BY_TASK[task])
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError."""
         from transformers import InternVLForConditionalGeneration
 
-        if self._parent is not None:
-            model = self._parent.model
-        else:
-            model = load_model(self.checkpoint, InternVLForConditionalGeneration)
-        source = self.checkpoint.source
-        backbone = InternVLBackbone(model, source, max_tiles=self._max_tiles, system=self._system)
-        return backbone, model
+        model = self._weights(InternVLForConditionalGeneration)
+        return InternVLBackbone(model, self.checkpoint.source, self.own_options), model
 
 
 class InternVLBackbone:
     """Tiles and counted positions; every tile brings the same number of tokens."""
 
-    def __init__(self, model: Any, source: str, *, max_tiles: int, system: str) -> None:
+    def __init__(self, model: Any, source: str, options: Mapping[str, Any]) -> None:
         from transformers import GotOcr2ImageProcessorPil
 
         self._processor = load_image_processor(GotOcr2ImageProcessorPil, source)
         self.tokenizer = load_tokenizer(source)
-        self._model, self._max_tiles, self._system = model, max_tiles, system
+        self._model = model
+        self._max_tiles: int = options["max_tiles"]
+        self._system: str = options["system"]
         self.text_model = model.model.language_model
         self.head = model.lm_head
         self.stop = stop_ids(model, self.tokenizer)

@@ -18,7 +18,6 @@ from eyechart.vlms.checkpoint import (
     Checkpoint,
     LocalVLM,
     load_image_processor,
-    load_model,
     load_tokenizer,
     stop_ids,
 )
@@ -62,7 +61,7 @@ class Janus(LocalVLM):
         """Load the weights. Raises InputError."""
         from transformers import JanusForConditionalGeneration
 
-        model = load_model(self.checkpoint, JanusForConditionalGeneration)
+        model = self._weights(JanusForConditionalGeneration)
         return JanusBackbone(model, self.checkpoint.source, system=self._system), model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eyechart.vlms.qwen2_5_vl import Qwen25VL
+from eyechart.vlms.qwen2_5_vl import Pixels, Qwen25VL
 from eyechart.zoo import weights_dir
 
 
@@ -16,8 +16,8 @@ class EyechartMini(Qwen25VL):
         self,
         model: str | None = None,
         *,
-        min_pixels: int | None = None,
-        max_pixels: int | None = None,
+        min_pixels: Pixels = None,
+        max_pixels: Pixels = None,
         dtype: str = "float32",
         device: str = "auto",
         budget_tokens: int | None = None,

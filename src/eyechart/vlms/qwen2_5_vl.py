@@ -8,7 +8,7 @@ Bai et al., Qwen2.5-VL Technical Report, arXiv:2502.13923.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ from eyechart.vlms.checkpoint import (
     Checkpoint,
     LocalVLM,
     load_image_processor,
-    load_model,
     load_tokenizer,
     stop_ids,
 )
@@ -31,6 +30,10 @@ MODEL_TYPE = "qwen2_5_vl"
 # What VLMEvalKit runs Qwen2.5-VL with (28 x 28 pixels are one visual token).
 MIN_PIXELS = 1280 * 28 * 28
 MAX_PIXELS = 16384 * 28 * 28
+MIN_PIXELS_BY_TASK = {"OCRBench": 100 * 28 * 28}
+
+# What an option is before it is given: `auto`, VLMEvalKit's limit, which differs by task.
+Pixels: TypeAlias = int | Literal["auto"] | None
 
 
 class Qwen25VL(LocalVLM):
@@ -38,7 +41,8 @@ class Qwen25VL(LocalVLM):
 
     model: hub id or directory.
     min_pixels, max_pixels: images are scaled into this range, keeping their shape; None takes the
-        checkpoint's own. The defaults are VLMEvalKit's: small images are enlarged to 1280 tokens.
+        checkpoint's own. `auto` is VLMEvalKit's: small images are enlarged to 1280 tokens, for
+        OCRBench to 100.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
     device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
     """
@@ -48,8 +52,8 @@ class Qwen25VL(LocalVLM):
         model: str = "Qwen/Qwen2.5-VL-3B-Instruct",
         *,
         name: str | None = None,
-        min_pixels: int | None = MIN_PIXELS,
-        max_pixels: int | None = MAX_PIXELS,
+        min_pixels: Pixels = "auto",
+        max_pixels: Pixels = "auto",
         dtype: str = "auto",
         device: str = "auto",
         budget_tokens: int | None = None,
@@ -59,16 +63,29 @@ class Qwen25VL(LocalVLM):
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family=MODEL_TYPE,
             name=name,
-            own_options={"min_pixels": min_pixels, "max_pixels": max_pixels},
+            own_options={
+                "min_pixels": MIN_PIXELS if min_pixels == "auto" else min_pixels,
+                "max_pixels": MAX_PIXELS if max_pixels == "auto" else max_pixels,
+            },
             budget_tokens=budget_tokens,
             adapter=adapter,
         )
+        self._least_given = min_pixels != "auto"
+
+    def for_task(self, task: str) -> Qwen25VL:
+        """This VLM as VLMEvalKit sets it up for a task: for OCRBench it enlarges pictures less.
+
+        Weights are loaded once for both. A `min_pixels` that was given is kept.
+        """
+        if self._least_given or task not in MIN_PIXELS_BY_TASK:
+            return self
+        return self._with(min_pixels=MIN_PIXELS_BY_TASK[task])
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError."""
         from transformers import Qwen2_5_VLForConditionalGeneration
 
-        model = load_model(self.checkpoint, Qwen2_5_VLForConditionalGeneration)
+        model = self._weights(Qwen2_5_VLForConditionalGeneration)
         return QwenBackbone(model, self.checkpoint.source, self.own_options), model
 
 

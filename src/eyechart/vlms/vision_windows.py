@@ -47,8 +47,8 @@ def _forward(
         ]
         # Of the parts' type: autocast lowers attention, and training on a CPU widens its operands.
         mixed = torch.empty_like(value, dtype=parts[0].dtype)
-        for (_, index), part in zip(groups, parts, strict=True):
-            mixed[index] = part
+        for group, part in zip(groups, parts, strict=True):
+            mixed[group[1]] = part
     output: Tensor = self.proj(mixed.reshape(length, -1))
     return output
 
