@@ -14,7 +14,7 @@ from run_fakes import FakeVLM
 from eyechart.cli import run_args
 from eyechart.core.errors import VLMError
 from eyechart.core.images import encode_png
-from eyechart.core.types import Answer, Decoding, Request
+from eyechart.core.types import Answer, Decoding, Question, Request, Score
 from eyechart.run.costs import Bill
 from eyechart.store import Store
 
@@ -266,6 +266,35 @@ def test_the_papers_grid_is_sized_up_without_its_files(
     assert "cells 2,835" in shown  # 9 VLMs x 7 tasks x (11 codecs x 4 levels + uncompressed)
     assert "images 1,056,645 to" in shown
     assert "not installed here" in shown
+
+
+def test_a_report_shows_what_is_stored_now(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, frozen = str(tmp_path / "run"), tmp_path / "run" / "analysis.json"
+
+    def scores() -> set[float]:
+        return {cell["score"]["value"] for cell in json.loads(frozen.read_text())["cells"]}
+
+    assert run_args(["run", *arguments, "--max-images", "4"]) == 0
+    before = frozen.read_bytes()
+    assert run_args(["report", out]) == 0
+    assert frozen.read_bytes() == before  # the same records: as it was, its date included
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    assert run_args(["report", out]) == 0
+    assert json.loads(frozen.read_text())["tasks"][0]["questions"] == 6
+    assert scores() == {100.0}
+    monkeypatch.setattr("eyechart.tasks.pope.PopeRules.score", _all_wrong)
+    assert run_args(["rescore", out]) == 0
+    assert run_args(["report", out]) == 0
+    assert scores() == {0.0}
+    frozen.write_text('{"of": "an older version"}')
+    assert run_args(["report", out]) == 0
+    assert scores() == {0.0}
+
+
+def _all_wrong(self: object, question: Question, answer: str) -> Score:
+    return Score(question_id=question.id, value=0.0, reading="No", readable=True)
 
 
 def test_rescore_finds_the_data_by_itself(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,25 @@ def test_only_the_newest_training_of_an_adapter_is_shown(store: Store) -> None:
     plain, old, new = store.add(a_cell()), store.add(tuned("a")), store.add(tuned("b"))
     os.utime(old.path / "cell.json", ns=(1, 1))
     assert {stored.key for stored in store.cells()} == {plain.key, new.key}
+
+
+def test_a_fingerprint_changes_with_all_that_an_analysis_is_made_from(store: Store) -> None:
+    stored = store.add(a_cell())
+    wrong = a_record("1", value=0.0)
+    steps: list[Callable[[], object]] = [
+        lambda: stored.append_records([a_record("1")]),
+        lambda: stored.replace_records([wrong]),
+        lambda: stored.append_failures([a_failure("2")]),
+        lambda: stored.ask(TaskSize(questions=2, images=1)),
+        lambda: store.write_info(RunInfo(title="other")),
+        lambda: store.add(a_cell(adapter=Component(name="a", version="1"))),
+    ]
+    seen = {store.fingerprint()}
+    for step in steps:
+        step()
+        assert store.fingerprint() not in seen
+        assert store.fingerprint() == Store(store.root).fingerprint()
+        seen.add(store.fingerprint())
 
 
 def test_info_comes_back(store: Store) -> None:

@@ -52,6 +52,7 @@ def analyse(
     store = Store(run_dir)
     store.require()
     info = store.info()
+    made_from = store.fingerprint()  # first: what a run adds meanwhile makes this analysis old
     cells = read_cells(store)
     answered = [read for read in cells if read.records]
     if not answered:
@@ -81,6 +82,7 @@ def analyse(
         bootstrap_samples=samples,
         seed=seed,
         adapters=_adapters(answered),
+        made_from=made_from,
     )
 
 

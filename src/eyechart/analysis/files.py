@@ -6,8 +6,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from eyechart import __version__
 from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
+from eyechart.store import Store
 from eyechart.store.files import write_atomic
 
 
@@ -18,6 +20,19 @@ def write_analysis(analysis: Analysis, path: Path) -> None:
     """
     text = json.dumps(asdict(analysis), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
+
+
+def current_analysis(path: Path, store: Store) -> Analysis | None:
+    """The stored analysis, if this version made it from just what the store holds now.
+
+    Raises StoreError.
+    """
+    try:
+        found = read_analysis(path)
+    except InputError:
+        return None
+    fits = (found.eyechart_version, found.made_from) == (__version__, store.fingerprint())
+    return found if fits else None
 
 
 def read_analysis(path: Path) -> Analysis:

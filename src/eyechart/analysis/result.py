@@ -132,3 +132,4 @@ class Analysis:
     bootstrap_samples: int
     seed: int
     adapters: tuple[AdapterInfo, ...] = ()
+    made_from: str = ""  # fingerprint of the records (`Store.fingerprint`), "" where unknown

@@ -19,13 +19,16 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Default: DIR/report.html.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Analyse the stored answers anew first.")
+        bool, typer.Option("--fresh", help="Analyse anew even if nothing has changed.")
     ] = False,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
 ) -> None:
-    """Write the HTML report of a run, from its analysis.json; a run without one is analysed."""
+    """Write the HTML report of a run; analysis.json is made anew where answers or scores changed.
+
+    An analysis.json alone, without its run, is a report, too.
+    """
     from eyechart.report.html import write_report
 
     path = out or directory / "report.html"
@@ -43,11 +46,14 @@ def _analysis(directory: Path, *, fresh: bool, data: str | None) -> Analysis:
     from datetime import UTC, datetime
 
     from eyechart.analysis.analyse import analyse
-    from eyechart.analysis.files import read_analysis, write_analysis
+    from eyechart.analysis.files import current_analysis, read_analysis, write_analysis
+    from eyechart.store import Store
 
-    frozen = directory / "analysis.json"
-    if frozen.exists() and not fresh:
+    frozen, store = directory / "analysis.json", Store(directory)
+    if frozen.exists() and not store.is_run():
         return read_analysis(frozen)
+    if not fresh and (found := current_analysis(frozen, store)):
+        return found
     created = datetime.now(UTC).isoformat(timespec="seconds")
     analysis = analyse(directory, created=created, data=data)
     write_analysis(analysis, frozen)

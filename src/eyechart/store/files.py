@@ -6,6 +6,7 @@ torn line after a kill or a full disk; readers ignore it and the next writer cut
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -109,6 +110,16 @@ def read_lines(path: Path) -> list[str]:
         return whole.decode().split("\n")[:-1]
     except UnicodeDecodeError as error:
         raise StoreError(f"{path}: damaged, not text at byte {error.start}") from error
+
+
+def file_sha256(path: Path) -> bytes:
+    """sha256 of a file, which need not fit into memory; of nothing where there is no file."""
+    with store_errors(path, "be read"):
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except FileNotFoundError:
+            return hashlib.sha256().digest()
 
 
 def cut_torn_line(path: Path) -> int:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError
@@ -21,7 +22,7 @@ from eyechart.core.identity import canonical_json, cell_key, digest
 from eyechart.core.types import Cell, Component
 from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, cell_from_json
-from eyechart.store.files import read_lines, store_errors, write_atomic
+from eyechart.store.files import file_sha256, read_lines, store_errors, write_atomic
 from eyechart.store.lease import lease
 
 FORMAT = 1
@@ -57,7 +58,7 @@ class Store:
 
     def create(self) -> None:
         """Make the directory, or take up an existing run. Raises RunDirError."""
-        if self.root.is_dir() and not self._is_run() and any(self.root.iterdir()):
+        if self.root.is_dir() and not self.is_run() and any(self.root.iterdir()):
             raise RunDirError(f"{self.root}: not empty and not an eyechart run; choose another")
         try:
             for folder in ("cells", "bitstreams", "decoded", "leases"):
@@ -72,11 +73,15 @@ class Store:
 
     def require(self) -> None:
         """Refuse a directory that holds no run. Raises RunDirError."""
-        if not self._is_run():
+        if not self.is_run():
             raise RunDirError(
                 f"{self.root}: no eyechart run here; make one with eyechart run --out {self.root}"
             )
         self.info()
+
+    def is_run(self) -> bool:
+        """Whether the directory holds a run, or what a killed one had begun."""
+        return (self.root / "run.json").is_file() or (self.root / "cells").is_dir()
 
     # --- what the run is ----------------------------------------------------------------------
 
@@ -138,8 +143,15 @@ class Store:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: damaged ({error}); delete {folder} to redo it") from error
 
-    def _is_run(self) -> bool:
-        return (self.root / "run.json").is_file() or (self.root / "cells").is_dir()
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all that an analysis is made from: equal only while nothing was answered,
+        failed, asked or scored since. Reads every record once. Raises StoreError."""
+        whole = sha256(b"\0".join(line.encode() for line in read_lines(self.root / "run.json")))
+        for stored in self.cells():
+            whole.update(stored.key.encode())
+            for name in ("asked.json", "records.jsonl", "failures.jsonl"):
+                whole.update(file_sha256(stored.path / name))
+        return whole.hexdigest()
 
     # --- leases -------------------------------------------------------------------------------
 
