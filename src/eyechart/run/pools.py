@@ -6,15 +6,13 @@ process closes: when it is done, when it gives up, and when it is killed.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
 from typing import Protocol, TypeAlias
 
-from eyechart.core.children import serve_only
+from eyechart.core.children import Children
 from eyechart.core.types import Codec
 from eyechart.run.attempt import Failed
 from eyechart.run.pictures import Picture, PictureJob, PictureMaker
@@ -62,54 +60,45 @@ class Processes:
 
     def __init__(self, codecs: Sequence[Codec], store: Store, workers: int) -> None:
         self._codecs, self._store, self.workers = tuple(codecs), store, workers
-        self._executor: ProcessPoolExecutor | None = None
-        self._stop: Connection | None = None
+        self._children: Children | None = None
 
     def submit(self, job: PictureJob) -> Awaited:
         first = self._submit(job)
         return lambda: self._result(job, *first)
 
     def close(self) -> None:
-        if self._stop is not None:
-            self._stop.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor = self._stop = None
+        if self._children is not None:
+            self._children.close()
+        self._children = None
 
-    def _submit(self, job: PictureJob) -> tuple[ProcessPoolExecutor, Future[Picture | Failed]]:
-        executor = self._start()
+    def _submit(self, job: PictureJob) -> tuple[Children, Future[Picture | Failed]]:
+        children = self._start()
         try:
-            return executor, executor.submit(_make, job)
+            return children, children.submit(_make, job)
         except BrokenProcessPool:
-            self._leave(executor)
-            executor = self._start()
-            return executor, executor.submit(_make, job)
+            self._leave(children)
+            children = self._start()
+            return children, children.submit(_make, job)
 
-    def _start(self) -> ProcessPoolExecutor:
-        if self._executor is None:
-            context = multiprocessing.get_context("spawn")  # fork and threads (torch) do not mix
-            reader, self._stop = context.Pipe(duplex=False)
-            self._executor = ProcessPoolExecutor(
-                self.workers,
-                mp_context=context,
-                initializer=_prepare,
-                initargs=(self._codecs, str(self._store.root), reader),
-            )
-        return self._executor
+    def _start(self) -> Children:
+        if self._children is None:
+            root = str(self._store.root)
+            self._children = Children(self.workers, _prepare, self._codecs, root)
+        return self._children
 
-    def _leave(self, broken: ProcessPoolExecutor) -> None:
-        if self._executor is broken:  # else another job has noticed before
+    def _leave(self, broken: Children) -> None:
+        if self._children is broken:  # else another job has noticed before
             self.close()
 
     def _result(
-        self, job: PictureJob, executor: ProcessPoolExecutor, future: Future[Picture | Failed]
+        self, job: PictureJob, children: Children, future: Future[Picture | Failed]
     ) -> Picture | Failed:
         for _ in range(2):
             try:
                 return future.result()
             except BrokenProcessPool:
-                self._leave(executor)
-                executor, future = self._submit(job)
+                self._leave(children)
+                children, future = self._submit(job)
         alone = Processes(self._codecs, self._store, workers=1)
         try:
             return alone._submit(job)[1].result()
@@ -129,9 +118,8 @@ class Processes:
 _maker: PictureMaker | None = None
 
 
-def _prepare(codecs: Sequence[Codec], root: str, stop: Connection) -> None:
+def _prepare(codecs: Sequence[Codec], root: str) -> None:
     global _maker
-    serve_only(stop)
     os.nice(5)  # the VLM's threads wait for one another: none of them should lose its core to us
     _maker = PictureMaker(codecs, Store(root))
 

@@ -9,15 +9,13 @@ To the run it is one VLM: neither a cell nor its key knows how many devices answ
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from copy import copy
-from multiprocessing.connection import Connection
 from typing import TypeAlias
 
-from eyechart.core.children import serve_only
+from eyechart.core.children import Children
 from eyechart.core.errors import VLMError
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request, for_task
 
@@ -119,34 +117,24 @@ class _Worker:
     def __init__(self, open_on: Open, device: str) -> None:
         self.device = device
         self._open_on = open_on
-        self._executor: ProcessPoolExecutor | None = None
-        self._hold: Connection | None = None
+        self._children: Children | None = None
 
     def submit(
         self, task: str, requests: list[Request], decoding: Decoding
     ) -> Future[list[list[Answer]]]:
-        if self._executor is None:
-            context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-            reader, self._hold = context.Pipe(duplex=False)
-            self._executor = ProcessPoolExecutor(
-                1,
-                mp_context=context,
-                initializer=_prepare,
-                initargs=(self._open_on, self.device, reader),
-            )
+        if self._children is None:
+            self._children = Children(1, _prepare, self._open_on, self.device)
         try:
-            return self._executor.submit(_answer, task, requests, decoding)
+            return self._children.submit(_answer, task, requests, decoding)
         except BrokenProcessPool as error:  # it died between two calls: told with its result
             failed: Future[list[list[Answer]]] = Future()
             failed.set_exception(error)
             return failed
 
     def close(self) -> None:
-        if self._hold is not None:
-            self._hold.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor = self._hold = None
+        if self._children is not None:
+            self._children.close()
+        self._children = None
 
 
 # The worker's VLM, and as it is set up for a task: they keep their weights between calls.
@@ -154,9 +142,8 @@ _vlm: VLM | None = None
 _by_task: dict[str, VLM] = {}
 
 
-def _prepare(open_on: Open, device: str, parent: Connection) -> None:
+def _prepare(open_on: Open, device: str) -> None:
     global _vlm
-    serve_only(parent)
     _vlm = open_on(device)
 
 
