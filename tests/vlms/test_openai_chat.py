@@ -172,6 +172,80 @@ def test_no_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch)
         OpenAIChat("gpt-4o").answer([request(8, 8, 1)], DECODING)
 
 
+@pytest.mark.parametrize(
+    "key", ["sk-\n-very-secret", "sk-sécret-0123456789", "sk secret sk secret"]
+)
+def test_what_cannot_be_a_key_is_said_without_showing_it(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(InputError, match="OPENAI_API_KEY is not a key; allowed") as caught:
+        OpenAIChat("m", base_url="http://127.0.0.1:9/v1").answer([request(8, 8, 1)], DECODING)
+    assert key not in str(caught.value)
+
+
+def test_space_around_a_key_is_not_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    with serve(lambda _: completion("yes")) as server:
+        OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+    assert server.keys == [f"Bearer {KEY}"]
+    monkeypatch.setenv("OPENAI_API_KEY", " \n")
+    with pytest.raises(InputError, match="no key"):
+        OpenAIChat("gpt-4o").answer([request(8, 8, 1)], DECODING)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "notaurl",
+        "ftp://h/v1",
+        "http://",
+        "http:///v1",
+        "http://127.0.0.1:99999/v1",
+        "http://127.0.0.1:x/v1",
+        "http://[::1/v1",
+        "http://300.1.1.1/v1",
+        "http://a b/v1",
+        "http://h/v1?key=s3cr3t",
+        "http://u:s3cr3t@h/v1?x=y",
+        "http://h/v1#here",
+        8000,
+    ],
+)
+def test_what_is_no_address_is_refused_at_once(url: Any) -> None:
+    with pytest.raises(InputError, match=r"base_url .*; allowed: http:// or https://") as caught:
+        OpenAIChat("m", base_url=url)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:80/v1", "https://host", "http://10.0.0.1/a/b/", "http://bücher.de:1/v1"]
+)
+def test_addresses_that_are_some(url: str) -> None:
+    assert OpenAIChat("m", base_url=url).options["base_url"] == url
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("retries", value) for value in (-1, "x", 1.5, True, None)),
+        *(("timeout_s", value) for value in (0, -1, "abc", float("nan"), float("inf"), None)),
+        *(("concurrency", value) for value in (0, "8", 2.5)),
+        *(("detail", value) for value in ("medium", None, 1, [])),
+        *(("model", value) for value in ("", " ", 4, None)),
+        *(("name", value) for value in ("", 4)),
+        *(("usd_per_million_input", value) for value in ("abc", -1, float("nan"))),
+        ("usd_per_million_output", "1"),
+        ("family", ["gpt-4o"]),
+    ],
+)
+def test_an_option_that_is_not_allowed_is_named(option: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"^{option} .*: allowed: ") as caught:
+        OpenAIChat(**{"model": "m", option: value})
+    assert repr(value) in str(caught.value)
+
+
 def test_an_unreachable_server_is_bad_input() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -213,7 +287,7 @@ def test_image_tokens(height: int, width: int, detail: str, tokens: int) -> None
 def test_names_and_identity() -> None:
     gpt = open_vlm("gpt-4o")
     assert (gpt.name, gpt.family) == ("gpt-4o", "gpt-4o")
-    chat = open_vlm("qwen-vl-chat", base_url="http://user:pass@host:8000/v1?token=x")
+    chat = open_vlm("qwen-vl-chat", base_url="http://user:pass@host:8000/v1")
     assert (chat.name, chat.family) == ("qwen-vl-chat", "qwen-vl-chat")
     assert chat.options["base_url"] == "http://host:8000/v1"
     fast = open_vlm("gpt-4o", concurrency=1, timeout_s=3, retries=0)

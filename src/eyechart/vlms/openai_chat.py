@@ -7,7 +7,6 @@ spoil exactly what is measured. The key comes from the environment and is never 
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cached_property
@@ -21,10 +20,20 @@ from eyechart.core.errors import InputError, VLMError
 from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
+from eyechart.vlms.chat_options import (
+    KEY_VARIABLE,
+    checked_choice,
+    checked_count,
+    checked_price,
+    checked_seconds,
+    checked_text,
+    checked_url,
+    key_of_environment,
+)
 from eyechart.vlms.token_cost import Prices, Spent, estimate
 
 OPENAI_URL = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
+DETAILS = ("high", "low", "auto")
 # The families that tasks have prompts for; those of Qwen2.5-VL are the default ones.
 PROMPT_FAMILIES = ("default", "qwen2_5_vl", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o")
 _FAMILIES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
@@ -41,6 +50,9 @@ class OpenAIChat:
     usd_per_million_input, usd_per_million_output: prices for estimates; known for gpt-4o.
     concurrency, timeout_s, retries: how it is asked; never in a cell's key. Retries wait as the
         server's Retry-After says, else with exponential backoff.
+
+    Raises:
+        InputError: an option that is not allowed.
     """
 
     def __init__(
@@ -58,15 +70,23 @@ class OpenAIChat:
         timeout_s: float = 120.0,
         retries: int = 6,
     ) -> None:
-        self.name = name or _NAMES.get(model, model)
-        self.family = _FAMILIES.get(model, "gpt-4o") if family is None else family
-        if self.family not in PROMPT_FAMILIES:
-            raise InputError(f"family {family!r}: allowed: {', '.join(PROMPT_FAMILIES)}")
-        self.version = revision or "unversioned"
-        self._model, self._detail = model, detail
-        self._base_url = base_url
-        self._concurrency, self._timeout_s, self._retries = concurrency, timeout_s, retries
-        self._prices = Prices.of(model, usd_per_million_input, usd_per_million_output)
+        self._model = checked_text("model", model)
+        self.name = _NAMES.get(model, model) if name is None else checked_text("name", name)
+        own_family = _FAMILIES.get(model, "gpt-4o")
+        self.family = checked_choice(
+            "family", own_family if family is None else family, PROMPT_FAMILIES
+        )
+        self.version = str(revision) or "unversioned"
+        self._detail = checked_choice("detail", detail, DETAILS)
+        self._base_url = None if base_url is None else checked_url(base_url)
+        self._concurrency = checked_count("concurrency", concurrency, 1)
+        self._timeout_s = checked_seconds("timeout_s", timeout_s)
+        self._retries = checked_count("retries", retries, 0)
+        self._prices = Prices.of(
+            model,
+            checked_price("usd_per_million_input", usd_per_million_input),
+            checked_price("usd_per_million_output", usd_per_million_output),
+        )
         self._kept: dict[str, Answer] = {}
         self._reached = False
         self.spent = Spent()
@@ -139,17 +159,13 @@ class OpenAIChat:
     @property
     def _shown_url(self) -> str:
         parts = urlsplit(self._base_url or OPENAI_URL)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-        return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+        place = parts.netloc.rpartition("@")[2].lower()
+        return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
     @cached_property
     def _client(self) -> openai.OpenAI:
-        key = os.environ.get(KEY_VARIABLE)
-        if not key and self._base_url is None:
-            raise InputError(f"{self.name}: no key; set the environment variable {KEY_VARIABLE}")
         return openai.OpenAI(
-            api_key=key or "none",  # servers of one's own mostly want none, the client wants some
+            api_key=key_of_environment(needed=self._base_url is None),
             base_url=self._base_url or OPENAI_URL,
             timeout=self._timeout_s,
             max_retries=self._retries,
