@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import pytest
 
+from eyechart.analysis.render import render
 from eyechart.analysis.result import Analysis, BdResult, CellResult, Interval, TaskInfo
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
@@ -100,15 +102,17 @@ def a_run(vlm: str, codec: str, data: str) -> Analysis:
     score = Interval(value=60.0, low=58.0, high=62.0)
     point = CellResult(
         **common, key="a", level="1", rank=0, bpp=0.19, total_bpp=0.2, score=score, loss=None,
-        metrics={"Overall": 60.0}, questions=9, answered=8, failed=1, unreadable_share=0.0,
+        metrics={"Overall": 60.0}, questions=5127, answered=5126, failed=1, unreadable_share=0.0,
         choices=False,
     )  # fmt: skip
-    clean = replace(point, codec="source", level="", failed=0, score=replace(score, value=86.0))
+    clean = replace(
+        point, codec="source", level="", answered=5127, failed=0, score=replace(score, value=86.0)
+    )
     bd = Interval(value=-18.0, low=-19.0, high=-17.0)
     result = BdResult(
         **common, codec_name=codec, anchor="uncompressed", bd=bd, flags=("1 of 4 levels",)
     )
-    task = TaskInfo(name="POPE", headline_metric="Overall", questions=9, images=3)
+    task = TaskInfo(name="POPE", headline_metric="Overall", questions=5127, images=500)
     return Analysis(
         title="run", eyechart_version="0", created="", data=data, tasks=(task,),
         cells=(clean, point), bd=(result,), gaps=(), examples=(), failures=(),
@@ -122,10 +126,33 @@ def test_a_run_is_put_beside_the_same_vlm_task_and_codec(vlm: str) -> None:
     ceilings, levels, bd = found.tables
     assert [entry.text for entry in ceilings.rows[0].entries] == ["86.00", "86.21", "-0.21"]
     assert [entry.text for entry in levels.rows[0].entries] == ["60.00", "60.56", "-0.56"]
-    assert levels.notes == ("1 of 9 questions failed",)
+    assert levels.notes == ("1 of 5127 questions failed",)
     assert [entry.text for entry in bd.rows[0].entries] == ["-18.00", "-17.75", "-0.25"]
-    assert bd.notes == ("1 of 4 levels",)
+    assert bd.notes == ("1 of 4 levels", "levels 1; the paper's are 1, 3, 5, 6")
     assert found.remarks == ()
+
+
+def test_what_is_not_of_the_same_questions_or_levels_says_so() -> None:
+    """Two JPEG levels of nine questions beside four others of all 5127."""
+    run = a_run("qwen2.5-vl-3b", "jpeg", "LMUData")
+    clean, point = (replace(cell, questions=9, answered=9, failed=0) for cell in run.cells)
+    points = [replace(point, level=level) for level in ("10", "20")]
+    found = diff(replace(run, cells=(clean, *points)))
+    few = "9 questions asked; the paper's scores are of 5,127"
+    ceilings, bd = found.tables
+    assert ceilings.notes == (few,)
+    assert bd.notes[1:] == (few, "levels 10, 20; the paper's are 1, 3, 5, 6")
+    (row,) = json.loads(render([bd], "json"))[0]["rows"]
+    assert row["figure"]["this run"]["notes"] == list(bd.notes)
+
+
+def test_the_same_questions_and_levels_need_no_note() -> None:
+    run = a_run("qwen2.5-vl-3b", "jpeg", "LMUData")
+    clean, point = (replace(cell, answered=5127, failed=0) for cell in run.cells)
+    points = [replace(point, level=level) for level in ("1", "3", "5", "6")]
+    bd = replace(run.bd[0], flags=())
+    found = diff(replace(run, cells=(clean, *points), bd=(bd,)))
+    assert [table.notes for table in found.tables] == [(), (), ()]
 
 
 def test_another_encoder_of_the_same_standard_is_not_compared() -> None:

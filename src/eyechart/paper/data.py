@@ -8,6 +8,8 @@ import io
 from functools import cache
 from importlib.resources import files
 
+from eyechart.core import plugins
+
 # The headline metric of each task, as the two sources spell it.
 HEADLINE = {
     "POPE": "Overall Overall",
@@ -28,6 +30,13 @@ def rows(name: str) -> tuple[dict[str, str], ...]:
     plain, packed = folder / f"{name}.csv", folder / f"{name}.csv.gz"
     data = plain.read_bytes() if plain.is_file() else gzip.decompress(packed.read_bytes())
     return tuple(csv.DictReader(io.StringIO(data.decode())))
+
+
+@cache
+def official_questions() -> dict[str, int]:
+    """How many questions the published scores of a task are of: the rows of its official file."""
+    official = {name: plugins.load("eyechart.tasks", name).official[0] for name in HEADLINE}
+    return {name: file.rows for name, file in official.items() if file.rows is not None}
 
 
 @cache

@@ -7,12 +7,13 @@ built-in chart's tasks only share their names with the benchmarks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eyechart.analysis.analyse import BUILT_IN_DATA
-from eyechart.analysis.result import Analysis, CellResult
+from eyechart.analysis.result import Analysis, BdResult, CellResult
 from eyechart.analysis.table import Entry, Row, Table, entry_of
-from eyechart.paper.data import SOURCE, headline_scores, printed_bd
+from eyechart.paper.data import SOURCE, headline_scores, official_questions, printed_bd
 
 _RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, other encoder
 
@@ -57,7 +58,8 @@ def _score_table(title: str, cells: list[CellResult], analysis: Analysis) -> Tab
         place = (*map(_plain, (cell.vlm, cell.task, cell.codec)), _plain(level))
         if _comparable(analysis) and place in published:
             keys = (cell.vlm, cell.task, cell.codec, level)
-            notes = (f"{cell.failed} of {cell.questions} questions failed",) if cell.failed else ()
+            failed = f"{cell.failed} of {cell.questions} questions failed"
+            notes = (*([failed] if cell.failed else []), *_sampled([cell]))
             run = entry_of(cell.score, notes=notes)
             rows.append(Row(keys=keys, entries=_beside(run, published[place])))
     return _table(title, ("VLM", "task", "codec", "level"), rows)
@@ -74,10 +76,43 @@ def _bd(analysis: Analysis) -> Table:
         if result.adapter or result.anchor != "uncompressed" or place not in printed:
             continue
         if _comparable(analysis):
-            run = entry_of(result.bd, notes=result.flags)
+            run = entry_of(result.bd, notes=(*result.flags, *_apart(result, analysis)))
             keys = (result.vlm, result.task, result.codec)
             rows.append(Row(keys=keys, entries=_beside(run, printed[place])))
     return _table("BD-Metric against uncompressed", ("VLM", "task", "codec"), rows)
+
+
+def _apart(result: BdResult, analysis: Analysis) -> list[str]:
+    """In what a BD-Metric differs from the printed one before it is computed: questions, levels."""
+    same = [
+        cell
+        for cell in analysis.cells
+        if (cell.vlm, cell.task) == (result.vlm, result.task) and not cell.adapter
+    ]
+    curve = [cell for cell in same if cell.codec == result.codec]
+    notes = _sampled([*curve, *(cell for cell in same if cell.codec == SOURCE)])
+    place = _plain(result.task), _plain(result.codec)
+    published = {
+        level: None  # a set that keeps its order
+        for (_, task, codec), levels in headline_scores().items()
+        for level in levels
+        if (_plain(task), _plain(codec)) == place
+    }
+    own = [cell.level for cell in curve]
+    if published and {*map(_plain, own)} != {*map(_plain, published)}:
+        notes.append(f"levels {', '.join(own)}; the paper's are {', '.join(published)}")
+    return notes
+
+
+def _sampled(cells: Sequence[CellResult]) -> list[str]:
+    """How many questions were asked, where that is not what the published scores are of."""
+    official = {_plain(name): count for name, count in official_questions().items()}
+    counts = [(cell.answered + cell.failed, official.get(_plain(cell.task))) for cell in cells]
+    others = [(asked, whole) for asked, whole in counts if whole is not None and asked != whole]
+    return [
+        f"{asked:,} questions asked; the paper's scores are of {whole:,}"
+        for asked, whole in sorted(others)[:1]
+    ]
 
 
 def _table(title: str, keys: tuple[str, ...], rows: list[Row]) -> Table:
