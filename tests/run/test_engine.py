@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
 from eyechart.core.errors import CodecError, InputError, StoreError, VLMError
-from eyechart.core.types import Request
+from eyechart.core.types import Answer, Decoding, Request
 from eyechart.run.engine import Outcome, Settings, run
 from eyechart.run.pools import Here, Processes
 from eyechart.run.progress import Silent
@@ -38,6 +41,29 @@ def test_every_question_of_every_cell_is_answered_and_scored(tmp_path: Path) -> 
     assert (record.payload_bytes, record.height_px, record.width_px) == (2 + 18, 2, 3)
     assert record.bpp == pytest.approx(8 * 20 / 6)
     assert low.cell.decoding.max_new_tokens == 9
+
+
+def test_an_answer_that_the_token_limit_ended_is_marked(tmp_path: Path) -> None:
+    class Cut(FakeVLM):
+        def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+            answers = super().answer(requests, decoding)
+            return [[replace(a, truncated="q3" in a.text) for a in its] for its in answers]
+
+    go(fake_work(Cut()), tmp_path / "run")
+    for stored in Store(tmp_path / "run").cells():
+        cut = [record.question_id for record in stored.records() if record.truncated]
+        assert cut == ["3"]
+
+
+def test_records_of_before_truncation_was_stored_still_load(tmp_path: Path) -> None:
+    go(fake_work(), tmp_path / "run")
+    for path in tmp_path.glob("run/cells/*/records.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        old = [{key: row[key] for key in row if key != "truncated"} for row in rows]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in old))
+    vlm = FakeVLM()
+    assert go(fake_work(vlm), tmp_path / "run") == Outcome()
+    assert vlm.calls == []
 
 
 def test_a_smaller_run_does_not_shrink_what_a_cell_is_to_hold(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def run_dir(tmp_path: Path) -> Path:
             payload_bytes=300,
             height_px=20,
             width_px=40,
+            truncated=rank == 1,
         )
         stored.append_records([record])
         if rank == 0:
@@ -85,6 +86,7 @@ def test_csv_has_a_row_a_question_of_every_cell(run_dir: Path, tmp_path: Path) -
     assert json.loads(row["vlm_options"]) == {"tiles": 6}
     assert float(row["bpp"]) == 8 * 300 / 800
     assert (float(row["score"]), row["readable"]) == (1.0, "True")
+    assert [row["truncated"] for row in rows] == ["False", "", "True"]
     assert failed["failure"] == "encode: jpeg level q0: cannot"
     assert (failed["prediction"], failed["score"], failed["bpp"]) == ("", "", "")
 

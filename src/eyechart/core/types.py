@@ -306,7 +306,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One answered and scored question, as stored."""
+    """One answered and scored question, as stored. truncated: the token limit ended the answer."""
 
     question_id: str
     image: str
@@ -317,6 +317,7 @@ class Record:
     payload_bytes: int
     height_px: int
     width_px: int
+    truncated: bool = False  # records of before it was stored do not say
 
     @property
     def bpp(self) -> float:

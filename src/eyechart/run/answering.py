@@ -205,6 +205,7 @@ def _record(pair: Pair, question: Question, answer: Answer) -> Record | Failed:
         payload_bytes=picture.payload_bytes,
         height_px=height_px,
         width_px=width_px,
+        truncated=answer.truncated,
     )
 
 

@@ -41,6 +41,7 @@ COLUMNS = {
     "question": "string",
     "answer": "string",
     "prediction": "string",
+    "truncated": "bool",
     "reading": "string",
     "readable": "bool",
     "score": "float64",
@@ -120,6 +121,7 @@ def _result(found: Record | Failure) -> Row:
         return {"failure": f"{found.stage}: {found.message}"}
     return {
         "prediction": found.answer,
+        "truncated": found.truncated,
         "reading": found.reading,
         "readable": found.readable,
         "score": float(found.value),
