@@ -8,7 +8,8 @@ from eyechart.core.types import Question, Score
 from eyechart.tasks.extraction import read_option
 from eyechart.tasks.table import Row
 
-MAX_NEW_TOKENS = 64
+# Room to reason before the letter; a letter alone costs no more for it (see yes_no).
+MAX_NEW_TOKENS = 512
 
 
 def question(row: Row, group: str) -> Question:

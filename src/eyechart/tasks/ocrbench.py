@@ -72,7 +72,7 @@ class OcrBenchRules:
         return question.text
 
     def max_new_tokens(self, question: Question) -> int:
-        return 128  # formulas are long
+        return 512  # formulas and key information are long, and some VLMs explain them
 
     def score(self, question: Question, answer: str) -> Score:
         fold = _formula if question.category == _HMER else _plain

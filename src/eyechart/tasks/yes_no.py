@@ -6,7 +6,9 @@ from eyechart.core.types import Question, Score
 from eyechart.tasks.extraction import read_yes_no
 from eyechart.tasks.table import Row
 
-MAX_NEW_TOKENS = 32  # VLMEvalKit's limit for short answers
+# A VLM that comes to the word after two or three sentences is heard; one that has said it stops by
+# itself. VLMEvalKit lets most VLMs go on for 2048 tokens or more.
+MAX_NEW_TOKENS = 128
 
 
 def reference(row: Row) -> str:
