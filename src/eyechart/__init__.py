@@ -1,6 +1,6 @@
 """Eyechart: how well does a vision-language model still see when its images are compressed?
 
-Importing the package loads nothing heavy: neither torch nor matplotlib nor ray.
+Importing the package loads nothing heavy: neither torch nor transformers.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
 from eyechart import cli
+from eyechart.core import plugins
 from eyechart.core.errors import CodecError, InputError, StoreError
+
+ROOT = Path(__file__).parents[2]
 
 
 def a_verb(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
@@ -127,12 +131,28 @@ def test_bad_input_is_one_line_and_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("package", "how"),
+    [
+        ("peft", "pip install 'eyechart[adapter]'"),
+        ("safetensors", "pip install 'eyechart[vlm]'"),
+        ("unheard_of", "pip install unheard_of"),
+    ],
+)
 def test_a_missing_package_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str, how: str
 ) -> None:
-    a_verb(monkeypatch, ModuleNotFoundError("No module named 'peft'", name="peft"))
+    a_verb(monkeypatch, ModuleNotFoundError(f"No module named {package!r}", name=package))
     assert cli.run_args(["doctor"]) == 2
-    assert capsys.readouterr().err == "eyechart: needs the package peft; pip install peft\n"
+    assert capsys.readouterr().err == f"eyechart: needs the package {package}; {how}\n"
+
+
+def test_every_extra_that_is_advised_installs_its_package() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for package, extra in plugins.EXTRAS.items():
+        assert any(requirement.startswith(package) for requirement in extras[extra])
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,17 +22,16 @@ if TYPE_CHECKING:
 
 State = Literal["ready", "missing", "broken"]
 
-# package -> (extra that installs it, what it is for)
+# package -> what it is for
 _OPTIONAL = {
-    "torch": ("vlm", "VLMs, learned codecs, adapters"),
-    "transformers": ("vlm", "VLMs"),
-    "safetensors": ("vlm", "weights"),
-    "accelerate": ("vlm", "large VLMs over several GPUs"),
-    "peft": ("adapter", "LoRA adapters"),
-    "openai": ("openai", "GPT-4o and servers"),
-    "matplotlib": ("report", "figures as PDF and PNG"),
-    "pyarrow": ("parquet", "records as parquet"),
-    "openpyxl": ("xlsx", "predictions in xlsx files"),
+    "torch": "VLMs and adapters",
+    "transformers": "VLMs",
+    "safetensors": "weights",
+    "accelerate": "large VLMs over several GPUs",
+    "peft": "LoRA adapters",
+    "openai": "GPT-4o and servers",
+    "pyarrow": "records as parquet",
+    "openpyxl": "predictions in xlsx files",
 }
 
 
@@ -154,9 +153,9 @@ def _served(name: str, note: str) -> Finding:
 
 def packages() -> Iterator[Finding]:
     """What the extras install."""
-    for name, (extra, use) in _OPTIONAL.items():
+    for name, use in _OPTIONAL.items():
         if find_spec(name) is None:
-            detail = f"{use}: pip install 'eyechart[{extra}]'"
+            detail = f"{use}: {plugins.how_to_install(name)}"
             yield Finding(name=name, state="missing", detail=detail)
         else:
             yield Finding(name=name, state="ready", detail=f"{_version(name)}: {use}")

@@ -16,8 +16,17 @@ from eyechart.core.types import Json
 
 Group: TypeAlias = Literal["eyechart.codecs", "eyechart.tasks", "eyechart.vlms"]
 
-# Import name -> what to type, for packages that only an extra installs.
-_EXTRAS = {"torch": "learned", "transformers": "learned", "openai": "openai", "ray": "ray"}
+# Package -> the extra that installs it.
+EXTRAS = {
+    "torch": "vlm",
+    "transformers": "vlm",
+    "safetensors": "vlm",
+    "accelerate": "vlm",
+    "peft": "adapter",
+    "openai": "openai",
+    "pyarrow": "parquet",
+    "openpyxl": "xlsx",
+}
 
 _COMMA = r",(?![^\[]*\])"  # not the commas inside a list, as in `levels=[1,10,30]`
 
@@ -69,7 +78,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
 
 def how_to_install(package: str) -> str:
     """What to type to get a package that is missing."""
-    extra = _EXTRAS.get(package)
+    extra = EXTRAS.get(package)
     return f"pip install 'eyechart[{extra}]'" if extra else f"pip install {package}"
 
 
