@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,29 @@ def test_a_hub_id_that_is_nowhere_is_one_line(
 def test_all_of_the_papers_vlms_are_known() -> None:
     assert set(vlm_names()) >= {known.name for known in KNOWN}
     assert len(KNOWN) == 11
+
+
+@pytest.mark.parametrize("asked", ["qwen-vl-chat", "Qwen/Qwen-VL-Chat"])
+def test_qwen_vl_chat_is_found_by_either_name_behind_its_server(asked: str) -> None:
+    vlm = open_vlm(asked, base_url="http://localhost:8000/v1")
+    assert (vlm.name, vlm.family) == ("qwen-vl-chat", "qwen-vl-chat")
+
+
+@pytest.mark.parametrize(
+    ("asked", "options"),
+    [
+        ("qwen-vl-chat", {}),
+        ("Qwen/Qwen-VL-Chat", {}),
+        ("openai", {"model": "Qwen/Qwen-VL-Chat"}),
+        ("qwen-vl-chat", {"base_url": None}),
+    ],
+)
+def test_qwen_vl_chat_without_a_server_sends_nothing_to_openai(
+    asked: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-set")
+    with pytest.raises(InputError, match=r"server of your own \(docs/serving\.md\)"):
+        open_vlm(asked, **options)
 
 
 def test_unknown_name_is_answered_with_the_near_ones() -> None:

@@ -49,6 +49,7 @@ def open_vlm(
         options["adapter"] = adapter
     if model is not None:
         options["model"] = model
+    _check_server(plugin, options)
     places = devices_of(device)
     if plugin == "openai":
         return _on(plugin, options)
@@ -69,7 +70,7 @@ def _on(plugin: str, options: dict[str, Json], device: str | None = None) -> VLM
 def _resolve(name_or_path: str) -> tuple[str, str | None]:
     """-> name of the plug-in, and the model it shall open (None: its own default)."""
     for known in KNOWN:
-        if name_or_path.lower() in (known.name, known.hub_id.lower()):
+        if name_or_path.lower() in _names_of(known):
             return known.plugin, known.model
     if name_or_path in plugins.names("eyechart.vlms"):
         return name_or_path, None
@@ -80,6 +81,21 @@ def _resolve(name_or_path: str) -> tuple[str, str | None]:
     if name_or_path.count("/") == 1:
         return _plugin_for(hub_model_type(name_or_path), name_or_path), name_or_path
     raise PluginError(f"unknown vlm {name_or_path!r}; {plugins.near(name_or_path, vlm_names())}")
+
+
+def _names_of(known: Known) -> set[str]:
+    return {known.name, known.hub_id.lower(), known.served_model.lower()} - {""}
+
+
+def _check_server(plugin: str, options: dict[str, Json]) -> None:
+    """Without an address, pictures would go to OpenAI, which does not have the model either."""
+    for known in KNOWN:
+        asked = plugin == known.plugin and options.get("model") == known.served_model
+        if known.own_server and asked and not options.get("base_url"):
+            raise InputError(
+                f"{known.name} runs behind a server of your own (docs/serving.md): give "
+                f"{known.name}:base_url=http://HOST:PORT/v1"
+            )
 
 
 def _plugin_for(model_type: str, where: str) -> str:

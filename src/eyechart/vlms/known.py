@@ -14,12 +14,17 @@ FAMILIES = {"qwen2_5_vl": "qwen2_5_vl", "internvl": "internvl", "janus": "janus"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A VLM that resolves by name. hub_id: empty for VLMs that are not on the hub."""
+    """A VLM that resolves by name.
+
+    hub_id: empty for VLMs that eyechart does not load from the hub. served_model: how a server
+    calls it. own_server: only a server of the user's own has it, so that its address is needed.
+    """
 
     name: str
     plugin: str
     hub_id: str = ""
     served_model: str = ""
+    own_server: bool = False
     note: str = ""
 
     @property
@@ -61,6 +66,7 @@ KNOWN: tuple[Known, ...] = (
         name="qwen-vl-chat",
         plugin="openai",
         served_model="Qwen/Qwen-VL-Chat",
+        own_server=True,
         note="needs a server of its own, see docs/serving.md",
     ),
     Known(name="gpt-4o", plugin="openai", served_model="gpt-4o", note="needs OPENAI_API_KEY"),
