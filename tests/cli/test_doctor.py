@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from eyechart.cli import doctor, run_args
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Level, Rgb8
+from eyechart.vlms import hub
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing optional is installed, no data set, no key."""
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    for module in (doctor, hub):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     for variable in ("EYECHART_DATA", "LMUData", "OPENAI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
     for part in ("ENCODER", "DECODER", "CFG"):
@@ -34,12 +37,13 @@ def test_it_runs_where_nothing_is_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names(monkeypatch, codecs=["jpeg", "hm"], tasks=["POPE"])
-    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["gpt-4o"])
     assert run_args(["doctor"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "jpeg ready levels 1, 3, 5, 6" in shown
     assert "hm missing no encoder; set EYECHART_HM_ENCODER" in shown
     assert "peft missing" in shown
+    assert "gpt-4o missing pip install 'eyechart[openai]'" in shown
+    assert "qwen2.5-vl-3b missing pip install 'eyechart[vlm]'" in shown
     assert "GPU missing not looked for: torch is not installed" in shown
 
 
@@ -65,7 +69,6 @@ def test_a_codec_that_returns_another_size_is_broken_and_code_1(
 ) -> None:
     names(monkeypatch, codecs=["shrinking"])
     monkeypatch.setattr(plugins, "load", lambda group, name: Shrinking())
-    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: [])
     assert run_args(["doctor"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert "shrinking broken decodes to (1, 1, 3) instead of (64, 64, 3)" in shown
@@ -80,3 +83,22 @@ def test_missing_data_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPat
     (finding,) = doctor.tasks()
     assert (finding.name, finding.state) == ("POPE", "missing")
     assert "/data ($LMUData)" in finding.detail
+
+
+def test_half_a_download_or_a_key_of_another_server_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    for size, weights in (("1B", False), ("2B", True)):
+        cached = tmp_path / f"models--OpenGVLab--InternVL3-{size}-hf" / "snapshots" / "abc"
+        cached.mkdir(parents=True)
+        (cached / "config.json").write_text("{}")
+        if weights:
+            (cached / "model.safetensors").write_bytes(b"")
+    found = {finding.name: finding for finding in doctor.vlms()}
+    assert found["internvl3-2b"].state == "ready"
+    assert found["internvl3-1b"].state == "missing"
+    assert found["internvl3-1b"].detail == "hf download OpenGVLab/InternVL3-1B-hf"
+    assert found["gpt-4o"].state == "ready"
+    assert found["qwen-vl-chat"].state == "missing"

@@ -119,36 +119,17 @@ def tasks() -> Iterator[Finding]:
 def vlms() -> Iterator[Finding]:
     """Every VLM known by name, as far as can be told without loading or downloading it."""
     from eyechart.vlms import KNOWN, open_vlm, vlm_names
+    from eyechart.vlms.hub import why_not_ready
 
-    known = {entry.name: entry for entry in KNOWN}
-    for name in vlm_names():
+    for known in KNOWN:
+        missing = why_not_ready(known)
+        state: State = "ready" if missing is None else "missing"
+        yield Finding(name=known.name, state=state, detail=missing or known.model or known.note)
+    for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
         try:
-            vlm = open_vlm(name)
-            entry = known.get(name)
-            if entry is not None and entry.hub_id:
-                yield _from_hub(name, entry.hub_id)
-            elif entry is not None and entry.served_model:
-                yield _served(name, entry.note)
-            else:
-                yield Finding(name=name, state="ready", detail=f"version {vlm.version}")
+            yield Finding(name=name, state="ready", detail=f"version {open_vlm(name).version}")
         except EyechartError as error:
             yield _missing(name, error)
-
-
-def _from_hub(name: str, hub_id: str) -> Finding:
-    if find_spec("huggingface_hub") is None:
-        return Finding(name=name, state="missing", detail="pip install 'eyechart[vlm]'")
-    from huggingface_hub import try_to_load_from_cache
-
-    if isinstance(try_to_load_from_cache(hub_id, "config.json"), str):
-        return Finding(name=name, state="ready", detail=f"{hub_id}, downloaded")
-    return Finding(name=name, state="missing", detail=f"hf download {hub_id}")
-
-
-def _served(name: str, note: str) -> Finding:
-    if os.environ.get("OPENAI_API_KEY"):
-        return Finding(name=name, state="ready", detail="OPENAI_API_KEY is set")
-    return Finding(name=name, state="missing", detail=note)
 
 
 def packages() -> Iterator[Finding]:
