@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, StoreError
-from eyechart.core.identity import canonical_json, digest
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
-from eyechart.store import RunDirError, RunInfo, Store, StoredCell, TaskSize
+from eyechart.store import RunDirError, RunInfo, Store, TaskSize
 
 
 def a_cell(**changes: object) -> Cell:
@@ -79,13 +79,25 @@ def test_a_level_is_the_same_in_whatever_list_it_stands(store: Store) -> None:
     assert store.add(finer).key != store.add(alone).key
 
 
-def test_a_folder_named_after_the_rank_too_is_gone_on_with(store: Store) -> None:
-    older = store.root / "cells" / digest(a_cell())[:16]
-    older.mkdir()
-    (older / "cell.json").write_text(canonical_json(a_cell()) + "\n")
-    StoredCell(older, a_cell()).append_records([a_record("1")])
-    assert [record.question_id for record in store.add(a_cell()).records()] == ["1"]
-    assert [found.path for found in store.cells()] == [older]
+def test_a_cell_of_an_older_form_can_be_read(store: Store) -> None:
+    """Its choices stood in the cell, and the rank counted for its folder's name."""
+    stored = store.add(a_cell())
+    path = stored.path / "cell.json"
+    for choices, choice_set in (([], False), (["Yes", "No"], True)):
+        older = json.loads(path.read_text())
+        older["decoding"] = {"max_new_tokens": 8, "choices": choices}
+        folder = store.root / "cells" / f"older{len(choices)}"
+        folder.mkdir()
+        (folder / "cell.json").write_text(json.dumps(older) + "\n")
+        (found,) = (one for one in store.cells() if one.path == folder)
+        assert found.cell == a_cell(decoding=Decoding(max_new_tokens=8, choice_set=choice_set))
+
+
+def test_only_the_newest_token_limit_is_shown(store: Store) -> None:
+    old, new = (store.add(a_cell(decoding=Decoding(max_new_tokens=limit))) for limit in (8, 1024))
+    free = store.add(a_cell(decoding=Decoding(max_new_tokens=8, choice_set=True)))
+    os.utime(old.path / "cell.json", ns=(1, 1))
+    assert {stored.key for stored in store.cells()} == {new.key, free.key}
 
 
 @given(answer=st.text(st.characters(codec=None)))

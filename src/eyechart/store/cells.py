@@ -107,6 +107,9 @@ class StoredCell:
 
 def cell_from_json(value: Any) -> Cell:
     """The cell that `canonical_json` wrote. Raises KeyError, TypeError on anything else."""
+    decoding = value["decoding"]
+    if "choice_set" not in decoding:  # as written before 0.1.0: the choices themselves
+        decoding = {**decoding, "choice_set": bool(decoding["choices"])}
     return Cell(
         task=Component(**value["task"]),
         codec=Component(**value["codec"]),
@@ -114,8 +117,8 @@ def cell_from_json(value: Any) -> Cell:
         vlm=Component(**value["vlm"]),
         adapter=None if value["adapter"] is None else Component(**value["adapter"]),
         decoding=Decoding(
-            max_new_tokens=value["decoding"]["max_new_tokens"],
-            choice_set=value["decoding"]["choice_set"],
+            max_new_tokens=decoding["max_new_tokens"],
+            choice_set=decoding["choice_set"],
         ),
     )
 

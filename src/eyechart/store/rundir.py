@@ -108,9 +108,7 @@ class Store:
     def add(self, cell: Cell) -> StoredCell:
         """The stored cell of this identity, made if it is new. Raises StoreError."""
         key = cell_key(cell)
-        # Version 0.1.0 named folders by a digest with the level's rank in it: go on in those.
-        named = [self.root / "cells" / name[:16] for name in (key, digest(cell))]
-        stored = StoredCell(next((path for path in named if path.exists()), named[0]), cell)
+        stored = StoredCell(self.root / "cells" / key[:16], cell)
         path = stored.path / "cell.json"
         if path.exists():
             if self._read_cell(stored.path).key != key:
@@ -124,8 +122,8 @@ class Store:
     def cells(self) -> list[StoredCell]:
         """All cells, in a fixed order (VLM, adapter, task, codec, then rank as first stored).
 
-        Where a task, codec, VLM or adapter was run in several versions, only the newest counts:
-        a table never mixes versions. Raises StoreError.
+        Where a task, codec, VLM or adapter was run in several versions, or under several token
+        limits, only the newest counts: a table never mixes versions. Raises StoreError.
         """
         with store_errors(self.root, "be read"):
             folders = sorted((self.root / "cells").glob("*/cell.json"))
@@ -188,11 +186,12 @@ class Store:
 
 
 def _label(cell: Cell) -> str:
-    """A cell's identity without versions; a VLM's option `adapter` is its adapter's version."""
+    """A cell's identity without versions: a VLM's option `adapter` is the version of its adapter,
+    and the token limit follows from the task."""
     options = {key: value for key, value in cell.vlm.options.items() if key != "adapter"}
     parts = (replace(cell.vlm, options=options), cell.adapter, cell.task, cell.codec)
     named = [None if part is None else [part.name, part.options] for part in parts]
-    return canonical_json([*named, cell.level.name, cell.decoding])
+    return canonical_json([*named, cell.level.name, cell.decoding.choice_set])
 
 
 def _order(stored: StoredCell) -> tuple[str, str, str, str, int, str]:
