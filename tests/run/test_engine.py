@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
-from eyechart.core.errors import CodecError, InputError, StoreError, VLMError
+from eyechart.core.errors import (
+    CodecError,
+    InputError,
+    StoreError,
+    UnusableVLMError,
+    VLMError,
+)
 from eyechart.core.types import Answer, Decoding, Request
 from eyechart.run.engine import Outcome, Settings, run
 from eyechart.run.pools import Here, Processes
@@ -203,6 +209,57 @@ def test_a_vlm_that_cannot_be_loaded_is_bad_input_and_fails_no_question(tmp_path
         go(fake_work(vlm), tmp_path / "run")
     assert [cell.failures() for cell in Store(tmp_path / "run").cells()] == [[], []]
     assert go(fake_work(), tmp_path / "run") == Outcome(answered=12)
+
+
+def unusable_from(nth: int, **options: object) -> FakeVLM:
+    """Its key is refused from the n-th question on."""
+    asked = 0
+
+    def check(request: Request) -> None:
+        nonlocal asked
+        asked += len(request.prompts)
+        if asked > nth:
+            raise UnusableVLMError("the key was refused")
+
+    return FakeVLM(refuse=check, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch_prompts", [2, 100])
+def test_a_vlm_that_becomes_unusable_ends_and_loses_no_question(
+    tmp_path: Path, batch_prompts: int
+) -> None:
+    work = fake_work(unusable_from(20), tasks=[FakeTask(images=20)])
+    with pytest.raises(UnusableVLMError, match="the key was refused"):
+        go(work, tmp_path / "run", batch_prompts=batch_prompts)
+    cells = Store(tmp_path / "run").cells()
+    kept = sum(len(cell.records()) for cell in cells)
+    assert kept == (20 if batch_prompts == 2 else 0)
+    assert [cell.failures() for cell in cells] == [[], []]
+    whole = fake_work(tasks=[FakeTask(images=20)])
+    assert go(whole, tmp_path / "run") == Outcome(answered=80 - kept)
+
+
+def test_answers_of_the_batch_in_which_a_vlm_becomes_unusable_are_kept(tmp_path: Path) -> None:
+    vlm = refuse("q4", UnusableVLMError("the quota is used up"))
+    with pytest.raises(UnusableVLMError, match="quota"):
+        go(fake_work(vlm), tmp_path / "run", batch_prompts=100)
+    for cell in Store(tmp_path / "run").cells():
+        assert [record.question_id for record in cell.records()] == ["0", "1", "2", "3", "5"]
+        assert cell.failures() == []
+
+
+def test_other_vlms_go_on_after_one_that_is_unusable(tmp_path: Path) -> None:
+    bad, good = fake_work(unusable_from(4, name="bad")), fake_work(FakeVLM(name="good"))
+    work = replace(good, lanes=(*bad.lanes, *good.lanes))
+    with pytest.raises(UnusableVLMError, match="the key was refused"):
+        go(work, tmp_path / "run", batch_prompts=2)
+    kept = {(cell.cell.vlm.name, len(cell.records())) for cell in Store(tmp_path / "run").cells()}
+    assert kept == {("bad", 2), ("good", 6)}
+
+
+def test_bad_input_about_one_question_is_that_questions_failure(tmp_path: Path) -> None:
+    vlm = refuse("q4", InputError("prompt and picture do not fit"))
+    assert go(fake_work(vlm), tmp_path / "run", batch_prompts=2) == Outcome(answered=10, failed=2)
 
 
 def test_a_dead_server_is_given_up_and_leaves_the_rest_unasked(tmp_path: Path) -> None:

@@ -15,6 +15,11 @@ class PluginError(InputError):
     """A codec, VLM or task name is unknown, or its plug-in cannot be imported here."""
 
 
+class UnusableVLMError(InputError):
+    """A VLM answers no question any more until the user mends something: its key, quota, model
+    name or server. Not for what is wrong with one question."""
+
+
 class ImageError(InputError):
     """Bytes are not a picture this program will open (corrupt, truncated, too many pixels)."""
 

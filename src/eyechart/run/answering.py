@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from eyechart.core.errors import InputError, VLMError
+from eyechart.core.errors import InputError, UnusableVLMError, VLMError
 from eyechart.core.types import (
     VLM,
     Answer,
@@ -79,12 +79,18 @@ class Answering:
 
         Raises:
             StoreError: nothing can be stored any more.
+            UnusableVLMError: the VLM answers nothing any more. What it did answer of the batch is
+                stored, and no failure: the questions are for the next run.
             InputError: the VLM refuses its first question as bad input (no weights, no package).
         """
         records: defaultdict[StoredCell, list[Record]] = defaultdict(list)
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
         reasons: list[tuple[str, Failed]] = []  # with the image
+        unusable = ""
         for pair, question, result in self._answers(batch):
+            if isinstance(result, Failed) and result.unusable:
+                unusable = result.message
+                continue
             scored = result if isinstance(result, Failed) else _record(pair, question, result)
             if isinstance(scored, Failed):
                 failures[pair.ask.cell.stored].append(scored.of(question))
@@ -100,6 +106,10 @@ class Answering:
             self.sync()
         answered, failed = sum(map(len, records.values())), [reason for _, reason in reasons]
         self._note_traces(failed)
+        if unusable:
+            self.sync()
+            kept = "; what was answered is kept, run again to go on" if self._ever_answered else ""
+            raise UnusableVLMError(f"{unusable}{kept}")
         self._judge(answered, [(image, why) for image, why in reasons if why.stage == "answer"])
         return answered, failed
 
@@ -126,7 +136,7 @@ class Answering:
                 for question, answer in zip(pair.ask.questions, its_answers, strict=True):
                     yield pair, question, answer
             return
-        if answers.bad_input and not self._ever_answered:
+        if answers.bad_input and not answers.unusable and not self._ever_answered:
             raise InputError(answers.message)
         halves = _halves(shown)
         if not halves:

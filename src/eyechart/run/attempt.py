@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from eyechart.core.errors import EyechartError, InputError, StoreError
+from eyechart.core.errors import EyechartError, InputError, StoreError, UnusableVLMError
 from eyechart.core.types import Failure, Question, Stage
 
 _T = TypeVar("_T")
@@ -17,7 +17,8 @@ _T = TypeVar("_T")
 class Failed:
     """What went wrong, before it is known which questions it costs.
 
-    bad_input: the user could mend it. trace: a traceback where the error was not foreseen, or "".
+    bad_input: the user could mend it. unusable: no other question can be answered either.
+    trace: a traceback where the error was not foreseen, or "".
     """
 
     stage: Stage
@@ -25,6 +26,7 @@ class Failed:
     message: str
     retryable: bool
     bad_input: bool = False
+    unusable: bool = False
     trace: str = ""
 
     def of(self, question: Question) -> Failure:
@@ -59,6 +61,7 @@ def attempt(stage: Stage, call: Callable[[], _T]) -> _T | Failed:
             message=str(error),
             retryable=bool(getattr(error, "retryable", False)),
             bad_input=isinstance(error, InputError),
+            unusable=isinstance(error, UnusableVLMError),
         )
     except Exception as error:  # noqa: BLE001 - the one place: a bad picture must not end a run
         text = " ".join(str(error).split())

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from eyechart.core.errors import UnusableVLMError
 from eyechart.core.identity import canonical_json, image_digest
 from eyechart.core.types import Rgb8
 from eyechart.run.answering import Answering, Pair, batches
@@ -85,15 +86,25 @@ def run(
     Raises:
         StoreError: the run directory cannot be written any more; what was answered stays.
         InputError: a VLM cannot be opened, or refuses its very first question as bad input.
+        UnusableVLMError: after the lanes of other VLMs, for those that ended because their VLM
+            answers nothing any more (key, quota, server); what was answered stays.
     """
     outcome = Outcome()
+    unusable: list[str] = []
     pictures = _Pictures(store, pool, settings or Settings())
     try:
         for lane in work.lanes:
-            _run_lane(work, lane, pictures, store, progress, outcome, clock)
+            try:
+                _run_lane(work, lane, pictures, store, progress, outcome, clock)
+            except UnusableVLMError as error:
+                unusable.append(str(error))
+                if lane is not work.lanes[-1]:
+                    progress.note(f"no more of this VLM: {error}")
     finally:
         pool.close()
         progress.close()
+    if unusable:
+        raise UnusableVLMError("; ".join(dict.fromkeys(unusable)))
     return outcome
 
 
