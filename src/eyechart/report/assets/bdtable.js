@@ -95,7 +95,7 @@ function bdTable(all, caption) {
       }));
   });
   const table = h("table", { class: "bd-table" }, h("caption", { class: "sr" }, caption),
-    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Task"), h("th", { scope: "col", class: "num" }, "uncompressed"),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Task"), h("th", { scope: "col", class: "num ceiling-score" }, "uncompressed"),
       columns.map((codec) => h("th", { scope: "col", class: `num ${codecClass(codec)}` }, h("i", { class: "dot" }), codecName(codec))))),
     bodies);
   return [h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table), notes.list()];

@@ -58,6 +58,11 @@ function gapTask(task, gaps) {
     ordered.map((gap) => gapRow(gap, domain)));
 }
 
+function fineTuned(adapter) {
+  const trained = trainedOn(adapter).map(codecName);
+  return `\u201c${adapter}\u201d${trained.length ? `, trained on ${trained.join(", ")}` : ""}`;
+}
+
 function renderGap(root) {
   const gaps = analysis.gaps.filter((gap) => gap.vlm === state.vlm);
   root.hidden = gaps.length === 0;
@@ -73,7 +78,7 @@ function renderGap(root) {
         tasks.map((task) => [task, gaps.filter((gap) => gap.task === task)]).filter(([, own]) => own.length).map(([task, own]) => gapTask(task, own)));
   root.replaceChildren(
     ...sectionHead("Where the loss comes from",
-      "The performance gap is what compression costs. Fine-tuned on that codec, the model wins a part back: the generalization gap. What remains counts as the information gap; better training could only make it smaller."),
+      `The performance gap is what compression costs. Fine-tuned (here: ${unique(gaps.map((gap) => gap.adapter)).map(fineTuned).join("; ")}), the model wins a part back: the generalization gap. What remains counts as the information gap; better training could only make it smaller.`),
     h("p", { class: "gap-key" }, h("i", { class: "information" }), "information gap", h("i", { class: "generalization" }), "generalization gap",
       h("span", { class: "muted" }, "whisker: 95 % interval of the performance gap"), averaged ? levels : null),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gap table" }, table));

@@ -1,14 +1,21 @@
 // The eye chart: one picture, a line for every level, smaller and smaller rates.
 
-// The example that shows most: read without compression, then lost, but not all at once.
+// What the deployable adapter made of the same picture, if the run has one.
+const helped = (example, view) => example.views.find((other) =>
+  other.adapter === adaptersOf(example.vlm)[0] && other.codec === view.codec && other.level === view.level);
+
+// The example that shows most: read without compression, then lost, but not all at once, or won
+// back by an adapter.
 function heroExample(vlm) {
   const plain = (example) => example.views.filter((view) => !view.adapter && hasPicture(view));
   const worth = (example) => {
     const views = plain(example);
     const source = views.find((view) => view.codec === SOURCE);
     const lossy = views.filter((view) => view.codec !== SOURCE);
-    const right = lossy.filter((view) => view.right).length / (lossy.length || 1);
-    return (lossy.length ? 1 : 0) + (source?.right ? 2 : 0) + 4 * right * (1 - right) + turns(lossy);
+    const share = (views) => views.length / (lossy.length || 1);
+    const right = share(lossy.filter((view) => view.right));
+    const back = share(lossy.filter((view) => !view.right && helped(example, view)?.right));
+    return (lossy.length ? 1 : 0) + (source?.right ? 2 : 0) + 4 * right * (1 - right) + turns(lossy) + 2 * back;
   };
   return examplesOf(vlm).filter((example) => plain(example).length)
     .map((example) => ({ example, views: plain(example), worth: worth(example) }))
@@ -40,7 +47,8 @@ function optotype(example, view) {
     h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "" })),
     h("figcaption", null,
       h("span", { class: "who" }, h("i", { class: "dot" }), viewName(view)),
-      h("span", { class: "rate" }, `${bpp(view.bpp)} bpp`), verdict(view)));
+      h("span", { class: "rate" }, `${bpp(view.bpp)} bpp`), verdict(view),
+      helped(example, view) && h("span", { class: "helped" }, "with adapter ", verdict(helped(example, view)))));
 }
 
 // Lines of the chart: the source first, then the levels of all codecs by rank from the top.
@@ -74,5 +82,5 @@ function renderHero(root) {
         h("div", { class: "line-pictures" }, row.map((view) => optotype(example, view))),
         h("span", { class: "line-number", "aria-hidden": "true" }, i + 1))),
       h("p", { class: "fine" }, `One question of ${example.task}, picked because its answers turn; the measurements below are over all questions. `,
-        "Every line down has fewer bits. The fraction counts right answers. Click a picture to enlarge it.")));
+        `Every line down has fewer bits. The fraction counts right answers${views.some((view) => helped(example, view)) ? ` without the adapter \u201c${adaptersOf(example.vlm)[0]}\u201d` : ""}. Click a picture to enlarge it.`)));
 }

@@ -1,14 +1,15 @@
 // Every score with every sub-metric: one table a task (and protocol), sortable.
 
 function scoreColumns(cells) {
-  const metrics = unique(cells.flatMap((cell) => Object.keys(cell.metrics)));
+  const headline = taskInfo.get(cells[0].task)?.headline_metric;
+  const metrics = unique(cells.flatMap((cell) => Object.keys(cell.metrics))).filter((name) => name !== headline);
   return [
     ...(vlms.length > 1 ? [{ name: "VLM", key: (c) => c.vlm, text: true }] : []),
     { name: "codec", key: (c) => (c.codec === SOURCE ? "" : codecName(c.codec)), text: true, show: (c) => [h("i", { class: "dot" }), codecName(c.codec)] },
     { name: "level", key: (c) => c.rank, show: (c) => (c.codec === SOURCE ? "\u2013" : c.level) },
     ...(cells.some((c) => c.adapter) ? [{ name: "adapter", key: (c) => c.adapter, text: true, show: (c) => c.adapter || "\u2013" }] : []),
     { name: "bpp", key: (c) => c.bpp, show: (c) => bpp(c.bpp) },
-    { name: `score (${metricName(cells[0].task) || "headline"})`, key: (c) => c.score.value,
+    { name: metricName(cells[0].task) || "score", key: (c) => c.score.value,
       show: (c) => [h("b", null, number(c.score.value, 1)), h("small", null, intervalText(c.score))] },
     ...metrics.map((name) => ({ name, key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
     { name: "unreadable", key: (c) => c.unreadable_share, show: (c) => h("span", { class: c.unreadable_share > 0.05 ? "warn" : "" }, percent(c.unreadable_share)) },
