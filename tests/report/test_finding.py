@@ -66,7 +66,7 @@ def test_two_codecs_are_compared_at_the_same_rate() -> None:
     ]
     # VVC at 0.12 bpp: halfway between 75.0 and 79.2.
     assert find(_analysis(cells)).headline == (
-        "At 0.12 bpp JPEG costs mini 21.4 of its 86.0 points on POPE; VVC at the same rate 8.9"
+        "JPEG at 0.12 bpp costs mini 21.4 of its 86.0 points on POPE; VVC at the same rate costs 8.9"
     )
 
 
@@ -76,14 +76,14 @@ def test_a_codec_that_never_needs_the_rate_is_named_with_its_own() -> None:
         *_curve("jpeg", (0.2, 64.0)),
         *_curve("vvc", (0.05, 78.0)),
     ]
-    assert find(_analysis(cells)).headline.endswith("; VVC with only 0.05 bpp 8.0")
+    assert find(_analysis(cells)).headline.endswith("; VVC at 0.05 bpp costs 8.0")
 
 
 def test_one_codec_stands_alone() -> None:
     cells = [_cell("source", 9.0, 86.0), *_curve("jpeg", (0.2, 64.0))]
     assert (
         find(_analysis(cells)).headline
-        == "At 0.20 bpp JPEG costs mini 22.0 of its 86.0 points on POPE"
+        == "JPEG at 0.20 bpp costs mini 22.0 of its 86.0 points on POPE"
     )
 
 
@@ -93,7 +93,7 @@ def test_a_rival_that_loses_nothing_is_not_given_a_negative_cost() -> None:
         *_curve("jpeg", (0.2, 64.0)),
         *_curve("vvc", (0.1, 86.5), (0.3, 87.0)),
     ]
-    assert find(_analysis(cells)).headline.endswith("; VVC at the same rate nothing")
+    assert find(_analysis(cells)).headline.endswith("; VVC at the same rate costs nothing")
 
 
 @pytest.mark.parametrize(("loss", "sure"), [(11.7, 5.0), (0.5, -0.2), (0.0, 0.0), (-2.0, -3.0)])

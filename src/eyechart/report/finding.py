@@ -85,7 +85,7 @@ def _headline(vlm: str, task: str, codec: str, worst: _Curve, rival: str) -> str
             f"and {_number(ceiling)} uncompressed"
         )
     return (
-        f"At {worst.lowest.bpp:.2f} bpp {codec_label(codec)} costs {vlm} "
+        f"{codec_label(codec)} at {worst.lowest.bpp:.2f} bpp costs {vlm} "
         f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}{rival}"
     )
 
@@ -102,7 +102,7 @@ def _won_back(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -
 
 
 def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _Curve]) -> str:
-    """`; VVC at the same rate 8.9`, or a codec that needs fewer bits, or nothing."""
+    """`; VVC at the same rate costs 8.9`, or a codec that needs fewer bits, or nothing."""
     others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
     rate, ceiling = curves[key].lowest.bpp, curves[key].ceiling.score.value
     same_rate: list[tuple[float, str, str]] = []
@@ -114,12 +114,12 @@ def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _C
             loss = ceiling - float(np.interp(rate, bpp, scores))
             same_rate.append((loss, codec, "at the same rate"))
         elif bpp[-1] < rate:
-            fewer_bits.append((ceiling - scores[-1], codec, f"with only {bpp[-1]:.2f} bpp"))
+            fewer_bits.append((ceiling - scores[-1], codec, f"at {bpp[-1]:.2f} bpp"))
     if not same_rate and not fewer_bits:
         return ""
     loss, codec, where = min(same_rate or fewer_bits)
     cost = _number(loss) if loss > 0 else "nothing"
-    return f"; {codec_label(codec)} {where} {cost}"
+    return f"; {codec_label(codec)} {where} costs {cost}"
 
 
 def _without_curves(analysis: Analysis) -> str:
