@@ -66,7 +66,8 @@ def test_two_codecs_are_compared_at_the_same_rate() -> None:
     ]
     # VVC at 0.12 bpp: halfway between 75.0 and 79.2.
     assert find(_analysis(cells)).headline == (
-        "JPEG at 0.12 bpp costs mini 21.4 of its 86.0 points on POPE; VVC at the same rate costs 8.9"
+        "JPEG at 0.12 bpp costs mini 21.4 of its 86.0 points on POPE; "
+        "VVC at the same rate costs 8.9"
     )
 
 

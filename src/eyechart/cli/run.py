@@ -234,7 +234,7 @@ def _console() -> Console:
 
 
 def _show_results(out: Path, console: Console) -> None:
-    """Analysis, BD table and report; an empty run has none."""
+    """Analysis, BD table, what adapters gain, and the report; an empty run has none."""
     from datetime import UTC, datetime
 
     from eyechart.analysis.analyse import analyse
@@ -249,7 +249,7 @@ def _show_results(out: Path, console: Console) -> None:
         print(f"eyechart: {error}", file=sys.stderr)
         return
     write_analysis(analysis, out / "analysis.json")
-    show(tables_of(analysis, "bd"), console)
+    show([*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")], console)
     write_report(analysis, out / "report.html")
     console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True)
 
