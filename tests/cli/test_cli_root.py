@@ -132,6 +132,41 @@ def test_bad_input_is_one_line_and_code_2(
 
 
 @pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("nowhere/o", "there is no folder nowhere"),
+        ("/proc/o", "/proc takes no files"),
+        ("folder", "is a folder"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "codec encode in.png OUT --codec jpeg --level 1",
+        "codec decode in.png OUT --codec jpeg",
+        "codec bench . --codec jpeg --json OUT",
+        "export tsv POPE --out copies --codecs jpeg --json OUT",
+        "score POPE --predictions answers.csv --json OUT",
+    ],
+)
+def test_a_file_that_cannot_be_written_is_bad_input_before_any_work(
+    command: str,
+    out: str,
+    why: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert cli.run_args([out if word == "OUT" else word for word in command.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()  # and not that the input is missing
+    assert line.startswith(f"eyechart: {out}: ")
+    assert why in line
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+@pytest.mark.parametrize(
     ("package", "how"),
     [
         ("peft", "pip install 'eyechart[adapter]'"),

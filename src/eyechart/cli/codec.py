@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from eyechart.cli.files import check_out
 from eyechart.codecs.container import SelfDescribing
 from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
@@ -84,6 +85,7 @@ def encode(
     level: Annotated[str, typer.Option("--level", help="a level's name, see `codec list`")],
 ) -> None:
     """Compress a picture; print bytes, bits per pixel and PSNR."""
+    check_out(out)
     coder = load_codec(codec)
     chosen = find_level(coder.name, coder.levels, level)
     rgb8 = read_image(picture)
@@ -104,6 +106,7 @@ def decode(
     codec: CodecOption,
 ) -> None:
     """Decompress a payload written by `codec encode` into a PNG."""
+    check_out(out)
     coder = load_codec(codec)
     try:
         data = payload.read_bytes()
@@ -126,6 +129,8 @@ def bench(
     out: Annotated[Path | None, typer.Option("--json", help="write the table there")] = None,
 ) -> None:
     """Rate, PSNR and time of codecs on a folder of pictures, at all their levels."""
+    if out is not None:
+        check_out(out)
     coders = [load_codec(spec) for specs in codec for spec in split_specs(specs)]
     if not coders:
         raise InputError("--codec: no codec named")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.files import check_out
 from eyechart.cli.run import Workers
 from eyechart.core.errors import EyechartError, InputError
 
@@ -88,7 +89,7 @@ def export_tsv(
     from eyechart.store.lease import lease
 
     if json_out is not None:
-        _check_file(json_out)
+        check_out(json_out)
     opened = _task(task, data, prompts)
     entries, targets = _targets(opened, codecs, levels)
     if run is not None:
@@ -141,7 +142,7 @@ def export_records(
         form = Format(ending)
     store = Store(directory)
     store.require()
-    _check_file(out)
+    check_out(out)
     rows = write(store, out, form.value, data)
     print(f"{out}: {rows:,} rows, {out.stat().st_size:,} bytes")
 
@@ -192,12 +193,6 @@ def _cache_folder(out: Path) -> Path:
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
     return folder
-
-
-def _check_file(out: Path) -> None:
-    if out.is_dir() or not out.parent.is_dir():
-        what = "is a folder" if out.is_dir() else f"there is no folder {out.parent}"
-        raise InputError(f"{out}: {what}; allowed: a file to write")
 
 
 def _copy_all(

@@ -38,13 +38,16 @@ def score(
     Exit code 1 where questions have no prediction: the scores then are those
     of the others.
     """
+    from eyechart.cli.files import check_out
     from eyechart.store.files import write_atomic
     from eyechart.tasks import open_tasks
     from eyechart.tasks.predictions import read_predictions, score_predictions
 
+    if json_out is not None:
+        check_out(json_out)
     (opened,) = open_tasks([task], data)
     result = score_predictions(opened, read_predictions(predictions), name=str(predictions))
-    if json_out:
+    if json_out is not None:
         found = {"task": opened.name, "version": opened.version, **asdict(result)}
         write_atomic(json_out, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
     _print(opened, result)

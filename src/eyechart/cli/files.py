@@ -1,0 +1,25 @@
+"""What a command line says about files, looked at before any work is done for them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from eyechart.core.errors import InputError
+
+
+def check_out(path: Path) -> None:
+    """Refuse a file that could not be written, before the work whose result it shall hold.
+
+    Raises:
+        InputError: a folder, or in a folder that is not there or takes no files.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; allowed: a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: {path.parent} takes no files ({error.strerror})") from error
