@@ -6,6 +6,7 @@ Listing names imports nothing; only `load` imports the one plug-in that was aske
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import re
 from importlib.metadata import EntryPoint, entry_points
@@ -42,19 +43,24 @@ def load(group: Group, name: str, **options: Json) -> Any:
     Raises:
         PluginError: unknown name (with the near ones), missing package, unknown option.
     """
-    point = _find(group, name)
-    try:
-        factory = point.load()
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        how = how_to_install(missing or name)
-        raise PluginError(f"{name}: needs the package {missing or error}; {how}") from error
+    factory = _factory(group, name)
     try:
         return factory(**options)
     except TypeError as error:
         if not options:
             raise
         raise PluginError(f"{name}: option not accepted: {error}") from error
+
+
+def accepts(group: Group, name: str, option: str) -> bool:
+    """Whether the plug-in `name` can be constructed with that option.
+
+    Raises:
+        PluginError: unknown name (with the near ones), missing package.
+    """
+    parameters = inspect.signature(_factory(group, name)).parameters
+    anything = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return anything or option in parameters
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
@@ -89,6 +95,16 @@ def near(name: str, known: list[str]) -> str:
         by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     ]
     return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def _factory(group: Group, name: str) -> Any:
+    point = _find(group, name)
+    try:
+        return point.load()
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        how = how_to_install(missing or name)
+        raise PluginError(f"{name}: needs the package {missing or error}; {how}") from error
 
 
 def _find(group: Group, name: str) -> EntryPoint:

@@ -2,16 +2,28 @@
 
 from eyechart.testing.vlms import check_vlm
 check_vlm(MyVLM())
+check_vlm("my-vlm")  # registered: opened by name, as a run does
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from eyechart.core import plugins
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import VLM, Answer, Decoding, Request, Rgb8, component_of
+from eyechart.core.types import (
+    VLM,
+    Answer,
+    Decoding,
+    Request,
+    Rgb8,
+    component_of,
+    for_task,
+)
+from eyechart.vlms import open_vlm
 
 _PROMPTS = (
     "Is there a red circle in the image? Please answer yes or no.",
@@ -23,22 +35,27 @@ _SIZES = ((64, 64), (48, 96), (131, 67))  # (height, width)
 
 
 def check_vlm(
-    vlm: VLM, *, max_new_tokens: int = 8, sizes: Sequence[tuple[int, int]] = _SIZES
+    vlm: VLM | str, *, max_new_tokens: int = 8, sizes: Sequence[tuple[int, int]] = _SIZES
 ) -> None:
     """Ask a VLM a few questions and check its promises.
 
     Identity, one answer a question in order, empty requests, the token limit, the same answer
     whether asked alone or with others and whether asked once or twice, options that device and
-    batching are not among.
+    batching are not among, the identity it has as set up for each task.
 
+    vlm: the VLM, or a name, hub id or directory to open it by.
     sizes: (height, width) of the pictures.
     Raises:
         AssertionError: says which promise is broken.
     """
+    if isinstance(vlm, str):
+        vlm = open_vlm(vlm)
     _check_identity(vlm)
+    for task in plugins.names("eyechart.tasks"):
+        _check_identity(for_task(vlm, task))
     decoding = Decoding(max_new_tokens=max_new_tokens)
     requests = [
-        Request(image=_picture(height, width, seed), prompts=_PROMPTS)
+        Request(image=_picture(height, width, seed), prompts=_PROMPTS, codec="jpeg", level="10")
         for seed, (height, width) in enumerate(sizes)
     ]
     together = vlm.answer(requests, decoding)
@@ -74,6 +91,7 @@ def _check_shape(
         for answer in given:
             assert isinstance(answer, Answer), f"{type(answer).__name__} is not an Answer"
             assert isinstance(answer.text, str), "an answer's text must be text"
+            assert isinstance(answer.tokens, int), "an answer's tokens must be a whole number"
             assert 0 <= answer.tokens <= limit, f"{answer.tokens} tokens, allowed {limit}"
 
 
@@ -82,7 +100,7 @@ def _check_alone(
 ) -> None:
     for request, given in zip(requests, texts, strict=True):
         for prompt, text in zip(request.prompts, given, strict=True):
-            alone = vlm.answer([Request(image=request.image, prompts=(prompt,))], decoding)
+            alone = vlm.answer([replace(request, prompts=(prompt,))], decoding)
             assert alone[0][0].text == text, f"asked alone, {prompt!r} was answered otherwise"
 
 

@@ -42,7 +42,7 @@ def open_vlm(
     Raises:
         PluginError: unknown name (with the near ones), missing package, unknown option.
         InputError: a directory without config or weights, or of a family that is not supported;
-            a device that cannot be.
+            a device that cannot be; a device or an adapter for a plug-in that takes none.
     """
     plugin, model = _resolve(name_or_path)
     if adapter is not None:
@@ -51,7 +51,13 @@ def open_vlm(
         options["model"] = model
     _check_server(plugin, options)
     places = devices_of(device)
+    if adapter is not None and not plugins.accepts("eyechart.vlms", plugin, "adapter"):
+        raise InputError(f"vlm {name_or_path}: takes no adapter; allowed: none")
     if plugin == "openai":
+        return _on(plugin, options)  # wherever the others of a plan run
+    if not plugins.accepts("eyechart.vlms", plugin, "device"):
+        if device != "auto":
+            raise InputError(f"vlm {name_or_path}: takes no device, not {device!r}; allowed: auto")
         return _on(plugin, options)
     if len(places) == 1:
         return _on(plugin, options, places[0])
@@ -61,7 +67,7 @@ def open_vlm(
 
 
 def _on(plugin: str, options: dict[str, Json], device: str | None = None) -> VLM:
-    """A plug-in, on a device where it takes one."""
+    """A plug-in, on a device if it shall be."""
     where: dict[str, Json] = {} if device is None else {"device": device}
     vlm: VLM = plugins.load("eyechart.vlms", plugin, **options, **where)
     return vlm
