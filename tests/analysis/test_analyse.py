@@ -20,7 +20,8 @@ from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.tables import gap_tables, score_tables
 from eyechart.core.errors import InputError
-from eyechart.core.types import Component, Failure, Level, Record
+from eyechart.core.types import Component, Failure, ImageSums, Level, Record, Score
+from eyechart.report.finding import find
 from eyechart.store import TaskSize
 from tests.analysis import toy
 
@@ -51,12 +52,49 @@ def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed(
 
 
 def test_strata_are_drawn_from_as_often_as_they_have_images() -> None:
-    strata = {"a": "x", "b": "y", "c": "y", "d": "y"}
-    images = ["a", "b", "c", "d", "e"]
+    strata = {"a": "x", "b": "y", "c": "y", "d": "y", "e": "x"}
+    images = ["a", "b", "c", "d", "e", "f"]
     drawn = resample(images, samples=500, seed=3, strata=strata).weights
-    for members in ([0], [1, 2, 3], [4]):
+    for members in ([0, 4], [1, 2, 3], [5]):
         assert (drawn[:, members].sum(axis=1) == len(members)).all()
     assert len(np.unique(drawn[:, 1:4], axis=0)) == 10  # ways to draw 3 of 3
+
+
+def test_what_only_one_image_stands_for_is_not_called_sure() -> None:
+    images = [f"{n}" for n in range(6)]
+    some = resample(images, samples=9, seed=0, strata=dict(zip(images, "xxxyyz", strict=True)))
+    assert some.caution == "interval too narrow: 1 of 3 strata have one image"
+    assert some.weights.shape == (9, 6)
+    half = resample(images, samples=9, seed=0, strata=dict(zip(images, "xxyywz", strict=True)))
+    assert half.caution == "no interval: 2 of 4 strata have one image"
+    assert half.weights.shape == (0, 6)
+    assert resample(["a"], samples=9, seed=0).caution == ""
+    assert resample(images, samples=0, seed=0, strata={"0": "x"}).caution == ""
+
+
+def test_where_no_interval_can_be_had_no_loss_is_claimed(tmp_path: Path) -> None:
+    """Every image a category of its own: nothing says how another sample would score."""
+
+    class Alone(toy.ToyTask):
+        def image_sums(self, scores: Sequence[Score]) -> ImageSums:
+            sums = super().image_sums(scores)
+            return replace(sums, strata=sums.images)
+
+    toy.a_run(tmp_path, PLAIN)
+    analysis = analyse(
+        tmp_path,
+        created="",
+        load=lambda group, name, **options: (
+            Alone() if group == "eyechart.tasks" else toy.load(group, name)
+        ),
+    )
+    caution = "no interval: 20 of 20 strata have one image"
+    assert analysis.tasks[0].caution == caution
+    assert [bd.flags for bd in analysis.bd] == [(caution,)]
+    assert [cell.loss for cell in analysis.cells] == [None] * 4
+    assert find(analysis).headline.startswith("No loss that this run can resolve")
+    (table,) = score_tables(analysis)
+    assert table.notes == (caution,)
 
 
 def test_interval_leaves_unusable_draws_out() -> None:

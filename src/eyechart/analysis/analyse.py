@@ -70,7 +70,7 @@ def analyse(
         eyechart_version=__version__,
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
-        tasks=tuple(_task_info(name, task, sizes[name]) for name, task in tasks.items()),
+        tasks=tuple(_task_info(name, task, sizes[name], pairs) for name, task in tasks.items()),
         cells=tuple(
             _cell_result(pair, ranks[pair[0].key], comparison.loss(pair), questions)
             for pair in pairs
@@ -135,12 +135,13 @@ def _size(cells: Sequence[ReadCell]) -> TaskSize:
     return TaskSize(questions=len(questions), images=len(images))
 
 
-def _task_info(name: str, task: Task, size: TaskSize) -> TaskInfo:
+def _task_info(name: str, task: Task, size: TaskSize, pairs: Sequence[Pair]) -> TaskInfo:
     return TaskInfo(
         name=name,
         headline_metric=task.headline_metric,
         questions=size.questions,
         images=size.images,
+        caution=next(measured.caution for read, measured in pairs if read.task == name),
     )
 
 

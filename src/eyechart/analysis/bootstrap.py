@@ -23,10 +23,14 @@ COVERAGE = 0.95  # of every interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampling:
-    """Weights (samples, images): how often each image was drawn; every row sums to the images."""
+    """Weights (samples, images): how often each image was drawn; every row sums to the images.
+
+    caution: what is wrong with its intervals, "" for nothing.
+    """
 
     images: tuple[str, ...]
     weights: Floats
+    caution: str = ""
 
 
 def resample(
@@ -34,7 +38,9 @@ def resample(
 ) -> Resampling:
     """Draw as many images as there are, with replacement, `samples` times.
 
-    strata: image -> stratum; each is drawn from by itself. Images without one are one more.
+    strata: image -> stratum; each is drawn from by itself. Images without one are one more. A
+    stratum of one image is the same in every draw and seems sure: such strata are cautioned of, and
+    where they are half of all nothing is drawn.
 
     Raises:
         InputError: a negative number of samples.
@@ -44,13 +50,22 @@ def resample(
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for place, image in enumerate(images):
         groups[(strata or {}).get(image, "")].append(place)
+    lone = sum(len(places) == 1 for places in groups.values()) if strata else 0
+    caution = f"{lone} of {len(groups)} strata have one image" if lone and samples else ""
+    if 2 * lone >= len(groups) and caution:
+        return Resampling(
+            images=tuple(images),
+            weights=np.zeros((0, len(images))),
+            caution=f"no interval: {caution}",
+        )
+    caution = f"interval too narrow: {caution}" if caution else ""
     rng = np.random.default_rng(seed)
     weights = np.zeros((samples, len(images)))
     for places in groups.values():
         count = len(places)
         for row in weights:
             row[places] = np.bincount(rng.integers(count, size=count), minlength=count)
-    return Resampling(images=tuple(images), weights=weights)
+    return Resampling(images=tuple(images), weights=weights, caution=caution)
 
 
 def interval(value: float, draws: Floats) -> Interval:

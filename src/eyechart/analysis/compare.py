@@ -76,13 +76,15 @@ class Comparison:
                 yield BdResult(**names, anchor="no adapter", bd=bd, flags=flags)
 
     def loss(self, pair: Pair) -> Interval | None:
-        """What a cell lost against the plain VLM's uncompressed score; None where that is not.
+        """What a cell lost against the plain VLM's uncompressed score; None where that is not, or
+        where nobody can say how sure it is.
 
         Both under the same resamplings: two scores whose own intervals overlap may well differ.
         """
         read, measured = pair
         plain = self._curves.get((read.vlm, "", read.task, SOURCE))
-        if read.codec == SOURCE or not plain:
+        unsure = measured.caution and not measured.score_draws.size
+        if read.codec == SOURCE or not plain or unsure:
             return None
         clean = plain[0][1]
         return interval(clean.score - measured.score, clean.score_draws - measured.score_draws)
@@ -124,7 +126,8 @@ class Comparison:
     def _flags(self, cells: Sequence[Pair]) -> tuple[str, ...]:
         expected = self._levels[cells[0][0].codec]
         short = () if len(cells) == expected else (f"{len(cells)} of {expected} levels",)
-        return (*short, *self._unfinished(cells, ""))
+        caution = cells[0][1].caution
+        return (*short, *self._unfinished(cells, ""), *([caution] if caution else []))
 
     def _unfinished(self, cells: Sequence[Pair], where: str) -> tuple[str, ...]:
         failed = sum(len(read.failures) for read, _ in cells)

@@ -26,6 +26,7 @@ class Measured:
     total_bpp: float  # all bits over all pixels
     answered: int
     unreadable_share: float
+    caution: str = ""  # what is wrong with the intervals
 
 
 def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:
@@ -71,4 +72,5 @@ def measure(
         total_bpp=8 * payload_bytes / pixels,
         answered=len(records),
         unreadable_share=sum(not record.readable for record in records) / len(records),
+        caution=resampling.caution,
     )

@@ -105,6 +105,7 @@ class TaskInfo:
     headline_metric: str
     questions: int  # the most that are asked in one cell
     images: int
+    caution: str = ""  # what is wrong with its intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -209,6 +209,8 @@ def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
         notes.append(f"{cell.failed} of {cell.questions} questions failed")
     if cell.answered + cell.failed < cell.questions:
         notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
+    if task.caution:
+        notes.append(task.caution)
     if cell.questions < task.questions:
         notes.append(f"asks {cell.questions} of {task.questions} questions")
     return entry_of(cell.score, notes=tuple(notes))

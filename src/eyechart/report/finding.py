@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eyechart.analysis.result import Analysis, BdResult, CellResult
+from eyechart.analysis.result import Analysis, BdResult, CellResult, Interval
 
 SOURCE = "source"
 _LABELS = {"jpegxl": "JPEG XL", "webp": "WebP", "source": "uncompressed"}
@@ -97,7 +97,7 @@ def _won_back(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -
         f"{_number(gap.performance.value)} points back."
         for gap in analysis.gaps
         if (gap.vlm, gap.task, gap.codec, gap.level) == (vlm, task, codec, level)
-        and gap.generalization.low > 0
+        and _sure(gap.generalization) > 0
     ]
 
 
@@ -203,14 +203,21 @@ def _adapter_gains(analysis: Analysis) -> list[str]:
     sentences = []
     for (vlm, adapter), results in groups.items():
         bds = [result.bd for result in results if result.bd is not None]
-        above = sum(bd.low > 0 for bd in bds)
-        below = sum(bd.high < 0 for bd in bds)
+        above = sum(_sure(bd) > 0 for bd in bds)
+        below = sum(_sure(bd) < 0 for bd in bds)
         sentences.append(
             f"With the adapter “{adapter}”, {vlm} gains on {above} of {len(bds)} "
             f"{_plural(len(bds), 'pair')} of task and codec, and loses on {below}; "
             "the rest is within the interval."
         )
     return sentences
+
+
+def _sure(interval: Interval) -> int:
+    """1: the whole interval lies above 0, -1: below. 0: neither, or there is no interval."""
+    if interval.low == interval.high:
+        return 0
+    return (interval.low > 0) - (interval.high < 0)
 
 
 def _number(value: float) -> str:

@@ -6,7 +6,8 @@ A category is worth up to 200 points, perception (10 categories) 2000, reasoning
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -112,9 +113,20 @@ class MmeRules:
             if question.category in _PERCEPTION
         ]
 
-    def stratum(self, asked: Sequence[Question]) -> str:
-        """By category: the headline is their sum, and one that was not drawn would count 0."""
-        return " + ".join(sorted({question.category for question in asked}))
+    def strata(self, asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
+        """By category: the headline is their sum, and one that was not drawn would count 0.
+
+        An image of several categories counts for the rarest of them, which needs it most.
+        """
+        of = {
+            image: {question.category for question in its} & {*_PERCEPTION}
+            for image, its in asked.items()
+        }
+        size = Counter(category for categories in of.values() for category in categories)
+        return {
+            image: min(categories, key=lambda category: (size[category], category), default="")
+            for image, categories in of.items()
+        }
 
     def headline(self, sums: Floats) -> Floats:
         parts = sums.reshape(*sums.shape[:-1], len(_PERCEPTION), _PARTS)

@@ -6,7 +6,7 @@ counts of right answers; the official file has 1000 questions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from eyechart.core.types import Floats, Question, Score
@@ -95,9 +95,10 @@ class OcrBenchRules:
     def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
         return [(question.image, [score.value]) for question, score in sheet.scored]
 
-    def stratum(self, asked: Sequence[Question]) -> str:
-        """By number of questions: the headline is a count, out of as many in every resampling."""
-        return str(len(asked))
+    def strata(self, asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
+        """By number of questions, 1 to 4 or more: the headline is a count, and so is out of as many
+        in every resampling."""
+        return {image: str(min(len(its), 4)) for image, its in asked.items()}
 
     def headline(self, sums: Floats) -> Floats:
         return sums[..., 0]

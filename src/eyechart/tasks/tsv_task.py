@@ -28,8 +28,8 @@ class Rules(Protocol):
 
     version: of prompts and questions, not of the scorer. columns: needed beside index and image.
     official: the benchmark's files, preferred first. statistics_size: the k of `statistics`.
-    Rules whose headline adds up parts also have `stratum`, from all questions of one image to the
-    stratum of that image (`core.types.ImageSums`).
+    Rules whose headline adds up parts also have `strata`, from the images with all that is asked of
+    them to the stratum of each (`core.types.ImageSums`).
     """
 
     @property
@@ -161,14 +161,16 @@ class TsvTask:
         return self._rules.headline(np.asarray(sums, dtype=np.float64))
 
     def _strata(self, images: Iterable[str]) -> tuple[str, ...]:
-        """Of images, where the rules have strata, by all the questions that are asked of each."""
-        stratum: Callable[[Sequence[Question]], str] | None = getattr(self._rules, "stratum", None)
-        if stratum is None:
+        """Of images, where the rules have strata, by all the questions that are asked."""
+        strata: Callable[[Mapping[str, Sequence[Question]]], Mapping[str, str]] | None
+        strata = getattr(self._rules, "strata", None)
+        if strata is None:
             return ()
         asked: dict[str, list[Question]] = {}
         for question in self._asked:
             asked.setdefault(question.image, []).append(question)
-        return tuple(stratum(asked[image]) for image in images)
+        found = strata(asked)
+        return tuple(found[image] for image in images)
 
     def _sheet(self, scores: Sequence[Score]) -> Sheet:
         by_id = {score.question_id: score for score in scores}

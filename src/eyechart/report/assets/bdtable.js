@@ -34,7 +34,7 @@ function tint(result, ceiling) {
 const PLACES = { best: "best", second: "second best" };
 
 // Gains are not ranked between codecs; what counts is whether the interval excludes zero.
-const certainty = (bd) => (bd.low > 0 || bd.high < 0 ? "sure" : "unsure");
+const certainty = (bd) => (bd.low !== bd.high && (bd.low > 0 || bd.high < 0) ? "sure" : "unsure");
 
 function bdCell(result, ceiling, place, notes) {
   if (!result) return h("td", { class: "none" }, "\u2013");

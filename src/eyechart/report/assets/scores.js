@@ -60,6 +60,7 @@ function renderScores(root) {
     const failed = block.cells.reduce((sum, cell) => sum + cell.failed, 0);
     return [
       h("span", { class: "muted" }, info ? `${info.headline_metric}; ${plural(info.questions, "question")} on ${plural(info.images, "image")}` : ""),
+      info?.caution ? h("span", { class: "warn" }, info.caution) : null,
       failed ? h("span", { class: "warn" }, `${failed.toLocaleString("en")} failed`) : null,
     ];
   };
