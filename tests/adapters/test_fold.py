@@ -81,8 +81,10 @@ def test_an_exported_directory_loads_with_transformers_alone(
         got = tower.features(inputs)
     assert backbone.tokenizer is not None
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
-    with pytest.raises(InputError, match="not empty"):
-        export(adapter, model, tiny_dirs[family], JPEG, out)
+    file = out / "config.json"
+    for place, why in ((out, "not empty"), (file, "is a file"), (file / "x", "cannot be made")):
+        with pytest.raises(InputError, match=why):
+            export(adapter, model, tiny_dirs[family], JPEG, place)
 
 
 def test_what_cannot_be_folded_says_why(tiny_dirs: dict[str, Path], tmp_path: Path) -> None:

@@ -57,15 +57,21 @@ def export(
 
     source: the base model's directory, for tokenizer and processors.
     Raises:
-        InputError: see `folded`; `out` exists and is not empty. StoreError.
+        InputError: see `folded`; `out` is a file, a folder with something in it, or cannot be made.
+        StoreError.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; allowed: a new or an empty folder")
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: not empty; choose another")
     plain = folded(adapter, model, condition)
     part = out.with_name(f".{out.name}.part")
-    with store_errors(out, "be written"):
-        shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(part, ignore_errors=True)
+    try:
         part.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror})") from error
+    with store_errors(out, "be written"):
         for pattern in _BESIDE:
             for path in source.glob(pattern):
                 shutil.copyfile(path, part / path.name)
