@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = tuple[int, dict[str, str], bytes]
+Reply = tuple[int, dict[str, str], bytes | Iterable[bytes]]
 
 
 @dataclass
 class ChatServer:
-    """`reply` is called with the request's body; None hangs until the server closes."""
+    """`reply` is called with the request's body; None hangs until the client hangs up.
+
+    A reply whose bytes come in pieces names its own Content-Length, and may not keep to it.
+    """
 
     reply: Callable[[dict[str, Any]], Reply | None]
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     port: int = 0
     closing: threading.Event = field(default_factory=threading.Event)
+    hung_up: threading.Event = field(default_factory=threading.Event)
 
     @property
     def url(self) -> str:
@@ -40,6 +45,28 @@ def completion(text: str | None, **extra: Any) -> Reply:
         "usage": {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102},
     }
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
+
+
+def cut_short() -> Reply:
+    """A reply that breaks off."""
+    return 200, {"Content-Type": "application/json", "Content-Length": "1000"}, [b'{"id"']
+
+
+def dripping(server: ChatServer) -> Reply:
+    """A reply that goes on and on and says nothing."""
+
+    def drops() -> Iterator[bytes]:
+        while not server.closing.wait(0.01):
+            yield b" "
+
+    return 200, {"Content-Type": "application/json", "Content-Length": "100000"}, drops()
+
+
+def odd_completion(**changes: Any) -> Reply:
+    """A completion "yes" with other values in its first level."""
+    status, headers, payload = completion("yes")
+    assert isinstance(payload, bytes)
+    return status, headers, json.dumps({**json.loads(payload), **changes}).encode()
 
 
 def error(status: int, message: str = "no", **headers: str) -> Reply:
@@ -61,14 +88,24 @@ def serve(reply: Callable[[dict[str, Any]], Reply | None]) -> Iterator[ChatServe
             state.keys.append(self.headers["Authorization"])
             answer = state.reply(body)
             if answer is None:
-                state.closing.wait(30)
+                self._hang()
                 return
             status, headers, payload = answer
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(payload))}.items():
+            if isinstance(payload, bytes):
+                headers, payload = {**headers, "Content-Length": str(len(payload))}, [payload]
+            for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(payload)
+            with suppress(OSError):  # the client has hung up
+                for piece in payload:
+                    self.wfile.write(piece)
+
+        def _hang(self) -> None:
+            while not state.closing.wait(0.01):
+                if select.select([self.connection], [], [], 0)[0]:
+                    state.hung_up.set()
+                    return
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import socket
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eyechart.core.errors import EyechartError, InputError, VLMError
+from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
 from eyechart.core.images import decode_image
 from eyechart.core.types import VLM, Decoding, Request, component_of
 from eyechart.tasks.prompts import FAMILIES
 from eyechart.vlms import open_vlm
+from eyechart.vlms.chat_client import ChatClient, Server
 from eyechart.vlms.openai_chat import PROMPT_FAMILIES, OpenAIChat
-from eyechart.vlms.token_cost import image_tokens
+from eyechart.vlms.token_cost import Spent, image_tokens
 from tests.vlms.asking import picture, request
-from tests.vlms.chat_server import Reply, completion, error, serve
+from tests.vlms.chat_server import (
+    ChatServer,
+    Reply,
+    completion,
+    cut_short,
+    dripping,
+    error,
+    odd_completion,
+    serve,
+)
 
 KEY = "sk-very-secret-0123456789"
 DECODING = Decoding(max_new_tokens=5)
@@ -70,13 +85,45 @@ def test_too_many_requests_and_server_errors_are_tried_again() -> None:
     assert len(server.asked) == 3
 
 
-def test_retry_after_in_seconds_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+def client_of(server: ChatServer, waited: list[float]) -> ChatClient:
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    told = Server(
+        shown="m",
+        url=server.url,
+        key=KEY,
+        model="m",
+        detail="high",
+        concurrency=1,
+        timeout_s=60.0,
+        retries=6,
+    )
+    return ChatClient(told, Spent(), sleep)
+
+
+def test_pauses_are_as_the_server_asks_or_longer_each_time() -> None:
     waited: list[float] = []
-    monkeypatch.setattr("openai._base_client.time.sleep", waited.append)
-    replies = iter([error(429, Retry_After="7"), completion("yes")])
-    with serve(lambda _: next(replies)) as server:
-        OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
-    assert waited == [7.0]
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    replies = iter(
+        [error(429, Retry_After="90"), error(503, Retry_After=soon), error(500), error(429)]
+    )
+    with serve(lambda _: next(replies, completion("yes"))) as server:
+        answer = client_of(server, waited).submit("data:,", "?", DECODING).result()
+    assert answer.text == "yes"
+    assert waited[0] == 90
+    assert 0 < waited[1] <= 300
+    assert waited[2:] == [2, 4]
+
+
+def test_a_pause_of_hours_is_not_waited_for() -> None:
+    waited: list[float] = []
+    with serve(lambda _: error(429, Retry_After="7200")) as server:
+        asked = client_of(server, waited).submit("data:,", "?", DECODING)
+        with pytest.raises(VLMError, match="the server said 429") as caught:
+            asked.result()
+    assert caught.value.retryable
+    assert (waited, len(server.asked)) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +131,26 @@ def test_retry_after_in_seconds_is_honoured(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (error(429, Retry_After_Ms="1"), True, "the server said 429"),
         (error(503, Retry_After_Ms="1"), True, "the server said 503"),
-        (error(429, code="insufficient_quota", Retry_After_Ms="1"), False, "quota is used up"),
         (error(400, "image too large"), False, "the server said 400"),
         ((200, {"Content-Type": "application/json"}, b"{oops"), False, "not JSON"),
-        ((200, {"Content-Type": "text/html"}, b"<html>hello"), False, "not a chat completion"),
+        ((200, {"Content-Type": "text/html"}, b"<html>hello"), False, "not JSON"),
+        ((200, {"Content-Type": "application/json"}, b"\xff\xfe"), False, "not JSON"),
+        ((200, {"Content-Type": "application/json"}, b"[" * 100_000), False, "not JSON"),
+        *(
+            (odd_completion(choices=choices), False, "not a chat completion")
+            for choices in (
+                "abc",
+                [],
+                ["abc"],
+                [None],
+                {"0": 1},
+                [{"index": 0}],
+                [{"message": "hi"}],
+                [{"message": None}],
+            )
+        ),
+        (completion(None, message={"content": ["yes"]}), False, "no answer"),
+        (cut_short(), True, "the connection broke before the reply was complete"),
         ((200, {"Content-Type": "application/json"}, b'{"a": 1}'), False, "not a chat completion"),
         (completion(None), False, "no answer"),
         (completion(None, finish_reason="content_filter"), False, "content filter"),
@@ -110,6 +173,152 @@ def test_a_hanging_server_is_given_up() -> None:
         with pytest.raises(VLMError, match=r"no reply within 0\.2 s") as caught:
             vlm.answer([request(8, 8, 1)], DECODING)
     assert caught.value.retryable
+
+
+def test_a_reply_has_one_deadline_from_its_first_byte_to_its_last() -> None:
+    with serve(lambda _: dripping(server)) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0, timeout_s=0.3)
+        with pytest.raises(VLMError, match=r"no reply within 0\.3 s"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+
+
+def ask_halving(vlm: OpenAIChat, asked: Request) -> dict[str, str]:
+    """What the engine does: halves what fails. -> prompt: answer, or the error of that one."""
+    try:
+        [answers] = vlm.answer([asked], DECODING)
+        return {prompt: answer.text for prompt, answer in zip(asked.prompts, answers, strict=True)}
+    except EyechartError as error:
+        middle = len(asked.prompts) // 2
+        if not middle:
+            return {asked.prompts[0]: str(error)}
+        halves = (asked.prompts[:middle], asked.prompts[middle:])
+        found = [ask_halving(vlm, replace(asked, prompts=half)) for half in halves]
+        return {**found[0], **found[1]}
+
+
+def many(count: int) -> Request:
+    return Request(image=picture(8, 8), prompts=tuple(f"{i}?" for i in range(count)))
+
+
+def test_finding_out_which_questions_failed_asks_none_again() -> None:
+    def reply(body: dict[str, Any]) -> Reply:
+        return error(400) if prompt_of(body) in ("1?", "4?") else completion("fine")
+
+    with serve(reply) as server:
+        found = ask_halving(OpenAIChat("m", base_url=server.url), many(6))
+    assert len(server.asked) == 6
+    assert [prompt for prompt, text in found.items() if "said 400" in text] == ["1?", "4?"]
+    assert list(found.values()).count("fine") == 4
+
+
+def test_one_question_that_hangs_is_asked_twice_and_costs_no_other() -> None:
+    with serve(lambda body: None if prompt_of(body) == "3?" else completion("fine")) as server:
+        vlm = OpenAIChat("m", base_url=server.url, timeout_s=0.5, concurrency=3)
+        found = ask_halving(vlm, many(6))
+    assert "no reply within 0.5 s" in found.pop("3?")
+    assert set(found.values()) == {"fine"}
+    assert len(server.asked) == 5 + 2
+
+
+def test_a_server_that_lets_all_questions_hang_is_given_up_early() -> None:
+    with serve(lambda _: None) as server:
+        vlm = OpenAIChat("m", base_url=server.url, timeout_s=0.1, concurrency=2)
+        with pytest.raises(UnusableVLMError, match="8 requests in a row got no reply"):
+            vlm.answer([many(60)], DECODING)
+        assert all("8 requests" in text for text in ask_halving(vlm, many(59)).values())
+    assert len(server.asked) <= 10
+
+
+def test_ctrl_c_ends_the_wait_for_a_server_and_keeps_what_was_answered() -> None:
+    def reply(body: dict[str, Any]) -> Reply | None:
+        if len(server.asked) < 3:
+            return completion("fine")
+        os.kill(os.getpid(), signal.SIGINT)
+        return None
+
+    with serve(reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        with pytest.raises(KeyboardInterrupt):
+            vlm.answer([many(6)], DECODING)
+        assert server.hung_up.wait(30)
+        [answers] = vlm.answer([many(2)], DECODING)
+        assert len(server.asked) == 3
+    assert [answer.text for answer in answers] == ["fine", "fine"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (error(401), "the key in OPENAI_API_KEY was refused"),
+        (error(402), "quota is used up"),
+        (error(429, code="insufficient_quota", Retry_After_Ms="1"), "quota is used up"),
+        (error(404), "no model 'm' there"),
+    ],
+)
+def test_what_ends_all_questions_in_the_middle_leaves_the_answers_before_it(
+    reply: Reply, message: str
+) -> None:
+    good = 3
+    with serve(lambda _: completion("fine") if len(server.asked) <= good else reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        with pytest.raises(UnusableVLMError, match=message):
+            vlm.answer([many(20)], DECODING)
+        found = ask_halving(vlm, many(19))
+        assert len(server.asked) <= good + 2  # the next one may be on its way
+        assert [text for text in found.values() if message not in text] == ["fine"] * 3
+        good = 100  # mended
+        [answers] = vlm.answer([many(20)], DECODING)
+    assert len(answers) == 20
+
+
+def test_a_gate_that_bars_one_question_bars_no_other() -> None:
+    def reply(body: dict[str, Any]) -> Reply:
+        return error(403, Retry_After_Ms="1") if prompt_of(body) == "4?" else completion("fine")
+
+    with serve(reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        found = ask_halving(vlm, many(6))
+    assert "the server said 403" in found.pop("4?")
+    assert set(found.values()) == {"fine"}
+    with serve(lambda _: error(403)) as server, pytest.raises(UnusableVLMError, match="refused"):
+        OpenAIChat("m", base_url=server.url).answer([many(1)], DECODING)
+
+
+def test_a_redirect_is_told_and_not_followed() -> None:
+    with serve(lambda _: (307, {"Location": "http://127.0.0.1:1/elsewhere"}, b"")) as server:
+        vlm = OpenAIChat("m", base_url=server.url)
+        with pytest.raises(UnusableVLMError, match=r"sends us elsewhere \(307\)"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "usage",
+    ["many", None, [], {"prompt_tokens": None, "completion_tokens": "2"}, {"prompt_tokens": -1}],
+)
+def test_a_bill_that_cannot_be_read_costs_no_answer(usage: object) -> None:
+    with serve(lambda _: odd_completion(usage=usage)) as server:
+        vlm = OpenAIChat("gpt-4o", base_url=server.url)
+        [[answer]] = vlm.answer([request(8, 8, 1)], DECODING)
+    assert answer.text == "yes"
+    assert vlm.spent_usd == 0
+
+
+def test_tokens_of_a_reply_without_an_answer_are_paid_for_too() -> None:
+    with serve(lambda _: completion(None)) as server:
+        vlm = OpenAIChat("m", base_url=server.url)
+        with pytest.raises(VLMError, match="no answer"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+    assert (vlm.spent.input_tokens, vlm.spent.output_tokens) == (100, 2)
+
+
+def test_an_answer_that_holds_the_key_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(lambda _: completion(f"You sent Bearer {KEY}!")) as server:
+        with pytest.raises(VLMError, match="contains the key") as caught:
+            OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+        assert KEY not in str(caught.value)
+        monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")  # no secret: what one types for vLLM
+        OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
 
 
 def test_a_refusal_is_what_the_model_said() -> None:
@@ -250,8 +459,8 @@ def test_an_unreachable_server_is_bad_input() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    vlm = OpenAIChat("m", base_url=f"http://127.0.0.1:{port}/v1", retries=0)
-    with pytest.raises(InputError, match="cannot be reached"):
+    vlm = OpenAIChat("m", base_url=f"http://127.0.0.1:{port}/v1", retries=10**9)
+    with pytest.raises(UnusableVLMError, match="cannot be reached"):
         vlm.answer([request(8, 8, 1)], DECODING)
 
 

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from functools import cached_property
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import openai
-from openai.types.chat import ChatCompletion
-
-from eyechart.core.errors import InputError, VLMError
+from eyechart.core.errors import EyechartError, InputError, UnusableVLMError
 from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
+from eyechart.vlms.chat_client import ChatClient, Server
 from eyechart.vlms.chat_options import (
-    KEY_VARIABLE,
     checked_choice,
     checked_count,
     checked_price,
@@ -88,7 +84,8 @@ class OpenAIChat:
             checked_price("usd_per_million_output", usd_per_million_output),
         )
         self._kept: dict[str, Answer] = {}
-        self._reached = False
+        self._failed: dict[str, EyechartError] = {}
+        self._failed_batch: set[str] = set()
         self.spent = Spent()
 
     def __repr__(self) -> str:
@@ -107,41 +104,36 @@ class OpenAIChat:
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order, asked concurrently.
 
-        When one question fails, the answers already paid for are kept: asking again sends only
-        what is missing.
+        When questions fail, all others are asked nevertheless, and the answers kept: asking again
+        sends only what failed. Asking again for a part of the batch, to find out which questions
+        failed, sends nothing.
 
         Raises:
-            InputError: no key, a refused key, an unknown model, a server that is not there.
+            InputError: no key, choice-set decoding.
+            UnusableVLMError: a refused key, a used-up quota, an unknown model, a server that is
+                not there (any more). What was answered until then is kept, too.
             VLMError: the server failed on a question (retryable or not).
         """
         if decoding.choice_set:
             raise InputError(f"{self.name}: choice-set decoding needs a VLM that runs here")
-        client = self._client
-        keys = [
-            [self._key(request, prompt, decoding) for prompt in request.prompts]
-            for request in requests
-        ]
-        with ThreadPoolExecutor(max_workers=self._concurrency) as pool:
-            futures: dict[Future[Answer], str] = {}
-            for request, own in zip(requests, keys, strict=True):
-                missing = {
-                    key: prompt
-                    for key, prompt in zip(own, request.prompts, strict=True)
-                    if key not in self._kept and key not in futures.values()
-                }
-                url = _data_url(request.image) if missing else ""
-                for key, prompt in missing.items():
-                    futures[pool.submit(self._ask, client, url, prompt, decoding)] = key
-            try:
-                for future in as_completed(futures):
-                    self._kept[futures[future]] = future.result()
-            except (InputError, VLMError):
-                pool.shutdown(cancel_futures=True)
-                self._keep_finished(futures)
-                raise
+        keys = [_keys(request, decoding) for request in requests]
+        batch = {key for own in keys for key in own}
+        if not batch < self._failed_batch:
+            self._failed.clear()
+            self._failed_batch = batch
+        self._gather(requests, keys, decoding)
+        failures = [self._failed[key] for own in keys for key in own if key in self._failed]
+        if failures:
+            unusable = [error for error in failures if isinstance(error, UnusableVLMError)]
+            raise (unusable or failures)[0]
         answers = [[self._kept[key] for key in own] for own in keys]
-        self._kept.clear()
+        for key in batch:
+            del self._kept[key]
         return answers
+
+    def check(self) -> None:
+        """Raise now what would fail every question, as far as that costs nothing: see `answer`."""
+        self._client.check().result()
 
     def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float | None:
         """What these requests will about cost; None where no prices are known.
@@ -163,79 +155,64 @@ class OpenAIChat:
         return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
     @cached_property
-    def _client(self) -> openai.OpenAI:
-        return openai.OpenAI(
-            api_key=key_of_environment(needed=self._base_url is None),
-            base_url=self._base_url or OPENAI_URL,
-            timeout=self._timeout_s,
-            max_retries=self._retries,
+    def _client(self) -> ChatClient:
+        server = Server(
+            shown=f"{self.name} at {self._shown_url}",
+            url=self._base_url or OPENAI_URL,
+            key=key_of_environment(needed=self._base_url is None),
+            model=self._model,
+            detail=self._detail,
+            concurrency=self._concurrency,
+            timeout_s=self._timeout_s,
+            retries=self._retries,
         )
+        return ChatClient(server, self.spent)
 
-    def _ask(
-        self, client: openai.OpenAI, image_url: str, prompt: str, decoding: Decoding
-    ) -> Answer:
-        content: Any = [
-            {"type": "image_url", "image_url": {"url": image_url, "detail": self._detail}},
-            {"type": "text", "text": prompt},
-        ]
+    def _gather(
+        self, requests: Sequence[Request], keys: Sequence[Sequence[str]], decoding: Decoding
+    ) -> None:
+        """Ask what is neither answered nor failed, into `_kept` and `_failed`."""
+        client = self._client
+        futures: dict[str, Future[Answer]] = {}
         try:
-            completion = client.chat.completions.create(
-                model=self._model,
-                messages=[{"role": "user", "content": content}],
-                max_tokens=decoding.max_new_tokens,
-                temperature=0,
-                seed=0,
-            )
-        except openai.OpenAIError as error:
-            raise self._told(error) from None  # the cause holds headers, and so the key
-        except ValueError as error:
-            raise VLMError(f"{self.name}: the server's reply is not JSON") from error
-        self._reached = True
-        return self._read(completion)
+            for request, own in zip(requests, keys, strict=True):
+                known = self._kept.keys() | self._failed.keys() | futures.keys()
+                prompts = dict(zip(own, request.prompts, strict=True))
+                missing = [key for key in prompts if key not in known]
+                url = _data_url(request.image) if missing else ""
+                for key in missing:
+                    futures[key] = client.submit(url, prompts[key], decoding)
+            for future in as_completed(futures.values()):
+                if isinstance(future.exception(), UnusableVLMError):
+                    break
+        finally:  # Ctrl-C, too, leaves nothing behind that waits for a server
+            self._sort(futures)
 
-    def _read(self, completion: object) -> Answer:
-        if not isinstance(completion, ChatCompletion) or not completion.choices:
-            raise VLMError(f"{self.name}: the server's reply is not a chat completion")
-        choice = completion.choices[0]
-        text = choice.message.content if choice.message else None
-        if text is None and choice.message:
-            text = choice.message.refusal  # what it says in place of an answer is its answer
-        if not isinstance(text, str):
-            reason = "its content filter" if choice.finish_reason == "content_filter" else "no text"
-            raise VLMError(f"{self.name}: the server gave no answer ({reason})")
-        usage = completion.usage
-        tokens = usage.completion_tokens if usage else 0
-        self.spent.add(usage.prompt_tokens if usage else 0, tokens)
-        return Answer(text=text, tokens=tokens, truncated=choice.finish_reason == "length")
-
-    def _told(self, error: openai.OpenAIError) -> InputError | VLMError:
-        """An error in this package's words. The server's own text may quote the key: not shown."""
-        where = f"{self.name} at {self._shown_url}"
-        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            return InputError(f"{where}: the key in {KEY_VARIABLE} was refused")
-        if isinstance(error, openai.NotFoundError):
-            return InputError(f"{where}: no model {self._model!r} there, or not a chat endpoint")
-        if isinstance(error, openai.APITimeoutError):
-            return VLMError(f"{where}: no reply within {self._timeout_s:g} s", retryable=True)
-        if isinstance(error, openai.APIConnectionError):
-            if self._reached:
-                return VLMError(f"{where}: the connection broke", retryable=True)
-            return InputError(f"{where}: the server cannot be reached")
-        if isinstance(error, openai.APIStatusError):
-            code = error.status_code
-            quota = error.code == "insufficient_quota"
-            why = ", the account's quota is used up" if quota else ""
-            retryable = (code == 429 and not quota) or code >= 500
-            return VLMError(f"{where}: the server said {code}{why}", retryable=retryable)
-        return VLMError(f"{where}: {type(error).__name__}")
-
-    def _keep_finished(self, futures: Mapping[Future[Answer], str]) -> None:
-        for future, key in futures.items():
-            if future.done() and not future.cancelled() and future.exception() is None:
+    def _sort(self, futures: Mapping[str, Future[Answer]]) -> None:
+        """Keep what is answered or failed, and call off the others. Where one error ends all, it is
+        theirs too, and of those that failed in a way that might go better another time."""
+        unusable: EyechartError | None = None
+        waiting = [key for key, future in futures.items() if future.cancel()]
+        for key, future in futures.items():
+            if future.cancelled():
+                continue
+            if (error := future.exception()) is None:
                 self._kept[key] = future.result()
+            elif isinstance(error, EyechartError):
+                self._failed[key] = error
+                unusable = error if isinstance(error, UnusableVLMError) else unusable
+            else:
+                raise error
+        if unusable is not None:
+            passing = [
+                key for key, error in self._failed.items() if getattr(error, "retryable", False)
+            ]
+            self._failed |= dict.fromkeys(waiting + passing, unusable)
 
-    def _key(self, request: Request, prompt: str, decoding: Decoding) -> str:
-        return digest([image_digest(request.image), prompt, decoding])
+
+def _keys(request: Request, decoding: Decoding) -> list[str]:
+    image = image_digest(request.image)
+    return [digest([image, prompt, decoding]) for prompt in request.prompts]
 
 
 def _data_url(rgb8: Rgb8) -> str:
