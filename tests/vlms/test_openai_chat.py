@@ -21,7 +21,7 @@ from eyechart.tasks.prompts import FAMILIES
 from eyechart.vlms import open_vlm
 from eyechart.vlms.chat_client import ChatClient, Server
 from eyechart.vlms.openai_chat import PROMPT_FAMILIES, OpenAIChat
-from eyechart.vlms.token_cost import Spent, image_tokens
+from eyechart.vlms.token_cost import Prices, Spent, image_tokens
 from tests.vlms.asking import picture, request
 from tests.vlms.chat_server import (
     ChatServer,
@@ -475,7 +475,9 @@ def test_cost_before_and_after() -> None:
         vlm = OpenAIChat("gpt-4o", base_url=server.url)
         before = vlm.estimate_usd([asked], DECODING)
         vlm.answer([asked], DECODING)
-    assert before == pytest.approx(3 * 425 * 2.5e-6, rel=0.2)
+    text = sum(-(-len(prompt) // 4) for prompt in asked.prompts)
+    # 425 tokens for a picture, 10 for the chat's form; an answer of 5
+    assert before == pytest.approx((3 * 435 + text) * 2.5e-6 + 3 * 5 * 10e-6)
     assert vlm.spent_usd == pytest.approx((300 * 2.5 + 6 * 10) / 1e6)
     assert OpenAIChat("unknown").estimate_usd([asked], DECODING) is None
 
@@ -491,6 +493,30 @@ def test_cost_before_and_after() -> None:
 )
 def test_image_tokens(height: int, width: int, detail: str, tokens: int) -> None:
     assert image_tokens(height, width, detail=detail) == tokens
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
+def test_the_small_model_counts_pictures_dearer(model: str) -> None:
+    assert image_tokens(1024, 1024, detail="high", model=model) == 2833 + 4 * 5667
+    assert image_tokens(1024, 1024, detail="low", model=model) == 2833
+    asked = Request(image=picture(512, 512), prompts=("Why?",))
+    usd = OpenAIChat(model).estimate_usd([asked], DECODING)
+    assert usd == pytest.approx((2833 + 5667 + 10 + 1) * 0.15e-6 + 5 * 0.6e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        ("gpt-4o", 2.5),
+        ("gpt-4o-2024-08-06", 2.5),
+        ("gpt-4o-2024-05-13", 5.0),
+        ("gpt-4o-mini-2024-07-18", 0.15),
+        ("gpt-4o-audio-preview", None),
+        ("gpt-4o-2024", None),
+    ],
+)
+def test_dated_names_have_the_price_of_their_model(model: str, usd: float | None) -> None:
+    assert Prices.of(model, None, None).usd_input == usd
 
 
 def test_names_and_identity() -> None:

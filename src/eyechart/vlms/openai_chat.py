@@ -140,7 +140,7 @@ class OpenAIChat:
 
         Counted: text at four characters a token, pictures as OpenAI bills tiles, full answers.
         """
-        tokens = estimate(requests, decoding.max_new_tokens, self._detail)
+        tokens = estimate(requests, decoding.max_new_tokens, self._detail, self._model)
         return self._prices.usd(tokens)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,20 @@ from math import ceil
 
 from eyechart.core.types import Request, Tokens
 
-# US dollars a million tokens (input, output), OpenAI's list prices of August 2024.
-_LIST_PRICES = {"gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6)}
-_BASE_TOKENS, _TILE_TOKENS, _TILE_PX = 85, 170, 512
-_LONGEST_PX, _SHORTEST_PX = 2048, 768
+# US dollars a million tokens (input, output), OpenAI's list prices of August 2024; the first
+# gpt-4o kept its own.
+_LIST_PRICES = {
+    "gpt-4o-2024-05-13": (5.0, 15.0),
+    "gpt-4o": (2.5, 10.0),
+    "gpt-4o-mini": (0.15, 0.6),
+}
+# Tokens of a picture, and of each of its tiles. By OpenAI's table the small model counts so many
+# more that its pictures are no cheaper.
+_PICTURE_TOKENS = {"gpt-4o": (85, 170), "gpt-4o-mini": (2833, 5667)}
+_TILE_PX, _LONGEST_PX, _SHORTEST_PX = 512, 2048, 768
 _CHARACTERS_A_TOKEN = 4
+_MESSAGE_TOKENS = 10  # what the chat format puts around a question, about
+_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +58,10 @@ class Prices:
 
     @classmethod
     def of(cls, model: str, usd_input: float | None, usd_output: float | None) -> Prices:
-        """The given prices, else the list price of the model, else unknown."""
-        listed = _LIST_PRICES.get(model, (None, None))
+        """The given prices, else the list price of the model, also under a dated name, else
+        unknown."""
+        unknown = (None, None)
+        listed = _LIST_PRICES.get(model) or _LIST_PRICES.get(_undated(model)) or unknown
         return cls(
             usd_input=listed[0] if usd_input is None else usd_input,
             usd_output=listed[1] if usd_output is None else usd_output,
@@ -63,26 +75,37 @@ class Prices:
         return cost / 1e6
 
 
-def estimate(requests: Sequence[Request], max_new_tokens: int, detail: str) -> Estimate:
+def estimate(
+    requests: Sequence[Request], max_new_tokens: int, detail: str, model: str = "gpt-4o"
+) -> Estimate:
     """Tokens of requests where every question brings its picture and is answered at full length."""
     questions = sum(len(request.prompts) for request in requests)
     text = sum(
-        ceil(len(prompt) / _CHARACTERS_A_TOKEN)
+        _MESSAGE_TOKENS + ceil(len(prompt) / _CHARACTERS_A_TOKEN)
         for request in requests
         for prompt in request.prompts
     )
     pictures = sum(
-        len(request.prompts) * image_tokens(*request.image.shape[:2], detail=detail)
+        len(request.prompts) * image_tokens(*request.image.shape[:2], detail=detail, model=model)
         for request in requests
     )
     return Estimate(input_tokens=text + pictures, output_tokens=questions * max_new_tokens)
 
 
-def image_tokens(height_px: int, width_px: int, *, detail: str) -> int:
-    """GPT-4o's count: within 2048, the shorter side within 768, then tiles of 512 and a base."""
+def image_tokens(height_px: int, width_px: int, *, detail: str, model: str = "gpt-4o") -> int:
+    """OpenAI's count: within 2048, the shorter side within 768, then tiles of 512 and a base.
+
+    Other models than theirs are counted as GPT-4o.
+    """
+    base, tile = _PICTURE_TOKENS.get(_undated(model), _PICTURE_TOKENS["gpt-4o"])
     if detail == "low":
-        return _BASE_TOKENS
+        return base
     scale = min(1.0, _LONGEST_PX / max(height_px, width_px))
     scale *= min(1.0, _SHORTEST_PX / (min(height_px, width_px) * scale))
     tiles = ceil(height_px * scale / _TILE_PX) * ceil(width_px * scale / _TILE_PX)
-    return _BASE_TOKENS + _TILE_TOKENS * tiles
+    return base + tile * tiles
+
+
+def _undated(model: str) -> str:
+    """`gpt-4o` of `gpt-4o-2024-08-06`."""
+    return _DATE.sub("", model)
