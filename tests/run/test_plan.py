@@ -19,7 +19,8 @@ from eyechart.run.plan import (
     parse_plan,
     split_specs,
 )
-from eyechart.run.resolve import codec_levels, lanes_of
+from eyechart.run.resolve import codec_levels, lanes_of, resolve
+from eyechart.zoo import weights_dir
 
 LEAST = "vlms: a\ntasks: b\ncodecs: c\n"
 
@@ -58,7 +59,18 @@ def test_built_in_plans_name_what_exists(name: str) -> None:
         (LEAST + "max_image: 3", "unknown key 'max_image'; did you mean max_images?"),
         (LEAST + "max_images: 0", "max_images: Input should be greater than or equal to 1"),
         (LEAST + "max_images: many", "not 'many'"),
-        ("vlms: []\ntasks: b\ncodecs: c", "vlms"),
+        ("vlms: []\ntasks: b\ncodecs: c", "vlms: names nothing; allowed: one or more"),
+        ("vlms: a\ntasks: b\ncodecs: []", "codecs: names nothing"),
+        ("vlmz: a\ntasks: b\ncodecs: c", "unknown key 'vlmz'; did you mean vlms?"),
+        ("vlms: [a, b, a]\ntasks: b\ncodecs: c", "vlms: 'a' is named twice"),
+        ("vlms: a\ntasks: [b, b]\ncodecs: c", "tasks: 'b' is named twice"),
+        ("vlms: a\ntasks: b\ncodecs: [c, c]", "codecs: 'c' is named twice"),
+        ("vlms: a\ntasks: b\ncodecs: {codec: c, levels: [1, 1]}", "levels: '1' is named twice"),
+        (
+            "vlms: a\ntasks: b\ncodecs: [{codec: c, levels: 1}, {codec: c, levels: [2, 1]}]",
+            "codecs: 'c level 1' is named twice",
+        ),
+        (LEAST + "adapters: [none, none]", "adapters: 'none' is named twice"),
         ("vlms: {a: 1}\ntasks: b\ncodecs: c", "vlms"),
         ("vlms: a\ntasks: b\ncodecs: [{codec: jpeg, level: [1]}]", "did you mean levels?"),
         ("vlms: a\ntasks: b\ncodecs: [3]", "codecs.0"),
@@ -126,3 +138,19 @@ def test_what_belongs_to_a_replaced_value_goes_with_it() -> None:
     assert (other.adapters, other.max_images) == (("none",), None)
     own = changed(plan, {"vlms": "my-vlm", "adapters": "mine", "data": ".", "max_images": 3}, "q")
     assert (own.adapters, own.max_images) == (("mine",), 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "message"),
+    [
+        ("vlms", ["eyechart-mini", "eyechart-mini:dtype=float32"], "vlm and adapter eyechart-mini"),
+        ("tasks", ["POPE", "POPE:data=eyechart-mini"], "task POPE"),
+        ("codecs", ["jpeg", "jpeg:levels=[3]"], "codec and level jpeg 3"),
+        ("codecs", ["jpeg", {"codec": "jpeg", "levels": ["1"]}], "codec and level jpeg 1"),
+        ("adapters", ["universal", str(weights_dir("universal"))], "eyechart-mini universal"),
+    ],
+)
+def test_two_names_of_one_thing_are_not_run_twice(key: str, names: list[str], message: str) -> None:
+    plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": "jpeg", key: names}
+    with pytest.raises(InputError, match=f"{message} would be run twice"):
+        resolve(make_plan({"data": "eyechart-mini", **plan}, "p"))

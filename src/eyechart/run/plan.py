@@ -6,7 +6,7 @@ import os
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -15,6 +15,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.plugins import near
 
 BUILT_IN = ("quick", "paper")  # packaged beside this file
+_T = TypeVar("_T")
 
 
 def _texts(value: Any) -> Any:
@@ -26,7 +27,22 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_texts), Field(min_length=1)]
+def _some(names: tuple[_T, ...]) -> tuple[_T, ...]:
+    if not names:
+        raise ValueError("names nothing; allowed: one or more")
+    return names
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is named twice")
+    return names
+
+
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(_texts), AfterValidator(_some), AfterValidator(_once)
+]
 
 
 class _File(BaseModel):
@@ -49,6 +65,12 @@ def _entry(value: Any) -> Any:
     return {"codec": value} if isinstance(value, str) else value
 
 
+def _levels_once(entries: tuple[CodecEntry, ...]) -> tuple[CodecEntry, ...]:
+    named = [(entry.codec, level) for entry in entries for level in entry.levels or ("",)]
+    _once(tuple(" level ".join(filter(None, pair)) for pair in named))
+    return entries
+
+
 class Plan(_File):
     """What to run. Every VLM, with every adapter, sees every task under every codec level.
 
@@ -68,7 +90,8 @@ class Plan(_File):
     codecs: Annotated[
         tuple[Annotated[CodecEntry, BeforeValidator(_entry)], ...],
         BeforeValidator(_listed),
-        Field(min_length=1),
+        AfterValidator(_some),
+        AfterValidator(_levels_once),
     ]
     adapters: Names = ("none",)
     data: Annotated[str | None, AfterValidator(_expanded)] = None
@@ -143,7 +166,8 @@ def split_specs(text: str) -> list[str]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
+    # A key nobody knows comes first: it is mostly the one that is missing, misspelt.
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
@@ -151,6 +175,8 @@ def _first_problem(error: ValidationError) -> str:
         return f"unknown key {where!r}; {near(key, known)} (allowed: {', '.join(known)})"
     if problem["type"] == "missing":
         return f"key {where!r} is missing; {_allowed()}"
+    if problem["type"] == "value_error":  # ours
+        return f"{where}: {problem['ctx']['error']}"
     given = repr(problem["input"])
     return f"{where}: {problem['msg']}, not {given if len(given) < 60 else given[:57] + '...'}"
 

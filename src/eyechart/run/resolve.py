@@ -10,7 +10,7 @@ from typing import Any
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import VLM, Codec, Level, Task, component_of
+from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
@@ -37,11 +37,23 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
     lanes = tuple(
         _lane(vlm, adapter, device, tasks) for vlm in plan.vlms for adapter in plan.adapters
     )
+    _refuse_twins("vlm and adapter", [(lane.vlm, lane.adapter) for lane in lanes])
+    _refuse_twins("task", [(component_of(task),) for task in tasks])
+    rates = [(component_of(entry.codec), level) for entry in codecs for level in entry.levels]
+    _refuse_twins("codec and level", [(codec, level.name) for codec, level in rates])
     return Work(
         lanes=lanes,
         codecs=codecs,
         tasks=tuple(task_work(task, plan.max_images, choice_set=plan.choice_set) for task in tasks),
     )
+
+
+def _refuse_twins(kind: str, members: Sequence[tuple[Component | str | None, ...]]) -> None:
+    """Two names for one thing (`qwen2.5-vl-3b` and its hub id) would make every cell twice."""
+    for place, member in enumerate(members):
+        if member in members[:place]:
+            names = [part.name if isinstance(part, Component) else part for part in member]
+            raise InputError(f"{kind} {' '.join(filter(None, names))} would be run twice")
 
 
 def lanes_of(plan: Plan) -> list[str]:
