@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from eyechart.cli.codec import app, split_specs
+from eyechart.cli import run_args
+from eyechart.cli.codec import app
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, ImageError, InputError, PluginError
 from eyechart.core.images import encode_png, read_image
@@ -61,9 +62,9 @@ def test_source_says_lossless(png: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codec", "level", "error", "message"),
     [
-        ("jpeg", "2", InputError, "jpeg: unknown level '2'; known: 1, 3, 5, 6"),
+        ("jpeg", "2", InputError, "jpeg: no level '2'; allowed: 1, 3, 5, 6"),
         ("jepg", "1", PluginError, "unknown codec 'jepg'; did you mean jpeg"),
-        ("jpeg:quality=3", "1", PluginError, "option not accepted"),
+        ("jpeg:quality=3", "1", PluginError, "unknown option 'quality'; allowed: levels, optimize"),
         ("hm", "51", InputError, "EYECHART_HM_ENCODER"),
     ],
 )
@@ -113,6 +114,29 @@ def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
     assert f"{rows[2]['mean_bpp']:.4f}" in told
 
 
+def test_bench_misses_a_program_before_it_begins(
+    png: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["codec", "bench", str(png.parent), "--codec", "jpeg,hm"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("eyechart: hm: no encoder; set EYECHART_HM_ENCODER")
+
+
+def test_what_is_no_picture_is_said_without_pillows_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = tmp_path / "fake.png"
+    fake.write_text("no picture")
+    encode = ["codec", "encode", str(fake), str(tmp_path / "o"), "--codec", "jpeg", "--level", "1"]
+    decode = ["codec", "decode", str(fake), str(tmp_path / "o"), "--codec", "jpeg"]
+    assert run_args(encode) == 2
+    assert run_args(decode) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"eyechart: {fake}: not a readable picture (of no known format)",
+        "eyechart: jpeg image fake.png: damaged payload (not a JPEG file)",
+    ]
+
+
 def test_bench_wants_pictures(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no picture"):
         call("bench", tmp_path, "--codec", "jpeg")
@@ -131,12 +155,6 @@ def test_list_tells_what_is_ready_and_what_is_missing(monkeypatch: pytest.Monkey
 
 
 def test_specs() -> None:
-    assert split_specs("jpeg,hevc") == ["jpeg", "hevc"]
-    assert split_specs("jpeg:levels=[1,2],optimize=true,vvc:preset=fast,source") == [
-        "jpeg:levels=[1,2],optimize=true",
-        "vvc:preset=fast",
-        "source",
-    ]
     assert parse_spec("jpeg:levels=[1,10,30],optimize=true") == (
         "jpeg",
         {"levels": [1, 10, 30], "optimize": True},

@@ -57,9 +57,9 @@ def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("{", "are not YAML"),
-        ("- 1", "valid dictionary"),
+        ("- 1", r"rates '.*rates.yaml': Input should be a valid dictionary"),
         ("a: {questions_per_s: 0}", "a.questions_per_s: Input should be greater than 0"),
-        ("a: {hardware: here}", "give questions_per_s alone, or image_s and question_s"),
+        ("a: {hardware: here}", r"yaml': a: give questions_per_s alone, or image_s and question_s"),
         ("a: {image_s: 1}", "give questions_per_s alone"),
         ("a: {questions_per_s: 1, image_s: 1, question_s: 1}", "give questions_per_s alone"),
         ("a: {question_per_s: 1}", "Extra inputs are not permitted"),

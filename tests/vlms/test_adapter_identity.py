@@ -69,9 +69,10 @@ def test_bad_ways_of_telling_are_one_line(adapter: Path) -> None:
 
 def test_what_is_no_adapter_is_one_line(tmp_path: Path, adapter: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
-        with pytest.raises(InputError, match=rf"{folder.name}.*adapter_config.json \(No such file"):
-            adapter_component(str(folder))
+    with pytest.raises(InputError, match=r"empty.*adapter_config.json \(No such file"):
+        adapter_component(str(tmp_path / "empty"))
+    with pytest.raises(InputError, match=r"nowhere': there is no such folder"):
+        adapter_component(str(tmp_path / "nowhere"))
     for text in ("{", "[]", '{"results": NaN}'):
         (adapter / "adapter_config.json").write_text(text)
         with pytest.raises(InputError, match="damaged"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +12,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from eyechart.cli.bars import progress_bar
 from eyechart.cli.files import check_out
 from eyechart.codecs.container import SelfDescribing
 from eyechart.codecs.levels import find_level
@@ -87,7 +86,7 @@ def encode(
     """Compress a picture; print bytes, bits per pixel and PSNR."""
     check_out(out)
     coder = load_codec(codec)
-    chosen = find_level(coder.name, coder.levels, level)
+    chosen = find_level(coder, level)
     rgb8 = read_image(picture)
     try:
         bitstream = coder.encode(rgb8, chosen)
@@ -129,17 +128,18 @@ def bench(
     out: Annotated[Path | None, typer.Option("--json", help="write the table there")] = None,
 ) -> None:
     """Rate, PSNR and time of codecs on a folder of pictures, at all their levels."""
+    from eyechart.run.plan import split_specs
+
     if out is not None:
         check_out(out)
     coders = [load_codec(spec) for specs in codec for spec in split_specs(specs)]
     if not coders:
         raise InputError("--codec: no codec named")
+    versions = {coder.name: coder.version for coder in coders}  # misses its program now
     paths = _pictures_in(folder)
     work = [(coder, level) for coder in coders for level in coder.levels]
     trials: list[list[Trial]] = [[] for _ in work]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("", total=len(work) * len(paths))
         for path in paths:
             rgb8 = read_image(path)
@@ -149,7 +149,6 @@ def bench(
                 progress.advance(bar)
     rows = [_row(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
     if out is not None:
-        versions = {coder.name: coder.version for coder in coders}
         told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}
         write_atomic(out, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
     Console().print(_bench_table(rows))
@@ -160,18 +159,6 @@ def load_codec(spec: str) -> Codec:
     name, options = plugins.parse_spec(spec)
     codec: Codec = plugins.load("eyechart.codecs", name, **options)
     return codec
-
-
-def split_specs(specs: str) -> list[str]:
-    """`jpeg:levels=[1,10],optimize=true,hevc` -> two codecs: a part without `=` begins one."""
-    found: list[str] = []
-    for part in re.split(r",(?![^\[]*\])", specs):
-        name = part.partition("=")[0]
-        if found and "=" in part and ":" not in name:
-            found[-1] += f",{part}"
-        elif part:
-            found.append(part)
-    return found
 
 
 def _pictures_in(folder: Path) -> list[Path]:

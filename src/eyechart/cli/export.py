@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.bars import progress_bar
 from eyechart.cli.files import check_out
 from eyechart.cli.run import Workers
 from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from eyechart.run.export_tsv import Copied, Target
     from eyechart.run.work import CodecLevels
     from eyechart.store import Store
@@ -213,7 +212,7 @@ def _copy_all(
     pool = open_pool([entry.codec for entry in entries], store, workers)
     made: list[tuple[Target, str, Copied]] = []
     try:
-        with _progress() as progress:
+        with progress_bar() as progress:
             images = len({question.image for question in task.questions()})
             bar = progress.add_task("", total=images * len(targets))
             exporter = Exporter(
@@ -236,16 +235,6 @@ def _copy_all(
     finally:
         pool.close()
     return made
-
-
-def _progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _write_json(path: Path, task: TsvTask, made: Sequence[tuple[Target, str, Copied]]) -> None:

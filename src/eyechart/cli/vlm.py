@@ -70,13 +70,13 @@ def ask(
     from eyechart.core.plugins import parse_spec
     from eyechart.core.types import Decoding, Request
     from eyechart.vlms import open_vlm
-    from eyechart.zoo import adapter_dir
 
+    if not all(question.strip() for question in questions):
+        raise InputError("an empty question; allowed: some text")
     rgb8 = read_image(image)
     coder, chosen = _codec_and_level(codec, level)
     name, options = (vlm, {}) if Path(vlm).is_dir() else parse_spec(vlm)
-    folder = str(adapter_dir(adapter)) if adapter else None
-    opened = open_vlm(name, adapter=folder, device=device, **options)
+    opened = open_vlm(name, adapter=adapter, device=device, **options)
     notes = Console(stderr=True, highlight=False)
     if coder is not None and chosen is not None:
         rgb8, rate_bpp = _through(coder, chosen, rgb8, image.name)
@@ -93,21 +93,18 @@ def ask(
 
 
 def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec | None, Level | None]:
-    from eyechart.core import plugins
+    from eyechart.cli.codec import load_codec
+    from eyechart.codecs.levels import find_level
 
     if spec is None:
         if level is not None:
             raise InputError(f"--level {level} needs a --codec")
         return None, None
-    name, options = plugins.parse_spec(spec)
-    codec: Codec = plugins.load("eyechart.codecs", name, **options)
-    names = [known.name for known in codec.levels]
-    if level is None and len(names) == 1:
-        level = names[0]
-    if level not in names:
-        asked = "give --level" if level is None else f"no level {level!r}"
-        raise InputError(f"codec {codec.name}: {asked}; allowed: {', '.join(names)}")
-    return codec, codec.levels[names.index(level)]
+    codec = load_codec(spec)
+    if level is None and len(codec.levels) > 1:
+        names = ", ".join(known.name for known in codec.levels)
+        raise InputError(f"codec {codec.name}: give --level; allowed: {names}")
+    return codec, codec.levels[0] if level is None else find_level(codec, level)
 
 
 def _through(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> tuple[Rgb8, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eyechart.core.errors import InputError
-from eyechart.core.types import Level
+from eyechart.core.types import Codec, Level
 
 
 def make_levels(
@@ -42,10 +42,9 @@ def knob_of(codec: str, level: Level, knob: str) -> str:
     return f"{value:g}"
 
 
-def find_level(codec: str, levels: Sequence[Level], name: str) -> Level:
+def find_level(codec: Codec, name: str) -> Level:
     """The level a user typed. Raises InputError with the names there are."""
-    for level in levels:
-        if level.name == name:
-            return level
-    known = ", ".join(level.name for level in levels)
-    raise InputError(f"{codec}: unknown level {name!r}; known: {known}")
+    levels = {level.name: level for level in codec.levels}
+    if name not in levels:
+        raise InputError(f"codec {codec.name}: no level {name!r}; allowed: {', '.join(levels)}")
+    return levels[name]

@@ -65,7 +65,7 @@ def read_size(payload: bytes, codec: str, format: str) -> Bitstream:
 @contextmanager
 def _opened(payload: bytes, codec: str, format: str) -> Iterator[ImageFile]:
     """A payload as Pillow's picture; what Pillow raises on damage becomes CodecError."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         # No other format is tried: flipped bits must not turn one decoder's file into another's.
@@ -74,6 +74,8 @@ def _opened(payload: bytes, codec: str, format: str) -> Iterator[ImageFile]:
                 size = f"{picture.width}x{picture.height}"
                 raise CodecError(f"the payload claims {size} pixels", codec=codec)
             yield picture
+    except UnidentifiedImageError as error:  # its own message names a buffer in memory
+        raise CodecError(f"damaged payload (not a {format} file)", codec=codec) from error
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise CodecError(f"damaged payload ({_one_line(error)})", codec=codec) from error
 

@@ -19,7 +19,7 @@ def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
     Raises:
         ImageError: not a picture, truncated, or more than `max_pixels` pixels.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data)) as picture:
@@ -36,6 +36,8 @@ def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
             return np.array(picture.convert("RGB"), dtype=np.uint8)
     except ImageError:
         raise
+    except UnidentifiedImageError as error:  # its own message names a buffer in memory
+        raise ImageError(f"{name}: not a readable picture (of no known format)") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(f"{name}: not a readable picture ({error})") from error
 

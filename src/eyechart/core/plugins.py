@@ -44,6 +44,10 @@ def load(group: Group, name: str, **options: Json) -> Any:
         PluginError: unknown name (with the near ones), missing package, unknown option.
     """
     factory = _factory(group, name)
+    allowed = _options(factory)
+    for option in options:
+        if allowed is not None and option not in allowed:
+            raise PluginError(f"{name}: unknown option {option!r}; allowed: {', '.join(allowed)}")
     try:
         return factory(**options)
     except TypeError as error:
@@ -58,9 +62,8 @@ def accepts(group: Group, name: str, option: str) -> bool:
     Raises:
         PluginError: unknown name (with the near ones), missing package.
     """
-    parameters = inspect.signature(_factory(group, name)).parameters
-    anything = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    return anything or option in parameters
+    allowed = _options(_factory(group, name))
+    return allowed is None or option in allowed
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
@@ -105,6 +108,15 @@ def _factory(group: Group, name: str) -> Any:
         missing = (error.name or "").partition(".")[0]
         how = how_to_install(missing or name)
         raise PluginError(f"{name}: needs the package {missing or error}; {how}") from error
+
+
+def _options(factory: Any) -> list[str] | None:
+    """Names of the options a plug-in is constructed with; None: it takes any."""
+    parameters = inspect.signature(factory).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [one.name for one in parameters if one.kind in named]
 
 
 def _find(group: Group, name: str) -> EntryPoint:

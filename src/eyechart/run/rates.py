@@ -127,4 +127,6 @@ def _parse(text: str, name: str) -> dict[str, Rate]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"rates {name!r}: {where}: {first['msg']}") from error
+        reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
+        told = (f"rates {name!r}", where, str(reason))
+        raise InputError(": ".join(filter(None, told))) from error

@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of
+from eyechart.core.types import VLM, Codec, Component, Task, component_of
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
-from eyechart.vlms.adapter_identity import adapter_component
+from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 
 BUILT_IN_DATA = "eyechart-mini"
 
@@ -65,6 +66,9 @@ def lanes_of(plan: Plan) -> list[str]:
         known = vlm_names()
         if name.lower() not in known and "/" not in name and not Path(spec).is_dir():
             raise InputError(f"unknown vlm {name!r}; {plugins.near(name, known)}")
+    for spec in plan.adapters:
+        if spec != "none" and "/" not in spec:  # a folder may still have to be trained
+            parse_adapter(spec)
     return [
         vlm if adapter == "none" else f"{vlm} + {Path(adapter).name}"
         for vlm in plan.vlms
@@ -88,14 +92,10 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     """A codec with the levels a plan asks for, lowest rate first. Raises InputError."""
     name, options = plugins.parse_spec(entry.codec)
     codec: Codec = plugins.load("eyechart.codecs", name, **options)
-    levels = {level.name: level for level in codec.levels}
     if entry.levels is None:
         return CodecLevels(codec=codec, levels=tuple(codec.levels))
-    for wanted in entry.levels:
-        if wanted not in levels:
-            raise InputError(f"codec {name}: no level {wanted!r}; allowed: {', '.join(levels)}")
-    chosen: list[Level] = [level for level in codec.levels if level.name in entry.levels]
-    return CodecLevels(codec=codec, levels=tuple(chosen))
+    chosen = [find_level(codec, name) for name in entry.levels]
+    return CodecLevels(codec=codec, levels=tuple(sorted(chosen, key=lambda level: level.rank)))
 
 
 def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from eyechart.core.errors import InputError
+from eyechart.core.plugins import near
+
 
 def chart_dir() -> Path:
     """Folder of the built-in chart `eyechart-mini`: one TSV file a task, named as the official."""
@@ -16,7 +19,22 @@ def weights_dir(name: str) -> Path:
     return Path(str(files(__name__))) / "weights" / name
 
 
+def adapter_names() -> list[str]:
+    """Adapters that ship here."""
+    return sorted(config.parent.name for config in weights_dir("").glob("*/adapter_config.json"))
+
+
 def adapter_dir(name: str) -> Path:
-    """An adapter's folder: a directory as it is, else the one of that name that ships here."""
-    shipped = weights_dir(name)
-    return shipped if not Path(name).is_dir() and shipped.is_dir() else Path(name)
+    """An adapter's folder: a directory as it is, else the one of that name that ships here.
+
+    Raises:
+        InputError: neither.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    shipped = adapter_names()
+    if name in shipped:
+        return weights_dir(name)
+    if len(Path(name).parts) > 1:
+        raise InputError(f"adapter {name!r}: there is no such folder")
+    raise InputError(f"unknown adapter {name!r}: no folder here, {near(name, shipped)}")
