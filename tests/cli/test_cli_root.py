@@ -119,6 +119,7 @@ def test_a_developer_sees_the_traceback(
         (["plan", "--adapter", "univrsal"], "did you mean universal?"),
         (["run", "--adapter", "my/own"], "adapter 'my/own': there is no such folder"),
         (["vlm", "ask", "in.png", "Is it?", " "], "an empty question"),
+        (["task", "list", "--data", "nope"], "nope (--data) does not exist"),
         (["rescore", "no-such-dir"], "no-such-dir"),
         (["rescore"], "DIR"),
     ],

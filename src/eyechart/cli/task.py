@@ -34,7 +34,9 @@ def list_tasks(data: Data = None) -> None:
     from rich.table import Table
 
     from eyechart.tasks import open_tasks
+    from eyechart.tasks.sources import place_of
 
+    place_of(data)  # else every task would only be called missing
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("task", "file", "headline metric", "data"):
         table.add_column(heading, overflow="fold")

@@ -62,11 +62,9 @@ def find(
     Raises:
         InputError: the place does not exist or holds none of the files (and how to get them).
     """
-    place, origin = _place(data, environ)
+    place, origin = place_of(data, environ)
     if place.is_file():
         return Found(path=place, origin=origin)
-    if not place.is_dir():
-        raise InputError(f"{place} ({origin}) does not exist; allowed: a folder or a TSV file")
     names = [file] if file else [known.name for known in official]
     for name in names:
         if (place / name).is_file():
@@ -74,6 +72,18 @@ def find(
     known = next((known for known in official if known.name == names[0]), None)
     how = known.how_to_get if known else f"official: {', '.join(o.name for o in official)}"
     raise InputError(f"no {' or '.join(names)} in {place} ({origin}); {how}")
+
+
+def place_of(data: str | None, environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:
+    """The folder or file where all tasks look for their data, and who named it (see `find`).
+
+    Raises:
+        InputError: there is no such place.
+    """
+    place, origin = _place(data, environ)
+    if not (place.is_file() or place.is_dir()):
+        raise InputError(f"{place} ({origin}) does not exist; allowed: a folder or a TSV file")
+    return place, origin
 
 
 def _place(data: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
