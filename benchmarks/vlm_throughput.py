@@ -258,7 +258,7 @@ def show(result: Result, arguments: argparse.Namespace) -> None:
         ("plain generate", result.plain, result.plain_questions),
     ):
         rate = questions / took.wall_s
-        table.add_row(name, f"{questions}", f"{rate:.1f}", f"{questions / took.cpu_s:.1f}")
+        table.add_row(name, f"{questions}", f"{rate:.3g}", f"{questions / took.cpu_s:.3g}")
     console = Console()
     console.print(table)
     console.print(f"ratio {result.ratio:.1f}x by the clock, {result.cpu_ratio:.1f}x by CPU time")
