@@ -111,3 +111,13 @@ def test_a_codec_that_fails_names_level_and_image(image_folder: Path, tmp_path: 
     pairs = CodecPairs(image_folder, [Failing()], tmp_path)
     with pytest.raises(CodecError, match=r"jpeg level 1 image 03.png: crashed"):
         pairs.pictures(3, [Q1])
+
+
+def test_compressed_forms_of_another_size_are_named(tmp_path: Path) -> None:
+    for place, width_px in (("source", 40), ("hm/51", 40), ("hm/42", 39)):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (width_px, 30)).save(tmp_path / place / "a.png")
+    with pytest.raises(ImageError, match=r"hm/42/a.png: 39x30 pixels, its source has 40x30"):
+        FolderPairs(tmp_path).stored(0)
+    Image.new("RGB", (40, 30)).save(tmp_path / "hm" / "42" / "a.png")
+    assert [rgb8.shape for rgb8 in FolderPairs(tmp_path).stored(0)] == [(30, 40, 3)] * 3

@@ -20,7 +20,7 @@ from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.adapters.distill import Teacher
 from eyechart.adapters.package import open_adapter
 from eyechart.adapters.pairs import CodecPairs
-from eyechart.adapters.recipe import plan_step
+from eyechart.adapters.recipe import images_shown, plan_step
 from eyechart.adapters.training import Setting, StepLog, TrainingError, train
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError
@@ -253,6 +253,26 @@ def test_every_image_of_a_step_is_shown_clean_too(
             assert dropout > 0 or row != len(entries)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.integers(1, 9),
+    first=st.integers(0, 9),
+    images=st.integers(1, 30),
+    processes=st.integers(1, 3),
+)
+def test_images_shown_are_those_of_the_steps_that_are_left(
+    steps: int, first: int, images: int, processes: int
+) -> None:
+    wanted, chosen = recipe(steps=steps), range(100, 100 + images)
+    planned = {
+        one.image
+        for step in range(first, steps)
+        for process in range(processes)
+        for one in plan_step(wanted, step, chosen, (SOURCE,), process, processes)
+    }
+    assert images_shown(wanted, chosen, first, processes) == sorted(planned)
+
+
 def test_an_epoch_shows_every_image_once() -> None:
     shown = [
         one.image
@@ -266,6 +286,8 @@ def test_settings_out_of_range_are_told() -> None:
     bad: list[tuple[Mapping[str, Any], str]] = [
         ({"injection": "film"}, "injection 'film'"),
         ({"steps": 0}, "steps 0 must be at least 1"),
+        ({"micro_pairs": 0}, "micro_pairs 0 must be at least 1"),
+        ({"trainable": "all"}, "trainable 'all' is not one of encoder, lora"),
         ({"learning_rate": 0.0}, "learning_rate 0.0 must be above 0"),
         ({"condition_dropout": 1.5}, "condition_dropout 1.5 is not from 0 to 1"),
         ({"tell": "softly"}, "tell='softly'"),

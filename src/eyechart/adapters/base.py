@@ -7,7 +7,7 @@ from typing import Any
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.vlms import open_vlm
+from eyechart.vlms import KNOWN, open_vlm
 from eyechart.vlms.checkpoint import LocalVLM
 
 
@@ -18,10 +18,12 @@ def open_base(spec: str) -> LocalVLM:
         InputError: a server's VLM, or another one without a vision tower here. PluginError.
     """
     name, options = split_spec(spec)
-    if name == "openai":
+    served = {"openai", *(known.name for known in KNOWN if known.plugin == "openai")}
+    if name.lower() in served:
         raise InputError(f"vlm {spec!r}: a server's weights cannot be trained; allowed: local VLMs")
-    options.setdefault("dtype", "float32")
     vlm = open_vlm(name, **options)
+    if isinstance(vlm, LocalVLM):  # only of these is it known that they take a dtype
+        vlm = open_vlm(name, **{"dtype": "float32", **options})
     if not isinstance(vlm, LocalVLM):
         raise InputError(f"vlm {spec!r}: no vision tower here that an adapter could be made for")
     return vlm

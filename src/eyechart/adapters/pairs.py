@@ -61,6 +61,14 @@ class Pairs(Protocol):
         """
         ...
 
+    def stored(self, image: int) -> list[Rgb8]:
+        """What the user's files hold of the image, the clean one first; no codec is asked.
+        Thread-safe.
+
+        Raises ImageError: a file cannot be read, or compressed forms are of another size.
+        """
+        ...
+
 
 class CodecPairs:
     """Pairs made by codecs from a folder of clean images, on demand, each once.
@@ -103,6 +111,10 @@ class CodecPairs:
             for entry in entries
         ]
 
+    def stored(self, image: int) -> list[Rgb8]:
+        """See `Pairs`."""
+        return [read_image(self._paths[image])]
+
     def _picture(self, entry: Condition, clean: Rgb8, digest: str, name: str) -> Rgb8:
         codec, level = self._made[entry]
         path = self._decoded.path(self._components[codec.name], level, digest)
@@ -135,6 +147,12 @@ class FolderPairs:
     codecs: tuple[Component, ...] = ()
 
     def __init__(self, folder: Path) -> None:
+        _require_folder(folder)
+        if not (folder / "source").is_dir():
+            raise InputError(
+                f"{folder}: no folder 'source' in it; lay pairs out as source/NAME and "
+                "CODEC/LEVEL/NAME, or give --codecs"
+            )
         clean = image_paths(folder / "source")
         self.names = tuple(path.stem for path in clean)
         self._paths = {SOURCE: clean}
@@ -159,22 +177,55 @@ class FolderPairs:
         """See `Pairs`."""
         return [read_image(self._paths[entry][image]) for entry in entries]
 
+    def stored(self, image: int) -> list[Rgb8]:
+        """See `Pairs`."""
+        found = self.pictures(image, self.entries)
+        height_px, width_px, _ = found[0].shape
+        for entry, rgb8 in zip(self.entries, found, strict=True):
+            if rgb8.shape != found[0].shape:
+                raise ImageError(
+                    f"{self._paths[entry][image]}: {rgb8.shape[1]}x{rgb8.shape[0]} pixels, its "
+                    f"source has {width_px}x{height_px}"
+                )
+        return found
+
 
 def image_paths(folder: Path) -> list[Path]:
-    """All pictures in a folder and the folders in it, sorted.
+    """All pictures in a folder and the folders in it, sorted; hidden ones are not taken.
 
     Raises:
         InputError: not a readable folder, or no picture in it.
     """
-    if not folder.is_dir():
-        raise InputError(f"image folder {str(folder)!r} does not exist")
-    try:
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    found = [path for path in _files(folder) if path.suffix.lower() in _SUFFIXES]
     if not found:
         raise InputError(f"{folder}: no pictures (allowed: {', '.join(sorted(_SUFFIXES))})")
     return found
+
+
+def left_out(folder: Path) -> list[Path]:
+    """Files beside the pictures that `image_paths` does not take, sorted. Raises InputError."""
+    return [path for path in _files(folder) if path.suffix.lower() not in _SUFFIXES]
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.exists():
+        raise InputError(f"image folder {str(folder)!r} does not exist")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder of images")
+
+
+def _files(folder: Path) -> list[Path]:
+    _require_folder(folder)
+    try:
+        return sorted(
+            path
+            for path in folder.rglob("*")
+            # `._photo.jpg` and `.thumbnails/` are no pictures of the user's.
+            if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            and path.is_file()
+        )
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
 
 
 def _digest(paths: Iterable[Path]) -> str:

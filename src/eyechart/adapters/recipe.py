@@ -10,7 +10,7 @@ import numpy as np
 
 from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.adapters.injection import INJECTIONS
-from eyechart.adapters.trainable import Lora
+from eyechart.adapters.trainable import TRAINABLE, Lora
 from eyechart.core.errors import InputError
 from eyechart.vlms.adapter_identity import check_telling
 
@@ -52,9 +52,13 @@ class Recipe:
         check_telling(self.tell)
         if self.injection not in INJECTIONS:
             raise InputError(f"injection {self.injection!r} is not one of {', '.join(INJECTIONS)}")
-        for name in ("steps", "images_a_step", "validation_images"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.trainable not in TRAINABLE:
+            raise InputError(f"trainable {self.trainable!r} is not one of {', '.join(TRAINABLE)}")
+        counts = ("steps", "images_a_step", "levels_an_image", "micro_pairs", "validation_images")
+        for name in counts:
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise InputError(f"{name} {count} must be at least 1")
         if not 0 <= self.condition_dropout <= 1:
             raise InputError(f"condition_dropout {self.condition_dropout} is not from 0 to 1")
         if not 0 < self.learning_rate < math.inf:
@@ -93,7 +97,7 @@ def plan_step(
     found = []
     for place in range(process * recipe.images_a_step, (process + 1) * recipe.images_a_step):
         epoch, within = divmod(step * wanted + place, len(images))
-        order = np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(images))
+        order = _order(recipe, epoch, len(images))
         rng = np.random.default_rng([recipe.seed, 2, step, place])
         rows = [0, *sorted(rng.permutation(compressed)[:count].tolist())]
         dropped = rng.random(len(rows)) < recipe.condition_dropout
@@ -107,3 +111,24 @@ def plan_step(
             )
         )
     return found
+
+
+def images_shown(
+    recipe: Recipe, images: Sequence[int], first: int = 0, processes: int = 1
+) -> list[int]:
+    """The images that the steps from `first` on show on all processes, each once, sorted."""
+    wanted, count = recipe.images_a_step * processes, len(images)
+    start, end = first * wanted, recipe.steps * wanted
+    found: set[int] = set()
+    for epoch in range(start // count, math.ceil(end / count)):
+        begun = epoch * count
+        within = slice(max(0, start - begun), min(count, end - begun))
+        found.update(images[place] for place in _order(recipe, epoch, count)[within].tolist())
+        if len(found) == count:
+            break
+    return sorted(found)
+
+
+def _order(recipe: Recipe, epoch: int, images: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The images of an epoch, shuffled."""
+    return np.random.default_rng([recipe.seed, 1, epoch]).permutation(images)

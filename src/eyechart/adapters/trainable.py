@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from eyechart.adapters.towers import Tower
 from eyechart.core.errors import InputError, PluginError
 
 Trainable: TypeAlias = Literal["encoder", "lora"]
+TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
 _BLOCKS = ("blocks.", "encoder.layer.", "encoder.layers.")
 
 
@@ -38,7 +39,7 @@ def make_trainable(tower: Tower, trainable: str, lora: Lora) -> None:
     elif trainable == "lora":
         _add_lora(tower, lora)
     else:
-        raise InputError(f"trainable {trainable!r} is not one of encoder, lora")
+        raise InputError(f"trainable {trainable!r} is not one of {', '.join(TRAINABLE)}")
 
 
 def _add_lora(tower: Tower, lora: Lora) -> None:

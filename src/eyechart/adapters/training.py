@@ -21,6 +21,7 @@ from torch import nn
 
 from eyechart.adapters import package
 from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
+from eyechart.adapters.checks import require_pictures, require_training_folder
 from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
 from eyechart.adapters.cpu_speed import straighten
 from eyechart.adapters.distill import (
@@ -37,12 +38,12 @@ from eyechart.adapters.distill import (
     unit_count,
 )
 from eyechart.adapters.pairs import Pairs
-from eyechart.adapters.recipe import Recipe, Shown, plan_step
+from eyechart.adapters.recipe import Recipe, Shown, images_shown, plan_step
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import changes
 from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.types import Json, component_of
-from eyechart.store.files import append_lines, store_errors
+from eyechart.store.files import append_lines
 from eyechart.vlms.adapter_identity import TELLINGS, Telling, check_telling
 from eyechart.vlms.checkpoint import LocalVLM
 
@@ -111,14 +112,14 @@ def train(
     """Distil an adapter for a VLM and write it to `setting.out`; goes on where a run was stopped.
 
     Raises:
-        InputError: too few images, another training in `out`. TrainingError: the loss is not a
-        number. ImageError, CodecError, StoreError.
+        InputError: before any step: too few images, pictures that cannot be read, another training
+        or other files in `out`. TrainingError: the loss is not a number. CodecError, StoreError.
     """
     return Training(vlm, pairs, recipe, setting, watcher or Silent(), pretend or {}).run()
 
 
 class Training:
-    """What the steps share."""
+    """What the steps share. Whatever can be refused is refused when one is made; `run` works."""
 
     def __init__(
         self,
@@ -131,6 +132,7 @@ class Training:
     ) -> None:
         from accelerate import Accelerator
 
+        require_training_folder(setting.out)
         if pairs.entries[0] != SOURCE:
             raise InputError(f"the first condition is {pairs.entries[0]}, not {SOURCE}")
         held = recipe.validation_images
@@ -160,18 +162,23 @@ class Training:
             straighten(self.teacher.tower)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.variance = 1.0
+        self.identity = self._identity()
+        self.first = load_state(setting.out, self.student, self.optimizer, self.identity)
+        shown = images_shown(recipe, self.train_images, self.first, self.accelerator.num_processes)
+        require_pictures(pairs, [*shown, *self.held_images], self.backbone, setting.loaders)
 
     def run(self) -> package.AdapterConfig:
         """Validate, train, validate, save."""
-        with store_errors(self.setting.out, "be made"):
+        try:
             self.setting.out.mkdir(parents=True, exist_ok=True)
-        identity = self._identity()
-        step = load_state(self.setting.out, self.student, self.optimizer, identity)
+        except OSError as error:
+            raise InputError(f"{self.setting.out}: cannot be made ({error.strerror})") from error
+        step = self.first
         if self.accelerator.is_main_process:
             cut_log(self.setting.out, step)
         before = self._validate_base()
         self.watcher.validated(0, before)
-        began_s, first = self.setting.clock(), step
+        began_s = self.setting.clock()
         for batch in self.batches(step):
             log = self.step(step, batch)
             step += 1
@@ -179,8 +186,8 @@ class Training:
                 append_lines(self.setting.out / LOG, [json.dumps(asdict(log))])
                 self.watcher.stepped(log, self.recipe.steps)
                 if step % self.setting.save_every == 0 or step == self.recipe.steps:
-                    save_state(self.setting.out, self.student, self.optimizer, step, identity)
-        cost_s = (self.setting.clock() - began_s) * self.recipe.steps / max(1, step - first)
+                    save_state(self.setting.out, self.student, self.optimizer, step, self.identity)
+        cost_s = (self.setting.clock() - began_s) * self.recipe.steps / max(1, step - self.first)
         after: dict[str, Json] = {}
         for telling in TELLINGS:
             errors, named = self._validate(telling)

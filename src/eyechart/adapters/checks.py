@@ -1,0 +1,86 @@
+"""What is looked at before a training begins: what is refused, is refused before the work.
+
+folder    may this be the training's?           (a training's own, or empty, or not there yet)
+pictures  can each that will be shown be read?  (by us and by the VLM)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from eyechart.adapters.checkpoint import LOG, STATE
+from eyechart.adapters.pairs import Pairs
+from eyechart.core.errors import ImageError, InputError, VLMError
+from eyechart.vlms.local import Backbone
+
+# One of these makes a folder a training's; the last is all that a training has that was stopped
+# before its first step. A finished adapter alone does not: nothing of it could be gone on from.
+_SIGNS = (STATE, LOG, "cache/bitstreams", "cache/decoded")
+_NAMED = 3  # broken pictures that a message names
+
+
+def require_place(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to; makes none.
+
+    Raises:
+        InputError: it, or what it would be made in, is a file or may not be written to.
+    """
+    there = folder.absolute()
+    try:
+        while not there.exists() and there != there.parent:
+            there = there.parent
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+    if not there.is_dir():
+        raise InputError(f"{folder}: {there} is not a folder; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: {there} may not be written to; choose another")
+
+
+def require_training_folder(out: Path) -> None:
+    """Refuse a folder with things in it that no training put there. Raises InputError."""
+    require_place(out)
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not any((out / sign).exists() for sign in _SIGNS):
+        raise InputError(f"{out}: not empty and holds no training to go on with; choose another")
+
+
+def require_empty(out: Path) -> None:
+    """Refuse a folder with anything in it. Raises InputError."""
+    require_place(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty; choose another")
+
+
+def require_pictures(pairs: Pairs, images: Sequence[int], backbone: Backbone, workers: int) -> None:
+    """Open each of these images once and let the VLM's own preparation have it.
+
+    Training would do both in the end, hours later. Costs one of the 1 + levels times that it will.
+
+    Raises:
+        InputError: how many cannot be used, and the first of them with the reasons.
+    """
+
+    def wrong(image: int) -> str | None:
+        try:
+            for rgb8 in pairs.stored(image):
+                backbone.picture(rgb8)
+        except ImageError as error:
+            return str(error)
+        except VLMError as error:
+            return f"{pairs.names[image]}: {error}"
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = [reason for reason in pool.map(wrong, images) if reason is not None]
+    if not found:
+        return
+    which = "1 picture" if len(found) == 1 else f"{len(found)} pictures"
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    raise InputError(
+        f"{which} cannot be trained on and must be taken out: {'; '.join(found[:_NAMED])}{more}"
+    )
