@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from eyechart.cli import run_args
+from eyechart.cli.adapter import app
 from eyechart.core.types import Decoding, Request
 from eyechart.vlms import checkpoint, open_vlm
 
@@ -132,11 +135,196 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not (out / "adapter_config.json").exists()
 
 
-def test_a_broken_picture_names_its_file(
+def refused(typed: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a refusal is."""
+    capsys.readouterr()
+    assert run_args(typed) == 2, typed
+    told = capsys.readouterr()
+    [line] = told.err.splitlines()
+    assert told.out == ""
+    return line
+
+
+def test_training_refuses_its_input_before_the_work(
+    tiny_dirs: dict[str, Path],
+    image_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "file.txt"
+    file.write_text("mine")
+    cases = [
+        (("--tasks", "POP"), "unknown task 'POP'; did you mean POPE?"),
+        (("--tasks", "POPE:data=nowhere"), "nowhere"),
+        (("--trainable", "foo"), "'foo' is not one of encoder, lora"),
+        (("--vlm", "gpt-4o"), "a server's weights cannot be trained"),
+        (("--vlm", "eyechart-min"), "did you mean eyechart-mini?"),
+        (("--injection", "rope_angle"), "no rotary ones"),
+        (("--validation-images", "10"), "10 images are too few"),
+        (("--pretend", "hm=vvc"), "vvc is not in the vocabulary"),
+        (("--out", str(file)), "file.txt is not a folder"),
+        (("--out", str(file / "deeper")), "file.txt is not a folder"),
+        (("--out", "x" * 300), "cannot be made"),
+        (("--cache", str(file)), "file.txt is not a folder"),
+    ]
+    for more, message in cases:
+        assert message in refused(arguments(image_folder, tiny_dirs, out, *more), capsys), more
+    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_with_other_things_in_it_is_left_as_it_is(
+    trained: Path,
+    tiny_dirs: dict[str, Path],
+    image_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = sorted(image_folder.rglob("*"))
+    line = refused(arguments(image_folder, tiny_dirs, image_folder), capsys)
+    assert "not empty and holds no training" in line
+    asked = ["adapter", "export", str(trained), "--codec", "jpeg", "--level", "1"]
+    assert "not empty" in refused([*asked, "--out", str(image_folder)], capsys)
+    assert sorted(image_folder.rglob("*")) == before
+    # A finished adapter is no training: it would be lost.
+    told = tmp_path / "told"
+    assert (
+        run_args(["adapter", "export", str(trained), "--tell", "unknown", "--out", str(told)]) == 0
+    )
+    weights = (told / "adapter_model.safetensors").read_bytes()
+    line = refused(arguments(image_folder, tiny_dirs, told), capsys)
+    assert "holds no training" in line
+    assert (told / "adapter_model.safetensors").read_bytes() == weights
+
+
+def test_a_training_stopped_before_its_first_step_goes_on(
+    tiny_dirs: dict[str, Path], image_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "cache" / "bitstreams").mkdir(parents=True)
+    assert run_args(arguments(image_folder, tiny_dirs, out)) == 0
+    assert (out / "adapter_config.json").is_file()
+
+
+def test_pictures_without_codecs_are_told_to_name_some(
+    tiny_dirs: dict[str, Path],
+    image_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    typed = ["adapter", "train", str(image_folder), "--vlm", str(tiny_dirs["janus"])]
+    line = refused([*typed, "--out", str(tmp_path / "out")], capsys)
+    assert "no folder 'source' in it" in line
+    assert "or give --codecs" in line
+    line = refused(
+        ["adapter", "train", str(tmp_path / "nope"), "--out", str(tmp_path / "out")], capsys
+    )
+    assert "nope' does not exist" in line
+
+
+def save_odd_pictures(folder: Path) -> None:
+    """Nine that can be used, an animation, a text, and what systems hide in folders."""
+    rng = np.random.default_rng(3)
+
+    def picture(width_px: int, height_px: int, mode: str = "RGB") -> Image.Image:
+        small = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        return Image.fromarray(small).resize((width_px, height_px)).convert(mode)
+
+    (folder / "below").mkdir()
+    picture(640, 480).save(folder / "large.jpg")
+    picture(160, 128).save(folder / "middle.PNG")
+    picture(20, 20).save(folder / "small.png")
+    picture(1, 1).save(folder / "point.png")
+    picture(90, 60, "L").save(folder / "grey.png")
+    picture(90, 60, "CMYK").save(folder / "print.jpg")
+    picture(90, 60, "RGBA").save(folder / "glass.png")
+    picture(90, 60, "P").save(folder / "palette.png")
+    picture(61, 47).save(folder / "below" / "odd.webp")
+    picture(90, 60).save(
+        folder / "moving.gif", save_all=True, append_images=[picture(90, 60), picture(90, 60)]
+    )
+    (folder / "notes.txt").write_text("from the summer")
+    (folder / "._large.jpg").write_bytes(b"a resource fork")
+
+
+def test_odd_pictures_are_used_or_told(
     tiny_dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in range(4):
-        Image.new("RGB", (40, 40)).save(tmp_path / f"{number}.png")
-    (tmp_path / "3.png").write_bytes(b"\x89PNG cut")
-    assert run_args(arguments(tmp_path, tiny_dirs, tmp_path / "out")) == 2
-    assert "3.png: not a readable picture" in capsys.readouterr().err
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    save_odd_pictures(folder)
+    typed = arguments(folder, tiny_dirs, folder / "adapter", "--vlm", str(tiny_dirs["qwen2_5_vl"]))
+    assert run_args(typed) == 0
+    first = "9 pictures; left out, not of a format it reads: moving.gif, notes.txt"
+    assert capsys.readouterr().err.splitlines()[0] == first
+    # What the training itself wrote below the pictures is not told.
+    assert run_args(typed) == 0
+    assert capsys.readouterr().err.splitlines()[0] == f"{first}; goes on after step 4"
+
+
+def test_pictures_that_cannot_be_used_are_named_before_training(
+    tiny_dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for number in range(5):
+        Image.new("RGB", (40, 40), (40 * number, 0, 0)).save(folder / f"{number}.png")
+    whole = (folder / "3.png").read_bytes()
+    typed = arguments(folder, tiny_dirs, out, "--vlm", str(tiny_dirs["qwen2_5_vl"]))
+    (folder / "3.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
+    line = refused(typed, capsys)
+    assert "1 picture cannot be trained on" in line
+    assert "3.png: not a readable picture" in line
+    Image.new("RGB", (600, 2)).save(folder / "0.png")
+    (folder / "4.png").write_bytes(b"")
+    line = refused(typed, capsys)
+    assert "3 pictures cannot be trained on" in line
+    assert "0.png: image of 600x2 pixels" in line
+    assert "4.png" in line
+    assert not out.exists()
+
+
+def test_listing_a_folder_that_is_not_there_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "nope: no such folder" in refused(["adapter", "list", str(tmp_path / "nope")], capsys)
+    assert run_args(["adapter", "list", str(tmp_path)]) == 0
+    assert "universal" in capsys.readouterr().out
+
+
+def test_export_is_refused_before_the_base_is_loaded(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.txt"
+    file.write_text("mine")
+    asked = ["adapter", "export", str(trained)]
+    told = [
+        ([*asked, "--codec", "jpeg", "--level", "1", "--out", str(file)], "is not a folder"),
+        ([*asked, "--tell", "blind", "--out", str(file)], "is not a folder"),
+        (
+            [*asked, "--tell", "blind", "--level", "1", "--out", str(tmp_path / "out")],
+            "--level 1 needs a --codec",
+        ),
+    ]
+    for typed, message in told:
+        assert message in refused(typed, capsys)
+    assert file.read_text() == "mine"
+
+
+def test_export_shows_no_bars_of_other_libraries(
+    trained: Path, tiny_dirs: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["adapter", "export", str(trained), "--codec", "jpeg", "--level", "1"]
+    asked += ["--vlm", str(tiny_dirs["janus"]), "--out", str(tmp_path / "stock")]
+    capfd.readouterr()
+    assert run_args(asked) == 0
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("verb", ["train", "list", "export"])
+def test_every_option_says_what_it_is_for(verb: str) -> None:
+    group: Any = typer.main.get_command(app)
+    parameters = group.commands[verb].params
+    assert parameters
+    for parameter in parameters:
+        assert parameter.help, parameter.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,64 +14,94 @@ if TYPE_CHECKING:
     from eyechart.adapters.package import AdapterConfig
     from eyechart.adapters.pairs import Pairs
     from eyechart.adapters.recipe import Recipe
-    from eyechart.core.types import Codec
+    from eyechart.core.types import Codec, Task
 
 app = typer.Typer(help="Adapters: train, list, export.", no_args_is_help=True)
 
 
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of clean images")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the adapter goes")]
+def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
+    return typer.Option(name, metavar=metavar, help=help_, **more)
+
+
+Images = Annotated[
+    Path, typer.Argument(metavar="IMAGES", help="Folder of clean images, those below it too")
+]
+Out = Annotated[Path, _option("--out", "DIR", "New folder, or that of a stopped training")]
+Vlm = Annotated[str, _option("--vlm", "VLM", "Name of `vlm list`, hub id or directory")]
 Codecs = Annotated[
     str | None,
-    typer.Option(
-        "--codecs", help="jpeg,hevc,vvc; options as NAME:key=value. None: IMAGES holds pairs"
-    ),
+    _option("--codecs", "A,B", "As NAME or NAME:key=value. Left out: IMAGES holds pairs"),
 ]
 Injection = Annotated[
-    str, typer.Option(help="none, rope_angle, rope_cos_sin, patch_embedding, adaln")
+    str,
+    _option(
+        "--injection",
+        "NAME",
+        "none, rope_angle, rope_cos_sin, patch_embedding or adaln: where "
+        "the encoder is told the codec and level",
+    ),
 ]
+Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
+ImagesAStep = Annotated[int, _option("--images-a-step", "N", "Clean images a step", min=1)]
 Levels = Annotated[
-    int | None, typer.Option("--levels", min=1, help="Levels an image and step; default all")
+    int | None,
+    _option("--levels", "N", "Levels an image is shown at in a step; default: all", min=1),
 ]
-Tell = Annotated[str, typer.Option("--tell", help="labelled, unknown, blind")]
+Rate = Annotated[float, _option("--learning-rate", "RATE", "Of the encoder, after warming up")]
+Trainable = Annotated[str, _option("--trainable", "WHAT", "encoder (all weights) or lora")]
+Tell = Annotated[
+    str,
+    _option("--tell", "HOW", "How it will know the codec: labelled, unknown or blind (by pixels)"),
+]
 Pretend = Annotated[
-    str, typer.Option("--pretend", help="Unseen codecs as known ones: hm=jpeg,avif=vvc")
+    str, _option("--pretend", "A=B,...", "Take unseen codecs for known ones: hm=jpeg,avif=vvc")
+]
+Validation = Annotated[
+    int, _option("--validation-images", "N", "Images held out, to measure errors on", min=1)
 ]
 MicroPairs = Annotated[
-    int | None, typer.Option("--micro-pairs", min=1, help="Pairs at a time, for memory")
+    int | None,
+    _option("--micro-pairs", "N", "Pairs at a time, to save memory; default: all", min=1),
 ]
+Checkpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Less memory, more time")
+]
+Float32 = Annotated[bool, typer.Option("--float32", help="Activations in float32, not bfloat16")]
+Seed = Annotated[int, _option("--seed", "N", "Of the images' order", min=0)]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Compressed pictures; default DIR/cache")
+    Path | None,
+    _option("--cache", "DIR", "For compressed pictures, can be shared; default: DIR/cache"),
 ]
 Tasks = Annotated[
-    str, typer.Option("--tasks", help="Ask held-out questions at the end: POPE,SEEDBench")
+    str, _option("--tasks", "A,B", "Ask questions at the end, without and with it: POPE,SEEDBench")
 ]
+TaskImages = Annotated[int, _option("--task-images", "N", "Of each of --tasks", min=1)]
 
 
 @app.command("train")
 def train_adapter(
     images: Images,
     out: Out,
-    vlm: Annotated[str, typer.Option("--vlm", help="As for `vlm ask`")] = "eyechart-mini",
+    vlm: Vlm = "eyechart-mini",
     codecs: Codecs = None,
     injection: Injection = "adaln",
-    steps: Annotated[int, typer.Option("--steps", min=1)] = 600,
-    images_a_step: Annotated[int, typer.Option("--images-a-step", min=1)] = 4,
+    steps: Steps = 600,
+    images_a_step: ImagesAStep = 4,
     levels: Levels = None,
-    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 3e-4,
-    trainable: Annotated[str, typer.Option("--trainable", help="encoder or lora")] = "encoder",
+    learning_rate: Rate = 3e-4,
+    trainable: Trainable = "encoder",
     tell: Tell = "labelled",
     pretend: Pretend = "",
-    validation_images: Annotated[int, typer.Option("--validation-images", min=1)] = 32,
+    validation_images: Validation = 32,
     micro_pairs: MicroPairs = None,
-    checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16/--float32")] = True,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    checkpointing: Checkpointing = False,
+    float32: Float32 = False,
+    seed: Seed = 0,
     cache: Cache = None,
     tasks: Tasks = "",
-    task_images: Annotated[int, typer.Option("--task-images", min=1)] = 40,
+    task_images: TaskImages = 40,
 ) -> None:
-    """Distil an adapter. No questions are needed; run it again to go on where it was stopped."""
+    """Distil an adapter from a folder of images. The same command goes on with a stopped one."""
     from eyechart.adapters.recipe import Recipe
     from eyechart.cli.adapter_view import print_results
 
@@ -82,28 +112,31 @@ def train_adapter(
         levels_an_image=levels,
         learning_rate=learning_rate,
         trainable=trainable,
-        bf16=bf16,
+        bf16=not float32,
         gradient_checkpointing=checkpointing,
         micro_pairs=micro_pairs,
         validation_images=validation_images,
         seed=seed,
         tell=tell,
     )
-    pairs, coders = _pairs(images, codecs, cache or out / "cache")
-    config = _train(vlm, pairs, recipe, out, pretend)
-    if tasks:
-        config = _ask(vlm, out, tasks.split(","), coders, task_images)
+    asked = _tasks(tasks)
+    pairs, coders = _pairs(images, codecs, out, cache or out / "cache")
+    config = _train(vlm, pairs, recipe, out, pretend, _left_out(images, out, cache))
+    if asked:
+        config = _ask(vlm, out, asked, coders, task_images)
     print_results(config, out)
 
 
 @app.command("list")
 def list_adapters(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to look")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to look")] = Path(),
 ) -> None:
     """Adapters in a folder and those that ship with the package."""
     from eyechart.cli.adapter_view import print_list
     from eyechart.zoo import weights_dir
 
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
     depths = ("", "*/", "*/*/")  # not everything below: a home directory is large
     places = [
         path for depth in depths for path in sorted(folder.glob(f"{depth}adapter_config.json"))
@@ -114,32 +147,40 @@ def list_adapters(
 
 @app.command("export")
 def export_adapter(
-    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="An adapter, or its name")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR")],
+    adapter: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="Directory, or a name of `adapter list`")
+    ],
+    out: Annotated[Path, _option("--out", "DIR", "New folder for what is written")],
     codec: Annotated[
-        str | None, typer.Option("--codec", help="Fold this condition; unknown: the learned one")
+        str | None,
+        _option("--codec", "NAME", "Fold what it does to this codec's pictures; or unknown"),
     ] = None,
-    level: Annotated[str, typer.Option("--level")] = "",
+    level: Annotated[
+        str, _option("--level", "LEVEL", "The codec's level to fold, as the adapter names it")
+    ] = "",
     tell: Annotated[
         str | None,
-        typer.Option(
-            "--tell", help="No folding: the same adapter, told labelled, unknown or blind"
-        ),
+        _option("--tell", "HOW", "Fold nothing: the adapter, told labelled, unknown or blind"),
     ] = None,
     vlm: Annotated[
-        str | None, typer.Option("--vlm", help="The base; default: as the adapter names it")
+        str | None, _option("--vlm", "VLM", "Base it was made for; default: as the adapter says")
     ] = None,
 ) -> None:
-    """Fold one condition into ordinary weights: stock transformers and vLLM load the result."""
+    """Fold one codec and level into ordinary weights that stock transformers and vLLM load."""
     from eyechart.adapters.base import open_base
+    from eyechart.adapters.checks import require_empty
     from eyechart.adapters.fold import export
     from eyechart.adapters.package import open_adapter, retell
-    from eyechart.zoo import adapter_dir
+    from eyechart.cli.adapter_view import without_bars
+    from eyechart.vlms.adapter_identity import parse_adapter
 
     if (codec is None) == (tell is None):
         raise InputError("give --codec (a condition to fold) or --tell, one of the two")
+    if level and codec is None:
+        raise InputError(f"--level {level} needs a --codec")
+    require_empty(out)
     if tell is not None or codec is None:
-        retell(adapter_dir(adapter), out, str(tell))
+        retell(parse_adapter(adapter)[0], out, str(tell))
         print(f"{out}: {adapter}, told {tell}")
         return
     opened = open_adapter(adapter)
@@ -150,17 +191,32 @@ def export_adapter(
             f"{base.name}: give the base as a local directory (--vlm), export copies its tokenizer"
         )
     opened.attach(base.model)
-    export(opened, base.model, base.checkpoint.folder, (codec, level), out)
+    with without_bars():
+        export(opened, base.model, base.checkpoint.folder, (codec, level), out)
     print(f"{out}: {base.name} for pictures of {codec} {level}".rstrip())
 
 
-def _pairs(images: Path, codecs: str | None, cache: Path) -> tuple[Pairs, list[Codec]]:
+def _tasks(names: str) -> list[Task]:
+    """Opened to the questions: a name or a file that is wrong is told before the training."""
+    from eyechart.run.plan import split_specs
+    from eyechart.tasks import open_tasks
+
+    tasks = open_tasks(specs) if (specs := split_specs(names)) else []
+    for task in tasks:
+        task.questions()
+    return tasks
+
+
+def _pairs(images: Path, codecs: str | None, out: Path, cache: Path) -> tuple[Pairs, list[Codec]]:
+    from eyechart.adapters.checks import require_place, require_training_folder
     from eyechart.adapters.pairs import CodecPairs, FolderPairs
     from eyechart.core import plugins
     from eyechart.run.plan import split_specs
 
+    require_training_folder(out)
     if codecs is None:
         return FolderPairs(images), []
+    require_place(cache)
     coders: list[Codec] = []
     for spec in split_specs(codecs):
         name, options = plugins.parse_spec(spec)
@@ -175,32 +231,48 @@ def _pair(text: str) -> tuple[str, str]:
     return unseen, known
 
 
-def _train(vlm: str, pairs: Pairs, recipe: Recipe, out: Path, pretend: str) -> AdapterConfig:
+def _left_out(images: Path, *ours: Path | None) -> list[str]:
+    """Files among the pictures that are not taken, without those that a training writes."""
+    from eyechart.adapters.pairs import left_out
+
+    written = [place.resolve() for place in ours if place is not None]
+    return [
+        str(path.relative_to(images))
+        for path in left_out(images)
+        if not any(path.resolve().is_relative_to(place) for place in written)
+    ]
+
+
+def _train(
+    vlm: str, pairs: Pairs, recipe: Recipe, out: Path, pretend: str, left_out: Sequence[str]
+) -> AdapterConfig:
     from eyechart.adapters.base import open_base
     from eyechart.adapters.condition import Vocabulary, pretend_by_rank
-    from eyechart.adapters.training import Setting, train
+    from eyechart.adapters.training import Setting, Training
     from eyechart.cli.adapter_view import Bar
 
     named = dict(_pair(text) for text in pretend.split(",") if text)
     pretended = pretend_by_rank(named, Vocabulary(entries=pairs.entries))
-    with Bar(recipe.steps) as bar:
-        return train(
-            open_base(vlm), pairs, recipe, Setting(out=out), watcher=bar, pretend=pretended
-        )
+    bar = Bar(recipe.steps)
+    # All that is wrong with the input is told here, before anything is shown or written.
+    with bar.checking():
+        training = Training(open_base(vlm), pairs, recipe, Setting(out=out), bar, pretended)
+    bar.checked(len(pairs.names), left_out, training.first)
+    with bar:
+        return training.run()
 
 
-def _ask(vlm: str, out: Path, tasks: list[str], codecs: list[Codec], images: int) -> AdapterConfig:
+def _ask(vlm: str, out: Path, tasks: list[Task], codecs: list[Codec], images: int) -> AdapterConfig:
     """Answer held-out questions without and with the adapter, and note the scores in it."""
     from eyechart.adapters.answers import compare
     from eyechart.adapters.base import split_spec
     from eyechart.adapters.package import with_answers
     from eyechart.cli.adapter_view import print_compared
-    from eyechart.tasks import open_tasks
     from eyechart.vlms import open_vlm
 
     name, options = split_spec(vlm)
     plain, adapted = open_vlm(name, **options), open_vlm(name, adapter=str(out), **options)
-    rows = print_compared(compare(plain, adapted, open_tasks(tasks), codecs, images=images))
+    rows = print_compared(compare(plain, adapted, tasks, codecs, images=images))
     answers: Mapping[str, Any] = {
         "images": images,
         "rows": [

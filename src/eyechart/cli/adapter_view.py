@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from eyechart.adapters.training import StepLog
 
 _LINE_EVERY_STEPS = 25
+_NAMED = 5  # files that a line names
 
 
 class Bar:
@@ -36,6 +38,21 @@ class Bar:
         )
         self._task = self._bar.add_task("", total=steps, error="…", speed="")
         self._recent: list[StepLog] = []
+
+    def checking(self) -> AbstractContextManager[object]:
+        """While the VLM is loaded and pictures are looked through; seen in a terminal only."""
+        return self._console.status("looking through the pictures")
+
+    def checked(self, pictures: int, left_out: Sequence[str], first: int) -> None:
+        """One line: what is trained on, what is not, and where a stopped training goes on."""
+        words = f"{pictures} pictures"
+        if left_out:
+            named = ", ".join(left_out[:_NAMED])
+            more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+            words += f"; left out, not of a format it reads: {named}{more}"
+        if first:
+            words += f"; goes on after step {first}"
+        self._console.print(words, style="dim", markup=False, soft_wrap=True)
 
     def __enter__(self) -> Bar:
         self._console.print("[dim]looking at held-out images without an adapter …[/]")
@@ -66,6 +83,21 @@ class Bar:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """transformers draws none of its own progress bars."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def print_results(config: AdapterConfig, out: Path) -> None:
