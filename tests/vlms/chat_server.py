@@ -18,10 +18,12 @@ Reply = tuple[int, dict[str, str], bytes | Iterable[bytes]]
 class ChatServer:
     """`reply` is called with the request's body; None hangs until the client hangs up.
 
-    A reply whose bytes come in pieces names its own Content-Length, and may not keep to it.
+    models: what it says when it is asked for its models. A reply whose bytes come in pieces names
+    its own Content-Length, and may not keep to it.
     """
 
     reply: Callable[[dict[str, Any]], Reply | None]
+    models: Reply = (404, {}, b"")
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     port: int = 0
@@ -90,6 +92,12 @@ def serve(reply: Callable[[dict[str, Any]], Reply | None]) -> Iterator[ChatServe
             if answer is None:
                 self._hang()
                 return
+            self._send(answer)
+
+        def do_GET(self) -> None:
+            self._send(state.models)
+
+        def _send(self, answer: Reply) -> None:
             status, headers, payload = answer
             self.send_response(status)
             if isinstance(payload, bytes):

@@ -9,11 +9,13 @@ import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from eyechart.cli import run_args
 from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
 from eyechart.core.images import decode_image
 from eyechart.core.types import VLM, Decoding, Request, component_of
@@ -462,6 +464,42 @@ def test_an_unreachable_server_is_bad_input() -> None:
     vlm = OpenAIChat("m", base_url=f"http://127.0.0.1:{port}/v1", retries=10**9)
     with pytest.raises(UnusableVLMError, match="cannot be reached"):
         vlm.answer([request(8, 8, 1)], DECODING)
+
+
+def run_fresh(out: Path, url: str) -> int:
+    """The exit code of a run on the built-in chart, into a directory that is not there yet."""
+    vlm = f"openai:model=m,base_url={url},retries=0"
+    return run_args(
+        f"run --vlm {vlm} --tasks POPE --codecs source --max-images 1 --workers 0 --no-report "
+        f"--out {out}".split()
+    )
+
+
+def test_a_run_that_cannot_begin_leaves_no_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with serve(lambda _: completion("yes")) as server:
+        server.models = error(401, f"bad {KEY}", code="invalid_api_key")
+        assert run_fresh(out, server.url) == 2
+        url = server.url
+    assert run_fresh(out, url) == 2  # the server is gone
+    monkeypatch.setenv("OPENAI_API_KEY", "ké")
+    assert run_fresh(out, url) == 2
+    refused, unreachable, no_key = capsys.readouterr().err.splitlines()
+    assert "the key in OPENAI_API_KEY was refused" in refused
+    assert "the server cannot be reached" in unreachable
+    assert "is not a key" in no_key
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("models", [error(401, "missing scope"), error(404), (200, {}, b"<html>")])
+def test_a_server_that_lists_no_models_is_asked_all_the_same(tmp_path: Path, models: Reply) -> None:
+    out = tmp_path / "out"
+    with serve(lambda _: completion("yes")) as server:
+        server.models = models
+        assert run_fresh(out, server.url) == 0
+    assert run_fresh(out, server.url) == 0  # finished: it needs the server no more
 
 
 def test_choice_sets_are_refused() -> None:

@@ -96,7 +96,7 @@ def run(
 
     Stop it at any time: the same command goes on where it was.
     """
-    from eyechart.run.engine import Settings
+    from eyechart.run.engine import Settings, check
     from eyechart.run.resolve import resolve, run_info
     from eyechart.store import Store
     from eyechart.vlms.devices import devices_of
@@ -105,6 +105,8 @@ def run(
     copies = len(devices_of(device))
     work = resolve(chosen, device=device)
     store = Store(out)
+    if not (out / "run.json").exists():  # a finished run can be looked at without its servers
+        check(work)
     store.create()
     settings = Settings(
         batch_prompts=batch * copies,

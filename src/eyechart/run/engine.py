@@ -71,6 +71,19 @@ class Outcome:
         return not (self.failed or self.lost_before or self.given_up)
 
 
+def check(work: Work) -> None:
+    """Let every VLM that can say so without a question (one with a method `check`: a server, a key)
+    refuse to work now, before there is a run directory.
+
+    Raises:
+        InputError: one of them cannot answer anything.
+    """
+    for lane in work.lanes:
+        vlm_check: Callable[[], None] | None = getattr(lane.open(), "check", None)
+        if vlm_check is not None:
+            vlm_check()
+
+
 def run(
     work: Work,
     store: Store,
