@@ -49,6 +49,24 @@ def without_chat_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
 
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def without_image_token(folder: Path) -> None:
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|image_pad|>", ""))
+
+
+def with_broken_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% for %}")
+
+
+def with_broken_old_template(folder: Path) -> None:
+    without_chat_template(folder)
+    (folder / "chat_template.json").write_text('{"template": "x"}')
+
+
 def with_few_places(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["max_position_embeddings"] = 40
@@ -96,6 +114,10 @@ def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
         (with_cut_weights, "cannot be loaded"),
         (without_image_processor, "image processor"),
         (without_chat_template, "no chat template"),
+        (without_tokenizer, "no tokenizer (tokenizer.json, vocab.json"),
+        (without_image_token, "the chat template made 0 image placeholders"),
+        (with_broken_template, "tokenizer, chat template and config.json do not fit together"),
+        (with_broken_old_template, "chat_template.json: has no chat_template"),
         (with_few_places, "the model takes 40 (lower max_pixels or the token limit)"),
     ],
 )

@@ -155,6 +155,26 @@ def test_a_hub_id_in_the_cache_needs_no_network(
     assert len(vlm.answer([request(56, 56, 2)], Decoding(max_new_tokens=1))[0]) == 2
 
 
+def test_a_chat_template_where_older_checkpoints_keep_it_is_found(
+    qwen_dir: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    old = tmp_path / "old"
+    shutil.copytree(qwen_dir, old)
+    template = old / "chat_template.jinja"
+    (old / "chat_template.json").write_text(json.dumps({"chat_template": template.read_text()}))
+    template.unlink()
+    asked, decoding = [request(56, 56, 3)], Decoding(max_new_tokens=3)
+    found, expected = (
+        open_vlm(str(folder), device="cpu", min_pixels=None, max_pixels=None).answer(
+            asked, decoding
+        )
+        for folder in (old, qwen_dir)
+    )
+    assert found == expected
+
+
 def test_cut_weights_are_one_line(qwen_dir: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -23,6 +23,7 @@ from eyechart.vlms.hub import hub_revision, hub_snapshot
 from eyechart.vlms.known import KNOWN, check_directory
 from eyechart.vlms.local import Answerer, Backbone
 from eyechart.vlms.memory import budget_tokens, pick_device
+from eyechart.vlms.tokenizer import check_placeholder, one_line
 
 Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
 
@@ -167,8 +168,11 @@ class LocalVLM:
 
     @cached_property
     def _loaded(self) -> tuple[Backbone, Any]:
-        check_directory(Path(self.checkpoint.source), self.checkpoint.model_type)
-        return self.build()
+        source = self.checkpoint.source
+        check_directory(Path(source), self.checkpoint.model_type)
+        backbone, model = self.build()
+        check_placeholder(backbone, source)
+        return backbone, model
 
     @cached_property
     def _answerer(self) -> Answerer:
@@ -206,7 +210,7 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
                 **placement,
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"{checkpoint.model}: cannot be loaded ({_one_line(error)})") from error
+        raise InputError(f"{checkpoint.model}: cannot be loaded ({one_line(error)})") from error
     if found["missing_keys"]:
         # transformers would fill these with random numbers and only warn.
         missing = sorted(found["missing_keys"])
@@ -239,28 +243,7 @@ def load_image_processor(processor_class: Any, source: str, **options: Any) -> A
     try:
         return processor_class.from_pretrained(source, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{source}: image processor: {_one_line(error)}") from error
-
-
-def load_tokenizer(source: str) -> Any:
-    """The checkpoint's tokenizer with its chat template. Raises InputError."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{source}: tokenizer cannot be loaded ({_one_line(error)})") from error
-    if not tokenizer.chat_template:
-        raise InputError(f"{source}: no chat template (chat_template.jinja)")
-    return tokenizer
-
-
-def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end an answer, as `generate` would take them."""
-    found = model.generation_config.eos_token_id
-    if found is None:
-        found = tokenizer.eos_token_id
-    return frozenset([found] if isinstance(found, int) else found)
+        raise InputError(f"{source}: image processor: {one_line(error)}") from error
 
 
 def open_adapter(spec: str) -> Adapter:
@@ -293,8 +276,3 @@ def directory_digest(folder: Path) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         whole.update(f"{path.name}:{content}\n".encode())
     return whole.hexdigest()[:16]
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

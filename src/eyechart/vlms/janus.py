@@ -18,11 +18,10 @@ from eyechart.vlms.checkpoint import (
     Checkpoint,
     LocalVLM,
     load_image_processor,
-    load_tokenizer,
-    stop_ids,
 )
 from eyechart.vlms.local import Backbone, Picture
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
+from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
 MODEL_TYPE = "janus"
 

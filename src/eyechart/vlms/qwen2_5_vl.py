@@ -19,11 +19,10 @@ from eyechart.vlms.checkpoint import (
     Checkpoint,
     LocalVLM,
     load_image_processor,
-    load_tokenizer,
-    stop_ids,
 )
 from eyechart.vlms.local import Backbone, Picture
 from eyechart.vlms.placing import embed_with_image, expand_placeholder
+from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 from eyechart.vlms.vision_windows import batch_windows
 
 MODEL_TYPE = "qwen2_5_vl"

@@ -1,0 +1,80 @@
+"""A checkpoint's tokenizer and chat template: opened, and tried before a question is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from eyechart.core.errors import InputError, VLMError
+from eyechart.vlms.local import Backbone, Picture
+
+# One of these holds the vocabulary; without any, transformers makes an empty one up.
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
+
+
+def load_tokenizer(source: str) -> Any:
+    """The checkpoint's tokenizer with its chat template.
+
+    Raises:
+        InputError: one of them is not there or cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    if not any((Path(source) / name).is_file() for name in _VOCABULARIES):
+        raise InputError(f"{source}: no tokenizer ({', '.join(_VOCABULARIES)})")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source}: tokenizer cannot be loaded ({one_line(error)})") from error
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _template_of_old(Path(source))
+    return tokenizer
+
+
+def _template_of_old(folder: Path) -> str:
+    """The chat template where older checkpoints keep it, beside their processor."""
+    path = folder / "chat_template.json"
+    try:
+        template = json.loads(path.read_text(encoding="utf-8"))["chat_template"]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: no chat template (chat_template.jinja, chat_template.json)"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: has no chat_template ({one_line(error)})") from error
+    if not isinstance(template, str) or not template:
+        raise InputError(f"{path}: chat_template is not text")
+    return template
+
+
+def check_placeholder(backbone: Backbone, source: str) -> None:
+    """Put one question into the template, and a picture of one token where it is to stand.
+
+    Raises:
+        InputError: there is no such place, or the template fails.
+    """
+    try:
+        (ids,) = backbone.tokenizer([backbone.text("?")])["input_ids"]
+        backbone.expand(ids, Picture(inputs={}, tokens=1))
+    except (VLMError, TemplateError) as error:
+        raise InputError(
+            f"{source}: tokenizer, chat template and config.json do not fit together "
+            f"({one_line(error)})"
+        ) from error
+
+
+def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer, as `generate` would take them."""
+    found = model.generation_config.eos_token_id
+    if found is None:
+        found = tokenizer.eos_token_id
+    return frozenset([found] if isinstance(found, int) else found)
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
