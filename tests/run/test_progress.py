@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 from run_fakes import FakeTask
 
-from eyechart.run.progress import LINE_EVERY_S, Bars, Lines, Tally, duration
+from eyechart.run.progress import LINE_EVERY_S, Bars, Clock, Lines, Tally, duration
 from eyechart.run.work import task_work
 
 
@@ -61,10 +61,40 @@ def test_lines_come_now_and_then_and_at_the_end() -> None:
     lines.close()
     assert said == [
         "vlm: 2 cells, 6 images, 12 questions",
-        "vlm: 4/12 questions, 0/2 cells, 0.2 questions/s, 0:40 left (Fake jpeg 1)",
+        "vlm: 4/12 questions, 0/2 cells, starting (Fake jpeg 1)",
         "vlm: 8/12 questions, 1/2 cells, 0.2 questions/s, 0:20 left (Fake jpeg 1)",
         "vlm: 12/12 questions, 2/2 cells, 0.2 questions/s, 0:00 left (Fake jpeg 1)",
     ]
+
+
+def test_no_speed_is_told_from_loading_a_vlm() -> None:
+    now = [0.0]
+    tally = a_tally()
+    clock = Clock(lambda: now[0], tally)
+    told = []
+    # The first batch waits a minute for the model, the others take a second.
+    for now[0], cell in ((60.0, "x"), (61.0, "x"), (62.0, "x"), (63.0, "y"), (64.0, "y")):
+        tally.settle(cell, 2)
+        clock.batch(tally)
+        told.append(clock.words(tally))
+    assert told == [
+        "starting",
+        "starting",
+        "2.0 questions/s, 0:03 left",
+        "2.0 questions/s, 0:02 left",
+        "2.0 questions/s, 0:01 left",
+    ]
+
+
+def test_a_turn_of_one_batch_ends_with_its_speed() -> None:
+    now = [0.0]
+    tally = Tally()
+    tally.expect("x", task_work(FakeTask(images=1)).images, frozenset())
+    clock = Clock(lambda: now[0], tally)
+    now[0] = 4.0
+    tally.settle("x", 2)
+    clock.batch(tally)
+    assert clock.words(tally) == "0.5 questions/s, 0:00 left"
 
 
 def test_warnings_are_told_once_and_then_counted() -> None:
@@ -85,14 +115,14 @@ def test_bars_show_counts_speed_and_time_left() -> None:
     bars = Bars(console, lambda: now[0])
     tally = a_tally(frozenset({"0", "3"}))
     bars.begin("my [vlm]", tally)
-    now[0] = 2.0
-    tally.settle("x", 2)
-    bars.advance("Fake jpeg 1", tally)
+    for now[0], cell in ((60.0, "x"), (62.0, "y"), (64.0, "y")):
+        tally.settle(cell, 2)
+        bars.advance("Fake jpeg 1", tally)
     bars.warn("image [x] failed")
     bars.close()
     shown = out.getvalue()
     assert "0/2 cells" in shown
-    assert "4/12 questions" in shown
-    assert "1.0 questions/s, 0:08 left" in shown
+    assert "8/12 questions" in shown
+    assert "1.0 questions/s, 0:04 left" in shown
     assert "my [vlm]" in shown
     assert "image [x] failed" in shown

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 20.0
 SHOWN_WARNINGS = 5
+# Batches before a speed is told: the first one loads the VLM and starts the codec processes, and a
+# single one after it says little.
+BATCHES_BEFORE_SPEED = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,16 +102,25 @@ class Silent:
 
 
 class Clock:
-    """Speed and time left of one VLM's turn, from what this run did itself."""
+    """Speed and time left of one VLM's turn, from what this run did itself after its first batch,
+    which takes as long as it takes to load a VLM."""
 
     def __init__(self, now: Callable[[], float], tally: Tally) -> None:
-        self._now, self._start_s, self._before = now, now(), tally.questions_done
+        self._now, self._batches = now, 0
+        self._start_s, self._before = now(), tally.questions_done
+
+    def batch(self, tally: Tally) -> None:
+        """A batch is settled."""
+        self._batches += 1
+        if self._batches == 1 and not tally.complete:
+            self._start_s, self._before = self._now(), tally.questions_done
 
     def words(self, tally: Tally) -> str:
         """`31.4 questions/s, 2:05 left`."""
         elapsed_s = self._now() - self._start_s
         done = tally.questions_done - self._before
-        if not done or elapsed_s <= 0:
+        early = self._batches < BATCHES_BEFORE_SPEED and not tally.complete
+        if early or not done or elapsed_s <= 0:
             return "starting"
         rate = done / elapsed_s
         left_s = (tally.questions - tally.questions_done) / rate
@@ -144,6 +156,7 @@ class Lines:
         )
 
     def advance(self, where: str, tally: Tally) -> None:
+        self._clock.batch(tally)
         if self._now() - self._last_s < LINE_EVERY_S and not tally.complete:
             return
         self._last_s = self._now()
@@ -185,6 +198,7 @@ class Bars:
         self._show("", tally)
 
     def advance(self, where: str, tally: Tally) -> None:
+        self._clock.batch(tally)
         self._show(where, tally)
 
     def note(self, text: str) -> None:
