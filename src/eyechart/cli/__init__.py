@@ -62,10 +62,20 @@ def _load(where: str) -> Any:
     module, _, attribute = where.partition(":")
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        return typer.main.get_group(found)
+        return _with_bare_flags(typer.main.get_group(found))
     alone = typer.Typer(add_completion=False)
     alone.command()(found)
-    return typer.main.get_command(alone)
+    return _with_bare_flags(typer.main.get_command(alone))
+
+
+def _with_bare_flags(command: Any) -> Any:
+    """The command, its help naming no type (`<bool>`) for flags: they take no value."""
+    for parameter in command.get_params(typer.Context(command)):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    for below in getattr(command, "commands", {}).values():
+        _with_bare_flags(below)
+    return command
 
 
 app = typer.Typer(cls=_Verbs, add_completion=False, rich_markup_mode="rich")
@@ -96,7 +106,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def run_args(args: list[str]) -> int:
     """Run the command line; the exit code. Whatever goes wrong is one line on stderr."""
     try:
-        code = typer.main.get_command(app).main(
+        code = _with_bare_flags(typer.main.get_command(app)).main(
             args=args or ["--help"], prog_name="eyechart", standalone_mode=False
         )
         return code if isinstance(code, int) else DONE

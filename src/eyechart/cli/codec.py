@@ -29,7 +29,9 @@ app = typer.Typer(help="Code pictures with one codec alone.", no_args_is_help=Tr
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
-CodecOption = Annotated[str, typer.Option("--codec", help="e.g. jpeg or vvc:preset=fast")]
+CodecOption = Annotated[
+    str, typer.Option("--codec", metavar="CODEC", help="jpeg, vvc:preset=fast, ...")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,14 @@ def list_codecs() -> None:
 
 @app.command()
 def encode(
-    picture: Annotated[Path, typer.Argument(metavar="IN.png")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.bin")],
+    picture: Annotated[Path, typer.Argument(metavar="IN.png", help="The picture, in any format.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT.bin", help="The payload; its bytes are the rate.")
+    ],
     codec: CodecOption,
-    level: Annotated[str, typer.Option("--level", help="a level's name, see `codec list`")],
+    level: Annotated[
+        str, typer.Option("--level", metavar="LEVEL", help="A level's name, see `codec list`.")
+    ],
 ) -> None:
     """Compress a picture; print bytes, bits per pixel and PSNR."""
     check_out(out)
@@ -100,8 +106,8 @@ def encode(
 
 @app.command()
 def decode(
-    payload: Annotated[Path, typer.Argument(metavar="IN.bin")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.png")],
+    payload: Annotated[Path, typer.Argument(metavar="IN.bin", help="The payload.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="The picture, as PNG.")],
     codec: CodecOption,
 ) -> None:
     """Decompress a payload written by `codec encode` into a PNG."""
@@ -123,9 +129,13 @@ def decode(
 
 @app.command()
 def bench(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="pictures to code")],
-    codec: Annotated[list[str], typer.Option("--codec", help="codecs, separated by commas")],
-    out: Annotated[Path | None, typer.Option("--json", help="write the table there")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures to code.")],
+    codec: Annotated[
+        list[str], typer.Option("--codec", metavar="A,B", help="Codecs: jpeg,vvc:preset=fast.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the table here, too.")
+    ] = None,
 ) -> None:
     """Rate, PSNR and time of codecs on a folder of pictures, at all their levels."""
     from eyechart.run.plan import split_specs

@@ -30,7 +30,7 @@ app = typer.Typer(
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="Folder with the tasks' TSV files, or one.", show_default=False),
+    typer.Option("--data", metavar="DIR", help="Folder with the tasks' TSV files, or one of them."),
 ]
 
 
@@ -43,11 +43,16 @@ class Format(StrEnum):
 
 @app.command("tsv")
 def export_tsv(
-    task: Annotated[str, typer.Argument(help="Task name, with options: POPE:max_images=50.")],
-    codecs: Annotated[str, typer.Option("--codecs", help="jpeg,vvc:preset=fast; source: as is.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the copies.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="Its name, with options: POPE:max_images=50.")
+    ],
+    codecs: Annotated[
+        str, typer.Option("--codecs", metavar="A,B", help="jpeg,vvc:preset=fast; source: as is.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the copies.")],
     levels: Annotated[
-        str | None, typer.Option("--levels", help="Levels by name: 1,6. Default: all.")
+        str | None,
+        typer.Option("--levels", metavar="A,B", help="Levels by name: 1,6. Default: all."),
     ] = None,
     data: Data = None,
     paths: Annotated[
@@ -119,9 +124,12 @@ def export_records(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     form: Annotated[
         Format | None,
-        typer.Option("--format", help="Default: by OUT's ending.", show_default=False),
+        typer.Option("--format", help="Default: by OUT's ending."),
     ] = None,
-    data: Data = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder with the tasks' TSV files, if it has moved."),
+    ] = None,
 ) -> None:
     """Write a run's records as one table, a row a question of a cell.
 

@@ -22,41 +22,49 @@ if TYPE_CHECKING:
     from eyechart.store import Store
 
 PlanArgument = Annotated[
-    str, typer.Argument(metavar="[PLAN]", help="A YAML file, or a built-in plan: quick, paper.")
+    str, typer.Argument(metavar="PLAN", help="A YAML file, or a built-in plan: quick, paper.")
 ]
 Vlms = Annotated[
-    str | None, typer.Option("--vlm", help="VLMs instead of the plan's, and no adapter: A,B.")
+    str | None,
+    typer.Option("--vlm", metavar="A,B", help="VLMs instead of the plan's, and no adapter."),
 ]
-Tasks = Annotated[str | None, typer.Option("--tasks", help="Tasks instead of the plan's: A,B.")]
+Tasks = Annotated[
+    str | None, typer.Option("--tasks", metavar="A,B", help="Tasks instead of the plan's.")
+]
 Codecs = Annotated[
     str | None,
-    typer.Option("--codecs", help="Codecs instead of the plan's: jpeg,vvc:preset=fast."),
+    typer.Option(
+        "--codecs", metavar="A,B", help="Codecs instead of the plan's: jpeg,vvc:preset=fast."
+    ),
 ]
 Adapters = Annotated[
     str | None,
-    typer.Option("--adapter", help="Adapters instead of the plan's: none,DIR,DIR:tell=unknown."),
+    typer.Option(
+        "--adapter",
+        metavar="A,B",
+        help="Adapters instead of the plan's: none,DIR,DIR:tell=unknown.",
+    ),
 ]
 Data = Annotated[
     str | None,
     typer.Option(
         "--data",
+        metavar="DIR",
         help="Folder with the tasks' TSV files; all of their images, if --max-images is not given.",
-        show_default=False,
     ),
 ]
 MaxImages = Annotated[
-    int | None, typer.Option("--max-images", help="Ask about so many images of each task.")
+    int | None,
+    typer.Option("--max-images", metavar="N", help="Ask about so many images of each task."),
 ]
 Device = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda:1, cuda:0,cuda:1, all, map.")
+    str,
+    typer.Option("--device", metavar="WHERE", help="auto, cpu, cuda:1, cuda:0,cuda:1, all, map."),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers",
-        min=0,
-        help="Codec processes; 0: none. Default: one a core.",
-        show_default=False,
+        "--workers", metavar="N", min=0, help="Codec processes; 0: none. Default: one a core."
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run is at it.")]
@@ -64,7 +72,9 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run is at
 
 def run(
     plan: PlanArgument = "quick",
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run directory.")] = Path("out/run"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")
+    ] = Path("out/run"),
     vlm: Vlms = None,
     tasks: Tasks = None,
     codecs: Codecs = None,
@@ -84,7 +94,7 @@ def run(
         ),
     ] = False,
     decoded_gb: Annotated[
-        float, typer.Option("--decoded-gb", min=0, help="Disk for decoded pictures, in GB.")
+        float, typer.Option("--decoded-gb", metavar="GB", min=0, help="Disk for decoded pictures.")
     ] = 2.0,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again what failed for good, too.")
@@ -134,11 +144,13 @@ def plan(
     max_images: MaxImages = None,
     rate: Annotated[
         float | None,
-        typer.Option("--rate", help="Questions a second that your VLM answers."),
+        typer.Option("--rate", metavar="N", help="Questions a second that your VLM answers."),
     ] = None,
     rates: Annotated[
         Path | None,
-        typer.Option("--rates", help="Measured speeds: a YAML file, or a run directory."),
+        typer.Option(
+            "--rates", metavar="FILE", help="Measured speeds: a YAML file, or a run directory."
+        ),
     ] = None,
 ) -> None:
     """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
@@ -156,7 +168,10 @@ def plan(
 
 def rescore(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
-    data: Data = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder with the tasks' TSV files, if it has moved."),
+    ] = None,
     wait: Wait = False,
 ) -> None:
     """Score the stored answers anew with the scorers of this version. No VLM is run."""

@@ -17,9 +17,12 @@ _NAMED = 5  # so many missing questions are named
 
 
 def score(
-    task: Annotated[str, typer.Argument(help="Task name: POPE, GQA, ...")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Its name: POPE, GQA, ...")],
     predictions: Annotated[
-        Path, typer.Option(help="xlsx, tsv, csv, json or jsonl with index and prediction.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="xlsx, tsv, csv, json or jsonl with index and prediction."
+        ),
     ],
     data: Annotated[
         str | None,

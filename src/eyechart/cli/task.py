@@ -54,7 +54,9 @@ def list_tasks(data: Data = None) -> None:
 
 @app.command("show")
 def show_task(
-    name: Annotated[str, typer.Argument(help="Task name, with options: MMBench:max_images=20")],
+    name: Annotated[
+        str, typer.Argument(metavar="TASK", help="Its name, with options: MMBench:max_images=20.")
+    ],
     data: Data = None,
 ) -> None:
     """One benchmark: its columns, categories, images, and a few questions as a VLM gets them."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Ask one VLM alone.", no_args_is_help=True)
 
-_VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=value"
+_VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=value."
 
 
 @app.command("list")
@@ -51,17 +51,29 @@ def _family(plugin: str) -> str:
 @app.command("ask")
 def ask(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, ...")],
-    questions: Annotated[list[str], typer.Argument(metavar="QUESTION...", show_default=False)],
-    vlm: Annotated[str, typer.Option("--vlm", help=_VLM_HELP)] = "eyechart-mini",
+    questions: Annotated[
+        list[str], typer.Argument(metavar="QUESTION...", help="One or more, each in quotes.")
+    ],
+    vlm: Annotated[str, typer.Option("--vlm", metavar="VLM", help=_VLM_HELP)] = "eyechart-mini",
     codec: Annotated[
-        str | None, typer.Option("--codec", help="Send the picture through a codec first")
+        str | None,
+        typer.Option("--codec", metavar="CODEC", help="Send the picture through a codec first."),
     ] = None,
-    level: Annotated[str | None, typer.Option("--level", help="See `codec list`")] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", metavar="LEVEL", help="The codec's, see `codec list`.")
+    ] = None,
     adapter: Annotated[
-        str | None, typer.Option("--adapter", metavar="DIR", help="An adapter, or its name")
+        str | None,
+        typer.Option(
+            "--adapter", metavar="DIR", help="An adapter's folder or name, DIR:tell=unknown."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, map")] = "auto",
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 64,
+    device: Annotated[
+        str, typer.Option("--device", metavar="WHERE", help="auto, cpu, cuda, cuda:1, map.")
+    ] = "auto",
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", metavar="N", min=1, help="Of an answer.")
+    ] = 64,
 ) -> None:
     """Ask a VLM about a picture, as it is or as a codec leaves it. Answers go to stdout."""
     from rich.console import Console
