@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from eyechart.core.errors import InputError
+from eyechart.core.types import Answer, Decoding, Request
 from eyechart.vlms.qwen2_5_vl import Pixels, Qwen25VL
 from eyechart.zoo import weights_dir
 
 
 class EyechartMini(Qwen25VL):
-    """Qwen2.5-VL's architecture at 6 million parameters; weights ship with the package.
+    """Qwen2.5-VL's architecture at 7 million parameters; weights ship with the package.
 
     model: another directory of the same architecture, for example a fresh training run.
     """
@@ -33,3 +37,17 @@ class EyechartMini(Qwen25VL):
             budget_tokens=budget_tokens,
             adapter=adapter,
         )
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        """As Qwen2.5-VL answers.
+
+        Raises:
+            InputError: choice-set decoding. It was taught to name what it sees first ("star. Yes")
+                and to answer in an option's words, so its first token is never the choice.
+        """
+        if decoding.choice_set:
+            raise InputError(
+                f"{self.name} answers in words of its own first, so that choice-set decoding would "
+                "read nothing; allowed: free answers"
+            )
+        return super().answer(requests, decoding)
