@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Score, Task
+from eyechart.core.types import Score, Task, component_of
+from eyechart.tasks.sampling import by_image
 from eyechart.tasks.tsv_task import TsvTask
 from eyechart.testing.tasks import check_task
 from tests.tasks.seven import CASES, COCO, MMBENCH, MME, POPE, Case
@@ -144,12 +145,16 @@ def test_cider_weighs_words_by_the_whole_file(tmp_path: Path) -> None:
     )
 
 
-def test_max_images_keeps_the_first_images_and_is_part_of_the_identity(tmp_path: Path) -> None:
-    whole, part = MMBENCH.open(tmp_path), MMBENCH.open(tmp_path, max_images=1)
-    assert [question.id for question in part.questions()] == ["1", "1000001"]
-    assert (whole.options, part.options) == ({}, {"max_images": 1})
-    assert whole.version == part.version
-    assert len(MMBENCH.open(tmp_path, max_images=99).questions()) == len(whole.questions())
+@PER_CASE
+def test_max_images_takes_the_sample_of_a_run_and_is_no_other_task(
+    case: Case, tmp_path: Path
+) -> None:
+    whole = case.open(tmp_path)
+    for images in (1, 2, 99):
+        part = case.open(tmp_path, max_images=images)
+        sample = {q.id for _, its in by_image(whole.questions(), images) for q in its}
+        assert list(part.questions()) == [q for q in whole.questions() if q.id in sample]
+        assert component_of(part) == component_of(whole)
 
 
 def test_other_data_other_version(tmp_path: Path) -> None:

@@ -63,12 +63,10 @@ class Copied:
 
 
 def copy_name(task: TsvTask, codec: str, level: Level) -> str:
-    """`POPE_jpeg_1`, `MMBench_DEV_EN_vvc-preset-fast_42`: the file's own name, the codec as the
-    user wrote it, the level."""
-    chosen = "".join(
-        f"-{name}-{value}" for name, value in sorted(task.options.items()) if name != "file"
-    )
-    parts = (f"{task.path.stem}{chosen}", codec, level.name)
+    """`POPE_jpeg_1`, `POPE-max_images-50_vvc-preset-fast_42`: the file's own name and how much of
+    it, the codec as the user wrote it, the level."""
+    part = "" if task.max_images is None else f"-max_images-{task.max_images}"
+    parts = (f"{task.path.stem}{part}", codec, level.name)
     return "_".join(re.sub(r"[^A-Za-z0-9._+-]+", "-", part) for part in parts)
 
 

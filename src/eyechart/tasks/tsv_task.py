@@ -17,6 +17,7 @@ import numpy as np
 from eyechart.core.errors import InputError
 from eyechart.core.images import decode_image
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score, choices_of
+from eyechart.tasks.sampling import by_image
 from eyechart.tasks.sheet import Sheet
 from eyechart.tasks.sources import Found, OfficialFile, find
 from eyechart.tasks.table import Row, Table, read_table
@@ -67,7 +68,7 @@ class TsvTask:
     data: a folder or a TSV file, or "eyechart-mini" for the built-in chart; None: the folder in
     $EYECHART_DATA or $LMUData, else the built-in chart.
     file: name of the official file to use, where there are several (MMBench).
-    max_images: only the questions about the first so many different images, groups kept whole.
+    max_images: only the questions about so many images, the sample that `run --max-images` takes.
     """
 
     def __init__(
@@ -94,9 +95,13 @@ class TsvTask:
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """What can be handed to the constructor again, except where the data lies."""
-        chosen: dict[str, Json] = {"file": self._file, "max_images": self._max_images}
-        return {name: value for name, value in chosen.items() if value is not None}
+        """What can change an answer: not where the data lies, nor how many questions are asked."""
+        return {} if self._file is None else {"file": self._file}
+
+    @property
+    def max_images(self) -> int | None:
+        """How many images are asked about; None: all."""
+        return self._max_images
 
     @property
     def headline_metric(self) -> str:
@@ -202,12 +207,9 @@ class TsvTask:
 
     @cached_property
     def _asked(self) -> tuple[Question, ...]:
-        if self._max_images is None:
-            return self._questions
-        images = dict.fromkeys(question.image for question in self._questions)
-        first = set(list(images)[: self._max_images])
-        groups = {question.group for question in self._questions if question.image in first}
-        return tuple(question for question in self._questions if question.group in groups)
+        chosen = by_image(self._questions, self._max_images)
+        ids = {question.id for _, its in chosen for question in its}
+        return tuple(question for question in self._questions if question.id in ids)
 
     def _question(self, row: Row) -> Question:
         try:
