@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.random_vlm import QWEN_SIZES, save_qwen2_5_vl
 from tests.vlms.tiny_families import save_internvl, save_janus
+
+
+@pytest.fixture
+def library_says() -> Iterator[list[logging.LogRecord]]:
+    """What transformers logs meanwhile, and so would show at a user's terminal."""
+    records: list[logging.LogRecord] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    logger, handler = logging.getLogger("transformers"), Keep()
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,13 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
@@ -39,6 +42,20 @@ def without_config(folder: Path) -> None:
 def with_cut_weights(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def with_missing_weights(folder: Path) -> None:
+    change_weights(folder, lambda weights: weights.pop("lm_head.weight"))
+
+
+def with_weights_of_another_shape(folder: Path) -> None:
+    change_weights(folder, lambda weights: weights.update({"lm_head.weight": torch.zeros(3, 4)}))
 
 
 def without_image_processor(folder: Path) -> None:
@@ -109,9 +126,55 @@ def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("max_pixels=-5", "max_pixels=-5: allowed: auto, null, or a whole number from 1 on"),
+        ("max_pixels=0", "max_pixels=0: allowed: auto, null"),
+        ("max_pixels=abc", "max_pixels=abc: allowed: auto, null"),
+        ("min_pixels=true", "min_pixels=True: allowed: auto, null"),
+        ("min_pixels=9000,max_pixels=800", "min_pixels=9000 is more than max_pixels=800"),
+        ("max_pixels=800", "is more than max_pixels=800; give both"),
+        ("budget_tokens=0", "budget_tokens=0: allowed: null, or a whole number from 1 on"),
+        ("budget_tokens=2.5", "budget_tokens=2.5: allowed"),
+        ("dtype=float8", "dtype 'float8' is not one of auto, float32"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_anything_is_written(
+    option: str, message: str, qwen_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"qwen2_5_vl:model={qwen_dir},{option}", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("tiles", ["x", "0", "-3", "1.5"])
+def test_tiles_that_cannot_be(
+    tiles: str, internvl_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"internvl:model={internvl_dir},max_tiles={tiles}", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"max_tiles={tiles}: allowed: null, or a whole number from 1 on" in line
+
+
+@pytest.mark.parametrize("family", ["internvl", "janus"])
+def test_a_system_message_that_is_no_text(
+    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{family}:system=3", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "system=3: allowed: text" in line
+
+
+@pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (with_cut_weights, "cannot be loaded"),
+        (with_missing_weights, "1 weights missing, first lm_head.weight"),
+        (
+            with_weights_of_another_shape,
+            "1 weights of another shape than config.json says, first lm_head.weight: (3, 4), not (",
+        ),
         (without_image_processor, "image processor"),
         (without_chat_template, "no chat template"),
         (without_tokenizer, "no tokenizer (tokenizer.json, vocab.json"),
@@ -127,6 +190,7 @@ def test_what_only_loading_shows_ends_the_run_and_loses_no_question(
     qwen_dir: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    library_says: list[LogRecord],
 ) -> None:
     folder = tmp_path / "vlm"
     shutil.copytree(qwen_dir, folder)
@@ -135,6 +199,7 @@ def test_what_only_loading_shows_ends_the_run_and_loses_no_question(
     assert run(vlm, tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+    assert not library_says
     assert stored_questions(tmp_path / "out") == 0
 
 
@@ -173,7 +238,7 @@ class Model:
 
     def from_pretrained(self, source: str, **given: Any) -> tuple[Model, dict[str, list[str]]]:
         self.given = given
-        return self, {"missing_keys": []}
+        return self, {"missing_keys": [], "mismatched_keys": []}
 
     def eval(self) -> Model:
         return self

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -107,6 +109,18 @@ def test_internvl_cuts_at_most_the_tiles_it_is_allowed(internvl_dir: Path) -> No
     six = InternVL(str(internvl_dir), device="cpu")
     assert tiles(six) == 6 + 1
     assert tiles(InternVL(str(internvl_dir), device="cpu", max_tiles=24)) > 7
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 1), (4, 3)])
+def test_pictures_of_three_pixels_are_seen_without_a_word(
+    internvl_dir: Path, size: tuple[int, int], library_says: list[LogRecord]
+) -> None:
+    backbone = InternVL(str(internvl_dir), device="cpu").build()[0]
+    grey = np.full((*size, 3), (255, 128, 0), np.uint8)
+    seen = backbone.picture(grey).inputs["pixel_values"]
+    assert not library_says
+    assert torch.equal(seen, seen[:, :, :1, :1].expand_as(seen))  # one colour, not stripes
+    assert len(seen[0, :, 0, 0].unique()) == 3
 
 
 def test_internvl_reads_ocrbench_with_more_tiles_and_says_so_in_the_key(internvl_dir: Path) -> None:

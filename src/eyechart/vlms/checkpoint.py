@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,8 @@ from eyechart.vlms.hub import hub_revision, hub_snapshot
 from eyechart.vlms.known import KNOWN, check_directory
 from eyechart.vlms.local import Answerer, Backbone
 from eyechart.vlms.memory import budget_tokens, pick_device
+from eyechart.vlms.options import checked_count
+from eyechart.vlms.quiet import quiet
 from eyechart.vlms.tokenizer import check_placeholder, one_line
 
 Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
@@ -93,6 +94,8 @@ class LocalVLM:
         budget_tokens: int | None,
         adapter: str | None,
     ) -> None:
+        if budget_tokens is not None:
+            checked_count("budget_tokens", budget_tokens, or_else="null, or ")
         self.checkpoint = checkpoint
         self.family = family
         self.own_options = dict(own_options)
@@ -196,17 +199,19 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
     """Weights from a directory or the hub, in evaluation mode on the wanted device.
 
     Raises:
-        InputError: device not there, files that cannot be loaded, weights that are missing.
+        InputError: device not there, files that cannot be loaded, weights that are missing or of
+            another shape.
     """
     device = pick_device(checkpoint.device)
     placement = {"device_map": "auto"} if device == "map" else {}
     try:
-        with _quiet():
+        with quiet():
             model, found = model_class.from_pretrained(
                 checkpoint.source,
                 dtype=_DTYPES[checkpoint.resolved_dtype],
                 attn_implementation="sdpa",
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, in one line
                 **placement,
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
@@ -215,23 +220,14 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
         # transformers would fill these with random numbers and only warn.
         missing = sorted(found["missing_keys"])
         raise InputError(f"{checkpoint.model}: {len(missing)} weights missing, first {missing[0]}")
+    if found["mismatched_keys"]:
+        name, stored, wanted = min(found["mismatched_keys"])
+        raise InputError(
+            f"{checkpoint.model}: {len(found['mismatched_keys'])} weights of another shape than "
+            f"config.json says, first {name}: {tuple(stored)}, not {tuple(wanted)}"
+        )
     model.eval().requires_grad_(False)
     return model if placement else model.to(device)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar of transformers' between the lines of ours."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def load_image_processor(processor_class: Any, source: str, **options: Any) -> Any:

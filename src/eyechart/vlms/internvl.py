@@ -20,7 +20,9 @@ from eyechart.vlms.checkpoint import (
     load_image_processor,
 )
 from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.options import checked_count, checked_text
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
+from eyechart.vlms.quiet import quiet
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
 MODEL_TYPE = "internvl"
@@ -56,6 +58,9 @@ class InternVL(LocalVLM):
         budget_tokens: int | None = None,
         adapter: str | None = None,
     ) -> None:
+        if max_tiles is not None:
+            checked_count("max_tiles", max_tiles, or_else="null, or ")
+        checked_text("system", system)
         super().__init__(
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family="internvl3",
@@ -108,14 +113,15 @@ class InternVLBackbone:
 
     def picture(self, rgb8: Rgb8) -> Picture:
         """Tiles (n, 3, 448, 448), the thumbnail last where there is more than one."""
-        made = self._processor(
-            images=[rgb8],
-            crop_to_patches=True,
-            min_patches=1,
-            max_patches=self._max_tiles,
-            return_tensors="pt",
-            input_data_format="channels_last",
-        )
+        with quiet():  # it wonders which axis of a picture of 3 pixels is the colours'
+            made = self._processor(
+                images=[rgb8],
+                crop_to_patches=True,
+                min_patches=1,
+                max_patches=self._max_tiles,
+                return_tensors="pt",
+                input_data_format="channels_last",
+            )
         tiles = made["pixel_values"]
         tokens = len(tiles) * self._tile_tokens
         return Picture(inputs={"pixel_values": tiles}, tokens=tokens, units=len(tiles))

@@ -20,6 +20,7 @@ from eyechart.vlms.checkpoint import (
     load_image_processor,
 )
 from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.options import checked_text
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
@@ -46,6 +47,7 @@ class Janus(LocalVLM):
         budget_tokens: int | None = None,
         adapter: str | None = None,
     ) -> None:
+        checked_text("system", system)
         super().__init__(
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family="janus-pro",

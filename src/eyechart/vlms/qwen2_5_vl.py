@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from eyechart.core.errors import VLMError
+from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import Json, Rgb8
 from eyechart.vlms.checkpoint import (
     Checkpoint,
@@ -21,6 +21,7 @@ from eyechart.vlms.checkpoint import (
     load_image_processor,
 )
 from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.options import checked_count
 from eyechart.vlms.placing import embed_with_image, expand_placeholder
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 from eyechart.vlms.vision_windows import batch_windows
@@ -58,6 +59,9 @@ class Qwen25VL(LocalVLM):
         budget_tokens: int | None = None,
         adapter: str | None = None,
     ) -> None:
+        for option, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
+            if value not in ("auto", None):
+                checked_count(option, value, or_else="auto, null, or ")
         super().__init__(
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family=MODEL_TYPE,
@@ -69,6 +73,9 @@ class Qwen25VL(LocalVLM):
             budget_tokens=budget_tokens,
             adapter=adapter,
         )
+        least, most = self.own_options["min_pixels"], self.own_options["max_pixels"]
+        if isinstance(least, int) and isinstance(most, int) and least > most:
+            raise InputError(f"min_pixels={least} is more than max_pixels={most}; give both")
         self._least_given = min_pixels != "auto"
 
     def for_task(self, task: str) -> Qwen25VL:

@@ -1,0 +1,21 @@
+"""What a user may say of a VLM on this machine, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from eyechart.core.errors import InputError
+
+
+def checked_count(name: str, value: object, *, or_else: str = "") -> None:
+    """Refuse what is not a whole number from 1 on. or_else: what else is allowed, for the message.
+
+    Raises:
+        InputError: names the option, its value and what is allowed.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name}={value}: allowed: {or_else}a whole number from 1 on")
+
+
+def checked_text(name: str, value: object) -> None:
+    """Refuse what is not text; empty text is. Raises InputError."""
+    if not isinstance(value, str):
+        raise InputError(f"{name}={value}: allowed: text, empty for none")
