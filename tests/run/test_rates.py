@@ -113,11 +113,11 @@ def test_the_time_of_a_plan_counts_pictures_and_questions() -> None:
         "test",
     )
     rates = {"qwen2.5-vl-3b": Rate(image_s=10, question_s=1)}
-    assert estimate(plan, rates=rates).answer_s is None
+    assert estimate(plan, rates=rates).answer_s() is None
     rates["janus-pro-1b"] = Rate(questions_per_s=0.5)
     found = estimate(plan, rates=rates)
     (task,) = found.tasks
-    assert found.answer_s == 10 * 3 + task.questions + 2 * task.questions
+    assert found.answer_s() == 10 * 3 + task.questions + 2 * task.questions
 
 
 def ticking(step_s: float) -> Callable[[], float]:

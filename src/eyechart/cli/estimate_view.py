@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from eyechart.run.estimate import CodecEstimate, Estimate
 
+_GUESSED_PER_S = (100, 10)  # questions, of a VLM that nobody measured
+
 
 def print_estimate(title: str, estimate: Estimate, workers: int, console: Console) -> None:
     """Tasks, codecs, totals; last what was not measured."""
@@ -35,8 +37,10 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
         codecs.add_row(codec.name, str(codec.levels), *_measured(codec))
     console.print(codecs)
     height_px, width_px = estimate.picture_px
-    measured = "processor time measured now on one picture of"
-    console.print(Text(f"{measured} {width_px}x{height_px}, mean of the levels", style="dim"))
+    measured = f"measured now on one picture of {width_px}x{height_px}, mean of the levels"
+    if len({task.pixels for task in estimate.tasks}) > 1:
+        measured += "; totals by the pixels of each task's first picture"
+    console.print(Text(f"bytes and processor time {measured}", style="dim"))
     console.print()
     totals = Table(box=None, pad_edge=False, show_header=False)
     totals.add_column()
@@ -45,11 +49,13 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals.add_row("cells", f"{estimate.cells:,}")
     totals.add_row("images", f"{estimate.pictures:,} to encode and decode")
     totals.add_row("questions", f"{estimate.questions:,}")
-    totals.add_row("disk", f"{_bytes(estimate.disk_bytes)} for bitstreams and records")
-    totals.add_row(
-        "codec time", f"{duration(estimate.code_s / workers)} on {workers} cores, beside the VLM"
-    )
-    totals.add_row("VLM time", _vlm_time(estimate))
+    totals.add_row("disk", _disk(estimate))
+    totals.add_row("", "and for decoded pictures up to --decoded-gb (2 GB)")
+    code = f"{duration(estimate.code_s / workers)} on {workers} cores, beside the VLM"
+    absent = sum(codec.code_s is None for codec in estimate.codecs)
+    totals.add_row("codec time", f"{code}; without {absent} codecs ²" if absent else code)
+    for heading, time in _vlm_time(estimate):
+        totals.add_row(heading, time)
     for lane in estimate.lanes:
         if lane.usd is not None:
             cost = f"about {dollars(lane.usd)}, every answer at full length"
@@ -59,20 +65,38 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
 
 
 def _measured(codec: CodecEstimate) -> tuple[str, str]:
-    if codec.code_s is None or codec.payload_bytes is None:
-        return "–", "not here ²"
-    return f"{codec.payload_bytes:,.0f}", f"{1000 * codec.code_s:,.0f} ms"
+    size = "–" if codec.payload_bytes is None else f"{codec.payload_bytes:,.0f}"
+    if codec.code_s is None:
+        return f"{size} ²", "not here ²"
+    return size, f"{1000 * codec.code_s:,.0f} ms"
 
 
-def _vlm_time(estimate: Estimate) -> str:
+def _disk(estimate: Estimate) -> str:
+    told = f"{_bytes(estimate.disk_bytes)} for bitstreams and records"
+    source = sum(map(estimate.stream_bytes, (c for c in estimate.codecs if c.name == "source")))
+    if source:
+        told += f", {_bytes(source)} of them source"
+    left_out = [codec.name for codec in estimate.codecs if codec.payload_bytes is None]
+    return f"{told}; without {', '.join(left_out)}" if left_out else told
+
+
+def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
     from eyechart.run.progress import duration
+    from eyechart.run.rates import Rate
 
-    if estimate.answer_s is None:
-        unknown = [lane.name for lane in estimate.lanes if lane.rate is None]
-        which = ", ".join(unknown) if len(unknown) < len(estimate.lanes) else "these VLMs"
-        return f"not measured yet for {which}; --rate gives questions a second"
-    rates = dict.fromkeys(lane.rate.words for lane in estimate.lanes if lane.rate is not None)
-    return f"{duration(estimate.answer_s)} ({'; '.join(rates)})"
+    measured_s = estimate.answer_s()
+    if measured_s is not None:
+        rates = dict.fromkeys(lane.rate.words for lane in estimate.lanes if lane.rate is not None)
+        return [("VLM time", f"{duration(measured_s)} ({'; '.join(rates)})")]
+    times = [estimate.answer_s(Rate(questions_per_s=per_s)) for per_s in _GUESSED_PER_S]
+    short, long = (duration(time_s) for time_s in times if time_s is not None)
+    unknown = [lane.name for lane in estimate.lanes if lane.rate is None]
+    which = ", ".join(unknown) if len(unknown) < len(estimate.lanes) else "these VLMs"
+    many, few = _GUESSED_PER_S
+    return [
+        ("VLM time", f"not measured for {which}; give --rate, --rates"),
+        ("", f"a guess: {short} to {long}, were it {few} to {many} questions a second"),
+    ]
 
 
 def _print_notes(estimate: Estimate, console: Console) -> None:
@@ -84,8 +108,10 @@ def _print_notes(estimate: Estimate, console: Console) -> None:
             notes.setdefault(f"¹ {task.note}", []).append(task.name)
     for codec in estimate.codecs:
         if codec.code_s is None:
-            note = codec.note.removeprefix(f"{codec.name}: ")
-            notes.setdefault(f"² not in the totals: {note}", []).append(codec.name)
+            size = "not counted" if codec.payload_bytes is None else "by the paper's bpp (0.3 where it prints none)"
+            notes.setdefault(f"² {codec.note}; time not counted, bytes {size}", []).append(
+                codec.name
+            )
     if notes:
         console.print()
     for note, names in notes.items():

@@ -1,7 +1,8 @@
 """What a plan would take: counted from the data, timed on one picture; nothing is stored.
 
-Codecs that work here are measured at the call, at all their levels, on one picture. VLMs are not
-loaded for an estimate: their speeds were measured before (see rates.py) or are given by the user.
+Codecs that work here are measured at the call, at all their levels, on one picture, and taken to
+other tasks by the pixels of those tasks' own first pictures. VLMs are not loaded for an estimate:
+their speeds were measured before (see rates.py) or are given by the user.
 """
 
 from __future__ import annotations
@@ -32,8 +33,21 @@ OFFICIAL_IMAGES = {
     "MMBench": 1164,
     "SEEDBench": 14232,
 }
-# The paper's codecs that need weights of their own, at four levels each (Table 7).
-PAPER_CODECS = ("elic", "tcm", "mlicpp", "hific", "ms-illm", "diffeic", "rdeic", "stablecodec")
+# The paper's codecs that may not be here, at four levels each (Table 7): the mean of their rates,
+# levels and tasks alike (Tables 9 to 15), or what the paper says of all of its levels.
+_MOST_BPP = 0.3
+PAPER_BPP = {
+    "hm": _MOST_BPP,
+    "vtm": _MOST_BPP,
+    "elic": 0.142,
+    "tcm": _MOST_BPP,
+    "mlicpp": _MOST_BPP,
+    "hific": _MOST_BPP,
+    "ms-illm": 0.099,
+    "diffeic": _MOST_BPP,
+    "rdeic": 0.075,
+    "stablecodec": _MOST_BPP,
+}
 PAPER_LEVELS = 4
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
 OFFICIAL_SIZE_PX = (480, 640)  # height, width of a picture of COCO
@@ -41,17 +55,19 @@ OFFICIAL_SIZE_PX = (480, 640)  # height, width of a picture of COCO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEstimate:
-    """A task's size; `note` says where it was read."""
+    """A task's size; `note` says where it was read. pixels: of its first picture."""
 
     name: str
     questions: int
     images: int
     note: str
+    pixels: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecEstimate:
-    """Means over a codec's levels, of one picture. None: it does not work here (see `note`)."""
+    """Means over a codec's levels, of one picture. code_s None: it does not work here (`note`);
+    payload_bytes then is of the rates in the paper, None where it has none."""
 
     name: str
     levels: int
@@ -99,11 +115,13 @@ class Estimate:
         """Questions to answer, all VLMs together."""
         return len(self.lanes) * self.levels * sum(task.questions for task in self.tasks)
 
-    @property
-    def answer_s(self) -> float | None:
-        """Time of all VLMs after one another; None where one was never measured."""
+    def answer_s(self, unmeasured: Rate | None = None) -> float | None:
+        """Time of all VLMs after one another; None where one was never measured.
+
+        unmeasured: stands for the rates of these.
+        """
         questions = self.questions / len(self.lanes)
-        rates = [lane.rate for lane in self.lanes if lane.rate is not None]
+        rates = [rate for lane in self.lanes if (rate := lane.rate or unmeasured)]
         if len(rates) < len(self.lanes):
             return None
         return sum(rate.answer_s(images=self.pictures, questions=questions) for rate in rates)
@@ -111,15 +129,22 @@ class Estimate:
     @property
     def code_s(self) -> float:
         """Processor time of the codecs that were timed, for every picture once."""
-        images = sum(task.images for task in self.tasks)
-        return images * sum((codec.code_s or 0) * codec.levels for codec in self.codecs)
+        return self._pictures_timed * sum((one.code_s or 0) * one.levels for one in self.codecs)
+
+    def stream_bytes(self, codec: CodecEstimate) -> float:
+        """Bitstreams of a codec, as far as their size is known."""
+        return self._pictures_timed * (codec.payload_bytes or 0) * codec.levels
 
     @property
     def disk_bytes(self) -> float:
-        """Bitstreams of the codecs that were timed, and records."""
-        images = sum(task.images for task in self.tasks)
-        streams = sum((codec.payload_bytes or 0) * codec.levels for codec in self.codecs)
-        return images * streams + self.questions * RECORD_BYTES
+        """Bitstreams, as far as their size is known, and records."""
+        return sum(map(self.stream_bytes, self.codecs)) + self.questions * RECORD_BYTES
+
+    @property
+    def _pictures_timed(self) -> float:
+        """All tasks' pictures as so many of the size that was timed."""
+        height_px, width_px = self.picture_px
+        return sum(task.images * task.pixels for task in self.tasks) / (height_px * width_px)
 
 
 def processor_s() -> float:
@@ -191,10 +216,17 @@ def _task_size(task: Task, plan: Plan) -> TaskEstimate:
             questions=round(rows * images / whole),
             images=images,
             note=f"the official file's size; not in {plan.data or 'the built-in chart'}",
+            pixels=OFFICIAL_SIZE_PX[0] * OFFICIAL_SIZE_PX[1],
         )
     chosen = by_image(task.questions(), plan.max_images)
-    questions = sum(len(its) for _, its in chosen)
-    return TaskEstimate(name=task.name, questions=questions, images=len(chosen), note="counted")
+    height_px, width_px, _ = task.image(chosen[0][0]).shape if chosen else (0, 0, 3)
+    return TaskEstimate(
+        name=task.name,
+        questions=sum(len(its) for _, its in chosen),
+        images=len(chosen),
+        note="counted",
+        pixels=height_px * width_px,
+    )
 
 
 def _rows_of_missing_file(task: Task) -> int:
@@ -231,25 +263,35 @@ def _codec(entry: CodecEntry, picture: Rgb8, clock: Callable[[], float]) -> Code
     try:
         found = codec_levels(entry)
     except PluginError as error:
-        if name not in PAPER_CODECS:
+        if name not in PAPER_BPP:
             raise
         levels = len(entry.levels or ()) or PAPER_LEVELS
         unknown = name not in plugins.names("eyechart.codecs")
-        note = "not installed here, counted with the paper's levels" if unknown else str(error)
-        return CodecEstimate(name=name, levels=levels, code_s=None, payload_bytes=None, note=note)
+        return _absent(name, levels, picture, "not installed here" if unknown else str(error))
+    levels = len(found.levels)
     try:
         trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
     except EyechartError as error:
-        return CodecEstimate(
-            name=name, levels=len(found.levels), code_s=None, payload_bytes=None, note=str(error)
-        )
+        return _absent(name, levels, picture, str(error))
     code_s, payload_bytes = np.mean(trials, axis=0)
     return CodecEstimate(
         name=name,
-        levels=len(found.levels),
+        levels=levels,
         code_s=float(code_s),
         payload_bytes=float(payload_bytes),
         note="",
+    )
+
+
+def _absent(name: str, levels: int, picture: Rgb8, why: str) -> CodecEstimate:
+    height_px, width_px, _ = picture.shape
+    bpp = PAPER_BPP.get(name)
+    return CodecEstimate(
+        name=name,
+        levels=levels,
+        code_s=None,
+        payload_bytes=None if bpp is None else bpp * height_px * width_px / 8,
+        note=why.removeprefix(f"{name}: "),
     )
 
 

@@ -1,0 +1,76 @@
+"""What a plan would take, where codecs, data or speeds are not here."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from eyechart.cli import run_args
+from eyechart.run.estimate import (
+    PAPER_BPP,
+    RECORD_BYTES,
+    CodecEstimate,
+    Estimate,
+    LaneEstimate,
+    TaskEstimate,
+    estimate,
+)
+from eyechart.run.plan import load_plan, make_plan
+
+
+@pytest.fixture(autouse=True)
+def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("EYECHART_DATA", "LMUData", "EYECHART_HM_ENCODER", "EYECHART_VTM_ENCODER"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
+    ticks = count()
+    found = estimate(load_plan("paper"), clock=lambda: float(next(ticks)))
+    by_name = {codec.name: codec for codec in found.codecs}
+    assert PAPER_BPP.keys() == by_name.keys() - {"source", "jpeg"}
+    for name, bpp in PAPER_BPP.items():
+        assert by_name[name].code_s is None
+        assert by_name[name].payload_bytes == pytest.approx(bpp * 640 * 480 / 8)
+    streams = sum(map(found.stream_bytes, found.codecs))
+    assert found.disk_bytes == streams + found.questions * RECORD_BYTES
+    # A tick before and one after each picture, whatever size: the two codecs that are here.
+    assert found.code_s == (1 + 4) * sum(task.images for task in found.tasks)
+
+
+def test_larger_pictures_of_another_task_take_more() -> None:
+    tasks = tuple(
+        TaskEstimate(name=name, questions=1, images=10, note="counted", pixels=pixels)
+        for name, pixels in (("a", 100), ("b", 400))
+    )
+    codec = CodecEstimate(name="c", levels=2, code_s=3.0, payload_bytes=7.0, note="")
+    lane = LaneEstimate(name="v", rate=None, usd=None)
+    found = Estimate(lanes=(lane,), tasks=tasks, codecs=(codec,), picture_px=(10, 10))
+    assert found.code_s == 2 * 3.0 * (10 + 4 * 10)
+    assert found.stream_bytes(codec) == 2 * 7.0 * (10 + 4 * 10)
+
+
+def test_a_task_counts_its_own_pictures_size() -> None:
+    plan = {"vlms": "eyechart-mini", "tasks": ["POPE", "OCRBench"], "codecs": "source"}
+    found = estimate(make_plan({**plan, "data": "eyechart-mini", "max_images": 2}, "p"))
+    assert [task.pixels for task in found.tasks] == [224 * 224] * 2
+    away = estimate(make_plan({**plan, "data": "nowhere"}, "p"))
+    assert [task.pixels for task in away.tasks] == [640 * 480] * 2
+
+
+def test_the_page_says_what_it_leaves_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    arguments = ["plan", "--vlm", "qwen2.5-vl-3b", "--tasks", "POPE", "--data", "nowhere"]
+    assert run_args([*arguments, "--codecs", "source,hm,elic"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    # 5,127 questions at 9 levels
+    assert "not measured for these VLMs" in shown
+    assert "a guess: 7:41 to 1:16:54, were it 10 to 100 questions a second" in shown
+    assert "for decoded pictures up to --decoded-gb" in shown
+    assert "without 2 codecs ²" in shown
+    assert "² not installed here; time not counted, bytes by the paper's bpp" in shown
+    assert run_args([*arguments, "--codecs", "jpeg", "--rate", "10"]) == 0
+    assert "guess" not in capsys.readouterr().out
