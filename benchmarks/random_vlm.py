@@ -130,7 +130,8 @@ def save_qwen2_5_vl(
         pad_token="<|endoftext|>",
         chat_template=_QWEN_TEMPLATE,
     )
-    Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=1280 * 28 * 28).save_pretrained(folder)
+    most = 16384 * 28 * 28  # as Qwen released it
+    Qwen2VLImageProcessorPil(min_pixels=56 * 56, max_pixels=most).save_pretrained(folder)
     model = random_qwen2_5_vl(size, tokenizer, seed=seed, dtype=dtype)
     model.save_pretrained(folder)
     return folder

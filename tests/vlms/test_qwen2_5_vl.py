@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from eyechart.core.types import VLM, Decoding, Request, component_of
 from eyechart.vlms import open_vlm
 from eyechart.vlms.mini import EyechartMini
 from eyechart.vlms.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, Qwen25VL
+from eyechart.zoo import weights_dir
 from tests.vlms.asking import picture, plain_qwen, request
 
 OWN_PIXELS: dict[str, Any] = {"min_pixels": None, "max_pixels": None}
@@ -220,6 +223,47 @@ def test_the_built_in_vlm_reads_ocrbench_as_all_else() -> None:
     assert mini.for_task("OCRBench") is mini
 
 
+def with_limits(qwen_dir: Path, folder: Path, least: int, most: int, layout: str) -> Path:
+    """A copy of the checkpoint whose image processor says so, as transformers of that age did."""
+    shutil.copytree(qwen_dir, folder)
+    path = folder / "preprocessor_config.json"
+    saved = json.loads(path.read_text())
+    del saved["size"]
+    if layout == "oldest":
+        saved |= {"min_pixels": least, "max_pixels": most}
+    else:
+        saved["size"] = {"shortest_edge": least, "longest_edge": most}
+    if layout == "newest":
+        path.unlink()
+        path, saved = folder / "processor_config.json", {"image_processor": saved}
+    path.write_text(json.dumps(saved))
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["oldest", "older", "newest"])
+def test_a_directory_with_other_limits_than_the_release_keeps_them(
+    qwen_dir: Path, tmp_path: Path, layout: str
+) -> None:
+    own = with_limits(qwen_dir, tmp_path / "own", 56 * 56, 112 * 112, layout)
+    vlm = Qwen25VL(str(own), device="cpu")
+    assert (vlm.options["min_pixels"], vlm.options["max_pixels"]) == (None, None)
+    assert vlm._answerer.backbone.picture(picture(224, 224)).tokens == 16
+    assert vlm.for_task("OCRBench") is vlm
+    given = Qwen25VL(str(own), device="cpu", max_pixels=224 * 224)
+    assert given._answerer.backbone.picture(picture(224, 224)).tokens == 64
+    released = with_limits(qwen_dir, tmp_path / "released", 56 * 56, MAX_PIXELS, layout)
+    assert Qwen25VL(str(released)).options["min_pixels"] == MIN_PIXELS
+
+
+def test_the_built_in_vlm_answers_alike_as_a_directory(tmp_path: Path) -> None:
+    copy = tmp_path / "stock"
+    shutil.copytree(weights_dir("eyechart-mini"), copy)
+    asked = [request(112, 140, 4), request(300, 300, 2)]
+    assert texts(open_vlm(str(copy), device="cpu", dtype="float32"), asked, 4) == texts(
+        open_vlm("eyechart-mini", device="cpu"), asked, 4
+    )
+
+
 def test_identity_holds_all_that_changes_answers_and_nothing_else(qwen_dir: Path) -> None:
     default = Qwen25VL(str(qwen_dir), device="cpu")
     assert default.options == {
@@ -235,8 +279,6 @@ def test_identity_holds_all_that_changes_answers_and_nothing_else(qwen_dir: Path
 
 
 def test_version_follows_the_weights_not_the_folder(qwen_dir: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(qwen_dir, copy)
     assert Qwen25VL(str(copy)).version == Qwen25VL(str(qwen_dir)).version

@@ -7,7 +7,9 @@ Bai et al., Qwen2.5-VL Technical Report, arXiv:2502.13923.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -30,9 +32,10 @@ MODEL_TYPE = "qwen2_5_vl"
 # What VLMEvalKit runs Qwen2.5-VL with (28 x 28 pixels are one visual token).
 MIN_PIXELS = 1280 * 28 * 28
 MAX_PIXELS = 16384 * 28 * 28
+RELEASED_PIXELS = (56 * 56, MAX_PIXELS)  # what Qwen's own image processors say
 MIN_PIXELS_BY_TASK = {"OCRBench": 100 * 28 * 28}
 
-# What an option is before it is given: `auto`, VLMEvalKit's limit, which differs by task.
+# `auto`: the checkpoint's own where its makers chose one, else VLMEvalKit's, which differs by task.
 Pixels: TypeAlias = int | Literal["auto"] | None
 
 
@@ -42,7 +45,8 @@ class Qwen25VL(LocalVLM):
     model: hub id or directory.
     min_pixels, max_pixels: images are scaled into this range, keeping their shape; None takes the
         checkpoint's own. `auto` is VLMEvalKit's: small images are enlarged to 1280 tokens, for
-        OCRBench to 100.
+        OCRBench to 100. But a directory whose image processor has other limits than Qwen's
+        release was trained with them, and `auto` takes them.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
     device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
     """
@@ -62,13 +66,16 @@ class Qwen25VL(LocalVLM):
         for option, value in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
             if value not in ("auto", None):
                 checked_count(option, value, or_else="auto, null, or ")
+        auto: tuple[int | None, int | None] = (MIN_PIXELS, MAX_PIXELS)
+        if own_limits(Path(model).expanduser()) not in (None, RELEASED_PIXELS):
+            auto = (None, None)
         super().__init__(
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family=MODEL_TYPE,
             name=name,
             own_options={
-                "min_pixels": MIN_PIXELS if min_pixels == "auto" else min_pixels,
-                "max_pixels": MAX_PIXELS if max_pixels == "auto" else max_pixels,
+                "min_pixels": auto[0] if min_pixels == "auto" else min_pixels,
+                "max_pixels": auto[1] if max_pixels == "auto" else max_pixels,
             },
             budget_tokens=budget_tokens,
             adapter=adapter,
@@ -76,14 +83,14 @@ class Qwen25VL(LocalVLM):
         least, most = self.own_options["min_pixels"], self.own_options["max_pixels"]
         if isinstance(least, int) and isinstance(most, int) and least > most:
             raise InputError(f"min_pixels={least} is more than max_pixels={most}; give both")
-        self._least_given = min_pixels != "auto"
+        self._by_task = min_pixels == "auto" and least is not None
 
     def for_task(self, task: str) -> Qwen25VL:
         """This VLM as VLMEvalKit sets it up for a task: for OCRBench it enlarges pictures less.
 
         Weights are loaded once for both. A `min_pixels` that was given is kept.
         """
-        if self._least_given or task not in MIN_PIXELS_BY_TASK:
+        if not self._by_task or task not in MIN_PIXELS_BY_TASK:
             return self
         return self._with(min_pixels=MIN_PIXELS_BY_TASK[task])
 
@@ -93,6 +100,22 @@ class Qwen25VL(LocalVLM):
 
         model = self._weights(Qwen2_5_VLForConditionalGeneration)
         return QwenBackbone(model, self.checkpoint.source, self.own_options), model
+
+
+def own_limits(folder: Path) -> tuple[int, int] | None:
+    """(min_pixels, max_pixels) that a checkpoint's image processor was saved with; None where the
+    files do not say. Where they are damaged, loading them will tell."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        try:
+            saved = json.loads((folder / name).read_text(encoding="utf-8"))
+            if name == "processor_config.json":
+                saved = saved["image_processor"]  # the newer layout; the older has no such part
+            size = saved.get("size") or {}
+            least = saved.get("min_pixels") or size["shortest_edge"]
+            return int(least), int(saved.get("max_pixels") or size["longest_edge"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return None
 
 
 class QwenBackbone:
