@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,93 @@ def test_out_of_memory_with_a_single_question_is_said_in_one_line(
     small = Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS)
     with pytest.raises(VLMError, match="out of memory with one question on one picture of 16"):
         small.answer([request(112, 112, 3)], Decoding(max_new_tokens=1))
+
+
+def test_memory_is_given_back_when_nothing_holds_it_any_more(
+    qwen_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eyechart.vlms import local
+
+    held: list[weakref.ref[torch.Tensor]] = []
+    given_back: list[bool] = []
+    real = local.decode
+
+    def scarce(model: Any, head: Any, rows: Any, **kwargs: Any) -> Any:
+        if not held:
+            large = torch.zeros(9)
+            held.append(weakref.ref(large))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return real(model, head, rows, **kwargs)
+
+    small = Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS)
+    small.answer([request(56, 56, 1)], Decoding(max_new_tokens=1))
+    monkeypatch.setattr(local, "decode", scarce)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: given_back.append(held[0]() is None))
+    small.answer([request(56, 56, 2)], Decoding(max_new_tokens=1))
+    assert given_back == [True]
+
+
+def test_large_pictures_are_not_all_prepared_before_the_first_is_answered(
+    vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eyechart.vlms import local
+
+    backbone = vlm._answerer.backbone
+    real, encode = backbone.picture, backbone.encode
+    waiting = most = 0
+
+    def prepare(rgb8: Any) -> Any:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        return real(rgb8)
+
+    def seen(pictures: Any) -> Any:
+        nonlocal waiting
+        waiting -= len(pictures)
+        return encode(pictures)
+
+    monkeypatch.setattr(backbone, "picture", prepare)
+    monkeypatch.setattr(backbone, "encode", seen)
+    asked = [request(112, 112, 1, seed=seed) for seed in range(20)]
+    expected = texts(vlm, asked, 2)
+    assert (waiting, most) == (0, 20)
+    one = real(asked[0].image).size_bytes
+    monkeypatch.setattr(local, "_AHEAD_BYTES", 3 * one)
+    waiting = most = 0
+    assert texts(vlm, asked, 2) == expected
+    assert (waiting, most) == (0, 3)
+
+
+def test_a_picture_that_finds_no_memory_is_prepared_again_when_others_are_gone(
+    vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = vlm._answerer.backbone
+    real, encode = backbone.picture, backbone.encode
+    held = 0
+    room = 2
+
+    def prepare(rgb8: Any) -> Any:
+        nonlocal held
+        if held == room:
+            raise MemoryError
+        held += 1
+        return real(rgb8)
+
+    def seen(pictures: Any) -> Any:
+        nonlocal held
+        held -= len(pictures)
+        return encode(pictures)
+
+    asked = [request(56, 84, 2, seed=seed) for seed in range(5)]
+    expected = texts(vlm, asked, 2)
+    monkeypatch.setattr(backbone, "picture", prepare)
+    monkeypatch.setattr(backbone, "encode", seen)
+    assert texts(vlm, asked, 2) == expected
+    room = 0
+    with pytest.raises(VLMError, match="out of memory with one picture of 84x56"):
+        texts(vlm, asked, 2)
 
 
 def test_another_runtime_error_is_not_swallowed(

@@ -6,6 +6,7 @@ questions, an out-of-memory error that shrinks the batch and loses nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -19,7 +20,10 @@ from eyechart.core.types import Answer, Decoding, Request, Rgb8
 from eyechart.vlms.memory import is_out_of_memory
 from eyechart.vlms.shared_prefix import Generated, Row, TextModel, decode
 
-_PICTURES_AT_ONCE = 64  # pixels held before they are encoded; bounds memory on long request lists
+# Pictures are prepared ahead of the batch that encodes them, so that batches are of alike lengths:
+# a few batches' worth, and no more than this.
+_BATCHES_AHEAD = 4
+_AHEAD_BYTES = 1 << 30
 _EXPECTED_ANSWER_TOKENS = 8
 
 
@@ -34,6 +38,11 @@ class Picture:
     inputs: dict[str, Tensor]
     tokens: int
     units: int = 1
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the tensors hold."""
+        return sum(tensor.nbytes for tensor in self.inputs.values())
 
 
 class Backbone(Protocol):
@@ -127,18 +136,40 @@ class Answerer:
 
         Raises:
             InputError: a prompt and its picture do not fit the model's context.
-            VLMError: even one question alone does not fit the memory.
+            VLMError: even one picture or question alone does not fit the memory.
         """
         answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
-        for start in range(0, len(requests), _PICTURES_AT_ONCE):
-            chunk = enumerate(requests[start : start + _PICTURES_AT_ONCE], start)
-            jobs = [self._job(i, request, decoding) for i, request in chunk if request.prompts]
-            for job, generated in self._run(jobs, decoding):
+        waiting = deque((i, request) for i, request in enumerate(requests) if request.prompts)
+        while waiting:
+            for job, generated in self._run(self._prepare(waiting, decoding), decoding):
                 for offset, one in enumerate(generated):
                     choices = job.choices[offset] if job.choices else None
                     said = self._said(one, choices)
                     answers[job.request][job.first_question + offset] = said
         return [[one for one in given if one is not None] for given in answers]
+
+    def _prepare(self, waiting: deque[tuple[int, Request]], decoding: Decoding) -> list[_Job]:
+        """Take requests from the front, and make jobs of as many as memory shall hold; at least
+        one."""
+        jobs: list[_Job] = []
+        held_bytes = cost_tokens = 0
+        most_tokens = _BATCHES_AHEAD * self.budget_tokens
+        while waiting and held_bytes < _AHEAD_BYTES and cost_tokens < most_tokens:
+            index, request = waiting[0]
+            try:
+                job = self._job(index, request, decoding)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if not jobs:
+                    height, width, _ = request.image.shape
+                    raise VLMError(f"out of memory with one picture of {width}x{height}") from error
+                break  # again when those before it are answered, and gone
+            waiting.popleft()
+            jobs.append(job)
+            held_bytes += job.picture.size_bytes
+            cost_tokens += job.cost_tokens
+        return jobs
 
     def _job(self, index: int, request: Request, decoding: Decoding) -> _Job:
         picture = self.backbone.picture(request.image)
@@ -170,15 +201,21 @@ class Answerer:
         waiting = sorted(jobs, key=lambda job: (len(job.prefix), job.cost_tokens))
         while waiting:
             batch = self._next_batch(waiting)
-            try:
-                results = self._batch(batch, decoding)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
+            results = self._try(batch, decoding)
+            if results is None:  # here, where no traceback holds the tensors any more
                 self._shrink(batch, waiting)
                 continue
             del waiting[: len(batch)]
             yield from zip(batch, results, strict=True)
+
+    def _try(self, batch: Sequence[_Job], decoding: Decoding) -> list[list[Generated]] | None:
+        """The answers of a batch; None if it did not fit the memory."""
+        try:
+            return self._batch(batch, decoding)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
 
     def _next_batch(self, waiting: list[_Job]) -> list[_Job]:
         """As many jobs from the front as fit the budget, padded to the longest; at least one."""
