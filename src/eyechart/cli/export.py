@@ -56,7 +56,11 @@ def export_tsv(
     ] = None,
     data: Data = None,
     paths: Annotated[
-        bool, typer.Option("--paths", help="PNG files named in image_path, not base64 in image.")
+        bool,
+        typer.Option(
+            "--paths",
+            help="PNG files named in image_path, not base64 in image: for VLMEvalKit before June 2025.",
+        ),
     ] = False,
     prompts: Annotated[
         str | None,

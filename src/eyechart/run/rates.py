@@ -5,8 +5,8 @@
     question_s: 0.004        and seconds a question costs on top
     hardware: NVIDIA H100    where that was measured
 
-Two numbers fit tasks with one question a picture and tasks with eighteen; one number fits the tasks
-it was measured on.
+Two numbers fit tasks with one question a picture (SEEDBench) and with thirty-two (GQA); one number
+fits the tasks it was measured on.
 """
 
 from __future__ import annotations
