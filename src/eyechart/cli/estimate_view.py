@@ -108,10 +108,10 @@ def _print_notes(estimate: Estimate, console: Console) -> None:
             notes.setdefault(f"¹ {task.note}", []).append(task.name)
     for codec in estimate.codecs:
         if codec.code_s is None:
-            size = "not counted" if codec.payload_bytes is None else "by the paper's bpp (0.3 where it prints none)"
-            notes.setdefault(f"² {codec.note}; time not counted, bytes {size}", []).append(
-                codec.name
-            )
+            known = codec.payload_bytes is not None
+            size = "by the paper's bpp (0.3 where it prints none)" if known else "not counted"
+            note = f"² {codec.note}; time not counted, bytes {size}"
+            notes.setdefault(note, []).append(codec.name)
     if notes:
         console.print()
     for note, names in notes.items():

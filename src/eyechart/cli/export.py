@@ -59,7 +59,8 @@ def export_tsv(
         bool,
         typer.Option(
             "--paths",
-            help="PNG files named in image_path, not base64 in image: for VLMEvalKit before June 2025.",
+            help="PNG files named in image_path, not base64 in image: "
+            "a VLMEvalKit from before June 2025 needs it.",
         ),
     ] = False,
     prompts: Annotated[
