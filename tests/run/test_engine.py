@@ -18,10 +18,12 @@ from eyechart.core.errors import (
     VLMError,
 )
 from eyechart.core.types import Answer, Decoding, Request
+from eyechart.run.answering import Pair, batches
 from eyechart.run.engine import Outcome, Settings, run
+from eyechart.run.pictures import Picture
 from eyechart.run.pools import Here, Processes
 from eyechart.run.progress import Silent
-from eyechart.run.work import Work
+from eyechart.run.work import Work, asks, pending_cells
 from eyechart.store import Store, TaskSize
 
 
@@ -100,6 +102,34 @@ def test_all_questions_of_an_image_reach_the_vlm_together(tmp_path: Path) -> Non
         ("fake", "low"),
         ("fake", "high"),
     ]
+
+
+def test_a_vlm_says_how_much_it_wants_to_be_asked_at_once(tmp_path: Path) -> None:
+    class Hungry(FakeVLM):
+        questions_at_once = 6
+
+    vlm = Hungry()
+    go(fake_work(vlm, tasks=[FakeTask(images=6, per_image=2)]), tmp_path / "a")
+    assert [len(call) for call in vlm.calls] == [3, 3, 3, 3]
+    vlm.calls.clear()
+    go(fake_work(vlm, tasks=[FakeTask(images=6, per_image=2)]), tmp_path / "b", batch_prompts=4)
+    assert [len(call) for call in vlm.calls] == [2] * 6
+    modest = FakeVLM()
+    go(fake_work(modest, tasks=[FakeTask(images=40, per_image=2)]), tmp_path / "c")
+    assert [len(call) for call in modest.calls] == [16] * 5
+
+
+def test_no_more_pictures_than_memory_shall_hold_are_handed_over_together(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    store.create()
+    work = fake_work(tasks=[FakeTask(images=7, per_image=1)])
+    (part,), (lane,) = work.tasks, work.lanes
+    cells = pending_cells(work, lane, part, store, retry_failed=False)
+    picture = Picture(rgb8=part.task.image("i0"), payload_bytes=1, kept_bytes=0)
+    pairs = [Pair(ask=ask, picture=picture) for ask in asks(part, cells)]
+    one = picture.rgb8.nbytes
+    assert [len(batch) for batch in batches(pairs, 100, 3 * one)] == [3, 3, 3, 3, 2]
+    assert [len(batch) for batch in batches(pairs, 100, one - 1)] == [1] * 14
 
 
 def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import VLM, Decoding, Request, component_of
+from eyechart.core.types import VLM, Decoding, Request, component_of, questions_at_once
 from eyechart.vlms import open_vlm
 from eyechart.vlms.mini import EyechartMini
 from eyechart.vlms.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, Qwen25VL
@@ -364,6 +364,15 @@ def test_identity_holds_all_that_changes_answers_and_nothing_else(qwen_dir: Path
     assert component_of(same) == component_of(default) != component_of(other)
     assert default.name == "tiny-qwen"
     assert len(default.version) == 16
+
+
+def test_a_gpu_is_asked_more_at_once(qwen_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert questions_at_once(Qwen25VL(str(qwen_dir), device="cpu")) == 32
+    assert questions_at_once(Qwen25VL(str(qwen_dir), device="cuda:1")) == 512
+    automatic = Qwen25VL(str(qwen_dir))
+    for there, wanted in ((True, 512), (False, 32)):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert questions_at_once(automatic) == wanted
 
 
 def test_version_follows_the_weights_not_the_folder(qwen_dir: Path, tmp_path: Path) -> None:

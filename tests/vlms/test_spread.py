@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.core.types import Answer, Decoding, Json, Request, questions_at_once
 from eyechart.vlms import open_vlm
 from eyechart.vlms.devices import check_present, devices_of
 from eyechart.vlms.spread import SpreadVLM, cost_tokens, split
@@ -72,6 +72,7 @@ def test_answers_come_in_order_from_a_process_each_and_survive_a_death() -> None
         ]
         first = {answer.tokens for its in answers for answer in its}
         assert len(first - {os.getpid()}) == 2
+        assert questions_at_once(vlm) == 2 * 32
         reading = vlm.for_task("OCR")
         assert reading.options == {"task": "OCR"}
         assert reading.answer(requests_of(["a"]), decoding)[0][0].text == "a 0.00OCR"

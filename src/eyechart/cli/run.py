@@ -84,8 +84,14 @@ def run(
     device: Device = "auto",
     workers: Workers = None,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Questions to a VLM at once, on each device.")
-    ] = 32,
+        int | None,
+        typer.Option(
+            "--batch",
+            min=1,
+            help="Questions to a VLM at once, on each device. Default: 32, on a GPU 512.",
+            show_default=False,
+        ),
+    ] = None,
     choice_set: Annotated[
         bool,
         typer.Option(
@@ -119,7 +125,7 @@ def run(
         check(work)
     store.create()
     settings = Settings(
-        batch_prompts=batch * copies,
+        batch_prompts=None if batch is None else batch * copies,
         decoded_budget_bytes=int(decoded_gb * 1e9),
         retry_failed=retry_failed,
     )

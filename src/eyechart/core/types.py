@@ -19,6 +19,8 @@ Rgb8: TypeAlias = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose in a kill
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
@@ -283,6 +285,13 @@ def for_task(vlm: VLM, task: str) -> VLM:
     """The VLM as it is asked a task: one with a method `for_task` may set itself up differently."""
     set_up: Callable[[str], VLM] | None = getattr(vlm, "for_task", None)
     return vlm if set_up is None else set_up(task)
+
+
+def questions_at_once(vlm: VLM) -> int:
+    """How many questions to hand to a VLM together: as it says itself in `questions_at_once`, else
+    a few pictures' worth."""
+    wanted: int = getattr(vlm, "questions_at_once", QUESTIONS_AT_ONCE)
+    return wanted
 
 
 # --- cells and records ------------------------------------------------------------------------

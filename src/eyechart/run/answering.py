@@ -29,6 +29,7 @@ from eyechart.store.files import append_lines
 # with all its questions at every level.
 GIVE_UP_AFTER = 50
 GIVE_UP_IMAGES = 10
+BATCH_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +39,27 @@ class Pair:
     ask: Ask
     picture: Picture | Failed
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the pixels."""
+        return self.picture.rgb8.nbytes if isinstance(self.picture, Picture) else 0
 
-def batches(pairs: Iterable[Pair], prompts: int) -> Iterator[list[Pair]]:
-    """Neighbours of one task, up to `prompts` questions together, at least one image."""
+
+def batches(
+    pairs: Iterable[Pair], prompts: int, most_bytes: int = BATCH_BYTES
+) -> Iterator[list[Pair]]:
+    """Neighbours of one task, up to `prompts` questions and `most_bytes` of pixels together, at
+    least one image."""
     batch: list[Pair] = []
-    size = 0
+    size = held_bytes = 0
     for pair in pairs:
-        count = len(pair.ask.questions)
-        if batch and (size + count > prompts or batch[0].ask.part is not pair.ask.part):
+        count, pixel_bytes = len(pair.ask.questions), pair.size_bytes
+        full = size + count > prompts or held_bytes + pixel_bytes > most_bytes
+        if batch and (full or batch[0].ask.part is not pair.ask.part):
             yield batch
-            batch, size = [], 0
+            batch, size, held_bytes = [], 0, 0
         batch.append(pair)
-        size += count
+        size, held_bytes = size + count, held_bytes + pixel_bytes
     if batch:
         yield batch
 

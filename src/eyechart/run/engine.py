@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.identity import canonical_json, image_digest
-from eyechart.core.types import Rgb8
+from eyechart.core.types import Rgb8, questions_at_once
 from eyechart.run.answering import Answering, Pair, batches
 from eyechart.run.attempt import Failed, attempt
 from eyechart.run.costs import bill_of, dollars, usd_before
@@ -34,12 +34,12 @@ from eyechart.store.files import append_lines
 class Settings:
     """How to run; none of it changes a record.
 
-    batch_prompts: questions handed to the VLM at a time (at least one image's). ahead: pictures
-    made before they are needed, per worker. decoded_budget_bytes: disk for decoded pictures.
-    retry_failed: ask again what failed for good, too.
+    batch_prompts: questions handed to the VLM at a time (at least one image's); None: as the VLM
+    wants it. ahead: pictures made before they are needed, per worker. decoded_budget_bytes: disk
+    for decoded pictures. retry_failed: ask again what failed for good, too.
     """
 
-    batch_prompts: int = 32
+    batch_prompts: int | None = None
     ahead: int = 16
     decoded_budget_bytes: int = 2 << 30
     retry_failed: bool = False
@@ -155,8 +155,9 @@ def _run_lane(
     answering = Answering(vlm, store)
     speed, start_s = Speed(vlm=label), None
     outcome.speeds.append(speed)
+    prompts = pictures.settings.batch_prompts or questions_at_once(vlm)
     try:
-        for batch in batches(pictures.of(left), pictures.settings.batch_prompts):
+        for batch in batches(pictures.of(left), prompts):
             answered, reasons = answering.settle(batch)
             outcome.answered += answered
             outcome.failed += len(reasons)

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from eyechart.core.errors import InputError
-from eyechart.core.types import Answer, Decoding, Json, Request
+from eyechart.core.types import QUESTIONS_AT_ONCE, Answer, Decoding, Json, Request
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.vlms.devices import check_present
 from eyechart.vlms.hub import hub_revision, hub_snapshot
@@ -29,6 +29,7 @@ from eyechart.vlms.tokenizer import check_placeholder, one_line
 Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_QUESTIONS_ON_GPU = 512  # with 18 a picture about what fills the largest batch
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 
@@ -139,6 +140,13 @@ class LocalVLM:
         if self._adapter is not None:
             options["adapter"] = self._adapter_version
         return options
+
+    @property
+    def questions_at_once(self) -> int:
+        """How many questions it wants handed to it together. A GPU takes batches that are cut to
+        its memory here, and they are small where they are handed over in small parts."""
+        on_gpu = pick_device(self.checkpoint.device).startswith(("cuda", "map"))
+        return _QUESTIONS_ON_GPU if on_gpu else QUESTIONS_AT_ONCE
 
     @cached_property
     def _adapter_version(self) -> str:

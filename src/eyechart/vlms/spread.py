@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from eyechart.core.children import Children
 from eyechart.core.errors import VLMError
-from eyechart.core.types import VLM, Answer, Decoding, Json, Request, for_task
+from eyechart.core.types import VLM, Answer, Decoding, Json, Request, for_task, questions_at_once
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; it travels to the workers by pickle
 _PIXELS_A_TOKEN = 28 * 28
@@ -51,6 +51,11 @@ class SpreadVLM:
     @property
     def options(self) -> Mapping[str, Json]:
         return self._here.options
+
+    @property
+    def questions_at_once(self) -> int:
+        """As many for every copy as one wants."""
+        return questions_at_once(self._here) * len(self._workers)
 
     def for_task(self, task: str) -> SpreadVLM:
         """The same workers, with the VLM as it is set up for a task (see `core.types.for_task`)."""
