@@ -9,6 +9,9 @@ by environment variables:
 Encoders are TAppEncoderStatic / EncoderAppStatic, decoders TAppDecoderStatic / DecoderAppStatic,
 the configurations encoder_intra_main_rext.cfg / encoder_intra_vtm.cfg of the same release. The
 programs read and write files, so a picture goes through a temporary folder.
+
+Paths are no part of a cell's key: the files' checksums are. So a run directory does not know them,
+and what decodes its bitstreams later (pictures in a report) finds the programs by the variables.
 """
 
 from __future__ import annotations
@@ -155,26 +158,34 @@ def _checksum_of(path: str, mtime_ns: int, size_bytes: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
-class HmCodec:
-    """HEVC by HM: 4:4:4, intra. levels: QPs; HM refuses more than 51."""
+class _ReferenceCodec:
+    """All of HM and VTM but their names, QPs and a flag."""
 
-    name = "hm"
+    name: str
+    _qps: tuple[int, ...]
+    _most_qp: int
+    _extra_arguments: tuple[str, ...] = ()
 
     def __init__(
         self,
         *,
-        levels: Sequence[int] = (42, 45, 49, 51),
+        levels: Sequence[int] | None = None,
         encoder: str | None = None,
         decoder: str | None = None,
         cfg: str | None = None,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self.levels: tuple[Level, ...] = make_levels(
-            self.name, "qp", levels, least=0, most=51, rate="falls"
+            self.name,
+            "qp",
+            self._qps if levels is None else levels,
+            least=0,
+            most=self._most_qp,
+            rate="falls",
         )
         self.software = Software(
             codec=self.name,
-            extra_arguments=("--Level=5.1",),
+            extra_arguments=self._extra_arguments,
             encoder=encoder,
             decoder=decoder,
             cfg=cfg,
@@ -200,41 +211,16 @@ class HmCodec:
         return container.unpack(self.name, payload)[0]
 
 
-class VtmCodec:
+class HmCodec(_ReferenceCodec):
+    """HEVC by HM: 4:4:4, intra. levels: QPs; HM refuses more than 51."""
+
+    name = "hm"
+    _qps, _most_qp = (42, 45, 49, 51), 51
+    _extra_arguments = ("--Level=5.1",)
+
+
+class VtmCodec(_ReferenceCodec):
     """VVC by VTM: 4:4:4, intra. levels: QPs, at most 63."""
 
     name = "vtm"
-
-    def __init__(
-        self,
-        *,
-        levels: Sequence[int] = (42, 45, 49, 53),
-        encoder: str | None = None,
-        decoder: str | None = None,
-        cfg: str | None = None,
-        timeout_s: float = _TIMEOUT_S,
-    ) -> None:
-        self.levels: tuple[Level, ...] = make_levels(
-            self.name, "qp", levels, least=0, most=63, rate="falls"
-        )
-        self.software = Software(
-            codec=self.name, encoder=encoder, decoder=decoder, cfg=cfg, timeout_s=timeout_s
-        )
-
-    @property
-    def options(self) -> Mapping[str, Json]:
-        return {}
-
-    @property
-    def version(self) -> str:
-        """Raises InputError, saying what is missing and how to name it."""
-        return self.software.version()
-
-    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
-        return _encode(self.software, rgb8, level)
-
-    def decode(self, bitstream: Bitstream) -> Rgb8:
-        return _decode(self.software, bitstream)
-
-    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        return container.unpack(self.name, payload)[0]
+    _qps, _most_qp = (42, 45, 49, 53), 63
