@@ -28,9 +28,11 @@ def request(height: int, width: int, questions: int, seed: int = 0) -> Request:
     return Request(image=picture(height, width, seed), prompts=tuple(prompts))
 
 
-def plain_qwen(folder: Path, requests: list[Request], new_tokens: int) -> list[list[str]]:
+def plain_qwen(
+    folder: Path, requests: list[Request], new_tokens: int, dtype: torch.dtype = torch.float32
+) -> list[list[str]]:
     """`generate`, once a question, on transformers' own model."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
     return plain_answers(folder, model.eval(), requests, {}, new_tokens)

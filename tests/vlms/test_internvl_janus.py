@@ -29,7 +29,9 @@ def texts(vlm: VLM, requests: list[Request], new_tokens: int) -> list[list[str]]
     return [[answer.text for answer in given] for given in answers]
 
 
-def plain_internvl(folder: Path, requests: list[Request], new_tokens: int) -> list[list[str]]:
+def plain_internvl(
+    folder: Path, requests: list[Request], new_tokens: int, dtype: torch.dtype = torch.float32
+) -> list[list[str]]:
     """Expand the placeholder in the text, as InternVLProcessor does, then `generate`."""
     from transformers import (
         AutoTokenizer,
@@ -37,7 +39,7 @@ def plain_internvl(folder: Path, requests: list[Request], new_tokens: int) -> li
         InternVLForConditionalGeneration,
     )
 
-    model: Any = InternVLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model: Any = InternVLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor: Any = GotOcr2ImageProcessorPil.from_pretrained(folder)
 
@@ -50,9 +52,9 @@ def plain_internvl(folder: Path, requests: list[Request], new_tokens: int) -> li
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         seen = "<img>" + "<IMG_CONTEXT>" * 4 * len(tiles) + "</img>"
-        inputs = tokenizer(text.replace("<IMG_CONTEXT>", seen), return_tensors="pt")
+        inputs = tokenizer(text.replace("<IMG_CONTEXT>", seen), return_tensors="pt").to(dtype)
         output = model.generate(
-            **inputs, pixel_values=tiles, do_sample=False, max_new_tokens=new_tokens
+            **inputs, pixel_values=tiles.to(dtype), do_sample=False, max_new_tokens=new_tokens
         )
         new = output[0, inputs["input_ids"].shape[1] :]
         return str(tokenizer.decode(new, skip_special_tokens=True))
@@ -60,7 +62,9 @@ def plain_internvl(folder: Path, requests: list[Request], new_tokens: int) -> li
     return [[answer(asked.image, prompt) for prompt in asked.prompts] for asked in requests]
 
 
-def plain_janus(folder: Path, requests: list[Request], new_tokens: int) -> list[list[str]]:
+def plain_janus(
+    folder: Path, requests: list[Request], new_tokens: int, dtype: torch.dtype = torch.float32
+) -> list[list[str]]:
     """JanusProcessor, then `generate`."""
     from transformers import (
         AutoTokenizer,
@@ -69,7 +73,7 @@ def plain_janus(folder: Path, requests: list[Request], new_tokens: int) -> list[
         JanusProcessor,
     )
 
-    model: Any = JanusForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model: Any = JanusForConditionalGeneration.from_pretrained(folder, dtype=dtype)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     processor: Any = JanusProcessor(
         JanusImageProcessorPil.from_pretrained(folder),
@@ -80,7 +84,7 @@ def plain_janus(folder: Path, requests: list[Request], new_tokens: int) -> list[
 
     def answer(rgb8: Rgb8, prompt: str) -> str:
         text = f"<|User|>: <image_placeholder>{prompt}\n\n<|Assistant|>:"
-        inputs = processor(text=[text], images=[rgb8], return_tensors="pt")
+        inputs = processor(text=[text], images=[rgb8], return_tensors="pt").to(dtype)
         output = model.generate(**inputs, do_sample=False, max_new_tokens=new_tokens)
         new = output[0, inputs["input_ids"].shape[1] :]
         return str(tokenizer.decode(new, skip_special_tokens=True))

@@ -352,6 +352,16 @@ def test_the_built_in_vlm_answers_alike_as_a_directory(tmp_path: Path) -> None:
     )
 
 
+def test_the_prompt_is_the_checkpoints_own_template_with_the_image_before_the_text(
+    vlm: Qwen25VL,
+) -> None:
+    assert vlm._answerer.backbone.text("Is it?\nAnswer.") == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Is it?\nAnswer.<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
 def test_identity_holds_all_that_changes_answers_and_nothing_else(qwen_dir: Path) -> None:
     default = Qwen25VL(str(qwen_dir), device="cpu")
     assert default.options == {

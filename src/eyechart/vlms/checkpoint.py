@@ -29,7 +29,7 @@ from eyechart.vlms.tokenizer import check_placeholder, one_line
 Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_QUESTIONS_ON_GPU = 512  # with 18 a picture about what fills the largest batch
+_QUESTIONS_ON_GPU = 512  # with ten a picture, about what fills the largest batch
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 
