@@ -35,7 +35,7 @@ def test_the_report_goes_where_it_is_told(run_dir: Path) -> None:
     ("arguments", "said"),
     [
         (["{dir}/nowhere"], "nowhere: no such run directory"),
-        (["{dir}", "--out", "{dir}/no/page.html"], "no does not exist"),
+        (["{dir}", "--out", "{dir}/no/page.html"], "there is no folder"),
         (["{dir}", "--out", "{dir}"], "is a folder"),
     ],
 )

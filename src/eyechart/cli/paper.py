@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The published numbers: show, bd, diff.")
 
-Format = Annotated[Form, typer.Option("--format", help="Default: terminal.")]
+Format = Annotated[Form, typer.Option("--format", help="How to print it.")]
 
 
 @app.command("show")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.files import check_out
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,11 +34,8 @@ def report(
 
     path = out or directory / "report.html"
     if not directory.is_dir():
-        raise InputError(f"{directory}: no such run directory")
-    if not path.parent.is_dir():
-        raise InputError(f"--out {path}: its folder {path.parent} does not exist")
-    if path.is_dir():
-        raise InputError(f"--out {path}: is a folder; name a file, such as {path / 'report.html'}")
+        raise InputError(f"{directory}: no eyechart run here; make one with eyechart run --out {directory}")
+    check_out(path)
     write_report(_analysis(directory, fresh=fresh, data=data), path)
     print(path)
 

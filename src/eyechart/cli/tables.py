@@ -42,9 +42,9 @@ _NONE = {
 
 
 def table(
-    kind: Annotated[Kind, typer.Argument(help="bd, scores, gap or adapter.")],
+    kind: Annotated[Kind, typer.Argument(help="Which table.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
-    form: Annotated[Form, typer.Option("--format", help="Default: terminal.")] = Form.terminal,
+    form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.terminal,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
