@@ -34,7 +34,7 @@ def test_the_report_goes_where_it_is_told(run_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{dir}/nowhere"], "nowhere: no such run directory"),
+        (["{dir}/nowhere"], "nowhere: no eyechart run here"),
         (["{dir}", "--out", "{dir}/no/page.html"], "there is no folder"),
         (["{dir}", "--out", "{dir}"], "is a folder"),
     ],

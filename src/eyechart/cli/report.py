@@ -34,7 +34,9 @@ def report(
 
     path = out or directory / "report.html"
     if not directory.is_dir():
-        raise InputError(f"{directory}: no eyechart run here; make one with eyechart run --out {directory}")
+        raise InputError(
+            f"{directory}: no eyechart run here; make one with eyechart run --out {directory}"
+        )
     check_out(path)
     write_report(_analysis(directory, fresh=fresh, data=data), path)
     print(path)
