@@ -124,7 +124,8 @@ class Paid(Colours):
         return 0.01 * self.spent.output_tokens
 
     def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float:
-        return 0.02 * sum(len(request.prompts) for request in requests)
+        asked = sum(len(request.prompts) for request in requests)
+        return (0.02 if decoding.max_new_tokens > 1 else 0.011) * asked
 
 
 def test_what_a_paid_vlm_costs_is_told_before_and_after(
@@ -136,11 +137,11 @@ def test_what_a_paid_vlm_costs_is_told_before_and_after(
     monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: Paid(name="toy"))
     monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["toy"])
     assert run_args(["plan", arguments[0]]) == 0
-    assert "about $0.60" in capsys.readouterr().out
+    assert "about $0.33 to $0.60" in capsys.readouterr().out
     assert run_args(["run", *arguments, "--codecs", "source"]) == 0
     assert run_args(["run", *arguments]) == 0
     said = capsys.readouterr().out
-    assert "toy: about $0.48 for 24 questions" in said
+    assert "toy: about $0.26 to $0.48 for 24 questions" in said
     assert "toy: 2,400 tokens in, 24 out, $0.24" in said
     bills = [json.loads(line) for line in (tmp_path / "run" / "costs.jsonl").open()]
     assert [bill["usd"] for bill in bills] == pytest.approx([0.06, 0.24])

@@ -17,7 +17,6 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     from rich.table import Table
     from rich.text import Text
 
-    from eyechart.run.costs import dollars
     from eyechart.run.progress import duration
 
     console.print(Text(title, style="bold"))
@@ -58,8 +57,8 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
         totals.add_row(heading, time)
     for lane in estimate.lanes:
         if lane.usd is not None:
-            cost = f"about {dollars(lane.usd)}, every answer at full length"
-            totals.add_row("cost", f"{cost} ({lane.name})")
+            answers = "answers of one token, or as long as allowed"
+            totals.add_row("cost", f"about {lane.usd} for {answers} ({lane.name})")
     console.print(totals)
     _print_notes(estimate, console)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from eyechart.core.types import VLM, Billed, Request
@@ -13,20 +13,33 @@ from eyechart.run.work import TaskWork
 _SAMPLED_IMAGES = 8  # of each task; its other pictures are taken to cost the same a question
 
 
-def usd_before(vlm: VLM, left: Iterable[tuple[TaskWork, int]]) -> float | None:
-    """US dollars for so many questions of each task, every answer at full length. None: the VLM
-    is not paid for, its prices are not known, or a task has no readable picture."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsdRange:
+    """US dollars, from answers of one token to answers as long as a task allows."""
+
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{dollars(self.least)} to {dollars(self.most)}"
+
+
+def usd_before(vlm: VLM, left: Iterable[tuple[TaskWork, int]]) -> UsdRange | None:
+    """What so many questions of each task will cost. None: the VLM is not paid for, its prices are
+    not known, or a task has no readable picture."""
     if not isinstance(vlm, Billed):
         return None
-    total = 0.0
+    least = most = 0.0
     for part, questions in left:
         sample = _sample(part, vlm.family)
-        usd = vlm.estimate_usd(sample, part.decoding)
+        short = vlm.estimate_usd(sample, replace(part.decoding, max_new_tokens=1))
+        full = vlm.estimate_usd(sample, part.decoding)
         asked = sum(len(request.prompts) for request in sample)
-        if usd is None or not asked:
+        if short is None or full is None or not asked:
             return None
-        total += usd * questions / asked
-    return total
+        least += short * questions / asked
+        most += full * questions / asked
+    return UsdRange(least=least, most=most)
 
 
 def _sample(part: TaskWork, family: str) -> list[Request]:

@@ -21,7 +21,7 @@ from eyechart.core.identity import canonical_json, image_digest
 from eyechart.core.types import Rgb8, questions_at_once
 from eyechart.run.answering import Answering, Pair, batches
 from eyechart.run.attempt import Failed, attempt
-from eyechart.run.costs import bill_of, dollars, usd_before
+from eyechart.run.costs import bill_of, usd_before
 from eyechart.run.pictures import Picture, PictureJob
 from eyechart.run.pools import Awaited, Pool
 from eyechart.run.progress import Progress, Tally
@@ -151,7 +151,7 @@ def _run_lane(
     )
     if usd is not None:
         questions = tally.questions - tally.questions_done
-        progress.note(f"{label}: about {dollars(usd)} for {questions:,} questions")
+        progress.note(f"{label}: about {usd} for {questions:,} questions")
     answering = Answering(vlm, store)
     speed, start_s = Speed(vlm=label), None
     outcome.speeds.append(speed)

@@ -16,7 +16,7 @@ import numpy as np
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
 from eyechart.core.types import Codec, Level, Rgb8, Task
-from eyechart.run.costs import usd_before
+from eyechart.run.costs import UsdRange, usd_before
 from eyechart.run.plan import CodecEntry, Plan
 from eyechart.run.rates import Rate, built_in_rates, rate_of
 from eyechart.run.resolve import codec_levels, lanes_of, open_spec
@@ -83,7 +83,7 @@ class LaneEstimate:
 
     name: str
     rate: Rate | None
-    usd: float | None
+    usd: UsdRange | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ def estimate(
     )
 
 
-def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> float | None:
+def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> UsdRange | None:
     try:
         return usd_before(open_spec(spec), left)
     except EyechartError:  # a plan may be sized up where its VLM cannot be opened
