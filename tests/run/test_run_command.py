@@ -86,6 +86,16 @@ def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
     assert "30 of them done before" in capsys.readouterr().out
 
 
+def test_codecs_of_the_command_line_come_beside_the_uncompressed_picture(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["run", *arguments, "--codecs", "jpeg"]) == 0
+    assert "no uncompressed score" not in capsys.readouterr().out
+    names = {cell.cell.codec.name for cell in Store(tmp_path / "run").cells()}
+    assert names == {"source", "jpeg"}
+    assert run_args(["run", *arguments, "--codecs", ""]) == 2
+
+
 def test_a_choice_set_is_asked_for_by_name_and_kept_apart(
     arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,9 @@ Tasks = Annotated[
 Codecs = Annotated[
     str | None,
     typer.Option(
-        "--codecs", metavar="A,B", help="Codecs instead of the plan's: jpeg,vvc:preset=fast."
+        "--codecs",
+        metavar="A,B",
+        help="Codecs instead of the plan's, beside source: jpeg,vvc:preset=fast.",
     ),
 ]
 Adapters = Annotated[
@@ -215,6 +217,8 @@ def _plan(
         )
         if text is not None
     }
+    if given.get("codecs") and "source" not in given["codecs"]:
+        given["codecs"] = ["source", *given["codecs"]]  # every table compares with it
     if data is not None:
         given["data"] = data
     if max_images is not None:
