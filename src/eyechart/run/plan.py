@@ -81,7 +81,7 @@ class Plan(_File):
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
     max_images: of each task, a sample that stands for the whole.
     choice_set: let VLMs choose among a question's answers instead of answering freely: another
-        protocol, whose cells never stand in one row with free answers.
+        protocol, which never stands in one table with free answers.
     """
 
     title: str = "Eyechart"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Adapter(Protocol):
         ...
 
 
-class LocalVLM:
+class LocalVLM(ABC):
     """The plug-in face of a family: identity without weights, weights at the first answer."""
 
     def __init__(
@@ -105,9 +106,9 @@ class LocalVLM:
         self._adapter = adapter
         self._parent: Self | None = None
 
+    @abstractmethod
     def build(self) -> tuple[Backbone, Any]:
         """Load the family's backbone and the transformers model behind it."""
-        raise NotImplementedError
 
     @property
     def name(self) -> str:
