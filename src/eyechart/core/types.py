@@ -56,16 +56,19 @@ class Level:
 
     rank: place in its codec's list, 0 for the smallest rate. It changes with the other levels that
     are listed and changes no bit of the stream, so it is no part of a level's identity.
+    weights: sha256 (hex) of the level's checkpoint; "" for a codec without weights.
     """
 
     name: str
     rank: int
     knobs: Mapping[str, Json]
+    weights: str = ""
 
     @property
     def identity(self) -> Mapping[str, Json]:
         """What makes it this level, in whatever list it stands."""
-        return {"name": self.name, "knobs": self.knobs}
+        weights = {"weights": self.weights} if self.weights else {}
+        return {"name": self.name, "knobs": self.knobs, **weights}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,62 @@ class Codec(Plugin, Protocol):
     def decode(self, bitstream: Bitstream) -> Rgb8:
         """Reconstruct an image of the original size, from the payload alone. Raises CodecError."""
         ...
+
+
+Reproducible: TypeAlias = Literal["bitwise", "per device"]
+
+
+@runtime_checkable
+class NeuralCodec(Codec, Protocol):
+    """A codec with weights: one level at a time is held in memory, images go through in batches.
+
+    The inherited `encode` and `decode` work on one image and may load a level on each call.
+    """
+
+    @property
+    def reproducible(self) -> Reproducible:
+        """`bitwise`: payloads and decoded images are equal on all devices. `per device`: equal
+        only where they are made on the same kind of device."""
+        ...
+
+    def check(self) -> None:
+        """See that the files of all levels are there, without reading weights.
+
+        Raises PluginError: a file or package is missing; the message says how to get it.
+        """
+        ...
+
+    def load(self, level: Level, device: str) -> LoadedCodec:
+        """Read one level into the memory of a device (`cpu`, `cuda:0`). Raises CodecError."""
+        ...
+
+
+class LoadedCodec(Protocol):
+    """One level of a NeuralCodec in memory. Results do not depend on how images are batched."""
+
+    def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
+        """Compress images of any sizes from 1x1. Raises CodecError, MemoryError."""
+        ...
+
+    def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
+        """Reconstruct images of the original sizes. Raises CodecError, MemoryError."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory. The object is not used afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecSpec:
+    """How a codec travels to a worker: the plug-in's name and its constructor's options.
+
+    component: the codec's identity, as opened by the sender.
+    """
+
+    plugin: str
+    options: Mapping[str, Json] = field(default_factory=dict)
+    component: Component
 
 
 # --- tasks ------------------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""Where calls are made: in this process, or in worker processes. One protocol for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import ParamSpec, Protocol, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a call needs while it runs. gpu: a whole device of its own, where there is one."""
+
+    gpu: bool = False
+
+
+class Executor(Protocol):
+    """Takes calls at once and gives their results later.
+
+    A call is a module-level function; it and its arguments travel to another process. State that
+    is expensive to make (a loaded codec, an open VLM) stays in the worker between calls.
+    """
+
+    def workers(self, resources: Resources) -> int:
+        """How many calls with these needs run at a time."""
+        ...
+
+    def submit(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> Future[_T]:
+        """Have a call made. The future raises WorkerDiedError where its worker process ended."""
+        ...
+
+    def close(self) -> None:
+        """End all work at once, finished or not. No call hangs and no future stays open."""
+        ...
+
+
+class SerialExecutor:
+    """Makes each call at once, in this process: for tests and debugging."""
+
+    def workers(self, resources: Resources) -> int:
+        """One."""
+        return 1
+
+    def submit(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> Future[_T]:
+        """Make the call and return its result as a finished future."""
+        future: Future[_T] = Future()
+        try:
+            future.set_result(call(*args, **named))
+        except Exception as error:  # noqa: BLE001 - the future carries it, as from a worker
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        """Nothing is left to end."""
