@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,69 @@ def test_what_vlmevalkit_stores_of_a_failed_question_is_no_answer(tmp_path: Path
 def test_numbers_and_null_are_read_as_text(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text('{"index": 1.0, "prediction": 3}\n{"index": "x", "prediction": null}\n')
-    assert read_predictions(path) == {"1": "3", "x": ""}
+    assert read_predictions(path) == {"1": "3"}
+
+
+def test_an_empty_cell_is_the_empty_answer(tmp_path: Path) -> None:
+    assert read_predictions(write(tmp_path / "p.xlsx", {"1": "", "2": "no"}))["1"] == ""
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    for name, text in (
+        ("p.json", '[{"index": 1, "prediction": "a"}]'),
+        ("p.jsonl", '{"index": 1, "prediction": "a"}'),
+        ("p.csv", "index,prediction\n1,a\n"),
+    ):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8-sig")
+        assert read_predictions(path) == {"1": "a"}
+
+
+def test_a_cell_that_opens_with_a_quote_does_not_take_the_next_rows(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    path.write_text('index\tprediction\n1\t"Yes\n2\tno\n3\t"STOP" sign\n')
+    assert read_predictions(path) == {"1": '"Yes', "2": "no", "3": '"STOP" sign'}
+
+
+def test_a_workbook_with_a_wrong_dimension_record_is_read_whole(tmp_path: Path) -> None:
+    import zipfile
+
+    source = write(tmp_path / "right.xlsx", {str(i): "yes" for i in range(5)})
+    path = tmp_path / "p.xlsx"
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for item in old.namelist():
+            data = old.read(item)
+            if item.endswith("sheet1.xml"):
+                assert b'<dimension ref="A1:C6"' in data
+                data = data.replace(b'<dimension ref="A1:C6"', b'<dimension ref="A1"')
+            new.writestr(item, data)
+    assert len(read_predictions(path)) == 5
+
+
+def test_damaged_workbooks_raise_no_other_error(tmp_path: Path) -> None:
+    """Any byte may be damaged: the result is a table of answers or an InputError."""
+    import random
+
+    data = write(tmp_path / "right.xlsx", ANSWERS).read_bytes()
+    chance = random.Random(0)
+    path = tmp_path / "p.xlsx"
+    for _ in range(200):
+        damaged = bytearray(data)
+        for _ in range(chance.randint(1, 20)):
+            damaged[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            read_predictions(path)
+
+
+def test_sample_files_of_lmms_eval(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    rows = [
+        {"doc_id": 0, "doc": {"index": 7}, "resps": [["Yes."]], "filtered_resps": ["Yes"]},
+        {"doc_id": 1, "doc": {"question": "?"}, "resps": [["No"]]},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_predictions(path) == {"7": "Yes", "1": "No"}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +132,12 @@ def test_numbers_and_null_are_read_as_text(tmp_path: Path) -> None:
         ("p.jsonl", "[1, 2]", r"p\.jsonl, line 1: needs the keys"),
         ("p.json", "[1, 2]", r"p\.json, row 1: needs the keys"),
         ("p.json", '{"index": [0]}', r"p\.json, row 1: needs the keys"),
-        ("p.json", '[{"index": 1, ', r"p\.json: not JSON \(.*, line 1\)"),
+        ("p.json", '[{"index": 1, ', r"p\.json: not JSON \(.*line 1"),
+        ("p.jsonl", "[" * 100_000, r"p\.jsonl, line 1: not JSON"),
+        ("p.jsonl", '{"index": 1, "prediction": ' + "9" * 5000 + "}", r"line 1: not JSON"),
+        ("p.json", '{"index": 1, "prediction": {"a": 1}}', r"row 1: a prediction is an object"),
+        ("p.json", '{"index": 1, "prediction": ["a", "b"]}', r"row 1: a prediction is a list of 2"),
+        ("p.csv", "index,prediction,prediction\n1,a,b\n", r"more than one column 'prediction'"),
         ("p.csv", "index,answer\n1,yes\n", r"p\.csv: no column 'prediction'; its columns: index, "),
         ("p.csv", "", r"p\.csv: no column 'index'; its columns: none"),
         ("p.csv", "index,prediction\n1\n", r"p\.csv, row 1: 1 cells"),

@@ -34,9 +34,10 @@ def score(
 ) -> None:
     """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
 
-    Predictions: a result file of VLMEvalKit, or any table with the columns
-    index and prediction. "Failed to obtain answer", which VLMEvalKit stores
-    of a question that failed, is no prediction.
+    Predictions: a result file of VLMEvalKit, a sample file of lmms-eval, or
+    any table with the columns index and prediction. null and "Failed to
+    obtain answer", which VLMEvalKit stores for a question that failed, are
+    no prediction.
 
     Exit code 1 where questions have no prediction: the scores then are those
     of the others.

@@ -1,7 +1,7 @@
-"""Answers that another program made, and the scores they get: what `eyechart score` does.
+"""Scores of answers that another program made (`eyechart score`).
 
-A file has the columns index and prediction (others are passed over), as xlsx, tsv, csv, json or
-jsonl; VLMEvalKit's own result files are of this form.
+A file has the columns index and prediction (others are ignored), as xlsx, tsv, csv, json or jsonl.
+VLMEvalKit's result files have this form; lmms-eval's sample files (jsonl) are read, too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eyechart.core.errors import InputError, PluginError
+from eyechart.core.foreign import foreign_file, one_line
 from eyechart.core.types import Score, Task
 
 _MAX_CELL_CHARS = 1 << 24
+_WANTED = {
+    ".jsonl": "lines of JSON",
+    ".json": "JSON",
+    ".csv": "rows of cells",
+    ".tsv": "rows of cells",
+    ".xlsx": "an xlsx workbook",
+}
+_NULL = object()  # JSON null, unlike an empty cell
 NO_ANSWER = "Failed to obtain answer"  # what VLMEvalKit stores for a question that failed
 _Pair = tuple[object, object]
 
@@ -60,8 +69,10 @@ def score_predictions(task: Task, answers: Mapping[str, str], name: str) -> Resu
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Answers by question id. An empty cell or null is the empty answer; VLMEvalKit's word for a
-    question that failed is no answer.
+    """Answers by question id.
+
+    An empty cell is the empty answer. JSON null, and the text that VLMEvalKit stores for a failed
+    question, are no answer.
 
     Raises:
         InputError: no such file, another format, a missing column, a broken row, an index twice.
@@ -71,67 +82,82 @@ def read_predictions(path: Path) -> dict[str, str]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(
-            f"{path}: format {path.suffix!r} is unknown; allowed: jsonl, json, csv, tsv, xlsx"
+            f"{one_line(path)}: format {one_line(path.suffix)!r} is unknown; "
+            "allowed: jsonl, json, csv, tsv, xlsx"
         )
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{one_line(path)}: no such file")
     answers: dict[str, str] = {}
-    try:
+    with foreign_file(path, _WANTED[path.suffix.lower()]):
         for row, (index, prediction) in enumerate(reader(path), start=1):
-            question_id = _text(index).strip()
+            question_id = _text(path, row, index).strip()
             if not question_id or question_id in answers:
-                what = f"index {question_id} stands twice" if question_id else "no index"
+                what = f"index {one_line(question_id)} stands twice" if question_id else "no index"
                 raise InputError(f"{path}, row {row}: {what}")
-            answers[question_id] = _text(prediction)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 ({error.reason})") from error
+            answers[question_id] = (
+                NO_ANSWER if prediction is _NULL else _text(path, row, prediction)
+            )
     return {index: text for index, text in answers.items() if not text.startswith(NO_ANSWER)}
 
 
-def _text(value: object) -> str:
-    """A cell as text; spreadsheets make 3.0 of the index 3."""
+def _text(path: Path, row: int, value: object) -> str:
+    """A cell as text. Spreadsheets make 3.0 of the index 3; lmms-eval wraps answers in lists."""
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if value is None:
         return ""
+    if isinstance(value, list | dict):
+        kind = f"a list of {len(value)}" if isinstance(value, list) else "an object"
+        raise InputError(f"{path}, row {row}: a prediction is {kind}; allowed: text or a number")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
 def _jsonl(path: Path) -> Iterator[_Pair]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
-            if not isinstance(row, dict) or not {"index", "prediction"} <= row.keys():
-                raise InputError(f"{path}, line {number}: needs the keys index and prediction")
-            yield row["index"], row["prediction"]
+            if line.strip():
+                with foreign_file(f"{path}, line {number}", "JSON"):
+                    row = json.loads(line)
+                yield _json_pair(f"{path}, line {number}", row)
 
 
 def _json(path: Path) -> Iterator[_Pair]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON ({error.msg}, line {error.lineno})") from error
+    rows = json.loads(path.read_text(encoding="utf-8-sig"))
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
-        if not isinstance(row, dict) or not {"index", "prediction"} <= row.keys():
-            raise InputError(f"{path}, row {number}: needs the keys index and prediction")
-        yield row["index"], row["prediction"]
+        yield _json_pair(f"{path}, row {number}", row)
+
+
+def _json_pair(where: str, row: object) -> _Pair:
+    """Index and prediction of an object, in our form or in that of lmms-eval's sample files.
+
+    lmms-eval: `filtered_resps` (or `resps`) are the answers. The index is that of the data set's
+    row `doc` where it has one, else the position `doc_id`.
+    """
+    if isinstance(row, dict):
+        doc = row.get("doc")
+        own_index = doc.get("index") if isinstance(doc, dict) else None
+        index = row.get("index", row.get("doc_id") if own_index is None else own_index)
+        for key in ("prediction", "filtered_resps", "resps"):
+            if key in row and index is not None:
+                return index, _NULL if row[key] is None else row[key]
+    raise InputError(f"{where}: needs the keys index and prediction")
 
 
 def _csv(path: Path) -> Iterator[_Pair]:
+    """Rows of quoted cells. Where the quotes do not fit (an answer that begins with a quote was
+    written without escaping it), every line is a row and quotes are characters."""
     csv.field_size_limit(_MAX_CELL_CHARS)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            yield from _columns(path, csv.reader(file, delimiter=delimiter))
-        except csv.Error as error:
-            raise InputError(f"{path}: not rows of cells ({error})") from error
+        lines = file.readlines()
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        plain = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        rows = list(plain)
+    yield from _columns(path, rows)
 
 
 def _xlsx(path: Path) -> Iterator[_Pair]:
@@ -139,24 +165,23 @@ def _xlsx(path: Path) -> Iterator[_Pair]:
         import openpyxl
     except ImportError as error:
         raise PluginError(f"{path}: needs openpyxl; pip install 'eyechart[xlsx]'") from error
-    import zipfile
 
-    try:
-        # Formulas as text: an answer that begins with "=" was taken for one when it was written.
-        book = openpyxl.load_workbook(path, read_only=True)
-        yield from _columns(path, book.active.iter_rows(values_only=True))
-    except (zipfile.BadZipFile, KeyError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: not an xlsx workbook ({error})") from error
+    # Formulas as text: an answer that begins with "=" was taken for one when it was written.
+    book = openpyxl.load_workbook(path, read_only=True)
+    sheet = book.active
+    sheet.reset_dimensions()  # some writers store a size that is too small, and rows were lost
+    yield from _columns(path, sheet.iter_rows(values_only=True))
 
 
 def _columns(path: Path, rows: Iterable[Iterable[object]]) -> Iterator[_Pair]:
-    """The two columns that matter, of rows under a header."""
+    """The two columns index and prediction of rows under a header."""
     table = iter(rows)
-    header = [_text(cell).strip() for cell in next(table, ())]
+    header = [_text(path, 0, cell).strip() for cell in next(table, ())]
     for column in ("index", "prediction"):
-        if column not in header:
-            there = ", ".join(header) or "none"
-            raise InputError(f"{path}: no column {column!r}; its columns: {there}")
+        if header.count(column) != 1:
+            problem = "more than one column" if column in header else "no column"
+            there = one_line(", ".join(header)) or "none"
+            raise InputError(f"{path}: {problem} {column!r}; its columns: {there}")
     index, prediction = header.index("index"), header.index("prediction")
     for number, row in enumerate(table, start=1):
         cells = list(row)
