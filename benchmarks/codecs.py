@@ -73,7 +73,7 @@ def main() -> None:
     print(f"{'codec':24} {'level':>9} {'bpp':>8} {'PSNR':>7} {'encode ms':>10} {'decode ms':>10}")
     for spec in arguments.codec or CODECS:
         name, options = plugins.parse_spec(spec)
-        codec: Codec = plugins.load("eyechart.codecs", name, **options)
+        codec: Codec = plugins.load("eyechart.codecs", name, options)
         for level in codec.levels:
             print(f"{spec:24} {measure(codec, level, pictures)}", flush=True)
 

@@ -84,7 +84,7 @@ def test_where_no_interval_can_be_had_no_loss_is_claimed(tmp_path: Path) -> None
     analysis = analyse(
         tmp_path,
         created="",
-        load=lambda group, name, **options: (
+        load=lambda group, name, options: (
             Alone() if group == "eyechart.tasks" else toy.load(group, name)
         ),
     )
@@ -340,7 +340,7 @@ def test_other_questions_than_those_answered_are_refused(tmp_path: Path) -> None
 
     toy.a_run(tmp_path, PLAIN)
     with pytest.raises(InputError, match=r"\(2\) are not those that were answered \(1\)"):
-        analyse(tmp_path, created="", load=lambda group, name, **options: Changed())
+        analyse(tmp_path, created="", load=lambda group, name, options: Changed())
 
 
 def test_a_directory_without_answers_is_refused(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class GreyCodec:
         return np.full((bitstream.height_px, bitstream.width_px, 3), 128, np.uint8)
 
 
-def load(group: str, name: str, **options: Any) -> Any:
+def load(group: str, name: str, options: Mapping[str, Any] | None = None) -> Any:
     """Stands in for core.plugins.load."""
     return {"eyechart.tasks": ToyTask, "eyechart.codecs": GreyCodec}[group]()
 

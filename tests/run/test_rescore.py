@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def registered(monkeypatch: pytest.MonkeyPatch, task: FakeTask) -> None:
-    def load(group: str, name: str, **options: Any) -> FakeTask:
+    def load(group: str, name: str, options: Mapping[str, Any]) -> FakeTask:
         assert (group, name, options) == ("eyechart.tasks", "Fake", {"data": None})
         return task
 

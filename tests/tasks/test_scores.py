@@ -51,7 +51,7 @@ def test_names_are_registered_and_metrics_are_called_as_published(
 ) -> None:
     task = case.open(tmp_path)
     assert task.name in plugins.names("eyechart.tasks")
-    assert isinstance(plugins.load("eyechart.tasks", task.name, data=str(tmp_path)), Task)
+    assert isinstance(plugins.load("eyechart.tasks", task.name, {"data": str(tmp_path)}), Task)
     assert set(case.metrics) <= published[task.name]
     assert task.headline_metric in case.metrics
 

@@ -92,7 +92,7 @@ def _tasks(
     """Every task of the run by its label, asking the questions that were answered."""
     tasks: dict[str, Task] = {}
     for name, wanted in {read.task: read.cell.task for read in cells}.items():
-        task: Task = load("eyechart.tasks", wanted.name, data=data, **wanted.options)
+        task: Task = load("eyechart.tasks", wanted.name, {"data": data, **wanted.options})
         if task.version != wanted.version:
             raise InputError(
                 f"{name}: the questions here ({task.version}) are not those that were answered "

@@ -186,7 +186,7 @@ class _Pictures:
                 return None
             if read.codec not in self._codecs:
                 self._codecs[read.codec] = self._load(
-                    "eyechart.codecs", cell.codec.name, **cell.codec.options
+                    "eyechart.codecs", cell.codec.name, cell.codec.options
                 )
             height_px, width_px, _ = original.shape
             stream = Bitstream(payload=payload, height_px=height_px, width_px=width_px)

@@ -220,7 +220,7 @@ def _pairs(images: Path, codecs: str | None, out: Path, cache: Path) -> tuple[Pa
     coders: list[Codec] = []
     for spec in split_specs(codecs):
         name, options = plugins.parse_spec(spec)
-        coders.append(plugins.load("eyechart.codecs", name, **options))
+        coders.append(plugins.load("eyechart.codecs", name, options))
     return CodecPairs(images, coders, cache), coders
 
 

@@ -11,10 +11,11 @@ from statistics import fmean
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from eyechart.cli.bars import progress_bar
+from eyechart.cli.console import table_console
 from eyechart.cli.files import check_out
 from eyechart.codecs.container import SelfDescribing
 from eyechart.codecs.levels import find_level
@@ -69,13 +70,14 @@ def list_codecs() -> None:
         levels = version = ""
         try:
             codec = load_codec(name)
-            levels = " ".join(level.name for level in codec.levels)
-            version = codec.version
-            state = "[green]ready[/]"
+            with plugins.guarded(name):
+                levels = " ".join(level.name for level in codec.levels)
+                version = codec.version
+            state = Text("ready", "green")
         except EyechartError as error:
-            state = f"[yellow]{str(error).removeprefix(f'{name}: ')}[/]"
-        table.add_row(name, levels, version, state)
-    Console().print(table)
+            state = Text(str(error).removeprefix(f"{name}: "), "yellow")
+        table.add_row(name, levels, Text(version), state)
+    table_console().print(table)
 
 
 @app.command()
@@ -161,13 +163,13 @@ def bench(
     if out is not None:
         told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}
         write_atomic(out, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
-    Console().print(_bench_table(rows))
+    table_console().print(_bench_table(rows))
 
 
 def load_codec(spec: str) -> Codec:
     """`name` or `name:key=value,...` -> codec. Raises InputError."""
     name, options = plugins.parse_spec(spec)
-    codec: Codec = plugins.load("eyechart.codecs", name, **options)
+    codec: Codec = plugins.load("eyechart.codecs", name, options)
     return codec
 
 

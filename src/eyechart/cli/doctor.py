@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from eyechart.cli.console import table_console
 from eyechart.core import plugins
-from eyechart.core.errors import EyechartError
+from eyechart.core.errors import BrokenPluginError, EyechartError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from eyechart.core.types import Codec, Rgb8
 
 State = Literal["ready", "missing", "broken"]
 
@@ -49,9 +52,7 @@ def doctor() -> None:
 
     Codecs are tried on a small picture; VLMs are found but not loaded.
     """
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = table_console()
     lost = False
     for title, findings in (
         ("this machine", machine()),
@@ -89,16 +90,19 @@ def codecs() -> Iterator[Finding]:
     for name in plugins.names("eyechart.codecs"):
         try:
             codec = plugins.load("eyechart.codecs", name)
-            decoded = codec.decode(codec.encode(ramp, codec.levels[0]))
+            with plugins.guarded(name):
+                yield _try_codec(name, codec, ramp)
         except EyechartError as error:
             yield _missing(name, error)
-            continue
-        if decoded.shape != ramp.shape:
-            detail = f"decodes to {decoded.shape} instead of {ramp.shape}"
-            yield Finding(name=name, state="broken", detail=detail)
-            continue
-        levels = ", ".join(level.name for level in codec.levels)
-        yield Finding(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
+
+
+def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> Finding:
+    decoded = codec.decode(codec.encode(rgb8, codec.levels[0]))
+    if decoded.shape != rgb8.shape:
+        detail = f"decodes to {decoded.shape} instead of {rgb8.shape}"
+        return Finding(name=name, state="broken", detail=detail)
+    levels = ", ".join(level.name for level in codec.levels)
+    return Finding(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
 
 
 def tasks() -> Iterator[Finding]:
@@ -106,13 +110,14 @@ def tasks() -> Iterator[Finding]:
     for name in plugins.names("eyechart.tasks"):
         try:
             task = plugins.load("eyechart.tasks", name)
-            questions = task.questions()
+            with plugins.guarded(name):
+                questions = task.questions()
+                images = len({question.image for question in questions})
+                where = getattr(task, "origin", "its own data")
+                detail = f"{len(questions):,} questions, {images:,} images from {where}"
         except EyechartError as error:
             yield _missing(name, error)
             continue
-        images = len({question.image for question in questions})
-        where = getattr(task, "origin", "its own data")
-        detail = f"{len(questions):,} questions, {images:,} images from {where}"
         yield Finding(name=name, state="ready", detail=detail)
 
 
@@ -122,14 +127,20 @@ def vlms() -> Iterator[Finding]:
     from eyechart.vlms.hub import why_not_ready
 
     for known in KNOWN:
+        if conflict := plugins.conflict("eyechart.vlms", known.plugin):
+            yield Finding(name=known.name, state="broken", detail=conflict)
+            continue
         missing = why_not_ready(known)
         state: State = "ready" if missing is None else "missing"
         yield Finding(name=known.name, state=state, detail=missing or known.model or known.note)
     for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
         try:
-            yield Finding(name=name, state="ready", detail=f"version {open_vlm(name).version}")
+            with plugins.guarded(name):
+                detail = f"version {open_vlm(name).version}"
         except EyechartError as error:
             yield _missing(name, error)
+            continue
+        yield Finding(name=name, state="ready", detail=detail)
 
 
 def packages() -> Iterator[Finding]:
@@ -157,7 +168,8 @@ def _accelerator() -> Finding:
 
 
 def _missing(name: str, error: EyechartError) -> Finding:
-    return Finding(name=name, state="missing", detail=str(error).removeprefix(f"{name}: "))
+    state: State = "broken" if isinstance(error, BrokenPluginError) else "missing"
+    return Finding(name=name, state=state, detail=str(error).removeprefix(f"{name}: "))
 
 
 def _version(package: str) -> str:

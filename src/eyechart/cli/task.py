@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.core.errors import InputError
+from eyechart.cli.console import table_console
+from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from eyechart.core.types import Question, Task
     from eyechart.tasks.tsv_task import TsvTask
@@ -30,9 +32,10 @@ Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help=_DATA_HE
 @app.command("list")
 def list_tasks(data: Data = None) -> None:
     """All benchmarks: file, headline metric, and whether the data is here."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from eyechart.core import plugins
     from eyechart.tasks import open_tasks
     from eyechart.tasks.sources import place_of
 
@@ -41,10 +44,15 @@ def list_tasks(data: Data = None) -> None:
     for heading in ("task", "file", "headline metric", "data"):
         table.add_column(heading, overflow="fold")
     missing: list[str] = []
-    for task in open_tasks(data=data):
-        file, where = _where(task, missing)
-        table.add_row(task.name, file, task.headline_metric, where)
-    console = Console()
+    for name in plugins.names("eyechart.tasks"):
+        try:
+            with plugins.guarded(name):
+                [task] = open_tasks([name], data)
+                file, where = _where(task, missing)
+                table.add_row(task.name, Text(file), task.headline_metric, where)
+        except EyechartError as error:
+            table.add_row(name, "", "", Text(str(error).removeprefix(f"{name}: "), "yellow"))
+    console = table_console()
     console.print(table)
     if missing:
         console.print("\n[bold]How to get what is missing[/] (or use --data eyechart-mini):")
@@ -74,18 +82,20 @@ def show_task(
         _print_question(console, task, question)
 
 
-def _where(task: Task, missing: list[str]) -> tuple[str, str]:
+def _where(task: Task, missing: list[str]) -> tuple[str, Text]:
     """The file's name and where it was found; a task without it adds how to get it."""
+    from rich.text import Text
+
     from eyechart.tasks.tsv_task import TsvTask
 
     if not isinstance(task, TsvTask):  # a third party's task finds its own data
-        return "", ""
+        return "", Text()
     try:
-        return task.path.name, f"{task.path.parent} ({task.origin})"
+        return task.path.name, Text(f"{task.path.parent} ({task.origin})")
     except InputError:
         official = task.official[0]
         missing.append(f"{official.name}: {official.how_to_get}")
-        return official.name, "[red]missing[/]"
+        return official.name, Text("missing", "red")
 
 
 def _print_head(console: Console, task: Task, questions: int, images: int) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.core.errors import InputError
+from eyechart.cli.console import table_console
+from eyechart.core import plugins
+from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
     from eyechart.core.types import Answer, Codec, Level, Rgb8
@@ -20,22 +22,27 @@ _VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=
 @app.command("list")
 def list_vlms() -> None:
     """All VLMs by name: where their weights are, and whether they are ready here."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    from eyechart.vlms import KNOWN, vlm_names
+    from eyechart.vlms import KNOWN, open_vlm, vlm_names
     from eyechart.vlms.hub import why_not_ready
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("vlm", "hub id or model", "family", "here"):
         table.add_column(heading, overflow="fold")
     for known in KNOWN:
-        missing = why_not_ready(known)
-        state = "[green]ready[/]" if missing is None else f"[yellow]{missing}[/]"
+        missing = plugins.conflict("eyechart.vlms", known.plugin) or why_not_ready(known)
+        state = Text("ready", "green") if missing is None else Text(missing, "yellow")
         table.add_row(known.name, known.model or "built in", _family(known.plugin), state)
     for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
-        table.add_row(name, "", name, "[green]plug-in[/]")
-    console = Console()
+        try:
+            with plugins.guarded(name):
+                family, state = open_vlm(name).family, Text("plug-in", "green")
+        except EyechartError as error:
+            family, state = "", Text(str(error).removeprefix(f"{name}: "), "yellow")
+        table.add_row(name, "", Text(family), state)
+    console = table_console()
     console.print(table)
     console.print(
         "\nAny other checkpoint of qwen2_5_vl, internvl or janus: give its hub id or directory.\n"
@@ -79,16 +86,14 @@ def ask(
     from rich.console import Console
 
     from eyechart.core.images import read_image
-    from eyechart.core.plugins import parse_spec
     from eyechart.core.types import Decoding, Request
-    from eyechart.vlms import open_vlm
+    from eyechart.run.resolve import open_spec
 
     if not all(question.strip() for question in questions):
         raise InputError("an empty question; allowed: some text")
     rgb8 = read_image(image)
     coder, chosen = _codec_and_level(codec, level)
-    name, options = (vlm, {}) if Path(vlm).is_dir() else parse_spec(vlm)
-    opened = open_vlm(name, adapter=adapter, device=device, **options)
+    opened = open_spec(vlm, adapter, device)
     notes = Console(stderr=True, highlight=False)
     if coder is not None and chosen is not None:
         rgb8, rate_bpp = _through(coder, chosen, rgb8, image.name)

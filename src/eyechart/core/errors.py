@@ -15,6 +15,10 @@ class PluginError(InputError):
     """A codec, VLM or task name is unknown, or its plug-in cannot be imported here."""
 
 
+class BrokenPluginError(PluginError):
+    """A plug-in raised something unexpected, or two distributions register its name."""
+
+
 class UnusableVLMError(InputError):
     """A VLM answers no question any more until the user mends something: its key, quota, model
     name or server. Not for what is wrong with one question."""
@@ -71,3 +75,16 @@ class VLMError(EyechartError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+def one_line(error: BaseException | str, longest: int = 200) -> str:
+    """A foreign error (with its class) or text as one line of at most `longest` characters.
+
+    Control characters are escaped: the line is printed to a terminal.
+    """
+    text = str(error)
+    if isinstance(error, BaseException):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

@@ -1,6 +1,7 @@
-"""Finding codecs, tasks and VLMs by name through entry points.
+"""Plug-ins by name, through entry points.
 
-Listing names imports nothing; only `load` imports the one plug-in that was asked for.
+Listing names imports nothing; `load` imports only the plug-in that was asked for. A plug-in that is
+broken, or registered twice, is a PluginError about that name and hides no other name.
 """
 
 from __future__ import annotations
@@ -9,13 +10,25 @@ import difflib
 import inspect
 import json
 import re
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Literal, TypeAlias
 
-from eyechart.core.errors import InputError, PluginError
+from eyechart.core.errors import BrokenPluginError, EyechartError, InputError, PluginError, one_line
+from eyechart.core.kinds import annotations_of, fits, kind_name
 from eyechart.core.types import Json
 
-Group: TypeAlias = Literal["eyechart.codecs", "eyechart.tasks", "eyechart.vlms"]
+Group: TypeAlias = Literal[
+    "eyechart.codecs",
+    "eyechart.tasks",
+    "eyechart.vlms",
+    "eyechart.families",
+    "eyechart.injections",
+    "eyechart.metrics",
+]
+
+_KINDS = {"eyechart.families": "family"}  # else the group without its s
 
 # Package -> the extra that installs it.
 EXTRAS = {
@@ -34,36 +47,92 @@ _COMMA = r",(?![^\[]*\])"  # not the commas inside a list, as in `levels=[1,10,3
 
 def names(group: Group) -> list[str]:
     """All registered names of a group, built-in and third-party, sorted."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _registered(group)})
 
 
-def load(group: Group, name: str, **options: Json) -> Any:
+def find(group: Group, name: str) -> EntryPoint:
+    """The entry point of a name; imports nothing.
+
+    Raises:
+        PluginError: unknown name (with the near ones); a name that two distributions register.
+    """
+    registered = _registered(group)
+    found = {point.value: point for point in registered if point.name == name}
+    kind = _KINDS.get(group, group.removeprefix("eyechart.").removesuffix("s"))
+    if not found:
+        known = sorted({point.name for point in registered})
+        raise PluginError(f"unknown {kind} {name!r}; {near(name, known)}")
+    if len(found) > 1:
+        by = " and ".join(sorted(_distribution(point) for point in found.values()))
+        raise BrokenPluginError(f"{name}: this {kind} is registered by {by}; uninstall all but one")
+    (point,) = found.values()
+    return point
+
+
+def conflict(group: Group, name: str) -> str | None:
+    """Why a name cannot be loaded though it is registered: two distributions register it."""
+    try:
+        find(group, name)
+    except BrokenPluginError as error:
+        return str(error)
+    return None
+
+
+def load(group: Group, name: str, options: Mapping[str, Json] | None = None) -> Any:
     """Import the plug-in `name` and construct it with `options`.
 
     Raises:
-        PluginError: unknown name (with the near ones), missing package, unknown option.
+        PluginError: unknown or ambiguous name, missing package, unknown option, an option of a
+            wrong kind, or anything that is raised while importing and constructing.
+        InputError: what the plug-in itself says about its options.
     """
-    factory = _factory(group, name)
-    allowed = _options(factory)
-    for option in options:
-        if allowed is not None and option not in allowed:
-            raise PluginError(f"{name}: unknown option {option!r}; allowed: {', '.join(allowed)}")
-    try:
-        return factory(**options)
-    except TypeError as error:
-        if not options:
-            raise
-        raise PluginError(f"{name}: option not accepted: {error}") from error
+    factory = load_factory(group, name)
+    given = dict(options or {})
+    _check_options(name, factory, given)
+    with guarded(name):
+        return factory(**given)
+
+
+def load_factory(group: Group, name: str) -> Any:
+    """The object that an entry point names, imported but not called.
+
+    Raises:
+        PluginError: unknown or ambiguous name, missing package, whatever the import raises.
+    """
+    point = find(group, name)
+    with guarded(name):
+        return point.load()
 
 
 def accepts(group: Group, name: str, option: str) -> bool:
     """Whether the plug-in `name` can be constructed with that option.
 
     Raises:
-        PluginError: unknown name (with the near ones), missing package.
+        PluginError: as `load_factory`.
     """
-    allowed = _options(_factory(group, name))
+    allowed = _allowed(load_factory(group, name))
     return allowed is None or option in allowed
+
+
+@contextmanager
+def guarded(name: str) -> Iterator[None]:
+    """Foreign code runs inside: whatever it raises becomes a PluginError of one line.
+
+    Errors of this package pass unchanged.
+    """
+    try:
+        yield
+    except EyechartError:
+        raise
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and missing:
+            raise PluginError(
+                f"{name}: needs the package {missing}; {how_to_install(missing)}"
+            ) from error
+        raise BrokenPluginError(f"{name}: {one_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise BrokenPluginError(f"{name}: {one_line(error)}") from error
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
@@ -100,28 +169,49 @@ def near(name: str, known: list[str]) -> str:
     return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
 
 
-def _factory(group: Group, name: str) -> Any:
-    point = _find(group, name)
+def _registered(group: Group) -> list[EntryPoint]:
     try:
-        return point.load()
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        how = how_to_install(missing or name)
-        raise PluginError(f"{name}: needs the package {missing or error}; {how}") from error
+        return list(entry_points(group=group))
+    except Exception:  # noqa: BLE001 - one distribution with broken metadata: leave that one out
+        return [point for one in distributions() for point in _points_of(one, group)]
 
 
-def _options(factory: Any) -> list[str] | None:
-    """Names of the options a plug-in is constructed with; None: it takes any."""
-    parameters = inspect.signature(factory).parameters.values()
+def _points_of(distribution: Any, group: Group) -> list[EntryPoint]:
+    try:
+        return list(distribution.entry_points.select(group=group))
+    except Exception:  # noqa: BLE001 - its metadata cannot be read: it registers nothing
+        return []
+
+
+def _distribution(point: EntryPoint) -> str:
+    """The name and version of the distribution that registers an entry point."""
+    if point.dist is None:
+        return f"an unknown distribution ({point.value})"
+    return f"{point.dist.name} {point.dist.version}"
+
+
+def _check_options(name: str, factory: Any, given: Mapping[str, Json]) -> None:
+    allowed = _allowed(factory)
+    annotations = annotations_of(factory)
+    for option, value in given.items():
+        if allowed is not None and option not in allowed:
+            listed = ", ".join(allowed) or "none"
+            raise PluginError(f"{name}: unknown option {option!r}; allowed: {listed}")
+        kind = annotations.get(option, Any)
+        if not fits(value, kind):
+            raise PluginError(
+                f"{name}: option {option} is {one_line(repr(value), 60)}; "
+                f"allowed: {kind_name(kind)}"
+            )
+
+
+def _allowed(factory: Any) -> list[str] | None:
+    """Names of the options a plug-in is constructed with; None: any, or it cannot be told."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # not callable, or written in C: the call itself will tell
+        return None
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return None
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [one.name for one in parameters if one.kind in named]
-
-
-def _find(group: Group, name: str) -> EntryPoint:
-    found = entry_points(group=group, name=name)
-    if not found:
-        kind = group.removeprefix("eyechart.").removesuffix("s")
-        raise PluginError(f"unknown {kind} {name!r}; {near(name, names(group))}")
-    return next(iter(found))

@@ -58,7 +58,7 @@ def open_tasks_of(store: Store, cells: Sequence[StoredCell], data: str | None) -
         key = canonical_json(wanted)
         if key in opened:
             continue
-        task: Task = plugins.load("eyechart.tasks", wanted.name, data=data, **wanted.options)
+        task: Task = plugins.load("eyechart.tasks", wanted.name, {"data": data, **wanted.options})
         here = component_of(task)
         if here != wanted:
             raise InputError(

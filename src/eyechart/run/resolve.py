@@ -91,7 +91,7 @@ def _place(data: str | None) -> str:
 def codec_levels(entry: CodecEntry) -> CodecLevels:
     """A codec with the levels a plan asks for, lowest rate first. Raises InputError."""
     name, options = plugins.parse_spec(entry.codec)
-    codec: Codec = plugins.load("eyechart.codecs", name, **options)
+    codec: Codec = plugins.load("eyechart.codecs", name, options)
     if entry.levels is None:
         return CodecLevels(codec=codec, levels=tuple(codec.levels))
     chosen = [find_level(codec, name) for name in entry.levels]
@@ -119,5 +119,7 @@ def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VL
     from eyechart.vlms import open_vlm
 
     name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    if "adapter" in options:  # it has to stand in the cell, not in the VLM's options
+        raise InputError(f"vlm {name}: give an adapter with --adapter, not as an option")
     given: dict[str, Any] = {"device": device, **options}
     return open_vlm(name, adapter=adapter, **given)

@@ -23,5 +23,5 @@ def open_tasks(names: Sequence[str] = (), data: str | None = None) -> list[Task]
     tasks: list[Task] = []
     for spec in names or plugins.names("eyechart.tasks"):
         name, options = plugins.parse_spec(spec)
-        tasks.append(plugins.load("eyechart.tasks", name, **{"data": data, **options}))
+        tasks.append(plugins.load("eyechart.tasks", name, {"data": data, **options}))
     return tasks

@@ -27,7 +27,7 @@ def vlm_names() -> list[str]:
 
 
 def open_vlm(
-    name_or_path: str, *, adapter: str | None = None, device: str = "auto", **options: Json
+    name_or_path: str, /, *, adapter: str | None = None, device: str = "auto", **options: Json
 ) -> VLM:
     """A VLM by name, hub id or local directory; nothing heavy happens before its first answer.
 
@@ -69,7 +69,7 @@ def open_vlm(
 def _on(plugin: str, options: dict[str, Json], device: str | None = None) -> VLM:
     """A plug-in, on a device if it shall be."""
     where: dict[str, Json] = {} if device is None else {"device": device}
-    vlm: VLM = plugins.load("eyechart.vlms", plugin, **options, **where)
+    vlm: VLM = plugins.load("eyechart.vlms", plugin, {**options, **where})
     return vlm
 
 
