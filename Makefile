@@ -1,6 +1,9 @@
 # make demo   sets everything up, runs the built-in chart, writes out/demo/report.html
 # make test   sets everything up, lints, type-checks and tests
 # make setup  builds .venv with the eyechart command in it
+# make quick-test  the tests that take seconds; coverage: all of them with a report
+# make docs   builds the documentation site in out/docs
+# make dist   builds the sdist and the wheel in dist/
 #
 # PYTHON=python3.12       another interpreter (3.11 or newer)
 # TORCH_INDEX=URL         take torch from this package index first, e.g. PyTorch's own CPU index:
@@ -9,10 +12,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+  -c constraints.txt
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo test lint types imports clean
+.PHONY: setup demo test quick-test coverage lint types imports docs dist clean
 
 setup: $(VENV)/.ready
 
@@ -22,8 +27,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
 	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
-	  -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 demo: setup
@@ -31,6 +35,12 @@ demo: setup
 
 test: lint types imports
 	$(BIN)/python -m pytest
+
+quick-test: setup
+	$(BIN)/python -m pytest -m "not slow and not browser and not gpu and not serve"
+
+coverage: setup
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml:out/coverage.xml
 
 lint: setup
 	$(BIN)/ruff check .
@@ -42,5 +52,13 @@ types: setup
 imports: setup
 	$(BIN)/lint-imports
 
+docs: setup
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: setup
+	$(PIP) build
+	$(BIN)/python -m build
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out dist

@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Literal, TypeAlias
 
@@ -173,14 +173,12 @@ def _registered(group: Group) -> list[EntryPoint]:
     try:
         return list(entry_points(group=group))
     except Exception:  # noqa: BLE001 - one distribution with broken metadata: leave that one out
-        return [point for one in distributions() for point in _points_of(one, group)]
-
-
-def _points_of(distribution: Any, group: Group) -> list[EntryPoint]:
-    try:
-        return list(distribution.entry_points.select(group=group))
-    except Exception:  # noqa: BLE001 - its metadata cannot be read: it registers nothing
-        return []
+        by_distribution: dict[str, list[EntryPoint]] = {}  # the first of a name hides later ones
+        for distribution in distributions():
+            with suppress(Exception):
+                points = list(distribution.entry_points.select(group=group))
+                by_distribution.setdefault(distribution.name, points)
+        return [point for points in by_distribution.values() for point in points]
 
 
 def _distribution(point: EntryPoint) -> str:

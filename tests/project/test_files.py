@@ -1,0 +1,41 @@
+"""What others read first says the same everywhere."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+VERSION: str = PROJECT["project"]["version"]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    assert next(line for line in lines if line.startswith("## ")).split()[1] == VERSION
+
+
+@pytest.mark.skipif(not (ROOT / "CITATION.cff").exists(), reason="not in this source tree")
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == VERSION
+    assert {"message", "title", "authors", "preferred-citation"} <= citation.keys()
+
+
+def test_what_is_pinned_is_enough_for_what_is_required() -> None:
+    pinned = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    extras = PROJECT["project"]["optional-dependencies"]
+    required = PROJECT["project"]["dependencies"] + extras["dev"] + extras["docs"]
+    names = {
+        requirement.partition(">")[0].partition("[")[0].lower().replace("_", "-")
+        for requirement in required
+    }
+    assert names - {"eyechart"} <= pinned
