@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -286,17 +287,24 @@ def test_a_gate_that_bars_one_question_bars_no_other() -> None:
         OpenAIChat("m", base_url=server.url).answer([many(1)], DECODING)
 
 
-def test_a_redirect_is_told_and_not_followed() -> None:
+def test_a_redirect_is_reported_and_not_followed() -> None:
     with serve(lambda _: (307, {"Location": "http://127.0.0.1:1/elsewhere"}, b"")) as server:
         vlm = OpenAIChat("m", base_url=server.url)
-        with pytest.raises(UnusableVLMError, match=r"sends us elsewhere \(307\)"):
+        with pytest.raises(UnusableVLMError, match=r"the server redirects \(307\)"):
             vlm.answer([request(8, 8, 1)], DECODING)
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(
     "usage",
-    ["many", None, [], {"prompt_tokens": None, "completion_tokens": "2"}, {"prompt_tokens": -1}],
+    [
+        "many",
+        None,
+        [],
+        {"prompt_tokens": None, "completion_tokens": "2"},
+        {"prompt_tokens": -1},
+        {"prompt_tokens": int("9" * 400)},
+    ],
 )
 def test_a_bill_that_cannot_be_read_costs_no_answer(usage: object) -> None:
     with serve(lambda _: odd_completion(usage=usage)) as server:
@@ -327,6 +335,117 @@ def test_a_refusal_is_what_the_model_said() -> None:
     with serve(lambda _: completion(None, message={"refusal": "I cannot help."})) as server:
         [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
     assert answer.text == "I cannot help."
+
+
+def test_the_servers_own_words_are_shown_without_control_characters() -> None:
+    refused = error(400, "image\x1b[2J too\nlarge", code="image_size")
+    with serve(lambda _: refused) as server, pytest.raises(VLMError) as caught:
+        OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+    assert str(caught.value).endswith("the server said 400: image_size, image\\x1b[2J too large")
+
+
+@pytest.mark.parametrize("code", ["unsupported_parameter", "unsupported_value"])
+def test_a_refused_parameter_ends_the_vlm_at_once(code: str) -> None:
+    refused = error(400, "Use max_completion_tokens instead.", code=code)
+    with serve(lambda _: refused) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        with pytest.raises(UnusableVLMError, match=r"max_completion_tokens.*option.* token_limit"):
+            vlm.answer([many(6)], DECODING)
+    assert len(server.asked) < 6
+
+
+def test_the_same_refusal_of_all_first_questions_ends_the_vlm() -> None:
+    with serve(lambda _: error(400, "no images here")) as server:
+        vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
+        with pytest.raises(UnusableVLMError, match="no images here, 8 times in a row"):
+            vlm.answer([many(30)], DECODING)
+    assert len(server.asked) < 30
+
+
+def test_parameters_are_sent_as_the_options_say_and_are_in_the_identity() -> None:
+    with serve(lambda _: completion("yes")) as server:
+        plain = OpenAIChat("m", base_url=server.url)
+        other = OpenAIChat(
+            "m",
+            base_url=server.url,
+            token_limit="max_completion_tokens",
+            temperature=False,
+            seed=False,
+        )
+        plain.answer([request(8, 8, 1)], DECODING)
+        other.answer([request(8, 8, 1)], DECODING)
+    names = [
+        {"max_tokens", "max_completion_tokens", "temperature", "seed"} & {*body}
+        for body in server.asked
+    ]
+    assert names == [{"max_tokens", "temperature", "seed"}, {"max_completion_tokens"}]
+    assert component_of(plain) != component_of(other)
+
+
+def test_the_openai_address_variable_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(lambda _: completion("yes")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        OpenAIChat("m").answer([request(8, 8, 1)], DECODING)
+        assert len(server.asked) == 1
+    monkeypatch.setenv("OPENAI_BASE_URL", "not an address")
+    with pytest.raises(InputError, match="OPENAI_BASE_URL 'not an address' is not an address"):
+        OpenAIChat("m").answer([request(8, 8, 1)], DECODING)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "socks9://127.0.0.1:1"), ("SSL_CERT_FILE", "/nowhere/certificates.pem")],
+)
+def test_wrong_connection_variables_are_bad_input(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match="environment variables for proxies and certificates"):
+        OpenAIChat("m", base_url="https://host.invalid/v1").answer([many(1)], DECODING)
+
+
+def test_a_model_that_was_still_reasoning_gave_an_empty_cut_answer() -> None:
+    with serve(lambda _: completion(None, finish_reason="length")) as server:
+        [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
+    assert (answer.text, answer.truncated) == ("", True)
+
+
+def test_an_answer_that_the_content_filter_cut_is_no_answer() -> None:
+    with serve(lambda _: completion("The man is", finish_reason="content_filter")) as server:
+        vlm = OpenAIChat("m", base_url=server.url)
+        with pytest.raises(VLMError, match="content filter ended the answer"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<think>Is it red? No.</think>\n\nYes", "Yes"),
+        ("It looks red. </think> Yes", "Yes"),
+        ("<think>still going", ""),
+        ("Yes", "Yes"),
+    ],
+)
+def test_thinking_is_removed_where_the_option_says_so(text: str, left: str) -> None:
+    with serve(lambda _: completion(text)) as server:
+        stripping = OpenAIChat("m", base_url=server.url, strip_thinking=True)
+        [[stripped]] = stripping.answer([request(8, 8, 1)], DECODING)
+        whole = OpenAIChat("m", base_url=server.url)
+        [[kept]] = whole.answer([request(8, 8, 1)], DECODING)
+    assert (stripped.text, kept.text) == (left, text)
+    assert component_of(stripping) != component_of(whole)
+
+
+def test_an_endless_reply_is_cut_off() -> None:
+    def endless() -> Iterator[bytes]:
+        while not server.closing.is_set():
+            yield b" " * (1 << 20)
+
+    endless_reply = (200, {"Content-Type": "application/json"}, endless())
+    with serve(lambda _: endless_reply) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0)
+        with pytest.raises(VLMError, match="the reply is longer than 16,777,216 bytes"):
+            vlm.answer([request(8, 8, 1)], DECODING)
 
 
 def test_an_answer_cut_by_the_limit_says_so() -> None:
@@ -434,7 +553,7 @@ def test_what_is_no_address_is_refused_at_once(url: Any) -> None:
     "url", ["http://[::1]:80/v1", "https://host", "http://10.0.0.1/a/b/", "http://bücher.de:1/v1"]
 )
 def test_addresses_that_are_some(url: str) -> None:
-    assert OpenAIChat("m", base_url=url).options["base_url"] == url
+    assert OpenAIChat("m", base_url=url).address == url
 
 
 @pytest.mark.parametrize(
@@ -562,7 +681,8 @@ def test_names_and_identity() -> None:
     assert (gpt.name, gpt.family) == ("gpt-4o", "gpt-4o")
     chat = open_vlm("qwen-vl-chat", base_url="http://user:pass@host:8000/v1")
     assert (chat.name, chat.family) == ("qwen-vl-chat", "qwen-vl-chat")
-    assert chat.options["base_url"] == "http://host:8000/v1"
+    moved = open_vlm("qwen-vl-chat", base_url="http://other:9000/v1")
+    assert component_of(chat) == component_of(moved)  # the same server, started again elsewhere
     fast = open_vlm("gpt-4o", concurrency=1, timeout_s=3, retries=0)
     assert dict(fast.options) == dict(gpt.options)
 

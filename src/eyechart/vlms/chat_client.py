@@ -1,38 +1,48 @@
-"""One server: sends it questions, waits, asks again, and says in one line what went wrong."""
+"""The client of one server: sends questions, waits, retries, and words errors in one line."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import openai
 
-from eyechart.core.errors import EyechartError, UnusableVLMError, VLMError
+from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
+from eyechart.core.foreign import one_line
 from eyechart.core.types import Answer, Decoding
 from eyechart.vlms.background import Background
 from eyechart.vlms.chat_options import KEY_VARIABLE
-from eyechart.vlms.chat_reply import read_reply
+from eyechart.vlms.chat_reply import MAX_REPLY_BYTES, read_reply, without_thinking
 from eyechart.vlms.token_cost import Spent
 
-# A server that lets so many requests in a row go without a reply is given up (at least twice as
-# many as it is asked at a time: one stall fails all of these together).
+# A server is given up after so many requests in a row without a reply (at least twice as many as
+# are in flight: one stall fails all of these together).
 SILENT_REQUESTS = 8
-_RETRIES_OF_SILENCE = 1  # whoever said nothing for a whole timeout seldom speaks the next time
+_RETRIES_OF_SILENCE = 1  # a server that was silent for a whole timeout seldom answers the next time
+# A server that refuses its first questions with one and the same message will refuse all others.
+SAME_REFUSALS = 8
 _CONNECT_S, _CHECK_S = 10.0, 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LONGEST_RETRY_AFTER_S = 0.5, 8.0, 600.0
 _QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_SECRET_LENGTH = 12  # shorter keys are stand-ins such as EMPTY, which an answer may well contain
+_PARAMETER_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
+_SECRET_LENGTH = 12  # shorter keys are placeholders such as EMPTY, which an answer may contain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where and how to ask. shown: how errors name it. timeout_s: for one request as a whole."""
+    """Where and how to ask.
+
+    shown: the name in error messages. timeout_s: for one request as a whole. parameters: sent with
+    every question beside the model and the messages. token_limit: the name of the parameter for
+    the token limit, "" to send none. strip_thinking: remove `<think>` blocks from answers.
+    """
 
     shown: str
     url: str
@@ -42,12 +52,17 @@ class Server:
     concurrency: int
     timeout_s: float
     retries: int
+    token_limit: str = "max_tokens"
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    strip_thinking: bool = False
 
 
 class ChatClient:
-    """Asks one server, some questions at a time, in the background.
+    """Asks one server in the background, several questions at a time.
 
     sleep: for tests.
+    Raises:
+        InputError: no connection can be set up (a proxy or certificate variable is wrong).
     """
 
     def __init__(
@@ -57,28 +72,22 @@ class ChatClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._server, self._spent, self._sleep = server, spent, sleep
-        self._openai = openai.AsyncOpenAI(
-            api_key=server.key,
-            base_url=server.url,
-            timeout=openai.Timeout(server.timeout_s, connect=min(server.timeout_s, _CONNECT_S)),
-            max_retries=0,  # it knows no limit for a request as a whole, and no first contact
-            # A key and pictures go where the user said and nowhere else.
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
-        )
+        self._openai = _open_client(server)
         self._background = Background(self._openai.close)
         self._turns = asyncio.Semaphore(server.concurrency)
         self._reached = self._answered = False
         self._silent_requests = 0
+        self._refusals: Counter[str] = Counter()
 
     def submit(self, image_url: str, prompt: str, decoding: Decoding) -> Future[Answer]:
         """Ask one question. The future raises UnusableVLMError or VLMError; it can be cancelled."""
         return self._background.submit(self._ask(image_url, prompt, decoding))
 
     def check(self) -> Future[None]:
-        """Look whether the server is there and takes the key, without a question.
+        """See whether the server can be reached and accepts the key, without a question.
 
-        The future raises UnusableVLMError for a server that cannot be reached, or says that the
-        key is none. Anything else is for the questions to find out.
+        The future raises UnusableVLMError for a server that cannot be reached or that calls the
+        key invalid. Nothing else is concluded from its reply.
         """
         return self._background.submit(self._check())
 
@@ -91,18 +100,18 @@ class ChatClient:
         except openai.OpenAIError as error:
             refused = getattr(error, "code", None) == "invalid_api_key"
             if _never_connected(error) or refused:
-                raise self._told(error)[0] from None
+                raise self._worded(error)[0] from None
 
     async def _ask(self, image_url: str, prompt: str, decoding: Decoding) -> Answer:
         async with self._turns:
             for tried in itertools.count():
                 try:
                     return self._read(await self._send(image_url, prompt, decoding))
-                except (openai.OpenAIError, TimeoutError) as error:
-                    told, retries = self._told(error)
+                except (openai.OpenAIError, TimeoutError, ConnectionError) as error:
+                    worded, retries = self._worded(error)
                     pause_s = _pause_s(error, tried)
                     if tried >= retries or pause_s > _LONGEST_RETRY_AFTER_S:
-                        raise told from None  # the cause holds headers, and so the key
+                        raise worded from None  # the cause holds headers, and so the key
                 await self._sleep(pause_s)
         raise AssertionError("unreachable")
 
@@ -114,19 +123,21 @@ class ChatClient:
             },
             {"type": "text", "text": prompt},
         ]
-        async with asyncio.timeout(self._server.timeout_s):
-            reply = await self._openai.chat.completions.with_raw_response.create(
-                model=self._server.model,
+        server = self._server
+        limit = {server.token_limit: decoding.max_new_tokens} if server.token_limit else {}
+        async with asyncio.timeout(server.timeout_s):
+            create = self._openai.chat.completions.with_streaming_response.create
+            async with create(
+                model=server.model,
                 messages=[{"role": "user", "content": content}],
-                max_tokens=decoding.max_new_tokens,
-                temperature=0,
-                seed=0,
-            )
-            return bytes(reply.http_response.content)
+                extra_body={**server.parameters, **limit},
+            ) as reply:
+                return await _body(reply.iter_bytes(), server.shown)
 
     def _read(self, body: bytes) -> Answer:
         self._reached = self._answered = True
         self._silent_requests = 0
+        self._refusals.clear()
         where = self._server.shown
         try:
             reply = read_reply(body)
@@ -138,31 +149,32 @@ class ChatClient:
         key = self._server.key
         if len(key) >= _SECRET_LENGTH and key in reply.text:
             raise VLMError(f"{where}: the server's answer contains the key, so it is not kept")
-        return Answer(text=reply.text, tokens=reply.output_tokens, truncated=reply.truncated)
+        text = without_thinking(reply.text) if self._server.strip_thinking else reply.text
+        return Answer(text=text, tokens=reply.output_tokens, truncated=reply.truncated)
 
-    def _told(self, error: openai.OpenAIError | TimeoutError) -> tuple[EyechartError, int]:
-        """An error in this package's words, and how often to ask again after such a one.
-
-        The server's own text may quote the key: not shown.
-        """
+    def _worded(
+        self, error: openai.OpenAIError | TimeoutError | ConnectionError
+    ) -> tuple[EyechartError, int]:
+        """An error in this package's words, and how many retries follow such an error."""
         where, retries = self._server.shown, self._server.retries
         if _never_connected(error):
-            why = " ".join(str(error.__cause__).split())[:120]
+            why = one_line(error.__cause__, 120)
             unreachable = UnusableVLMError(f"{where}: the server cannot be reached ({why})")
             return unreachable, retries if self._reached else 0
         if isinstance(error, TimeoutError | openai.APITimeoutError):
-            return self._told_silence(), min(retries, _RETRIES_OF_SILENCE)
+            return self._worded_silence(), min(retries, _RETRIES_OF_SILENCE)
         self._silent_requests = 0
         if isinstance(error, openai.APIStatusError):
             self._reached = True
-            told = self._told_status(error)
-            return told, retries if getattr(told, "retryable", False) else 0
-        if isinstance(error, openai.APIConnectionError):
+            worded = self._worded_status(error)
+            retryable = isinstance(worded, VLMError) and worded.retryable
+            return worded, retries if retryable else 0
+        if isinstance(error, openai.APIConnectionError | ConnectionError):
             broke = "the connection broke before the reply was complete"
             return VLMError(f"{where}: {broke}", retryable=True), retries
         return VLMError(f"{where}: {type(error).__name__}"), 0
 
-    def _told_silence(self) -> EyechartError:
+    def _worded_silence(self) -> EyechartError:
         where, timeout_s = self._server.shown, self._server.timeout_s
         self._silent_requests += 1
         if self._silent_requests >= max(SILENT_REQUESTS, 2 * self._server.concurrency):
@@ -172,32 +184,91 @@ class ChatClient:
             )
         return VLMError(f"{where}: no reply within {timeout_s:g} s", retryable=True)
 
-    def _told_status(self, error: openai.APIStatusError) -> EyechartError:
-        where, status = self._server.shown, error.status_code
+    def _worded_status(self, error: openai.APIStatusError) -> EyechartError:
+        where, status, said = self._server.shown, error.status_code, self._said(error)
         if status == 402 or error.code in _QUOTA_CODES:
-            return UnusableVLMError(f"{where}: the account's quota is used up")
-        # Once it has let us in, a gate that bars one request may object to that one only.
+            return UnusableVLMError(f"{where}: the account's quota is used up{said}")
+        # After the first answer, a gateway that refuses one request may object to that one only.
         if status == 401 or (status == 403 and not self._answered):
-            return UnusableVLMError(f"{where}: the key in {KEY_VARIABLE} was refused")
+            return UnusableVLMError(f"{where}: the key in {KEY_VARIABLE} was refused{said}")
         if status == 404:
             model = self._server.model
-            return UnusableVLMError(f"{where}: no model {model!r} there, or not a chat endpoint")
+            return UnusableVLMError(
+                f"{where}: no model {model!r} there, or not a chat endpoint{said}"
+            )
         if 300 <= status < 400:
             return UnusableVLMError(
-                f"{where}: the server sends us elsewhere ({status}), which is not followed; "
-                "give the address it means as base_url"
+                f"{where}: the server redirects ({status}), which is not followed; "
+                "give the new address as base_url"
+            )
+        if error.code in _PARAMETER_CODES:
+            return UnusableVLMError(
+                f"{where}: the server refuses a parameter of every question{said}; "
+                "see the options token_limit, temperature and seed"
             )
         retryable = status in (403, 408, 409, 429) or status >= 500
-        return VLMError(f"{where}: the server said {status}", retryable=retryable)
+        refused = VLMError(f"{where}: the server said {status}{said}", retryable=retryable)
+        if not (retryable or self._answered):
+            self._refusals[str(refused)] += 1
+            if self._refusals[str(refused)] >= SAME_REFUSALS:
+                return UnusableVLMError(f"{refused}, {SAME_REFUSALS} times in a row")
+        return refused
+
+    def _said(self, error: openai.APIStatusError) -> str:
+        """The server's code, parameter and message behind a colon, without the key; "" for none."""
+        body = error.body if isinstance(error.body, dict) else {}
+        parts = [body.get("code"), body.get("param"), body.get("message", body.get("detail"))]
+        said = ", ".join(one_line(part, 150) for part in parts if isinstance(part, str | int))
+        key = self._server.key
+        if any(piece in said for piece in (key, key[:_SECRET_LENGTH], key[-_SECRET_LENGTH:])):
+            said = "the message contains the key and is not shown" if len(key) > 4 else said
+        return f": {said}" if said else ""
+
+
+async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
+    """A reply's whole body.
+
+    Raises:
+        ConnectionError: it broke off. VLMError: it is too long.
+    """
+    body = bytearray()
+    try:
+        async for piece in pieces:
+            body += piece
+            if len(body) > MAX_REPLY_BYTES:
+                break
+    except Exception as error:  # of whatever HTTP library openai uses: the transfer failed
+        raise ConnectionError from error
+    if len(body) > MAX_REPLY_BYTES:
+        raise VLMError(f"{shown}: the reply is longer than {MAX_REPLY_BYTES:,} bytes")
+    return bytes(body)
+
+
+def _open_client(server: Server) -> openai.AsyncOpenAI:
+    try:
+        return openai.AsyncOpenAI(
+            api_key=server.key,
+            base_url=server.url,
+            timeout=openai.Timeout(server.timeout_s, connect=min(server.timeout_s, _CONNECT_S)),
+            max_retries=0,  # the library knows no limit for a request as a whole
+            # The key and the images go where the user said and nowhere else.
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+    # ALL_PROXY with an unknown scheme, a certificate file that is missing or damaged.
+    except (ImportError, OSError, ValueError) as error:
+        raise InputError(
+            f"{server.shown}: no connection can be set up ({one_line(error)}); "
+            "look at the environment variables for proxies and certificates"
+        ) from None
 
 
 def _never_connected(error: BaseException) -> bool:
-    # By name, for the openai package brings one HTTP library or another.
+    # By name, because openai uses one HTTP library or another.
     return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
 
 
 def _pause_s(error: BaseException, tried: int) -> float:
-    """As long as the server's Retry-After says, else twice as long each time."""
+    """The server's Retry-After, else exponential backoff."""
     headers: Mapping[str, str] = (
         error.response.headers if isinstance(error, openai.APIStatusError) else {}
     )

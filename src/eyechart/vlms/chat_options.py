@@ -1,4 +1,4 @@
-"""What a user may say of a server: every option checked before anything is sent or stored."""
+"""Options of a server: each is checked before anything is sent or stored."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ from urllib.parse import urlsplit
 
 from eyechart.core.errors import InputError
 
-KEY_VARIABLE = "OPENAI_API_KEY"
-_NO_KEY = "none"  # servers of one's own mostly want none, the client wants some
+KEY_VARIABLE, URL_VARIABLE = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+OPENAI_URL = "https://api.openai.com/v1"
+_NO_KEY = "none"  # most local servers need no key, the client library always wants one
+
+
+def url_of_environment() -> str:
+    """The address in OPENAI_BASE_URL, as the openai package reads it, else OpenAI's own.
+
+    Raises:
+        InputError: the variable is set and is not an address.
+    """
+    url = os.environ.get(URL_VARIABLE, "").strip()
+    return checked_url(url, URL_VARIABLE) if url else OPENAI_URL
 
 
 def key_of_environment(*, needed: bool) -> str:
-    """The key, or a stand-in where none is set and none is needed.
+    """The key, or a placeholder where none is set and none is needed.
 
     Raises:
-        InputError: no key, or what cannot be one. The line never shows it.
+        InputError: no key, or text that cannot be one. The message never shows it.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key and needed:
@@ -29,14 +40,14 @@ def key_of_environment(*, needed: bool) -> str:
     return key or _NO_KEY
 
 
-def checked_url(url: object) -> str:
-    """An address whose end `/chat/completions` can be put behind. Raises InputError."""
+def checked_url(url: object, name: str = "base_url") -> str:
+    """An address that `/chat/completions` can be appended to. Raises InputError."""
     if not isinstance(url, str) or not _is_address(url):
-        # Neither a password nor a token in the query is for anybody's eyes.
+        # Neither a password nor a token in the query may be shown.
         shown = re.sub(r"//[^/]*@", "//", str(url)).partition("?")[0]
         what = "has a query" if "?" in str(url) else "is not an address"
         raise InputError(
-            f"base_url {shown!r} {what}; allowed: http:// or https://, a host and a path, "
+            f"{name} {shown!r} {what}; allowed: http:// or https://, a host and a path, "
             "such as http://localhost:8000/v1"
         )
     return url
@@ -56,6 +67,13 @@ def checked_choice(name: str, value: object, allowed: Sequence[str]) -> str:
     return value
 
 
+def checked_flag(name: str, value: object) -> bool:
+    """true or false. Raises InputError."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} {value!r}: allowed: true, false")
+    return value
+
+
 def checked_count(name: str, value: object, least: int) -> int:
     """A whole number from `least` up. Raises InputError."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -64,7 +82,7 @@ def checked_count(name: str, value: object, least: int) -> int:
 
 
 def checked_seconds(name: str, value: object) -> float:
-    """A time. Raises InputError."""
+    """A duration in seconds. Raises InputError."""
     seconds = _number(value)
     if seconds is None or seconds <= 0:
         raise InputError(f"{name} {value!r}: allowed: numbers above 0")
@@ -72,7 +90,7 @@ def checked_seconds(name: str, value: object) -> float:
 
 
 def checked_price(name: str, value: object) -> float | None:
-    """US dollars, or None where nobody says. Raises InputError."""
+    """US dollars, or None where none is given. Raises InputError."""
     if value is None:
         return None
     usd = _number(value)
@@ -91,7 +109,7 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises ValueError for a bad port
         if ":" in host or re.fullmatch(r"[\d.]+", host):
             ipaddress.ip_address(host)
         elif not re.fullmatch(r"[A-Za-z0-9._-]+", host.encode("idna").decode("ascii")):

@@ -1,16 +1,22 @@
-"""What a server's reply says, read level by level: servers send many things that are nearly JSON
-of the right form."""
+"""Reading a server's reply: every level is checked, because servers differ in their JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+
+MAX_REPLY_BYTES = 16 << 20  # far above any answer; an endless body must not fill the memory
+_MAX_TOKENS = 10**9  # a larger token count is an error of the server
+_THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A chat completion. text: None where it holds no answer, and `why_none` says why not.
+    """A chat completion.
 
+    text: None where the reply holds no usable answer; `why_none` is the reason. It is "" where the
+    token limit ended the answer before its first word, as with a model that was still reasoning.
     input_tokens, output_tokens: as the server counted them, 0 where it did not.
     """
 
@@ -36,14 +42,19 @@ def read_reply(body: bytes) -> Reply:
     message = _field(choice, "message")
     if not isinstance(message, dict):
         raise ValueError("the server's reply is not a chat completion")
+    ended = _field(choice, "finish_reason")
     text = message.get("content")
     if text is None:
-        text = message.get("refusal")  # what it says in place of an answer is its answer
-    ended = _field(choice, "finish_reason")
+        text = message.get("refusal")  # a refusal in place of an answer is the answer
+    if text is None and ended == "length":
+        text = ""
+    why_none = "no text"
+    if ended == "content_filter":  # what is left of the answer is not the model's answer
+        text, why_none = None, "its content filter ended the answer"
     usage = _field(reply, "usage")
     return Reply(
         text=text if isinstance(text, str) else None,
-        why_none="its content filter" if ended == "content_filter" else "no text",
+        why_none=why_none,
         truncated=ended == "length",
         input_tokens=_count(_field(usage, "prompt_tokens")),
         output_tokens=_count(_field(usage, "completion_tokens")),
@@ -55,5 +66,17 @@ def _field(value: object, name: str) -> object:
 
 
 def _count(value: object) -> int:
-    """A count, or 0 for anything else: a bill that cannot be read costs no answer."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A token count, or 0 for anything else: an unreadable count must not cost the answer."""
+    counted = isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MAX_TOKENS
+    return value if counted and isinstance(value, int) else 0
+
+
+def without_thinking(text: str) -> str:
+    """An answer without its `<think>...</think>` blocks. A block that never ends is cut to the end.
+
+    Templates may open the block in the prompt: then the answer has only the closing tag.
+    """
+    head, closing, tail = text.partition("</think>")
+    if closing and "<think>" not in head:
+        text = tail
+    return _THINKING.sub("", text).strip()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from eyechart.core.errors import InputError
+from eyechart.core.foreign import one_line
 from eyechart.vlms.known import Known, missing_weights, model_type_of
 
 _FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
@@ -39,76 +41,93 @@ def why_not_ready(known: Known) -> str | None:
 
 
 def in_hub_cache(hub_id: str) -> bool:
-    """Whether a whole checkpoint of a hub id lies in the local cache."""
-    return any(
-        (folder / "config.json").is_file() and missing_weights(folder) is None
-        for folder in _snapshots(hub_id)
-    )
+    """Whether the checkpoint that `hub_revision` names lies whole in the local cache."""
+    revision = _cached_revision(hub_id)
+    return revision is not None and _is_whole(_snapshot(hub_id, revision))
 
 
 def hub_revision(hub_id: str) -> str:
-    """The commit `main` stands at: the local cache's if it has one, else the hub's.
+    """The commit to use: that of the local cache if there is one, else the hub's `main`.
 
-    The cache comes first, so that a run goes on with the weights it began with.
+    The cache comes first, so that a run goes on with the weights it began with. A checkpoint that
+    was downloaded by its commit has no `main` in the cache; it is used where it is the only one.
 
     Raises:
-        InputError: neither can say.
+        InputError: neither the cache nor the hub has it.
     """
-    ref = hub_cache() / _cache_name(hub_id) / "refs" / "main"
-    if ref.is_file():
-        return ref.read_text(encoding="utf-8").strip()
+    cached = _cached_revision(hub_id)
+    if cached is not None:
+        return cached
     from huggingface_hub import model_info
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    with _hub_errors(hub_id):
         return str(model_info(hub_id).sha)
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _nowhere(hub_id, error) from error
 
 
 def hub_snapshot(hub_id: str) -> Path:
-    """Folder with the whole checkpoint at `hub_revision`, downloaded where it is not yet here.
+    """Folder with the whole checkpoint at `hub_revision`, downloaded where it is not cached.
 
     Raises:
-        InputError: not here and not on the hub.
+        InputError: neither in the cache nor on the hub.
     """
     revision = hub_revision(hub_id)
-    folder = hub_cache() / _cache_name(hub_id) / "snapshots" / revision
-    if (folder / "config.json").is_file() and missing_weights(folder) is None:
+    folder = _snapshot(hub_id, revision)
+    if _is_whole(folder):
         return folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    with _hub_errors(hub_id):
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_FILES))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _nowhere(hub_id, error) from error
 
 
 def hub_model_type(hub_id: str) -> str:
     """`model_type` of a hub id, from the local cache or by downloading its config.json.
 
     Raises:
-        InputError: neither here nor on the hub, or not a checkpoint of transformers.
+        InputError: neither in the cache nor on the hub, or not a checkpoint of transformers.
     """
     for folder in sorted(_snapshots(hub_id)):
         if (folder / "config.json").is_file():
             return model_type_of(folder)
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    with _hub_errors(hub_id):
         config = hf_hub_download(hub_id, "config.json")
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise _nowhere(hub_id, error) from error
     return model_type_of(Path(config).parent)
 
 
-def _nowhere(hub_id: str, error: Exception) -> InputError:
-    return InputError(
-        f"hub id {hub_id!r}: neither in the local cache nor on the hub "
-        f"({type(error).__name__}); is the name right, is there a network?"
-    )
+@contextmanager
+def _hub_errors(hub_id: str) -> Iterator[None]:
+    """Turn what the hub's client raises into one line.
+
+    It lets out errors of its HTTP library, of proxies and certificates and of the file system, so
+    no list of classes is complete.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"hub id {one_line(hub_id)!r}: neither in the local cache nor on the hub "
+            f"({type(error).__name__}: {one_line(error, 100)}); "
+            "is the name right, is there a network?"
+        ) from error
+
+
+def _cached_revision(hub_id: str) -> str | None:
+    """The commit of `main` in the cache, or of the only whole checkpoint there."""
+    ref = hub_cache() / _cache_name(hub_id) / "refs" / "main"
+    if ref.is_file():
+        return ref.read_text(encoding="utf-8").strip()
+    whole = [folder.name for folder in _snapshots(hub_id) if _is_whole(folder)]
+    return whole[0] if len(whole) == 1 else None
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and missing_weights(folder) is None
+
+
+def _snapshot(hub_id: str, revision: str) -> Path:
+    return hub_cache() / _cache_name(hub_id) / "snapshots" / revision
 
 
 def _cache_name(hub_id: str) -> str:

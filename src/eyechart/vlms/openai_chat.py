@@ -1,7 +1,7 @@
 """GPT-4o, and any server that speaks the same protocol (vLLM, SGLang, `transformers serve`).
 
-Pictures are sent as PNG of what the codec decoded: another lossy compression on the way would
-spoil exactly what is measured. The key comes from the environment and is never stored or shown.
+Images are sent as PNG of what the codec decoded: another lossy compression would change what is
+measured. The key comes from the environment and is never stored or shown.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from concurrent.futures import Future, as_completed
 from functools import cached_property
 from urllib.parse import urlsplit, urlunsplit
 
-from eyechart.core.errors import EyechartError, InputError, UnusableVLMError
+from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
 from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
 from eyechart.vlms.chat_client import ChatClient, Server
 from eyechart.vlms.chat_options import (
+    OPENAI_URL,
     checked_choice,
     checked_count,
+    checked_flag,
     checked_price,
     checked_seconds,
     checked_text,
     checked_url,
     key_of_environment,
+    url_of_environment,
 )
 from eyechart.vlms.token_cost import Prices, Spent, estimate
 
-OPENAI_URL = "https://api.openai.com/v1"
 DETAILS = ("high", "low", "auto")
+TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
 # The families that tasks have prompts for; those of Qwen2.5-VL are the default ones.
 PROMPT_FAMILIES = ("default", "qwen2_5_vl", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o")
 _FAMILIES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
@@ -39,13 +42,17 @@ _NAMES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
 class OpenAIChat:
     """A VLM behind a chat-completions endpoint.
 
-    model: as the server calls it. base_url: without it, OpenAI's own and a key is needed.
-    family: whose prompts it gets, one of PROMPT_FAMILIES; without it, GPT-4o's.
+    model: as the server calls it. base_url: without it, $OPENAI_BASE_URL or OpenAI's own address.
+        It is not in a cell's key: model, name and revision say what answers, wherever it runs.
+    family: the family whose prompts are used, one of PROMPT_FAMILIES; without it, GPT-4o's.
     detail: `high` lets GPT-4o see 512-pixel tiles, `low` one small view, `auto` its own choice.
-    revision: name it when a server's weights or engine change, so that results are not mixed.
+    revision: change it when a server's weights or engine change, so that results are not mixed.
+    token_limit: the parameter for the token limit, one of TOKEN_LIMITS. temperature, seed: whether
+        `temperature=0` and `seed=0` are sent; some models refuse them.
+    strip_thinking: remove `<think>` blocks from answers before they are stored and scored.
     usd_per_million_input, usd_per_million_output: prices for estimates; known for gpt-4o.
-    concurrency, timeout_s, retries: how it is asked; never in a cell's key. Retries wait as the
-        server's Retry-After says, else with exponential backoff.
+    concurrency, timeout_s, retries: never in a cell's key. Retries wait for the time in the
+        server's Retry-After header, else with exponential backoff.
 
     Raises:
         InputError: an option that is not allowed.
@@ -60,6 +67,10 @@ class OpenAIChat:
         family: str | None = None,
         detail: str = "high",
         revision: str = "",
+        token_limit: str = "max_tokens",
+        temperature: bool = True,
+        seed: bool = True,
+        strip_thinking: bool = False,
         usd_per_million_input: float | None = None,
         usd_per_million_output: float | None = None,
         concurrency: int = 8,
@@ -75,6 +86,10 @@ class OpenAIChat:
         self.version = str(revision) or "unversioned"
         self._detail = checked_choice("detail", detail, DETAILS)
         self._base_url = None if base_url is None else checked_url(base_url)
+        self._token_limit = checked_choice("token_limit", token_limit, TOKEN_LIMITS)
+        self._temperature = checked_flag("temperature", temperature)
+        self._seed = checked_flag("seed", seed)
+        self._strip_thinking = checked_flag("strip_thinking", strip_thinking)
         self._concurrency = checked_count("concurrency", concurrency, 1)
         self._timeout_s = checked_seconds("timeout_s", timeout_s)
         self._retries = checked_count("retries", retries, 0)
@@ -86,32 +101,52 @@ class OpenAIChat:
         self._kept: dict[str, Answer] = {}
         self._failed: dict[str, EyechartError] = {}
         self._failed_batch: set[str] = set()
+        self._ever_answered = False
         self.spent = Spent()
 
     def __repr__(self) -> str:
-        return f"OpenAIChat({self._model!r}, base_url={self._shown_url!r})"
+        return f"OpenAIChat({self._model!r}, base_url={self.address!r})"
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """Model, detail, address (without user, password or query) and whose prompts it gets."""
+        """All that can change an answer. Parameters appear where they differ from the default."""
+        changed: dict[str, Json] = {
+            "token_limit": self._token_limit,
+            "temperature": self._temperature,
+            "seed": self._seed,
+            "strip_thinking": self._strip_thinking,
+        }
+        usual = {
+            "token_limit": "max_tokens",
+            "temperature": True,
+            "seed": True,
+            "strip_thinking": False,
+        }
         return {
             "model": self._model,
             "detail": self._detail,
-            "base_url": self._shown_url,
             "family": self.family,
+            **{name: value for name, value in changed.items() if value != usual[name]},
         }
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user, password or query. Raises InputError."""
+        parts = urlsplit(self._url)
+        place = parts.netloc.rpartition("@")[2].lower()
+        return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order, asked concurrently.
 
-        When questions fail, all others are asked nevertheless, and the answers kept: asking again
-        sends only what failed. Asking again for a part of the batch, to find out which questions
-        failed, sends nothing.
+        When questions fail, all others are still asked, and their answers kept: a second call
+        sends only what failed. A call for a part of the batch, to find out which questions failed,
+        sends nothing.
 
         Raises:
             InputError: no key, choice-set decoding.
             UnusableVLMError: a refused key, a used-up quota, an unknown model, a server that is
-                not there (any more). What was answered until then is kept, too.
+                not there (any more). What was answered until then is kept.
             VLMError: the server failed on a question (retryable or not).
         """
         if decoding.choice_set:
@@ -132,46 +167,48 @@ class OpenAIChat:
         return answers
 
     def check(self) -> None:
-        """Raise now what would fail every question, as far as that costs nothing: see `answer`."""
+        """Raise what would fail every question, as far as that costs nothing: see `answer`."""
         self._client.check().result()
 
     def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float | None:
-        """What these requests will about cost; None where no prices are known.
+        """Approximate cost of these requests in US dollars; None where no prices are known.
 
-        Counted: text at four characters a token, pictures as OpenAI bills tiles, full answers.
+        Counted: text at four characters a token, images as OpenAI bills tiles, full answers.
         """
         tokens = estimate(requests, decoding.max_new_tokens, self._detail, self._model)
         return self._prices.usd(tokens)
 
     @property
     def spent_usd(self) -> float | None:
-        """What the answers so far cost by the server's own token counts; None without prices."""
+        """Cost of the answers so far by the server's token counts; None without prices."""
         return self._prices.usd(self.spent)
 
     @property
-    def _shown_url(self) -> str:
-        parts = urlsplit(self._base_url or OPENAI_URL)
-        place = parts.netloc.rpartition("@")[2].lower()
-        return urlunsplit((parts.scheme, place, parts.path, "", ""))
+    def _url(self) -> str:
+        return self._base_url or url_of_environment()
 
     @cached_property
     def _client(self) -> ChatClient:
+        fixed = {"temperature": self._temperature, "seed": self._seed}
         server = Server(
-            shown=f"{self.name} at {self._shown_url}",
-            url=self._base_url or OPENAI_URL,
-            key=key_of_environment(needed=self._base_url is None),
+            shown=f"{self.name} at {self.address}",
+            url=self._url,
+            key=key_of_environment(needed=self._url == OPENAI_URL),
             model=self._model,
             detail=self._detail,
             concurrency=self._concurrency,
             timeout_s=self._timeout_s,
             retries=self._retries,
+            token_limit="" if self._token_limit == "none" else self._token_limit,
+            parameters={name: 0 for name, sent in fixed.items() if sent},
+            strip_thinking=self._strip_thinking,
         )
         return ChatClient(server, self.spent)
 
     def _gather(
         self, requests: Sequence[Request], keys: Sequence[Sequence[str]], decoding: Decoding
     ) -> None:
-        """Ask what is neither answered nor failed, into `_kept` and `_failed`."""
+        """Ask what is neither answered nor failed; results go to `_kept` and `_failed`."""
         client = self._client
         futures: dict[str, Future[Answer]] = {}
         try:
@@ -185,12 +222,13 @@ class OpenAIChat:
             for future in as_completed(futures.values()):
                 if isinstance(future.exception(), UnusableVLMError):
                     break
-        finally:  # Ctrl-C, too, leaves nothing behind that waits for a server
+        finally:  # nothing waits for a server any more after Ctrl-C either
             self._sort(futures)
 
     def _sort(self, futures: Mapping[str, Future[Answer]]) -> None:
-        """Keep what is answered or failed, and call off the others. Where one error ends all, it is
-        theirs too, and of those that failed in a way that might go better another time."""
+        """Keep what is answered or failed, and cancel the others. An UnusableVLMError becomes the
+        error of all cancelled questions, of retryable failures, and, where the server never
+        answered, of all failures: they are asked again once the cause is mended."""
         unusable: EyechartError | None = None
         waiting = [key for key, future in futures.items() if future.cancel()]
         for key, future in futures.items():
@@ -198,16 +236,19 @@ class OpenAIChat:
                 continue
             if (error := future.exception()) is None:
                 self._kept[key] = future.result()
+                self._ever_answered = True
             elif isinstance(error, EyechartError):
                 self._failed[key] = error
                 unusable = error if isinstance(error, UnusableVLMError) else unusable
             else:
                 raise error
         if unusable is not None:
-            passing = [
-                key for key, error in self._failed.items() if getattr(error, "retryable", False)
+            again = [
+                key
+                for key, error in self._failed.items()
+                if not self._ever_answered or (isinstance(error, VLMError) and error.retryable)
             ]
-            self._failed |= dict.fromkeys(waiting + passing, unusable)
+            self._failed |= dict.fromkeys(waiting + again, unusable)
 
 
 def _keys(request: Request, decoding: Decoding) -> list[str]:
