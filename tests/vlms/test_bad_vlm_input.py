@@ -130,12 +130,12 @@ def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
     [
         ("max_pixels=-5", "max_pixels=-5: allowed: auto, null, or a whole number from 1 on"),
         ("max_pixels=0", "max_pixels=0: allowed: auto, null"),
-        ("max_pixels=abc", "max_pixels=abc: allowed: auto, null"),
-        ("min_pixels=true", "min_pixels=True: allowed: auto, null"),
+        ("max_pixels=abc", "option max_pixels is 'abc'; allowed: a whole number or auto or null"),
+        ("min_pixels=true", "option min_pixels is True; allowed: a whole number or auto or null"),
         ("min_pixels=9000,max_pixels=800", "min_pixels=9000 is more than max_pixels=800"),
         ("max_pixels=800", "is more than max_pixels=800; give both"),
         ("budget_tokens=0", "budget_tokens=0: allowed: null, or a whole number from 1 on"),
-        ("budget_tokens=2.5", "budget_tokens=2.5: allowed"),
+        ("budget_tokens=2.5", "option budget_tokens is 2.5; allowed: "),
         ("dtype=float8", "dtype 'float8' is not one of auto, float32"),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_system_message_that_is_no_text(
 ) -> None:
     assert run(f"{family}:system=3", tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "system=3: allowed: text" in line
+    assert "option system is 3; allowed: text" in line
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Decoding
 from eyechart.vlms import KNOWN, open_vlm, vlm_names
+from eyechart.vlms.hub import hub_revision, hub_snapshot, in_hub_cache
 from tests.vlms.asking import request
 
 
@@ -56,6 +57,36 @@ def test_a_hub_id_that_is_nowhere_is_one_line(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     with pytest.raises(InputError, match="neither in the local cache nor on the hub"):
         open_vlm("someone/nothing")
+
+
+def test_any_error_of_the_hubs_client_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its HTTP library raises classes of its own, for example without a network."""
+    import huggingface_hub
+
+    class ConnectError(Exception):
+        pass
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise ConnectError("name resolution failed")
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "model_info", unreachable)
+    with pytest.raises(InputError, match=r"ConnectError: name resolution failed.*a network"):
+        hub_revision("Qwen/Qwen2.5-VL-3B-Instruct")
+
+
+def test_a_checkpoint_cached_by_its_commit_is_ready_and_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--someone--vlm" / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps({"model_type": "internvl"}))
+    (snapshot / "model.safetensors").write_bytes(b"x")
+    assert in_hub_cache("someone/vlm")
+    assert hub_snapshot("someone/vlm") == snapshot
 
 
 def test_all_of_the_papers_vlms_are_known() -> None:
