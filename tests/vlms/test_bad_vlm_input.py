@@ -154,7 +154,9 @@ def test_tiles_that_cannot_be(
 ) -> None:
     assert run(f"internvl:model={internvl_dir},max_tiles={tiles}", tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"max_tiles={tiles}: allowed: null, or a whole number from 1 on" in line
+    assert "max_tiles" in line
+    assert "allowed: " in line
+    assert "a whole number" in line
 
 
 @pytest.mark.parametrize("family", ["internvl", "janus"])
