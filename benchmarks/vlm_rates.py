@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.vlm_throughput import make_requests
 from eyechart.core.types import VLM, Decoding, Request
-from eyechart.run.rates import Rate, save_rates, split_cost
+from eyechart.runner.rates import Rate, save_rates, split_cost
 from eyechart.vlms import open_vlm
 
 

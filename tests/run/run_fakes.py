@@ -23,7 +23,7 @@ from eyechart.core.types import (
     Score,
     component_of,
 )
-from eyechart.run.work import CodecLevels, Lane, Work, task_work
+from eyechart.runner.work import CodecLevels, Lane, Work, task_work
 
 
 @dataclass

@@ -18,12 +18,12 @@ from eyechart.core.errors import (
     VLMError,
 )
 from eyechart.core.types import Answer, Decoding, Request
-from eyechart.run.answering import Pair, batches
-from eyechart.run.engine import Outcome, Settings, run
-from eyechart.run.pictures import Picture
-from eyechart.run.pools import Here, Processes
-from eyechart.run.progress import Silent
-from eyechart.run.work import Work, asks, pending_cells
+from eyechart.runner.answering import Pair, batches
+from eyechart.runner.engine import Outcome, Settings, run
+from eyechart.runner.pictures import Picture
+from eyechart.runner.pools import Here, Processes
+from eyechart.runner.progress import Silent
+from eyechart.runner.work import Work, asks, pending_cells
 from eyechart.store import Store, TaskSize
 
 

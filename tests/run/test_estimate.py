@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from eyechart.cli import run_args
-from eyechart.run.estimate import (
+from eyechart.runner.estimate import (
     PAPER_BPP,
     RECORD_BYTES,
     CodecEstimate,
@@ -16,7 +16,7 @@ from eyechart.run.estimate import (
     TaskEstimate,
     estimate,
 )
-from eyechart.run.plan import load_plan, make_plan
+from eyechart.runner.plan import load_plan, make_plan
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from eyechart.cli import run_args
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record, component_of
-from eyechart.run.export_records import COLUMNS
+from eyechart.runner.export_records import COLUMNS
 from eyechart.store import Store
 from eyechart.tasks import open_tasks
 
@@ -111,7 +111,7 @@ def test_parquet_without_pyarrow_says_how_to_get_it(
 ) -> None:
     there = importlib.util.find_spec
     monkeypatch.setattr(
-        "eyechart.run.export_records.find_spec",
+        "eyechart.runner.export_records.find_spec",
         lambda name: None if name == "pyarrow" else there(name),
     )
     assert export(run_dir, tmp_path / "all", "--format", "parquet") == 2

@@ -10,11 +10,11 @@ import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM
 
 from eyechart.core.types import Answer, Component, Decoding, Request
-from eyechart.run.engine import run
-from eyechart.run.pools import Here
-from eyechart.run.progress import Silent
-from eyechart.run.resolve import resolve
-from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
+from eyechart.runner.engine import run
+from eyechart.runner.pools import Here
+from eyechart.runner.progress import Silent
+from eyechart.runner.resolve import resolve
+from eyechart.runner.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import Store
 
 
@@ -61,7 +61,7 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
 
 
 def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from eyechart.run.plan import make_plan
+    from eyechart.runner.plan import make_plan
 
     vlm = Tiled(options={"tiles": 6})
     monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: vlm)

@@ -16,10 +16,10 @@ import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
 from eyechart.core.types import Record, component_of
-from eyechart.run.engine import Settings, run
-from eyechart.run.pools import Here
-from eyechart.run.progress import Silent
-from eyechart.run.work import Work
+from eyechart.runner.engine import Settings, run
+from eyechart.runner.pools import Here
+from eyechart.runner.progress import Silent
+from eyechart.runner.work import Work
 from eyechart.store import HeldError, Store
 
 TASKS = (FakeTask(), FakeTask(name="Other", images=2, per_image=3))
@@ -115,9 +115,9 @@ CHILD = """
 import signal, sys
 from pathlib import Path
 from run_fakes import FakeCodec, FakeVLM, fake_work
-from eyechart.run.engine import run
-from eyechart.run.pools import Processes
-from eyechart.run.progress import Silent
+from eyechart.runner.engine import run
+from eyechart.runner.pools import Processes
+from eyechart.runner.progress import Silent
 from eyechart.store import Store
 
 def hold(request):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.run.plan import (
+from eyechart.runner.plan import (
     BUILT_IN,
     CodecEntry,
     changed,
@@ -19,7 +19,7 @@ from eyechart.run.plan import (
     parse_plan,
     split_specs,
 )
-from eyechart.run.resolve import codec_levels, lanes_of, resolve
+from eyechart.runner.resolve import codec_levels, lanes_of, resolve
 from eyechart.zoo import weights_dir
 
 LEAST = "vlms: a\ntasks: b\ncodecs: c\n"

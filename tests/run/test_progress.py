@@ -7,8 +7,8 @@ import io
 from rich.console import Console
 from run_fakes import FakeTask
 
-from eyechart.run.progress import LINE_EVERY_S, Bars, Clock, Lines, Tally, duration
-from eyechart.run.work import task_work
+from eyechart.runner.progress import LINE_EVERY_S, Bars, Clock, Lines, Tally, duration
+from eyechart.runner.work import task_work
 
 
 def a_tally(settled: frozenset[str] = frozenset()) -> Tally:

@@ -11,12 +11,12 @@ from run_fakes import FakeTask, fake_work
 
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
-from eyechart.run.engine import Settings, run
-from eyechart.run.estimate import estimate
-from eyechart.run.plan import make_plan
-from eyechart.run.pools import Here
-from eyechart.run.progress import Silent
-from eyechart.run.rates import (
+from eyechart.runner.engine import Settings, run
+from eyechart.runner.estimate import estimate
+from eyechart.runner.plan import make_plan
+from eyechart.runner.pools import Here
+from eyechart.runner.progress import Silent
+from eyechart.runner.rates import (
     Rate,
     built_in_rates,
     load_rates,

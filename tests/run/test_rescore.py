@@ -11,10 +11,10 @@ from run_fakes import FakeCodec, FakeTask, fake_work
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.run.engine import run
-from eyechart.run.pools import Here
-from eyechart.run.progress import Silent
-from eyechart.run.rescore import Rescored, rescore
+from eyechart.runner.engine import run
+from eyechart.runner.pools import Here
+from eyechart.runner.progress import Silent
+from eyechart.runner.rescore import Rescored, rescore
 from eyechart.store import Store
 
 

@@ -15,7 +15,7 @@ from eyechart.cli import run_args
 from eyechart.core.errors import VLMError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Question, Request, Score
-from eyechart.run.costs import Bill
+from eyechart.runner.costs import Bill
 from eyechart.store import Store
 
 
@@ -259,7 +259,7 @@ def test_a_run_keeps_how_fast_it_was_and_a_plan_reads_it(
     rates = ["plan", arguments[0], "--rates", str(tmp_path / "run")]
     assert run_args(["run", *arguments, "--no-report"]) == 0
     assert run_args(rates) == 2  # 30 questions say nothing
-    monkeypatch.setattr("eyechart.run.rates.MIN_QUESTIONS", 5)
+    monkeypatch.setattr("eyechart.runner.rates.MIN_QUESTIONS", 5)
     fresh = [*arguments, "--out", str(tmp_path / "run2"), "--batch", "2", "--no-report"]
     assert run_args(["run", *fresh]) == 0
     capsys.readouterr()

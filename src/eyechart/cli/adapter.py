@@ -198,7 +198,7 @@ def export_adapter(
 
 def _tasks(names: str) -> list[Task]:
     """Opened to the questions: a name or a file that is wrong is told before the training."""
-    from eyechart.run.plan import split_specs
+    from eyechart.runner.plan import split_specs
     from eyechart.tasks import open_tasks
 
     tasks = open_tasks(specs) if (specs := split_specs(names)) else []
@@ -211,7 +211,7 @@ def _pairs(images: Path, codecs: str | None, out: Path, cache: Path) -> tuple[Pa
     from eyechart.adapters.checks import require_place, require_training_folder
     from eyechart.adapters.pairs import CodecPairs, FolderPairs
     from eyechart.core import plugins
-    from eyechart.run.plan import split_specs
+    from eyechart.runner.plan import split_specs
 
     require_training_folder(out)
     if codecs is None:

@@ -140,7 +140,7 @@ def bench(
     ] = None,
 ) -> None:
     """Rate, PSNR and time of codecs on a folder of pictures, at all their levels."""
-    from eyechart.run.plan import split_specs
+    from eyechart.runner.plan import split_specs
 
     if out is not None:
         check_out(out)

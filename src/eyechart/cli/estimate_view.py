@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eyechart.run.estimate import CodecEstimate, Estimate
+    from eyechart.runner.estimate import CodecEstimate, Estimate
 
 _GUESSED_PER_S = (100, 10)  # questions, of a VLM that nobody measured
 
@@ -17,7 +17,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     from rich.table import Table
     from rich.text import Text
 
-    from eyechart.run.progress import duration
+    from eyechart.runner.progress import duration
 
     console.print(Text(title, style="bold"))
     console.print()
@@ -80,8 +80,8 @@ def _disk(estimate: Estimate) -> str:
 
 
 def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
-    from eyechart.run.progress import duration
-    from eyechart.run.rates import Rate
+    from eyechart.runner.progress import duration
+    from eyechart.runner.rates import Rate
 
     measured_s = estimate.answer_s()
     if measured_s is not None:

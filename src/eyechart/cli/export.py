@@ -17,8 +17,8 @@ from eyechart.cli.run import Workers
 from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
-    from eyechart.run.export_tsv import Copied, Target
-    from eyechart.run.work import CodecLevels
+    from eyechart.runner.export_tsv import Copied, Target
+    from eyechart.runner.work import CodecLevels
     from eyechart.store import Store
     from eyechart.tasks.tsv_task import TsvTask
 
@@ -144,7 +144,7 @@ def export_records(
     size and bpp of the picture. A question that failed has no prediction;
     the column failure says why.
     """
-    from eyechart.run.export_records import export_records as write
+    from eyechart.runner.export_records import export_records as write
     from eyechart.store import Store
 
     if form is None:
@@ -176,9 +176,9 @@ def _task(spec: str, data: str | None, prompts: str | None) -> TsvTask:
 def _targets(
     task: TsvTask, codecs: str, levels: str | None
 ) -> tuple[list[CodecLevels], list[Target]]:
-    from eyechart.run.export_tsv import Target, copy_name
-    from eyechart.run.plan import CodecEntry, split_specs
-    from eyechart.run.resolve import codec_levels
+    from eyechart.runner.export_tsv import Target, copy_name
+    from eyechart.runner.plan import CodecEntry, split_specs
+    from eyechart.runner.resolve import codec_levels
 
     specs = split_specs(codecs)
     if not specs:
@@ -219,8 +219,8 @@ def _copy_all(
     prompts: str | None,
 ) -> list[tuple[Target, str, Copied]]:
     """All copies that could be made; the others are told on stderr."""
-    from eyechart.run.export_tsv import Exporter, Form
-    from eyechart.run.pools import open_pool
+    from eyechart.runner.export_tsv import Exporter, Form
+    from eyechart.runner.pools import open_pool
 
     pool = open_pool([entry.codec for entry in entries], store, workers)
     made: list[tuple[Target, str, Copied]] = []

@@ -15,10 +15,10 @@ from eyechart.core.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eyechart.run.engine import Outcome
-    from eyechart.run.plan import Plan
-    from eyechart.run.progress import Progress
-    from eyechart.run.work import Work
+    from eyechart.runner.engine import Outcome
+    from eyechart.runner.plan import Plan
+    from eyechart.runner.progress import Progress
+    from eyechart.runner.work import Work
     from eyechart.store import Store
 
 PlanArgument = Annotated[
@@ -114,8 +114,8 @@ def run(
 
     Stop it at any time: the same command goes on where it was.
     """
-    from eyechart.run.engine import Settings, check
-    from eyechart.run.resolve import resolve, run_info
+    from eyechart.runner.engine import Settings, check
+    from eyechart.runner.resolve import resolve, run_info
     from eyechart.store import Store
     from eyechart.vlms.devices import devices_of
 
@@ -163,8 +163,8 @@ def plan(
 ) -> None:
     """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
     from eyechart.cli.estimate_view import print_estimate
-    from eyechart.run.estimate import estimate
-    from eyechart.run.rates import load_rates
+    from eyechart.runner.estimate import estimate
+    from eyechart.runner.rates import load_rates
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
     if rate is not None and not rate > 0:
@@ -183,7 +183,7 @@ def rescore(
     wait: Wait = False,
 ) -> None:
     """Score the stored answers anew with the scorers of this version. No VLM is run."""
-    from eyechart.run.rescore import rescore as rescore_run
+    from eyechart.runner.rescore import rescore as rescore_run
     from eyechart.store import Store
 
     store = Store(directory)
@@ -205,7 +205,7 @@ def _plan(
     choice_set: bool = False,
 ) -> Plan:
     """The plan of that name with what the command line says instead."""
-    from eyechart.run.plan import changed, load_plan, split_specs
+    from eyechart.runner.plan import changed, load_plan, split_specs
 
     given: dict[str, Any] = {
         key: split_specs(text)
@@ -231,8 +231,8 @@ def _plan(
 def _run_engine(
     work: Work, store: Store, console: Console, settings: Any, workers: int | None
 ) -> Outcome:
-    from eyechart.run.engine import run as run_work
-    from eyechart.run.pools import open_pool
+    from eyechart.runner.engine import run as run_work
+    from eyechart.runner.pools import open_pool
 
     try:
         pool = open_pool([entry.codec for entry in work.codecs], store, workers)
@@ -247,7 +247,7 @@ def _run_engine(
 
 
 def _progress(console: Console) -> Progress:
-    from eyechart.run.progress import Bars, Lines
+    from eyechart.runner.progress import Bars, Lines
 
     if console.is_terminal:
         return Bars(console)
@@ -283,7 +283,7 @@ def _show_results(out: Path, console: Console) -> None:
 
 def _keep_rates(outcome: Outcome, out: Path, device: str) -> None:
     """How fast the VLMs were, for `eyechart plan --rates DIR`; too few answers say nothing."""
-    from eyechart.run.rates import FILE_NAME, MIN_QUESTIONS, Rate, save_rates
+    from eyechart.runner.rates import FILE_NAME, MIN_QUESTIONS, Rate, save_rates
 
     where = f"in {out.name}, --device {device}"
     rates = {

@@ -87,7 +87,7 @@ def ask(
 
     from eyechart.core.images import read_image
     from eyechart.core.types import Decoding, Request
-    from eyechart.run.resolve import open_spec
+    from eyechart.runner.resolve import open_spec
 
     if not all(question.strip() for question in questions):
         raise InputError("an empty question; allowed: some text")

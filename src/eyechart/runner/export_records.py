@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal, TypeAlias
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Cell, Failure, Question, Record, Task
-from eyechart.run.rescore import open_tasks_of
+from eyechart.runner.rescore import open_tasks_of
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import open_atomic
 

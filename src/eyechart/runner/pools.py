@@ -14,8 +14,8 @@ from typing import Protocol, TypeAlias
 
 from eyechart.core.children import Children
 from eyechart.core.types import Codec
-from eyechart.run.attempt import Failed
-from eyechart.run.pictures import Picture, PictureJob, PictureMaker
+from eyechart.runner.attempt import Failed
+from eyechart.runner.pictures import Picture, PictureJob, PictureMaker
 from eyechart.store import Store
 
 Awaited: TypeAlias = Callable[[], Picture | Failed]  # waits for the picture; raises StoreError

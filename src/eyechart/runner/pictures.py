@@ -11,7 +11,7 @@ import numpy as np
 from eyechart.core.errors import CodecError
 from eyechart.core.images import decode_image
 from eyechart.core.types import Bitstream, Codec, Level, Rgb8, component_of
-from eyechart.run.attempt import Failed, attempt
+from eyechart.runner.attempt import Failed, attempt
 from eyechart.store import Blobs, Store
 
 # Decoding faster than this is not worth a file; a process start alone costs more.

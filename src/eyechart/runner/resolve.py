@@ -12,8 +12,8 @@ from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import VLM, Codec, Component, Task, component_of
-from eyechart.run.plan import CodecEntry, Plan
-from eyechart.run.work import CodecLevels, Lane, Work, task_work, vlm_component
+from eyechart.runner.plan import CodecEntry, Plan
+from eyechart.runner.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 

@@ -18,9 +18,9 @@ from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.identity import image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.types import Level, Question
-from eyechart.run.attempt import Failed
-from eyechart.run.pictures import Picture, PictureJob
-from eyechart.run.pools import Awaited, Pool
+from eyechart.runner.attempt import Failed
+from eyechart.runner.pictures import Picture, PictureJob
+from eyechart.runner.pools import Awaited, Pool
 from eyechart.store import Store
 from eyechart.store.files import open_atomic, store_errors, write_atomic
 from eyechart.tasks.table import MAX_REFERENCE_CHARS, Row

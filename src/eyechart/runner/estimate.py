@@ -16,11 +16,11 @@ import numpy as np
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
 from eyechart.core.types import Codec, Level, Rgb8, Task
-from eyechart.run.costs import UsdRange, usd_before
-from eyechart.run.plan import CodecEntry, Plan
-from eyechart.run.rates import Rate, built_in_rates, rate_of
-from eyechart.run.resolve import codec_levels, lanes_of, open_spec
-from eyechart.run.work import TaskWork, task_work
+from eyechart.runner.costs import UsdRange, usd_before
+from eyechart.runner.plan import CodecEntry, Plan
+from eyechart.runner.rates import Rate, built_in_rates, rate_of
+from eyechart.runner.resolve import codec_levels, lanes_of, open_spec
+from eyechart.runner.work import TaskWork, task_work
 from eyechart.tasks.sampling import by_image
 
 # Different pictures in the official files; MMBench's rotations and POPE's questions share theirs.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from eyechart.core.types import VLM, Billed, Request
-from eyechart.run.attempt import Failed, attempt
-from eyechart.run.work import TaskWork
+from eyechart.runner.attempt import Failed, attempt
+from eyechart.runner.work import TaskWork
 
 _SAMPLED_IMAGES = 8  # of each task; its other pictures are taken to cost the same a question
 

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.identity import canonical_json, image_digest
 from eyechart.core.types import Rgb8, questions_at_once
-from eyechart.run.answering import Answering, Pair, batches
-from eyechart.run.attempt import Failed, attempt
-from eyechart.run.costs import bill_of, usd_before
-from eyechart.run.pictures import Picture, PictureJob
-from eyechart.run.pools import Awaited, Pool
-from eyechart.run.progress import Progress, Tally
-from eyechart.run.work import Ask, Lane, TaskWork, Work, asks, pending_cells
+from eyechart.runner.answering import Answering, Pair, batches
+from eyechart.runner.attempt import Failed, attempt
+from eyechart.runner.costs import bill_of, usd_before
+from eyechart.runner.pictures import Picture, PictureJob
+from eyechart.runner.pools import Awaited, Pool
+from eyechart.runner.progress import Progress, Tally
+from eyechart.runner.work import Ask, Lane, TaskWork, Work, asks, pending_cells
 from eyechart.store import Store
 from eyechart.store.files import append_lines
 

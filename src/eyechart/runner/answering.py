@@ -18,9 +18,9 @@ from eyechart.core.types import (
     choices_of,
     for_task,
 )
-from eyechart.run.attempt import Failed, attempt
-from eyechart.run.pictures import Picture
-from eyechart.run.work import Ask
+from eyechart.runner.attempt import Failed, attempt
+from eyechart.runner.pictures import Picture
+from eyechart.runner.work import Ask
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 

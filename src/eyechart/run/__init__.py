@@ -1,1 +1,0 @@
-"""From a plan to records: cells, resumable engine, workers, progress."""
