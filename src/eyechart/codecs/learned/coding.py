@@ -1,0 +1,267 @@
+"""From a latent to bytes and back: range coding of what the entropy models describe.
+
+A network walks through its latent once, in `code_latent(coder, ...)`, and hands every part to a
+coder. Three coders have the same methods:
+
+- `Estimator`: nothing is coded; likelihoods are collected, gradients pass (training, rate estimate)
+- `LatentEncoder`: symbols are range coded; one string per image
+- `LatentDecoder`: symbols are read from such strings
+
+All return the latent that a decoder knows (y_hat, z_hat), so that a walk is the same for the three.
+
+Encoder and decoder must agree on every mean and scale. Both run the entropy networks in float64,
+whose rounding errors (about 1e-15) are far below the steps of the grid that means and scales are
+then rounded to; and each string starts with a checksum of its latent, so that what differs all the
+same is an error, never a wrong picture.
+
+Range coding is that of `constriction` (Bamler, arXiv 2201.01741).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from eyechart.codecs.learned.entropy import (
+    SCALE_LEVELS,
+    SCALE_MAX,
+    SCALE_MIN,
+    EntropyBottleneck,
+    gaussian_likelihood,
+)
+from eyechart.codecs.learned.layers import ste_round
+from eyechart.core.errors import CodecError
+
+Symbols: TypeAlias = npt.NDArray[np.int32]
+Size: TypeAlias = tuple[int, int]  # height, width
+
+_MEAN_STEP = 1 / 256
+_SYMBOL_MAX = 2047  # symbols beyond are clipped; scales reach 256
+_LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
+_SCALES = SCALE_MIN * np.exp(_LOG_STEP * np.arange(SCALE_LEVELS))
+_PROBABILITY_STEP = 2.0**-22
+_Z_REACH = 255  # symbols of z on each side of the median
+_CHECKSUM_BYTES = 2
+_queue, _model = constriction.stream.queue, constriction.stream.model
+_GAUSSIAN = _model.QuantizedGaussian(-_SYMBOL_MAX, _SYMBOL_MAX)
+
+
+class LatentCoder(Protocol):
+    """What a network hands its latent to. A decoder gets None for values."""
+
+    def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
+        """z (batch, channels, *size) -> z_hat."""
+        ...
+
+    def gaussian(
+        self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
+    ) -> Tensor:
+        """y with normal densities of these means and scales, all of one shape -> y_hat.
+
+        where: bool (height, width); only these positions are coded, y_hat is 0 elsewhere.
+        """
+        ...
+
+
+class Estimator:
+    """Collects likelihoods; rounding passes gradients. In training the rate is that of noise."""
+
+    def __init__(self, *, training: bool) -> None:
+        self._training = training
+        self.z_likelihoods: list[Tensor] = []
+        self.y_likelihoods: list[Tensor] = []  # of each call of `gaussian`, 1 outside of `where`
+
+    def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
+        assert z is not None
+        z_hat, likelihoods = model.forward(z)
+        self.z_likelihoods.append(likelihoods)
+        return z_hat
+
+    def gaussian(
+        self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
+    ) -> Tensor:
+        assert y is not None
+        likelihoods = gaussian_likelihood(y, scales, means, noise=self._training)
+        y_hat = ste_round(y - means) + means
+        if where is not None:
+            likelihoods = torch.where(where, likelihoods, 1.0)
+            y_hat = torch.where(where, y_hat, 0.0)
+        self.y_likelihoods.append(likelihoods)
+        return y_hat
+
+
+class LatentEncoder:
+    """Writes one string for each image of a batch."""
+
+    def __init__(self, batch: int, *, codec: str) -> None:
+        self._codec = codec
+        self._coders = [_queue.RangeEncoder() for _ in range(batch)]
+        self._checksums = [0] * batch
+
+    def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
+        assert z is not None
+        tables = bottleneck_tables(model)
+        medians = _on_grid(model.medians.double())
+        self._check_finite(z)
+        symbols = torch.round(z.double() - medians).cpu().numpy()
+        low, high = (side.reshape(1, -1, 1, 1) for side in (tables.low, tables.high))
+        whole = np.clip(symbols, low, high).astype(np.int32)
+        for index, coder in enumerate(self._coders):
+            for channel, table in enumerate(tables.models):
+                coder.encode((whole[index, channel] - tables.low[channel]).reshape(-1), table)
+        z_hat = torch.from_numpy(whole).to(medians) + medians
+        _add_checksums(self._checksums, _selected(z_hat, None))
+        return z_hat
+
+    def gaussian(
+        self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
+    ) -> Tensor:
+        assert y is not None
+        self._check_finite(y, means, scales)
+        means = _on_grid(means)
+        symbols = torch.round(y.double() - means).clamp_(-_SYMBOL_MAX, _SYMBOL_MAX)
+        whole = _selected(symbols, where).astype(np.int32)
+        stds = _SCALES[_selected(scale_indices(scales), where)]
+        for index, coder in enumerate(self._coders):
+            coder.encode(whole[index], _GAUSSIAN, np.zeros_like(stds[index]), stds[index])
+        y_hat = symbols + means
+        _add_checksums(self._checksums, _selected(y_hat, where))
+        return y_hat if where is None else torch.where(where, y_hat, 0.0)
+
+    def finish(self) -> list[bytes]:
+        """The strings: two bytes of checksum, then the range coder's words."""
+        strings = []
+        for coder, checksum in zip(self._coders, self._checksums, strict=True):
+            words = coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
+            strings.append((checksum & 0xFFFF).to_bytes(_CHECKSUM_BYTES, "big") + words)
+        return strings
+
+    def _check_finite(self, *tensors: Tensor) -> None:
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+            message = "the network's output is not finite: its weights are damaged"
+            raise CodecError(message, codec=self._codec)
+
+
+class LatentDecoder:
+    """Reads what a `LatentEncoder` wrote. Call `finish` at the end: it verifies the checksums."""
+
+    def __init__(self, strings: Sequence[bytes], *, codec: str) -> None:
+        self._codec = codec
+        self._wanted = [int.from_bytes(s[:_CHECKSUM_BYTES], "big") for s in strings]
+        self._coders: list[Any] = []
+        for string in strings:
+            body = string[_CHECKSUM_BYTES:]
+            words = np.frombuffer(body + b"\0" * (-len(body) % 4), ">u4").astype(np.uint32)
+            self._coders.append(_queue.RangeDecoder(words))
+        self._checksums = [0] * len(strings)
+
+    def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
+        tables = bottleneck_tables(model)
+        medians = _on_grid(model.medians.double())
+        count = size[0] * size[1]
+        found = np.empty((len(self._coders), model.channels, count), np.int32)
+        for index in range(len(self._coders)):
+            for channel, table in enumerate(tables.models):
+                symbols = self._read(index, table, count)
+                found[index, channel] = symbols + tables.low[channel]
+        z_symbols = torch.from_numpy(found.reshape(*found.shape[:2], *size))
+        z_hat = z_symbols.to(medians) + medians
+        _add_checksums(self._checksums, _selected(z_hat, None))
+        return z_hat
+
+    def gaussian(
+        self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
+    ) -> Tensor:
+        means = _on_grid(means)
+        stds = _SCALES[_selected(scale_indices(scales), where)]
+        found = np.empty(stds.shape, np.int32)
+        for index in range(len(self._coders)):
+            zeros = np.zeros_like(stds[index])
+            found[index] = self._read(index, _GAUSSIAN, zeros, stds[index])
+        symbols = torch.from_numpy(found).to(means)
+        if where is None:
+            y_hat = symbols.reshape(means.shape) + means
+        else:
+            y_hat = torch.zeros_like(means)
+            y_hat[:, :, where] = symbols.reshape(*means.shape[:2], -1) + means[:, :, where]
+        _add_checksums(self._checksums, _selected(y_hat, where))
+        return y_hat
+
+    def finish(self) -> None:
+        """Raises CodecError if any string's latent is not the one that was encoded."""
+        for wanted, found in zip(self._wanted, self._checksums, strict=True):
+            if wanted != found & 0xFFFF:
+                raise CodecError(
+                    "the decoded latent is not the encoder's (checksum): the payload is damaged "
+                    "or this machine computes the entropy model differently",
+                    codec=self._codec,
+                )
+
+    def _read(self, index: int, *model: Any) -> Symbols:
+        try:
+            symbols: Symbols = self._coders[index].decode(*model)
+        except (AssertionError, ValueError) as error:  # what constriction raises on damaged data
+            raise CodecError("the payload is damaged (range decoder)", codec=self._codec) from error
+        return symbols
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BottleneckTables:
+    """For each channel the lowest and highest symbol and the distribution over them."""
+
+    low: Symbols
+    high: Symbols
+    models: tuple[Any, ...]
+
+
+def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
+    """The distributions that z is coded with, in steps of 2^-22."""
+    quantiles = bottleneck.quantiles.detach().double().cpu()[:, 0]
+    medians = _on_grid(quantiles[:, 1])
+    low = torch.floor(quantiles[:, 0] - medians).clamp(-_Z_REACH, 0).int().numpy()
+    high = torch.ceil(quantiles[:, 2] - medians).clamp(0, _Z_REACH).int().numpy()
+    symbols = torch.arange(-_Z_REACH, _Z_REACH + 1, dtype=torch.float64)
+    values = (symbols + medians[:, None])[:, None]
+    with torch.no_grad():
+        own = bottleneck.double_copy()
+        upper, lower = own.logits(values + 0.5), own.logits(values - 0.5)
+    likely = (torch.sigmoid(upper) - torch.sigmoid(lower))[:, 0]
+    grid = torch.round(likely / _PROBABILITY_STEP).clamp(min=1).numpy()
+    models = [
+        _model.Categorical(row[first + _Z_REACH : last + _Z_REACH + 1].copy(), perfect=False)
+        for row, first, last in zip(grid, low, high, strict=True)
+    ]
+    return BottleneckTables(low=low, high=high, models=tuple(models))
+
+
+def scale_indices(scales: Tensor) -> Tensor:
+    """Places in the table of 64 scales from 0.11 to 256, nearest by ratio."""
+    logs = torch.log(scales.double().clamp(min=SCALE_MIN, max=SCALE_MAX) / SCALE_MIN)
+    return torch.round(logs / _LOG_STEP).long()
+
+
+def _on_grid(means: Tensor) -> Tensor:
+    return torch.round(means.double() / _MEAN_STEP) * _MEAN_STEP
+
+
+def _selected(values: Tensor, where: Tensor | None) -> npt.NDArray[Any]:
+    """(batch, n): the coded positions of (batch, channels, height, width), channel by channel."""
+    chosen = values if where is None else values[:, :, where]
+    found: npt.NDArray[Any] = chosen.reshape(values.shape[0], -1).cpu().numpy()
+    return found
+
+
+def _add_checksums(checksums: list[int], latent: npt.NDArray[np.float64]) -> None:
+    """Go on with the checksums, one an image, over coded latents (batch, n): whole grid steps."""
+    steps = np.ascontiguousarray(latent / _MEAN_STEP, "<i4")
+    for index, row in enumerate(steps):
+        checksums[index] = zlib.crc32(row.tobytes(), checksums[index])

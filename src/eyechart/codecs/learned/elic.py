@@ -1,0 +1,212 @@
+"""ELIC (He et al., CVPR 2022, arXiv 2203.10886) with uneven channel groups.
+
+The full-size network follows the re-implementation that most people use
+(https://github.com/VincentChandelier/ELiC-ReImplemetation): its checkpoints load after a rename.
+`ElicShape` scales the same network down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from eyechart.codecs.learned.coding import Estimator, LatentCoder
+from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.layers import (
+    AttentionBlock,
+    CheckerboardConv,
+    ResidualBottleneck,
+    checkerboard,
+    conv,
+    deconv,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElicShape:
+    """The sizes of an ELIC network. The defaults are those of the paper.
+
+    widths: channels at 1/2, 1/4 and 1/8 of the picture's size. blocks: residual blocks there.
+    latent: channels of y, the sum of `slices`. hyper: channels of z and the middle of its decoder.
+    context: widths of the channel context, with kernel `context_kernel`. aggregation: widths of
+    the layers that turn all contexts into means and scales. attention: with attention blocks.
+    """
+
+    widths: tuple[int, int, int] = (192, 192, 192)
+    blocks: tuple[int, int, int] = (3, 3, 3)
+    slices: tuple[int, ...] = (16, 16, 32, 64, 192)
+    hyper: tuple[int, int] = (192, 288)
+    context: tuple[int, int] = (224, 128)
+    context_kernel: int = 5
+    aggregation: tuple[int, int] = (640, 512)
+    attention: bool = True
+
+    @property
+    def latent(self) -> int:
+        return sum(self.slices)
+
+
+MINI = ElicShape(
+    widths=(32, 48, 64),
+    blocks=(1, 1, 2),
+    slices=(8, 8, 16, 16, 32),
+    hyper=(40, 60),
+    context=(48, 32),
+    context_kernel=3,
+    aggregation=(96, 64),
+    attention=False,
+)
+
+
+class Elic(nn.Module):
+    """The network: transforms g_a, g_s, hyper transforms h_a, h_s, and the contexts of y.
+
+    `forward` takes pictures (batch, 3, height, width) in 0..1 whose sides are multiples of 16 and
+    returns the reconstruction and the likelihoods of `y` and `z`.
+    """
+
+    def __init__(self, shape: ElicShape = ElicShape()) -> None:
+        super().__init__()
+        self.shape = shape
+        self.g_a, self.g_s = _analysis(shape), _synthesis(shape)
+        hyper, middle = shape.hyper
+        self.h_a = nn.Sequential(
+            conv(shape.latent, hyper, kernel=3, stride=1),
+            nn.ReLU(),
+            conv(hyper, hyper),
+            nn.ReLU(),
+            conv(hyper, hyper),
+        )
+        self.h_s = nn.Sequential(
+            deconv(hyper, hyper),
+            nn.ReLU(),
+            deconv(hyper, middle),
+            nn.ReLU(),
+            conv(middle, 2 * shape.latent, kernel=3, stride=1),
+        )
+        self.cc_transforms = nn.ModuleList(
+            _channel_context(shape, index) for index in range(1, len(shape.slices))
+        )
+        self.context_prediction = nn.ModuleList(
+            CheckerboardConv(channels, 2 * channels) for channels in shape.slices
+        )
+        self.ParamAggregation = nn.ModuleList(
+            _aggregation(shape, index) for index in range(len(shape.slices))
+        )
+        self.entropy_bottleneck = EntropyBottleneck(hyper)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        estimator = Estimator(training=self.training)
+        y = self.g_a(x)
+        y_hat = self.code_latent(estimator, y, self.h_a(y), (y.shape[2], y.shape[3]))
+        found = estimator.y_likelihoods
+        colours = zip(found[0::2], found[1::2], strict=True)  # of each slice: anchors, the others
+        y_likelihoods = torch.cat([anchors * others for anchors, others in colours], 1)
+        return self.g_s(y_hat), {"y": y_likelihoods, "z": estimator.z_likelihoods[0]}
+
+    def code_latent(
+        self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: tuple[int, int]
+    ) -> Tensor:
+        """Hand z and then y to a coder, slice by slice; a decoder gets None for both.
+
+        size: height and width of y. Returns y_hat (batch, latent, height, width).
+        """
+        height, width = size
+        z_hat = coder.bottleneck(z, self.entropy_bottleneck, (-(-height // 4), -(-width // 4)))
+        hyper = self.h_s(z_hat)[:, :, :height, :width]
+        anchors = checkerboard(height, width, hyper.device)
+        sizes = self.shape.slices
+        slices = [None] * len(sizes) if y is None else torch.split(y, list(sizes), 1)
+        done: list[Tensor] = []
+        for index, y_slice in enumerate(slices):
+            support = self._support(index, hyper, done)
+            first = coder.gaussian(y_slice, *self._means_scales(index, support, None), anchors)
+            second = coder.gaussian(y_slice, *self._means_scales(index, support, first), ~anchors)
+            done.append(first + second)
+        return torch.cat(done, 1)
+
+    def _support(self, index: int, hyper: Tensor, done: list[Tensor]) -> Tensor:
+        """All that is known of slice `index` before its anchors: z, slices 0 and index - 1."""
+        if index == 0:
+            return hyper
+        known = done[0] if index == 1 else torch.cat([done[0], done[index - 1]], 1)
+        return torch.cat([self.cc_transforms[index - 1](known), hyper], 1)
+
+    def _means_scales(
+        self, index: int, support: Tensor, anchors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Means and scales of slice `index`, of its anchors where none are known yet."""
+        if anchors is None:
+            batch, _, height, width = support.shape
+            context = support.new_zeros(batch, 2 * self.shape.slices[index], height, width)
+        else:
+            context = self.context_prediction[index](anchors)
+        found = self.ParamAggregation[index](torch.cat([context, support], 1))
+        means, scales = found.chunk(2, 1)
+        return means, scales
+
+
+def _blocks(channels: int, count: int) -> list[nn.Module]:
+    return [ResidualBottleneck(channels) for _ in range(count)]
+
+
+def _attention(shape: ElicShape, channels: int) -> list[nn.Module]:
+    return [AttentionBlock(channels)] if shape.attention else []
+
+
+def _analysis(shape: ElicShape) -> nn.Sequential:
+    (half, quarter, eighth), blocks = shape.widths, shape.blocks
+    return nn.Sequential(
+        conv(3, half),
+        *_blocks(half, blocks[0]),
+        conv(half, quarter),
+        *_blocks(quarter, blocks[1]),
+        *_attention(shape, quarter),
+        conv(quarter, eighth),
+        *_blocks(eighth, blocks[2]),
+        conv(eighth, shape.latent),
+        *_attention(shape, shape.latent),
+    )
+
+
+def _synthesis(shape: ElicShape) -> nn.Sequential:
+    (half, quarter, eighth), blocks = shape.widths, shape.blocks
+    return nn.Sequential(
+        *_attention(shape, shape.latent),
+        deconv(shape.latent, eighth),
+        *_blocks(eighth, blocks[2]),
+        deconv(eighth, quarter),
+        *_attention(shape, quarter),
+        *_blocks(quarter, blocks[1]),
+        deconv(quarter, half),
+        *_blocks(half, blocks[0]),
+        deconv(half, 3),
+    )
+
+
+def _channel_context(shape: ElicShape, index: int) -> nn.Sequential:
+    known = shape.slices[0] + (shape.slices[index - 1] if index > 1 else 0)
+    first, second = shape.context
+    kernel = shape.context_kernel
+    return nn.Sequential(
+        conv(known, first, kernel=kernel, stride=1),
+        nn.ReLU(),
+        conv(first, second, kernel=kernel, stride=1),
+        nn.ReLU(),
+        conv(second, 2 * shape.slices[index], kernel=kernel, stride=1),
+    )
+
+
+def _aggregation(shape: ElicShape, index: int) -> nn.Sequential:
+    channels = shape.slices[index]
+    known = 2 * shape.latent + 2 * channels + (2 * channels if index > 0 else 0)
+    first, second = shape.aggregation
+    return nn.Sequential(
+        nn.Conv2d(known, first, 1),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 1),
+        nn.ReLU(),
+        nn.Conv2d(second, 2 * channels, 1),
+    )
