@@ -106,4 +106,4 @@ def test_it_answers_for_codecs_it_saw_and_for_others(condition: tuple[str, str])
         level=condition[1],
     )
     ((*answers,),) = vlm.answer([request], Decoding(max_new_tokens=8))
-    assert all(task.score(q, a.text).readable for q, a in zip(questions, answers, strict=True))
+    assert all(task.score(q, a.text).parsed for q, a in zip(questions, answers, strict=True))

@@ -76,7 +76,7 @@ def test_bd_table_marks_best_and_second(analysis: Analysis) -> None:
 
 def test_score_table_begins_with_the_ceiling(analysis: Analysis) -> None:
     (table,) = tables_of(analysis, "scores")
-    assert table.columns == ("bpp", "accuracy", "asked", "unreadable %")
+    assert table.columns == ("bpp", "accuracy", "asked", "unparsed %")
     assert table.rows[0].keys == ("reader", "source", "")
     assert len(table.rows) == 1 + 9 + 9
     assert table.rows[0].entries[1].value == max(

@@ -58,7 +58,7 @@ class ToyTask:
 
     def score(self, question: Question, answer: str) -> Score:
         right = float(answer == "yes")
-        return Score(question_id=question.id, value=right, reading=answer, readable=True)
+        return Score(question_id=question.id, value=right, parsed_answer=answer, parsed=True)
 
     def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
         values = [score.value for score in scores]
@@ -122,8 +122,8 @@ def records(
             image=question.image,
             answer="yes" if luck[i] < right else "no",
             value=float(luck[i] < right),
-            reading="yes" if luck[i] < right else "no",
-            readable=True,
+            parsed_answer="yes" if luck[i] < right else "no",
+            parsed=True,
             payload_bytes=payload_bytes + i // PER_IMAGE,
             height_px=SIDE_PX,
             width_px=SIDE_PX,

@@ -102,7 +102,7 @@ def a_run(vlm: str, codec: str, data: str) -> Analysis:
     score = Interval(value=60.0, low=58.0, high=62.0)
     point = CellResult(
         **common, key="a", level="1", rank=0, bpp=0.19, total_bpp=0.2, score=score, loss=None,
-        metrics={"Overall": 60.0}, questions=5127, answered=5126, failed=1, unreadable_share=0.0,
+        metrics={"Overall": 60.0}, questions=5127, answered=5126, failed=1, unparsed_share=0.0,
         choices=False,
     )  # fmt: skip
     clean = replace(

@@ -196,7 +196,7 @@ def _cell(
         questions=questions,
         answered=questions - failed,
         failed=failed,
-        unreadable_share=max(0.0, 0.09 - 0.5 * rate_bpp) if codec != "source" else 0.0,
+        unparsed_share=max(0.0, 0.09 - 0.5 * rate_bpp) if codec != "source" else 0.0,
         choices=False,
     )
 

@@ -165,7 +165,7 @@ def test_a_point_tells_its_numbers(page: Browser) -> None:
     page.hover("#curves .panel:nth-child(2) .curve.c0 .point")
     assert _shown(page, "#tooltip") == 1
     tip = _text(page, "#tooltip")
-    for part in ("JPEG", "bpp", "95 % interval", "answered", "unreadable"):
+    for part in ("JPEG", "bpp", "95 % interval", "answered", "unparsed"):
         assert part in tip
     page.press("Escape")
     assert _shown(page, "#tooltip") == 0

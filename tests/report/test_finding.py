@@ -45,7 +45,7 @@ def _cell(
         questions=10,
         answered=10,
         failed=0,
-        unreadable_share=0.0,
+        unparsed_share=0.0,
         choices=False,
     )
 

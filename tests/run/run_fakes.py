@@ -100,7 +100,7 @@ class FakeTask:
 
     def score(self, question: Question, answer: str) -> Score:
         right = len(answer) % 2 == 0 or self.strict
-        return Score(question_id=question.id, value=right, reading=answer[:3], readable=True)
+        return Score(question_id=question.id, value=right, parsed_answer=answer[:3], parsed=True)
 
     def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
         return {"accuracy": sum(score.value for score in scores) / max(len(scores), 1)}

@@ -45,7 +45,7 @@ def test_every_question_of_every_cell_is_answered_and_scored(tmp_path: Path) -> 
     assert [record.question_id for record in low.records()] == [str(n) for n in range(6)]
     record = high.records()[4]
     assert (record.image, record.answer) == ("i1", "fam:q4 12.00 ü")
-    assert (record.value, record.reading) == (1.0, "fam")
+    assert (record.value, record.parsed_answer) == (1.0, "fam")
     assert (record.payload_bytes, record.height_px, record.width_px) == (2 + 18, 2, 3)
     assert record.bpp == pytest.approx(8 * 20 / 6)
     assert low.cell.decoding.max_new_tokens == 9

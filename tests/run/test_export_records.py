@@ -42,8 +42,8 @@ def run_dir(tmp_path: Path) -> Path:
             image=first.image,
             answer=ANSWER,
             value=1.0,
-            reading="Yes",
-            readable=True,
+            parsed_answer="Yes",
+            parsed=True,
             payload_bytes=300,
             height_px=20,
             width_px=40,
@@ -81,11 +81,11 @@ def test_csv_has_a_row_a_question_of_every_cell(run_dir: Path, tmp_path: Path) -
     row = answered[0]
     assert (row["index"], row["image"]) == (question.id, question.image)
     assert (row["question"], row["answer"]) == (question.text, question.answer)
-    assert (row["prediction"], row["reading"]) == (ANSWER, "Yes")
+    assert (row["prediction"], row["parsed_answer"]) == (ANSWER, "Yes")
     assert (row["vlm"], row["codec"], row["level"], row["task"]) == ("toy", "jpeg", "q0", "POPE")
     assert json.loads(row["vlm_options"]) == {"tiles": 6}
     assert float(row["bpp"]) == 8 * 300 / 800
-    assert (float(row["score"]), row["readable"]) == (1.0, "True")
+    assert (float(row["score"]), row["parsed"]) == (1.0, "True")
     assert [row["truncated"] for row in rows] == ["False", "", "True"]
     assert failed["failure"] == "encode: jpeg level q0: cannot"
     assert (failed["prediction"], failed["score"], failed["bpp"]) == ("", "", "")

@@ -305,7 +305,7 @@ def test_a_report_shows_what_is_stored_now(
 
 
 def _all_wrong(self: object, question: Question, answer: str) -> Score:
-    return Score(question_id=question.id, value=0.0, reading="No", readable=True)
+    return Score(question_id=question.id, value=0.0, parsed_answer="No", parsed=True)
 
 
 def test_rescore_finds_the_data_by_itself(
@@ -315,7 +315,7 @@ def test_rescore_finds_the_data_by_itself(
     cell = Store(tmp_path / "run").cells()[0]
     (record, *others) = cell.records()
     path = cell.path / "records.jsonl"
-    path.write_text(path.read_text().replace('"readable":true', '"readable":false'))
+    path.write_text(path.read_text().replace('"parsed":true', '"parsed":false'))
     assert cell.records() != [record, *others]
     capsys.readouterr()
     assert run_args(["rescore", str(tmp_path / "run")]) == 0

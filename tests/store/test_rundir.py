@@ -35,8 +35,8 @@ def a_record(question_id: str, **changes: object) -> Record:
         image="img",
         answer="Yes.",
         value=1.0,
-        reading="yes",
-        readable=True,
+        parsed_answer="yes",
+        parsed=True,
         payload_bytes=623,
         height_px=224,
         width_px=224,
@@ -105,8 +105,8 @@ def test_any_answer_text_comes_back(tmp_path_factory: pytest.TempPathFactory, an
     store = Store(tmp_path_factory.mktemp("run"))
     store.create()
     stored = store.add(a_cell())
-    record = a_record("1", answer=answer, reading=answer)
-    clean = dataclasses.replace(record, answer=_utf8(answer), reading=_utf8(answer))
+    record = a_record("1", answer=answer, parsed_answer=answer)
+    clean = dataclasses.replace(record, answer=_utf8(answer), parsed_answer=_utf8(answer))
     stored.append_records([record])
     assert stored.records() == [clean]
 

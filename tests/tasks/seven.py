@@ -1,7 +1,7 @@
 """One small file for each of the seven tasks, with scores worked out by hand.
 
 Each table is written so that its answers hold everything that scorers treat differently: right,
-wrong, unreadable, several references, rows in several splits, groups not wholly right.
+wrong, unparsed, several references, rows in several splits, groups not wholly right.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Case:
     rows: tuple[tuple[object, ...], ...]
     answers: Mapping[str, str]
     metrics: Mapping[str, float]
-    unreadable: tuple[str, ...] = ()
+    unparsed: tuple[str, ...] = ()
 
     def open(self, folder: Path, **options: int) -> TsvTask:
         """The task over the case's file, written into a folder."""
@@ -53,7 +53,7 @@ class Case:
 
 
 # random:  1 hit, 2 miss, 5 correct denial     popular: 1 hit, 2 miss, 3 false alarm
-# adversarial: 1 hit, 4 unreadable No (counts as a denial in F1, as wrong in accuracy)
+# adversarial: 1 hit, 4 unparsed No (counts as a denial in F1, as wrong in accuracy)
 POPE = Case(
     task=Pope,
     file="POPE.tsv",
@@ -85,7 +85,7 @@ POPE = Case(
         "adversarial precision": 100.0,
         "adversarial recall": 100.0,
     },
-    unreadable=("4",),
+    unparsed=("4",),
 )
 
 GQA = Case(
@@ -108,7 +108,7 @@ GQA = Case(
         "query": 100.0,
         "verify": 100.0,
     },
-    unreadable=("3",),
+    unparsed=("3",),
 )
 
 # BLEU: 5 words said, all in the references; closest lengths 3 and 2: no brevity penalty.
@@ -199,7 +199,7 @@ MME = Case(
         "count": 125.0,
         "code_reasoning": 200.0,
     },
-    unreadable=("4",),
+    unparsed=("4",),
 )
 
 # Group 1 right in both rotations, group 2 in one of two, group 3 right (three rotations).
@@ -244,7 +244,7 @@ MMBENCH = Case(
         "image_topic": 100.0,
         "ocr": 100.0,
     },
-    unreadable=("1000002",),
+    unparsed=("1000002",),
 )
 
 SEED = Case(
@@ -264,7 +264,7 @@ SEED = Case(
         "Instance Identity": 50.0,
         "Instances Counting": 100.0,
     },
-    unreadable=("3",),
+    unparsed=("3",),
 )
 
 CASES = (POPE, GQA, COCO, OCR, MME, MMBENCH, SEED)

@@ -21,11 +21,11 @@ MEMBERS = (
 
 
 def wrong_score(question: Any, answer: str) -> Score:
-    return Score(question_id=question.id, value=2.0, reading=answer, readable=True)
+    return Score(question_id=question.id, value=2.0, parsed_answer=answer, parsed=True)
 
 
-def unreadable_but_right(question: Any, answer: str) -> Score:
-    return Score(question_id=question.id, value=1.0, reading="", readable=False)
+def unparsed_but_right(question: Any, answer: str) -> Score:
+    return Score(question_id=question.id, value=1.0, parsed_answer="", parsed=False)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def unreadable_but_right(question: Any, answer: str) -> Score:
         ("prompt", lambda _: lambda question, family: "", "is empty"),
         ("max_new_tokens", lambda _: lambda question: 0, "max_new_tokens"),
         ("score", lambda _: wrong_score, "is not in 0..1"),
-        ("score", lambda _: unreadable_but_right, "is right, but unreadable"),
+        ("score", lambda _: unparsed_but_right, "is right, but unparsed"),
         ("summarize", lambda _: lambda scores: {"other": 0.0}, "summarize lacks 'Overall'"),
         ("summarize", lambda real: lambda s: real(s) | {"x": np.nan}, "x is nan"),
         ("headline", lambda real: lambda sums: real(sums) + 1, "from image_sums"),

@@ -12,7 +12,7 @@ OPTIONS = (("A", "a cat"), ("B", "None"), ("C", "a red car"), ("D", "NA"))
 
 
 @pytest.mark.parametrize(
-    ("answer", "reading"),
+    ("answer", "parsed_answer"),
     [
         ("Yes", "Yes"),
         ("no.", "No"),
@@ -34,12 +34,12 @@ OPTIONS = (("A", "a cat"), ("B", "None"), ("C", "a red car"), ("D", "NA"))
         ("." * 32 + "yes", "Yes"),
     ],
 )
-def test_yes_no(answer: str, reading: str) -> None:
-    assert read_yes_no(answer) == reading
+def test_yes_no(answer: str, parsed_answer: str) -> None:
+    assert read_yes_no(answer) == parsed_answer
 
 
 @pytest.mark.parametrize(
-    ("answer", "reading"),
+    ("answer", "parsed_answer"),
     [
         ("A", "A"),
         ("B.", "B"),
@@ -66,8 +66,8 @@ def test_yes_no(answer: str, reading: str) -> None:
         ("", ""),
     ],
 )
-def test_option(answer: str, reading: str) -> None:
-    assert read_option(answer, OPTIONS) == reading
+def test_option(answer: str, parsed_answer: str) -> None:
+    assert read_option(answer, OPTIONS) == parsed_answer
 
 
 def test_failed_requests_of_other_tools_are_not_answers() -> None:
@@ -83,8 +83,8 @@ def test_any_text_reads_as_an_option_or_nothing(answer: str) -> None:
 
 @given(st.lists(st.sampled_from(["yes", "no", "dog", "red"]), max_size=6))
 def test_yes_no_needs_exactly_one_of_both(words: list[str]) -> None:
-    reading = read_yes_no(" ".join(words))
-    assert bool(reading) == (("yes" in words) != ("no" in words))
+    parsed_answer = read_yes_no(" ".join(words))
+    assert bool(parsed_answer) == (("yes" in words) != ("no" in words))
 
 
 @given(st.sampled_from("ABCD"), st.lists(st.sampled_from(["the", "is", "so"]), max_size=3))

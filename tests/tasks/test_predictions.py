@@ -161,7 +161,7 @@ def test_missing_questions_count_nowhere_and_are_named(tmp_path: Path) -> None:
     task = POPE.open(tmp_path)
     result = score_predictions(task, {"1": "Yes", "4": "hm"}, "p.csv")
     assert (result.answered, result.missing) == (2, ("2", "3", "5"))
-    assert result.unreadable_percent == 50.0
+    assert result.unparsed_percent == 50.0
     assert result.metrics["Overall recall"] == 100.0
     with pytest.raises(InputError, match=r"p\.csv: index '9' is no question of POPE"):
         score_predictions(task, {"9": "Yes"}, "p.csv")

@@ -36,8 +36,8 @@ def test_scores_are_those_worked_out_by_hand(case: Case, tmp_path: Path) -> None
 @PER_CASE
 def test_unreadable_answers_are_told(case: Case, tmp_path: Path) -> None:
     task = case.open(tmp_path)
-    unreadable = [score.question_id for score in case.scores(task) if not score.readable]
-    assert tuple(unreadable) == case.unreadable
+    unparsed = [score.question_id for score in case.scores(task) if not score.parsed]
+    assert tuple(unparsed) == case.unparsed
 
 
 @PER_CASE
@@ -115,7 +115,7 @@ def test_any_text_gets_a_score(
     task = _opened(case, tmp_path_factory)
     scores = [task.score(question, answer) for question in task.questions()]
     assert all(score.value in (0.0, 1.0) for score in scores)
-    assert all(score.readable or score.value == 0 for score in scores)
+    assert all(score.parsed or score.value == 0 for score in scores)
     assert all(math.isfinite(value) for value in task.summarize(scores).values())
 
 
@@ -173,7 +173,7 @@ def test_other_data_other_version(tmp_path: Path) -> None:
 
 
 def test_a_score_of_another_file_is_refused(tmp_path: Path) -> None:
-    foreign = Score(question_id="77", value=1.0, reading="Yes", readable=True)
+    foreign = Score(question_id="77", value=1.0, parsed_answer="Yes", parsed=True)
     with pytest.raises(InputError, match=r"POPE: no question '77' in POPE\.tsv"):
         POPE.open(tmp_path).summarize([foreign])
 

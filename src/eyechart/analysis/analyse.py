@@ -176,7 +176,7 @@ def _cell_result(
         questions=questions[read.key],
         answered=measured.answered,
         failed=len(read.failures),
-        unreadable_share=measured.unreadable_share,
+        unparsed_share=measured.unparsed_share,
         choices=read.cell.decoding.choice_set,
     )
 

@@ -25,7 +25,7 @@ class Measured:
     bpp_draws: Floats
     total_bpp: float  # all bits over all pixels
     answered: int
-    unreadable_share: float
+    unparsed_share: float
     caution: str = ""  # what is wrong with the intervals
 
 
@@ -71,6 +71,6 @@ def measure(
         bpp_draws=bpp_draws,
         total_bpp=8 * payload_bytes / pixels,
         answered=len(records),
-        unreadable_share=sum(not record.readable for record in records) / len(records),
+        unparsed_share=sum(not record.parsed for record in records) / len(records),
         caution=resampling.caution,
     )

@@ -37,7 +37,7 @@ class CellResult:
     questions: int  # to be asked in this cell
     answered: int
     failed: int
-    unreadable_share: float  # 0..1 of the answered
+    unparsed_share: float  # 0..1 of the answered
     choices: bool  # choice-set protocol: never in one table with free answers
 
 

@@ -99,7 +99,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
                 entries=(
                     Entry(value=cell.bpp, decimals=3),
                     *line,
-                    Entry(value=100 * cell.unreadable_share, decimals=1),
+                    Entry(value=100 * cell.unparsed_share, decimals=1),
                 ),
             )
             for cell, line in zip(cells, lines, strict=True)
@@ -109,7 +109,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
                 title=f"{task.name}: every metric of every cell",
                 keys=("VLM", "codec", "level"),
                 column_kind="metric",
-                columns=("bpp", *names, "unreadable %"),
+                columns=("bpp", *names, "unparsed %"),
                 rows=rows,
                 compact=True,
                 legend=f"{task.questions} questions, {task.images} images · {_intervals(analysis)}",

@@ -72,7 +72,7 @@ def _print(task: Task, result: Result) -> None:
         table.add_row(metric, f"{value:.4f}", style=style)
     console.print(table)
     console.print(
-        f"\n{result.answered:,} answers, {result.unreadable_percent:.2f} % of them unreadable"
+        f"\n{result.answered:,} answers, {result.unparsed_percent:.2f} % of them unparsed"
     )
     if result.missing:
         named = ", ".join(result.missing[:_NAMED])

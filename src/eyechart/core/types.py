@@ -190,15 +190,15 @@ class Question:
 class Score:
     """What a scorer read from one answer.
 
-    value: 0..1, right or wrong (captions: 0, they are scored as a corpus from `reading`).
-    reading: the extracted answer ("yes", "B", the caption). readable: False when nothing could
-    be read; such an answer is wrong and is counted beside every score.
+    value: 0..1, right or wrong (captions: 0, they are scored as a corpus from `parsed_answer`).
+    parsed_answer: the extracted answer ("yes", "B", the caption). parsed: False when nothing could
+    be extracted; such an answer is wrong and is counted beside every score.
     """
 
     question_id: str
     value: float
-    reading: str
-    readable: bool
+    parsed_answer: str
+    parsed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,8 +380,8 @@ class Record:
     image: str
     answer: str
     value: float
-    reading: str
-    readable: bool
+    parsed_answer: str
+    parsed: bool
     payload_bytes: int
     height_px: int
     width_px: int
@@ -398,8 +398,8 @@ class Record:
         return Score(
             question_id=self.question_id,
             value=self.value,
-            reading=self.reading,
-            readable=self.readable,
+            parsed_answer=self.parsed_answer,
+            parsed=self.parsed,
         )
 
 

@@ -22,7 +22,7 @@ class Rescored:
 
 
 def rescore(store: Store, data: str | None = None) -> Rescored:
-    """Replace value, reading and readable of every record. The caller holds `store.rewriting()`.
+    """Replace value, parsed_answer and parsed of every record, inside `store.rewriting()`.
 
     A cell is replaced in one step; stopped in the middle, the others keep their old scores and a
     second call mends them. data: folder with the tasks' files, if it is not where it was.
@@ -75,6 +75,8 @@ def _rescored(task: Task, records: list[Record]) -> list[Record]:
     for record in records:
         score = task.score(questions[record.question_id], record.answer)
         new.append(
-            replace(record, value=score.value, reading=score.reading, readable=score.readable)
+            replace(
+                record, value=score.value, parsed_answer=score.parsed_answer, parsed=score.parsed
+            )
         )
     return new

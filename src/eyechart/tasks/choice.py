@@ -37,10 +37,10 @@ def choices(question: Question) -> tuple[str, ...]:
 
 def score(question: Question, answer: str) -> Score:
     """1 where the answer reads as the reference's letter."""
-    reading = read_option(answer, question.options)
+    parsed_answer = read_option(answer, question.options)
     return Score(
         question_id=question.id,
-        value=float(reading == question.answer),
-        reading=reading,
-        readable=bool(reading),
+        value=float(parsed_answer == question.answer),
+        parsed_answer=parsed_answer,
+        parsed=bool(parsed_answer),
     )

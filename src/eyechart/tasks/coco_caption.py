@@ -55,11 +55,13 @@ class CocoCaptionRules:
     def score(self, question: Question, answer: str) -> Score:
         """The caption itself; what it is worth depends on the others."""
         return Score(
-            question_id=question.id, value=0.0, reading=answer, readable=bool(answer.strip())
+            question_id=question.id, value=0.0, parsed_answer=answer, parsed=bool(answer.strip())
         )
 
     def summarize(self, sheet: Sheet) -> dict[str, float]:
-        pairs = [(score.reading, tuple(references(question))) for question, score in sheet.scored]
+        pairs = [
+            (score.parsed_answer, tuple(references(question))) for question, score in sheet.scored
+        ]
         bleus = bleu(pairs) if pairs else (0.0,) * 4
         cider = sum(numbers[0] for _, numbers in self.statistics(sheet))
         return {
@@ -71,7 +73,7 @@ class CocoCaptionRules:
     def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
         cider = _cider(sheet)
         return [
-            (question.image, [cider.score(score.reading, tuple(references(question))), 1.0])
+            (question.image, [cider.score(score.parsed_answer, tuple(references(question))), 1.0])
             for question, score in sheet.scored
         ]
 

@@ -51,12 +51,12 @@ class GqaRules:
         return 32
 
     def score(self, question: Question, answer: str) -> Score:
-        reading = answer.strip().lower()
+        parsed_answer = answer.strip().lower()
         return Score(
             question_id=question.id,
-            value=float(reading == question.answer.strip().lower()),
-            reading=reading,
-            readable=bool(reading),
+            value=float(parsed_answer == question.answer.strip().lower()),
+            parsed_answer=parsed_answer,
+            parsed=bool(parsed_answer),
         )
 
     def summarize(self, sheet: Sheet) -> dict[str, float]:

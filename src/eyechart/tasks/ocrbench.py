@@ -76,12 +76,12 @@ class OcrBenchRules:
 
     def score(self, question: Question, answer: str) -> Score:
         fold = _formula if question.category == _HMER else _plain
-        reading = fold(answer)
+        parsed_answer = fold(answer)
         return Score(
             question_id=question.id,
-            value=float(any(fold(text) in reading for text in references(question))),
-            reading=reading,
-            readable=bool(reading),
+            value=float(any(fold(text) in parsed_answer for text in references(question))),
+            parsed_answer=parsed_answer,
+            parsed=bool(parsed_answer),
         )
 
     def summarize(self, sheet: Sheet) -> dict[str, float]:

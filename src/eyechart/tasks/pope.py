@@ -100,7 +100,7 @@ def _split_names(sheet: Sheet) -> list[str]:
 
 def _counts(question: Question, score: Score) -> Floats:
     """True positives, false positives, false negatives of one answer. Unreadable is negative."""
-    truth, said = question.answer == "Yes", score.reading == "Yes"
+    truth, said = question.answer == "Yes", score.parsed_answer == "Yes"
     return np.array([truth and said, said and not truth, truth and not said], dtype=np.float64)
 
 

@@ -33,13 +33,14 @@ _Pair = tuple[object, object]
 class Result:
     """Scores of one prediction file.
 
-    metrics: as Task.summarize names them. unreadable_percent: answers nobody can read, in
-    percent of those given. missing: ids of questions without a prediction, which count nowhere.
+    metrics: as Task.summarize names them. unparsed_percent: answers from which
+    nothing could be extracted, in percent of those given. missing: ids of questions without a
+    prediction, which count nowhere.
     """
 
     metrics: Mapping[str, float]
     answered: int
-    unreadable_percent: float
+    unparsed_percent: float
     missing: tuple[str, ...]
 
 
@@ -59,11 +60,11 @@ def score_predictions(task: Task, answers: Mapping[str, str], name: str) -> Resu
         for question in questions
         if question.id in answers
     ]
-    unreadable = sum(not score.readable for score in scores)
+    unparsed = sum(not score.parsed for score in scores)
     return Result(
         metrics=task.summarize(scores),
         answered=len(scores),
-        unreadable_percent=100 * unreadable / len(scores),
+        unparsed_percent=100 * unparsed / len(scores),
         missing=tuple(question.id for question in questions if question.id not in answers),
     )
 

@@ -24,11 +24,11 @@ def choices(question: Question) -> tuple[str, ...]:
 
 
 def score(question: Question, answer: str) -> Score:
-    """1 where the answer reads as the reference; neither yes nor no is wrong and unreadable."""
-    reading = read_yes_no(answer)
+    """1 where the answer reads as the reference; neither yes nor no is wrong and unparsed."""
+    parsed_answer = read_yes_no(answer)
     return Score(
         question_id=question.id,
-        value=float(reading == question.answer),
-        reading=reading,
-        readable=bool(reading),
+        value=float(parsed_answer == question.answer),
+        parsed_answer=parsed_answer,
+        parsed=bool(parsed_answer),
     )

@@ -75,7 +75,7 @@ def _check_scores(task: Task, question: Question) -> None:
         assert score.question_id == question.id, f"score names question {score.question_id}"
         assert 0 <= score.value <= 1, f"value {score.value} of {answer[:40]!r} is not in 0..1"
         assert score == task.score(question, answer), f"{answer[:40]!r} scores now so, now so"
-        assert score.readable or score.value == 0, f"{answer[:40]!r} is right, but unreadable"
+        assert score.parsed or score.value == 0, f"{answer[:40]!r} is right, but unparsed"
 
 
 def _check_sums(task: Task, questions: Sequence[Question]) -> None:

@@ -12,7 +12,7 @@ function scoreColumns(cells) {
     { name: metricName(cells[0].task) || "score", key: (c) => c.score.value,
       show: (c) => [h("b", null, number(c.score.value, 1)), h("small", null, intervalText(c.score))] },
     ...metrics.map((name) => ({ name, key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
-    { name: "unreadable", key: (c) => c.unreadable_share, show: (c) => h("span", { class: c.unreadable_share > 0.05 ? "warn" : "" }, percent(c.unreadable_share)) },
+    { name: "unparsed", key: (c) => c.unparsed_share, show: (c) => h("span", { class: c.unparsed_share > 0.05 ? "warn" : "" }, percent(c.unparsed_share)) },
     { name: "failed", key: (c) => c.failed, show: (c) => (c.failed ? h("span", { class: "warn" }, `${c.failed} of ${c.questions}`) : "0") },
   ];
 }

@@ -38,7 +38,7 @@ function cellTip(cell) {
     cell.loss && intervalText(cell.loss) ? line("95 % interval, paired", intervalText(cell.loss)) : null,
     line("answered", `${cell.answered.toLocaleString("en")} of ${cell.questions.toLocaleString("en")}`),
     cell.failed ? line("failed", cell.failed.toLocaleString("en")) : null,
-    line("unreadable", percent(cell.unreadable_share)),
+    line("unparsed", percent(cell.unparsed_share)),
   ];
 }
 
