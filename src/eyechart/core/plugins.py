@@ -37,6 +37,7 @@ EXTRAS = {
     "safetensors": "vlm",
     "accelerate": "vlm",
     "peft": "adapter",
+    "constriction": "learned",
     "openai": "openai",
     "pyarrow": "parquet",
     "openpyxl": "xlsx",

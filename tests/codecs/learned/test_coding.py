@@ -9,29 +9,18 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("constriction")
 
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor  # noqa: E402
 
-from eyechart.codecs.learned.coding import LatentDecoder, LatentEncoder  # noqa: E402
-from eyechart.codecs.learned.elic import MINI, Elic  # noqa: E402
+from eyechart.codecs.learned.coding import LatentDecoder, LatentEncoder, bottleneck_tables  # noqa: E402
+from eyechart.codecs.learned.elic import Elic  # noqa: E402
 from eyechart.core.errors import CodecError  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def network() -> Elic:
-    torch.manual_seed(1)
-    network = Elic(MINI).eval()
-    with torch.no_grad():  # random weights give a latent that is rounded away: make it larger
-        network.g_a[-1].weight.mul_(40)
-        network.h_a[-1].weight.mul_(5)
-        for aggregation in network.ParamAggregation:
-            aggregation[-1].bias.fill_(5.0)  # type: ignore[operator]
-    network.entropy_bottleneck.update_quantiles()
-    return network
 
 
 def _encode(network: Elic, pictures: Tensor) -> tuple[list[bytes], Tensor, tuple[int, int]]:
     entropy = copy.deepcopy(network).double()
-    encoder = LatentEncoder(len(pictures), codec="elic-mini")
+    encoder = LatentEncoder(
+        len(pictures), bottleneck_tables(network.entropy_bottleneck), codec="elic-mini"
+    )
     with torch.no_grad():
         y = network.g_a(pictures)
         size = (y.shape[2], y.shape[3])
@@ -39,9 +28,11 @@ def _encode(network: Elic, pictures: Tensor) -> tuple[list[bytes], Tensor, tuple
     return encoder.finish(), y_hat, size
 
 
-def _decode(network: nn.Module, strings: list[bytes], size: tuple[int, int]) -> Tensor:
+def _decode(network: Elic, strings: list[bytes], size: tuple[int, int]) -> Tensor:
     entropy = copy.deepcopy(network).double()
-    decoder = LatentDecoder(strings, codec="elic-mini")
+    decoder = LatentDecoder(
+        strings, bottleneck_tables(network.entropy_bottleneck), codec="elic-mini"
+    )
     with torch.no_grad():
         y_hat: Tensor = entropy.code_latent(decoder, None, None, size)
     decoder.finish()

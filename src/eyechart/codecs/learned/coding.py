@@ -102,15 +102,15 @@ class Estimator:
 class LatentEncoder:
     """Writes one string for each image of a batch."""
 
-    def __init__(self, batch: int, *, codec: str) -> None:
+    def __init__(self, batch: int, tables: BottleneckTables, *, codec: str) -> None:
+        self._tables = tables
         self._codec = codec
         self._coders = [_queue.RangeEncoder() for _ in range(batch)]
         self._checksums = [0] * batch
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         assert z is not None
-        tables = bottleneck_tables(model)
-        medians = _on_grid(model.medians.double())
+        tables, medians = self._tables, self._tables.medians.to(z.device)
         self._check_finite(z)
         symbols = torch.round(z.double() - medians).cpu().numpy()
         low, high = (side.reshape(1, -1, 1, 1) for side in (tables.low, tables.high))
@@ -154,7 +154,8 @@ class LatentEncoder:
 class LatentDecoder:
     """Reads what a `LatentEncoder` wrote. Call `finish` at the end: it verifies the checksums."""
 
-    def __init__(self, strings: Sequence[bytes], *, codec: str) -> None:
+    def __init__(self, strings: Sequence[bytes], tables: BottleneckTables, *, codec: str) -> None:
+        self._tables = tables
         self._codec = codec
         self._wanted = [int.from_bytes(s[:_CHECKSUM_BYTES], "big") for s in strings]
         self._coders: list[Any] = []
@@ -165,8 +166,8 @@ class LatentDecoder:
         self._checksums = [0] * len(strings)
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
-        tables = bottleneck_tables(model)
-        medians = _on_grid(model.medians.double())
+        tables = self._tables
+        medians = tables.medians.to(model.quantiles.device)
         count = size[0] * size[1]
         found = np.empty((len(self._coders), model.channels, count), np.int32)
         for index in range(len(self._coders)):
@@ -216,15 +217,19 @@ class LatentDecoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BottleneckTables:
-    """For each channel the lowest and highest symbol and the distribution over them."""
+    """What z is coded with: for each channel its lowest and highest symbol, and a distribution.
 
+    medians: (1, channels, 1, 1) float64 on the grid; symbols are relative to them.
+    """
+
+    medians: Tensor
     low: Symbols
     high: Symbols
     models: tuple[Any, ...]
 
 
 def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
-    """The distributions that z is coded with, in steps of 2^-22."""
+    """The tables of a trained bottleneck, probabilities in steps of 2^-22; made once a network."""
     quantiles = bottleneck.quantiles.detach().double().cpu()[:, 0]
     medians = _on_grid(quantiles[:, 1])
     low = torch.floor(quantiles[:, 0] - medians).clamp(-_Z_REACH, 0).int().numpy()
@@ -240,7 +245,9 @@ def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
         _model.Categorical(row[first + _Z_REACH : last + _Z_REACH + 1].copy(), perfect=False)
         for row, first, last in zip(grid, low, high, strict=True)
     ]
-    return BottleneckTables(low=low, high=high, models=tuple(models))
+    return BottleneckTables(
+        medians=medians.reshape(1, -1, 1, 1), low=low, high=high, models=tuple(models)
+    )
 
 
 def scale_indices(scales: Tensor) -> Tensor:

@@ -1,0 +1,289 @@
+"""A network with weights as a NeuralCodec: pictures to payloads and back.
+
+    +---------+-----------+------------+-----------------------------------+
+    | weights | width_px  | height_px  | string of `coding.LatentEncoder`  |
+    | 4 bytes | 1-4 bytes | 1-4 bytes  | checksum of the latent, words     |
+    +---------+-----------+------------+-----------------------------------+
+
+`weights` are the first bytes of the sha256 of the level's file: a payload names its codec and level
+by them. Pictures are padded at the bottom and right.
+
+Every picture goes through the transforms alone and, on a CPU, in one thread: libraries choose other
+algorithms, with other rounding errors, for other batches and thread counts.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eyechart.codecs.frames import check_claim, check_rgb8
+from eyechart.codecs.learned.coding import (
+    LatentCoder,
+    LatentDecoder,
+    LatentEncoder,
+    Size,
+    bottleneck_tables,
+)
+from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.weights import (
+    LevelFile,
+    levels_of,
+    load_weights,
+    read_listing,
+    user_folder,
+)
+from eyechart.core.errors import CodecError, InputError, PluginError
+from eyechart.core.images import MAX_PIXELS
+from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
+
+Padding: TypeAlias = Literal["zeros", "edge"]
+_DIGEST_BYTES = 4
+_TRANSFORMS = ("g_a", "h_a", "g_s")
+
+
+class LatentNetwork(Protocol):
+    """What every architecture has. The latent is 1/16 of the picture's size, z 1/64."""
+
+    g_a: nn.Module
+    h_a: nn.Module
+    g_s: nn.Module
+    entropy_bottleneck: EntropyBottleneck
+
+    def code_latent(
+        self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
+    ) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A kind of network, and how pictures are brought to the size it takes.
+
+    multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
+    where there are some. published: levels that are known (lambda), and source: where their files
+    are published, under which licence.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    multiple: int
+    padding: Padding
+    published: tuple[str, ...] = ()
+    source: str = ""
+    shipped: Path | None = None
+
+
+class NetworkCodec:
+    """The codec of an architecture, with the levels of one weights folder.
+
+    weights: a folder with `levels.json`; "" for what ships with this package or was added with
+    `eyechart codec add`.
+    """
+
+    version = "1"
+    reproducible: Reproducible = "per device"
+
+    def __init__(self, architecture: Architecture, *, weights: str = "") -> None:
+        self.architecture = architecture
+        self.name = architecture.name
+        self._weights = weights
+        self._files: tuple[LevelFile, ...] | None = None
+        self._held: tuple[str, LoadedNetwork] | None = None
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        """None that changes results: a level's identity holds the digest of its weights."""
+        return {}
+
+    @property
+    def folder(self) -> Path:
+        if self._weights:
+            return Path(self._weights)
+        return self.architecture.shipped or user_folder(self.name)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return levels_of(self._level_files())
+
+    def check(self) -> None:
+        """See that there are levels and that their files are there. Raises PluginError."""
+        files = self._level_files()
+        if not files:
+            raise PluginError(f"{self.name}: no weights in {self.folder}; {self._how_to_get()}")
+        for file in files:
+            if not (self.folder / file.file).is_file():
+                raise PluginError(f"{self.name}: {self.folder / file.file} is missing")
+
+    def load(self, level: Level, device: str) -> LoadedNetwork:
+        """Read one level's weights. Raises CodecError."""
+        for file in self._level_files():
+            if file.sha256 == level.weights:
+                break
+        else:
+            raise InputError(f"{self.name}: level {level.name!r} is none of {self.folder}")
+        network = self.architecture.build()
+        load_weights(network, self.folder / file.file, sha256=file.sha256, codec=self.name)
+        return LoadedNetwork(
+            network, self.architecture, digest=_short(file.sha256), level=level.name, device=device
+        )
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        return self._one(level).encode([rgb8])[0]
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        return self._one(self._level_of(bitstream.payload)).decode([bitstream])[0]
+
+    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
+        """The picture's size from a payload. Raises CodecError if it is another codec's."""
+        self._level_of(payload)
+        height_px, width_px, _ = _read_head(payload, self.name)
+        return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+
+    def _level_files(self) -> tuple[LevelFile, ...]:
+        if self._files is None:
+            self._files = read_listing(self.folder, self.name)
+        return self._files
+
+    def _one(self, level: Level) -> LoadedNetwork:
+        if self._held is None or self._held[0] != level.weights:
+            self._held = (level.weights, self.load(level, "cpu"))
+        return self._held[1]
+
+    def _level_of(self, payload: bytes) -> Level:
+        for level in self.levels:
+            if payload[:_DIGEST_BYTES] == _short(level.weights):
+                return level
+        raise CodecError(
+            f"not a payload of these weights (it starts with {payload[:_DIGEST_BYTES].hex()!r})",
+            codec=self.name,
+        )
+
+    def _how_to_get(self) -> str:
+        known = ", ".join(self.architecture.published)
+        return (
+            f"add checkpoints with `eyechart codec add {self.name} --level LAMBDA FILE` "
+            f"(published: {known}; {self.architecture.source})"
+        )
+
+
+class LoadedNetwork:
+    """One level in memory: transforms in float32 on a device, entropy networks in float64."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        architecture: Architecture,
+        *,
+        digest: bytes,
+        level: str,
+        device: str,
+    ) -> None:
+        self._architecture, self._digest, self._level = architecture, digest, level
+        self._device = torch.device(device)
+        entropy = copy.deepcopy(network).double()
+        for name in _TRANSFORMS:
+            delattr(entropy, name)
+        self._entropy = cast(LatentNetwork, entropy.to(self._device).eval())
+        self._tables = bottleneck_tables(self._entropy.entropy_bottleneck)
+        network = network.to(self._device).eval()
+        self._network = cast(LatentNetwork, network)
+
+    def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
+        checked = [check_rgb8(image) for image in images]
+        with torch.inference_mode(), one_thread():
+            return [self._encode(image) for image in checked]
+
+    def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
+        with torch.inference_mode(), one_thread():
+            return [self._decode(bitstream) for bitstream in bitstreams]
+
+    def close(self) -> None:
+        del self._network, self._entropy
+
+    def _encode(self, image: Rgb8) -> Bitstream:
+        height, width, _ = image.shape
+        x = _pad(_to_tensor(image, self._device), self._architecture)
+        y = self._network.g_a(x)
+        z = self._network.h_a(y)
+        encoder = LatentEncoder(1, self._tables, codec=self._architecture.name)
+        self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
+        head = self._digest + _leb128(width) + _leb128(height)
+        payload = head + encoder.finish()[0]
+        return Bitstream(payload=payload, height_px=height, width_px=width)
+
+    def _decode(self, bitstream: Bitstream) -> Rgb8:
+        name = self._architecture.name
+        if bitstream.payload[:_DIGEST_BYTES] != self._digest:
+            raise CodecError("not a payload of these weights", codec=name, level=self._level)
+        height, width, string = _read_head(bitstream.payload, name)
+        check_claim(bitstream, height, width, codec=name)
+        multiple = self._architecture.multiple
+        size = tuple(-(-side // multiple) * multiple // 16 for side in (height, width))
+        decoder = LatentDecoder([string], self._tables, codec=name)
+        y_hat = self._entropy.code_latent(decoder, None, None, (size[0], size[1]))
+        decoder.finish()
+        x_hat = self._network.g_s(y_hat.float())[0, :, :height, :width]
+        rounded = x_hat.clamp(0, 1).mul(255).round().to(torch.uint8)
+        return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch in one thread, so that sums are formed in one order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _to_tensor(image: Rgb8, device: torch.device) -> Tensor:
+    return torch.tensor(image, device=device).permute(2, 0, 1)[None].float() / 255
+
+
+def _pad(x: Tensor, architecture: Architecture) -> Tensor:
+    """Grow at the bottom and right to the sides that the network takes."""
+    height, width = x.shape[2:]
+    multiple = architecture.multiple
+    bottom, right = -height % multiple, -width % multiple
+    mode = "constant" if architecture.padding == "zeros" else "replicate"
+    return nn.functional.pad(x, (0, right, 0, bottom), mode=mode)
+
+
+def _short(sha256: str) -> bytes:
+    return bytes.fromhex(sha256)[:_DIGEST_BYTES]
+
+
+def _read_head(payload: bytes, codec: str) -> tuple[int, int, bytes]:
+    """Height, width and the string. Raises CodecError."""
+    width, at = _read_leb128(payload, _DIGEST_BYTES, codec)
+    height, at = _read_leb128(payload, at, codec)
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise CodecError(f"the payload claims {width}x{height} pixels", codec=codec)
+    return height, width, payload[at:]
+
+
+def _leb128(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(0x80 | (value & 0x7F))
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _read_leb128(data: bytes, at: int, codec: str) -> tuple[int, int]:
+    value = 0
+    for index, byte in enumerate(data[at : at + 4]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, at + index + 1
+    raise CodecError("the payload is cut or damaged (size field)", codec=codec)

@@ -1,0 +1,148 @@
+"""A network with weights behaves as a codec: any size, any batch, and clear errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("constriction")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec  # noqa: E402
+from eyechart.codecs.learned.weights import read_listing, write_level  # noqa: E402
+from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
+from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
+from eyechart.testing import check_codec  # noqa: E402
+from eyechart.testing.codecs import picture  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def codec(weights: Path) -> ElicMiniCodec:
+    return ElicMiniCodec(weights=str(weights))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Rgb8]:
+    rng = np.random.default_rng(0)
+    return [picture(*size, rng) for size in ((1, 1), (33, 17), (64, 64), (50, 90), (64, 64))]
+
+
+def test_it_keeps_the_promises_of_a_codec(codec: ElicMiniCodec, weights: Path) -> None:
+    assert isinstance(codec, NeuralCodec)
+    codec.check()
+    check_codec(codec, options={"weights": str(weights)})
+
+
+def test_results_do_not_depend_on_batches_or_threads(
+    codec: ElicMiniCodec, pictures: list[Rgb8]
+) -> None:
+    level = codec.levels[1]
+    loaded = codec.load(level, "cpu")
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        together = loaded.encode(pictures)
+        decoded = loaded.decode(together)
+    finally:
+        torch.set_num_threads(threads)
+    for image, bitstream, rgb8 in zip(pictures, together, decoded, strict=True):
+        assert codec.encode(image, level) == bitstream
+        assert np.array_equal(codec.decode(bitstream), rgb8)
+        assert rgb8.shape == image.shape
+
+
+def test_damaged_payloads_end_in_an_error_or_a_picture_of_the_right_size(
+    codec: ElicMiniCodec, pictures: list[Rgb8]
+) -> None:
+    rng = np.random.default_rng(1)
+    loaded = codec.load(codec.levels[1], "cpu")
+    whole = loaded.encode([pictures[2]])[0]
+    refused = 0
+    for _ in range(60):
+        data = bytearray(whole.payload)
+        at = int(rng.integers(len(data)))
+        data[at] ^= 1 << int(rng.integers(8))
+        if rng.random() < 0.3:
+            del data[at:]
+        damaged = Bitstream(payload=bytes(data), height_px=64, width_px=64)
+        try:
+            rgb8 = loaded.decode([damaged])[0]
+        except CodecError:
+            refused += 1
+        else:
+            assert rgb8.shape == (64, 64, 3)
+    assert refused >= 55  # the last bits of a string may not matter
+
+
+def test_payloads_of_other_weights_are_refused(codec: ElicMiniCodec, pictures: list[Rgb8]) -> None:
+    low, high = codec.levels
+    payload = codec.encode(pictures[2], low)
+    with pytest.raises(CodecError, match="not a payload of these weights"):
+        codec.load(high, "cpu").decode([payload])
+    foreign = Bitstream(payload=b"\xe1\x40\x40" + bytes(20), height_px=64, width_px=64)
+    with pytest.raises(CodecError, match="not a payload of these weights"):
+        codec.decode(foreign)
+
+
+def test_a_codec_without_weights_says_where_they_are_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    codec = ElicCodec()
+    assert codec.levels == ()
+    with pytest.raises(PluginError, match=r"codec add elic .*0\.004.*github\.com"):
+        codec.check()
+
+
+def test_a_missing_file_is_named(weights: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(weights, tmp_path / "copy"))
+    (folder / "0.01.safetensors").unlink()
+    with pytest.raises(PluginError, match=r"0\.01\.safetensors is missing"):
+        ElicMiniCodec(weights=str(folder)).check()
+
+
+@pytest.mark.parametrize("damage", ["bytes", "keys", "shapes", "nan"])
+def test_wrong_weights_are_refused(weights: Path, tmp_path: Path, damage: str) -> None:
+    folder = Path(shutil.copytree(weights, tmp_path / "copy"))
+    file = folder / "0.01.safetensors"
+    tensors = load_file(file)
+    if damage == "bytes":
+        file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+        reason = "changed"
+    else:
+        if damage == "keys":
+            tensors["g_b.0.weight"] = tensors.pop("g_a.0.weight")
+            reason = r"lacks g_a\.0\.weight and has unknown g_b\.0\.weight"
+        elif damage == "shapes":
+            tensors["g_a.0.weight"] = torch.zeros(7, 3, 5, 5)
+            reason = r"g_a\.0\.weight is \(7, 3, 5, 5\), expected \(32, 3, 5, 5\)"
+        else:
+            tensors["g_a.0.bias"][3] = float("nan")
+            reason = r"g_a\.0\.bias holds values that are not finite"
+        write_level(folder, "elic-mini", name="0.01", lmbda=0.01, weights=tensors)
+    codec = ElicMiniCodec(weights=str(folder))
+    with pytest.raises(CodecError, match=reason):
+        codec.load(codec.levels[1], "cpu")
+
+
+def test_a_damaged_listing_is_refused(weights: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(weights, tmp_path / "copy"))
+    with pytest.raises(InputError, match="weights of elic-mini, not of elic"):
+        read_listing(folder, "elic")
+    (folder / "levels.json").write_text(json.dumps({"codec": "elic-mini", "levels": [{}]}))
+    with pytest.raises(InputError, match="not a list of levels"):
+        read_listing(folder, "elic-mini")
+
+
+def test_half_precision_files_load(weights: Path, tmp_path: Path, pictures: list[Rgb8]) -> None:
+    halves = {key: value.half() for key, value in load_file(weights / "0.01.safetensors").items()}
+    write_level(tmp_path, "elic-mini", name="0.01", lmbda=0.01, weights=halves)
+    codec = ElicMiniCodec(weights=str(tmp_path))
+    bitstream = codec.encode(pictures[3], codec.levels[0])
+    assert codec.decode(bitstream).shape == pictures[3].shape
