@@ -1,13 +1,112 @@
 """Eyechart: how well does a vision-language model still see when its images are compressed?
 
-Importing the package loads nothing heavy: neither torch nor transformers.
+    import eyechart
+
+    eyechart.run("quick", out="out/quick", tasks=["POPE"], codecs=["jpeg"], max_images=10)
+    print(eyechart.table("out/quick", "bd"))
+
+The names in `__all__` are the public interface; everything is imported when it is first used, so
+that `import eyechart` is quick and loads neither torch nor matplotlib.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = version("eyechart")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0.0.0"
+from eyechart.core.version import VERSION
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from eyechart.api import (
+        analyse,
+        bd_metric,
+        bd_rate,
+        check_codec,
+        check_task,
+        check_vlm,
+        names,
+        open_adapter,
+        open_codec,
+        open_task,
+        open_vlm,
+        read_image,
+        records,
+        run,
+        table,
+        write_report,
+    )
+    from eyechart.core.errors import (
+        CodecError,
+        EyechartError,
+        ImageError,
+        InputError,
+        PluginError,
+        StoreError,
+        VLMError,
+    )
+    from eyechart.core.types import (
+        VLM,
+        Answer,
+        Bitstream,
+        Codec,
+        Decoding,
+        Level,
+        Question,
+        Request,
+        Score,
+        Task,
+    )
+    from eyechart.runner.plan import Plan
+
+__version__ = VERSION
+
+__all__ = [
+    "VLM",
+    "Answer",
+    "Bitstream",
+    "Codec",
+    "CodecError",
+    "Decoding",
+    "EyechartError",
+    "ImageError",
+    "InputError",
+    "Level",
+    "Plan",
+    "PluginError",
+    "Question",
+    "Request",
+    "Score",
+    "StoreError",
+    "Task",
+    "VLMError",
+    "__version__",
+    "analyse",
+    "bd_metric",
+    "bd_rate",
+    "check_codec",
+    "check_task",
+    "check_vlm",
+    "names",
+    "open_adapter",
+    "open_codec",
+    "open_task",
+    "open_vlm",
+    "read_image",
+    "records",
+    "run",
+    "table",
+    "write_report",
+]
+
+_HOMES = ("eyechart.core.errors", "eyechart.core.types", "eyechart.api")  # the lightest first
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in _HOMES:
+            module = import_module(home)
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'eyechart' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

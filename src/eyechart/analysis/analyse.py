@@ -12,7 +12,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from eyechart import __version__
 from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.compare import Comparison, Pair, rank_levels
 from eyechart.analysis.examples import choose_examples
@@ -23,6 +22,7 @@ from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Task
+from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
 
 BUILT_IN_DATA = "eyechart-mini"
@@ -67,7 +67,7 @@ def analyse(
     comparison = Comparison(pairs, questions)
     return Analysis(
         title=info.title or run_dir.resolve().name,
-        eyechart_version=__version__,
+        eyechart_version=VERSION,
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
         tasks=tuple(_task_info(name, task, sizes[name], pairs) for name, task in tasks.items()),

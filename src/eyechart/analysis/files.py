@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
-from eyechart import __version__
+from eyechart.analysis.analyse import analyse
 from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
+from eyechart.core.version import VERSION
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
+
+FILE_NAME = "analysis.json"
 
 
 def write_analysis(analysis: Analysis, path: Path) -> None:
@@ -31,8 +36,36 @@ def current_analysis(path: Path, store: Store) -> Analysis | None:
         found = read_analysis(path)
     except InputError:
         return None
-    fits = (found.eyechart_version, found.made_from) == (__version__, store.fingerprint())
+    fits = (found.eyechart_version, found.made_from) == (VERSION, store.fingerprint())
     return found if fits else None
+
+
+def analysis_of(
+    directory: Path,
+    *,
+    fresh: bool = False,
+    data: str | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Analysis:
+    """The analysis of a run directory, or of a folder that holds only an `analysis.json`.
+
+    The stored one is returned while it is current. Otherwise, or where `fresh`, the run is analysed
+    and `analysis.json` is written.
+
+    data: folder with the tasks' files, if it is not where it was. now: the clock.
+
+    Raises:
+        InputError: neither a run nor an analysis, no answers, a task or its data not found.
+        StoreError: a damaged record; `analysis.json` cannot be written.
+    """
+    path, store = directory / FILE_NAME, Store(directory)
+    if path.exists() and not store.is_run():
+        return read_analysis(path)
+    if not fresh and (found := current_analysis(path, store)):
+        return found
+    analysis = analyse(directory, created=now().isoformat(timespec="seconds"), data=data)
+    write_analysis(analysis, path)
+    return analysis
 
 
 def read_analysis(path: Path) -> Analysis:

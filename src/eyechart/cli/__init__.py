@@ -83,9 +83,9 @@ app = typer.Typer(cls=_Verbs, add_completion=False, rich_markup_mode="rich")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from eyechart import __version__
+        from eyechart.core.version import VERSION
 
-        print(f"eyechart {__version__}")
+        print(f"eyechart {VERSION}")
         raise typer.Exit
 
 

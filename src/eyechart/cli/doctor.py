@@ -17,6 +17,7 @@ import typer
 from eyechart.cli.console import table_console
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, EyechartError
+from eyechart.core.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,9 +69,7 @@ def doctor() -> None:
 
 def machine() -> Iterator[Finding]:
     """Python, cores, memory, disk, accelerator."""
-    from eyechart import __version__
-
-    yield Finding(name="eyechart", state="ready", detail=__version__)
+    yield Finding(name="eyechart", state="ready", detail=VERSION)
     yield Finding(
         name="Python", state="ready", detail=f"{platform.python_version()} on {platform.platform()}"
     )

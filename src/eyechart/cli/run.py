@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from eyechart.runner.engine import Outcome
     from eyechart.runner.plan import Plan
     from eyechart.runner.progress import Progress
-    from eyechart.runner.work import Work
-    from eyechart.store import Store
+    from eyechart.runner.start import Options
 
 PlanArgument = Annotated[
     str, typer.Argument(metavar="PLAN", help="A YAML file, or a built-in plan: quick, paper.")
@@ -114,29 +113,19 @@ def run(
 
     Stop it at any time: the same command goes on where it was.
     """
-    from eyechart.runner.engine import Settings, check
-    from eyechart.runner.resolve import resolve, run_info
-    from eyechart.store import Store
-    from eyechart.vlms.devices import devices_of
+    from eyechart.runner.start import Options
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images, choice_set=choice_set)
-    copies = len(devices_of(device))
-    work = resolve(chosen, device=device)
-    store = Store(out)
-    if not (out / "run.json").exists():  # a finished run can be looked at without its servers
-        check(work)
-    store.create()
-    settings = Settings(
-        batch_prompts=None if batch is None else batch * copies,
-        decoded_budget_bytes=int(decoded_gb * 1e9),
+    options = Options(
+        device=device,
+        workers=workers,
+        batch=batch,
+        decoded_gb=decoded_gb,
         retry_failed=retry_failed,
+        wait=wait,
     )
     console = _console()
-    with store.writing([(lane.vlm, lane.adapter) for lane in work.lanes], wait=wait):
-        store.write_info(run_info(chosen))
-        outcome = _run_engine(work, store, console, settings, workers)
-        with store.updating("rates"):
-            _keep_rates(outcome, out, device)
+    outcome = _run(chosen, out, console, options)
     if report:
         _show_results(out, console)
     _end(outcome, out)
@@ -217,8 +206,6 @@ def _plan(
         )
         if text is not None
     }
-    if given.get("codecs") and "source" not in given["codecs"]:
-        given["codecs"] = ["source", *given["codecs"]]  # every table compares with it
     if data is not None:
         given["data"] = data
     if max_images is not None:
@@ -228,15 +215,11 @@ def _plan(
     return changed(load_plan(name), given, name)
 
 
-def _run_engine(
-    work: Work, store: Store, console: Console, settings: Any, workers: int | None
-) -> Outcome:
-    from eyechart.runner.engine import run as run_work
-    from eyechart.runner.pools import open_pool
+def _run(plan: Plan, out: Path, console: Console, options: Options) -> Outcome:
+    from eyechart.runner.start import run_plan
 
     try:
-        pool = open_pool([entry.codec for entry in work.codecs], store, workers)
-        return run_work(work, store, pool, _progress(console), settings)
+        return run_plan(plan, out, _progress(console), options)
     except KeyboardInterrupt:
         command = shlex.join(["eyechart", *sys.argv[1:]])
         print(
@@ -262,39 +245,19 @@ def _console() -> Console:
 
 def _show_results(out: Path, console: Console) -> None:
     """Analysis, BD table, what adapters gain, and the report; an empty run has none."""
-    from datetime import UTC, datetime
-
-    from eyechart.analysis.analyse import analyse
-    from eyechart.analysis.files import write_analysis
+    from eyechart.analysis.files import analysis_of
     from eyechart.analysis.tables import tables_of
     from eyechart.analysis.terminal import show
     from eyechart.report.html import write_report
 
     try:
-        analysis = analyse(out, created=datetime.now(UTC).isoformat(timespec="seconds"))
+        analysis = analysis_of(out, fresh=True)
     except InputError as error:
         print(f"eyechart: {error}", file=sys.stderr)
         return
-    write_analysis(analysis, out / "analysis.json")
     show([*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")], console)
     write_report(analysis, out / "report.html")
     console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True)
-
-
-def _keep_rates(outcome: Outcome, out: Path, device: str) -> None:
-    """How fast the VLMs were, for `eyechart plan --rates DIR`; too few answers say nothing."""
-    from eyechart.runner.rates import FILE_NAME, MIN_QUESTIONS, Rate, save_rates
-
-    where = f"in {out.name}, --device {device}"
-    rates = {
-        speed.vlm: Rate(
-            questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), hardware=where
-        )
-        for speed in outcome.speeds
-        if speed.questions >= MIN_QUESTIONS and speed.seconds > 0
-    }
-    if rates:
-        save_rates(out / FILE_NAME, rates)
 
 
 def _end(outcome: Outcome, out: Path) -> None:

@@ -43,7 +43,17 @@ def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
-    """Open a picture file as (height, width, 3) uint8. Raises ImageError."""
+    """Read an image file: (height, width, 3), uint8, sRGB.
+
+    Raises:
+        ImageError: cannot be read, not an image, damaged, or more than `max_pixels`.
+
+    Example:
+        >>> from PIL import Image
+        >>> Image.new("RGB", (64, 48)).save("photo.png")
+        >>> read_image("photo.png").shape
+        (48, 64, 3)
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -75,6 +75,23 @@ def export_records(store: Store, path: Path, form: Format, data: str | None = No
         if not rows:
             raise InputError(f"{store.root}: no question was answered here yet")
     return rows
+
+
+def record_rows(store: Store, data: str | None = None) -> Iterator[Row]:
+    """The rows that `export_records` writes, each with all columns, None where it lacks a value.
+
+    Raises:
+        InputError: as `export_records`.
+        StoreError: a record file is damaged.
+    """
+    cells = store.cells()
+    found = False
+    for stored, task in zip(cells, open_tasks_of(store, cells, data), strict=True):
+        for row in _rows(stored, task):
+            found = True
+            yield {column: row.get(column) for column in COLUMNS}
+    if not found:
+        raise InputError(f"{store.root}: no question was answered here yet")
 
 
 def _rows(stored: StoredCell, task: Task) -> list[Row]:

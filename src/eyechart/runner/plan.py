@@ -143,9 +143,14 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     """A plan with other values for some keys; `name` is told in errors.
 
     What was chosen for the old value goes with it: adapters are made for one VLM, and a sample of
-    one data folder's images says nothing about another's. Raises InputError.
+    one data folder's images says nothing about another's. Codecs come beside the uncompressed
+    image, with which every table compares. Raises InputError.
     """
     fitting: dict[str, Any] = {}
+    if given.get("codecs"):
+        codecs = _listed(given["codecs"])
+        if "source" not in codecs:
+            given = {**given, "codecs": ["source", *codecs]}
     if "vlms" in given:
         fitting["adapters"] = "none"
     if "data" in given:

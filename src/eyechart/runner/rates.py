@@ -11,10 +11,10 @@ fits the tasks it was measured on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -22,6 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from eyechart.runner.engine import Speed
 
 FILE_NAME = "rates.yaml"  # in the package, and in a run directory
 MIN_QUESTIONS = 200  # a shorter measurement says little
@@ -96,6 +99,20 @@ def save_rates(path: Path, rates: Mapping[str, Rate]) -> None:
         for name, rate in {**before, **rates}.items()
     }
     write_atomic(path, yaml.safe_dump(entries, sort_keys=True, allow_unicode=True).encode())
+
+
+def keep_rates(speeds: Iterable[Speed], run_dir: Path, device: str) -> None:
+    """Add what a run measured to its directory; too few answers say nothing. Raises StoreError."""
+    where = f"in {run_dir.name}, --device {device}"
+    rates = {
+        speed.vlm: Rate(
+            questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), hardware=where
+        )
+        for speed in speeds
+        if speed.questions >= MIN_QUESTIONS and speed.seconds > 0
+    }
+    if rates:
+        save_rates(run_dir / FILE_NAME, rates)
 
 
 def split_cost(once_s: float, many_s: float, images: int, questions: int) -> tuple[float, float]:

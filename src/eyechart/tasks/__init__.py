@@ -6,10 +6,10 @@ rules and a file together into a Task; `table` and `tsv` read the file; `extract
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eyechart.core import plugins
-from eyechart.core.types import Task
+from eyechart.core.types import Json, Task
 
 
 def open_tasks(names: Sequence[str] = (), data: str | None = None) -> list[Task]:
@@ -20,8 +20,11 @@ def open_tasks(names: Sequence[str] = (), data: str | None = None) -> list[Task]
     Raises:
         PluginError: a name or an option that no task has.
     """
-    tasks: list[Task] = []
-    for spec in names or plugins.names("eyechart.tasks"):
-        name, options = plugins.parse_spec(spec)
-        tasks.append(plugins.load("eyechart.tasks", name, {"data": data, **options}))
-    return tasks
+    specs = map(plugins.parse_spec, names or plugins.names("eyechart.tasks"))
+    return [open_task(name, options, data) for name, options in specs]
+
+
+def open_task(name: str, options: Mapping[str, Json], data: str | None = None) -> Task:
+    """One task by name, with its options; otherwise as `open_tasks`."""
+    task: Task = plugins.load("eyechart.tasks", name, {"data": data, **options})
+    return task

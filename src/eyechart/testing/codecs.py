@@ -82,6 +82,11 @@ def check_codec(
     seed: of the test pictures and of the damage.
     Raises:
         ConformanceError: lists every promise broken.
+
+    Example:
+        >>> report = check_codec(eyechart.open_codec("webp"), sizes=[(1, 1), (17, 24)])
+        >>> "fresh process" in report.passed
+        True
     """
     rng = np.random.default_rng(seed)
     options = codec.options if options is None else options

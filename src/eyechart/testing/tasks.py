@@ -35,6 +35,9 @@ def check_task(task: Task, *, images: int = 3) -> None:
     """Check a task against the protocol. Raises AssertionError that says what is wrong.
 
     images: so many pictures are decoded.
+
+    Example:
+        >>> check_task(eyechart.open_task("POPE", data="eyechart-mini"))
     """
     questions = _check_questions(task)
     for key in list(dict.fromkeys(question.image for question in questions))[:images]:

@@ -47,6 +47,9 @@ def check_vlm(
     sizes: (height, width) of the pictures.
     Raises:
         AssertionError: says which promise is broken.
+
+    Example:
+        >>> check_vlm("eyechart-mini", max_new_tokens=2, sizes=[(56, 56)])
     """
     if isinstance(vlm, str):
         vlm = open_vlm(vlm)

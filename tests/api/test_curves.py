@@ -1,0 +1,64 @@
+"""BD-Metric and BD-rate through the public functions, against values known otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.interpolate import PchipInterpolator
+
+import eyechart
+
+RATES = [0.1, 0.2, 0.4, 0.8]
+SCORES = [50.0, 64.0, 70.0, 72.0]
+
+
+@given(factor=st.floats(0.05, 20))
+def test_the_same_curve_at_another_rate_is_that_much_dearer(factor: float) -> None:
+    rates = [factor * rate for rate in RATES]
+    change = eyechart.bd_rate(rates, SCORES, against=(RATES, SCORES))
+    assert change == pytest.approx(100 * (factor - 1), rel=1e-9, abs=1e-9)
+
+
+def test_bd_rate_is_the_mean_difference_of_log_rates_over_shared_scores() -> None:
+    other_rates, other_scores = [0.15, 0.3, 0.5, 0.9], [55.0, 63.0, 71.0, 74.0]
+    mine = PchipInterpolator(SCORES, np.log(RATES)).antiderivative()
+    other = PchipInterpolator(other_scores, np.log(other_rates)).antiderivative()
+    low, high = 55.0, 72.0
+    area = (mine(high) - mine(low)) - (other(high) - other(low))
+    expected = 100 * (np.exp(area / (high - low)) - 1)
+    found = eyechart.bd_rate(RATES, SCORES, against=(other_rates, other_scores))
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@given(order=st.permutations(range(4)))
+def test_points_may_come_in_any_order(order: list[int]) -> None:
+    rates, scores = [RATES[i] for i in order], [SCORES[i] for i in order]
+    half = [rate / 2 for rate in RATES]
+    assert eyechart.bd_rate(rates, scores, against=(half, SCORES)) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("rates", "scores", "words"),
+    [
+        ([0.1], [50.0], "at least 2"),
+        ([0.1, 0.1], [50.0, 60.0], "rates must differ"),
+        ([0.1, -0.2], [50.0, 60.0], "above 0"),
+        ([0.1, 0.2], [50.0, float("nan")], "NaN"),
+        ([0.1, 0.2], [60.0, 50.0], "rise with the rate"),
+        ([0.1, 0.2], [10.0, 20.0], "share no scores"),
+        ([0.1, 0.2], [50.0, 60.0, 70.0], "one score a rate"),
+    ],
+)
+def test_a_curve_that_has_no_bd_rate_is_refused(
+    rates: list[float], scores: list[float], words: str
+) -> None:
+    with pytest.raises(eyechart.InputError, match=words):
+        eyechart.bd_rate(rates, scores, against=(RATES, SCORES))
+
+
+@pytest.mark.parametrize("given", [{}, {"uncompressed": 80.0, "against": (RATES, SCORES)}])
+def test_bd_metric_needs_exactly_one_thing_to_compare_with(given: dict[str, object]) -> None:
+    with pytest.raises(eyechart.InputError, match="either uncompressed"):
+        eyechart.bd_metric(RATES, SCORES, **given)  # type: ignore[arg-type]
