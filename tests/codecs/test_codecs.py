@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyechart.codecs import container
+from eyechart.codecs import builtin_header
 from eyechart.codecs.avif import AvifCodec
 from eyechart.codecs.container import SelfDescribing
 from eyechart.codecs.hevc import HevcCodec
@@ -109,7 +109,7 @@ def test_damage_behind_a_right_checksum(codec: Codec) -> None:
     # The checksum keeps damaged streams from the decoder; here the decoder itself is shown some.
     rng = np.random.default_rng(3)
     whole = codec.encode(PHOTO, codec.levels[-1])
-    stream = container.stream_of(codec.name, whole)
+    stream = builtin_header.stream_of(codec.name, whole)
     damaged = []
     if codec.name != "jpegxl":  # there only the checksum and the time limit help
         damaged += [stream[:cut] for cut in (0, 5, 60, len(stream) // 2, len(stream) - 1)]
@@ -118,7 +118,7 @@ def test_damage_behind_a_right_checksum(codec: Codec) -> None:
         flipped[bit // 8] ^= 1 << (bit % 8)
         damaged.append(bytes(flipped))
     for data in damaged:
-        packed = container.pack(codec.name, data, height_px=120, width_px=160)
+        packed = builtin_header.pack(codec.name, data, height_px=120, width_px=160)
         with suppress(CodecError):
             assert codec.decode(packed).shape == PHOTO.shape
 
@@ -126,8 +126,8 @@ def test_damage_behind_a_right_checksum(codec: Codec) -> None:
 @pytest.mark.parametrize("codec", VIDEO, ids=name_of)
 @pytest.mark.parametrize("size", [(160, 120), (118, 160), (1, 1), (1200, 1600)])
 def test_a_header_that_lies_about_the_size(codec: Codec, size: tuple[int, int]) -> None:
-    stream = container.stream_of(codec.name, codec.encode(PHOTO, codec.levels[0]))
-    lie = container.pack(codec.name, stream, height_px=size[0], width_px=size[1])
+    stream = builtin_header.stream_of(codec.name, codec.encode(PHOTO, codec.levels[0]))
+    lie = builtin_header.pack(codec.name, stream, height_px=size[0], width_px=size[1])
     with pytest.raises(CodecError):
         codec.decode(lie)
 

@@ -1,78 +1,160 @@
-"""The few bytes before a raw video stream, so that the payload alone decodes.
+"""The header before a codec's own stream, so that the payload alone decodes in a fresh process.
 
-    +----+-----------+------------+----------+------------------------------+
-    | id | width_px  | height_px  | CRC-16   | raw stream (Annex B or JXL)  |
-    | 1  | 1-4 bytes | 1-4 bytes  | 2 bytes  |                              |
-    +----+-----------+------------+----------+------------------------------+
+`pack` and `unpack` are for every codec that has no file format of its own: third parties' codecs
+and codecs with weights.
 
-Sizes are LEB128. The crop is not stored: padding is always at the bottom and right, and how much
-follows from the size. 7 bytes for a 224x224 picture; a video container would be 700 to 1000.
+    +------+------------+----------+-----------+----------+-----------+---------+--------+
+    | form | codec name | level    | weights   | width_px | height_px | CRC-16  | stream |
+    | 1    | 2 bytes    | 1 or more| 0 or 4    | 1-4      | 1-4       | 2 bytes |        |
+    +------+------------+----------+-----------+----------+-----------+---------+--------+
 
-The checksum covers everything else. Video decoders conceal damage: without it a stream that was
-cut in half would come back as a picture of the right size, and be scored.
+- form: 0xE8 without weights, 0xE9 with weights.
+- codec name: the first bytes of sha256(name).
+- level: its name, digits packed two a byte ("0.008" takes 3 bytes). The name itself is stored, not
+  its place in the list of levels: levels are added to and removed from that list, and a payload
+  must not change its level with it. It is not a hash either: an error can then name the level
+  whose checkpoint is missing, and a level that is not listed can still be opened by its name.
+- weights: the first bytes of the checkpoint's sha256 (`Level.weights`).
+- sizes: LEB128. They are those of the original image; a codec that pads crops to them.
+- CRC-16: of everything else. Decoders conceal damage: without a checksum half a stream would come
+  back as an image of the right size, and be scored.
+
+That is 16 bytes for a 224x224 image at level "0.008" of a codec with weights. The built-in video
+codecs have a shorter header, see `eyechart.codecs.builtin_header`.
 """
 
 from __future__ import annotations
 
 import binascii
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from eyechart.codecs.frames import check_claim
-from eyechart.core.errors import CodecError
+from eyechart.core.errors import CodecError, InputError
 from eyechart.core.images import MAX_PIXELS
-from eyechart.core.types import Bitstream
+from eyechart.core.types import Bitstream, Level
 
-# First byte of a payload: which codec's stream follows. Never reuse a number.
-_IDS = {"hevc": 0xE1, "vvc": 0xE2, "hm": 0xE3, "vtm": 0xE4, "jpegxl": 0xE5}
-_CRC_BYTES = 2
+CRC_BYTES = 2
+_WITHOUT_WEIGHTS, _WITH_WEIGHTS = 0xE8, 0xE9  # no file format begins with them
+_NAME_BYTES = 2
+_WEIGHTS_BYTES = 4
+_DIGITS = "0123456789.-+e"  # one half byte each
+_END = 0xF
+_TEXT = 0xE0  # in place of two digits: a length byte and UTF-8 follow
 
 
 @runtime_checkable
 class SelfDescribing(Protocol):
-    """A codec that can tell a picture's size from a payload (needed to decode a file alone)."""
+    """A codec that can tell an image's size from a payload (needed to decode a file alone)."""
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """Raises CodecError if the payload is not one of this codec's."""
         ...
 
 
-def pack(codec: str, stream: bytes, *, height_px: int, width_px: int) -> Bitstream:
-    """Put the header before a raw stream."""
-    head = bytes([_IDS[codec]]) + _leb128(width_px) + _leb128(height_px)
-    payload = head + _crc(head, stream) + stream
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a payload says about itself.
+
+    level: the level's name. weights: the first 8 hex digits of the checkpoint's sha256, or "".
+    stream: what the codec itself wrote.
+    """
+
+    bitstream: Bitstream
+    level: str
+    weights: str
+    stream: bytes
+
+
+def pack(codec: str, level: Level, stream: bytes, *, height_px: int, width_px: int) -> Bitstream:
+    """Put the header before a codec's stream.
+
+    codec: the codec's name. height_px, width_px: size of the original image.
+    Raises:
+        InputError: the level's name is empty or over 255 bytes, or its weights are no sha256.
+    """
+    form, digest = _WITHOUT_WEIGHTS, b""
+    if level.weights:
+        form, digest = _WITH_WEIGHTS, _digest_start(codec, level)
+    head = b"".join(
+        [
+            bytes([form]),
+            _name_hash(codec),
+            _packed_name(codec, level.name),
+            digest,
+            leb128(width_px),
+            leb128(height_px),
+        ]
+    )
+    payload = head + crc(head, stream) + stream
     return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
 
 
-def unpack(codec: str, payload: bytes) -> tuple[Bitstream, bytes]:
-    """Payload -> what it says about itself, and the raw stream.
+def read(codec: str, payload: bytes) -> Contents:
+    """What a payload of the codec says about itself. Needs no levels and no weights.
 
     Raises:
-        CodecError: another codec's, cut, damaged, or a size that is not allowed.
+        CodecError: another codec's payload, cut or damaged, or a size that is not allowed.
     """
-    if not payload or payload[0] != _IDS[codec]:
-        raise CodecError(f"not a payload of this codec (starts with {payload[:1]!r})", codec=codec)
-    width_px, at = _read_leb128(codec, payload, 1)
+    known = payload[:1] in (bytes([_WITHOUT_WEIGHTS]), bytes([_WITH_WEIGHTS]))
+    if not known or payload[1 : 1 + _NAME_BYTES] != _name_hash(codec):
+        raise CodecError(f"not a payload of this codec (starts with {payload[:3]!r})", codec=codec)
+    level, at = _read_name(codec, payload, 1 + _NAME_BYTES)
+    weights = b""
+    if payload[0] == _WITH_WEIGHTS:
+        weights, at = payload[at : at + _WEIGHTS_BYTES], at + _WEIGHTS_BYTES
+    bitstream, stream = read_size_and_stream(codec, payload, at)
+    return Contents(bitstream=bitstream, level=level, weights=weights.hex(), stream=stream)
+
+
+def unpack(codec: str, bitstream: Bitstream, levels: Sequence[Level]) -> tuple[Level, bytes]:
+    """The level a bitstream was made at, and the codec's own stream.
+
+    levels: those that the caller can decode: all of the codec's, or the one that is loaded.
+    Raises:
+        CodecError: as `read`; a size that differs from the bitstream's; a level that is not among
+            `levels`; a level whose checkpoint here is another one than the encoder had.
+    """
+    found = read(codec, bitstream.payload)
+    check_claim(bitstream, found.bitstream.height_px, found.bitstream.width_px, codec=codec)
+    level = next((one for one in levels if one.name == found.level), None)
+    if level is None:
+        allowed = ", ".join(one.name for one in levels) or "none"
+        raise CodecError(
+            f"the payload was made at level {found.level!r}; levels here: {allowed}", codec=codec
+        )
+    here = level.weights[: 2 * _WEIGHTS_BYTES]
+    if found.weights != here:
+        raise CodecError(
+            f"the payload was made with other weights (sha256 {found.weights or 'none'}) "
+            f"than the checkpoint here (sha256 {here or 'none'})",
+            codec=codec,
+            level=level.name,
+        )
+    return level, found.stream
+
+
+def read_size_and_stream(codec: str, payload: bytes, at: int) -> tuple[Bitstream, bytes]:
+    """The end of every header, from byte `at`: sizes, checksum, stream. Raises CodecError."""
+    width_px, at = _read_leb128(codec, payload, at)
     height_px, at = _read_leb128(codec, payload, at)
     if width_px < 1 or height_px < 1 or width_px * height_px > MAX_PIXELS:
         raise CodecError(f"the payload claims {width_px}x{height_px} pixels", codec=codec)
-    stream = payload[at + _CRC_BYTES :]
-    if payload[at : at + _CRC_BYTES] != _crc(payload[:at], stream):
+    stream = payload[at + CRC_BYTES :]
+    if payload[at : at + CRC_BYTES] != crc(payload[:at], stream):
         raise CodecError("the payload is cut or damaged (checksum)", codec=codec)
     return Bitstream(payload=payload, height_px=height_px, width_px=width_px), stream
 
 
-def stream_of(codec: str, bitstream: Bitstream) -> bytes:
-    """The raw stream, once its header agrees with the Bitstream. Raises CodecError."""
-    found, stream = unpack(codec, bitstream.payload)
-    check_claim(bitstream, found.height_px, found.width_px, codec=codec)
-    return stream
+def crc(head: bytes, stream: bytes) -> bytes:
+    """The checksum (CRC-16 of CCITT) of a header and its stream."""
+    return binascii.crc_hqx(stream, binascii.crc_hqx(head, 0xFFFF)).to_bytes(CRC_BYTES, "big")
 
 
-def _crc(head: bytes, stream: bytes) -> bytes:
-    return binascii.crc_hqx(stream, binascii.crc_hqx(head, 0xFFFF)).to_bytes(_CRC_BYTES, "big")
-
-
-def _leb128(value: int) -> bytes:
+def leb128(value: int) -> bytes:
+    """A whole number from 0 in base 128, least significant digit first."""
     out = bytearray()
     while value > 0x7F:
         out.append(0x80 | (value & 0x7F))
@@ -87,3 +169,50 @@ def _read_leb128(codec: str, data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at + index + 1
     raise CodecError("the payload is cut or damaged (size field)", codec=codec)
+
+
+def _name_hash(codec: str) -> bytes:
+    return hashlib.sha256(codec.encode()).digest()[:_NAME_BYTES]
+
+
+def _digest_start(codec: str, level: Level) -> bytes:
+    try:
+        digest = bytes.fromhex(level.weights)
+    except ValueError:
+        digest = b""
+    if len(digest) != hashlib.sha256().digest_size:
+        raise InputError(
+            f"{codec}: the weights {level.weights!r} of level {level.name!r} are no sha256 in hex"
+        )
+    return digest[:_WEIGHTS_BYTES]
+
+
+def _packed_name(codec: str, name: str) -> bytes:
+    if name and all(char in _DIGITS for char in name):
+        halves = [*(_DIGITS.index(char) for char in name), _END]
+        if len(halves) % 2:
+            halves.append(_END)
+        return bytes(16 * high + low for high, low in zip(halves[::2], halves[1::2], strict=True))
+    text = name.encode()
+    if not 1 <= len(text) <= 255:
+        raise InputError(f"{codec}: level {name!r}; allowed are names of 1 to 255 bytes")
+    return bytes([_TEXT, len(text)]) + text
+
+
+def _read_name(codec: str, data: bytes, at: int) -> tuple[str, int]:
+    damaged = CodecError("the payload is cut or damaged (level field)", codec=codec)
+    if data[at : at + 1] == bytes([_TEXT]):
+        start = at + 2
+        text = data[start : start + data[at + 1]] if len(data) > at + 1 else b""
+        if not text:
+            raise damaged
+        return text.decode("utf-8", "replace"), start + len(text)
+    name = ""
+    for index, byte in enumerate(data[at:]):
+        for half in (byte >> 4, byte & 0xF):
+            if half == _END:
+                return name, at + index + 1
+            if half >= len(_DIGITS):
+                raise damaged
+            name += _DIGITS[half]
+    raise damaged

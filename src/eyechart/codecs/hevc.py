@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from eyechart.codecs import container, ffmpeg
+from eyechart.codecs import builtin_header, ffmpeg
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
 from eyechart.codecs.levels import knob_of, make_levels
 from eyechart.core.errors import InputError
@@ -64,17 +64,17 @@ class HevcCodec:
             self.name, level.name, self.timeout_s, height_px=height, width_px=width
         )
         stream = ffmpeg.encode_frame(frame, encoder, "hevc", job, yuv="yuv444p")
-        return container.pack(self.name, stream, height_px=height, width_px=width)
+        return builtin_header.pack(self.name, stream, height_px=height, width_px=width)
 
     def decode(self, bitstream: Bitstream) -> Rgb8:
-        stream = container.stream_of(self.name, bitstream)
+        stream = builtin_header.stream_of(self.name, bitstream)
         height, width = _coded_size(bitstream.height_px, bitstream.width_px)
         job = ffmpeg.job_for(self.name, "", self.timeout_s, height_px=height, width_px=width)
         frame = ffmpeg.decode_frame(stream, "hevc", job, height_px=height, width_px=width, yuv=True)
         return crop(frame, bitstream)
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        return container.unpack(self.name, payload)[0]
+        return builtin_header.unpack(self.name, payload)[0]
 
     def _encoder(self, qp: str, *, log: str) -> tuple[str, ...]:
         settings = _SETTINGS.format(qp=qp, log=log)

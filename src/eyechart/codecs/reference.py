@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from eyechart.codecs import container
+from eyechart.codecs import builtin_header
 from eyechart.codecs.ffmpeg import job_for
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
 from eyechart.codecs.levels import knob_of, make_levels
@@ -82,11 +82,11 @@ def _encode(software: Software, rgb8: Rgb8, level: Level) -> Bitstream:
         ]
         run(command, b"", job)
         coded = _read(stream, job)
-    return container.pack(software.codec, coded, height_px=height, width_px=width)
+    return builtin_header.pack(software.codec, coded, height_px=height, width_px=width)
 
 
 def _decode(software: Software, bitstream: Bitstream) -> Rgb8:
-    coded = container.stream_of(software.codec, bitstream)
+    coded = builtin_header.stream_of(software.codec, bitstream)
     height, width = _coded_size(bitstream.height_px, bitstream.width_px)
     job = _job(software, "", height, width)
     decoder = software.path("decoder")
@@ -208,7 +208,7 @@ class _ReferenceCodec:
         return _decode(self.software, bitstream)
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        return container.unpack(self.name, payload)[0]
+        return builtin_header.unpack(self.name, payload)[0]
 
 
 class HmCodec(_ReferenceCodec):
