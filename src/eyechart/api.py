@@ -57,7 +57,7 @@ Curve: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
 def names(kind: Kind) -> list[str]:
     """The names that can be opened: built-in ones and those of installed plug-ins, sorted.
 
-    Example:
+    Examples:
         >>> "jpeg" in eyechart.names("codecs")
         True
     """
@@ -77,7 +77,7 @@ def open_codec(spec: str, /, **options: Json) -> Codec:
         PluginError: unknown name or option, an option of a wrong kind, a missing package.
         InputError: an option's value is not allowed.
 
-    Example:
+    Examples:
         >>> codec = eyechart.open_codec("jpeg", levels=[10, 30])
         >>> [level.name for level in codec.levels]
         ['10', '30']
@@ -104,7 +104,7 @@ def open_task(spec: str, /, *, data: str | Path | None = None, **options: Json) 
         PluginError: unknown name or option, an option of a wrong kind.
         InputError: an option's value is not allowed.
 
-    Example:
+    Examples:
         >>> task = eyechart.open_task("POPE", data="eyechart-mini")
         >>> question = task.questions()[0]
         >>> task.score(question, question.answer).value
@@ -133,7 +133,7 @@ def open_vlm(
         PluginError: unknown name or option, an option of a wrong kind, a missing package.
         InputError: a directory without usable weights; a device or an adapter it cannot take.
 
-    Example:
+    Examples:
         >>> vlm = eyechart.open_vlm("eyechart-mini", device="cpu")
         >>> task = eyechart.open_task("POPE", data="eyechart-mini")
         >>> question = task.questions()[0]
@@ -161,7 +161,7 @@ def open_adapter(name_or_directory: str | Path, /) -> LoadedAdapter:
     Raises:
         InputError: not an adapter, or a damaged one.
 
-    Example:
+    Examples:
         >>> adapter = eyechart.open_adapter("universal")
         >>> adapter.config.trained_codecs
         ('source', 'jpeg', 'hevc', 'vvc')
@@ -215,7 +215,7 @@ def run(
         InputError: something in the plan cannot be used; nothing was written.
         StoreError: the run directory cannot be used, or another run writes to it.
 
-    Example:
+    Examples:
         >>> outcome = eyechart.run(
         ...     "quick", out="out/first", tasks="POPE", codecs="jpeg", adapters="none",
         ...     max_images=2, workers=0,
@@ -262,7 +262,7 @@ def analyse(
         InputError: not a run directory, no answers in it, a task or its data not found.
         StoreError: a damaged record.
 
-    Example:
+    Examples:
         >>> analysis = eyechart.analyse("out/first")
         >>> sorted({cell.codec for cell in analysis.cells})
         ['jpeg', 'source']
@@ -282,7 +282,7 @@ def table(
 ) -> str:
     """A table of a run as text; empty where the run has none of that kind.
 
-    Example:
+    Examples:
         >>> "POPE" in eyechart.table("out/first", "bd", "csv")
         True
     """
@@ -299,7 +299,7 @@ def write_report(
 
     out: the file; None: `report.html` in the run directory.
 
-    Example:
+    Examples:
         >>> eyechart.write_report("out/first").name
         'report.html'
     """
@@ -320,7 +320,7 @@ def records(run_directory: str | Path, *, data: str | Path | None = None) -> lis
         InputError: not a run directory, no records, a task or its data not found.
         StoreError: a damaged record.
 
-    Example:
+    Examples:
         >>> rows = eyechart.records("out/first")
         >>> {row["codec"] for row in rows} == {"source", "jpeg"}
         True
@@ -359,7 +359,7 @@ def bd_metric(
     Raises:
         InputError: fewer than two points, equal rates, a rate not above 0, NaN; no shared range.
 
-    Example:
+    Examples:
         >>> eyechart.bd_metric([0.1, 0.2, 0.3], [60, 70, 80], uncompressed=85).value
         -15.0
         >>> eyechart.bd_metric([0.1, 0.2], [60, 70], against=([0.1, 0.2], [50, 60])).value
@@ -387,7 +387,7 @@ def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: Curve) 
     Raises:
         InputError: as `bd_metric`; scores that do not rise with the rate; no shared scores.
 
-    Example:
+    Examples:
         >>> scores = [60, 70, 80]
         >>> change = eyechart.bd_rate([0.1, 0.2, 0.4], scores, against=([0.2, 0.4, 0.8], scores))
         >>> round(change, 6)

@@ -48,7 +48,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
     Raises:
         ImageError: cannot be read, not an image, damaged, or more than `max_pixels`.
 
-    Example:
+    Examples:
         >>> from PIL import Image
         >>> Image.new("RGB", (64, 48)).save("photo.png")
         >>> read_image("photo.png").shape

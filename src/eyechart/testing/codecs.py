@@ -83,7 +83,7 @@ def check_codec(
     Raises:
         ConformanceError: lists every promise broken.
 
-    Example:
+    Examples:
         >>> report = check_codec(eyechart.open_codec("webp"), sizes=[(1, 1), (17, 24)])
         >>> "fresh process" in report.passed
         True

@@ -36,7 +36,7 @@ def check_task(task: Task, *, images: int = 3) -> None:
 
     images: so many pictures are decoded.
 
-    Example:
+    Examples:
         >>> check_task(eyechart.open_task("POPE", data="eyechart-mini"))
     """
     questions = _check_questions(task)

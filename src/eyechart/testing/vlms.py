@@ -48,7 +48,7 @@ def check_vlm(
     Raises:
         AssertionError: says which promise is broken.
 
-    Example:
+    Examples:
         >>> check_vlm("eyechart-mini", max_new_tokens=2, sizes=[(56, 56)])
     """
     if isinstance(vlm, str):
