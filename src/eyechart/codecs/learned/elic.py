@@ -29,14 +29,16 @@ class ElicShape:
     """The sizes of an ELIC network. The defaults are those of the paper.
 
     widths: channels at 1/2, 1/4 and 1/8 of the picture's size. blocks: residual blocks there.
-    latent: channels of y, the sum of `slices`. hyper: channels of z and the middle of its decoder.
-    context: widths of the channel context, with kernel `context_kernel`. aggregation: widths of
-    the layers that turn all contexts into means and scales. attention: with attention blocks.
+    latent: channels of y, the sum of `slices`; latent_kernel: of the convolutions that make y and
+    take it. hyper: channels of z and the middle of its decoder. context: widths of the channel
+    context; context_kernel: of both contexts. aggregation: widths of the layers that turn all
+    contexts into means and scales. attention: with attention blocks.
     """
 
     widths: tuple[int, int, int] = (192, 192, 192)
     blocks: tuple[int, int, int] = (3, 3, 3)
     slices: tuple[int, ...] = (16, 16, 32, 64, 192)
+    latent_kernel: int = 5
     hyper: tuple[int, int] = (192, 288)
     context: tuple[int, int] = (224, 128)
     context_kernel: int = 5
@@ -49,13 +51,14 @@ class ElicShape:
 
 
 MINI = ElicShape(
-    widths=(32, 48, 64),
+    widths=(32, 48, 80),
     blocks=(1, 1, 2),
-    slices=(8, 8, 16, 16, 32),
-    hyper=(40, 60),
-    context=(48, 32),
+    slices=(16, 16, 32, 48, 80),
+    latent_kernel=3,
+    hyper=(32, 40),
+    context=(40, 24),
     context_kernel=3,
-    aggregation=(96, 64),
+    aggregation=(64, 64),
     attention=False,
 )
 
@@ -90,7 +93,8 @@ class Elic(nn.Module):
             _channel_context(shape, index) for index in range(1, len(shape.slices))
         )
         self.context_prediction = nn.ModuleList(
-            CheckerboardConv(channels, 2 * channels) for channels in shape.slices
+            CheckerboardConv(channels, 2 * channels, kernel=shape.context_kernel)
+            for channels in shape.slices
         )
         self.ParamAggregation = nn.ModuleList(
             _aggregation(shape, index) for index in range(len(shape.slices))
@@ -166,7 +170,7 @@ def _analysis(shape: ElicShape) -> nn.Sequential:
         *_attention(shape, quarter),
         conv(quarter, eighth),
         *_blocks(eighth, blocks[2]),
-        conv(eighth, shape.latent),
+        conv(eighth, shape.latent, kernel=shape.latent_kernel),
         *_attention(shape, shape.latent),
     )
 
@@ -175,7 +179,7 @@ def _synthesis(shape: ElicShape) -> nn.Sequential:
     (half, quarter, eighth), blocks = shape.widths, shape.blocks
     return nn.Sequential(
         *_attention(shape, shape.latent),
-        deconv(shape.latent, eighth),
+        deconv(shape.latent, eighth, kernel=shape.latent_kernel),
         *_blocks(eighth, blocks[2]),
         deconv(eighth, quarter),
         *_attention(shape, quarter),
