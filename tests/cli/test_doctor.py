@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eyechart.cli import doctor, run_args
+from eyechart.cli import run_args
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Level, Rgb8
+from eyechart.runner import readiness
 from eyechart.vlms import hub
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing optional is installed, no data set, no key."""
-    for module in (doctor, hub):
+    for module in (readiness, hub):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     for variable in ("EYECHART_DATA", "LMUData", "OPENAI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
@@ -49,7 +50,7 @@ def test_it_runs_where_nothing_is_installed(
 
 @pytest.mark.usefixtures("bare")
 def test_every_missing_package_comes_with_what_to_type() -> None:
-    for finding in doctor.packages():
+    for finding in readiness.packages():
         assert finding.state == "missing"
         assert "pip install 'eyechart[" in finding.detail
 
@@ -80,7 +81,7 @@ def test_missing_data_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPat
 
     names(monkeypatch, tasks=["POPE"])
     monkeypatch.setattr(plugins, "load", load)
-    (finding,) = doctor.tasks()
+    (finding,) = readiness.tasks()
     assert (finding.name, finding.state) == ("POPE", "missing")
     assert "/data ($LMUData)" in finding.detail
 
@@ -96,7 +97,7 @@ def test_half_a_download_or_a_key_of_another_server_is_not_ready(
         (cached / "config.json").write_text("{}")
         if weights:
             (cached / "model.safetensors").write_bytes(b"")
-    found = {finding.name: finding for finding in doctor.vlms()}
+    found = {finding.name: finding for finding in readiness.vlms()}
     assert found["internvl3-2b"].state == "ready"
     assert found["internvl3-1b"].state == "missing"
     assert found["internvl3-1b"].detail == "hf download OpenGVLab/InternVL3-1B-hf"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated
 
 import typer
@@ -22,8 +20,9 @@ from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import CodecError, EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
-from eyechart.core.types import Codec, Level, Rgb8
+from eyechart.core.types import Codec
 from eyechart.quality import psnr_db
+from eyechart.runner.bench import CodecMeans, Trial, means_of, try_codec
 from eyechart.store.files import write_atomic
 
 app = typer.Typer(help="Code pictures with one codec alone.", no_args_is_help=True)
@@ -33,31 +32,6 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 CodecOption = Annotated[
     str, typer.Option("--codec", metavar="CODEC", help="jpeg, vvc:preset=fast, ...")
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One picture through one codec at one level."""
-
-    size_bytes: int
-    rate_bpp: float
-    psnr_db: float | None  # None: unchanged
-    encode_s: float
-    decode_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchRow:
-    """Means over the pictures of a folder. psnr_db: None if one of them came back unchanged."""
-
-    codec: str
-    level: str
-    images: int
-    mean_bytes: float
-    mean_bpp: float
-    psnr_db: float | None
-    encode_ms: float
-    decode_ms: float
 
 
 @app.command("list")
@@ -157,9 +131,9 @@ def bench(
             rgb8 = read_image(path)
             for (coder, level), done in zip(work, trials, strict=True):
                 progress.update(bar, description=f"{path.name} {coder.name} {level.name}")
-                done.append(_try(coder, level, rgb8, path.name))
+                done.append(try_codec(coder, level, rgb8, path.name))
                 progress.advance(bar)
-    rows = [_row(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
+    rows = [means_of(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
     if out is not None:
         told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}
         write_atomic(out, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
@@ -183,39 +157,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     return paths
 
 
-def _try(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> Trial:
-    try:
-        start_s = time.perf_counter()
-        bitstream = codec.encode(rgb8, level)
-        coded_s = time.perf_counter()
-        decoded = codec.decode(bitstream)
-        end_s = time.perf_counter()
-    except CodecError as error:
-        raise error.named(level=level.name, image=image) from error
-    return Trial(
-        size_bytes=len(bitstream.payload),
-        rate_bpp=bitstream.bpp,
-        psnr_db=psnr_db(rgb8, decoded),
-        encode_s=coded_s - start_s,
-        decode_s=end_s - coded_s,
-    )
-
-
-def _row(codec: Codec, level: Level, trials: Sequence[Trial]) -> BenchRow:
-    psnrs_db = [trial.psnr_db for trial in trials if trial.psnr_db is not None]
-    return BenchRow(
-        codec=codec.name,
-        level=level.name,
-        images=len(trials),
-        mean_bytes=fmean(trial.size_bytes for trial in trials),
-        mean_bpp=fmean(trial.rate_bpp for trial in trials),
-        psnr_db=fmean(psnrs_db) if len(psnrs_db) == len(trials) else None,
-        encode_ms=1e3 * fmean(trial.encode_s for trial in trials),
-        decode_ms=1e3 * fmean(trial.decode_s for trial in trials),
-    )
-
-
-def _bench_table(rows: Sequence[BenchRow]) -> Table:
+def _bench_table(rows: Sequence[CodecMeans]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("codec", "level"):
         table.add_column(heading)

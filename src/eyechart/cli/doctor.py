@@ -1,51 +1,17 @@
-"""eyechart doctor: what is ready here, what is missing, and how to get it."""
+"""`eyechart doctor`: what is ready here, what is missing, and how to get it."""
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from eyechart.cli.console import table_console
-from eyechart.core import plugins
-from eyechart.core.errors import BrokenPluginError, EyechartError
-from eyechart.core.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eyechart.core.types import Codec, Rgb8
-
-State = Literal["ready", "missing", "broken"]
-
-# package -> what it is for
-_OPTIONAL = {
-    "torch": "VLMs and adapters",
-    "transformers": "VLMs",
-    "safetensors": "weights",
-    "accelerate": "large VLMs over several GPUs",
-    "peft": "LoRA adapters",
-    "openai": "GPT-4o and servers",
-    "pyarrow": "records as parquet",
-    "openpyxl": "predictions in xlsx files",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at. detail: its version, or how to get it."""
-
-    name: str
-    state: State
-    detail: str
+    from eyechart.runner.readiness import Finding
 
 
 def doctor() -> None:
@@ -53,6 +19,8 @@ def doctor() -> None:
 
     Codecs are tried on a small picture; VLMs are found but not loaded.
     """
+    from eyechart.runner.readiness import codecs, machine, packages, tasks, vlms
+
     console = table_console()
     lost = False
     for title, findings in (
@@ -65,117 +33,6 @@ def doctor() -> None:
         lost |= _show(title, list(findings), console)
     if lost:
         raise typer.Exit(1)
-
-
-def machine() -> Iterator[Finding]:
-    """Python, cores, memory, disk, accelerator."""
-    yield Finding(name="eyechart", state="ready", detail=VERSION)
-    yield Finding(
-        name="Python", state="ready", detail=f"{platform.python_version()} on {platform.platform()}"
-    )
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    cores = len(os.sched_getaffinity(0))
-    free_gb = shutil.disk_usage(".").free / 1e9
-    detail = f"{cores} cores, {memory_gb:.0f} GB memory, {free_gb:.0f} GB free on this disk"
-    yield Finding(name="hardware", state="ready", detail=detail)
-    yield _accelerator()
-
-
-def codecs() -> Iterator[Finding]:
-    """Every registered codec, tried at its lowest rate on a small picture."""
-    import numpy as np
-
-    ramp = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
-    for name in plugins.names("eyechart.codecs"):
-        try:
-            codec = plugins.load("eyechart.codecs", name)
-            with plugins.guarded(name):
-                yield _try_codec(name, codec, ramp)
-        except EyechartError as error:
-            yield _missing(name, error)
-
-
-def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> Finding:
-    decoded = codec.decode(codec.encode(rgb8, codec.levels[0]))
-    if decoded.shape != rgb8.shape:
-        detail = f"decodes to {decoded.shape} instead of {rgb8.shape}"
-        return Finding(name=name, state="broken", detail=detail)
-    levels = ", ".join(level.name for level in codec.levels)
-    return Finding(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
-
-
-def tasks() -> Iterator[Finding]:
-    """Every registered task and its data."""
-    for name in plugins.names("eyechart.tasks"):
-        try:
-            task = plugins.load("eyechart.tasks", name)
-            with plugins.guarded(name):
-                questions = task.questions()
-                images = len({question.image for question in questions})
-                where = getattr(task, "origin", "its own data")
-                detail = f"{len(questions):,} questions, {images:,} images from {where}"
-        except EyechartError as error:
-            yield _missing(name, error)
-            continue
-        yield Finding(name=name, state="ready", detail=detail)
-
-
-def vlms() -> Iterator[Finding]:
-    """Every VLM known by name, as far as can be told without loading or downloading it."""
-    from eyechart.vlms import KNOWN, open_vlm, vlm_names
-    from eyechart.vlms.hub import why_not_ready
-
-    for known in KNOWN:
-        if conflict := plugins.conflict("eyechart.vlms", known.plugin):
-            yield Finding(name=known.name, state="broken", detail=conflict)
-            continue
-        missing = why_not_ready(known)
-        state: State = "ready" if missing is None else "missing"
-        yield Finding(name=known.name, state=state, detail=missing or known.model or known.note)
-    for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
-        try:
-            with plugins.guarded(name):
-                detail = f"version {open_vlm(name).version}"
-        except EyechartError as error:
-            yield _missing(name, error)
-            continue
-        yield Finding(name=name, state="ready", detail=detail)
-
-
-def packages() -> Iterator[Finding]:
-    """What the extras install."""
-    for name, use in _OPTIONAL.items():
-        if find_spec(name) is None:
-            detail = f"{use}: {plugins.how_to_install(name)}"
-            yield Finding(name=name, state="missing", detail=detail)
-        else:
-            yield Finding(name=name, state="ready", detail=f"{_version(name)}: {use}")
-
-
-def _accelerator() -> Finding:
-    name = "GPU"
-    if find_spec("torch") is None:
-        return Finding(name=name, state="missing", detail="not looked for: torch is not installed")
-    torch: Any = __import__("torch")
-    if not torch.cuda.is_available():
-        return Finding(
-            name=name, state="missing", detail=f"none that torch {torch.__version__} can use"
-        )
-    found = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
-    detail = ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in found)
-    return Finding(name=name, state="ready", detail=detail)
-
-
-def _missing(name: str, error: EyechartError) -> Finding:
-    state: State = "broken" if isinstance(error, BrokenPluginError) else "missing"
-    return Finding(name=name, state=state, detail=str(error).removeprefix(f"{name}: "))
-
-
-def _version(package: str) -> str:
-    try:
-        return version_of(package)
-    except PackageNotFoundError:
-        return "?"
 
 
 def _show(title: str, findings: list[Finding], console: Console) -> bool:
