@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Store:
 
 def registered(monkeypatch: pytest.MonkeyPatch, task: FakeTask) -> None:
     def load(group: str, name: str, options: Mapping[str, Any]) -> FakeTask:
-        assert (group, name, options) == ("eyechart.tasks", "Fake", {"data": None})
+        assert (group, name, options) == ("eyechart.tasks", "Fake", {})
         return task
 
     monkeypatch.setattr(plugins, "load", load)

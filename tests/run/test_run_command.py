@@ -295,7 +295,7 @@ def test_a_report_shows_what_is_stored_now(
     assert run_args(["report", out]) == 0
     assert json.loads(frozen.read_text())["tasks"][0]["questions"] == 6
     assert scores() == {100.0}
-    monkeypatch.setattr("eyechart.tasks.pope.PopeRules.score", _all_wrong)
+    monkeypatch.setattr("eyechart.tasks.tsv_task.TsvTask.score", _all_wrong)
     assert run_args(["rescore", out]) == 0
     assert run_args(["report", out]) == 0
     assert scores() == {0.0}

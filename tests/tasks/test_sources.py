@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from eyechart.core.errors import InputError
-from eyechart.tasks.mmbench import MmBench, MmBenchRules
-from eyechart.tasks.pope import PopeRules
+from eyechart.tasks.mmbench import MmBench
+from eyechart.tasks.pope import Pope
 from eyechart.tasks.sources import find
 from eyechart.zoo import chart_dir
 
-POPE = PopeRules.official
-MMBENCH = MmBenchRules.official
+POPE = Pope().official
+MMBENCH = MmBench().official
 
 
 def folder_with(folder: Path, *names: str) -> Path:

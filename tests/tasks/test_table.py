@@ -15,8 +15,8 @@ from PIL import Image
 
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import decode_image, encode_png
-from eyechart.tasks.table import Table, read_table
-from eyechart.tasks.tsv import Lines, records
+from eyechart.tasks.table import TsvTable, read_table
+from eyechart.tasks.tsv import TsvLines, records
 from tests.tasks.tsv_files import png_base64, write_tsv
 
 PICTURE = png_base64(1)
@@ -25,7 +25,7 @@ CELLS = st.text(
 )
 
 
-def table_of(tmp_path: Path, text: str) -> Table:
+def table_of(tmp_path: Path, text: str) -> TsvTable:
     path = tmp_path / "POPE.tsv"
     path.write_text(text, encoding="utf-8")
     return read_table(path)
@@ -54,12 +54,12 @@ def test_records_are_what_the_csv_module_wrote(rows: list[tuple[str, str]]) -> N
     text = io.StringIO()
     csv.writer(text, delimiter="\t", lineterminator="\n").writerows(rows)
     data = text.getvalue().encode()
-    read = list(records(Lines(io.BytesIO(data), "t")))
+    read = list(records(TsvLines(io.BytesIO(data), "t")))
     assert [tuple(cell.decode() for cell in record.cells) for record in read] == rows
     for record, row in zip(read, rows, strict=True):  # and each is found again by its place
         file = io.BytesIO(data)
         file.seek(record.offset)
-        cells = next(records(Lines(file, "t"))).cells
+        cells = next(records(TsvLines(file, "t"))).cells
         assert tuple(cell.decode() for cell in cells) == row
 
 

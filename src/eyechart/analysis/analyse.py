@@ -24,6 +24,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
+from eyechart.tasks import open_task
 
 BUILT_IN_DATA = "eyechart-mini"
 
@@ -92,7 +93,7 @@ def _tasks(
     """Every task of the run by its label, asking the questions that were answered."""
     tasks: dict[str, Task] = {}
     for name, wanted in {read.task: read.cell.task for read in cells}.items():
-        task: Task = load("eyechart.tasks", wanted.name, {"data": data, **wanted.options})
+        task = open_task(wanted.name, wanted.options, data, load)
         if task.version != wanted.version:
             raise InputError(
                 f"{name}: the questions here ({task.version}) are not those that were answered "

@@ -23,7 +23,7 @@ from eyechart.runner.pictures import Picture, PictureJob
 from eyechart.runner.pools import Awaited, Pool
 from eyechart.store import Store
 from eyechart.store.files import open_atomic, store_errors, write_atomic
-from eyechart.tasks.table import MAX_REFERENCE_CHARS, Row
+from eyechart.tasks.table import MAX_REFERENCE_CHARS, TsvRow
 from eyechart.tasks.tsv_task import TsvTask
 
 _OPTION = re.compile("[A-Z]")  # columns of a multiple-choice question's options
@@ -179,14 +179,14 @@ class _Sheet:
         self.keys = [row.image for row in self.rows if not self.reference(row)]
         self.columns = self._columns(task.table.columns)
 
-    def reference(self, row: Row) -> str:
+    def reference(self, row: TsvRow) -> str:
         """Index of the row that holds this row's picture, "" where it holds it itself."""
         first = self._shown_by[row.image]
         if first == row["index"] or (len(first) > MAX_REFERENCE_CHARS and not self._form.paths):
             return ""
         return first
 
-    def cells(self, row: Row, image: str, folder: Path) -> list[str]:
+    def cells(self, row: TsvRow, image: str, folder: Path) -> list[str]:
         """A row of the copy. image: base64 or a reference."""
         question, name = self._questions[row["index"]], self.names[row.image]
         made = {

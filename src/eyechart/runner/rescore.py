@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Record, Task, component_of
 from eyechart.store import Store, StoredCell
+from eyechart.tasks import open_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def open_tasks_of(store: Store, cells: Sequence[StoredCell], data: str | None) -
         key = canonical_json(wanted)
         if key in opened:
             continue
-        task: Task = plugins.load("eyechart.tasks", wanted.name, {"data": data, **wanted.options})
+        task = open_task(wanted.name, wanted.options, data)
         here = component_of(task)
         if here != wanted:
             raise InputError(

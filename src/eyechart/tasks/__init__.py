@@ -1,30 +1,46 @@
 """The seven benchmarks: questions from VLMEvalKit's TSV files, prompts, scores as it scores them.
 
-One file a benchmark holds its rules (columns, prompt, scorer, sub-metrics). `tsv_task` puts the
-rules and a file together into a Task; `table` and `tsv` read the file; `extraction` reads answers.
+Each benchmark is one file (columns, prompt, scorer, sub-metrics). `tsv_task` combines it with a
+data file into a Task; `table` and `tsv` read the file; `extraction` parses answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from eyechart.core import plugins
 from eyechart.core.types import Json, Task
 
 
+def open_task(
+    name: str,
+    options: Mapping[str, Json] | None = None,
+    data: str | None = None,
+    load: Callable[..., Any] | None = None,
+) -> Task:
+    """Open one task.
+
+    data: a folder or file with its data; ignored by tasks without an option `data`. None: the
+    task's own default. load: used instead of `core.plugins.load`.
+
+    Raises:
+        PluginError: an unknown task or option, or a task that cannot be constructed.
+    """
+    given = dict(options or {})
+    if data is not None and plugins.accepts("eyechart.tasks", name, "data"):
+        given = {"data": data, **given}
+    task: Task = (load or plugins.load)("eyechart.tasks", name, given)
+    return task
+
+
 def open_tasks(names: Sequence[str] = (), data: str | None = None) -> list[Task]:
     """Tasks by name or spec (`POPE`, `MMBench:max_images=20`); no names means all registered ones.
 
-    data: a folder or file for all of them; None looks where `Pope` and the others look.
+    data: as in `open_task`, for all of them.
 
     Raises:
         PluginError: a name or an option that no task has.
     """
-    specs = map(plugins.parse_spec, names or plugins.names("eyechart.tasks"))
+    specs = [plugins.parse_spec(spec) for spec in names or plugins.names("eyechart.tasks")]
     return [open_task(name, options, data) for name, options in specs]
-
-
-def open_task(name: str, options: Mapping[str, Json], data: str | None = None) -> Task:
-    """One task by name, with its options; otherwise as `open_tasks`."""
-    task: Task = plugins.load("eyechart.tasks", name, {"data": data, **options})
-    return task

@@ -6,13 +6,13 @@ import string
 
 from eyechart.core.types import Question, Score
 from eyechart.tasks.extraction import read_option
-from eyechart.tasks.table import Row
+from eyechart.tasks.table import TsvRow
 
 # Room to reason before the letter; a letter alone costs no more for it (see yes_no).
 MAX_NEW_TOKENS = 512
 
 
-def question(row: Row, group: str) -> Question:
+def question(row: TsvRow, group: str) -> Question:
     """A row with option texts in the columns A, B, ... Raises ValueError (answer no letter)."""
     options = tuple((letter, row[letter]) for letter in string.ascii_uppercase if row[letter])
     if len(row["answer"]) != 1 or row["answer"] not in string.ascii_uppercase:

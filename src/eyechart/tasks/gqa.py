@@ -8,65 +8,58 @@ from __future__ import annotations
 
 from functools import partial
 
-from eyechart.core.types import Floats, Question, Score
+from eyechart.core.types import Question, Score
 from eyechart.tasks.prompts import SHORT_ANSWER
-from eyechart.tasks.sheet import Sheet, accuracies, percent_right, right_and_asked
 from eyechart.tasks.sources import OfficialFile
-from eyechart.tasks.table import Row
-from eyechart.tasks.tsv_task import TsvTask
+from eyechart.tasks.table import TsvRow
+from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 
-class GqaRules:
-    """Exact match after strip and lower-case."""
-
-    name = "GQA"
-    version = "1"
-    headline_metric = "Overall"
-    columns = ("question", "answer", "category")
-    statistics_size = 2
-    official = (
-        OfficialFile(
-            name="GQA_TestDev_Balanced.tsv",
-            page="VLMEval",
-            md5="99b62f22e224d9b2f32dcbe41359d1c9",
-            rows=12578,
-            images="GQA_TestDev_Balanced",
-        ),
+def _question(row: TsvRow) -> Question:
+    return Question(
+        id=row["index"],
+        image=row.image,
+        text=row["question"],
+        answer=row["answer"],
+        category=row["category"],
+        group=row["index"],
     )
 
-    def question(self, row: Row) -> Question:
-        return Question(
-            id=row["index"],
-            image=row.image,
-            text=row["question"],
-            answer=row["answer"],
-            category=row["category"],
-            group=row["index"],
-        )
 
-    def prompt(self, question: Question, vlm_family: str) -> str:
-        return f"{question.text}\n{SHORT_ANSWER}"
-
-    def max_new_tokens(self, question: Question) -> int:
-        return 32
-
-    def score(self, question: Question, answer: str) -> Score:
-        parsed_answer = answer.strip().lower()
-        return Score(
-            question_id=question.id,
-            value=float(parsed_answer == question.answer.strip().lower()),
-            parsed_answer=parsed_answer,
-            parsed=bool(parsed_answer),
-        )
-
-    def summarize(self, sheet: Sheet) -> dict[str, float]:
-        return accuracies(sheet)
-
-    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
-        return right_and_asked(sheet)
-
-    def headline(self, sums: Floats) -> Floats:
-        return percent_right(sums)
+def _prompt(question: Question, vlm_family: str) -> str:
+    return f"{question.text}\n{SHORT_ANSWER}"
 
 
-Gqa = partial(TsvTask, GqaRules())
+def _score(question: Question, answer: str) -> Score:
+    parsed_answer = answer.strip().lower()
+    return Score(
+        question_id=question.id,
+        value=float(parsed_answer == question.answer.strip().lower()),
+        parsed_answer=parsed_answer,
+        parsed=bool(parsed_answer),
+    )
+
+
+# Exact match after strip and lower-case.
+Gqa = partial(
+    TsvTask,
+    TsvBenchmark(
+        name="GQA",
+        version="1",
+        headline_metric="Overall",
+        columns=("question", "answer", "category"),
+        official=(
+            OfficialFile(
+                name="GQA_TestDev_Balanced.tsv",
+                page="VLMEval",
+                md5="99b62f22e224d9b2f32dcbe41359d1c9",
+                rows=12578,
+                images="GQA_TestDev_Balanced",
+            ),
+        ),
+        question=_question,
+        prompt=_prompt,
+        max_new_tokens=32,
+        score=_score,
+    ),
+)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from eyechart.core.types import Floats, Question, Score
+from eyechart.core.types import Question
 from eyechart.tasks import choice
 from eyechart.tasks.prompts import multiple_choice
-from eyechart.tasks.sheet import Scored, Sheet, all_right, percent, percent_right
+from eyechart.tasks.scored import Scored, ScoredQuestions, all_right, percent
 from eyechart.tasks.sources import OfficialFile
-from eyechart.tasks.table import Row
-from eyechart.tasks.tsv_task import TsvTask
+from eyechart.tasks.table import TsvRow
+from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _ROTATION = 1_000_000
 _ABILITIES = {
@@ -28,63 +28,26 @@ _ABILITIES = {
 }
 
 
-class MmBenchRules:
-    """Circular evaluation: a group of rotations is right only if all of them are."""
+def _question(row: TsvRow) -> Question:
+    if not row["index"].isdecimal():
+        raise ValueError(f"index {row['index']!r} is not a whole number")
+    return choice.question(row, group=str(int(row["index"]) % _ROTATION))
 
-    name = "MMBench"
-    version = "1"
-    headline_metric = "Overall"
-    columns = ("question", "answer", "category", "l2-category", "A", "B")
-    statistics_size = 2
-    official = (
-        OfficialFile(
-            name="MMBench_DEV_EN.tsv",
-            page="benchmarks/MMBench",
-            md5="b6caf1133a01c6bb705cf753bb527ed8",
-            rows=4329,
-            images="MMBench",
-        ),
-        OfficialFile(
-            name="MMBench_DEV_EN_V11.tsv",
-            page="benchmarks/MMBench",
-            md5="30c05be8f2f347a50be25aa067248184",
-            images="MMBench_V11",
-        ),
-    )
 
-    def question(self, row: Row) -> Question:
-        if not row["index"].isdecimal():
-            raise ValueError(f"index {row['index']!r} is not a whole number")
-        return choice.question(row, group=str(int(row["index"]) % _ROTATION))
+def _summarize(results: ScoredQuestions) -> dict[str, float]:
+    groups = results.whole_groups()
+    metrics = {"Overall": _accuracy(groups)}
+    for ability in results.categories(lambda question: question.l2_category):
+        members = [group for group in groups if _main(group).l2_category == ability]
+        metrics[_ABILITIES.get(ability, ability)] = _accuracy(members)
+    for category in results.categories():
+        members = [group for group in groups if _main(group).category == category]
+        metrics[category] = _accuracy(members)
+    return metrics
 
-    def prompt(self, question: Question, vlm_family: str) -> str:
-        return multiple_choice(question, vlm_family)
 
-    def max_new_tokens(self, question: Question) -> int:
-        return choice.MAX_NEW_TOKENS
-
-    def choices(self, question: Question) -> tuple[str, ...]:
-        return choice.choices(question)
-
-    def score(self, question: Question, answer: str) -> Score:
-        return choice.score(question, answer)
-
-    def summarize(self, sheet: Sheet) -> dict[str, float]:
-        groups = sheet.whole_groups()
-        metrics = {"Overall": _accuracy(groups)}
-        for ability in sheet.categories(lambda question: question.l2_category):
-            members = [group for group in groups if _main(group).l2_category == ability]
-            metrics[_ABILITIES.get(ability, ability)] = _accuracy(members)
-        for category in sheet.categories():
-            members = [group for group in groups if _main(group).category == category]
-            metrics[category] = _accuracy(members)
-        return metrics
-
-    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
-        return [(_main(group).image, [all_right(group), 1.0]) for group in sheet.whole_groups()]
-
-    def headline(self, sums: Floats) -> Floats:
-        return percent_right(sums)
+def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+    return [(_main(group).image, [all_right(group), 1.0]) for group in results.whole_groups()]
 
 
 def _main(group: Sequence[Scored]) -> Question:
@@ -96,4 +59,35 @@ def _accuracy(groups: Sequence[Sequence[Scored]]) -> float:
     return percent(sum(all_right(group) for group in groups), len(groups))
 
 
-MmBench = partial(TsvTask, MmBenchRules())
+# Circular evaluation: a group of rotations is right only if all of them are.
+MmBench = partial(
+    TsvTask,
+    TsvBenchmark(
+        name="MMBench",
+        version="1",
+        headline_metric="Overall",
+        columns=("question", "answer", "category", "l2-category", "A", "B"),
+        official=(
+            OfficialFile(
+                name="MMBench_DEV_EN.tsv",
+                page="benchmarks/MMBench",
+                md5="b6caf1133a01c6bb705cf753bb527ed8",
+                rows=4329,
+                images="MMBench",
+            ),
+            OfficialFile(
+                name="MMBench_DEV_EN_V11.tsv",
+                page="benchmarks/MMBench",
+                md5="30c05be8f2f347a50be25aa067248184",
+                images="MMBench_V11",
+            ),
+        ),
+        question=_question,
+        prompt=multiple_choice,
+        max_new_tokens=choice.MAX_NEW_TOKENS,
+        score=choice.score,
+        choices=choice.choices,
+        summarize=_summarize,
+        statistics=_statistics,
+    ),
+)

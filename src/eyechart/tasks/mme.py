@@ -12,13 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from eyechart.core.types import Floats, Question, Score
+from eyechart.core.types import Floats, Question
 from eyechart.tasks import yes_no
 from eyechart.tasks.prompts import SHORT_ANSWER
-from eyechart.tasks.sheet import Scored, Sheet, accuracy, all_right, percent, ratio
+from eyechart.tasks.scored import Scored, ScoredQuestions, accuracy, all_right, percent, ratio
 from eyechart.tasks.sources import OfficialFile
-from eyechart.tasks.table import Row
-from eyechart.tasks.tsv_task import TsvTask
+from eyechart.tasks.table import TsvRow
+from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _PERCEPTION = (
     "OCR",
@@ -41,98 +41,76 @@ _REASONING = (
 _PARTS = 4  # numbers a category: answers right, answers, pairs right, pairs
 
 
-class MmeRules:
-    """Yes/no in pairs, summed over categories."""
-
-    name = "MME"
-    version = "1"
-    headline_metric = "perception"
-    columns = ("question", "answer", "category")
-    statistics_size = _PARTS * len(_PERCEPTION)
-    official = (
-        OfficialFile(
-            name="MME.tsv",
-            page="VLMEval",
-            md5="b36b43c3f09801f5d368627fb92187c3",
-            rows=2374,
-            images="MME",
-        ),
+def _question(row: TsvRow) -> Question:
+    if row["category"] not in _PERCEPTION + _REASONING:
+        allowed = ", ".join(_PERCEPTION + _REASONING)
+        raise ValueError(f"category {row['category']!r} is not one of {allowed}")
+    return Question(
+        id=row["index"],
+        image=row.image,
+        text=row["question"],
+        answer=yes_no.reference(row),
+        category=row["category"],
+        group=f"{row['category']}/{row['image_path'] or row.image}",
     )
 
-    def question(self, row: Row) -> Question:
-        if row["category"] not in _PERCEPTION + _REASONING:
-            allowed = ", ".join(_PERCEPTION + _REASONING)
-            raise ValueError(f"category {row['category']!r} is not one of {allowed}")
-        return Question(
-            id=row["index"],
-            image=row.image,
-            text=row["question"],
-            answer=yes_no.reference(row),
-            category=row["category"],
-            group=f"{row['category']}/{row['image_path'] or row.image}",
+
+def _prompt(question: Question, vlm_family: str) -> str:
+    if vlm_family == "internvl3":
+        return f"{question.text} {SHORT_ANSWER}"
+    if vlm_family == "janus-pro":
+        return f"\n{question.text}\n{SHORT_ANSWER}"
+    return question.text
+
+
+def _summarize(results: ScoredQuestions) -> dict[str, float]:
+    pairs = results.whole_groups()
+    points = {
+        category: _points(
+            [scored for scored in results.scored if scored[0].category == category],
+            [pair for pair in pairs if pair[0][0].category == category],
         )
+        for category in _PERCEPTION + _REASONING
+    }
+    there = set(results.categories())
+    return {
+        "perception": sum(points[category] for category in _PERCEPTION),
+        "reasoning": sum(points[category] for category in _REASONING),
+        **{category: value for category, value in points.items() if category in there},
+    }
 
-    def prompt(self, question: Question, vlm_family: str) -> str:
-        if vlm_family == "internvl3":
-            return f"{question.text} {SHORT_ANSWER}"
-        if vlm_family == "janus-pro":
-            return f"\n{question.text}\n{SHORT_ANSWER}"
-        return question.text
 
-    def max_new_tokens(self, question: Question) -> int:
-        return yes_no.MAX_NEW_TOKENS
+def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+    answers = [(question, [score.value, 1.0, 0.0, 0.0]) for question, score in results.scored]
+    pairs = [(pair[0][0], [0.0, 0.0, all_right(pair), 1.0]) for pair in results.whole_groups()]
+    return [
+        (question.image, _in_place(question.category, numbers))
+        for question, numbers in answers + pairs
+        if question.category in _PERCEPTION
+    ]
 
-    def choices(self, question: Question) -> tuple[str, ...]:
-        return yes_no.choices(question)
 
-    def score(self, question: Question, answer: str) -> Score:
-        return yes_no.score(question, answer)
+def _strata(asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
+    """By category: the headline is their sum, and one that was not drawn would count 0.
 
-    def summarize(self, sheet: Sheet) -> dict[str, float]:
-        pairs = sheet.whole_groups()
-        points = {
-            category: _points(
-                [scored for scored in sheet.scored if scored[0].category == category],
-                [pair for pair in pairs if pair[0][0].category == category],
-            )
-            for category in _PERCEPTION + _REASONING
-        }
-        there = set(sheet.categories())
-        return {
-            "perception": sum(points[category] for category in _PERCEPTION),
-            "reasoning": sum(points[category] for category in _REASONING),
-            **{category: value for category, value in points.items() if category in there},
-        }
+    An image of several categories counts for the rarest of them, which needs it most.
+    """
+    of = {
+        image: {question.category for question in its} & {*_PERCEPTION}
+        for image, its in asked.items()
+    }
+    size = Counter(category for categories in of.values() for category in categories)
+    return {
+        image: min(categories, key=lambda category: (size[category], category), default="")
+        for image, categories in of.items()
+    }
 
-    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
-        answers = [(question, [score.value, 1.0, 0.0, 0.0]) for question, score in sheet.scored]
-        pairs = [(pair[0][0], [0.0, 0.0, all_right(pair), 1.0]) for pair in sheet.whole_groups()]
-        return [
-            (question.image, _in_place(question.category, numbers))
-            for question, numbers in answers + pairs
-            if question.category in _PERCEPTION
-        ]
 
-    def strata(self, asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
-        """By category: the headline is their sum, and one that was not drawn would count 0.
-
-        An image of several categories counts for the rarest of them, which needs it most.
-        """
-        of = {
-            image: {question.category for question in its} & {*_PERCEPTION}
-            for image, its in asked.items()
-        }
-        size = Counter(category for categories in of.values() for category in categories)
-        return {
-            image: min(categories, key=lambda category: (size[category], category), default="")
-            for image, categories in of.items()
-        }
-
-    def headline(self, sums: Floats) -> Floats:
-        parts = sums.reshape(*sums.shape[:-1], len(_PERCEPTION), _PARTS)
-        each = ratio(parts[..., 0], parts[..., 1]) + ratio(parts[..., 2], parts[..., 3])
-        points: Floats = np.sum(each, axis=-1) * 100
-        return points
+def _headline(sums: Floats) -> Floats:
+    parts = sums.reshape(*sums.shape[:-1], len(_PERCEPTION), _PARTS)
+    each = ratio(parts[..., 0], parts[..., 1]) + ratio(parts[..., 2], parts[..., 3])
+    points: Floats = np.sum(each, axis=-1) * 100
+    return points
 
 
 def _points(scored: Sequence[Scored], pairs: Sequence[Sequence[Scored]]) -> float:
@@ -145,4 +123,32 @@ def _in_place(category: str, numbers: list[float]) -> list[float]:
     return [0.0] * before + numbers + [0.0] * after
 
 
-Mme = partial(TsvTask, MmeRules())
+# Yes/no in pairs, summed over categories.
+Mme = partial(
+    TsvTask,
+    TsvBenchmark(
+        name="MME",
+        version="1",
+        headline_metric="perception",
+        columns=("question", "answer", "category"),
+        official=(
+            OfficialFile(
+                name="MME.tsv",
+                page="VLMEval",
+                md5="b36b43c3f09801f5d368627fb92187c3",
+                rows=2374,
+                images="MME",
+            ),
+        ),
+        question=_question,
+        prompt=_prompt,
+        max_new_tokens=yes_no.MAX_NEW_TOKENS,
+        score=yes_no.score,
+        choices=yes_no.choices,
+        summarize=_summarize,
+        statistics=_statistics,
+        headline=_headline,
+        strata=_strata,
+        statistics_size=_PARTS * len(_PERCEPTION),
+    ),
+)

@@ -12,10 +12,10 @@ from functools import partial
 from eyechart.core.types import Floats, Question, Score
 from eyechart.tasks.prompts import SHORT_ANSWER
 from eyechart.tasks.references import references, references_json
-from eyechart.tasks.sheet import Sheet, right
+from eyechart.tasks.scored import ScoredQuestions, right
 from eyechart.tasks.sources import OfficialFile
-from eyechart.tasks.table import Row
-from eyechart.tasks.tsv_task import TsvTask
+from eyechart.tasks.table import TsvRow
+from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _HMER = "Handwritten Mathematical Expression Recognition"
 _TOTALS = {
@@ -35,73 +35,58 @@ _TOTALS = {
 _CATEGORIES = frozenset(category for group in _TOTALS.values() for category in group)
 
 
-class OcrBenchRules:
-    """Containment of a reference; formulas compared with their case and without spaces."""
-
-    name = "OCRBench"
-    version = "1"
-    headline_metric = "Final Score"
-    columns = ("question", "answer", "category")
-    statistics_size = 1
-    official = (
-        OfficialFile(
-            name="OCRBench.tsv",
-            page="VLMEval",
-            md5="e953d98a987cc6e26ef717b61260b778",
-            rows=1000,
-            images="OCRBench",
-        ),
+def _question(row: TsvRow) -> Question:
+    if row["category"] not in _CATEGORIES:
+        allowed = ", ".join(sorted(_CATEGORIES))
+        raise ValueError(f"category {row['category']!r} is not one of {allowed}")
+    return Question(
+        id=row["index"],
+        image=row.image,
+        text=row["question"],
+        answer=references_json(row),
+        category=row["category"],
+        group=row["index"],
     )
 
-    def question(self, row: Row) -> Question:
-        if row["category"] not in _CATEGORIES:
-            allowed = ", ".join(sorted(_CATEGORIES))
-            raise ValueError(f"category {row['category']!r} is not one of {allowed}")
-        return Question(
-            id=row["index"],
-            image=row.image,
-            text=row["question"],
-            answer=references_json(row),
-            category=row["category"],
-            group=row["index"],
-        )
 
-    def prompt(self, question: Question, vlm_family: str) -> str:
-        if vlm_family == "internvl3":
-            return f"{question.text}\n{SHORT_ANSWER}"
-        return question.text
+def _prompt(question: Question, vlm_family: str) -> str:
+    if vlm_family == "internvl3":
+        return f"{question.text}\n{SHORT_ANSWER}"
+    return question.text
 
-    def max_new_tokens(self, question: Question) -> int:
-        return 512  # formulas and key information are long, and some VLMs explain them
 
-    def score(self, question: Question, answer: str) -> Score:
-        fold = _formula if question.category == _HMER else _plain
-        parsed_answer = fold(answer)
-        return Score(
-            question_id=question.id,
-            value=float(any(fold(text) in parsed_answer for text in references(question))),
-            parsed_answer=parsed_answer,
-            parsed=bool(parsed_answer),
-        )
+def _score(question: Question, answer: str) -> Score:
+    fold = _formula if question.category == _HMER else _plain
+    parsed_answer = fold(answer)
+    return Score(
+        question_id=question.id,
+        value=float(any(fold(text) in parsed_answer for text in references(question))),
+        parsed_answer=parsed_answer,
+        parsed=bool(parsed_answer),
+    )
 
-    def summarize(self, sheet: Sheet) -> dict[str, float]:
-        metrics = {
-            total: right(x for x in sheet.scored if x[0].category in categories)
-            for total, categories in _TOTALS.items()
-        }
-        final = sum(metrics.values())
-        return {**metrics, "Final Score": final, "Final Score Norm": final / 10}
 
-    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
-        return [(question.image, [score.value]) for question, score in sheet.scored]
+def _summarize(results: ScoredQuestions) -> dict[str, float]:
+    metrics = {
+        total: right(x for x in results.scored if x[0].category in categories)
+        for total, categories in _TOTALS.items()
+    }
+    final = sum(metrics.values())
+    return {**metrics, "Final Score": final, "Final Score Norm": final / 10}
 
-    def strata(self, asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
-        """By number of questions, 1 to 4 or more: the headline is a count, and so is out of as many
-        in every resampling."""
-        return {image: str(min(len(its), 4)) for image, its in asked.items()}
 
-    def headline(self, sums: Floats) -> Floats:
-        return sums[..., 0]
+def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+    return [(question.image, [score.value]) for question, score in results.scored]
+
+
+def _strata(asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
+    """By number of questions, 1 to 4 or more: the headline is a count, and so is out of as many
+    in every resampling."""
+    return {image: str(min(len(its), 4)) for image, its in asked.items()}
+
+
+def _headline(sums: Floats) -> Floats:
+    return sums[..., 0]
 
 
 def _plain(text: str) -> str:
@@ -112,4 +97,31 @@ def _formula(text: str) -> str:
     return text.strip().replace("\n", " ").replace(" ", "")
 
 
-OcrBench = partial(TsvTask, OcrBenchRules())
+# Containment of a reference; formulas compared with their case and without spaces.
+OcrBench = partial(
+    TsvTask,
+    TsvBenchmark(
+        name="OCRBench",
+        version="1",
+        headline_metric="Final Score",
+        columns=("question", "answer", "category"),
+        official=(
+            OfficialFile(
+                name="OCRBench.tsv",
+                page="VLMEval",
+                md5="e953d98a987cc6e26ef717b61260b778",
+                rows=1000,
+                images="OCRBench",
+            ),
+        ),
+        question=_question,
+        prompt=_prompt,
+        max_new_tokens=512,  # formulas and key information are long, and some VLMs explain them
+        score=_score,
+        summarize=_summarize,
+        statistics=_statistics,
+        headline=_headline,
+        strata=_strata,
+        statistics_size=1,
+    ),
+)

@@ -15,86 +15,63 @@ import numpy as np
 from eyechart.core.types import Floats, Question, Score
 from eyechart.tasks import yes_no
 from eyechart.tasks.prompts import SHORT_ANSWER
-from eyechart.tasks.sheet import Scored, Sheet, accuracy, ratio
+from eyechart.tasks.scored import Scored, ScoredQuestions, accuracy, ratio
 from eyechart.tasks.sources import OfficialFile
-from eyechart.tasks.table import Row
-from eyechart.tasks.tsv_task import TsvTask
+from eyechart.tasks.table import TsvRow
+from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _SPLITS = ("random", "popular", "adversarial")
 _PLEASE = " Please answer yes or no."
 
 
-class PopeRules:
-    """Yes/no questions, scored by F1 of "Yes"."""
-
-    name = "POPE"
-    version = "1"
-    headline_metric = "Overall Overall"
-    columns = ("question", "answer", "category")
-    statistics_size = 3
-    official = (
-        OfficialFile(
-            name="POPE.tsv",
-            page="VLMEval",
-            md5="c12f5acb142f2ef1f85a26ba2fbe41d5",
-            rows=5127,
-            images="POPE",
-        ),
+def _question(row: TsvRow) -> Question:
+    return Question(
+        id=row["index"],
+        image=row.image,
+        text=row["question"],
+        answer=yes_no.reference(row),
+        category=row["category"],
+        group=row["index"],
     )
 
-    def question(self, row: Row) -> Question:
-        return Question(
-            id=row["index"],
-            image=row.image,
-            text=row["question"],
-            answer=yes_no.reference(row),
-            category=row["category"],
-            group=row["index"],
-        )
 
-    def prompt(self, question: Question, vlm_family: str) -> str:
-        if vlm_family == "janus-pro":
-            return f"\n{question.text.replace(_PLEASE, '')}\n{SHORT_ANSWER}"
-        return question.text
+def _prompt(question: Question, vlm_family: str) -> str:
+    if vlm_family == "janus-pro":
+        return f"\n{question.text.replace(_PLEASE, '')}\n{SHORT_ANSWER}"
+    return question.text
 
-    def max_new_tokens(self, question: Question) -> int:
-        return yes_no.MAX_NEW_TOKENS
 
-    def choices(self, question: Question) -> tuple[str, ...]:
-        return yes_no.choices(question)
+def _summarize(results: ScoredQuestions) -> dict[str, float]:
+    by_split: dict[str, list[Scored]] = {split: [] for split in _split_names(results)}
+    everything: list[Scored] = []
+    for question, score in results.scored:
+        for split in _splits(question) or [""]:
+            everything.append((question, score))
+            by_split.setdefault(split, []).append((question, score))
+    metrics: dict[str, float] = {}
+    for split, scored in {"Overall": everything, **by_split}.items():
+        if split:
+            metrics |= _metrics(split, scored)
+    return metrics
 
-    def score(self, question: Question, answer: str) -> Score:
-        return yes_no.score(question, answer)
 
-    def summarize(self, sheet: Sheet) -> dict[str, float]:
-        by_split: dict[str, list[Scored]] = {split: [] for split in _split_names(sheet)}
-        everything: list[Scored] = []
-        for question, score in sheet.scored:
-            for split in _splits(question) or [""]:
-                everything.append((question, score))
-                by_split.setdefault(split, []).append((question, score))
-        metrics: dict[str, float] = {}
-        for split, scored in {"Overall": everything, **by_split}.items():
-            if split:
-                metrics |= _metrics(split, scored)
-        return metrics
+def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+    return [
+        (question.image, (_counts(question, score) * (len(_splits(question)) or 1)).tolist())
+        for question, score in results.scored
+    ]
 
-    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
-        return [
-            (question.image, (_counts(question, score) * (len(_splits(question)) or 1)).tolist())
-            for question, score in sheet.scored
-        ]
 
-    def headline(self, sums: Floats) -> Floats:
-        return _f1_precision_recall(sums)[0]
+def _headline(sums: Floats) -> Floats:
+    return _f1_precision_recall(sums)[0]
 
 
 def _splits(question: Question) -> list[str]:
     return [split.strip() for split in question.category.split(",") if split.strip()]
 
 
-def _split_names(sheet: Sheet) -> list[str]:
-    there = {split for question in sheet.asked for split in _splits(question)}
+def _split_names(results: ScoredQuestions) -> list[str]:
+    there = {split for question in results.asked for split in _splits(question)}
     return [split for split in _SPLITS if split in there] + sorted(there - set(_SPLITS))
 
 
@@ -123,4 +100,31 @@ def _metrics(split: str, scored: Sequence[Scored]) -> dict[str, float]:
     }
 
 
-Pope = partial(TsvTask, PopeRules())
+# Yes/no questions, scored by F1 of "Yes".
+Pope = partial(
+    TsvTask,
+    TsvBenchmark(
+        name="POPE",
+        version="1",
+        headline_metric="Overall Overall",
+        columns=("question", "answer", "category"),
+        official=(
+            OfficialFile(
+                name="POPE.tsv",
+                page="VLMEval",
+                md5="c12f5acb142f2ef1f85a26ba2fbe41d5",
+                rows=5127,
+                images="POPE",
+            ),
+        ),
+        question=_question,
+        prompt=_prompt,
+        max_new_tokens=yes_no.MAX_NEW_TOKENS,
+        score=yes_no.score,
+        choices=yes_no.choices,
+        summarize=_summarize,
+        statistics=_statistics,
+        headline=_headline,
+        statistics_size=3,
+    ),
+)

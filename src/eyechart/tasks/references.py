@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from eyechart.core.types import Question
-from eyechart.tasks.table import Row, text_list
+from eyechart.tasks.table import TsvRow, text_list
 
 
-def references_json(row: Row) -> str:
+def references_json(row: TsvRow) -> str:
     """The row's answers as a JSON list. Raises ValueError where the cell is no list of texts."""
     texts = text_list(row["answer"])
     if not texts:

@@ -41,7 +41,7 @@ class OfficialFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class DataFile:
     """A data file and who named it: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
 
     path: Path
@@ -53,7 +53,7 @@ def find(
     data: str | None,
     file: str | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Found:
+) -> DataFile:
     """The file to read: `data` (a file, a folder, or eyechart-mini), else what the first variable
     that is set names, else the built-in chart. The first of these that is given decides.
 
@@ -64,11 +64,11 @@ def find(
     """
     place, origin = place_of(data, environ)
     if place.is_file():
-        return Found(path=place, origin=origin)
+        return DataFile(path=place, origin=origin)
     names = [file] if file else [known.name for known in official]
     for name in names:
         if (place / name).is_file():
-            return Found(path=place / name, origin=origin)
+            return DataFile(path=place / name, origin=origin)
     known = next((known for known in official if known.name == names[0]), None)
     how = known.how_to_get if known else f"official: {', '.join(o.name for o in official)}"
     raise InputError(f"no {' or '.join(names)} in {place} ({origin}); {how}")

@@ -1,7 +1,7 @@
 """A benchmark's TSV file: text in memory, pictures left on disk until they are asked for.
 
     POPE.tsv --one pass--> rows of text + where each picture's row starts + sha256 of the file
-             <--seek------ Table.image_bytes(key)
+             <--seek------ TsvTable.image_bytes(key)
 
 The format is VLMEvalKit's. A picture is base64 in the column `image`; a short cell there is the
 index of another row that holds the picture; without such a cell, `image_path` names a file. Every
@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eyechart.core.errors import ImageError, InputError
-from eyechart.tasks.tsv import Lines, Record, decoded, records, row_error
+from eyechart.tasks.tsv import TsvLines, TsvRecord, decoded, records, row_error
 
 MAX_REFERENCE_CHARS = 64  # a shorter image cell is another row's index (VLMEvalKit's rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TsvRow:
     """One row: its number after the header (from 1), its text cells, the key of its picture."""
 
     number: int
@@ -38,7 +38,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class TsvTable:
     """A file's rows, and the way to its pictures.
 
     without_image: number of rows left out because they have no picture, as VLMEvalKit does.
@@ -47,7 +47,7 @@ class Table:
 
     path: Path
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TsvRow, ...]
     without_image: int
     sha256: str
     stamp: tuple[int, int]
@@ -85,7 +85,7 @@ class Table:
             if _stamp(self.path) != self.stamp:
                 raise ImageError(f"{self.path}: changed while in use; start again")
             file.seek(self.offsets[key])
-            record = next(records(Lines(file, self.path.name)))
+            record = next(records(TsvLines(file, self.path.name)))
         cell = record.cells[self.columns.index("image")]
         return base64.b64decode(b"".join(cell.split()), validate=True)
 
@@ -101,7 +101,7 @@ class Table:
         return next((path for path in places if path.is_file()), None)
 
 
-def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -> Table:
+def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -> TsvTable:
     """Read a TSV file once, from start to end.
 
     needed: columns that must be there beside `index`, and `image` or `image_path`.
@@ -114,12 +114,12 @@ def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -
     try:
         stamp = _stamp(path)
         with path.open("rb") as file:
-            lines = Lines(file, path.name)
+            lines = TsvLines(file, path.name)
             scan = _Scan(lines, needed)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     here = path.parent
-    return Table(
+    return TsvTable(
         path=path,
         columns=tuple(scan.columns),
         rows=tuple(scan.rows()),
@@ -134,7 +134,7 @@ def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -
 class _Scan:
     """One pass over a file, and what it found."""
 
-    def __init__(self, lines: Lines, needed: Sequence[str]) -> None:
+    def __init__(self, lines: TsvLines, needed: Sequence[str]) -> None:
         self.offsets: dict[str, int] = {}
         self.without_image = 0
         self._lines = lines
@@ -142,7 +142,7 @@ class _Scan:
         self._key_of: dict[str, str] = {}  # index -> picture key
         self._first: dict[bytes, str] = {}  # digest of base64 -> key: equal pictures, one key
         reader = records(lines)
-        header = next(reader, Record(cells=[], offset=0))
+        header = next(reader, TsvRecord(cells=[], offset=0))
         self.columns = [decoded(cell, lines) for cell in header.cells]
         self._check_columns(needed)
         for record in reader:
@@ -150,7 +150,7 @@ class _Scan:
         if not self._found:
             raise InputError(f"{lines.name}: has no rows with a picture")
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TsvRow]:
         """All rows with their references resolved, which may point forward."""
         rows = []
         for number, cells, reference in self._found:
@@ -160,7 +160,7 @@ class _Scan:
                     f"image {reference!r} is neither base64 nor the index of a row that holds one"
                 )
                 raise row_error(self._lines.name, number, what)
-            rows.append(Row(number=number, cells=cells, image=image))
+            rows.append(TsvRow(number=number, cells=cells, image=image))
         return rows
 
     def _check_columns(self, needed: Sequence[str]) -> None:
@@ -173,7 +173,7 @@ class _Scan:
         if len(set(self.columns)) < len(self.columns):
             raise InputError(f"{name}: a column stands twice; its columns: {there}")
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: TsvRecord) -> None:
         lines = self._lines
         if len(record.cells) != len(self.columns):
             raise lines.error(f"{len(record.cells)} cells, but {len(self.columns)} columns")
@@ -207,7 +207,7 @@ def text_list(cell: str) -> list[str] | None:
     return [str(item) for item in value] if isinstance(value, list) else None
 
 
-def _one_path(cell: str, lines: Lines) -> str:
+def _one_path(cell: str, lines: TsvLines) -> str:
     if not (cell.startswith("[") and cell.endswith("]")):
         return cell
     paths = text_list(cell)

@@ -20,14 +20,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class TsvRecord:
     """The cells of one record, as bytes, and where it starts in the file."""
 
     cells: list[bytes]
     offset: int
 
 
-class Lines:
+class TsvLines:
     """A file's lines, counted and hashed as they pass."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -67,7 +67,7 @@ def row_error(name: str, row: int, what: str) -> InputError:
     )
 
 
-def decoded(cell: bytes, lines: Lines) -> str:
+def decoded(cell: bytes, lines: TsvLines) -> str:
     """A cell as text. Raises InputError where it is not UTF-8."""
     try:
         return cell.decode()
@@ -75,7 +75,7 @@ def decoded(cell: bytes, lines: Lines) -> str:
         raise lines.error(f"not UTF-8 ({error.reason})") from error
 
 
-def records(lines: Lines) -> Iterator[Record]:
+def records(lines: TsvLines) -> Iterator[TsvRecord]:
     """All records from where `lines` stands; empty lines are passed over.
 
     Raises:
@@ -93,10 +93,10 @@ def records(lines: Lines) -> Iterator[Record]:
             continue
         lines.row += 1
         cells = _quoted(line, lines) if b'"' in bare else bare.split(b"\t")
-        yield Record(cells=cells, offset=offset)
+        yield TsvRecord(cells=cells, offset=offset)
 
 
-def _quoted(line: bytes, lines: Lines) -> list[bytes]:
+def _quoted(line: bytes, lines: TsvLines) -> list[bytes]:
     csv.field_size_limit(MAX_ROW_BYTES)  # the module's own limit is 128 KiB, a small picture
     try:
         cells = next(csv.reader(lines.text(line), delimiter="\t"))

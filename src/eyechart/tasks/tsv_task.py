@@ -1,65 +1,64 @@
-"""A benchmark's rules and a data file, put together into a Task.
+"""A benchmark over a data file in VLMEvalKit's TSV format.
 
-    rules (pure: pope.py, gqa.py, ...)  +  a TSV file (table.py)  ->  TsvTask, a core Task
+    TsvBenchmark (columns, prompt, scorer, metrics)  +  a TSV file  ->  TsvTask, a core Task
 
-Nothing is opened before the first question, image or version is asked for.
+The file is read when the first question, image or version is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from eyechart.core.errors import InputError
 from eyechart.core.images import decode_image
-from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score, choices_of
+from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
 from eyechart.tasks.sampling import by_image
-from eyechart.tasks.sheet import Sheet
-from eyechart.tasks.sources import Found, OfficialFile, find
-from eyechart.tasks.table import Row, Table, read_table
+from eyechart.tasks.scored import ScoredQuestions, accuracies, percent_right, right_and_asked
+from eyechart.tasks.sources import DataFile, OfficialFile, find
+from eyechart.tasks.table import TsvRow, TsvTable, read_table
 from eyechart.tasks.tsv import row_error
 
 
-class Rules(Protocol):
-    """What makes one benchmark differ from the next. Pure: no files, no state.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TsvBenchmark:
+    """What distinguishes one benchmark from the others. All functions are pure.
 
-    version: of prompts and questions, not of the scorer. columns: needed beside index and image.
-    official: the benchmark's files, preferred first. statistics_size: the k of `statistics`.
-    Rules whose headline adds up parts also have `strata`, from the images with all that is asked of
-    them to the stratum of each (`core.types.ImageSums`).
+    The defaults score a benchmark by accuracy in percent: overall, then by category.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def headline_metric(self) -> str: ...
-    @property
-    def columns(self) -> tuple[str, ...]: ...
-    @property
-    def official(self) -> tuple[OfficialFile, ...]: ...
-    @property
-    def statistics_size(self) -> int: ...
-
-    def question(self, row: Row) -> Question:
-        """A row as a question. Raises ValueError where the row makes no sense."""
-        ...
-
-    def prompt(self, question: Question, vlm_family: str) -> str: ...
-    def max_new_tokens(self, question: Question) -> int: ...
-    def score(self, question: Question, answer: str) -> Score: ...
-    def summarize(self, sheet: Sheet) -> dict[str, float]: ...
-
-    def statistics(self, sheet: Sheet) -> list[tuple[str, list[float]]]:
-        """(image, k numbers) pairs; their sums over any images make the headline metric."""
-        ...
-
-    def headline(self, sums: Floats) -> Floats: ...
+    name: str
+    version: str
+    """Version of questions and prompts; the scorer's version is not part of a cell."""
+    headline_metric: str
+    columns: tuple[str, ...]
+    """Columns that the file must have beside `index` and the image."""
+    official: tuple[OfficialFile, ...]
+    """The benchmark's published files, the preferred one first."""
+    question: Callable[[TsvRow], Question]
+    """Converts a row. Raises ValueError for an invalid row."""
+    prompt: Callable[[Question, str], str]
+    """(question, VLM family) -> the text for the VLM."""
+    max_new_tokens: int
+    score: Callable[[Question, str], Score]
+    """Scores one answer; never raises."""
+    choices: Callable[[Question], tuple[str, ...]] | None = None
+    """The answers allowed in choice-set decoding; None: the benchmark has no such sets."""
+    summarize: Callable[[ScoredQuestions], dict[str, float]] = accuracies
+    """All sub-metrics in table order, the headline included."""
+    statistics: Callable[[ScoredQuestions], list[tuple[str, list[float]]]] = right_and_asked
+    """(image, k numbers) pairs; `headline` maps their sum over any images to the metric."""
+    statistics_size: int = 2
+    """The k of `statistics`."""
+    headline: Callable[[Floats], Floats] = percent_right
+    """(..., k) sums -> (...) headline metric, 0 where it is undefined."""
+    strata: Callable[[Mapping[str, Sequence[Question]]], Mapping[str, str]] | None = None
+    """(image -> its questions) -> (image -> stratum), for headlines that add up parts
+    (`core.types.ImageSums`)."""
 
 
 class TsvTask:
@@ -73,25 +72,27 @@ class TsvTask:
 
     def __init__(
         self,
-        rules: Rules,
+        benchmark: TsvBenchmark,
         data: str | None = None,
         *,
         file: str | None = None,
         max_images: int | None = None,
     ) -> None:
         if max_images is not None and (type(max_images) is not int or max_images < 1):
-            raise InputError(f"{rules.name}: max_images {max_images!r} is not a count of 1 or more")
-        self._rules, self._data = rules, data
+            raise InputError(
+                f"{benchmark.name}: max_images {max_images!r} is not a count of 1 or more"
+            )
+        self._benchmark, self._data = benchmark, data
         self._file, self._max_images = file, max_images
 
     @property
     def name(self) -> str:
-        return self._rules.name
+        return self._benchmark.name
 
     @property
     def version(self) -> str:
         """Version of the questions and prompts, and which data: equal bytes, equal version."""
-        return f"{self._rules.version}+{self._identity[:16]}"
+        return f"{self._benchmark.version}+{self._identity[:16]}"
 
     @property
     def options(self) -> Mapping[str, Json]:
@@ -105,12 +106,12 @@ class TsvTask:
 
     @property
     def headline_metric(self) -> str:
-        return self._rules.headline_metric
+        return self._benchmark.headline_metric
 
     @property
     def official(self) -> tuple[OfficialFile, ...]:
         """The benchmark's official files, the preferred one first."""
-        return self._rules.official
+        return self._benchmark.official
 
     @property
     def path(self) -> Path:
@@ -123,7 +124,7 @@ class TsvTask:
         return self._found.origin
 
     @property
-    def table(self) -> Table:
+    def table(self) -> TsvTable:
         """The file's columns, rows and places of pictures."""
         return self._table
 
@@ -136,48 +137,46 @@ class TsvTask:
         return decode_image(self._table.image_bytes(key), name=f"{self.name} image {key}")
 
     def prompt(self, question: Question, vlm_family: str) -> str:
-        return self._rules.prompt(question, vlm_family)
+        return self._benchmark.prompt(question, vlm_family)
 
     def max_new_tokens(self, question: Question) -> int:
-        return self._rules.max_new_tokens(question)
+        return self._benchmark.max_new_tokens
 
     def choices(self, question: Question) -> tuple[str, ...]:
-        """What choice-set decoding may answer; () where the benchmark's rules have no `choices`."""
-        return choices_of(self._rules, question)
+        """What choice-set decoding may answer; () where the benchmark has no `choices`."""
+        return () if (choices := self._benchmark.choices) is None else choices(question)
 
     def score(self, question: Question, answer: str) -> Score:
-        return self._rules.score(question, answer)
+        return self._benchmark.score(question, answer)
 
     def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
         """All sub-metrics; a category without scores counts 0. Raises InputError (unknown id)."""
-        return self._rules.summarize(self._sheet(scores))
+        return self._benchmark.summarize(self._scored(scores))
 
     def image_sums(self, scores: Sequence[Score]) -> ImageSums:
         place: dict[str, int] = {}
-        statistics = self._rules.statistics(self._sheet(scores))
+        statistics = self._benchmark.statistics(self._scored(scores))
         for image, _ in statistics:
             place.setdefault(image, len(place))
-        sums = np.zeros((len(place), self._rules.statistics_size))
+        sums = np.zeros((len(place), self._benchmark.statistics_size))
         for image, numbers in statistics:
             sums[place[image]] += numbers
         return ImageSums(images=tuple(place), sums=sums, strata=self._strata(place))
 
     def headline(self, sums: Floats) -> Floats:
-        return self._rules.headline(np.asarray(sums, dtype=np.float64))
+        return self._benchmark.headline(np.asarray(sums, dtype=np.float64))
 
     def _strata(self, images: Iterable[str]) -> tuple[str, ...]:
-        """Of images, where the rules have strata, by all the questions that are asked."""
-        strata: Callable[[Mapping[str, Sequence[Question]]], Mapping[str, str]] | None
-        strata = getattr(self._rules, "strata", None)
-        if strata is None:
+        """The stratum of each image, from all questions about it; () without strata."""
+        if self._benchmark.strata is None:
             return ()
         asked: dict[str, list[Question]] = {}
         for question in self._asked:
             asked.setdefault(question.image, []).append(question)
-        found = strata(asked)
+        found = self._benchmark.strata(asked)
         return tuple(found[image] for image in images)
 
-    def _sheet(self, scores: Sequence[Score]) -> Sheet:
+    def _scored(self, scores: Sequence[Score]) -> ScoredQuestions:
         by_id = {score.question_id: score for score in scores}
         scored = tuple(
             (question, by_id[question.id]) for question in self._asked if question.id in by_id
@@ -185,17 +184,17 @@ class TsvTask:
         if len(scored) < len(by_id):
             foreign = sorted(by_id.keys() - {question.id for question in self._asked})
             raise InputError(f"{self.name}: no question {foreign[0]!r} in {self.path.name}")
-        return Sheet(file=self._questions, asked=self._asked, scored=scored)
+        return ScoredQuestions(file=self._questions, asked=self._asked, scored=scored)
 
     @cached_property
-    def _found(self) -> Found:
-        return find(self._rules.official, self._data, self._file)
+    def _found(self) -> DataFile:
+        return find(self._benchmark.official, self._data, self._file)
 
     @cached_property
-    def _table(self) -> Table:
-        folders = {official.name: official.images for official in self._rules.official}
+    def _table(self) -> TsvTable:
+        folders = {official.name: official.images for official in self._benchmark.official}
         path = self._found.path
-        return read_table(path, self._rules.columns, folders.get(path.name, path.stem))
+        return read_table(path, self._benchmark.columns, folders.get(path.name, path.stem))
 
     @cached_property
     def _identity(self) -> str:
@@ -211,8 +210,8 @@ class TsvTask:
         ids = {question.id for _, its in chosen for question in its}
         return tuple(question for question in self._questions if question.id in ids)
 
-    def _question(self, row: Row) -> Question:
+    def _question(self, row: TsvRow) -> Question:
         try:
-            return self._rules.question(row)
+            return self._benchmark.question(row)
         except ValueError as error:
             raise row_error(self.path.name, row.number, str(error)) from error

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from eyechart.core.types import Question, Score
 from eyechart.tasks.extraction import read_yes_no
-from eyechart.tasks.table import Row
+from eyechart.tasks.table import TsvRow
 
 # A VLM that comes to the word after two or three sentences is heard; one that has said it stops by
 # itself. VLMEvalKit lets most VLMs go on for 2048 tokens or more.
 MAX_NEW_TOKENS = 128
 
 
-def reference(row: Row) -> str:
+def reference(row: TsvRow) -> str:
     """The row's answer. Raises ValueError where it is not spelled as the scorer compares it."""
     if row["answer"] not in ("Yes", "No"):
         raise ValueError(f"answer {row['answer']!r} is neither 'Yes' nor 'No'")

@@ -14,7 +14,7 @@ Scored: TypeAlias = tuple[Question, Score]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
+class ScoredQuestions:
     """What a benchmark's sums are taken over.
 
     file: all questions of the file. asked: those of this task (fewer with max_images), of which
@@ -65,19 +65,19 @@ def accuracy(scored: Sequence[Scored]) -> float:
     return percent(right(scored), len(scored))
 
 
-def accuracies(sheet: Sheet) -> dict[str, float]:
+def accuracies(results: ScoredQuestions) -> dict[str, float]:
     """Accuracy in percent: Overall, then per category."""
-    by_category: dict[str, list[Scored]] = {category: [] for category in sheet.categories()}
-    for question, score in sheet.scored:
+    by_category: dict[str, list[Scored]] = {category: [] for category in results.categories()}
+    for question, score in results.scored:
         if question.category:
             by_category[question.category].append((question, score))
     each = {category: accuracy(scored) for category, scored in by_category.items()}
-    return {"Overall": accuracy(sheet.scored), **each}
+    return {"Overall": accuracy(results.scored), **each}
 
 
-def right_and_asked(sheet: Sheet) -> list[tuple[str, list[float]]]:
+def right_and_asked(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
     """Per answer: its image, and (1 if right, 1)."""
-    return [(question.image, [score.value, 1.0]) for question, score in sheet.scored]
+    return [(question.image, [score.value, 1.0]) for question, score in results.scored]
 
 
 def percent_right(sums: Floats) -> Floats:
