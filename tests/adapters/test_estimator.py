@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy
 
-from eyechart.adapters.estimator import Estimator, statistics
+from eyechart.adapters.estimator import ConditionEstimator, statistics
 from eyechart.adapters.pairs import image_paths
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.images import read_image
@@ -26,7 +26,7 @@ def shown(folder: Path) -> torch.Tensor:
 
 def test_it_tells_compressed_from_clean_after_a_few_steps(image_folder: Path) -> None:
     pictures, labels = shown(image_folder), torch.arange(20) % 2
-    estimator = Estimator(2)
+    estimator = ConditionEstimator(2)
     optimizer = torch.optim.AdamW(estimator.parameters(), lr=1e-2)
     for _ in range(30):
         cross_entropy(estimator(pictures[:12]), labels[:12]).backward()
@@ -39,7 +39,7 @@ def test_it_tells_compressed_from_clean_after_a_few_steps(image_folder: Path) ->
 def test_pictures_of_all_sizes_are_read_alike(image_folder: Path) -> None:
     pictures = list(shown(image_folder)[:3])
     small = [*pictures, pictures[0][:, :9, :17]]
-    estimator = Estimator(5)
+    estimator = ConditionEstimator(5)
     with torch.no_grad():
         assert estimator(small).shape == (4, 5)
         torch.testing.assert_close(estimator(small)[:3], estimator(pictures))

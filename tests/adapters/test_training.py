@@ -33,7 +33,7 @@ class Stop(Exception):  # noqa: N818
     """Somebody stops the training."""
 
 
-class StopAfter(training.Silent):
+class StopAfter(training.SilentWatcher):
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
@@ -137,7 +137,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
 ) -> None:
     out = tmp_path / "out"
 
-    class Poison(training.Silent):
+    class Poison(training.SilentWatcher):
         def stepped(self, log: StepLog, steps: int) -> None:
             if log.step == 3:
                 with torch.no_grad():
@@ -167,7 +167,7 @@ def test_the_teacher_sees_an_image_once_for_all_its_levels(
         return plain(self, inputs)
 
     run = training.Training(
-        qwen, pairs, recipe(steps=2), Setting(out=tmp_path / "out"), training.Silent(), {}
+        qwen, pairs, recipe(steps=2), Setting(out=tmp_path / "out"), training.SilentWatcher(), {}
     )
     monkeypatch.setattr(Teacher, "features_by_unit", counting)
     for step, batch in enumerate(run.batches(0)):
@@ -197,7 +197,7 @@ def test_no_more_pairs_than_allowed_go_through_an_encoder_together(
     for name, bound in (("whole", None), ("parts", 2)):
         wanted = recipe(steps=1, micro_pairs=bound)
         run = training.Training(
-            vlm, pairs, wanted, Setting(out=tmp_path / name), training.Silent(), {}
+            vlm, pairs, wanted, Setting(out=tmp_path / name), training.SilentWatcher(), {}
         )
         for tower in (run.tower, run.teacher.tower):
             tower.module.register_forward_pre_hook(count, with_kwargs=True)

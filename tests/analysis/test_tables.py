@@ -15,7 +15,7 @@ from eyechart.analysis.analyse import analyse
 from eyechart.analysis.labels import Labels
 from eyechart.analysis.render import render
 from eyechart.analysis.result import Analysis
-from eyechart.analysis.table import Entry, Row, Table, marked, signed
+from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
 from eyechart.analysis.tables import Kind, tables_of
 from eyechart.analysis.terminal import show
 from eyechart.cli import run_args
@@ -168,7 +168,7 @@ def test_latex_escapes_what_it_must_and_closes_what_it_opens() -> None:
     entry = Entry(value=1.0, low=0.5, high=1.5, notes=("50 % of_it & #1",))
     table = Table(
         title="a_b & 5%", keys=("VLM",), column_kind="codec", columns=("x_1",),
-        rows=(Row(keys=("q{w}",), entries=(entry,)),),
+        rows=(TableRow(keys=("q{w}",), entries=(entry,)),),
     )  # fmt: skip
     latex = render([table], "latex")
     assert r"a\_b \& 5\%" in latex

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from eyechart.adapters.condition import Condition, Vocabulary
-from eyechart.adapters.estimator import Estimator
+from eyechart.adapters.estimator import ConditionEstimator
 from eyechart.adapters.injection import make_injection
 from eyechart.adapters.towers import Tower, pictures_of
 from eyechart.core.errors import VLMError
@@ -33,7 +33,7 @@ class Conditioner(nn.Module):
         super().__init__()
         self.vocabulary, self.telling = vocabulary, telling
         self.injection = make_injection(injection, tower, vocabulary.rows)
-        self.estimator = Estimator(len(vocabulary.entries))
+        self.estimator = ConditionEstimator(len(vocabulary.entries))
         self.handles: list[Any] = []
         self._told: list[int] | None = None
         self._rows: Tensor | None = None  # (units,) of the call under way

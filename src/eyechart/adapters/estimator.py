@@ -27,7 +27,7 @@ _OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))
 _STATISTICS = 2 * (len(_SCALES_PX) + 2) * (3 + len(_FLAT)) + 2 * 3 * _GRID_PX
 
 
-class Estimator(nn.Module):
+class ConditionEstimator(nn.Module):
     """Scores of the vocabulary's entries (`unknown` is not one of them): 9 thousand weights."""
 
     def __init__(self, entries: int, seed: int = 0) -> None:

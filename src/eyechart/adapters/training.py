@@ -79,7 +79,7 @@ class Watcher(Protocol):
         ...
 
 
-class Silent:
+class SilentWatcher:
     """Says nothing."""
 
     def validated(self, step: int, errors: Mapping[str, float]) -> None: ...
@@ -115,7 +115,7 @@ def train(
         InputError: before any step: too few images, pictures that cannot be read, another training
         or other files in `out`. TrainingError: the loss is not a number. CodecError, StoreError.
     """
-    return Training(vlm, pairs, recipe, setting, watcher or Silent(), pretend or {}).run()
+    return Training(vlm, pairs, recipe, setting, watcher or SilentWatcher(), pretend or {}).run()
 
 
 class Training:

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 
-from eyechart.analysis.table import Entry, Row, Table
+from eyechart.analysis.table import Entry, Table, TableRow
 from eyechart.core.errors import InputError
 
 FORMATS = ("md", "csv", "latex", "json")
@@ -168,7 +168,7 @@ def _object(table: Table) -> dict[str, object]:
 # --- shared -----------------------------------------------------------------------------------
 
 
-def _grouped(table: Table) -> Iterator[tuple[Row, tuple[str, ...]]]:
+def _grouped(table: Table) -> Iterator[tuple[TableRow, tuple[str, ...]]]:
     """Rows with the keys to print: a first key that repeats the line above is left blank."""
     before = ""
     for row in table.rows:

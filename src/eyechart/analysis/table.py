@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """One line: its keys (VLM, task, ...) and one entry a column."""
 
     keys: tuple[str, ...]
@@ -54,7 +54,7 @@ class Table:
     keys: tuple[str, ...]
     column_kind: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     legend: str = ""
     compact: bool = False
 

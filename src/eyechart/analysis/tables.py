@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias, TypeVar
 from eyechart.analysis.result import Analysis, BdResult, CellResult, GapResult, Interval, TaskInfo
 from eyechart.analysis.table import (
     Entry,
-    Row,
     Table,
+    TableRow,
     entry_of,
     marked,
     same_decimals,
@@ -68,7 +68,7 @@ def bd_tables(analysis: Analysis) -> list[Table]:
     for vlm, task in sorted(places, key=lambda place: readers.index(place[0])):
         found = {bd.codec: bd for bd in results if (_reader(bd), bd.task) == (vlm, task)}
         entries = same_decimals([_bd_entry(found.get(codec)) for codec in codecs])
-        rows.append(Row(keys=(vlm, task), entries=marked(entries)))
+        rows.append(TableRow(keys=(vlm, task), entries=marked(entries)))
     return _some(
         Table(
             title="BD-Metric against the uncompressed image",
@@ -94,7 +94,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
         columns = [[_score_entry(cell, name, task) for cell in cells] for name in names]
         lines = zip(*map(_column_decimals, columns), strict=True)
         rows = tuple(
-            Row(
+            TableRow(
                 keys=(_reader(cell), cell.codec, cell.level),
                 entries=(
                     Entry(value=cell.bpp, decimals=3),
@@ -154,7 +154,7 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
         adapter, name = next((bd.adapter, bd.codec_name) for bd in found.values())
         seen = "" if adapter not in trained else "yes" if name in trained[adapter] else "no"
         entries = [same_decimals([_bd_entry(found.get(task))])[0] for task in tasks]
-        rows.append(Row(keys=(reader, codec, seen), entries=signed(entries)))
+        rows.append(TableRow(keys=(reader, codec, seen), entries=signed(entries)))
     rows.sort(key=lambda row: (row.keys[0], row.keys[2] == "no"))
     return _some(
         Table(
@@ -186,7 +186,7 @@ def _gap_table(title: str, gaps: Sequence[GapResult], legend: str) -> Table:
                 _figure(pick(found[codec])) if codec in found else Entry(value=None)
                 for codec in codecs
             ]
-            rows.append(Row(keys=(task, name), entries=same_decimals(entries)))
+            rows.append(TableRow(keys=(task, name), entries=same_decimals(entries)))
     return Table(
         title=title,
         keys=("task", "quantity"),

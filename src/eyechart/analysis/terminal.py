@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eyechart.analysis.table import Entry, Mark, Row, Table
+from eyechart.analysis.table import Entry, Mark, Table, TableRow
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,7 +125,9 @@ def _key_lines(table: Table, width: int) -> Iterator[Text]:
         yield from map(Text, textwrap.wrap(line, width, subsequent_indent=" " * indent))
 
 
-def _row_lines(table: Table, row: Row, block: Sequence[_Column], key_width: int) -> Iterator[Text]:
+def _row_lines(
+    table: Table, row: TableRow, block: Sequence[_Column], key_width: int
+) -> Iterator[Text]:
     from rich.text import Text
 
     figures = Text(_key_text(table, row.keys).ljust(key_width))

@@ -11,7 +11,7 @@ from eyechart.cli.console import table_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eyechart.runner.readiness import Finding
+    from eyechart.runner.readiness import CheckResult
 
 
 def doctor() -> None:
@@ -35,7 +35,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _show(title: str, findings: list[Finding], console: Console) -> bool:
+def _show(title: str, findings: list[CheckResult], console: Console) -> bool:
     """Print one section; whether something in it is broken."""
     from rich.table import Table
     from rich.text import Text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.tables import Form
+from eyechart.cli.tables import TableFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The published numbers: show, bd, diff.")
 
-Format = Annotated[Form, typer.Option("--format", help="How to print it.")]
+Format = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 
 
 @app.command("show")
@@ -25,7 +25,7 @@ def show_table(
     number: Annotated[
         int | None, typer.Argument(metavar="[TABLE]", help="Number of the table; none lists them.")
     ] = None,
-    form: Format = Form.terminal,
+    form: Format = TableFormat.terminal,
 ) -> None:
     """Print a table of the paper."""
     from eyechart.paper.tables import paper_table, titles
@@ -41,7 +41,7 @@ def show_table(
 def recompute_bd(
     vlm: Annotated[str | None, typer.Option(help="Only this VLM, as the paper names it.")] = None,
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
-    form: Format = Form.terminal,
+    form: Format = TableFormat.terminal,
 ) -> None:
     """Compute the BD-Metrics of Tables 2 and 16 from published scores, beside the printed ones."""
     import json
@@ -58,7 +58,7 @@ def recompute_bd(
         found = [item for item in found if getattr(item, kind).lower() == wanted.lower()]
         if not found:
             raise InputError(f"no {kind} {wanted!r} with scores and rates; {near(wanted, known)}")
-    if form is Form.json:
+    if form is TableFormat.json:
         rows = [{**asdict(item), "relative_difference": item.relative_difference} for item in found]
         print(json.dumps(rows, indent=1))
         return
@@ -71,7 +71,7 @@ def diff_run(
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
-    form: Format = Form.terminal,
+    form: Format = TableFormat.terminal,
 ) -> None:
     """Put a run beside the published numbers, where VLM, task and codec are the same."""
     from rich.console import Console
@@ -80,20 +80,20 @@ def diff_run(
     from eyechart.paper.diff import diff
 
     found = diff(analyse(directory, examples=0, created="", data=data))
-    if found.tables or form is not Form.terminal:
+    if found.tables or form is not TableFormat.terminal:
         _print(found.tables, form)
-    console = Console(stderr=form is not Form.terminal, highlight=False)
+    console = Console(stderr=form is not TableFormat.terminal, highlight=False)
     for remark in found.remarks:
         console.print(remark, style="yellow")
 
 
-def _print(tables: Sequence[Table], form: Form) -> None:
+def _print(tables: Sequence[Table], form: TableFormat) -> None:
     from rich.console import Console
 
     from eyechart.analysis.render import render
     from eyechart.analysis.terminal import show
 
-    if form is Form.terminal:
+    if form is TableFormat.terminal:
         show(tables, Console())
     else:
         print(render(tables, form.value), end="")

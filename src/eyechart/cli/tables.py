@@ -23,7 +23,7 @@ class Kind(StrEnum):
     adapter = "adapter"
 
 
-class Form(StrEnum):
+class TableFormat(StrEnum):
     """How to print it."""
 
     terminal = "terminal"
@@ -44,7 +44,9 @@ _NONE = {
 def table(
     kind: Annotated[Kind, typer.Argument(help="Which table.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
-    form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.terminal,
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="How to print it.")
+    ] = TableFormat.terminal,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
@@ -63,7 +65,7 @@ def table(
     tables = tables_of(analysis, kind.value)
     if not tables:
         print(f"no {kind.value} table for {directory}: {_NONE[kind]}", file=sys.stderr)
-    if form is Form.terminal:
+    if form is TableFormat.terminal:
         show(tables, Console())
     else:
         print(render(tables, form.value), end="")

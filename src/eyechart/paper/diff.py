@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from eyechart.analysis.analyse import BUILT_IN_DATA
 from eyechart.analysis.result import Analysis, BdResult, CellResult
-from eyechart.analysis.table import Entry, Row, Table, entry_of
+from eyechart.analysis.table import Entry, Table, TableRow, entry_of
 from eyechart.paper.data import SOURCE, headline_scores, official_questions, printed_bd
 
 _RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, other encoder
@@ -61,7 +61,7 @@ def _score_table(title: str, cells: list[CellResult], analysis: Analysis) -> Tab
             failed = f"{cell.failed} of {cell.questions} questions failed"
             notes = (*([failed] if cell.failed else []), *_sampled([cell]))
             run = entry_of(cell.score, notes=notes)
-            rows.append(Row(keys=keys, entries=_beside(run, published[place])))
+            rows.append(TableRow(keys=keys, entries=_beside(run, published[place])))
     return _table(title, ("VLM", "task", "codec", "level"), rows)
 
 
@@ -78,7 +78,7 @@ def _bd(analysis: Analysis) -> Table:
         if _comparable(analysis):
             run = entry_of(result.bd, notes=(*result.flags, *_apart(result, analysis)))
             keys = (result.vlm, result.task, result.codec)
-            rows.append(Row(keys=keys, entries=_beside(run, printed[place])))
+            rows.append(TableRow(keys=keys, entries=_beside(run, printed[place])))
     return _table("BD-Metric against uncompressed", ("VLM", "task", "codec"), rows)
 
 
@@ -115,7 +115,7 @@ def _sampled(cells: Sequence[CellResult]) -> list[str]:
     ]
 
 
-def _table(title: str, keys: tuple[str, ...], rows: list[Row]) -> Table:
+def _table(title: str, keys: tuple[str, ...], rows: list[TableRow]) -> Table:
     return Table(
         title=f"{title}: this run beside the paper",
         keys=keys,

@@ -13,7 +13,7 @@ from statistics import median
 from typing import TypeVar
 
 from eyechart.analysis.bd import bd_metric
-from eyechart.analysis.table import Entry, Row, Table
+from eyechart.analysis.table import Entry, Table, TableRow
 from eyechart.paper.data import (
     SOURCE,
     by_rising_rate,
@@ -75,7 +75,7 @@ def _figures(found: Sequence[Recomputed]) -> Table:
                 Entry(value=item.computed if item else None, decimals=decimals),
                 Entry(value=item.printed if item else None, decimals=decimals),
             ]
-        rows.append(Row(keys=(vlm, task), entries=tuple(entries)))
+        rows.append(TableRow(keys=(vlm, task), entries=tuple(entries)))
     return Table(
         title="BD-Metric against uncompressed: computed here, and printed in Tables 2 and 16",
         keys=("VLM", "task"),
@@ -88,12 +88,12 @@ def _figures(found: Sequence[Recomputed]) -> Table:
 
 def _differences(found: Sequence[Recomputed]) -> Table:
     rows = [
-        Row(keys=(task,), entries=_summary([item for item in found if item.task == task]))
+        TableRow(keys=(task,), entries=_summary([item for item in found if item.task == task]))
         for task in _distinct(item.task for item in found)
     ]
     if len(rows) > 1:
-        rows.append(Row(keys=("all but GQA",), entries=_summary(without_gqa(found))))
-        rows.append(Row(keys=("all",), entries=_summary(found)))
+        rows.append(TableRow(keys=("all but GQA",), entries=_summary(without_gqa(found))))
+        rows.append(TableRow(keys=("all",), entries=_summary(found)))
     return Table(
         title="Relative difference |computed - printed| / |printed|",
         keys=("task",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from eyechart.analysis.table import Entry, Row, Table, marked
+from eyechart.analysis.table import Entry, Table, TableRow, marked
 from eyechart.core.errors import InputError
 from eyechart.paper.data import rows
 
@@ -96,7 +96,7 @@ def _bd(number: int, title: str) -> Table:
         column_kind="codec",
         columns=codecs,
         rows=tuple(
-            Row(
+            TableRow(
                 keys=place,
                 entries=marked(_line([values.get((*place, codec)) for codec in codecs])),
             )
@@ -122,7 +122,9 @@ def _gaps(number: int, title: str) -> Table:
         column_kind="codec",
         columns=codecs,
         rows=tuple(
-            Row(keys=(task, name), entries=tuple(entry(task, quantity, codec) for codec in codecs))
+            TableRow(
+                keys=(task, name), entries=tuple(entry(task, quantity, codec) for codec in codecs)
+            )
             for task in _distinct(row["task"] for row in found)
             for quantity, name in _GAP_LINES.items()
         ),
@@ -139,7 +141,7 @@ def _gains(number: int, title: str) -> Table:
         column_kind="task",
         columns=tasks,
         rows=tuple(
-            Row(keys=place, entries=_line([values.get((*place, task)) for task in tasks]))
+            TableRow(keys=place, entries=_line([values.get((*place, task)) for task in tasks]))
             for place in _distinct((row["vlm"], row["codec"]) for row in found)
         ),
     )
@@ -153,7 +155,8 @@ def _icm(number: int, title: str) -> Table:
         column_kind="task",
         columns=("BD-POPE",),
         rows=tuple(
-            Row(keys=(row["codec"],), entries=(_printed(row["bd_metric"], 2),)) for row in found
+            TableRow(keys=(row["codec"],), entries=(_printed(row["bd_metric"], 2),))
+            for row in found
         ),
     )
 
@@ -165,7 +168,9 @@ def _levels(number: int, title: str) -> Table:
         column_kind="",
         columns=(),
         rows=tuple(
-            Row(keys=(row["category"], row["codec"], row["parameter"], row["levels"]), entries=())
+            TableRow(
+                keys=(row["category"], row["codec"], row["parameter"], row["levels"]), entries=()
+            )
             for row in rows("codec_levels")
         ),
     )
@@ -178,7 +183,9 @@ def _tasks(number: int, title: str) -> Table:
         column_kind="",
         columns=(),
         rows=tuple(
-            Row(keys=(row["task"], row["images"], f"{row['focus']} ({row['metrics']})"), entries=())
+            TableRow(
+                keys=(row["task"], row["images"], f"{row['focus']} ({row['metrics']})"), entries=()
+            )
             for row in rows("tasks")
         ),
     )
@@ -205,7 +212,7 @@ def _rate_metric(number: int, title: str) -> Table:
         column_kind="metric",
         columns=metrics,
         rows=tuple(
-            Row(
+            TableRow(
                 keys=(codec, f"{float(bpp):.2f}"),
                 entries=tuple(entry((codec, bpp), metric) for metric in metrics),
             )

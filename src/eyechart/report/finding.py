@@ -21,7 +21,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Curve:
+class _CodecLoss:
     """One codec's points without adapter, lowest rate first, beside the uncompressed cell."""
 
     ceiling: CellResult
@@ -76,7 +76,7 @@ def _details(analysis: Analysis) -> tuple[str, ...]:
     return (*_best_codecs(analysis), *_adapter_gains(analysis))
 
 
-def _headline(vlm: str, task: str, codec: str, worst: _Curve, rival: str) -> str:
+def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str) -> str:
     low, ceiling = worst.lowest.score.value, worst.ceiling.score.value
     if not worst.resolved:
         return (
@@ -101,7 +101,7 @@ def _won_back(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -
     ]
 
 
-def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _Curve]) -> str:
+def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _CodecLoss]) -> str:
     """`; VVC at the same rate costs 8.9`, or a codec that needs fewer bits, or nothing."""
     others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
     rate, ceiling = curves[key].lowest.bpp, curves[key].ceiling.score.value
@@ -145,7 +145,7 @@ def _without_curves(analysis: Analysis) -> str:
     )
 
 
-def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _Curve]:
+def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _CodecLoss]:
     """Codec curves by (VLM, task, codec): no adapter, a ceiling above zero."""
     cells = [c for c in analysis.cells if not c.adapter and c.answered > 0]
     ceilings = {(c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0}
@@ -154,7 +154,7 @@ def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _Curve]:
         if cell.codec != SOURCE and (cell.vlm, cell.task) in ceilings:
             points.setdefault((cell.vlm, cell.task, cell.codec), []).append(cell)
     return {
-        key: _Curve(ceiling=ceilings[key[:2]], points=tuple(sorted(found, key=lambda c: c.bpp)))
+        key: _CodecLoss(ceiling=ceilings[key[:2]], points=tuple(sorted(found, key=lambda c: c.bpp)))
         for key, found in points.items()
     }
 

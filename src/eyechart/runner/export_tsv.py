@@ -101,7 +101,7 @@ class Exporter:
             EyechartError: a picture cannot be compressed; nothing is written.
             StoreError: the folder cannot be written, the disk is full.
         """
-        sheet = _Sheet(task, self._form)
+        sheet = _CopiedRows(task, self._form)
         path = self._out / f"{target.name}.tsv"
         for left in self._out.glob(f".{path.name}.*.tmp"):  # of a copy that was killed
             left.unlink(missing_ok=True)
@@ -164,7 +164,7 @@ class Exporter:
         return picture
 
 
-class _Sheet:
+class _CopiedRows:
     """A task's rows as a copy lays them out. keys: its pictures in order of first appearance;
     names: their file names."""
 

@@ -35,7 +35,7 @@ _OPTIONAL = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at.
 
     detail: its version, how to get it where it is missing, or what is wrong with it.
@@ -46,21 +46,21 @@ class Finding:
     detail: str
 
 
-def machine() -> Iterator[Finding]:
+def machine() -> Iterator[CheckResult]:
     """Python, cores, memory, disk, accelerator."""
-    yield Finding(name="eyechart", state="ready", detail=VERSION)
-    yield Finding(
+    yield CheckResult(name="eyechart", state="ready", detail=VERSION)
+    yield CheckResult(
         name="Python", state="ready", detail=f"{platform.python_version()} on {platform.platform()}"
     )
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     cores = len(os.sched_getaffinity(0))
     free_gb = shutil.disk_usage(".").free / 1e9
     detail = f"{cores} cores, {memory_gb:.0f} GB memory, {free_gb:.0f} GB free on this disk"
-    yield Finding(name="hardware", state="ready", detail=detail)
+    yield CheckResult(name="hardware", state="ready", detail=detail)
     yield _accelerator()
 
 
-def codecs() -> Iterator[Finding]:
+def codecs() -> Iterator[CheckResult]:
     """Every registered codec, tried at its lowest rate on a small picture."""
     import numpy as np
 
@@ -74,16 +74,16 @@ def codecs() -> Iterator[Finding]:
             yield _missing(name, error)
 
 
-def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> Finding:
+def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> CheckResult:
     decoded = codec.decode(codec.encode(rgb8, codec.levels[0]))
     if decoded.shape != rgb8.shape:
         detail = f"decodes to {decoded.shape} instead of {rgb8.shape}"
-        return Finding(name=name, state="broken", detail=detail)
+        return CheckResult(name=name, state="broken", detail=detail)
     levels = ", ".join(level.name for level in codec.levels)
-    return Finding(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
+    return CheckResult(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
 
 
-def tasks() -> Iterator[Finding]:
+def tasks() -> Iterator[CheckResult]:
     """Every registered task and its data."""
     for name in plugins.names("eyechart.tasks"):
         try:
@@ -96,21 +96,21 @@ def tasks() -> Iterator[Finding]:
         except EyechartError as error:
             yield _missing(name, error)
             continue
-        yield Finding(name=name, state="ready", detail=detail)
+        yield CheckResult(name=name, state="ready", detail=detail)
 
 
-def vlms() -> Iterator[Finding]:
+def vlms() -> Iterator[CheckResult]:
     """Every VLM known by name, as far as can be told without loading or downloading it."""
     from eyechart.vlms import KNOWN, open_vlm, vlm_names
     from eyechart.vlms.hub import why_not_ready
 
     for known in KNOWN:
         if conflict := plugins.conflict("eyechart.vlms", known.plugin):
-            yield Finding(name=known.name, state="broken", detail=conflict)
+            yield CheckResult(name=known.name, state="broken", detail=conflict)
             continue
         missing = why_not_ready(known)
         state: State = "ready" if missing is None else "missing"
-        yield Finding(name=known.name, state=state, detail=missing or known.model or known.note)
+        yield CheckResult(name=known.name, state=state, detail=missing or known.model or known.note)
     for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
         try:
             with plugins.guarded(name):
@@ -118,36 +118,38 @@ def vlms() -> Iterator[Finding]:
         except EyechartError as error:
             yield _missing(name, error)
             continue
-        yield Finding(name=name, state="ready", detail=detail)
+        yield CheckResult(name=name, state="ready", detail=detail)
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[CheckResult]:
     """What the extras install."""
     for name, use in _OPTIONAL.items():
         if find_spec(name) is None:
             detail = f"{use}: {plugins.how_to_install(name)}"
-            yield Finding(name=name, state="missing", detail=detail)
+            yield CheckResult(name=name, state="missing", detail=detail)
         else:
-            yield Finding(name=name, state="ready", detail=f"{_version(name)}: {use}")
+            yield CheckResult(name=name, state="ready", detail=f"{_version(name)}: {use}")
 
 
-def _accelerator() -> Finding:
+def _accelerator() -> CheckResult:
     name = "GPU"
     if find_spec("torch") is None:
-        return Finding(name=name, state="missing", detail="not looked for: torch is not installed")
+        return CheckResult(
+            name=name, state="missing", detail="not looked for: torch is not installed"
+        )
     torch: Any = __import__("torch")
     if not torch.cuda.is_available():
-        return Finding(
+        return CheckResult(
             name=name, state="missing", detail=f"none that torch {torch.__version__} can use"
         )
     found = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
     detail = ", ".join(f"{gpu.name} ({gpu.total_memory / 1e9:.0f} GB)" for gpu in found)
-    return Finding(name=name, state="ready", detail=detail)
+    return CheckResult(name=name, state="ready", detail=detail)
 
 
-def _missing(name: str, error: EyechartError) -> Finding:
+def _missing(name: str, error: EyechartError) -> CheckResult:
     state: State = "broken" if isinstance(error, BrokenPluginError) else "missing"
-    return Finding(name=name, state=state, detail=str(error).removeprefix(f"{name}: "))
+    return CheckResult(name=name, state=state, detail=str(error).removeprefix(f"{name}: "))
 
 
 def _version(package: str) -> str:

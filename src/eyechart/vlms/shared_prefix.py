@@ -113,7 +113,7 @@ def decode(
     stop: token ids that end an answer. Where rows say what is `allowed` (choice-set mode), one
     token is generated and nothing else.
     """
-    batch = _Batch(model, rows)
+    batch = _PrefixBatch(model, rows)
     batch.prefill()
     hidden = batch.ask()
     answers = [[Generated() for _ in row.questions] for row in rows]
@@ -149,7 +149,7 @@ def _likeliest(logits_NV: Tensor, allowed: Sequence[Sequence[int]]) -> list[int]
     return found
 
 
-class _Batch:
+class _PrefixBatch:
     """The state of one batch: who owns which key slot, and the cache."""
 
     def __init__(self, model: TextModel, rows: Sequence[Row]) -> None:

@@ -27,7 +27,7 @@ _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class TokenEstimate:
     """Tokens some requests will about need."""
 
     input_tokens: int
@@ -77,7 +77,7 @@ class Prices:
 
 def estimate(
     requests: Sequence[Request], max_new_tokens: int, detail: str, model: str = "gpt-4o"
-) -> Estimate:
+) -> TokenEstimate:
     """Tokens of requests where every question brings its picture and is answered at full length."""
     questions = sum(len(request.prompts) for request in requests)
     text = sum(
@@ -89,7 +89,7 @@ def estimate(
         len(request.prompts) * image_tokens(*request.image.shape[:2], detail=detail, model=model)
         for request in requests
     )
-    return Estimate(input_tokens=text + pictures, output_tokens=questions * max_new_tokens)
+    return TokenEstimate(input_tokens=text + pictures, output_tokens=questions * max_new_tokens)
 
 
 def image_tokens(height_px: int, width_px: int, *, detail: str, model: str = "gpt-4o") -> int:
