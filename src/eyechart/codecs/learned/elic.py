@@ -50,6 +50,9 @@ class ElicShape:
         return sum(self.slices)
 
 
+_LATENT_GAIN = 2.0  # standard deviation of y at the start of a training, about
+
+
 MINI = ElicShape(
     widths=(32, 48, 80),
     blocks=(1, 1, 2),
@@ -131,6 +134,30 @@ class Elic(nn.Module):
             done.append(first + second)
         return torch.cat(done, 1)
 
+    @torch.no_grad()
+    def start(self) -> None:
+        """Set the first weights for training, so that transforms keep the size of what they take.
+
+        With PyTorch's own first weights y is so small that it is rounded away, and learning begins
+        late.
+        """
+        for transform, gain in ((self.g_a, _LATENT_GAIN), (self.g_s, 1 / _LATENT_GAIN)):
+            layers = [m for m in transform if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+            latent = layers[-1] if transform is self.g_a else layers[0]
+            for layer in layers:
+                taps = layer.kernel_size[0] * layer.kernel_size[1]
+                if isinstance(layer, nn.ConvTranspose2d):
+                    taps //= layer.stride[0] * layer.stride[1]
+                size = (layer.in_channels * taps) ** -0.5
+                layer.weight.normal_(0, size * gain if layer is latent else size)
+                nn.init.zeros_(_bias(layer))
+            for module in transform.modules():
+                if isinstance(module, ResidualBottleneck):
+                    module.conv3.weight.mul_(0.3)
+        last = layers[-1]
+        last.weight.mul_(0.3)
+        nn.init.constant_(_bias(last), 0.5)  # mean grey
+
     def _support(self, index: int, hyper: Tensor, done: list[Tensor]) -> Tensor:
         """All that is known of slice `index` before its anchors: z, slices 0 and index - 1."""
         if index == 0:
@@ -150,6 +177,11 @@ class Elic(nn.Module):
         found = self.ParamAggregation[index](torch.cat([context, support], 1))
         means, scales = found.chunk(2, 1)
         return means, scales
+
+
+def _bias(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def _blocks(channels: int, count: int) -> list[nn.Module]:

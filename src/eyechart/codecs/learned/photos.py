@@ -1,0 +1,66 @@
+"""Training pictures: folders of image files, decoded once, and random crops from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from eyechart.core.types import Rgb8
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_SMALLER = 2 / 3  # every picture is used at this scale too, where it is large enough
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder and its subfolders, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) -> list[Rgb8]:
+    """Decode pictures of at least `crop_px` on both sides; others are left out.
+
+    smaller: add a copy of each at two thirds of its size, as another scale to learn from.
+    """
+    pictures: list[Rgb8] = []
+    for path in files:
+        with Image.open(path) as file:
+            picture = file.convert("RGB")
+        sizes = [picture.size]
+        if smaller:
+            sizes.append((round(picture.width * _SMALLER), round(picture.height * _SMALLER)))
+        for width, height in sizes:
+            if min(width, height) >= crop_px:
+                resized = picture.resize((width, height), Image.Resampling.LANCZOS)
+                pictures.append(np.asarray(resized))
+    return pictures
+
+
+class Crops:
+    """Random square crops from groups of pictures, each group drawn with a fixed share."""
+
+    def __init__(self, groups: Sequence[Sequence[Rgb8]], shares: Sequence[float], crop_px: int):
+        self._groups = groups
+        self._shares = np.asarray(shares) / sum(shares)
+        self._areas = [
+            np.cumsum([picture.shape[0] * picture.shape[1] for picture in group])
+            for group in groups
+        ]
+        self._crop_px = crop_px
+
+    def draw(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
+        """(count, crop, crop, 3): pictures by area, places and mirroring at random."""
+        return np.stack([self._one(rng) for _ in range(count)])
+
+    def _one(self, rng: np.random.Generator) -> Rgb8:
+        group = int(rng.choice(len(self._groups), p=self._shares))
+        areas = self._areas[group]
+        picture = self._groups[group][int(np.searchsorted(areas, rng.random() * areas[-1]))]
+        size = self._crop_px
+        top = int(rng.integers(picture.shape[0] - size + 1))
+        left = int(rng.integers(picture.shape[1] - size + 1))
+        crop = picture[top : top + size, left : left + size]
+        return crop[:, ::-1] if rng.random() < 0.5 else crop

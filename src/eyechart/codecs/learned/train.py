@@ -1,0 +1,254 @@
+"""Rate-distortion training of a learned codec, resumable exactly.
+
+The loss is lambda * 255^2 * MSE + bpp, the rate by the likelihoods of the latent with noise. All
+randomness is a function of the seed and the step, so a run that was stopped continues as if it had
+not been. A run's folder:
+
+    state.safetensors    the weights, their average, the optimizer's momenta; step and settings
+    weights.safetensors  the averaged weights
+    log.jsonl            the learning curve, one line for every 100 steps
+
+What is kept for use are the averaged weights: an exponential mean over about 1,000 steps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.optimizer import MuonAdam
+from eyechart.codecs.learned.photos import Crops
+from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.types import Rgb8
+
+STATE, WEIGHTS, LOG = "state.safetensors", "weights.safetensors", "log.jsonl"
+_HOLD_SHARE = 0.5  # of the steps at the full learning rate; then it falls as a cosine
+_LAST_SHARE = 0.02  # of the learning rate, at the end
+_AVERAGE = 0.999  # decay of the averaged weights
+_LOG_STEPS, _VALIDATION_STEPS = 100, 500
+_SAVE_S = 240.0
+
+
+class TrainingError(EyechartError):
+    """Training cannot go on; the last saved state is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """What a training run does. `steps` may differ when a run is continued, nothing else.
+
+    lmbda: weight of the distortion. batch: crops a step. crop_px: side of the square crops, a
+    multiple of 64. lr: the highest learning rate. warmup: steps until it is reached. clip: largest
+    norm of the gradient. muon: the optimizer of kernels, Adam if False.
+    """
+
+    lmbda: float
+    steps: int
+    batch: int = 8
+    crop_px: int = 128
+    lr: float = 1e-3
+    warmup: int = 50
+    clip: float = 1.0
+    muon: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Means over the last steps. psnr_db: of the crops. left_s: time left at this speed."""
+
+    step: int
+    steps: int
+    loss: float
+    bpp: float
+    psnr_db: float
+    left_s: float
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, constant for half of the steps, then a cosine down to 2 %."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    hold = max(config.warmup, round(config.steps * _HOLD_SHARE))
+    if step < hold:
+        return config.lr
+    progress = min(1.0, (step - hold) / max(1, config.steps - hold))
+    return config.lr * (_LAST_SHARE + (1 - _LAST_SHARE) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def rate_distortion(network: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """bpp by the likelihoods, and the mean squared error in units of 0..1.
+
+    pictures: (batch, 3, height, width) in 0..1, sides multiples of 16.
+    """
+    x_hat, likelihoods = network(pictures)
+    pixels = pictures.shape[0] * pictures.shape[2] * pictures.shape[3]
+    bits = torch.stack([-part.log2().sum() for part in likelihoods.values()]).sum()
+    return bits / pixels, (x_hat.float() - pictures).square().mean()
+
+
+def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """(batch, height, width, 3) uint8 -> (batch, 3, height, width) float in 0..1."""
+    return torch.tensor(pictures).permute(0, 3, 1, 2).float().div_(255)
+
+
+class Training:
+    """One run: a network, its optimizer, the averaged weights and the step it has come to."""
+
+    def __init__(self, network: nn.Module, crops: Crops, config: TrainConfig) -> None:
+        self.network = network.train()
+        self.config = config
+        self.step = 0
+        self._crops = crops
+        self._device = next(network.parameters()).device
+        self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        self._optimizer = MuonAdam(self._named.values(), muon=config.muon)
+        self._average = {name: value.detach().clone() for name, value in self._named.items()}
+
+    def run_step(self) -> tuple[float, float, float]:
+        """One optimizer step: loss, bpp and mean squared error of its crops.
+
+        Raises:
+            TrainingError: the gradient is not finite.
+        """
+        config, step = self.config, self.step
+        rng = np.random.default_rng([config.seed, step])
+        torch.manual_seed(int(rng.integers(2**62)))
+        pictures = to_tensor(self._crops.draw(rng, config.batch)).to(self._device)
+        self._optimizer.lr = learning_rate(config, step)
+        bpp, mse = rate_distortion(self.network, pictures)
+        loss = config.lmbda * 255**2 * mse + bpp
+        self.network.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._named.values(), config.clip)
+        if not torch.isfinite(norm):
+            raise TrainingError(f"step {step}: the gradient is not finite; try a smaller --lr")
+        self._optimizer.step()
+        decay = min(_AVERAGE, (1 + step) / (10 + step))
+        values = [value.detach() for value in self._named.values()]
+        torch._foreach_lerp_(list(self._average.values()), values, 1 - decay)
+        self.step += 1
+        return loss.item(), bpp.item(), mse.item()
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The network's state with averaged weights, and the quantiles that belong to them."""
+        own = {name: value.detach().clone() for name, value in self._named.items()}
+        with torch.no_grad():
+            for name, value in self._named.items():
+                value.copy_(self._average[name])
+            bottleneck = self.network.get_submodule("entropy_bottleneck")
+            assert isinstance(bottleneck, EntropyBottleneck)
+            bottleneck.update_quantiles()
+            found = {name: value.clone() for name, value in self.network.state_dict().items()}
+            for name, value in self._named.items():
+                value.copy_(own[name])
+        return found
+
+    def validate(self, pictures: Iterable[Rgb8]) -> tuple[float, float]:
+        """Mean bpp by the likelihoods and mean PSNR (dB) of the averaged weights."""
+        own = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.averaged())
+        self.network.eval()
+        found = []
+        with torch.no_grad():
+            for picture in pictures:
+                height, width = (side // 16 * 16 for side in picture.shape[:2])
+                whole = to_tensor(picture[None, :height, :width]).to(self._device)
+                bpp, mse = rate_distortion(self.network, whole)
+                found.append((bpp.item(), _psnr_db(mse.item())))
+        self.network.load_state_dict(own)
+        self.network.train()
+        bpps, psnrs_db = zip(*found, strict=True)
+        return float(np.mean(bpps)), float(np.mean(psnrs_db))
+
+    def save(self, folder: Path) -> None:
+        """Write the run's state and the averaged weights, each at once or not at all."""
+        tensors = {f"network.{n}": v.detach() for n, v in self._named.items()}
+        tensors |= {f"average.{n}": v for n, v in self._average.items()}
+        for name, parameter in self._named.items():
+            for key, value in self._optimizer.state[parameter].items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        about = {"step": str(self.step), "optimizer_steps": str(self._optimizer.steps)}
+        about["config"] = json.dumps(asdict(self.config))
+        _write(folder / STATE, tensors, about)
+        _write(folder / WEIGHTS, self.averaged(), about)
+
+    def resume(self, folder: Path) -> None:
+        """Continue from `folder`. Raises InputError if its settings differ."""
+        with safe_open(folder / STATE, "pt") as file:
+            about = file.metadata()
+        before, now = json.loads(about["config"]), asdict(self.config)
+        changed = [key for key in now if key != "steps" and before.get(key) != now[key]]
+        if changed:
+            was = ", ".join(f"{key} {before.get(key)}" for key in changed)
+            raise InputError(f"{folder}: was trained with {was}; allowed are the same settings")
+        tensors = load_file(folder / STATE)
+        with torch.no_grad():
+            for name, parameter in self._named.items():
+                parameter.copy_(tensors[f"network.{name}"])
+                self._average[name].copy_(tensors[f"average.{name}"])
+                for key, value in self._optimizer.state[parameter].items():
+                    value.copy_(tensors[f"optimizer.{key}.{name}"])
+        self.step = int(about["step"])
+        self._optimizer.steps = int(about["optimizer_steps"])
+
+
+def run(
+    training: Training,
+    folder: Path,
+    validation: Mapping[str, Sequence[Rgb8]],
+    report: Callable[[Progress], None],
+) -> None:
+    """Train to the last step, saving into `folder` every four minutes and at the end.
+
+    validation: groups of pictures by name; their bpp and PSNR go into the log.
+    """
+    started = saved = time.monotonic()
+    first, window = training.step, []
+    while training.step < training.config.steps:
+        window.append(training.run_step())
+        done = training.step == training.config.steps
+        if training.step % _LOG_STEPS == 0 or done:
+            loss, bpp, mse = (float(value) for value in np.mean(window, axis=0))
+            window = []
+            step_s = (time.monotonic() - started) / (training.step - first)
+            progress = Progress(
+                step=training.step,
+                steps=training.config.steps,
+                loss=loss,
+                bpp=bpp,
+                psnr_db=_psnr_db(mse),
+                left_s=step_s * (training.config.steps - training.step),
+            )
+            row: dict[str, float] = {**asdict(progress), "step_s": step_s}
+            if training.step % _VALIDATION_STEPS == 0 or done:
+                for name, pictures in validation.items():
+                    row[f"{name}_bpp"], row[f"{name}_psnr_db"] = training.validate(pictures)
+            with (folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps({key: round(value, 4) for key, value in row.items()}) + "\n")
+            report(progress)
+        if done or time.monotonic() - saved > _SAVE_S:
+            training.save(folder)
+            saved = time.monotonic()
+
+
+def _psnr_db(mse: float) -> float:
+    return -10 * math.log10(max(mse, 1e-10))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], about: dict[str, str]) -> None:
+    part = path.with_name(path.name + ".part")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, part, about)
+    part.replace(path)

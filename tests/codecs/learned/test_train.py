@@ -1,0 +1,114 @@
+"""Training lowers the loss, and a run that was stopped continues as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from eyechart.codecs.learned.elic import Elic, ElicShape  # noqa: E402
+from eyechart.codecs.learned.optimizer import orthogonalize  # noqa: E402
+from eyechart.codecs.learned.photos import Crops, image_files, read_pictures  # noqa: E402
+from eyechart.codecs.learned.train import Progress, TrainConfig, Training, run  # noqa: E402
+from eyechart.core.errors import InputError  # noqa: E402
+from eyechart.testing.codecs import picture  # noqa: E402
+
+TINY = ElicShape(
+    widths=(4, 6, 8),
+    blocks=(1, 0, 0),
+    slices=(4, 8),
+    latent_kernel=3,
+    hyper=(4, 4),
+    context=(4, 4),
+    context_kernel=3,
+    aggregation=(8, 8),
+    attention=False,
+)
+
+
+def _training(config: TrainConfig) -> Training:
+    rng = np.random.default_rng(0)
+    pictures = [picture(80, 100, rng) for _ in range(4)]
+    torch.manual_seed(config.seed)
+    network = Elic(TINY)
+    network.start()
+    return Training(network, Crops([pictures], [1.0], config.crop_px), config)
+
+
+def _config(steps: int) -> TrainConfig:
+    return TrainConfig(lmbda=0.01, steps=steps, batch=2, crop_px=64, lr=3e-3, warmup=5)
+
+
+def test_the_loss_falls_and_what_is_saved_is_measured(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    training = _training(_config(200))
+    validation = {"photos": [picture(70, 90, np.random.default_rng(1))]}
+    run(training, tmp_path, validation, seen.append)
+    assert [progress.step for progress in seen] == [100, 200]
+    assert seen[1].loss < 0.7 * seen[0].loss
+    assert seen[1].left_s == 0
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[1]["photos_psnr_db"] > 10
+    assert 0 < rows[1]["photos_bpp"] < 5
+
+
+def test_a_stopped_run_continues_exactly(tmp_path: Path) -> None:
+    whole = _training(_config(12))
+    for _ in range(12):
+        whole.run_step()
+    first = _training(_config(12))
+    for _ in range(7):
+        first.run_step()
+    first.save(tmp_path)
+    second = _training(_config(12))
+    second.resume(tmp_path)
+    for _ in range(5):
+        second.run_step()
+    for key, value in whole.averaged().items():
+        assert torch.equal(second.averaged()[key], value), key
+
+
+def test_other_settings_are_refused_and_more_steps_are_not(tmp_path: Path) -> None:
+    training = _training(_config(3))
+    training.run_step()
+    training.save(tmp_path)
+    _training(_config(9)).resume(tmp_path)
+    other = TrainConfig(lmbda=0.02, steps=3, batch=2, crop_px=64, lr=3e-3, warmup=5)
+    with pytest.raises(InputError, match=r"lmbda 0\.01; allowed are the same settings"):
+        _training(other).resume(tmp_path)
+
+
+def test_saved_weights_hold_every_tensor_and_no_pickle(tmp_path: Path) -> None:
+    training = _training(_config(3))
+    training.run_step()
+    training.save(tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".safetensors", ".safetensors"]
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert set(weights) == set(training.network.state_dict())
+
+
+def test_orthogonalize_brings_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((8, 40), (40, 8), (16, 16)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(*shape)))
+        assert values.max() < 1.3
+        assert values.median() > 0.6
+
+
+def test_pictures_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
+    for name, size in (("a.png", (200, 120)), ("b.JPG", (70, 64)), ("c.txt", None)):
+        if size is None:
+            (tmp_path / name).write_text("no picture")
+        else:
+            Image.new("RGB", size).save(tmp_path / name)
+    files = image_files(tmp_path)
+    assert [file.name for file in files] == ["a.png", "b.JPG"]
+    assert [p.shape for p in read_pictures(files, 64)] == [(120, 200, 3), (80, 133, 3), (64, 70, 3)]
+    assert len(read_pictures(files, 96, smaller=False)) == 1
