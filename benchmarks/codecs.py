@@ -20,7 +20,7 @@ from PIL import Image
 
 from eyechart.core import plugins
 from eyechart.core.types import Codec, Level, Rgb8
-from eyechart.quality import psnr_db as quality_db
+from eyechart.quality import open_metric
 
 CODECS = [
     *(f"vvc:preset={preset}" for preset in ("medium", "fast", "faster")),
@@ -53,7 +53,7 @@ def measure(codec: Codec, level: Level, pictures: list[Rgb8]) -> str:
         decode_s.append(time.perf_counter() - coded_s)
         encode_s.append(coded_s - start_s)
         rate_bpp.append(bitstream.bpp)
-        psnr_db.append(quality_db(rgb8, decoded) or np.inf)
+        psnr_db.append(open_metric("psnr").measure(rgb8, decoded))
     times = [1e3 * statistics.median(values) for values in (encode_s, decode_s)]
     return (
         f"{level.name:>9} {np.mean(rate_bpp):8.4f} {np.mean(psnr_db):7.2f} "

@@ -298,13 +298,15 @@ def test_examples_show_what_the_smallest_stream_hid(tmp_path: Path) -> None:
     assert len({example.question for example in examples}) == 4
     for example in examples:
         clean, small, mended = example.views
-        assert (clean.codec, clean.right, clean.psnr_db) == ("source", True, None)
+        assert (clean.codec, clean.right, clean.quality["PSNR dB"]) == ("source", True, None)
         assert (small.codec, small.level, small.adapter, small.right) == ("grey", "0", "", False)
         assert (mended.adapter, mended.right) == ("for-grey", True)  # most telling ones first
         picture = Image.open(io.BytesIO(base64.b64decode(small.png_base64)))
         assert picture.size == (toy.SIDE_PX, toy.SIDE_PX)
         assert picture.getpixel((3, 3)) == (128, 128, 128)
-        assert small.psnr_db == pytest.approx(10.7, abs=0.5)  # grey against uniform noise
+        assert small.quality["PSNR dB"] == pytest.approx(
+            10.7, abs=0.5
+        )  # grey against uniform noise
 
 
 def test_an_example_needs_pictures_but_an_analysis_does_not(tmp_path: Path) -> None:

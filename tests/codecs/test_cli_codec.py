@@ -109,7 +109,8 @@ def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
     rates = [codec.encode(rgb8, codec.levels[1]).bpp for rgb8 in (PHOTO, PHOTO[:20])]
     assert rows[2]["mean_bpp"] == pytest.approx(np.mean(rates))
     assert rows[2]["images"] == 2
-    assert rows[0]["psnr_db"] is None
+    assert rows[0]["quality"]["PSNR dB"] is None
+    assert 20 < rows[1]["quality"]["PSNR dB"] < rows[2]["quality"]["PSNR dB"]
     assert "bpp" in told
     assert f"{rows[2]['mean_bpp']:.4f}" in told
 

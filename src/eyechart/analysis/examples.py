@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from eyechart.core.errors import EyechartError
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import Bitstream, Codec, Question, Record, Rgb8, Task
-from eyechart.quality import psnr_db
+from eyechart.quality import QualityMetric, label, open_metric
 from eyechart.store import Store
 
 MAX_SIDE_PX = 480  # of a shown picture: a page, not an archive
+METRICS = ("psnr", "ms-ssim")
 RIGHT = 1.0  # a score's value; partial credit does not count as right
 
 
@@ -51,11 +53,12 @@ def choose_examples(
     the codecs.
     """
     pictures = _Pictures(store, load)
+    metrics = [open_metric(name) for name in METRICS]
     found: list[Example] = []
     for candidate in _in_turns(_candidates(cells, tasks)):
         if len(found) >= count:
             break
-        example = _example(candidate, tasks[candidate.task], pictures)
+        example = _example(candidate, tasks[candidate.task], pictures, metrics)
         if example is not None:
             found.append(example)
     return found
@@ -113,7 +116,9 @@ def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
             yield candidate
 
 
-def _example(candidate: _Candidate, task: Task, pictures: _Pictures) -> Example | None:
+def _example(
+    candidate: _Candidate, task: Task, pictures: _Pictures, metrics: Sequence[QualityMetric]
+) -> Example | None:
     try:
         original = task.image(candidate.question.image)
     except EyechartError:
@@ -128,7 +133,10 @@ def _example(candidate: _Candidate, task: Task, pictures: _Pictures) -> Example 
                     level=read.cell.level.name,
                     adapter=read.adapter,
                     bpp=record.bpp,
-                    psnr_db=psnr_db(original, decoded),
+                    quality={
+                        label(metric): _finite(metric.measure(original, decoded))
+                        for metric in metrics
+                    },
                     png_base64=base64.b64encode(encode_png(_thumbnail(decoded))).decode(),
                     answer=record.answer,
                     right=record.value >= RIGHT,
@@ -143,6 +151,10 @@ def _example(candidate: _Candidate, task: Task, pictures: _Pictures) -> Example 
         reference=_reference(candidate.question),
         views=tuple(views),
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 def _asked(question: Question) -> str:

@@ -80,7 +80,7 @@ class View:
     level: str
     adapter: str
     bpp: float
-    psnr_db: float | None  # None for lossless
+    quality: dict[str, float | None]  # "PSNR dB", "MS-SSIM"; None where it is not finite
     png_base64: str
     answer: str
     right: bool

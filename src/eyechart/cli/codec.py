@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isinf
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,8 @@ from eyechart.core import plugins
 from eyechart.core.errors import CodecError, EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
 from eyechart.core.types import Codec
-from eyechart.quality import psnr_db
+from eyechart.quality import label, open_metric
+from eyechart.quality import text as quality_text
 from eyechart.runner.bench import CodecMeans, Trial, means_of, try_codec
 from eyechart.store.files import write_atomic
 
@@ -72,12 +74,12 @@ def encode(
     rgb8 = read_image(picture)
     try:
         bitstream = coder.encode(rgb8, chosen)
-        quality_db = psnr_db(rgb8, coder.decode(bitstream))
+        quality_db = open_metric("psnr").measure(rgb8, coder.decode(bitstream))
     except CodecError as error:
         raise error.named(level=chosen.name, image=picture.name) from error
     write_atomic(out, bitstream.payload)
     size = f"{len(bitstream.payload):,} bytes, {bitstream.bpp:.4f} bpp"
-    print(f"{out}: {size}, {'lossless' if quality_db is None else f'PSNR {quality_db:.2f} dB'}")
+    print(f"{out}: {size}, {'lossless' if isinf(quality_db) else f'PSNR {quality_db:.2f} dB'}")
 
 
 @app.command()
@@ -112,8 +114,11 @@ def bench(
     out: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the table here, too.")
     ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="A,B", help="Quality metrics: psnr,ms-ssim.")
+    ] = "psnr,ms-ssim",
 ) -> None:
-    """Rate, PSNR and time of codecs on a folder of pictures, at all their levels."""
+    """Rate, quality and time of codecs on a folder of images, at all their levels."""
     from eyechart.runner.plan import split_specs
 
     if out is not None:
@@ -121,6 +126,7 @@ def bench(
     coders = [load_codec(spec) for specs in codec for spec in split_specs(specs)]
     if not coders:
         raise InputError("--codec: no codec named")
+    metrics = [open_metric(spec) for spec in split_specs(metric)]
     versions = {coder.name: coder.version for coder in coders}  # misses its program now
     paths = _pictures_in(folder)
     work = [(coder, level) for coder in coders for level in coder.levels]
@@ -131,13 +137,13 @@ def bench(
             rgb8 = read_image(path)
             for (coder, level), done in zip(work, trials, strict=True):
                 progress.update(bar, description=f"{path.name} {coder.name} {level.name}")
-                done.append(try_codec(coder, level, rgb8, path.name))
+                done.append(try_codec(coder, level, rgb8, path.name, metrics))
                 progress.advance(bar)
     rows = [means_of(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
     if out is not None:
         told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}
         write_atomic(out, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
-    table_console().print(_bench_table(rows))
+    table_console().print(_bench_table(rows, [label(one) for one in metrics]))
 
 
 def load_codec(spec: str) -> Codec:
@@ -157,11 +163,11 @@ def _pictures_in(folder: Path) -> list[Path]:
     return paths
 
 
-def _bench_table(rows: Sequence[CodecMeans]) -> Table:
+def _bench_table(rows: Sequence[CodecMeans], qualities: Sequence[str]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("codec", "level"):
         table.add_column(heading)
-    for heading in ("bytes", "bpp", "PSNR dB", "encode ms", "decode ms"):
+    for heading in ("bytes", "bpp", *qualities, "encode ms", "decode ms"):
         table.add_column(heading, justify="right")
     for index, row in enumerate(rows):
         last = index + 1 == len(rows) or rows[index + 1].codec != row.codec
@@ -170,7 +176,7 @@ def _bench_table(rows: Sequence[CodecMeans]) -> Table:
             row.level,
             f"{row.mean_bytes:,.0f}",
             f"{row.mean_bpp:.4f}",
-            "∞" if row.psnr_db is None else f"{row.psnr_db:.2f}",
+            *(quality_text(row.quality[name]) for name in qualities),
             f"{row.encode_ms:.1f}",
             f"{row.decode_ms:.1f}",
             end_section=last,

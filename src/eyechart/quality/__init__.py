@@ -1,5 +1,56 @@
-"""How far a decoded picture is from its original, in the measures of image compression."""
+"""How close a decoded image is to its original. A metric is one file and one entry point.
 
-from eyechart.quality.psnr import psnr_db
+The group is `eyechart.metrics`; a metric is any class with the members of QualityMetric.
+"""
 
-__all__ = ["psnr_db"]
+from __future__ import annotations
+
+from math import isinf, isnan
+from typing import Protocol, runtime_checkable
+
+from eyechart.core import plugins
+from eyechart.core.types import Rgb8
+
+
+@runtime_checkable
+class QualityMetric(Protocol):
+    """A full-reference image quality metric."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def unit(self) -> str:
+        """`dB`, or "" for a number without unit."""
+        ...
+
+    @property
+    def higher_is_better(self) -> bool: ...
+
+    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
+        """Compare two images of one size. Infinite or NaN where the metric is not defined."""
+        ...
+
+
+def open_metric(spec: str) -> QualityMetric:
+    """A metric by name (`psnr`) or spec (`name:option=value`). Raises PluginError, InputError."""
+    name, options = plugins.parse_spec(spec)
+    metric: QualityMetric = plugins.load("eyechart.metrics", name, options)
+    return metric
+
+
+def label(metric: QualityMetric) -> str:
+    """Name and unit, as in a table's heading."""
+    return f"{metric.name} {metric.unit}".rstrip()
+
+
+def text(value: float | None) -> str:
+    """Four significant digits; a dash where the metric is not defined."""
+    if value is None or isnan(value):
+        return "–"
+    return "∞" if isinf(value) else f"{value:#.4g}"
+
+
+__all__ = ["QualityMetric", "label", "open_metric", "text"]

@@ -1,24 +1,25 @@
-"""Rate, PSNR and time of one codec level on images."""
+"""Rate, quality and time of one codec level on images."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
 
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Codec, Level, Rgb8
-from eyechart.quality import psnr_db
+from eyechart.quality import QualityMetric, label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One image through one codec at one level."""
+    """One image through one codec at one level. quality: by the metric's label."""
 
     size_bytes: int
     rate_bpp: float
-    psnr_db: float | None  # None: unchanged
+    quality: Mapping[str, float]
     encode_s: float
     decode_s: float
 
@@ -27,7 +28,8 @@ class Trial:
 class CodecMeans:
     """Means over images.
 
-    psnr_db: mean of the images' PSNR; None if one of them came back unchanged.
+    quality: by the metric's label; None where it is not finite for one of the images (PSNR of an
+    unchanged image).
     """
 
     codec: str
@@ -35,12 +37,14 @@ class CodecMeans:
     images: int
     mean_bytes: float
     mean_bpp: float
-    psnr_db: float | None
+    quality: Mapping[str, float | None]
     encode_ms: float
     decode_ms: float
 
 
-def try_codec(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> Trial:
+def try_codec(
+    codec: Codec, level: Level, rgb8: Rgb8, image: str, metrics: Sequence[QualityMetric]
+) -> Trial:
     """Encode and decode one image. Raises CodecError, which names the level and the image."""
     try:
         start_s = time.perf_counter()
@@ -53,7 +57,7 @@ def try_codec(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> Trial:
     return Trial(
         size_bytes=len(bitstream.payload),
         rate_bpp=bitstream.bpp,
-        psnr_db=psnr_db(rgb8, decoded),
+        quality={label(metric): metric.measure(rgb8, decoded) for metric in metrics},
         encode_s=coded_s - start_s,
         decode_s=end_s - coded_s,
     )
@@ -61,14 +65,17 @@ def try_codec(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> Trial:
 
 def means_of(codec: Codec, level: Level, trials: Sequence[Trial]) -> CodecMeans:
     """The means of one codec level over at least one trial."""
-    psnrs_db = [trial.psnr_db for trial in trials if trial.psnr_db is not None]
+    quality = {name: [trial.quality[name] for trial in trials] for name in trials[0].quality}
     return CodecMeans(
         codec=codec.name,
         level=level.name,
         images=len(trials),
         mean_bytes=fmean(trial.size_bytes for trial in trials),
         mean_bpp=fmean(trial.rate_bpp for trial in trials),
-        psnr_db=fmean(psnrs_db) if len(psnrs_db) == len(trials) else None,
+        quality={
+            name: fmean(values) if all(map(isfinite, values)) else None
+            for name, values in quality.items()
+        },
         encode_ms=1e3 * fmean(trial.encode_s for trial in trials),
         decode_ms=1e3 * fmean(trial.decode_s for trial in trials),
     )

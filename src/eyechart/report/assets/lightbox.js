@@ -32,7 +32,7 @@ function openLightbox(example, first) {
     const said = example.views.filter((v) => v.codec === view.codec && v.level === view.level);
     about.replaceChildren(
       h("p", { class: codecClass(view.codec) }, h("i", { class: "dot" }), h("b", null, viewName(view)), ` ${bpp(view.bpp)} bpp`,
-        isNumber(view.psnr_db) ? `, ${number(view.psnr_db, 1)} dB PSNR` : ""),
+        Object.entries(view.quality).filter(([, value]) => isNumber(value)).map(([name, value]) => `, ${name} ${value.toPrecision(4)}`).join("")),
       h("p", { class: "muted" }, `${example.question.trim()} (${example.reference})`),
       ...said.map((v) => h("p", null, v.adapter ? h("span", { class: "adapter-name" }, v.adapter) : null, verdict(v))));
     size();

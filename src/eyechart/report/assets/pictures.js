@@ -22,7 +22,7 @@ function frame(example, same) {
       : h("span", { class: "no-picture" }, "no picture kept")),
     h("figcaption", null,
       h("span", { class: "rate" }, view.codec === SOURCE ? "uncompressed" : view.level, h("b", null, `${bpp(view.bpp)} bpp`),
-        isNumber(view.psnr_db) ? h("span", null, `${number(view.psnr_db, 1)} dB`) : null),
+        isNumber(view.quality["PSNR dB"]) ? h("span", null, `${number(view.quality["PSNR dB"], 1)} dB`) : null),
       same.map((v) => h("span", { class: "answer", title: v.answer },
         several ? h("span", { class: "adapter-name" }, v.adapter || "without") : null, verdict(v)))));
 }
