@@ -49,6 +49,22 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "<bool>" not in shown  # a flag takes no value
 
 
+@pytest.mark.parametrize("args", [["-h"], ["run", "-h"], ["codec", "-h"], ["codec", "list", "-h"]])
+def test_h_is_help_everywhere(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run_args(args) == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_an_error_line_is_short_and_shows_no_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_verb(monkeypatch, InputError("x\x1b[31m" + "y" * 100_000))
+    assert cli.run_args(["doctor"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(r"eyechart: x\x1b[31my")
+    assert len(line) <= 310
+
+
 def test_no_verb_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run_args([]) == 0
     assert "Usage" in capsys.readouterr().out

@@ -64,12 +64,12 @@ def test_the_page_says_what_it_leaves_out(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     arguments = ["plan", "--vlm", "qwen2.5-vl-3b", "--tasks", "POPE", "--data", "nowhere"]
-    assert run_args([*arguments, "--codecs", "source,hm,elic"]) == 0
+    assert run_args([*arguments, "--codecs", "source,hm,rdeic"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     # 5,127 questions at 9 levels
     assert "not measured for these VLMs" in shown
-    assert "a guess: 7:41 to 1:16:54, were it 10 to 100 questions a second" in shown
-    assert "for decoded pictures up to --decoded-gb" in shown
+    assert "7:41 to 1:16:54 at 100 to 10 questions per second" in shown
+    assert "plus decoded images, up to --decoded-gb" in shown
     assert "without 2 codecs ²" in shown
     assert "² not installed here; time not counted, bytes by the paper's bpp" in shown
     assert run_args([*arguments, "--codecs", "jpeg", "--rate", "10"]) == 0

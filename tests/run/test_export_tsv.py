@@ -134,7 +134,7 @@ def test_a_familys_prompt_takes_the_place_of_what_it_was_made_of(
     wanted = [task.prompt(question, "internvl3") for question in task.questions()]
     assert [row["question"] for row in rows] == wanted
     assert not {"A", "B", "hint"} & rows[0].keys()
-    assert "score what comes back: eyechart score SEEDBench" in capsys.readouterr().out
+    assert "score the answers with: eyechart score SEEDBench" in capsys.readouterr().out
 
 
 def test_captions_get_the_question_that_their_file_lacks(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_failures_are_counted_and_code_1(
     assert "too blurred" in said.out
     assert "6 questions failed" in said.err
     assert run_args(["run", *arguments]) == 1
-    assert "6 questions failed for good; --retry-failed" in capsys.readouterr().err
+    assert "6 questions failed permanently; --retry-failed" in capsys.readouterr().err
     vlm.refuse = None
     assert run_args(["run", *arguments, "--retry-failed"]) == 0
 
@@ -188,7 +188,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr("sys.argv", ["eyechart", "run", *arguments])
     assert run_args(["run", *arguments]) == 130
     line = capsys.readouterr().err
-    assert "go on with: eyechart run" in line
+    assert "Continue with: eyechart run" in line
     assert "Traceback" not in line
 
 

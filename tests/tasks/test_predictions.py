@@ -192,7 +192,7 @@ def test_score_command_says_what_is_missing(
     predictions = write(tmp_path / "p.csv", {"1": "Yes"})
     arguments = ["score", "POPE", "--data", str(task.path), "--predictions"]
     assert run_args([*arguments, str(predictions)]) == 1
-    assert "4 questions have no prediction and count nowhere: 2, 3, 4, 5" in (
+    assert "4 questions have no prediction and are not counted: 2, 3, 4, 5" in (
         " ".join(capsys.readouterr().out.split())
     )
     assert run_args([*arguments, str(tmp_path / "absent.csv")]) == 2

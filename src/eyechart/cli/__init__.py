@@ -1,4 +1,4 @@
-"""The `eyechart` command: each verb is imported when it is asked for, errors become one line.
+"""The `eyechart` command. Each verb is imported when it is called; errors become one line.
 
 Exit codes: 0 done; 1 finished with failures; 2 bad input; 130 stopped by Ctrl-C; 70 a bug.
 """
@@ -14,31 +14,38 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.errors import EyechartError, InputError, one_line
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
+_LONGEST = 300  # characters of an error line
 
-# verb -> (where it stands, what it does); the order is that of the help.
+# verb -> (where it is defined, its help line), in the order of the help.
 _VERBS = {
-    "run": ("eyechart.cli.run:run", "Run a plan: what is missing, then tables and a report."),
-    "plan": ("eyechart.cli.run:plan", "Say what a plan would cost; run nothing."),
+    "run": ("eyechart.cli.run:run", "Run a plan; print its tables and write a report."),
+    "plan": ("eyechart.cli.run:plan", "Estimate what a plan would cost; run nothing."),
     "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
     "table": ("eyechart.cli.tables:table", "Print a table of a run: bd, scores, gap, adapter."),
-    "score": ("eyechart.cli.score:score", "Score answers that another tool made."),
-    "bd": ("eyechart.cli.tables:bd", "BD-Metric of a curve in a CSV file."),
-    "export": ("eyechart.cli.export:app", "Compressed task files for other tools; records."),
-    "codec": ("eyechart.cli.codec:app", "One codec alone: list, encode, decode, bench."),
-    "vlm": ("eyechart.cli.vlm:app", "One VLM alone: list, ask."),
-    "task": ("eyechart.cli.task:app", "One task alone: list, show."),
+    "score": ("eyechart.cli.score:score", "Score answers that another tool produced."),
+    "bd": ("eyechart.cli.tables:bd", "BD-Metric and BD-rate of curves in CSV files."),
+    "export": (
+        "eyechart.cli.export:app",
+        "Task files for other tools; records as a table.",
+    ),
+    "codec": ("eyechart.cli.codec:app", "Codecs: list, encode, decode, bench."),
+    "vlm": ("eyechart.cli.vlm:app", "VLMs: list, ask."),
+    "task": ("eyechart.cli.task:app", "Tasks: list, show."),
     "adapter": ("eyechart.cli.adapter:app", "Adapters: train, list, export."),
-    "paper": ("eyechart.cli.paper:app", "The published numbers: show, bd, diff."),
-    "rescore": ("eyechart.cli.run:rescore", "Score a run's stored answers anew."),
-    "doctor": ("eyechart.cli.doctor:doctor", "What works here, what is missing, how to get it."),
+    "paper": ("eyechart.cli.paper:app", "The paper's published numbers: show, bd, diff."),
+    "rescore": ("eyechart.cli.run:rescore", "Score a run's stored answers again."),
+    "doctor": (
+        "eyechart.cli.doctor:doctor",
+        "What is ready here, what is missing, how to get it.",
+    ),
 }
 
 
 class _Verb(TyperCommand):
-    """A verb that is imported when it is called; until then it only has a name and a help line."""
+    """A verb that is imported when it is called. Before, it has only a name and a help line."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         command = _load(_VERBS[str(self.name)][0])
@@ -62,19 +69,21 @@ def _load(where: str) -> Any:
     module, _, attribute = where.partition(":")
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        return _with_bare_flags(typer.main.get_group(found))
+        return _with_plain_help(typer.main.get_group(found))
     alone = typer.Typer(add_completion=False)
     alone.command()(found)
-    return _with_bare_flags(typer.main.get_command(alone))
+    return _with_plain_help(typer.main.get_command(alone))
 
 
-def _with_bare_flags(command: Any) -> Any:
-    """The command, its help naming no type (`<bool>`) for flags: they take no value."""
-    for parameter in command.get_params(typer.Context(command)):
+def _with_plain_help(command: Any) -> Any:
+    """The command with `-h`, and without a type (`<bool>`) in the help of its flags."""
+    names = ["-h", "--help"]
+    command.context_settings["help_option_names"] = names
+    for parameter in command.get_params(typer.Context(command, help_option_names=names)):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
     for below in getattr(command, "commands", {}).values():
-        _with_bare_flags(below)
+        _with_plain_help(below)
     return command
 
 
@@ -95,7 +104,7 @@ def _root(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    """An eye chart for vision-language models: how well do they see compressed images?"""
+    """Measure how well vision-language models see compressed images."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -104,9 +113,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run_args(args: list[str]) -> int:
-    """Run the command line; the exit code. Whatever goes wrong is one line on stderr."""
+    """Run the command line and return the exit code. Any error is one line on stderr."""
     try:
-        code = _with_bare_flags(typer.main.get_command(app)).main(
+        code = _with_plain_help(typer.main.get_command(app)).main(
             args=args or ["--help"], prog_name="eyechart", standalone_mode=False
         )
         return code if isinstance(code, int) else DONE
@@ -129,17 +138,18 @@ def run_args(args: list[str]) -> int:
     except BrokenPipeError:  # `eyechart ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as error:  # noqa: BLE001 - nothing prints a traceback at a user
+    except Exception as error:  # noqa: BLE001 - users see one line, never a traceback
         usage = getattr(error, "format_message", None)
-        if usage is not None:  # the parser's own: unknown option, missing argument
-            if message := usage().strip():  # else it has printed the verb's help
+        if usage is not None:  # an error of the parser: unknown option, missing argument
+            if message := usage().strip():  # if empty, it has printed the help
                 _say(f"{message} (in: eyechart {' '.join(args)})")
             return BAD_INPUT
         return _bug(error)
 
 
 def _say(text: str) -> None:
-    print(f"eyechart: {' '.join(text.split())}", file=sys.stderr)
+    """One line on stderr. The text may quote foreign bytes: it is cut and escaped."""
+    print(f"eyechart: {one_line(text, _LONGEST)}", file=sys.stderr)
 
 
 def _print_traceback() -> None:
@@ -161,5 +171,5 @@ def _bug(error: Exception) -> int:
         ) as file:
             traceback.print_exc(file=file)
         where = f"in {file.name}"
-    _say(f"a bug: {type(error).__name__}: {error} (the traceback is {where}; please report it)")
+    _say(f"a bug: {one_line(error, 120)} (the traceback is {where}; please report it)")
     return BUG

@@ -1,4 +1,4 @@
-"""The progress bar of commands that have one piece of work."""
+"""The progress bar of `codec bench` and `export tsv`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def progress_bar() -> Progress:
-    """On stderr, gone when it is done, and nothing at all where stderr is no terminal."""
+    """A bar on stderr that disappears at the end; nothing where stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft

@@ -1,4 +1,4 @@
-"""`eyechart codec`: one codec alone. OUT.bin is the payload whose bytes are the rate."""
+"""`eyechart codec`: list codecs, encode, decode, and measure them on a folder of images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import CodecError, EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
-from eyechart.core.types import Codec
+from eyechart.core.types import Codec, NeuralCodec
 from eyechart.quality import label, open_metric
 from eyechart.quality import text as quality_text
 from eyechart.runner.bench import CodecMeans, Trial, means_of, try_codec
 from eyechart.store.files import write_atomic
 
-app = typer.Typer(help="Code pictures with one codec alone.", no_args_is_help=True)
+app = typer.Typer(help="Codecs: list, encode, decode, bench.", no_args_is_help=True)
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
@@ -49,6 +49,8 @@ def list_codecs() -> None:
             with plugins.guarded(name):
                 levels = " ".join(level.name for level in codec.levels)
                 version = codec.version
+                if isinstance(codec, NeuralCodec):
+                    codec.check()
             state = Text("ready", "green")
         except EyechartError as error:
             state = Text(str(error).removeprefix(f"{name}: "), "yellow")
@@ -58,16 +60,19 @@ def list_codecs() -> None:
 
 @app.command()
 def encode(
-    picture: Annotated[Path, typer.Argument(metavar="IN.png", help="The picture, in any format.")],
+    picture: Annotated[
+        Path, typer.Argument(metavar="IN.png", help="The image, in any common format.")
+    ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT.bin", help="The payload; its bytes are the rate.")
+        Path,
+        typer.Argument(metavar="OUT.bin", help="The bitstream's payload; its size is the rate."),
     ],
     codec: CodecOption,
     level: Annotated[
         str, typer.Option("--level", metavar="LEVEL", help="A level's name, see `codec list`.")
     ],
 ) -> None:
-    """Compress a picture; print bytes, bits per pixel and PSNR."""
+    """Compress an image; print bytes, bits per pixel and PSNR."""
     check_out(out)
     coder = load_codec(codec)
     chosen = find_level(coder, level)
@@ -85,10 +90,10 @@ def encode(
 @app.command()
 def decode(
     payload: Annotated[Path, typer.Argument(metavar="IN.bin", help="The payload.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="The picture, as PNG.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="The decoded image, as PNG.")],
     codec: CodecOption,
 ) -> None:
-    """Decompress a payload written by `codec encode` into a PNG."""
+    """Decode a payload written by `codec encode` into a PNG."""
     check_out(out)
     coder = load_codec(codec)
     try:
@@ -107,18 +112,19 @@ def decode(
 
 @app.command()
 def bench(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures to code.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.")],
     codec: Annotated[
         list[str], typer.Option("--codec", metavar="A,B", help="Codecs: jpeg,vvc:preset=fast.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the table here, too.")
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Also write the table to this file."),
     ] = None,
     metric: Annotated[
         str, typer.Option("--metric", metavar="A,B", help="Quality metrics: psnr,ms-ssim.")
     ] = "psnr,ms-ssim",
 ) -> None:
-    """Rate, quality and time of codecs on a folder of images, at all their levels."""
+    """Measure rate, quality and time of codecs on a folder of images, at all their levels."""
     from eyechart.runner.plan import split_specs
 
     if out is not None:
@@ -127,7 +133,8 @@ def bench(
     if not coders:
         raise InputError("--codec: no codec named")
     metrics = [open_metric(spec) for spec in split_specs(metric)]
-    versions = {coder.name: coder.version for coder in coders}  # misses its program now
+    # Raises now if a codec's program is missing.
+    versions = {coder.name: coder.version for coder in coders}
     paths = _pictures_in(folder)
     work = [(coder, level) for coder in coders for level in coder.levels]
     trials: list[list[Trial]] = [[] for _ in work]

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def doctor() -> None:
-    """What is ready here, what is missing, and how to get it.
+    """Report what is ready here, what is missing and how to get it, and what is broken.
 
-    Codecs are tried on a small picture; VLMs are found but not loaded.
+    Codecs are tried on a small image; VLMs are looked up but not loaded.
     """
     from eyechart.runner.readiness import codecs, machine, packages, tasks, vlms
 

@@ -1,4 +1,4 @@
-"""How `eyechart plan` shows an estimate."""
+"""The output of `eyechart plan`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
     from eyechart.runner.estimate import CodecEstimate, Estimate
 
-_GUESSED_PER_S = (100, 10)  # questions, of a VLM that nobody measured
+_GUESSED_PER_S = (100, 10)  # questions per second, for a VLM that was not measured
 
 
 def print_estimate(title: str, estimate: Estimate, workers: int, console: Console) -> None:
-    """Tasks, codecs, totals; last what was not measured."""
+    """Print tasks, codecs, totals, and notes on what was not measured."""
     from rich.table import Table
     from rich.text import Text
 
@@ -30,15 +30,15 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     console.print(tasks)
     console.print()
     codecs = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("codec", "levels", "bytes an image", "encode + decode"):
+    for heading in ("codec", "levels", "bytes per image", "encode + decode"):
         codecs.add_column(heading, justify="left" if heading == "codec" else "right")
     for codec in estimate.codecs:
         codecs.add_row(codec.name, str(codec.levels), *_measured(codec))
     console.print(codecs)
     height_px, width_px = estimate.picture_px
-    measured = f"measured now on one picture of {width_px}x{height_px}, mean of the levels"
+    measured = f"measured now on one image of {width_px}x{height_px}, mean of the levels"
     if len({task.pixels for task in estimate.tasks}) > 1:
-        measured += "; totals by the pixels of each task's first picture"
+        measured += "; totals scaled by the pixels of each task's first image"
     console.print(Text(f"bytes and processor time {measured}", style="dim"))
     console.print()
     totals = Table(box=None, pad_edge=False, show_header=False)
@@ -49,8 +49,8 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals.add_row("images", f"{estimate.pictures:,} to encode and decode")
     totals.add_row("questions", f"{estimate.questions:,}")
     totals.add_row("disk", _disk(estimate))
-    totals.add_row("", "and for decoded pictures up to --decoded-gb (2 GB)")
-    code = f"{duration(estimate.code_s / workers)} on {workers} cores, beside the VLM"
+    totals.add_row("", "plus decoded images, up to --decoded-gb (2 GB)")
+    code = f"{duration(estimate.code_s / workers)} on {workers} cores, in parallel to the VLM"
     absent = sum(codec.code_s is None for codec in estimate.codecs)
     totals.add_row("codec time", f"{code}; without {absent} codecs ²" if absent else code)
     for heading, time in _vlm_time(estimate):
@@ -66,7 +66,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
 def _measured(codec: CodecEstimate) -> tuple[str, str]:
     size = "–" if codec.payload_bytes is None else f"{codec.payload_bytes:,.0f}"
     if codec.code_s is None:
-        return f"{size} ²", "not here ²"
+        return f"{size} ²", "not available ²"
     return size, f"{1000 * codec.code_s:,.0f} ms"
 
 
@@ -94,7 +94,7 @@ def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
     many, few = _GUESSED_PER_S
     return [
         ("VLM time", f"not measured for {which}; give --rate, --rates"),
-        ("", f"a guess: {short} to {long}, were it {few} to {many} questions a second"),
+        ("", f"{short} to {long} at {many} to {few} questions per second"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`eyechart export`: compressed task files for other tools, and a run's records as one table."""
+"""`eyechart export`: compressed task files for other tools, and a run's records as a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eyechart.store import Store
     from eyechart.tasks.tsv_task import TsvTask
 
-_UNPACKED_BYTES = 1 << 30  # above, VLMEvalKit makes picture files of a table before it reads it
+_UNPACKED_BYTES = 1 << 30  # VLMEvalKit unpacks larger tables into image files before it reads them
 
 app = typer.Typer(
     no_args_is_help=True, help="Task files for VLMEvalKit and lmms-eval; records as csv or parquet."
@@ -47,7 +47,8 @@ def export_tsv(
         str, typer.Argument(metavar="TASK", help="Its name, with options: POPE:max_images=50.")
     ],
     codecs: Annotated[
-        str, typer.Option("--codecs", metavar="A,B", help="jpeg,vvc:preset=fast; source: as is.")
+        str,
+        typer.Option("--codecs", metavar="A,B", help="jpeg,vvc:preset=fast; source: uncompressed."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the copies.")],
     levels: Annotated[
@@ -66,33 +67,39 @@ def export_tsv(
     prompts: Annotated[
         str | None,
         typer.Option(
-            "--prompts", metavar="FAMILY", help="Put a VLM family's whole prompt in `question`."
+            "--prompts",
+            metavar="FAMILY",
+            help="Write a VLM family's complete prompt into `question`.",
         ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="DIR", help="Use, and add to, a run's compressed images."),
+        typer.Option(
+            "--run", metavar="DIR", help="Use the bitstreams of a run directory, and add to them."
+        ),
     ] = None,
     workers: Workers = None,
     json_out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the table here, too.")
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Also write the table to this file."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait while another export is at it.")] = (
-        False
-    ),
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until another export to this folder has ended.")
+    ] = (False),
 ) -> None:
-    """Write TASK's file once for each codec level, every picture compressed and decoded.
+    """Write a copy of TASK's file for each codec level, with all images compressed and decoded.
 
-    OUT/POPE_jpeg_1.tsv is such a copy: same rows and indices, pictures as
-    lossless PNG. Set LMUData=OUT and give VLMEvalKit --data POPE_jpeg_1
-    --mode infer; with --paths, any tool that opens picture files can ask it.
+    A copy, such as OUT/POPE_jpeg_1.tsv, has the same rows and indices as the
+    original; its images are lossless PNG. For VLMEvalKit set LMUData=OUT and
+    give --data POPE_jpeg_1 --mode infer. With --paths, any tool that opens
+    image files can use a copy.
 
-    What comes back, a file with index and prediction (xlsx, tsv, csv, json,
-    jsonl), is scored by: eyechart score POPE --predictions FILE.
+    The other tool's answers (index and prediction, as xlsx, tsv, csv, json or
+    jsonl) are scored by: eyechart score POPE --predictions FILE.
 
-    Stop it at any time: a copy gets its name only when it is whole, and the
-    same command goes on from the pictures made so far (in OUT/.eyechart,
-    which may be deleted afterwards).
+    The command can be stopped at any time. A copy gets its name when it is
+    complete, and the same command continues with the images made so far (in
+    OUT/.eyechart, which may be deleted afterwards).
     """
     from eyechart.store import Store
     from eyechart.store.lease import lease
@@ -136,13 +143,12 @@ def export_records(
         typer.Option(metavar="DIR", help="Folder with the tasks' TSV files, if it has moved."),
     ] = None,
 ) -> None:
-    """Write a run's records as one table, a row a question of a cell.
+    """Write a run's records as a table with a row for each question of each cell.
 
-    Columns: who took part in the cell (vlm, adapter, codec, level, task,
-    with versions), index, question, answer, prediction, what the scorer read,
-    score (0 to 1; captions are scored as a corpus and have 0 here), bytes,
-    size and bpp of the picture. A question that failed has no prediction;
-    the column failure says why.
+    Columns: the cell (vlm, adapter, codec, level, task, with versions), index,
+    question, answer, prediction, the parsed answer, score (0 to 1; captions
+    are scored as a corpus and have 0 here), bytes, size and bpp of the image.
+    A question that failed has no prediction; the column failure says why.
     """
     from eyechart.runner.export_records import export_records as write
     from eyechart.store import Store
@@ -218,7 +224,7 @@ def _copy_all(
     paths: bool,
     prompts: str | None,
 ) -> list[tuple[Target, str, Copied]]:
-    """All copies that could be made; the others are told on stderr."""
+    """All copies that could be made; errors of the others go to stderr."""
     from eyechart.runner.export_tsv import Exporter, Form
     from eyechart.runner.pools import open_pool
 
@@ -287,13 +293,13 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"\n.tsv files in {out}; bpp is the mean over pictures", soft_wrap=True)
+    console.print(f"\n.tsv files in {out}; bpp is the mean over images", soft_wrap=True)
     if any(copied.path.stat().st_size > _UNPACKED_BYTES for _, _, copied in made):
         console.print("[yellow]VLMEvalKit unpacks files above 1 GiB wrongly: use --paths[/]")
     if task.table.without_image:
-        console.print(f"left out: {task.table.without_image:,} rows without a picture")
+        console.print(f"left out: {task.table.without_image:,} rows without an image")
     console.print(
-        f"score what comes back: eyechart score {spec} --data {task.path} --predictions FILE",
+        f"score the answers with: eyechart score {spec} --data {task.path} --predictions FILE",
         soft_wrap=True,
         markup=False,
     )

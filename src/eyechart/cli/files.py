@@ -1,4 +1,4 @@
-"""What a command line says about files, looked at before any work is done for them."""
+"""Checks of output files before any work is done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eyechart.core.errors import InputError
 
 
 def check_out(path: Path) -> None:
-    """Refuse a file that could not be written, before the work whose result it shall hold.
+    """Refuse a file that cannot be written.
 
     Raises:
         InputError: a folder, or in a folder that is not there or takes no files.

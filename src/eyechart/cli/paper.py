@@ -1,4 +1,4 @@
-"""`eyechart paper`: the published numbers, computed again, and beside a run."""
+"""`eyechart paper`: the published numbers, recomputed, and compared with a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Format = Annotated[TableFormat, typer.Option("--format", help="How to print it."
 @app.command("show")
 def show_table(
     number: Annotated[
-        int | None, typer.Argument(metavar="[TABLE]", help="Number of the table; none lists them.")
+        int | None,
+        typer.Argument(metavar="[TABLE]", help="Number of the table. Without it, all are listed."),
     ] = None,
     form: Format = TableFormat.terminal,
 ) -> None:
@@ -43,7 +44,7 @@ def recompute_bd(
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
     form: Format = TableFormat.terminal,
 ) -> None:
-    """Compute the BD-Metrics of Tables 2 and 16 from published scores, beside the printed ones."""
+    """Recompute the BD-Metrics of Tables 2 and 16 from published scores; compare with the print."""
     import json
 
     from eyechart.core.errors import InputError
@@ -73,7 +74,7 @@ def diff_run(
     ] = None,
     form: Format = TableFormat.terminal,
 ) -> None:
-    """Put a run beside the published numbers, where VLM, task and codec are the same."""
+    """Compare a run with the published numbers where VLM, task and codec are the same."""
     from rich.console import Console
 
     from eyechart.analysis.analyse import analyse

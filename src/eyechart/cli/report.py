@@ -17,15 +17,16 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Default: DIR/report.html.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Analyse anew even if nothing has changed.")
+        bool, typer.Option("--fresh", help="Analyse again even if nothing has changed.")
     ] = False,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
 ) -> None:
-    """Write the HTML report of a run; analysis.json is made anew where answers or scores changed.
+    """Write the HTML report of a run.
 
-    An analysis.json alone, without its run, is a report, too.
+    analysis.json is made again when answers or scores have changed. A folder
+    that holds only an analysis.json can be reported, too.
     """
     from eyechart.analysis.files import analysis_of
     from eyechart.report.html import write_report

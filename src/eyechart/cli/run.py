@@ -1,4 +1,4 @@
-"""eyechart run, plan, rescore: everything that needs a plan or a run directory."""
+"""`eyechart run`, `plan` and `rescore`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PlanArgument = Annotated[
 ]
 Vlms = Annotated[
     str | None,
-    typer.Option("--vlm", metavar="A,B", help="VLMs instead of the plan's, and no adapter."),
+    typer.Option("--vlm", metavar="A,B", help="VLMs instead of the plan's, without its adapters."),
 ]
 Tasks = Annotated[
     str | None, typer.Option("--tasks", metavar="A,B", help="Tasks instead of the plan's.")
@@ -35,7 +35,7 @@ Codecs = Annotated[
     typer.Option(
         "--codecs",
         metavar="A,B",
-        help="Codecs instead of the plan's, beside source: jpeg,vvc:preset=fast.",
+        help="Codecs instead of the plan's, besides source: jpeg,vvc:preset=fast.",
     ),
 ]
 Adapters = Annotated[
@@ -51,12 +51,12 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="Folder with the tasks' TSV files; all of their images, if --max-images is not given.",
+        help="Folder with the tasks' TSV files. All images are used, if --max-images is not given.",
     ),
 ]
 MaxImages = Annotated[
     int | None,
-    typer.Option("--max-images", metavar="N", help="Ask about so many images of each task."),
+    typer.Option("--max-images", metavar="N", help="Number of images to use of each task."),
 ]
 Device = Annotated[
     str,
@@ -65,10 +65,15 @@ Device = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", metavar="N", min=0, help="Codec processes; 0: none. Default: one a core."
+        "--workers",
+        metavar="N",
+        min=0,
+        help="Processes for codecs; 0: none. Default: one per CPU core.",
     ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait while another run is at it.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until another run of this directory has ended.")
+]
 
 
 def run(
@@ -89,7 +94,7 @@ def run(
         typer.Option(
             "--batch",
             min=1,
-            help="Questions to a VLM at once, on each device. Default: 32, on a GPU 512.",
+            help="Questions handed to a VLM at once, per device. Default: 32, on a GPU 512.",
             show_default=False,
         ),
     ] = None,
@@ -97,21 +102,28 @@ def run(
         bool,
         typer.Option(
             "--choice-set",
-            help="VLMs choose among a question's answers: another protocol, with its own tables.",
+            help="VLMs choose one of a question's answers: a protocol with tables of its own.",
         ),
     ] = False,
     decoded_gb: Annotated[
-        float, typer.Option("--decoded-gb", metavar="GB", min=0, help="Disk for decoded pictures.")
+        float,
+        typer.Option("--decoded-gb", metavar="GB", min=0, help="Disk space for decoded images."),
     ] = 2.0,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again what failed for good, too.")
+        bool,
+        typer.Option(
+            "--retry-failed", help="Also ask again the questions that failed permanently."
+        ),
     ] = False,
     wait: Wait = False,
-    report: Annotated[bool, typer.Option(help="End with tables and the HTML report.")] = True,
+    report: Annotated[
+        bool, typer.Option(help="Print tables and write the HTML report at the end.")
+    ] = True,
 ) -> None:
-    """Run what is missing of a plan, then print the BD-Metric table and write the report.
+    """Run a plan, print the BD-Metric table and write the report.
 
-    Stop it at any time: the same command goes on where it was.
+    Questions that already have an answer in the run directory are not asked
+    again, so the same command continues a run that was stopped.
     """
     from eyechart.runner.start import Options
 
@@ -141,7 +153,7 @@ def plan(
     max_images: MaxImages = None,
     rate: Annotated[
         float | None,
-        typer.Option("--rate", metavar="N", help="Questions a second that your VLM answers."),
+        typer.Option("--rate", metavar="N", help="Questions per second that your VLM answers."),
     ] = None,
     rates: Annotated[
         Path | None,
@@ -150,7 +162,7 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """Cells, images, questions, disk and time that a plan would take. Runs nothing."""
+    """Estimate the cells, images, questions, disk space and time of a plan. Runs nothing."""
     from eyechart.cli.estimate_view import print_estimate
     from eyechart.runner.estimate import estimate
     from eyechart.runner.rates import load_rates
@@ -171,7 +183,7 @@ def rescore(
     ] = None,
     wait: Wait = False,
 ) -> None:
-    """Score the stored answers anew with the scorers of this version. No VLM is run."""
+    """Score the stored answers again with the scorers of this version. No VLM is run."""
     from eyechart.runner.rescore import rescore as rescore_run
     from eyechart.store import Store
 
@@ -193,7 +205,7 @@ def _plan(
     *,
     choice_set: bool = False,
 ) -> Plan:
-    """The plan of that name with what the command line says instead."""
+    """The plan of that name, changed by the options."""
     from eyechart.runner.plan import changed, load_plan, split_specs
 
     given: dict[str, Any] = {
@@ -223,7 +235,7 @@ def _run(plan: Plan, out: Path, console: Console, options: Options) -> Outcome:
     except KeyboardInterrupt:
         command = shlex.join(["eyechart", *sys.argv[1:]])
         print(
-            f"eyechart: stopped; everything answered is kept, go on with: {command}",
+            f"eyechart: stopped; all answers so far are kept. Continue with: {command}",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
@@ -244,7 +256,7 @@ def _console() -> Console:
 
 
 def _show_results(out: Path, console: Console) -> None:
-    """Analysis, BD table, what adapters gain, and the report; an empty run has none."""
+    """Print the tables and write the report; a run without answers has none."""
     from eyechart.analysis.files import analysis_of
     from eyechart.analysis.tables import tables_of
     from eyechart.analysis.terminal import show
@@ -262,10 +274,10 @@ def _show_results(out: Path, console: Console) -> None:
 
 def _end(outcome: Outcome, out: Path) -> None:
     for line in outcome.given_up:
-        print(f"eyechart: gave up {line}; run again to go on", file=sys.stderr)
+        print(f"eyechart: gave up {line}; run again to continue", file=sys.stderr)
     lost = outcome.failed + outcome.lost_before
     if lost:
-        again = "" if outcome.failed else " for good; --retry-failed asks them again"
+        again = "" if outcome.failed else " permanently; --retry-failed asks them again"
         print(
             f"eyechart: {lost:,} questions failed{again} (failures.jsonl under {out / 'cells'})",
             file=sys.stderr,

@@ -1,4 +1,4 @@
-"""`eyechart score`: the benchmark's score of answers that another program made."""
+"""`eyechart score`: score answers that another tool produced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from eyechart.core.types import Task
     from eyechart.tasks.predictions import Result
 
-_NAMED = 5  # so many missing questions are named
+_NAMED = 5  # missing questions that are named
 
 
 def score(
@@ -29,7 +29,8 @@ def score(
         typer.Option(metavar="FILE.tsv", help="The task's TSV file, or the folder it is in."),
     ] = None,
     json_out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the scores here, too.")
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Also write the scores to this file."),
     ] = None,
 ) -> None:
     """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
@@ -39,8 +40,8 @@ def score(
     obtain answer", which VLMEvalKit stores for a question that failed, are
     no prediction.
 
-    Exit code 1 where questions have no prediction: the scores then are those
-    of the others.
+    The exit code is 1 if questions have no prediction; the scores are then
+    those of the other questions.
     """
     from eyechart.cli.files import check_out
     from eyechart.store.files import write_atomic
@@ -79,5 +80,5 @@ def _print(task: Task, result: Result) -> None:
         more = ", ..." if len(result.missing) > _NAMED else ""
         console.print(
             f"[yellow]{len(result.missing):,} questions have no prediction[/] "
-            f"and count nowhere: {named}{more}"
+            f"and are not counted: {named}{more}"
         )

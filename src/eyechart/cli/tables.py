@@ -34,7 +34,7 @@ class TableFormat(StrEnum):
 
 
 _NONE = {
-    Kind.bd: "no codec beside source was run",
+    Kind.bd: "no codec was run",
     Kind.scores: "no cell has answers",
     Kind.gap: "needs cells of an adapter that saw the codec in training",
     Kind.adapter: "no adapter was run",
@@ -72,34 +72,50 @@ def table(
 
 
 def bd(
-    curve: Annotated[Path, typer.Option(metavar="CSV", help="Columns bpp, score; a row a level.")],
-    anchor: Annotated[float | None, typer.Option(help="Score of the uncompressed image.")] = None,
+    curve: Annotated[
+        Path, typer.Option(metavar="CSV", help="Columns bpp and score, a row for each level.")
+    ],
+    anchor: Annotated[float | None, typer.Option(help="Score on uncompressed images.")] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="A second curve instead of an anchor.")
+        Path | None, typer.Option(metavar="CSV", help="A second curve to compare with.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """BD-Metric: mean of a curve over its bpp range (PCHIP, linear bpp), less the anchor.
+    """Compute the BD-Metric of a curve, and against a second curve also the BD-rate.
 
-    Against a second curve: the mean difference over the bpp range that both share.
+    BD-Metric: the mean of the curve over its bpp range (PCHIP over linear
+    bpp), minus the score of uncompressed images; against a second curve, the
+    mean difference over the bpp range that both share. BD-rate: the change of
+    the rate in percent at equal score; negative means fewer bits.
     """
-    from eyechart.analysis.bd import bd_between, bd_metric
+    from eyechart.api import bd_metric, bd_rate
 
     if (anchor is None) == (against is None):
         raise InputError("give either --anchor SCORE or --against CSV")
     points = _read_curve(curve)
+    other = None if against is None else _read_curve(against)
     try:
-        if against is not None:
-            found = bd_between(*points, *_read_curve(against))
-        else:
-            found = bd_metric(*points, float("nan") if anchor is None else anchor)
+        found = bd_metric(*points, uncompressed=anchor, against=other)
     except InputError as error:
         files = f"{curve}, {against}" if against else f"{curve}"
         raise InputError(f"{files}: {error}") from error
+    rate_percent, no_rate = None, ""
+    if other is not None:
+        try:
+            rate_percent = bd_rate(*points, against=other)
+        except InputError as error:  # scores that do not rise with the rate have a BD-Metric only
+            no_rate = str(error)
     if as_json:
-        print(json.dumps({"bd_metric": found.value, "flags": list(found.flags)}))
+        rate = {} if other is None else {"bd_rate_percent": rate_percent}
+        print(json.dumps({"bd_metric": found.value, **rate, "flags": list(found.flags)}))
         return
     print(f"BD-Metric {found.value:+.4f}")
+    if other is not None:
+        print(
+            f"BD-rate   none: {no_rate}"
+            if rate_percent is None
+            else f"BD-rate   {rate_percent:+.2f} %"
+        )
     for flag in found.flags:
         print(f"  caution: {flag}")
 

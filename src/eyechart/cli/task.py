@@ -1,4 +1,4 @@
-"""`eyechart task list` and `eyechart task show NAME`: the benchmarks, and where their data is."""
+"""`eyechart task`: list the benchmarks and show one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eyechart.core.types import Question, Task
     from eyechart.tasks.tsv_task import TsvTask
 
-app = typer.Typer(no_args_is_help=True, help="The benchmarks, and where their data is.")
+app = typer.Typer(no_args_is_help=True, help="Tasks (benchmarks): list, show.")
 
 _DATA_HELP = (
     "Folder or TSV file; 'eyechart-mini' is the built-in chart. "
@@ -31,7 +31,7 @@ Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help=_DATA_HE
 
 @app.command("list")
 def list_tasks(data: Data = None) -> None:
-    """All benchmarks: file, headline metric, and whether the data is here."""
+    """List all tasks: file, headline metric, and whether the data is here."""
     from rich.table import Table
     from rich.text import Text
 
@@ -39,7 +39,7 @@ def list_tasks(data: Data = None) -> None:
     from eyechart.tasks import open_tasks
     from eyechart.tasks.sources import place_of
 
-    place_of(data)  # else every task would only be called missing
+    place_of(data)  # a wrong folder is one error, not a missing file for every task
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("task", "file", "headline metric", "data"):
         table.add_column(heading, overflow="fold")
@@ -67,7 +67,7 @@ def show_task(
     ],
     data: Data = None,
 ) -> None:
-    """One benchmark: its columns, categories, images, and a few questions as a VLM gets them."""
+    """Show a task: its columns, categories, images, and a few questions as a VLM gets them."""
     from rich.console import Console
 
     from eyechart.tasks import open_tasks
@@ -83,7 +83,7 @@ def show_task(
 
 
 def _where(task: Task, missing: list[str]) -> tuple[str, Text]:
-    """The file's name and where it was found; a task without it adds how to get it."""
+    """The file's name and where it was found. Where it is missing, `missing` gets how to get it."""
     from rich.text import Text
 
     from eyechart.tasks.tsv_task import TsvTask
@@ -113,7 +113,7 @@ def _print_file(console: Console, task: TsvTask) -> None:
     console.print(f"file       {table.path} ({task.origin})", soft_wrap=True)
     console.print(f"columns    {', '.join(table.columns)}")
     if table.without_image:
-        console.print(f"left out   {table.without_image:,} rows without a picture")
+        console.print(f"left out   {table.without_image:,} rows without an image")
     _print_official(console, task)
 
 

@@ -1,4 +1,4 @@
-"""`eyechart vlm`: which VLMs there are, and one of them asked about one picture."""
+"""`eyechart vlm`: list VLMs, and ask one about an image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from eyechart.core.errors import EyechartError, InputError
 if TYPE_CHECKING:
     from eyechart.core.types import Answer, Codec, Level, Rgb8
 
-app = typer.Typer(help="Ask one VLM alone.", no_args_is_help=True)
+app = typer.Typer(help="VLMs: list, ask.", no_args_is_help=True)
 
 _VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=value."
 
 
 @app.command("list")
 def list_vlms() -> None:
-    """All VLMs by name: where their weights are, and whether they are ready here."""
+    """List all VLMs: their weights, family, and whether they are ready here."""
     from rich.table import Table
     from rich.text import Text
 
@@ -64,7 +64,9 @@ def ask(
     vlm: Annotated[str, typer.Option("--vlm", metavar="VLM", help=_VLM_HELP)] = "eyechart-mini",
     codec: Annotated[
         str | None,
-        typer.Option("--codec", metavar="CODEC", help="Send the picture through a codec first."),
+        typer.Option(
+            "--codec", metavar="CODEC", help="Encode and decode the image with this codec first."
+        ),
     ] = None,
     level: Annotated[
         str | None, typer.Option("--level", metavar="LEVEL", help="The codec's, see `codec list`.")
@@ -82,7 +84,7 @@ def ask(
         int, typer.Option("--max-new-tokens", metavar="N", min=1, help="Of an answer.")
     ] = 64,
 ) -> None:
-    """Ask a VLM about a picture, as it is or as a codec leaves it. Answers go to stdout."""
+    """Ask a VLM about an image, uncompressed or decoded by a codec. Answers go to stdout."""
     from rich.console import Console
 
     from eyechart.core.images import read_image
@@ -104,7 +106,7 @@ def ask(
         codec=coder.name if coder else "source",
         level=chosen.name if chosen else "lossless",
     )
-    with notes.status(f"{opened.name} is looking"):
+    with notes.status(f"{opened.name} is answering"):
         [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))
     _print(questions, answers, notes)
 
@@ -143,4 +145,4 @@ def _print(questions: list[str], answers: list[Answer], notes: object) -> None:
             notes.print(f"[dim]{question}[/]")
         print(answer.text)
         if answer.truncated:
-            notes.print("[yellow]cut by --max-new-tokens[/]")
+            notes.print("[yellow]truncated by --max-new-tokens[/]")

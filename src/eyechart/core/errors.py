@@ -1,4 +1,4 @@
-"""Errors a user may meet. Each message is one line: what, which value, what is allowed."""
+"""The errors of this package. A message is one line: what, which value, what is allowed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class BrokenPluginError(PluginError):
 
 
 class UnusableVLMError(InputError):
-    """A VLM answers no question any more until the user mends something: its key, quota, model
-    name or server. Not for what is wrong with one question."""
+    """A VLM cannot answer any question until the user changes something: its key, quota, model name
+    or server. An error of one question is a VLMError."""
 
 
 class ImageError(InputError):
-    """Bytes are not a picture this program will open (corrupt, truncated, too many pixels)."""
+    """Bytes are not a readable image: corrupt, truncated, or too many pixels."""
 
 
 class StoreError(EyechartError):
@@ -46,7 +46,7 @@ class CodecError(EyechartError):
         self.retryable = retryable
 
     def named(self, *, level: str = "", image: str = "") -> CodecError:
-        """The same error, told with the level and image that only the caller knows."""
+        """The same error with the level and image added, which only the caller knows."""
         return CodecError(
             self.message,
             codec=self.codec,
@@ -56,7 +56,7 @@ class CodecError(EyechartError):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions cross process borders; the default would call __init__ with the joined text.
+        # Exceptions travel between processes; the default would call __init__ with the joined text.
         return (
             _rebuild_codec_error,
             (self.message, self.codec, self.level, self.image, self.retryable),

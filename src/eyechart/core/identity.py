@@ -1,4 +1,4 @@
-"""What makes two results the same result: canonical JSON and its sha256."""
+"""Identity of values: canonical JSON and its sha256."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def canonical_json(value: object) -> str:
-    """One text for one value: sorted keys, no spaces, NaN refused. Dataclasses become objects."""
+    """Canonical JSON: sorted keys, no spaces, NaN refused. Dataclasses become objects."""
     return json.dumps(
         _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -32,7 +32,7 @@ def cell_key(cell: Cell) -> str:
 
 
 def image_digest(rgb8: Rgb8) -> str:
-    """sha256 (hex) of an image's size and pixels; equal pictures share their bitstreams."""
+    """sha256 (hex) of an image's size and pixels; equal images share their bitstreams."""
     height, width, _ = rgb8.shape
     return hashlib.sha256(f"{height}x{width}:".encode() + rgb8.tobytes()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Opening and writing pictures safely: corrupt bytes and decompression bombs become ImageError."""
+"""Reading and writing images. Corrupt bytes and decompression bombs become ImageError."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from eyechart.core.errors import ImageError
 from eyechart.core.types import Rgb8
 
-MAX_PIXELS = 64_000_000  # 8000 x 8000; larger headers are refused before a pixel is decoded
+MAX_PIXELS = 64_000_000  # 8000 x 8000; larger images are refused before any pixel is decoded
 
 
 def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Rgb8:
-    """Bytes of a PNG, JPEG, WebP... -> (height, width, 3) uint8. Alpha is laid over white.
+    """Decode a PNG, JPEG, WebP, ...: (height, width, 3), uint8. Alpha is blended over white.
 
     Raises:
-        ImageError: not a picture, truncated, or more than `max_pixels` pixels.
+        ImageError: not an image, truncated, or more than `max_pixels` pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -62,7 +62,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
 
 
 def encode_png(rgb8: Rgb8) -> bytes:
-    """Losslessly compress (height, width, 3) uint8 as a PNG with the default filters."""
+    """Encode (height, width, 3), uint8, as a PNG with the default filters."""
     from PIL import Image
 
     buffer = io.BytesIO()

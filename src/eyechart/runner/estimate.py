@@ -15,7 +15,7 @@ import numpy as np
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
-from eyechart.core.types import Codec, Level, Rgb8, Task
+from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.rates import Rate, built_in_rates, rate_of
@@ -270,9 +270,11 @@ def _codec(entry: CodecEntry, picture: Rgb8, clock: Callable[[], float]) -> Code
         return _absent(name, levels, picture, "not installed here" if unknown else str(error))
     levels = len(found.levels)
     try:
+        if isinstance(found.codec, NeuralCodec):
+            found.codec.check()
         trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
     except EyechartError as error:
-        return _absent(name, levels, picture, str(error))
+        return _absent(name, levels or PAPER_LEVELS, picture, str(error))
     code_s, payload_bytes = np.mean(trials, axis=0)
     return CodecEstimate(
         name=name,
