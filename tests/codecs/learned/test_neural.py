@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,13 @@ def test_damaged_payloads_end_in_an_error_or_a_picture_of_the_right_size(
 def test_payloads_of_other_weights_are_refused(codec: ElicMiniCodec, pictures: list[Rgb8]) -> None:
     low, high = codec.levels
     payload = codec.encode(pictures[2], low)
-    with pytest.raises(CodecError, match="not a payload of these weights"):
+    with pytest.raises(CodecError, match=r"made at level '0\.001'; levels here: 0\.01"):
         codec.load(high, "cpu").decode([payload])
+    other = replace(low, weights=high.weights)
+    with pytest.raises(CodecError, match="made with other weights"):
+        codec.load(other, "cpu").decode([payload])
     foreign = Bitstream(payload=b"\xe1\x40\x40" + bytes(20), height_px=64, width_px=64)
-    with pytest.raises(CodecError, match="not a payload of these weights"):
+    with pytest.raises(CodecError, match="not a payload of this codec"):
         codec.decode(foreign)
 
 

@@ -7,6 +7,7 @@ The full-size network follows the re-implementation that most people use
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +19,12 @@ from eyechart.codecs.learned.layers import (
     AttentionBlock,
     CheckerboardConv,
     ResidualBottleneck,
+    bias_of,
     checkerboard,
     conv,
     deconv,
 )
+from eyechart.codecs.learned.principal import start_linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +51,6 @@ class ElicShape:
     @property
     def latent(self) -> int:
         return sum(self.slices)
-
-
-_LATENT_GAIN = 2.0  # standard deviation of y at the start of a training, about
 
 
 MINI = ElicShape(
@@ -135,28 +135,26 @@ class Elic(nn.Module):
         return torch.cat(done, 1)
 
     @torch.no_grad()
-    def start(self) -> None:
-        """Set the first weights for training, so that transforms keep the size of what they take.
+    def start(self, pictures: Tensor, lmbda: float) -> None:
+        """Set the first weights for training: the transforms as principal component transforms.
 
-        With PyTorch's own first weights y is so small that it is rounded away, and learning begins
-        late.
+        Learning them from random weights takes thousands of steps; so started, the network is a
+        linear transform codec at once. pictures: (batch, 3, height, width) to learn from. lmbda:
+        sets the size of y, so that steps of 1 are right for this weight of the distortion.
         """
-        for transform, gain in ((self.g_a, _LATENT_GAIN), (self.g_s, 1 / _LATENT_GAIN)):
-            layers = [m for m in transform if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-            latent = layers[-1] if transform is self.g_a else layers[0]
-            for layer in layers:
-                taps = layer.kernel_size[0] * layer.kernel_size[1]
-                if isinstance(layer, nn.ConvTranspose2d):
-                    taps //= layer.stride[0] * layer.stride[1]
-                size = (layer.in_channels * taps) ** -0.5
-                layer.weight.normal_(0, size * gain if layer is latent else size)
-                nn.init.zeros_(_bias(layer))
-            for module in transform.modules():
-                if isinstance(module, ResidualBottleneck):
-                    module.conv3.weight.mul_(0.3)
-        last = layers[-1]
-        last.weight.mul_(0.3)
-        nn.init.constant_(_bias(last), 0.5)  # mean grey
+        down = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)]
+        up = [layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d)]
+        y = start_linear(down, up[::-1], pictures, gain=(lmbda * 255**2 * math.log(2) / 18) ** 0.5)
+        for module in self.modules():
+            if isinstance(module, ResidualBottleneck):
+                module.conv3.weight.mul_(0.1)
+                nn.init.zeros_(bias_of(module.conv3))
+        scales = torch.split(y.std((0, 2, 3)), list(self.shape.slices))
+        for aggregation, scale in zip(self.ParamAggregation, scales, strict=True):
+            last = aggregation.get_submodule("4")
+            assert isinstance(last, nn.Conv2d)
+            last.weight.mul_(0.1)
+            bias_of(last).copy_(torch.cat([torch.zeros_like(scale), scale]))
 
     def _support(self, index: int, hyper: Tensor, done: list[Tensor]) -> Tensor:
         """All that is known of slice `index` before its anchors: z, slices 0 and index - 1."""
@@ -177,11 +175,6 @@ class Elic(nn.Module):
         found = self.ParamAggregation[index](torch.cat([context, support], 1))
         means, scales = found.chunk(2, 1)
         return means, scales
-
-
-def _bias(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
-    assert layer.bias is not None
-    return layer.bias
 
 
 def _blocks(channels: int, count: int) -> list[nn.Module]:

@@ -26,6 +26,12 @@ def deconv(inputs: int, outputs: int, *, kernel: int = 5, stride: int = 2) -> nn
     )
 
 
+def bias_of(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """The bias of a layer that has one."""
+    assert layer.bias is not None
+    return layer.bias
+
+
 class ResidualBottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions over half the channels, added to the input (ELIC, fig. 3)."""
 

@@ -1,12 +1,7 @@
 """A network with weights as a NeuralCodec: pictures to payloads and back.
 
-    +---------+-----------+------------+-----------------------------------+
-    | weights | width_px  | height_px  | string of `coding.LatentEncoder`  |
-    | 4 bytes | 1-4 bytes | 1-4 bytes  | checksum of the latent, words     |
-    +---------+-----------+------------+-----------------------------------+
-
-`weights` are the first bytes of the sha256 of the level's file: a payload names its codec and level
-by them. Pictures are padded at the bottom and right.
+A payload is the header of `eyechart.codecs.container` and one string of `coding.LatentEncoder`.
+Pictures are padded at the bottom and right.
 
 Every picture goes through the transforms alone and, on a CPU, in one thread: libraries choose other
 algorithms, with other rounding errors, for other batches and thread counts.
@@ -25,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eyechart.codecs.frames import check_claim, check_rgb8
+from eyechart.codecs import container
+from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.coding import (
     LatentCoder,
     LatentDecoder,
@@ -41,12 +37,10 @@ from eyechart.codecs.learned.weights import (
     read_listing,
     user_folder,
 )
-from eyechart.core.errors import CodecError, InputError, PluginError
-from eyechart.core.images import MAX_PIXELS
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
 Padding: TypeAlias = Literal["zeros", "edge"]
-_DIGEST_BYTES = 4
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 
 
@@ -131,21 +125,18 @@ class NetworkCodec:
             raise InputError(f"{self.name}: level {level.name!r} is none of {self.folder}")
         network = self.architecture.build()
         load_weights(network, self.folder / file.file, sha256=file.sha256, codec=self.name)
-        return LoadedNetwork(
-            network, self.architecture, digest=_short(file.sha256), level=level.name, device=device
-        )
+        return LoadedNetwork(network, self.architecture, level, device)
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
         return self._one(level).encode([rgb8])[0]
 
     def decode(self, bitstream: Bitstream) -> Rgb8:
-        return self._one(self._level_of(bitstream.payload)).decode([bitstream])[0]
+        level, _ = container.unpack(self.name, bitstream, self.levels)
+        return self._one(level).decode([bitstream])[0]
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """The picture's size from a payload. Raises CodecError if it is another codec's."""
-        self._level_of(payload)
-        height_px, width_px, _ = _read_head(payload, self.name)
-        return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+        return container.read(self.name, payload).bitstream
 
     def _level_files(self) -> tuple[LevelFile, ...]:
         if self._files is None:
@@ -156,15 +147,6 @@ class NetworkCodec:
         if self._held is None or self._held[0] != level.weights:
             self._held = (level.weights, self.load(level, "cpu"))
         return self._held[1]
-
-    def _level_of(self, payload: bytes) -> Level:
-        for level in self.levels:
-            if payload[:_DIGEST_BYTES] == _short(level.weights):
-                return level
-        raise CodecError(
-            f"not a payload of these weights (it starts with {payload[:_DIGEST_BYTES].hex()!r})",
-            codec=self.name,
-        )
 
     def _how_to_get(self) -> str:
         known = ", ".join(self.architecture.published)
@@ -178,15 +160,9 @@ class LoadedNetwork:
     """One level in memory: transforms in float32 on a device, entropy networks in float64."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        architecture: Architecture,
-        *,
-        digest: bytes,
-        level: str,
-        device: str,
+        self, network: nn.Module, architecture: Architecture, level: Level, device: str
     ) -> None:
-        self._architecture, self._digest, self._level = architecture, digest, level
+        self._architecture, self._level = architecture, level
         self._device = torch.device(device)
         entropy = copy.deepcopy(network).double()
         for name in _TRANSFORMS:
@@ -215,16 +191,15 @@ class LoadedNetwork:
         z = self._network.h_a(y)
         encoder = LatentEncoder(1, self._tables, codec=self._architecture.name)
         self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
-        head = self._digest + _leb128(width) + _leb128(height)
-        payload = head + encoder.finish()[0]
-        return Bitstream(payload=payload, height_px=height, width_px=width)
+        (string,) = encoder.finish()
+        return container.pack(
+            self._architecture.name, self._level, string, height_px=height, width_px=width
+        )
 
     def _decode(self, bitstream: Bitstream) -> Rgb8:
         name = self._architecture.name
-        if bitstream.payload[:_DIGEST_BYTES] != self._digest:
-            raise CodecError("not a payload of these weights", codec=name, level=self._level)
-        height, width, string = _read_head(bitstream.payload, name)
-        check_claim(bitstream, height, width, codec=name)
+        _, string = container.unpack(name, bitstream, [self._level])
+        height, width = bitstream.height_px, bitstream.width_px
         multiple = self._architecture.multiple
         size = tuple(-(-side // multiple) * multiple // 16 for side in (height, width))
         decoder = LatentDecoder([string], self._tables, codec=name)
@@ -257,33 +232,3 @@ def _pad(x: Tensor, architecture: Architecture) -> Tensor:
     bottom, right = -height % multiple, -width % multiple
     mode = "constant" if architecture.padding == "zeros" else "replicate"
     return nn.functional.pad(x, (0, right, 0, bottom), mode=mode)
-
-
-def _short(sha256: str) -> bytes:
-    return bytes.fromhex(sha256)[:_DIGEST_BYTES]
-
-
-def _read_head(payload: bytes, codec: str) -> tuple[int, int, bytes]:
-    """Height, width and the string. Raises CodecError."""
-    width, at = _read_leb128(payload, _DIGEST_BYTES, codec)
-    height, at = _read_leb128(payload, at, codec)
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise CodecError(f"the payload claims {width}x{height} pixels", codec=codec)
-    return height, width, payload[at:]
-
-
-def _leb128(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(0x80 | (value & 0x7F))
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _read_leb128(data: bytes, at: int, codec: str) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(data[at : at + 4]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, at + index + 1
-    raise CodecError("the payload is cut or damaged (size field)", codec=codec)

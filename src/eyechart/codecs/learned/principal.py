@@ -1,0 +1,61 @@
+"""First weights of strided convolutions: a principal component transform and its inverse.
+
+Each convolution takes blocks of 2x2 to their principal components, each transposed convolution
+takes these back. Together they are a linear transform coder of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eyechart.codecs.learned.layers import bias_of
+
+_NOISE = 0.02  # of the size that random weights would have
+
+
+@torch.no_grad()
+def start_linear(
+    down: Sequence[nn.Conv2d], up: Sequence[nn.ConvTranspose2d], pictures: Tensor, *, gain: float
+) -> Tensor:
+    """Set the weights of stride-2 convolutions and, outermost first, of their inverses.
+
+    pictures: (batch, 3, height, width), sides multiples of 2^len(down). gain: factor on the latent.
+    Returns the latent of the pictures.
+    """
+    x, channels = pictures, pictures.shape[1]
+    for index, (forward, backward) in enumerate(zip(down, up, strict=True)):
+        factor = gain if index == 0 else 1.0
+        basis, mean = _principal(F.pixel_unshuffle(x[:, :channels], 2), forward.out_channels)
+        for layer, inputs in ((forward, channels), (backward, len(basis))):
+            taps = layer.kernel_size[0] * layer.kernel_size[1]
+            layer.weight.normal_(0, _NOISE * (inputs * taps) ** -0.5)
+        extra = forward.weight[len(basis) :]
+        extra.normal_(0, (extra[0].numel() if len(extra) else 1) ** -0.5)
+        _block(forward)[: len(basis), :channels] = factor * basis.reshape(-1, channels, 2, 2)
+        nn.init.zeros_(bias_of(forward))
+        bias_of(forward)[: len(basis)] = -factor * basis @ mean
+        _block(backward)[: len(basis), :channels] = basis.reshape(-1, channels, 2, 2) / factor
+        nn.init.zeros_(bias_of(backward))
+        bias_of(backward)[:channels] = mean.reshape(channels, 4).mean(1)
+        x, channels = forward(x), len(basis)
+    return x
+
+
+def _block(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """The 2x2 taps that meet each input once: (out or in, in or out, 2, 2)."""
+    first = layer.kernel_size[0] // 2
+    return layer.weight[:, :, first : first + 2, first : first + 2]
+
+
+def _principal(blocks: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Principal components (rows, orthonormal, at most `most`) of (batch, channels, h, w), mean."""
+    values = blocks.transpose(0, 1).flatten(1).double()
+    mean = values.mean(1, keepdim=True)
+    covariance = (values - mean) @ (values - mean).T / values.shape[1]
+    _, vectors = torch.linalg.eigh(covariance)
+    basis = vectors.flip(1)[:, :most].T
+    return basis.to(blocks), mean[:, 0].to(blocks)
