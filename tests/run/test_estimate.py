@@ -7,8 +7,8 @@ from itertools import count
 import pytest
 
 from eyechart.cli import run_args
+from eyechart.paper.codecs import published_codecs
 from eyechart.runner.estimate import (
-    PAPER_BPP,
     RECORD_BYTES,
     CodecEstimate,
     Estimate,
@@ -27,12 +27,14 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
     ticks = count()
-    found = estimate(load_plan("paper"), clock=lambda: float(next(ticks)))
+    published = published_codecs()
+    found = estimate(load_plan("paper"), published=published, clock=lambda: float(next(ticks)))
     by_name = {codec.name: codec for codec in found.codecs}
-    assert PAPER_BPP.keys() == by_name.keys() - {"source", "jpeg"}
-    for name, bpp in PAPER_BPP.items():
+    assert published.keys() == by_name.keys() - {"source", "jpeg"}
+    for name, codec in published.items():
         assert by_name[name].code_s is None
-        assert by_name[name].payload_bytes == pytest.approx(bpp * 640 * 480 / 8)
+        assert by_name[name].levels == codec.levels
+        assert by_name[name].payload_bytes == pytest.approx(codec.bpp * 640 * 480 / 8)
     streams = sum(map(found.stream_bytes, found.codecs))
     assert found.disk_bytes == streams + found.questions * RECORD_BYTES
     # A tick before and one after each picture, whatever size: the two codecs that are here.

@@ -164,6 +164,7 @@ def plan(
 ) -> None:
     """Estimate the cells, images, questions, disk space and time of a plan. Runs nothing."""
     from eyechart.cli.estimate_view import print_estimate
+    from eyechart.paper.codecs import published_codecs
     from eyechart.runner.estimate import estimate
     from eyechart.runner.rates import load_rates
 
@@ -171,7 +172,7 @@ def plan(
     if rate is not None and not rate > 0:
         raise InputError(f"--rate {rate}: allowed: more than 0")
     measured = None if rates is None else load_rates(rates)
-    found = estimate(chosen, rate=rate, rates=measured)
+    found = estimate(chosen, rate=rate, rates=measured, published=published_codecs())
     print_estimate(chosen.title, found, len(os.sched_getaffinity(0)), _console())
 
 

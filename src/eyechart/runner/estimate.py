@@ -22,35 +22,18 @@ from eyechart.runner.rates import Rate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, lanes_of, open_spec
 from eyechart.runner.work import TaskWork, task_work
 from eyechart.tasks.sampling import by_image
+from eyechart.tasks.sources import OfficialFile
 
-# Different pictures in the official files; MMBench's rotations and POPE's questions share theirs.
-OFFICIAL_IMAGES = {
-    "POPE": 500,
-    "GQA": 398,
-    "COCO-Caption": 5000,
-    "OCRBench": 1000,
-    "MME": 1187,
-    "MMBench": 1164,
-    "SEEDBench": 14232,
-}
-# The paper's codecs that may not be here, at four levels each (Table 7): the mean of their rates,
-# levels and tasks alike (Tables 9 to 15), or what the paper says of all of its levels.
-_MOST_BPP = 0.3
-PAPER_BPP = {
-    "hm": _MOST_BPP,
-    "vtm": _MOST_BPP,
-    "elic": 0.142,
-    "tcm": _MOST_BPP,
-    "mlicpp": _MOST_BPP,
-    "hific": _MOST_BPP,
-    "ms-illm": 0.099,
-    "diffeic": _MOST_BPP,
-    "rdeic": 0.075,
-    "stablecodec": _MOST_BPP,
-}
-PAPER_LEVELS = 4
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
 OFFICIAL_SIZE_PX = (480, 640)  # height, width of a picture of COCO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedCodec:
+    """What is published of a codec that may not be here. bpp: mean over its levels."""
+
+    levels: int
+    bpp: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +50,7 @@ class TaskEstimate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecEstimate:
     """Means over a codec's levels, of one picture. code_s None: it does not work here (`note`);
-    payload_bytes then is of the rates in the paper, None where it has none."""
+    payload_bytes then is from the published rates, None where there are none."""
 
     name: str
     levels: int
@@ -158,12 +141,13 @@ def estimate(
     *,
     rate: float | None = None,
     rates: Mapping[str, Rate] | None = None,
+    published: Mapping[str, PublishedCodec] | None = None,
     clock: Callable[[], float] = processor_s,
 ) -> Estimate:
     """Size up a plan; files and codecs that are not here are counted as published.
 
     rate: questions a second of every VLM, instead of what was measured. rates: measured speeds by
-    VLM; they come before the package's own.
+    VLM; they come before the package's own. published: codecs by name, for those that are not here.
 
     Raises:
         InputError: a name that nobody knows, a level that the codec does not have.
@@ -177,7 +161,7 @@ def estimate(
     given = None if rate is None else Rate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
     names = lanes_of(plan)
-    codecs = tuple(_codec(entry, picture, clock) for entry in plan.codecs)
+    codecs = tuple(_codec(entry, picture, published or {}, clock) for entry in plan.codecs)
     left = [
         (task_work(task, plan.max_images), sum(codec.levels for codec in codecs) * size.questions)
         for task, size in zip(tasks, sizes, strict=True)
@@ -207,13 +191,12 @@ def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> UsdRange | None:
 
 
 def _task_size(task: Task, plan: Plan) -> TaskEstimate:
-    rows = _rows_of_missing_file(task)
-    if rows:
-        whole = OFFICIAL_IMAGES[task.name]
+    missing = _missing_file(task)
+    if missing and missing.rows and (whole := missing.image_count):
         images = min(whole, plan.max_images or whole)
         return TaskEstimate(
             name=task.name,
-            questions=round(rows * images / whole),
+            questions=round(missing.rows * images / whole),
             images=images,
             note=f"the official file's size; not in {plan.data or 'the built-in chart'}",
             pixels=OFFICIAL_SIZE_PX[0] * OFFICIAL_SIZE_PX[1],
@@ -229,17 +212,18 @@ def _task_size(task: Task, plan: Plan) -> TaskEstimate:
     )
 
 
-def _rows_of_missing_file(task: Task) -> int:
-    """How many rows an official file has that is not here; 0 where the task can be counted."""
+def _missing_file(task: Task) -> OfficialFile | None:
+    """The official file of a task that has no data here; None where the task can be counted."""
     from eyechart.tasks.tsv_task import TsvTask
 
-    if not isinstance(task, TsvTask) or task.name not in OFFICIAL_IMAGES:
-        return 0
-    rows = next((official.rows for official in task.official if official.rows), 0)
+    if not isinstance(task, TsvTask):
+        return None
+    sized = (official for official in task.official if official.rows and official.image_count)
+    official = next(sized, None)
     try:
-        return 0 if task.path.is_file() else rows
+        return None if task.path.is_file() else official
     except InputError:
-        return rows
+        return official
 
 
 def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
@@ -258,23 +242,31 @@ def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
     return picture
 
 
-def _codec(entry: CodecEntry, picture: Rgb8, clock: Callable[[], float]) -> CodecEstimate:
+def _codec(
+    entry: CodecEntry,
+    picture: Rgb8,
+    published: Mapping[str, PublishedCodec],
+    clock: Callable[[], float],
+) -> CodecEstimate:
     name, _ = plugins.parse_spec(entry.codec)
     try:
         found = codec_levels(entry)
     except PluginError as error:
-        if name not in PAPER_BPP:
+        if name not in published:
             raise
-        levels = len(entry.levels or ()) or PAPER_LEVELS
+        levels = len(entry.levels or ()) or published[name].levels
         unknown = name not in plugins.names("eyechart.codecs")
-        return _absent(name, levels, picture, "not installed here" if unknown else str(error))
+        why = "not installed here" if unknown else str(error)
+        return _absent(name, levels, picture, published, why)
     levels = len(found.levels)
+    if not levels and name in published:
+        levels = published[name].levels
     try:
         if isinstance(found.codec, NeuralCodec):
             found.codec.check()
         trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
     except EyechartError as error:
-        return _absent(name, levels or PAPER_LEVELS, picture, str(error))
+        return _absent(name, levels, picture, published, str(error))
     code_s, payload_bytes = np.mean(trials, axis=0)
     return CodecEstimate(
         name=name,
@@ -285,9 +277,11 @@ def _codec(entry: CodecEntry, picture: Rgb8, clock: Callable[[], float]) -> Code
     )
 
 
-def _absent(name: str, levels: int, picture: Rgb8, why: str) -> CodecEstimate:
+def _absent(
+    name: str, levels: int, picture: Rgb8, published: Mapping[str, PublishedCodec], why: str
+) -> CodecEstimate:
     height_px, width_px, _ = picture.shape
-    bpp = PAPER_BPP.get(name)
+    bpp = published[name].bpp if name in published else None
     return CodecEstimate(
         name=name,
         levels=levels,

@@ -80,6 +80,7 @@ CocoCaption = partial(
                 page="VLMEval",
                 md5="72a5079dead060269ac222c5aa5128af",
                 rows=5000,
+                image_count=5000,
                 images="COCO",
             ),
         ),

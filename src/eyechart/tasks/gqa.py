@@ -54,6 +54,7 @@ Gqa = partial(
                 page="VLMEval",
                 md5="99b62f22e224d9b2f32dcbe41359d1c9",
                 rows=12578,
+                image_count=398,
                 images="GQA_TestDev_Balanced",
             ),
         ),

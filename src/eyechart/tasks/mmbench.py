@@ -73,6 +73,7 @@ MmBench = partial(
                 page="benchmarks/MMBench",
                 md5="b6caf1133a01c6bb705cf753bb527ed8",
                 rows=4329,
+                image_count=1164,
                 images="MMBench",
             ),
             OfficialFile(

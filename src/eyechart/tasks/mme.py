@@ -137,6 +137,7 @@ Mme = partial(
                 page="VLMEval",
                 md5="b36b43c3f09801f5d368627fb92187c3",
                 rows=2374,
+                image_count=1187,
                 images="MME",
             ),
         ),

@@ -111,6 +111,7 @@ OcrBench = partial(
                 page="VLMEval",
                 md5="e953d98a987cc6e26ef717b61260b778",
                 rows=1000,
+                image_count=1000,
                 images="OCRBench",
             ),
         ),

@@ -114,6 +114,7 @@ Pope = partial(
                 page="VLMEval",
                 md5="c12f5acb142f2ef1f85a26ba2fbe41d5",
                 rows=5127,
+                image_count=500,
                 images="POPE",
             ),
         ),

@@ -33,6 +33,7 @@ SeedBench = partial(
                 page="benchmarks/SEEDBench",
                 md5="68017231464752261a2526d6ca3a10c0",
                 rows=14232,
+                image_count=14232,
                 images="SEEDBench_IMG",
             ),
         ),

@@ -19,8 +19,8 @@ _SERVER = "https://opencompass.openxlab.space/utils"
 class OfficialFile:
     """One of VLMEvalKit's files.
 
-    md5: as VLMEvalKit lists it. rows: how many it holds, where that is known. images: folder of
-    its picture files below images/, as VLMEvalKit names it.
+    md5: as VLMEvalKit lists it. images: folder of its image files below images/, as VLMEvalKit
+    names it. rows, image_count: how many rows and different images it holds, where that is known.
     """
 
     name: str
@@ -28,6 +28,7 @@ class OfficialFile:
     md5: str
     images: str
     rows: int | None = None
+    image_count: int | None = None
 
     @property
     def url(self) -> str:
