@@ -1,0 +1,221 @@
+"""Checkpoints of codecs with weights: digests, folders, and where a missing one is published.
+
+A weights folder holds one file a level and `levels.json`, which lists them, lowest rate first:
+
+    {"codec": "elic", "levels": [{"name": "0.008", "knobs": {"lambda": 0.008},
+                                  "file": "0.008.safetensors", "sha256": "..."}]}
+
+The sha256 is taken once, when a level is added. So whoever lists levels or plans a run reads this
+file and no weights. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+from eyechart.core.errors import CodecError, InputError, PluginError, StoreError
+from eyechart.core.foreign import foreign_file
+from eyechart.core.types import Json, Level
+from eyechart.store.files import file_sha256, write_atomic
+from eyechart.store.lease import lease
+
+LISTING = "levels.json"
+_SETTLED_S = 2.0  # the coarsest clock of a file system in use (FAT) has steps of 2 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelFile:
+    """One level of a weights folder.
+
+    knobs: as in `Level`. file: its name inside the folder. sha256: of the file, in hex.
+    """
+
+    name: str
+    knobs: Mapping[str, Json]
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Where checkpoints of these levels can be had, and under which licence."""
+
+    levels: tuple[str, ...]
+    url: str
+    licence: str
+
+
+# --- digests ----------------------------------------------------------------------------------
+
+
+def digest(path: Path, *, cache: Path | None = None) -> str:
+    """sha256 (hex) of a file, remembered as long as its path, size and mtime stay the same.
+
+    cache: folder of remembered digests; the user's cache folder if None. One that is damaged or
+        cannot be written costs time and changes no result.
+    Raises:
+        InputError: the file cannot be read, or is being written to.
+    """
+    path = path.resolve()
+    state = _state(path)
+    remembered = _remembered_file(path, cache)
+    found = _recall(remembered, state)
+    if found is not None:
+        return found
+    try:
+        sha256 = file_sha256(path).hex()
+    except StoreError as error:
+        raise InputError(str(error)) from error
+    if _state(path) != state:
+        raise InputError(f"{path}: changed while it was read; wait until it is written")
+    # A file changed again within a step of the clock would keep its mtime.
+    if time.time() - state["mtime_ns"] / 1e9 > _SETTLED_S:
+        entry = json.dumps({"path": str(path), **state, "sha256": sha256})
+        with suppress(OSError, StoreError):
+            remembered.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(remembered, entry.encode(), sync=False)
+    return sha256
+
+
+def verify(path: Path, sha256: str, *, codec: str) -> None:
+    """See that a checkpoint is the file that was added. Raises CodecError."""
+    try:
+        found = digest(path)
+    except InputError as error:
+        raise CodecError(str(error), codec=codec) from error
+    if found != sha256:
+        raise CodecError(
+            f"{path}: has changed since it was added (sha256 {found[:8]}, was {sha256[:8]})",
+            codec=codec,
+        )
+
+
+def _state(path: Path) -> dict[str, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return {"size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _remembered_file(path: Path, cache: Path | None) -> Path:
+    if cache is None:
+        import platformdirs
+
+        cache = platformdirs.user_cache_path("eyechart", appauthor=False) / "digests"
+    return cache / f"{hashlib.sha256(str(path).encode('utf-8', 'replace')).hexdigest()[:32]}.json"
+
+
+def _recall(remembered: Path, state: Mapping[str, int]) -> str | None:
+    """The remembered digest of a file in this state; None if there is none that can be used."""
+    try:
+        entry = json.loads(remembered.read_bytes())
+        same = {key: entry[key] for key in state} == dict(state)
+        sha256 = bytes.fromhex(entry["sha256"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return sha256.hex() if same and len(sha256) == hashlib.sha256().digest_size else None
+
+
+# --- weights folders --------------------------------------------------------------------------
+
+
+def data_folder(codec: str) -> Path:
+    """The weights folder of what the user added to a codec (below $XDG_DATA_HOME on Linux)."""
+    import platformdirs
+
+    return platformdirs.user_data_path("eyechart", appauthor=False) / "codecs" / codec
+
+
+def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
+    """The levels of a weights folder; none where there is no folder.
+
+    Raises:
+        InputError: the listing is damaged or another codec's.
+    """
+    path = folder / LISTING
+    if not path.exists():
+        return ()
+    with foreign_file(path, "a list of levels"):
+        listing = json.loads(path.read_text(encoding="utf-8"))
+        files = tuple(_level_file(entry) for entry in listing["levels"])
+        owner = str(listing["codec"])
+    if owner != codec:
+        raise InputError(f"{path}: weights of {owner}, not of {codec}")
+    return files
+
+
+def add_level(
+    folder: Path, codec: str, level: LevelFile, *, knob: str, rate: Literal["rises", "falls"]
+) -> None:
+    """Enter a level, whose file is in the folder, into the listing, or replace it there.
+
+    knob: the one that orders levels. rate: whether the rate rises or falls with it.
+    Two processes may add levels to one folder at the same time.
+    Raises:
+        InputError: the listing there is damaged or another codec's.
+        StoreError: the folder cannot be written.
+    """
+    with lease(folder / f".{LISTING}.lock", wait=True):
+        others = [one for one in read_listing(folder, codec) if one.name != level.name]
+        files = sorted(
+            [*others, level],
+            key=lambda one: float(str(one.knobs[knob])),
+            reverse=rate == "falls",
+        )
+        listing = {"codec": codec, "levels": [asdict(one) for one in files]}
+        write_atomic(folder / LISTING, json.dumps(listing, indent=1).encode() + b"\n")
+
+
+def levels_of(files: Sequence[LevelFile]) -> tuple[Level, ...]:
+    """The levels of a codec, from its files in order of rate."""
+    return tuple(
+        Level(name=file.name, rank=rank, knobs=file.knobs, weights=file.sha256)
+        for rank, file in enumerate(files)
+    )
+
+
+def check_files(
+    folder: Path, codec: str, *, published: Sequence[Published] = ()
+) -> tuple[LevelFile, ...]:
+    """The levels of a weights folder, once all their files are there. Reads no weights.
+
+    Raises:
+        PluginError: no level, or a listed file is missing; says where files are published.
+        InputError: as `read_listing`.
+    """
+    files = read_listing(folder, codec)
+    if not files:
+        raise PluginError(f"{codec}: no checkpoint in {folder}; {how_to_get(codec, published)}")
+    for file in files:
+        if not (folder / file.file).is_file():
+            raise PluginError(
+                f"{codec}: the checkpoint of level {file.name}, {folder / file.file}, is missing; "
+                f"{how_to_get(codec, published)}"
+            )
+    return files
+
+
+def how_to_get(codec: str, published: Sequence[Published]) -> str:
+    """The end of a message: where checkpoints are published and how to add one."""
+    where = [
+        f"levels {', '.join(one.levels)} are published at {one.url} ({one.licence})"
+        for one in published
+    ]
+    return "; ".join([*where, f"add one with `eyechart codec add {codec} --level LEVEL FILE`"])
+
+
+def _level_file(entry: Mapping[str, Json]) -> LevelFile:
+    file, sha256, knobs = str(entry["file"]), str(entry["sha256"]), entry["knobs"]
+    if PurePath(file).name != file:
+        raise ValueError(f"file {file!r} is not a plain file name")
+    if len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size or not isinstance(knobs, Mapping):
+        raise ValueError(f"level {entry['name']!r} has no sha256 or no knobs")
+    return LevelFile(name=str(entry["name"]), knobs=knobs, file=file, sha256=sha256)
