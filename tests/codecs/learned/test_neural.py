@@ -15,8 +15,9 @@ pytest.importorskip("constriction")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from eyechart.codecs.checkpoints import read_listing  # noqa: E402
 from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec  # noqa: E402
-from eyechart.codecs.learned.weights import read_listing, write_level  # noqa: E402
+from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from eyechart.codecs import container
+from eyechart.codecs.checkpoints import LevelFile, data_folder, levels_of, read_listing
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.coding import (
     LatentCoder,
@@ -30,13 +31,7 @@ from eyechart.codecs.learned.coding import (
     bottleneck_tables,
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
-from eyechart.codecs.learned.weights import (
-    LevelFile,
-    levels_of,
-    load_weights,
-    read_listing,
-    user_folder,
-)
+from eyechart.codecs.learned.weights import load_weights
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
@@ -101,7 +96,7 @@ class NetworkCodec:
     def folder(self) -> Path:
         if self._weights:
             return Path(self._weights)
-        return self.architecture.shipped or user_folder(self.name)
+        return self.architecture.shipped or data_folder(self.name)
 
     @property
     def levels(self) -> tuple[Level, ...]:

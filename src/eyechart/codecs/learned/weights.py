@@ -1,18 +1,8 @@
-"""Folders of trained weights: one safetensors file a level, and `levels.json` that lists them.
-
-    {"codec": "elic", "levels": [{"name": "0.004", "lambda": 0.004, "file": "0.004.safetensors",
-                                  "sha256": "..."}]}
-
-Levels stand in order of rate, lowest first.
-"""
+"""Weights of learned codecs as safetensors files, in a folder of `eyechart.codecs.checkpoints`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -20,65 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from eyechart.core.errors import CodecError, InputError
-from eyechart.core.types import Json, Level
-
-LISTING = "levels.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelFile:
-    """One level of a weights folder. sha256: of the file, in hex."""
-
-    name: str
-    lmbda: float
-    file: str
-    sha256: str
-
-    @property
-    def json(self) -> dict[str, Json]:
-        return {
-            "name": self.name,
-            "lambda": self.lmbda,
-            "file": self.file,
-            "sha256": self.sha256,
-        }
-
-
-def user_folder(codec: str) -> Path:
-    """Where checkpoints that the user brought in are kept (XDG_DATA_HOME is respected)."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "eyechart" / "codecs" / codec
-
-
-def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
-    """What a weights folder holds; nothing where there is no folder.
-
-    Raises:
-        InputError: the listing is damaged or another codec's.
-    """
-    path = folder / LISTING
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ()
-    try:
-        listing = json.loads(text)
-        found = tuple(
-            LevelFile(
-                name=str(entry["name"]),
-                lmbda=float(entry["lambda"]),
-                file=str(entry["file"]),
-                sha256=str(entry["sha256"]),
-            )
-            for entry in listing["levels"]
-        )
-        owner = listing["codec"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a list of levels ({error})") from error
-    if owner != codec:
-        raise InputError(f"{path}: weights of {owner}, not of {codec}")
-    return found
+from eyechart.codecs.checkpoints import LevelFile, add_level, digest, verify
+from eyechart.core.errors import CodecError
 
 
 def write_level(
@@ -89,24 +22,11 @@ def write_level(
     path = folder / f"{name}.safetensors"
     part = path.with_suffix(".part")
     save_file({key: value.contiguous() for key, value in weights.items()}, part)
-    digest = hashlib.sha256(part.read_bytes()).hexdigest()
+    sha256 = digest(part)
     part.replace(path)
-    level = LevelFile(name=name, lmbda=lmbda, file=path.name, sha256=digest)
-    others = [other for other in read_listing(folder, codec) if other.name != name]
-    levels = sorted([*others, level], key=lambda entry: entry.lmbda)
-    listing = {"codec": codec, "levels": [entry.json for entry in levels]}
-    part = folder / (LISTING + ".part")
-    part.write_text(json.dumps(listing, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / LISTING)
+    level = LevelFile(name=name, knobs={"lambda": lmbda}, file=path.name, sha256=sha256)
+    add_level(folder, codec, level, knob="lambda", rate="rises")
     return level
-
-
-def levels_of(files: Sequence[LevelFile]) -> tuple[Level, ...]:
-    """The levels of a codec, from its files in order of rate."""
-    return tuple(
-        Level(name=file.name, rank=rank, knobs={"lambda": file.lmbda}, weights=file.sha256)
-        for rank, file in enumerate(files)
-    )
 
 
 def load_weights(network: nn.Module, path: Path, *, sha256: str, codec: str) -> None:
@@ -116,9 +36,7 @@ def load_weights(network: nn.Module, path: Path, *, sha256: str, codec: str) -> 
         CodecError: unreadable, changed since it was added, another network's, or not finite.
     """
     try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise CodecError(f"{path} has changed since it was added (sha256)", codec=codec)
+        verify(path, sha256, codec=codec)
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CodecError(f"{path}: not readable ({error})", codec=codec) from error
