@@ -49,7 +49,7 @@ def measured(task: Task, records: list[Record], samples: int = 400) -> Measured:
     strata = dict(zip(sums.images, sums.strata, strict=True)) if sums.strata else None
     drawn = resample(images, samples=samples, seed=0, strata=strata)
     cell = replace(toy.cell(), task=component_of(task))
-    return measure(task, cell, "k", records, sums, drawn)
+    return measure(task, toy.data_of(cell, records), sums, drawn)
 
 
 @pytest.mark.parametrize("name", SUMS + RATIOS)

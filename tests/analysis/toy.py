@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eyechart.analysis.cells import CellData
 from eyechart.core.identity import image_digest
 from eyechart.core.types import (
     Bitstream,
@@ -94,6 +95,21 @@ class GreyCodec:
 def load(group: str, name: str, options: Mapping[str, Any] | None = None) -> Any:
     """Stands in for core.plugins.load."""
     return {"eyechart.tasks": ToyTask, "eyechart.codecs": GreyCodec}[group]()
+
+
+def data_of(cell: Cell, records: Sequence[Record]) -> CellData:
+    """A cell with its records, as `read_cells` gives it."""
+    return CellData(
+        cell=cell,
+        key="k",
+        vlm=cell.vlm.name,
+        adapter="",
+        task=cell.task.name,
+        codec=cell.codec.name,
+        records=records,
+        failures=(),
+        asked=None,
+    )
 
 
 def cell(

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from eyechart.analysis.bootstrap import interval, resample
-from eyechart.analysis.compare import Comparison, Pair, rank_levels
+from eyechart.analysis.cells import CellData, failure_counts, read_cells
+from eyechart.analysis.compare import Comparison, rank_levels
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
-from eyechart.analysis.measure import image_sums, measure
-from eyechart.analysis.reading import ReadCell, failure_counts, read_cells
+from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
@@ -61,20 +61,20 @@ def analyse(
     tasks = _tasks(answered, data or info.data or None, load)
     sizes = {name: _size([read for read in answered if read.task == name]) for name in tasks}
     questions = {read.key: (read.asked or sizes[read.task]).questions for read in answered}
-    pairs = _measured(answered, tasks, samples=samples, seed=seed)
-    ranks = rank_levels(pairs)
-    pairs = _by_curve(pairs, ranks)
-    lowest = [read for read, _ in pairs if ranks[read.key] == 0]
-    comparison = Comparison(pairs, questions)
+    measured = _measured(answered, tasks, samples=samples, seed=seed)
+    ranks = rank_levels(measured)
+    measured = _by_curve(measured, ranks)
+    lowest = [one.data for one in measured if ranks[one.data.key] == 0]
+    comparison = Comparison(measured, questions)
     return Analysis(
         title=info.title or run_dir.resolve().name,
         eyechart_version=VERSION,
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
-        tasks=tuple(_task_info(name, task, sizes[name], pairs) for name, task in tasks.items()),
+        tasks=tuple(_task_info(name, task, sizes[name], measured) for name, task in tasks.items()),
         cells=tuple(
-            _cell_result(pair, ranks[pair[0].key], comparison.loss(pair), questions)
-            for pair in pairs
+            _cell_result(one, ranks[one.data.key], comparison.loss(one), questions)
+            for one in measured
         ),
         bd=tuple(comparison.bd()),
         gaps=tuple(comparison.gaps()),
@@ -88,9 +88,9 @@ def analyse(
 
 
 def _tasks(
-    cells: Sequence[ReadCell], data: str | None, load: Callable[..., Any]
+    cells: Sequence[CellData], data: str | None, load: Callable[..., Any]
 ) -> dict[str, Task]:
-    """Every task of the run by its label, asking the questions that were answered."""
+    """Every task of the run by its label, checked to ask the questions that were answered."""
     tasks: dict[str, Task] = {}
     for name, wanted in {read.task: read.cell.task for read in cells}.items():
         task = open_task(wanted.name, wanted.options, data, load)
@@ -104,9 +104,9 @@ def _tasks(
 
 
 def _measured(
-    cells: Sequence[ReadCell], tasks: Mapping[str, Task], *, samples: int, seed: int
-) -> list[Pair]:
-    """Every cell measured, all cells of one task under the same resampling of its images."""
+    cells: Sequence[CellData], tasks: Mapping[str, Task], *, samples: int, seed: int
+) -> list[Measured]:
+    """Measures every cell; all cells of one task use the same resampling of its images."""
     measured = {}
     for name, task in tasks.items():
         own = [read for read in cells if read.task == name]
@@ -119,48 +119,46 @@ def _measured(
         }
         resampling = resample(images, samples=samples, seed=seed, strata=strata)
         for read in own:
-            measured[read.key] = measure(
-                task, read.cell, read.key, read.records, sums[read.key], resampling
-            )
-    return [(read, measured[read.key]) for read in cells]
+            measured[read.key] = measure(task, read, sums[read.key], resampling)
+    return [measured[read.key] for read in cells]
 
 
-def _size(cells: Sequence[ReadCell]) -> TaskSize:
-    """The most that is asked of a task in any cell; what was asked at all, where none says."""
-    told = [read.asked for read in cells if read.asked is not None]
-    if told:
-        return max(told, key=lambda size: size.questions)
+def _size(cells: Sequence[CellData]) -> TaskSize:
+    """The largest size planned for any cell of a task; without plans, what was asked at all."""
+    planned = [read.asked for read in cells if read.asked is not None]
+    if planned:
+        return max(planned, key=lambda size: size.questions)
     every = [(one.question_id, one.image) for read in cells for one in read.records]
     every += [(one.question_id, one.image) for read in cells for one in read.failures]
     questions, images = (set(kind) for kind in zip(*every, strict=True))
     return TaskSize(questions=len(questions), images=len(images))
 
 
-def _task_info(name: str, task: Task, size: TaskSize, pairs: Sequence[Pair]) -> TaskInfo:
+def _task_info(name: str, task: Task, size: TaskSize, cells: Sequence[Measured]) -> TaskInfo:
     return TaskInfo(
         name=name,
         headline_metric=task.headline_metric,
         questions=size.questions,
         images=size.images,
-        caution=next(measured.caution for read, measured in pairs if read.task == name),
+        caution=next(measured.caution for measured in cells if measured.data.task == name),
     )
 
 
-def _by_curve(pairs: Sequence[Pair], ranks: Mapping[str, int]) -> list[Pair]:
-    """Curve by curve in the order in which they come, each from its lowest level up."""
+def _by_curve(cells: Sequence[Measured], ranks: Mapping[str, int]) -> list[Measured]:
+    """Sorted by curve, in the order of their first cells, then by rate."""
 
-    def curve(pair: Pair) -> tuple[str, ...]:
-        read, _ = pair
-        return read.vlm, read.adapter, read.task, read.codec
+    def curve(measured: Measured) -> tuple[str, ...]:
+        data = measured.data
+        return data.vlm, data.adapter, data.task, data.codec
 
-    places = {place: n for n, place in enumerate(dict.fromkeys(map(curve, pairs)))}
-    return sorted(pairs, key=lambda pair: (places[curve(pair)], ranks[pair[0].key]))
+    places = {place: n for n, place in enumerate(dict.fromkeys(map(curve, cells)))}
+    return sorted(cells, key=lambda one: (places[curve(one)], ranks[one.data.key]))
 
 
 def _cell_result(
-    pair: Pair, rank: int, loss: Interval | None, questions: Mapping[str, int]
+    measured: Measured, rank: int, loss: Interval | None, questions: Mapping[str, int]
 ) -> CellResult:
-    read, measured = pair
+    read = measured.data
     return CellResult(
         key=read.key,
         vlm=read.vlm,
@@ -175,13 +173,13 @@ def _cell_result(
         loss=loss,
         metrics={name: value for name, value in measured.metrics.items() if isfinite(value)},
         questions=questions[read.key],
-        answered=measured.answered,
+        answered=len(read.records),
         failed=len(read.failures),
         unparsed_share=measured.unparsed_share,
         choices=read.cell.decoding.choice_set,
     )
 
 
-def _adapters(cells: Sequence[ReadCell]) -> tuple[AdapterInfo, ...]:
+def _adapters(cells: Sequence[CellData]) -> tuple[AdapterInfo, ...]:
     trained = {read.adapter: trained_codecs(read.cell.adapter) for read in cells if read.adapter}
     return tuple(AdapterInfo(name=name, trained_codecs=seen) for name, seen in trained.items())

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eyechart.analysis.reading import SOURCE, ReadCell
+from eyechart.analysis.cells import SOURCE, CellData
 from eyechart.analysis.result import Example, View
 from eyechart.core.errors import EyechartError
 from eyechart.core.identity import image_digest
@@ -36,12 +36,12 @@ class _Candidate:
     vlm: str
     task: str
     question: Question
-    shown: tuple[tuple[ReadCell, Record], ...]  # the clean one first
+    shown: tuple[tuple[CellData, Record], ...]  # the clean one first
     worth: tuple[int, int]  # codecs that mislead the plain VLM; adapters that put it right
 
 
 def choose_examples(
-    cells: Sequence[ReadCell],
+    cells: Sequence[CellData],
     tasks: Mapping[str, Task],
     store: Store,
     count: int,
@@ -64,9 +64,9 @@ def choose_examples(
     return found
 
 
-def _candidates(cells: Sequence[ReadCell], tasks: Mapping[str, Task]) -> Iterator[list[_Candidate]]:
+def _candidates(cells: Sequence[CellData], tasks: Mapping[str, Task]) -> Iterator[list[_Candidate]]:
     """Per VLM and task, the questions that fit, the most telling first."""
-    groups: defaultdict[tuple[str, str], list[ReadCell]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
     for read in cells:
         if not (read.codec == SOURCE and read.adapter):
             groups[read.vlm, read.task].append(read)
@@ -89,7 +89,7 @@ def _candidate(
     vlm: str,
     task: str,
     question: Question,
-    answers: Sequence[tuple[ReadCell, Mapping[str, Record]]],
+    answers: Sequence[tuple[CellData, Mapping[str, Record]]],
 ) -> _Candidate | None:
     shown = tuple((read, by_id[question.id]) for read, by_id in answers if question.id in by_id)
     if not shown or shown[0][0].codec != SOURCE or shown[0][1].value < RIGHT:
@@ -182,7 +182,7 @@ class _Pictures:
         self._store, self._load = store, load
         self._codecs: dict[str, Codec] = {}
 
-    def decoded(self, read: ReadCell, record: Record, original: Rgb8) -> Rgb8 | None:
+    def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:
         """The picture the VLM saw, or None where it can no longer be made here."""
         if read.codec == SOURCE:
             return original

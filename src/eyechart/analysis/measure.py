@@ -1,4 +1,4 @@
-"""One cell's records -> its score and rate, for the images as they are and for every resampling."""
+"""One cell's records -> its score and rate, for the full set of images and each resampling."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from eyechart.analysis.bootstrap import Resampling
-from eyechart.core.types import Cell, Floats, ImageSums, Record, Task
+from eyechart.analysis.cells import CellData
+from eyechart.core.types import Floats, ImageSums, Record, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """Score (headline metric) and rate of one cell. Draws: (samples,), NaN where a resampling
-    holds none of the cell's images (cells with failures lack some)."""
+    contains none of the cell's images (images are missing from cells with failures)."""
 
-    cell: Cell
-    key: str
+    data: CellData
     metrics: dict[str, float]
     score: float
     score_draws: Floats
     bpp: float  # mean of per-image bpp: the rate of a curve point
     bpp_draws: Floats
     total_bpp: float  # all bits over all pixels
-    answered: int
     unparsed_share: float
-    caution: str = ""  # what is wrong with the intervals
+    caution: str = ""  # what is wrong with its intervals
 
 
 def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:
@@ -36,13 +35,12 @@ def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:
 
 def measure(
     task: Task,
-    cell: Cell,
-    key: str,
-    records: Sequence[Record],
+    data: CellData,
     statistics: ImageSums,
     resampling: Resampling,
 ) -> Measured:
     """Resample the records of one cell, at least one; statistics: their `image_sums`."""
+    records = data.records
     scores = [record.score for record in records]
     metrics = {name: float(value) for name, value in task.summarize(scores).items()}
     by_image = {record.image: record for record in records}  # all records of an image share a rate
@@ -62,15 +60,13 @@ def measure(
     payload_bytes = sum(record.payload_bytes for record in by_image.values())
     pixels = sum(record.height_px * record.width_px for record in by_image.values())
     return Measured(
-        cell=cell,
-        key=key,
+        data=data,
         metrics=metrics,
         score=metrics[task.headline_metric],
         score_draws=score_draws,
         bpp=float(rates[:, 0].sum() / len(by_image)),
         bpp_draws=bpp_draws,
         total_bpp=8 * payload_bytes / pixels,
-        answered=len(records),
         unparsed_share=sum(not record.parsed for record in records) / len(records),
         caution=resampling.caution,
     )

@@ -1,4 +1,4 @@
-"""The store's cells, read once, under the names that tables give them."""
+"""The cells of a run directory, read once, with the names that tables show."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SOURCE = "source"  # the codec that stands for "uncompressed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadCell:
-    """A cell, its place in tables, and all that the store knows of it."""
+class CellData:
+    """A cell, its names in tables, and everything that is stored for it."""
 
     cell: Cell
     key: str
@@ -25,10 +25,10 @@ class ReadCell:
     codec: str
     records: Sequence[Record]
     failures: Sequence[Failure]
-    asked: TaskSize | None  # how much runs set out to ask, where they said
+    asked: TaskSize | None  # how many questions and images were planned, where that is stored
 
 
-def read_cells(store: Store) -> list[ReadCell]:
+def read_cells(store: Store) -> list[CellData]:
     """All cells in the store's order, codecs by name with `source` first. Raises StoreError."""
     stored = store.cells()
     cells = [item.cell for item in stored]
@@ -36,10 +36,10 @@ def read_cells(store: Store) -> list[ReadCell]:
     adapters = Labels(cell.adapter for cell in cells if cell.adapter)
     tasks, codecs = Labels(cell.task for cell in cells), Labels(cell.codec for cell in cells)
     return [
-        ReadCell(
+        CellData(
             cell=item.cell,
             key=item.key,
-            # Restricted answers are another measurement: they never meet free ones in one row.
+            # Answers from a choice set are a separate protocol: never in one row with free ones.
             vlm=vlms.of(item.cell.vlm) + (" (choice set)" if item.cell.decoding.choice_set else ""),
             adapter=adapters.of(item.cell.adapter),
             task=tasks.of(item.cell.task),
@@ -52,8 +52,8 @@ def read_cells(store: Store) -> list[ReadCell]:
     ]
 
 
-def failure_counts(cells: Iterable[ReadCell]) -> tuple[tuple[str, int], ...]:
-    """What failed and how often, the most frequent first; cells without any answer are named."""
+def failure_counts(cells: Iterable[CellData]) -> tuple[tuple[str, int], ...]:
+    """What failed and how often, the most frequent first; includes cells without any answer."""
     counts = Counter(
         f"{read.codec} {failure.stage}: {failure.kind}"
         for read in cells
