@@ -1,7 +1,14 @@
 """Conformance checks that a third party runs on its own plug-ins."""
 
-from eyechart.testing.codecs import CodecReport, ConformanceError, check_codec
+from eyechart.testing.codecs import CodecReport, ConformanceError, check_codec, examine_codec
 from eyechart.testing.tasks import check_task
 from eyechart.testing.vlms import check_vlm
 
-__all__ = ["CodecReport", "ConformanceError", "check_codec", "check_task", "check_vlm"]
+__all__ = [
+    "CodecReport",
+    "ConformanceError",
+    "check_codec",
+    "check_task",
+    "check_vlm",
+    "examine_codec",
+]

@@ -1,4 +1,4 @@
-"""The conformance check for a codec: what every other room of this package relies on.
+"""The conformance check for a codec: what the rest of this package relies on.
 
 from eyechart.testing import check_codec
 print(check_codec(MyCodec()))
@@ -6,45 +6,36 @@ print(check_codec(MyCodec()))
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
-import subprocess
-import sys
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from dataclasses import dataclass
 
 import numpy as np
 
-from eyechart.core.errors import CodecError, InputError
-from eyechart.core.types import Bitstream, Codec, Json, Level, Rgb8
+from eyechart.core.errors import CodecError, InputError, one_line
+from eyechart.core.types import (
+    Bitstream,
+    Codec,
+    CodecSpec,
+    Json,
+    Level,
+    NeuralCodec,
+    Rgb8,
+    component_of,
+)
+from eyechart.testing.fresh import build_again, identity_of, image_sha256
+from eyechart.testing.neural_codecs import neural_checks
 
 SIZES = ((1, 1), (1, 9), (9, 1), (16, 16), (17, 33), (64, 48))  # (height, width)
 _RATE_SIZES = ((96, 128), (128, 96))
-_FRESH_PROCESS_TIMEOUT_S = 300.0
+_BATCH_SIZES = ((32, 48), (32, 48), (48, 32))
 _MISTAKES = (
     np.zeros((8, 8), np.uint8),
     np.zeros((8, 8, 4), np.uint8),
     np.zeros((8, 8, 3), np.float32),
     np.zeros((0, 8, 3), np.uint8),
 )
-
-# Runs in a fresh interpreter: builds the codec again, decodes one payload, prints its checksum.
-_DECODE_ALONE = """
-import base64, hashlib, importlib, json, sys
-from eyechart.core.types import Bitstream
-told = json.load(sys.stdin)
-made = importlib.import_module(told["module"])
-for part in told["name"].split("."):
-    made = getattr(made, part)
-codec = made(**told["options"])
-payload = base64.b64decode(told["payload"])
-size = {"height_px": told["height_px"], "width_px": told["width_px"]}
-rgb8 = codec.decode(Bitstream(payload=payload, **size))
-print(hashlib.sha256(repr(rgb8.shape).encode() + rgb8.tobytes()).hexdigest())
-"""
 
 
 class ConformanceError(AssertionError):
@@ -53,14 +44,24 @@ class ConformanceError(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecReport:
-    """What was checked. mean_bpp: level name -> mean rate of the check's larger pictures."""
+    """What was checked; printed, it is one line a check.
+
+    mean_bpp: level name -> mean rate of the check's larger images. passed: names of checks.
+    failures: `check: what is wrong`, one a broken promise.
+    """
 
     codec: str
     version: str
     mean_bpp: Mapping[str, float]
     passed: tuple[str, ...]
     failures: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        lines = [f"codec {self.codec}, version {self.version}"]
+        lines += [f"  passed  {name}" for name in self.passed]
+        lines += [f"  FAILED  {failure}" for failure in self.failures]
+        lines += [f"  level {name}: {bpp:.4f} bpp" for name, bpp in self.mean_bpp.items()]
+        return "\n".join(lines)
 
 
 def check_codec(
@@ -73,13 +74,16 @@ def check_codec(
     """Check that a codec keeps its promises; needs no test framework.
 
     Sizes from 1x1 up, determinism, payloads that decode in a fresh process, levels in order of
-    rate, damage that ends in CodecError or a picture of the right size, wrong input that ends in
-    InputError.
+    rate, damage that ends in CodecError or an image of the right size, wrong input that ends in
+    InputError. For a NeuralCodec also: batches equal single images, levels load and close
+    independently, payloads of other weights are refused, and a codec that declares itself
+    `bitwise` gives the same bytes and pixels at several thread counts.
 
-    sizes: (height, width) of the pictures to code at every level.
-    options: keyword arguments that build the codec again in the fresh process (default:
-        `codec.options`). The class must be importable there, as it must for worker processes.
-    seed: of the test pictures and of the damage.
+    sizes: (height, width) of the images to encode at every level.
+    options: keyword arguments that build the codec again in another process (default:
+        `codec.options`). The class must be importable there, as it must be for worker processes;
+        the object itself is never sent, so its attributes need not be picklable.
+    seed: of the test images and of the damage.
     Raises:
         ConformanceError: lists every promise broken.
 
@@ -88,6 +92,22 @@ def check_codec(
         >>> "fresh process" in report.passed
         True
     """
+    report = examine_codec(codec, sizes=sizes, options=options, seed=seed)
+    if report.failures:
+        listed = "\n".join(f"  - {failure}" for failure in report.failures)
+        count = len(report.failures)
+        raise ConformanceError(f"codec {codec.name!r} breaks {count} promises:\n{listed}")
+    return report
+
+
+def examine_codec(
+    codec: Codec,
+    *,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    options: Mapping[str, Json] | None = None,
+    seed: int = 0,
+) -> CodecReport:
+    """The checks of `check_codec`, with what is wrong in the report instead of an error."""
     rng = np.random.default_rng(seed)
     options = codec.options if options is None else options
     rates: dict[str, float] = {}
@@ -100,25 +120,31 @@ def check_codec(
         "damage": lambda: _damage(codec, rng),
         "wrong input": lambda: _wrong_input(codec),
     }
+    if isinstance(codec, NeuralCodec):
+        images = [picture(height, width, rng) for height, width in (*sizes, *_BATCH_SIZES)]
+        checks.update(neural_checks(codec, options, images, seed))
     passed, failures = [], []
     for name, check in checks.items():
         try:
             found = check()
         except (CodecError, InputError) as error:
             found = [str(error)]
+        except Exception as error:  # noqa: BLE001 - a third party's codec may raise anything
+            found = [f"raised {one_line(error)}"]
         failures += [f"{name}: {failure}" for failure in found]
         if not found:
             passed.append(name)
-    if failures:
-        listed = "\n".join(f"  - {failure}" for failure in failures)
-        raise ConformanceError(f"codec {codec.name!r} breaks {len(failures)} promises:\n{listed}")
     return CodecReport(
-        codec=codec.name, version=codec.version, mean_bpp=rates, passed=tuple(passed)
+        codec=codec.name,
+        version=codec.version,
+        mean_bpp=rates,
+        passed=tuple(passed),
+        failures=tuple(failures),
     )
 
 
 def picture(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb8:
-    """A test picture: shading, an edge, and texture that is weaker the finer it is, mostly grey."""
+    """A test image: shading, an edge, and texture that is weaker the finer it is, mostly grey."""
     rows = np.linspace(0, 1, height_px)[:, None, None]
     columns = np.linspace(0, 1, width_px)[None, :, None]
     colour = rng.uniform(60, 190, size=3)
@@ -175,8 +201,8 @@ def _levels(codec: Codec, rates: dict[str, float], rng: np.random.Generator) -> 
         rates[level.name] = float(np.mean([codec.encode(rgb8, level).bpp for rgb8 in pictures]))
     means = list(rates.values())
     if means != sorted(means):
-        told = ", ".join(f"{name}: {bpp:.4f} bpp" for name, bpp in rates.items())
-        found.append(f"rates do not rise with the rank ({told})")
+        listed = ", ".join(f"{name}: {bpp:.4f} bpp" for name, bpp in rates.items())
+        found.append(f"rates do not rise with the rank ({listed})")
     return found
 
 
@@ -198,43 +224,24 @@ def _determinism(codec: Codec, rng: np.random.Generator) -> list[str]:
 def _fresh_process(
     codec: Codec, options: Mapping[str, Json], rng: np.random.Generator
 ) -> list[str]:
-    bitstream = codec.encode(picture(24, 40, rng), codec.levels[0])
-    rgb8 = codec.decode(bitstream)
-    module, name = _import_path(codec)
-    told = {
-        "module": module,
-        "name": name,
-        "options": dict(options),
-        "payload": base64.b64encode(bitstream.payload).decode(),
-        "height_px": bitstream.height_px,
-        "width_px": bitstream.width_px,
-    }
+    # A run sends a codec to its workers as a CodecSpec: name and options, never the object.
+    spec = CodecSpec(plugin=codec.name, options=dict(options), component=component_of(codec))
     try:
-        child = subprocess.run(
-            [sys.executable, "-c", _DECODE_ALONE],
-            input=json.dumps(told).encode(),
-            capture_output=True,
-            check=False,
-            timeout=_FRESH_PROCESS_TIMEOUT_S,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-    except subprocess.TimeoutExpired:
-        return [f"no answer within {_FRESH_PROCESS_TIMEOUT_S:g} s"]
-    if child.returncode:
-        last = child.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        return [f"{module}:{name} built with {dict(options)} could not decode: {last}"]
-    here = hashlib.sha256(repr(rgb8.shape).encode() + rgb8.tobytes()).hexdigest()
-    if child.stdout.decode().strip() != here:
-        return ["decoded to another picture than in this process"]
-    return []
-
-
-def _import_path(codec: Codec) -> tuple[str, str]:
-    """Where a fresh process finds the codec's class or factory: its entry point, or its module."""
-    for point in entry_points(group="eyechart.codecs", name=codec.name):
-        if point.module == type(codec).__module__:
-            return point.module, point.attr
-    return type(codec).__module__, type(codec).__qualname__
+        travelled = pickle.loads(pickle.dumps(spec))
+    except Exception as error:  # noqa: BLE001 - whatever a third party put into its options
+        return [f"its CodecSpec cannot be sent to a worker: {one_line(error)}"]
+    if travelled != spec:
+        return ["its CodecSpec arrives changed at a worker"]
+    bitstream = codec.encode(picture(24, 40, rng), codec.levels[0])
+    there = build_again(codec, options, bitstream)
+    if isinstance(there, str):
+        return [there]
+    found = []
+    if there["identity"] != identity_of(codec):
+        found.append(f"built again it is {there['identity']}, not {identity_of(codec)}")
+    if there["decoded"] != image_sha256(codec.decode(bitstream)):
+        found.append("decoded to another image than in this process")
+    return found
 
 
 def _damage(codec: Codec, rng: np.random.Generator) -> list[str]:
