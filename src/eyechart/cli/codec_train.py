@@ -1,0 +1,110 @@
+"""`eyechart codec train`: train one level of a learned codec on folders of photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eyechart.cli.bars import progress_bar
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.codecs.learned.train import Progress
+
+
+def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
+    return typer.Option(name, metavar=metavar, help=help_, **more)
+
+
+Codec = Annotated[str, typer.Argument(metavar="CODEC", help="elic or elic-mini")]
+Photos = Annotated[
+    Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs, and its subfolders")
+]
+Lambda = Annotated[float, _option("--lambda", "L", "Weight of the distortion; more is more bits")]
+Out = Annotated[Path, _option("--out", "DIR", "New folder, or that of a stopped training")]
+Init = Annotated[
+    Path | None,
+    _option("--init", "FILE", "Weights to start from: a file, or the folder of another training"),
+]
+Also = Annotated[
+    Path | None, _option("--also", "DIR", "A second folder; a fifth of the crops are from it")
+]
+Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
+Batch = Annotated[int, _option("--batch", "N", "Crops a step", min=1)]
+Crop = Annotated[int, _option("--crop", "PX", "Side of a crop, a multiple of 64", min=64)]
+Rate = Annotated[float, _option("--learning-rate", "RATE", "The highest, after warming up")]
+Adam = Annotated[bool, typer.Option("--adam", help="Adam for kernels too, in place of Muon")]
+HeldOut = Annotated[int, _option("--held-out", "N", "Pictures a folder to measure on", min=0)]
+Device = Annotated[str, _option("--device", "DEVICE", "cpu, cuda, cuda:1")]
+Threads = Annotated[int | None, _option("--threads", "N", "CPU threads; default: all", min=1)]
+Seed = Annotated[int, _option("--seed", "N", "Of the crops and the noise", min=0)]
+
+ALSO_SHARE = 0.25  # of the first folder's: a fifth of all crops
+
+
+def train(
+    codec: Codec,
+    photos: Photos,
+    lmbda: Lambda,
+    out: Out,
+    init: Init = None,
+    also: Also = None,
+    steps: Steps = 10_000,
+    batch: Batch = 8,
+    crop: Crop = 128,
+    learning_rate: Rate = 5e-4,
+    adam: Adam = False,
+    held_out: HeldOut = 8,
+    device: Device = "cpu",
+    threads: Threads = None,
+    seed: Seed = 0,
+) -> None:
+    """Train one level of a learned codec. The same command continues a stopped training."""
+    import torch
+
+    from eyechart.codecs.learned.plugins import ARCHITECTURES
+    from eyechart.codecs.learned.recipe import Folder, train_codec
+    from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
+
+    if codec not in ARCHITECTURES:
+        allowed = ", ".join(ARCHITECTURES)
+        raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
+    if not 0 < lmbda < 10:
+        raise InputError(f"--lambda {lmbda:g}; allowed are numbers above 0 and below 10")
+    for folder in (photos, *([also] if also else [])):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: not a folder")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    config = TrainConfig(
+        lmbda=lmbda,
+        steps=steps,
+        batch=batch,
+        crop_px=crop,
+        lr=learning_rate,
+        muon=not adam,
+        seed=seed,
+    )
+    folders = [Folder(path=photos)]
+    if also is not None:
+        folders.append(Folder(path=also, share=ALSO_SHARE))
+    with progress_bar() as bar:
+        task = bar.add_task(f"{codec} lambda {lmbda:g}", total=steps)
+
+        def report(progress: Progress) -> None:
+            rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
+            bar.update(task, completed=progress.step, description=rate)
+
+        train_codec(
+            ARCHITECTURES[codec],
+            folders,
+            config,
+            out,
+            init=init,
+            held_out=held_out,
+            device=device,
+            report=report,
+        )
+    print(f"{out / WEIGHTS}: trained to step {steps:,}, see {out / 'README.md'}")

@@ -1,0 +1,124 @@
+"""One training from folders of photographs: network, pictures, loop, and a card at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eyechart.codecs.learned.elic import Elic
+from eyechart.codecs.learned.neural import Architecture
+from eyechart.codecs.learned.photos import Crops, image_files, read_pictures
+from eyechart.codecs.learned.train import (
+    STATE,
+    WEIGHTS,
+    Progress,
+    TrainConfig,
+    Training,
+    run,
+    to_tensor,
+)
+from eyechart.codecs.learned.weights import load_weights
+from eyechart.core.errors import InputError
+from eyechart.core.types import Rgb8
+
+_CROP_MULTIPLE = 64
+_START_CROPS = 128  # to learn the first weights from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder of training pictures and its share of the crops."""
+
+    path: Path
+    share: float = 1.0
+
+
+def train_codec(
+    architecture: Architecture,
+    folders: Sequence[Folder],
+    config: TrainConfig,
+    out: Path,
+    *,
+    init: Path | None,
+    held_out: int,
+    device: str,
+    report: Callable[[Progress], None],
+) -> None:
+    """Train one level into `out`, or continue what stopped there.
+
+    init: weights to start from; first weights are made if None. held_out: pictures of each folder
+    (the first by path) that are measured on and not trained with.
+    Raises:
+        InputError: a folder without usable pictures, wrong settings, or another run's folder.
+        CodecError: `init` is not this network's.
+    """
+    if config.crop_px % _CROP_MULTIPLE or config.crop_px < _CROP_MULTIPLE:
+        raise InputError(f"crop of {config.crop_px} pixels; allowed are multiples of 64")
+    validation: dict[str, list[Rgb8]] = {}
+    groups: list[list[Rgb8]] = []
+    for folder in folders:
+        files = image_files(folder.path)
+        kept = read_pictures(files[held_out:], config.crop_px)
+        if not kept:
+            raise InputError(
+                f"{folder.path}: {len(files)} image files; needed are more than the {held_out} "
+                f"held out, of at least {config.crop_px}x{config.crop_px} pixels"
+            )
+        groups.append(kept)
+        measured = read_pictures(files[:held_out], config.crop_px, smaller=False)
+        if measured:
+            validation[folder.path.name] = measured
+    crops = Crops(groups, [folder.share for folder in folders], config.crop_px)
+    training = Training(_network(architecture, crops, config, init, device), crops, config)
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / STATE).exists():
+        training.resume(out)
+    started = time.monotonic()
+    run(training, out, validation, report)
+    hours = (time.monotonic() - started) / 3600
+    results = {name: training.validate(pictures) for name, pictures in validation.items()}
+    counts = {str(folder.path): len(group) for folder, group in zip(folders, groups, strict=True)}
+    text = _card(architecture.name, config, counts, results, hours, device)
+    (out / "README.md").write_text(text, encoding="utf-8")
+
+
+def _network(
+    architecture: Architecture, crops: Crops, config: TrainConfig, init: Path | None, device: str
+) -> torch.nn.Module:
+    torch.manual_seed(config.seed)
+    network = architecture.build()
+    if init is not None:
+        load_weights(network, init / WEIGHTS if init.is_dir() else init, codec=architecture.name)
+    elif isinstance(network, Elic):
+        rng = np.random.default_rng(config.seed)
+        network.start(to_tensor(crops.draw(rng, _START_CROPS)), config.lmbda)
+    placed = network.to(torch.device(device))
+    return placed.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def _card(
+    codec: str,
+    config: TrainConfig,
+    counts: dict[str, int],
+    results: dict[str, tuple[float, float]],
+    hours: float,
+    device: str,
+) -> str:
+    lines = [
+        f"# {codec}, lambda {config.lmbda:g}",
+        "",
+        "- data: " + "; ".join(f"{name} ({count} pictures)" for name, count in counts.items()),
+        f"- {config.steps:,} steps of {config.batch} crops of {config.crop_px}x{config.crop_px}, "
+        f"learning rate {config.lr:g}, seed {config.seed}",
+        f"- cost: {hours:.2f} hours on {device} since it was last started",
+    ]
+    lines += [
+        f"- held out from {name}: {bpp:.4f} bpp by the likelihoods, PSNR {psnr_db:.2f} dB"
+        for name, (bpp, psnr_db) in results.items()
+    ]
+    return "\n".join(lines) + "\n"

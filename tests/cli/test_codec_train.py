@@ -1,0 +1,66 @@
+"""`eyechart codec train`: from a folder of photographs to weights that a codec takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("constriction")
+
+from eyechart.cli import run_args
+from eyechart.codecs.learned.plugins import ELIC_MINI
+from eyechart.codecs.learned.weights import load_weights
+from eyechart.testing.codecs import picture
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        Image.fromarray(picture(70, 90, rng)).save(folder / f"{index}.png")
+    return folder
+
+
+def _train(photos: Path, out: Path, *more: str) -> int:
+    small = ["--steps", "2", "--batch", "1", "--crop", "64", "--held-out", "1", "--threads", "1"]
+    command = ["codec", "train", "elic-mini", str(photos), "--out", str(out), *small, *more]
+    return run_args(command)
+
+
+def test_it_writes_weights_and_a_card_and_continues(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _train(photos, out, "--lambda", "0.01") == 0
+    assert "trained to step 2" in capsys.readouterr().out
+    load_weights(ELIC_MINI.build(), out / "weights.safetensors", codec="elic-mini")
+    card = (out / "README.md").read_text()
+    assert "held out from photos" in card
+    assert _train(photos, tmp_path / "next", "--lambda", "0.002", "--init", str(out)) == 0
+    assert _train(photos, out, "--lambda", "0.002") == 2
+    assert "was trained with lmbda 0.01" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    for command, reason in (
+        (["elic-mini", str(tmp_path / "none"), "--lambda", "1"], "not a folder"),
+        (["elic-mini", str(tmp_path / "empty"), "--lambda", "1"], "0 image files"),
+        (["elic-mini", str(photos), "--lambda", "0"], "allowed are numbers above 0"),
+        (["elic-mini", str(photos), "--lambda", "1", "--crop", "100"], "multiples of 64"),
+        (["jpeg", str(photos), "--lambda", "1"], "cannot be trained; allowed are elic"),
+    ):
+        assert run_args(["codec", "train", *command, "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+    assert not out.exists()
