@@ -1,9 +1,10 @@
-# make demo   sets everything up, runs the built-in chart, writes out/demo/report.html
-# make test   sets everything up, lints, type-checks and tests
-# make setup  builds .venv with the eyechart command in it
-# make quick-test  the tests that take seconds; coverage: all of them with a report
-# make docs   builds the documentation site in out/docs
-# make dist   builds the sdist and the wheel in dist/
+# make demo        run the built-in plan, write out/demo/report.html
+# make test        lint, check types and imports, run all tests
+# make quick-test  run the tests that take seconds
+# make coverage    run all tests and report their coverage
+# make docs        build the documentation site in out/docs
+# make dist        build the sdist and the wheel in dist/
+# make setup       build .venv, which all of these do first
 #
 # PYTHON=python3.12       another interpreter (3.11 or newer)
 # TORCH_INDEX=URL         take torch from this package index first, e.g. PyTorch's own CPU index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core import plugins
-from eyechart.core.errors import InputError
-from eyechart.core.types import NeuralCodec
+from eyechart.core.errors import InputError, PluginError
 from eyechart.runner.plan import (
     BUILT_IN,
     CodecEntry,
@@ -47,14 +47,14 @@ def test_built_in_plans_name_what_exists(name: str) -> None:
     assert lanes_of(plan)
     for entry in plan.codecs:
         if entry.codec in plugins.names("eyechart.codecs"):
-            found = codec_levels(entry)
-            assert found.levels or isinstance(found.codec, NeuralCodec)  # without checkpoints
+            with suppress(PluginError):  # its weights are not here
+                assert codec_levels(entry).levels
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("vlms: [", "not YAML"),
+        ("vlms: [", "cannot be read"),
         ("- a", "key: value"),
         ("", "key: value"),
         ("tasks: b\ncodecs: c", "'vlms' is missing"),

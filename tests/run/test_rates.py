@@ -56,7 +56,7 @@ def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "are not YAML"),
+        ("{", "cannot be read"),
         ("- 1", r"rates '.*rates.yaml': Input should be a valid dictionary"),
         ("a: {questions_per_s: 0}", "a.questions_per_s: Input should be greater than 0"),
         ("a: {hardware: here}", r"yaml': a: give questions_per_s alone, or image_s and question_s"),

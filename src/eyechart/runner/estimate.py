@@ -15,7 +15,7 @@ import numpy as np
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
-from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task
+from eyechart.core.types import Codec, Level, Rgb8, Task
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.rates import Rate, built_in_rates, rate_of
@@ -259,11 +259,7 @@ def _codec(
         why = "not installed here" if unknown else str(error)
         return _absent(name, levels, picture, published, why)
     levels = len(found.levels)
-    if not levels and name in published:
-        levels = published[name].levels
     try:
-        if isinstance(found.codec, NeuralCodec):
-            found.codec.check()
         trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
     except EyechartError as error:
         return _absent(name, levels, picture, published, str(error))

@@ -8,11 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import near
+from eyechart.runner.strict_yaml import load_yaml
 
 BUILT_IN = ("quick", "paper")  # packaged beside this file
 _T = TypeVar("_T")
@@ -121,18 +121,18 @@ def load_plan(name_or_path: str = "quick") -> Plan:
 
 
 def parse_plan(text: str, name: str) -> Plan:
-    """A plan from YAML text; `name` is told in errors. Raises InputError."""
+    """A plan from YAML text; `name` is named in errors. Raises InputError."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"plan {name!r} is not YAML: {' '.join(str(error).split())}") from error
+        value = load_yaml(text)
+    except ValueError as error:
+        raise InputError(f"plan {name!r} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"plan {name!r} is not a list of `key: value`; {_allowed()}")
     return make_plan(value, name)
 
 
 def make_plan(value: dict[str, Any], name: str) -> Plan:
-    """A plan from plain values; `name` is told in errors. Raises InputError."""
+    """A plan from plain values; `name` is named in errors. Raises InputError."""
     try:
         return Plan.model_validate(value)
     except ValidationError as error:
@@ -140,7 +140,7 @@ def make_plan(value: dict[str, Any], name: str) -> Plan:
 
 
 def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
-    """A plan with other values for some keys; `name` is told in errors.
+    """A plan with other values for some keys; `name` is named in errors.
 
     What was chosen for the old value goes with it: adapters are made for one VLM, and a sample of
     one data folder's images says nothing about another's. Codecs come beside the uncompressed

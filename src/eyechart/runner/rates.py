@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.runner.strict_yaml import load_yaml
 from eyechart.store.files import write_atomic
 
 if TYPE_CHECKING:
@@ -138,9 +139,11 @@ def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
 
 def _parse(text: str, name: str) -> dict[str, Rate]:
     try:
-        return _RATES.validate_python(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise InputError(f"rates {name!r} are not YAML: {' '.join(str(error).split())}") from error
+        value = load_yaml(text)
+    except ValueError as error:
+        raise InputError(f"rates {name!r} cannot be read: {error}") from error
+    try:
+        return _RATES.validate_python(value or {})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
