@@ -22,7 +22,7 @@ from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import CodecError, EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
-from eyechart.core.types import Codec, NeuralCodec
+from eyechart.core.types import Codec, is_neural
 from eyechart.quality import label, open_metric
 from eyechart.quality import text as quality_text
 from eyechart.runner.bench import CodecMeans, Trial, means_of, try_codec
@@ -51,7 +51,7 @@ def list_codecs() -> None:
             with plugins.guarded(name):
                 levels = " ".join(level.name for level in codec.levels)
                 version = codec.version
-                if isinstance(codec, NeuralCodec):
+                if is_neural(codec):
                     codec.check()
             state = Text("ready", "green")
         except EyechartError as error:

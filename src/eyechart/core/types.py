@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -148,6 +148,12 @@ class LoadedCodec(Protocol):
     def close(self) -> None:
         """Free the memory. The object is not used afterwards."""
         ...
+
+
+def is_neural(codec: Codec) -> TypeGuard[NeuralCodec]:
+    """Whether a codec has weights. Unlike isinstance, which in Python 3.11 reads the properties of
+    an object to compare it with a protocol, this reads none: `version` may need a program."""
+    return hasattr(codec, "check") and hasattr(codec, "load")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

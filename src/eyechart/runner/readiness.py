@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, EyechartError
-from eyechart.core.types import NeuralCodec
+from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def codecs() -> Iterator[CheckResult]:
 
 
 def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> CheckResult:
-    if isinstance(codec, NeuralCodec):  # a trial would load weights of any size
+    if is_neural(codec):  # a trial would load weights of any size
         codec.check()
         levels = ", ".join(level.name for level in codec.levels)
         return CheckResult(name=name, state="ready", detail=f"levels {levels} ({codec.version})")

@@ -11,7 +11,7 @@ from typing import Any
 from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import VLM, Codec, Component, NeuralCodec, Task, component_of
+from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.work import CodecLevels, Lane, Work, task_work, vlm_component
 from eyechart.store import RunInfo
@@ -92,7 +92,7 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     """A codec with the levels a plan asks for, lowest rate first. Raises InputError."""
     name, options = plugins.parse_spec(entry.codec)
     codec: Codec = plugins.load("eyechart.codecs", name, options)
-    if isinstance(codec, NeuralCodec):
+    if is_neural(codec):
         codec.check()
     if entry.levels is None:
         return CodecLevels(codec=codec, levels=tuple(codec.levels))
