@@ -155,8 +155,8 @@ def test_pairing_makes_a_difference_surer_than_its_parts(tmp_path: Path) -> None
     """The tuned VLM is right wherever the plain one is: the same luck decides both."""
     toy.a_run(tmp_path, PLAIN | TUNED)
     analysis = analysed(tmp_path)
-    gain = next(bd for bd in analysis.bd if bd.anchor == "no adapter").bd
-    curves = [bd.bd for bd in analysis.bd if bd.anchor == "uncompressed"]
+    gain = next(bd for bd in analysis.bd if bd.baseline == "no adapter").bd
+    curves = [bd.bd for bd in analysis.bd if bd.baseline == "uncompressed"]
     assert gain is not None
     assert gain.low > 0
     for curve in curves:
@@ -191,7 +191,7 @@ def test_gain_of_an_adapter_is_bd_between_its_curve_and_the_plain_one(tmp_path: 
         for adapter in ("for-grey", "")
     ]
     points = [[[c.bpp for c in curve], [c.score.value for c in curve]] for curve in curves]
-    gain = next(bd for bd in analysis.bd if bd.anchor == "no adapter")
+    gain = next(bd for bd in analysis.bd if bd.baseline == "no adapter")
     assert gain.bd is not None
     assert gain.bd.value == pytest.approx(bd_between(*points[0], *points[1]).value)
     assert gain.bd.low == gain.bd.value == gain.bd.high  # nothing was resampled
@@ -205,8 +205,8 @@ def test_gaps_add_up(tmp_path: Path) -> None:
         assert gap.performance.value == pytest.approx(
             gap.information.value + gap.generalization.value
         )
-        assert gap.performance.value == pytest.approx(gap.clean - gap.compressed)
-        assert gap.information.value == pytest.approx(gap.clean - gap.finetuned)
+        assert gap.performance.value == pytest.approx(gap.uncompressed - gap.compressed)
+        assert gap.information.value == pytest.approx(gap.uncompressed - gap.finetuned)
         assert gap.generalization.low <= gap.generalization.value <= gap.generalization.high
     assert gaps[-1].compressed == pytest.approx(np.mean([gap.compressed for gap in gaps[:-1]]))
 

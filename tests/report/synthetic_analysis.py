@@ -245,7 +245,7 @@ def _bd(
         task=task,
         codec=codec,
         codec_name=codec,
-        anchor="uncompressed" if anchor == "source" else "no adapter",
+        baseline="uncompressed" if anchor == "source" else "no adapter",
         bd=None if nothing else _around(value, 0.018 * TASKS[task][1], rng),
         flags=("fewer than two rates",) if nothing else short,
     )
@@ -275,7 +275,7 @@ def _gaps(cells: list[CellResult]) -> list[GapResult]:
                         codec=codec,
                         level=level,
                         adapter=ADAPTER,
-                        clean=clean,
+                        uncompressed=clean,
                         compressed=compressed,
                         finetuned=tuned,
                         performance=Interval(value=lost, low=lost - width, high=lost + width),

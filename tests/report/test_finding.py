@@ -144,7 +144,7 @@ def test_codecs_that_tie_have_no_winner() -> None:
             task="POPE",
             codec=codec,
             codec_name=codec,
-            anchor="uncompressed",
+            baseline="uncompressed",
             bd=Interval(value=-2.0, low=-3.0, high=-1.0),
             flags=(),
         )

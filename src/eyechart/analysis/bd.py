@@ -1,7 +1,7 @@
 """BD-Metric: by how much a codec's rate-metric curve lies below the uncompressed score.
 
-    score ^        ceiling  - - - - - - - - - - -     BD = mean of the curve over its own bpp range
-          |              ______o                           minus the ceiling
+    score ^        uncompressed  - - - - - - - - -     BD = mean of the curve over its own bpp range
+          |              ______o                           minus the uncompressed score
           |        ___o--                                  (dotted area / width of the range)
           |    _o- :::::::::::|
           |   o|
@@ -32,7 +32,7 @@ SMALL_OVERLAP = 0.5  # of the wider curve's range; below it a comparison of two 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bd:
-    """A BD-Metric in the metric's own units (negative: below the anchor), and what to mistrust."""
+    """A BD-Metric in the metric's own units (negative: below the anchor), and its warnings."""
 
     value: float
     flags: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""Paired bootstrap over images: how sure a score, a rate and a BD-Metric are.
+"""Paired bootstrap over images: intervals of scores, rates and BD-Metrics.
 
-Images are drawn, not questions, because the questions of one image share its fate. One draw holds
+Images are drawn, not questions, because answers about one image are correlated. One draw is used
 for every codec, level, VLM and adapter of a task, so that what two curves have in common (hard
 images) cancels in their difference. Where a task has strata (`ImageSums.strata`), each of them is
 drawn from by itself, as often as it has images.
@@ -39,8 +39,8 @@ def resample(
     """Draw as many images as there are, with replacement, `samples` times.
 
     strata: image -> stratum; each is drawn from by itself. Images without one are one more. A
-    stratum of one image is the same in every draw and seems sure: such strata are cautioned of, and
-    where they are half of all nothing is drawn.
+    stratum of one image is the same in every draw, which makes the interval too narrow: `caution`
+    says so, and if half of the strata are such, nothing is drawn.
 
     Raises:
         InputError: a negative number of samples.

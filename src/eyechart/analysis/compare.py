@@ -61,16 +61,16 @@ class Comparison:
             if codec == SOURCE:
                 continue
             curve = curve_of(cells, flags=self._flags(cells))
-            ceiling, flags = self._ceiling(vlm, adapter, task)
-            bd, found = bd_from_uncompressed(curve, ceiling)
+            uncompressed, flags = self._uncompressed(vlm, adapter, task)
+            bd, found = bd_from_uncompressed(curve, uncompressed)
             names = {"vlm": vlm, "adapter": adapter, "task": task, "codec": codec}
             names["codec_name"] = cells[0].data.cell.codec.name
-            yield BdResult(**names, anchor="uncompressed", bd=bd, flags=(*flags, *found))
+            yield BdResult(**names, baseline="uncompressed", bd=bd, flags=(*flags, *found))
             if adapter:
                 plain = self._curves.get((vlm, "", task, codec), [])
                 base = curve_of(plain, flags=self._flags(plain)) if plain else None
                 bd, flags = bd_from_curve(curve, base)
-                yield BdResult(**names, anchor="no adapter", bd=bd, flags=flags)
+                yield BdResult(**names, baseline="no adapter", bd=bd, flags=flags)
 
     def loss(self, measured: Measured) -> Interval | None:
         """Uncompressed score of the VLM without adapter, less the cell's; None where there is no
@@ -83,8 +83,10 @@ class Comparison:
         no_interval = measured.caution and not measured.score_draws.size
         if data.codec == SOURCE or not plain or no_interval:
             return None
-        clean = plain[0]
-        return interval(clean.score - measured.score, clean.score_draws - measured.score_draws)
+        uncompressed = plain[0]
+        return interval(
+            uncompressed.score - measured.score, uncompressed.score_draws - measured.score_draws
+        )
 
     def gaps(self) -> Iterator[GapResult]:
         """Eq. 1 for every codec that an adapter was trained on: each level, then their mean."""
@@ -92,7 +94,7 @@ class Comparison:
         for (vlm, adapter, task, codec), cells in self._curves.items():
             adapters[vlm, task, codec][adapter] = cells
         for (vlm, task, codec), curves in adapters.items():
-            clean, _ = self._ceiling(vlm, "", task)
+            uncompressed, _ = self._uncompressed(vlm, "", task)
             name = next(iter(curves.values()))[0].data.cell.codec.name
             best = best_tuned(name, {a: cells[0].data.cell.adapter for a, cells in curves.items()})
             tuned = curves.get(best or "", [])
@@ -102,15 +104,23 @@ class Comparison:
                 for measured in tuned
                 if (level := measured.data.cell.level.name) in plain
             ]
-            if best is None or clean is None or not shared:
+            if best is None or uncompressed is None or not shared:
                 continue
             names = {"vlm": vlm, "task": task, "codec": codec, "adapter": best}
             for level, before, after in shared:
-                yield gap(**names, level=level, clean=clean, compressed=[before], finetuned=[after])
+                yield gap(
+                    **names,
+                    level=level,
+                    uncompressed=uncompressed,
+                    compressed=[before],
+                    finetuned=[after],
+                )
             befores, afters = [b for _, b, _ in shared], [a for _, _, a in shared]
-            yield gap(**names, level="", clean=clean, compressed=befores, finetuned=afters)
+            yield gap(
+                **names, level="", uncompressed=uncompressed, compressed=befores, finetuned=afters
+            )
 
-    def _ceiling(
+    def _uncompressed(
         self, vlm: str, adapter: str, task: str
     ) -> tuple[Measured | None, tuple[str, ...]]:
         """The uncompressed score of the plain VLM; the adapter's own where that is missing."""

@@ -25,7 +25,7 @@ class Curve:
     scores: Floats
     rate_draws: Floats
     score_draws: Floats
-    flags: tuple[str, ...] = ()  # what is missing from its cells
+    flags: tuple[str, ...] = ()  # what its cells lack
 
 
 def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve:
@@ -40,15 +40,15 @@ def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve
     )
 
 
-def bd_from_uncompressed(curve: Curve, ceiling: Measured | None) -> BdOutcome:
+def bd_from_uncompressed(curve: Curve, uncompressed: Measured | None) -> BdOutcome:
     """BD-Metric against the uncompressed score; (None, why) where it cannot be computed."""
-    if ceiling is None:
+    if uncompressed is None:
         return None, (*curve.flags, "no uncompressed score")
     try:
-        bd = bd_metric(curve.rates_bpp, curve.scores, ceiling.score)
+        bd = bd_metric(curve.rates_bpp, curve.scores, uncompressed.score)
     except InputError as error:
         return None, (*curve.flags, str(error))
-    draws = bd_metric_many(curve.rate_draws, curve.score_draws, ceiling.score_draws)
+    draws = bd_metric_many(curve.rate_draws, curve.score_draws, uncompressed.score_draws)
     return _with_interval(bd, draws, curve.flags)
 
 

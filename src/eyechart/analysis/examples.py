@@ -1,6 +1,6 @@
-"""Questions worth showing: answered rightly on the clean image and wrongly on the smallest streams.
+"""Example questions: right on the uncompressed image, wrong at a codec's lowest rate.
 
-The pictures are those the VLM saw: decoded again from the stored bitstreams (paper Fig. 2 and 8).
+The images are those the VLM received, decoded from the stored bitstreams (paper Fig. 2 and 8).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from eyechart.core.types import Bitstream, Codec, Question, Record, Rgb8, Task
 from eyechart.quality import QualityMetric, label, open_metric
 from eyechart.store import Store
 
-MAX_SIDE_PX = 480  # of a shown picture: a page, not an archive
+MAX_SIDE_PX = 480  # of a shown image, to keep the report small
 METRICS = ("psnr", "ms-ssim")
 RIGHT = 1.0  # a score's value; partial credit does not count as right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A question, and what was answered at the lowest level of each codec (and clean)."""
+    """A question, its answers at the lowest level of each codec and uncompressed."""
 
     vlm: str
     task: str
     question: Question
-    shown: tuple[tuple[CellData, Record], ...]  # the clean one first
-    worth: tuple[int, int]  # codecs that mislead the plain VLM; adapters that put it right
+    shown: tuple[tuple[CellData, Record], ...]  # the uncompressed one first
+    worth: tuple[int, int]  # codecs without adapter that fail; adapters that succeed
 
 
 def choose_examples(
@@ -49,8 +49,8 @@ def choose_examples(
 ) -> list[Example]:
     """At most `count` examples, spread over VLMs and tasks; fewer where nothing fits.
 
-    cells: those of each codec's lowest level, and the clean ones. load: `core.plugins.load`, for
-    the codecs.
+    cells: those of each codec's lowest level, and the uncompressed ones. load:
+    `core.plugins.load`, for the codecs.
     """
     pictures = _Pictures(store, load)
     metrics = [open_metric(name) for name in METRICS]
@@ -65,7 +65,7 @@ def choose_examples(
 
 
 def _candidates(cells: Sequence[CellData], tasks: Mapping[str, Task]) -> Iterator[list[_Candidate]]:
-    """Per VLM and task, the questions that fit, the most telling first."""
+    """For each VLM and task, the suitable questions, the clearest examples first."""
     groups: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
     for read in cells:
         if not (read.codec == SOURCE and read.adapter):
@@ -102,7 +102,7 @@ def _candidate(
 
 
 def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
-    """The best of every group, then the second best...; no image twice."""
+    """The best of every group, then the second best, and so on; no image twice."""
     queues = [iter(group) for group in groups]
     seen: set[tuple[str, str]] = set()
     while queues:

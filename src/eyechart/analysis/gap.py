@@ -1,13 +1,13 @@
-"""Why a VLM fails on compressed images: paper eq. 1.
+"""Decomposition of the loss on compressed images: paper eq. 1.
 
     L(X, theta) - L(X^, theta) = [L(X, theta) - L(X^, theta*)] + [L(X^, theta*) - L(X^, theta)]
        performance gap         =       information gap         +      generalization gap
 
 X is the image, X^ its reconstruction, theta the VLM, theta* the VLM fine-tuned on that codec. The
-information gap is lost in the bitstream; the generalization gap is what an adapter can win back.
-theta* stands for a maximum over all fine-tunings, so what is measured bounds: the information gap
-from above, the generalization gap from below. An adapter for the codec alone bounds best; where a
-run has none, one that saw the codec among others bounds too.
+information gap is lost in the bitstream; the generalization gap is what an adapter can recover.
+theta* is a maximum over all fine-tunings, so the measured information gap is an upper bound and the
+measured generalization gap a lower bound. An adapter for this codec alone gives the tightest
+bounds; a run without one uses an adapter that was trained on several codecs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def gap(
     codec: str,
     level: str,
     adapter: str,
-    clean: Measured,
+    uncompressed: Measured,
     compressed: Sequence[Measured],
     finetuned: Sequence[Measured],
 ) -> GapResult:
@@ -52,7 +52,7 @@ def gap(
 
     compressed, finetuned: the same levels of one codec, without and with theta*.
     """
-    clean_score, clean_draws = clean.score, clean.score_draws
+    score, draws = uncompressed.score, uncompressed.score_draws
     before, before_draws = _mean(compressed)
     after, after_draws = _mean(finetuned)
     return GapResult(
@@ -61,11 +61,11 @@ def gap(
         codec=codec,
         level=level,
         adapter=adapter,
-        clean=clean_score,
+        uncompressed=score,
         compressed=before,
         finetuned=after,
-        performance=interval(clean_score - before, clean_draws - before_draws),
-        information=interval(clean_score - after, clean_draws - after_draws),
+        performance=interval(score - before, draws - before_draws),
+        information=interval(score - after, draws - after_draws),
         generalization=interval(after - before, after_draws - before_draws),
     )
 

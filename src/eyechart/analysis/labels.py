@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Component
 
-# The adapter stands beside its VLM in every table; its name must not become part of the VLM's.
-# What a VLM changes for one task must not make two VLMs of it.
+# The adapter has a column of its own. `for_task` holds a VLM's changes for one task, which must not
+# make it look like a second VLM.
 _HIDDEN = frozenset({"adapter", "for_task"})
 
 
@@ -35,19 +35,19 @@ class Labels:
 def _label(component: Component, same_name: list[Component]) -> str:
     """`jpeg`, or `jpeg:optimize=true` beside a jpeg whose `optimize` differs."""
     options = _shown(component)
-    telling = {
+    distinguishing = {
         key: value
         for key, value in options.items()
         if any(_shown(other).get(key) != value for other in same_name)
     }
-    if not telling and any(_shown(other) != options for other in same_name):
-        return component.name  # the plain one: only the others have that option
+    if not distinguishing and any(_shown(other) != options for other in same_name):
+        return component.name  # only the others have that option
     label = component.name
-    if telling:
-        pairs = (f"{key}={_value(value)}" for key, value in sorted(telling.items()))
+    if distinguishing:
+        pairs = (f"{key}={_value(value)}" for key, value in sorted(distinguishing.items()))
         label += ":" + ",".join(pairs)
-    twins = [other for other in same_name if _shown(other) == options]
-    return f"{label} {component.version}" if len(twins) > 1 else label
+    duplicates = [other for other in same_name if _shown(other) == options]
+    return f"{label} {component.version}" if len(duplicates) > 1 else label
 
 
 def _shown(component: Component) -> dict[str, object]:

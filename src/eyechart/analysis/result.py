@@ -50,7 +50,7 @@ class BdResult:
     task: str
     codec: str
     codec_name: str  # without the options that `codec` may show; what adapters name
-    anchor: str  # "uncompressed" or "no adapter"
+    baseline: str  # "uncompressed" or "no adapter"
     bd: Interval | None  # None when it cannot be computed; `flags` says why
     flags: tuple[str, ...]  # "non-monotone rates", "3 of 4 levels", "small overlap 12 %", ...
 
@@ -64,7 +64,7 @@ class GapResult:
     codec: str
     level: str
     adapter: str  # stands for theta*
-    clean: float  # L(X, theta)
+    uncompressed: float  # L(X, theta)
     compressed: float  # L(X^, theta)
     finetuned: float  # L(X^, theta*)
     performance: Interval
@@ -99,13 +99,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInfo:
-    """How a task's headline is to be read."""
+    """A task and its headline metric."""
 
     name: str
     headline_metric: str
     questions: int  # the most that are asked in one cell
     images: int
-    caution: str = ""  # what is wrong with its intervals
+    caution: str = ""  # why its intervals are not reliable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class Analysis:
     created: str  # ISO 8601, UTC
     data: str  # "eyechart-mini" or the user's directory name
     tasks: tuple[TaskInfo, ...]
-    cells: tuple[CellResult, ...]  # codec "source" is the uncompressed ceiling
+    cells: tuple[CellResult, ...]  # codec "source" is the uncompressed image
     bd: tuple[BdResult, ...]
     gaps: tuple[GapResult, ...]
     examples: tuple[Example, ...]

@@ -13,7 +13,7 @@ Mark: TypeAlias = Literal["", "best", "second", "gain", "loss"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One figure. None: it cannot be given; `notes` say why, as they say what to mistrust."""
+    """One figure. None: it cannot be given; `notes` say why, and give warnings."""
 
     value: float | None
     low: float | None = None  # 95 % interval

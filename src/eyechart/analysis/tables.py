@@ -47,7 +47,7 @@ def tables_of(analysis: Analysis, kind: Kind) -> list[Table]:
 
 
 def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
-    """What was answered freely, or what was chosen from sets: cells tell, VLMs are named apart."""
+    """The part of an analysis with free answers, or the part with answers from choice sets."""
     cells = tuple(cell for cell in analysis.cells if cell.choices == choices)
     vlms = {cell.vlm for cell in cells}
     return replace(
@@ -60,13 +60,13 @@ def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
 
 def bd_tables(analysis: Analysis) -> list[Table]:
     """BD-Metric against the uncompressed image: VLM x task rows, one column a codec."""
-    results = [bd for bd in analysis.bd if bd.anchor == "uncompressed"]
+    results = [bd for bd in analysis.bd if bd.baseline == "uncompressed"]
     codecs = _distinct(bd.codec for bd in results)
     rows = []
-    places = _distinct((_reader(bd), bd.task) for bd in results)
-    readers = _distinct(reader for reader, _ in places)
-    for vlm, task in sorted(places, key=lambda place: readers.index(place[0])):
-        found = {bd.codec: bd for bd in results if (_reader(bd), bd.task) == (vlm, task)}
+    places = _distinct((_vlm_name(bd), bd.task) for bd in results)
+    vlm_names = _distinct(vlm for vlm, _ in places)
+    for vlm, task in sorted(places, key=lambda place: vlm_names.index(place[0])):
+        found = {bd.codec: bd for bd in results if (_vlm_name(bd), bd.task) == (vlm, task)}
         entries = same_decimals([_bd_entry(found.get(codec)) for codec in codecs])
         rows.append(TableRow(keys=(vlm, task), entries=marked(entries)))
     return _some(
@@ -82,12 +82,12 @@ def bd_tables(analysis: Analysis) -> list[Table]:
 
 
 def score_tables(analysis: Analysis) -> list[Table]:
-    """Every sub-metric of every cell, a table a task; the uncompressed ceiling comes first."""
+    """Every sub-metric of every cell, a table a task; the uncompressed cell comes first."""
     tables = []
     for task in analysis.tasks:
         cells = sorted(
             (cell for cell in analysis.cells if cell.task == task.name),
-            key=lambda cell: (_reader(cell), cell.codec != SOURCE),
+            key=lambda cell: (_vlm_name(cell), cell.codec != SOURCE),
         )
         names = _distinct(name for cell in cells for name in cell.metrics)
         names = tuple(sorted(names, key=lambda name: name != task.headline_metric))
@@ -95,7 +95,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
         lines = zip(*map(_column_decimals, columns), strict=True)
         rows = tuple(
             TableRow(
-                keys=(_reader(cell), cell.codec, cell.level),
+                keys=(_vlm_name(cell), cell.codec, cell.level),
                 entries=(
                     Entry(value=cell.bpp, decimals=3),
                     *line,
@@ -144,17 +144,17 @@ def _theta_star(gaps: Sequence[GapResult]) -> str:
 
 
 def adapter_tables(analysis: Analysis) -> list[Table]:
-    """BD gain of an adapter over none (Tables 4 and 17), and on codecs it never saw (Table 5)."""
-    results = [bd for bd in analysis.bd if bd.anchor != "uncompressed"]
+    """BD gain of an adapter over none (Tables 4 and 17), also on unseen codecs (Table 5)."""
+    results = [bd for bd in analysis.bd if bd.baseline != "uncompressed"]
     tasks = _distinct(bd.task for bd in results)
     trained = {adapter.name: adapter.trained_codecs for adapter in analysis.adapters}
     rows = []
-    for reader, codec in _distinct((_reader(bd), bd.codec) for bd in results):
-        found = {bd.task: bd for bd in results if (_reader(bd), bd.codec) == (reader, codec)}
+    for vlm, codec in _distinct((_vlm_name(bd), bd.codec) for bd in results):
+        found = {bd.task: bd for bd in results if (_vlm_name(bd), bd.codec) == (vlm, codec)}
         adapter, name = next((bd.adapter, bd.codec_name) for bd in found.values())
         seen = "" if adapter not in trained else "yes" if name in trained[adapter] else "no"
         entries = [same_decimals([_bd_entry(found.get(task))])[0] for task in tasks]
-        rows.append(TableRow(keys=(reader, codec, seen), entries=signed(entries)))
+        rows.append(TableRow(keys=(vlm, codec, seen), entries=signed(entries)))
     rows.sort(key=lambda row: (row.keys[0], row.keys[2] == "no"))
     return _some(
         Table(
@@ -171,7 +171,7 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
 def _gap_table(title: str, gaps: Sequence[GapResult], legend: str) -> Table:
     codecs = _distinct(gap.codec for gap in gaps)
     lines: tuple[tuple[str, Callable[[GapResult], float | Interval]], ...] = (
-        ("uncompressed L(X, θ)", lambda gap: gap.clean),
+        ("uncompressed L(X, θ)", lambda gap: gap.uncompressed),
         ("compressed L(X^, θ)", lambda gap: gap.compressed),
         ("compressed, fine-tuned L(X^, θ*)", lambda gap: gap.finetuned),
         ("performance gap", lambda gap: gap.performance),
@@ -230,8 +230,8 @@ def _figure(value: float | Interval) -> Entry:
     return entry_of(value) if isinstance(value, Interval) else Entry(value=value)
 
 
-def _reader(result: BdResult | CellResult) -> str:
-    """Who read the pictures: the VLM, with its adapter."""
+def _vlm_name(result: BdResult | CellResult) -> str:
+    """The VLM with its adapter, as rows are named."""
     return f"{result.vlm} + {result.adapter}" if result.adapter else result.vlm
 
 

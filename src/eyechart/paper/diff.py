@@ -29,12 +29,12 @@ class Diff:
 def diff(analysis: Analysis) -> Diff:
     """Compare uncompressed scores, scores level by level, and BD-Metrics."""
     tables = [
-        table for table in (_ceilings(analysis), _levels(analysis), _bd(analysis)) if table.rows
+        table for table in (_uncompressed(analysis), _levels(analysis), _bd(analysis)) if table.rows
     ]
     return Diff(tables=tuple(tables), remarks=tuple(_remarks(analysis, bool(tables))))
 
 
-def _ceilings(analysis: Analysis) -> Table:
+def _uncompressed(analysis: Analysis) -> Table:
     cells = [cell for cell in analysis.cells if cell.codec == SOURCE]
     return _score_table(
         "Uncompressed scores", [cell for cell in cells if not cell.adapter], analysis
@@ -73,7 +73,7 @@ def _bd(analysis: Analysis) -> Table:
     rows = []
     for result in analysis.bd:
         place = _plain(result.vlm), _plain(result.task), _plain(result.codec)
-        if result.adapter or result.anchor != "uncompressed" or place not in printed:
+        if result.adapter or result.baseline != "uncompressed" or place not in printed:
             continue
         if _comparable(analysis):
             run = entry_of(result.bd, notes=(*result.flags, *_apart(result, analysis)))

@@ -49,8 +49,8 @@ def recompute() -> list[Recomputed]:
         if (task, codec) not in rates or (vlm, task, codec) not in scores:
             continue
         points = by_rising_rate(codec, scores[vlm, task, codec])
-        ceiling = scores[vlm, task, SOURCE][""]
-        bd = bd_metric(rates[task, codec], points, ceiling)
+        uncompressed = scores[vlm, task, SOURCE][""]
+        bd = bd_metric(rates[task, codec], points, uncompressed)
         found.append(
             Recomputed(vlm=vlm, task=task, codec=codec, printed=printed, computed=bd.value)
         )
@@ -105,7 +105,7 @@ def _differences(found: Sequence[Recomputed]) -> Table:
 
 
 def without_gqa(found: Iterable[Recomputed]) -> list[Recomputed]:
-    """GQA aside: some published clean scores of it contradict the tables (docs/bd-metric.md)."""
+    """All but GQA, where some published uncompressed scores contradict the tables."""
     return [item for item in found if item.task != "GQA"]
 
 

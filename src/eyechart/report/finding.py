@@ -24,7 +24,7 @@ class Finding:
 class _CodecLoss:
     """One codec's points without adapter, lowest rate first, beside the uncompressed cell."""
 
-    ceiling: CellResult
+    uncompressed: CellResult
     points: tuple[CellResult, ...]
 
     @property
@@ -34,7 +34,9 @@ class _CodecLoss:
     @property
     def share_lost(self) -> float:
         """Share of the uncompressed score that the lowest rate costs."""
-        return (self.ceiling.score.value - self.lowest.score.value) / self.ceiling.score.value
+        return (
+            self.uncompressed.score.value - self.lowest.score.value
+        ) / self.uncompressed.score.value
 
     @property
     def resolved(self) -> bool:
@@ -77,16 +79,16 @@ def _details(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str) -> str:
-    low, ceiling = worst.lowest.score.value, worst.ceiling.score.value
+    low, uncompressed = worst.lowest.score.value, worst.uncompressed.score.value
     if not worst.resolved:
         return (
             f"No loss that this run can resolve: at {worst.lowest.bpp:.2f} bpp "
             f"{codec_label(codec)}, {vlm} scores {_number(low)} on {task}, "
-            f"and {_number(ceiling)} uncompressed"
+            f"and {_number(uncompressed)} uncompressed"
         )
     return (
         f"{codec_label(codec)} at {worst.lowest.bpp:.2f} bpp costs {vlm} "
-        f"{_number(ceiling - low)} of its {_number(ceiling)} points on {task}{rival}"
+        f"{_number(uncompressed - low)} of its {_number(uncompressed)} points on {task}{rival}"
     )
 
 
@@ -104,17 +106,17 @@ def _won_back(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -
 def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _CodecLoss]) -> str:
     """`; VVC at the same rate costs 8.9`, or a codec that needs fewer bits, or nothing."""
     others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
-    rate, ceiling = curves[key].lowest.bpp, curves[key].ceiling.score.value
+    rate, uncompressed = curves[key].lowest.bpp, curves[key].uncompressed.score.value
     same_rate: list[tuple[float, str, str]] = []
     fewer_bits: list[tuple[float, str, str]] = []
     for codec, curve in others.items():
         bpp = [point.bpp for point in curve.points]
         scores = [point.score.value for point in curve.points]
         if bpp[0] <= rate <= bpp[-1]:
-            loss = ceiling - float(np.interp(rate, bpp, scores))
+            loss = uncompressed - float(np.interp(rate, bpp, scores))
             same_rate.append((loss, codec, "at the same rate"))
         elif bpp[-1] < rate:
-            fewer_bits.append((ceiling - scores[-1], codec, f"at {bpp[-1]:.2f} bpp"))
+            fewer_bits.append((uncompressed - scores[-1], codec, f"at {bpp[-1]:.2f} bpp"))
     if not same_rate and not fewer_bits:
         return ""
     loss, codec, where = min(same_rate or fewer_bits)
@@ -146,15 +148,20 @@ def _without_curves(analysis: Analysis) -> str:
 
 
 def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _CodecLoss]:
-    """Codec curves by (VLM, task, codec): no adapter, a ceiling above zero."""
+    """Codec curves by (VLM, task, codec): no adapter, a uncompressed above zero."""
     cells = [c for c in analysis.cells if not c.adapter and c.answered > 0]
-    ceilings = {(c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0}
+    uncompressed_cells = {
+        (c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0
+    }
     points: dict[tuple[str, str, str], list[CellResult]] = {}
     for cell in cells:
-        if cell.codec != SOURCE and (cell.vlm, cell.task) in ceilings:
+        if cell.codec != SOURCE and (cell.vlm, cell.task) in uncompressed_cells:
             points.setdefault((cell.vlm, cell.task, cell.codec), []).append(cell)
     return {
-        key: _CodecLoss(ceiling=ceilings[key[:2]], points=tuple(sorted(found, key=lambda c: c.bpp)))
+        key: _CodecLoss(
+            uncompressed=uncompressed_cells[key[:2]],
+            points=tuple(sorted(found, key=lambda c: c.bpp)),
+        )
         for key, found in points.items()
     }
 
@@ -163,7 +170,7 @@ def _best_codecs(analysis: Analysis) -> list[str]:
     """Per VLM: the codec with the smallest BD loss on the most tasks."""
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for result in analysis.bd:
-        if result.bd is not None and not result.adapter and result.anchor == "uncompressed":
+        if result.bd is not None and not result.adapter and result.baseline == "uncompressed":
             rows.setdefault(result.vlm, {}).setdefault(result.task, {})[result.codec] = (
                 result.bd.value
             )
@@ -198,7 +205,7 @@ def _adapter_gains(analysis: Analysis) -> list[str]:
     single = {info.name for info in analysis.adapters if len(info.trained_codecs) == 1}
     groups: dict[tuple[str, str], list[BdResult]] = {}
     for result in analysis.bd:
-        if result.anchor == "no adapter" and result.bd and result.adapter not in single:
+        if result.baseline == "no adapter" and result.bd and result.adapter not in single:
             groups.setdefault((result.vlm, result.adapter), []).append(result)
     sentences = []
     for (vlm, adapter), results in groups.items():

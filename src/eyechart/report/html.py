@@ -47,7 +47,7 @@ STYLES = ("page.css", "parts.css", "print.css")
 
 
 def write_report(analysis: Analysis, path: Path) -> None:
-    """Write the report, replacing an older one at once: a reader sees either, never a part.
+    """Write the report, replacing an older one in one step.
 
     Raises:
         StoreError: the file cannot be written.

@@ -109,7 +109,7 @@ class _Vector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cider:
-    """CIDEr against a corpus of references, whose document frequencies it knows.
+    """CIDEr against a corpus of references, with precomputed document frequencies.
 
     images: number of images in the corpus. frequency: in how many images' references an n-gram
     stands.

@@ -1,4 +1,4 @@
-"""What MMBench and SEEDBench share: lettered options, and one letter read out of the answer."""
+"""Shared by MMBench and SEEDBench: lettered options, and one letter parsed from the answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from eyechart.core.types import Question, Score
 from eyechart.tasks.extraction import read_option
 from eyechart.tasks.table import TsvRow
 
-# Room to reason before the letter; a letter alone costs no more for it (see yes_no).
+# Enough for reasoning before the letter; short answers cost no more (see yes_no).
 MAX_NEW_TOKENS = 512
 
 
@@ -36,7 +36,7 @@ def choices(question: Question) -> tuple[str, ...]:
 
 
 def score(question: Question, answer: str) -> Score:
-    """1 where the answer reads as the reference's letter."""
+    """1 if the parsed letter equals the reference."""
     parsed_answer = read_option(answer, question.options)
     return Score(
         question_id=question.id,

@@ -1,7 +1,7 @@
-"""Reading yes/no and option letters out of free answer text, as VLMEvalKit reads them.
+"""Parse yes/no and option letters from free answer text, as VLMEvalKit does.
 
-The rules are VLMEvalKit's, so that scores agree with it digit by digit; where a rule is odd, that
-is said beside it. Nothing is ever guessed: what cannot be read is "", and counts as wrong.
+The rules are VLMEvalKit's, so that scores agree with it digit by digit; unusual rules have a
+comment. Nothing is guessed: an answer that cannot be parsed gives "" and counts as wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _PERIOD_OUTSIDE_NUMBER = re.compile(r"(?<!\d)\.(?!\d)")
 _YES_NO_MARKS = ';/[]"{}()=+\\_-><@`,?!'
-_PERIODS_REMOVED = 32  # VLMEvalKit hands a flag (value 32) to the place of the count
+_PERIODS_REMOVED = 32  # VLMEvalKit passes a flag (value 32) as the count
 
 _LETTER_MARKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _REFUSALS = (
@@ -36,9 +36,10 @@ def read_yes_no(answer: str) -> str:
 
 
 def strip_punctuation(text: str) -> str:
-    """The VQA benchmark's punctuation rule: a mark beside a space vanishes, others part words.
+    """The VQA benchmark's punctuation rule: marks next to a space are removed, others become
+    spaces.
 
-    With a comma inside a number anywhere ("1,000"), every mark vanishes.
+    If there is a comma inside a number anywhere ("1,000"), all marks are removed.
     """
     number = _COMMA_IN_NUMBER.search(text) is not None
     stripped = text

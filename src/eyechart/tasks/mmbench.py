@@ -51,7 +51,7 @@ def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
 
 
 def _main(group: Sequence[Scored]) -> Question:
-    """The question that speaks for a group: the one before any rotation."""
+    """The unrotated question of a group, which gives its category."""
     return min((question for question, _ in group), key=lambda question: int(question.id))
 
 

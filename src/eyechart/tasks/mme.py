@@ -93,7 +93,7 @@ def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
 def _strata(asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
     """By category: the headline is their sum, and one that was not drawn would count 0.
 
-    An image of several categories counts for the rarest of them, which needs it most.
+    An image of several categories counts for the rarest of them, which has the fewest images.
     """
     of = {
         image: {question.category for question in its} & {*_PERCEPTION}

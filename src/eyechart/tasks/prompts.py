@@ -1,4 +1,4 @@
-"""The words VLMEvalKit puts around a question, for the VLM families that want them differently.
+"""Prompt templates of VLMEvalKit, by VLM family.
 
 Families: "default" (Qwen2.5-VL), "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o". The last two,
 and any family unknown here, get the default. The picture's own place in the prompt (`<image>` and
@@ -25,7 +25,7 @@ _CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def multiple_choice(question: Question, family: str) -> str:
-    """Hint, question and lettered options, with the family's way to ask for a letter."""
+    """Hint, question and lettered options, and the family's instruction to answer by letter."""
     if family == "internvl3":
         return _internvl_choice(question)
     if family == "janus-pro":

@@ -1,4 +1,4 @@
-"""What COCO-Caption and OCRBench share: several references in one cell, written as a list."""
+"""Shared by COCO-Caption and OCRBench: several references in one cell, written as a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which order a task's images are asked.
+"""The order in which a task's images are asked.
 
 A part of a task, whether `max_images` cuts it or the run is stopped, should stand for the whole.
 So images come in a fixed shuffled order in which every category keeps its share, and a longer run

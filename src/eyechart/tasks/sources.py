@@ -1,4 +1,4 @@
-"""Where a benchmark's official file comes from, and where it is looked for on this machine."""
+"""Official data files: where they are published, and where they are searched on this machine."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class OfficialFile:
 
     @property
     def how_to_get(self) -> str:
-        """One line for people who lack the file."""
+        """One line that says where to download the file."""
         return f"get it from {self.url} (md5 {self.md5})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A data file and who named it: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+    """A data file. origin: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
 
     path: Path
     origin: str

@@ -1,4 +1,4 @@
-"""What POPE and MME share: a reference that is Yes or No, and an answer read as one of them."""
+"""Shared by POPE and MME: the reference is Yes or No, and the answer is parsed as one of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from eyechart.core.types import Question, Score
 from eyechart.tasks.extraction import read_yes_no
 from eyechart.tasks.table import TsvRow
 
-# A VLM that comes to the word after two or three sentences is heard; one that has said it stops by
-# itself. VLMEvalKit lets most VLMs go on for 2048 tokens or more.
+# Enough for a VLM that answers after two or three sentences. VLMEvalKit allows most VLMs
+# 2048 tokens or more.
 MAX_NEW_TOKENS = 128
 
 
 def reference(row: TsvRow) -> str:
-    """The row's answer. Raises ValueError where it is not spelled as the scorer compares it."""
+    """The row's answer. Raises ValueError if it is neither `Yes` nor `No`."""
     if row["answer"] not in ("Yes", "No"):
         raise ValueError(f"answer {row['answer']!r} is neither 'Yes' nor 'No'")
     return row["answer"]
@@ -24,7 +24,7 @@ def choices(question: Question) -> tuple[str, ...]:
 
 
 def score(question: Question, answer: str) -> Score:
-    """1 where the answer reads as the reference; neither yes nor no is wrong and unparsed."""
+    """1 if the parsed answer equals the reference; neither yes nor no is wrong and not parsed."""
     parsed_answer = read_yes_no(answer)
     return Score(
         question_id=question.id,

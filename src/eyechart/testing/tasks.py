@@ -1,4 +1,4 @@
-"""What every task must do, as a check that a third party runs on its own.
+"""The conformance check for a task.
 
 from eyechart.testing.tasks import check_task
 check_task(MyTask("my.tsv"))
@@ -57,7 +57,9 @@ def _check_questions(task: Task) -> Sequence[Question]:
     canonical_json(dict(task.options))
     questions = task.questions()
     assert len(questions) > 0, "a task needs questions"
-    assert len({question.id for question in questions}) == len(questions), "an id stands twice"
+    assert len({question.id for question in questions}) == len(questions), (
+        "two questions have the same id"
+    )
     assert task.questions() == questions, "questions() must give the same questions every time"
     for question in questions:
         assert question.image, f"question {question.id} has no image"
@@ -77,8 +79,10 @@ def _check_scores(task: Task, question: Question) -> None:
         score = task.score(question, answer)
         assert score.question_id == question.id, f"score names question {score.question_id}"
         assert 0 <= score.value <= 1, f"value {score.value} of {answer[:40]!r} is not in 0..1"
-        assert score == task.score(question, answer), f"{answer[:40]!r} scores now so, now so"
-        assert score.parsed or score.value == 0, f"{answer[:40]!r} is right, but unparsed"
+        assert score == task.score(question, answer), f"{answer[:40]!r} gets two different scores"
+        assert score.parsed or score.value == 0, (
+            f"{answer[:40]!r} has a score above 0, but is not parsed"
+        )
 
 
 def _check_sums(task: Task, questions: Sequence[Question]) -> None:
@@ -104,11 +108,11 @@ def _check_headline(task: Task, scores: Sequence[Score], sums: Floats, expected:
     )
     batch = task.headline(np.stack([total, np.zeros_like(total)]))
     assert batch.shape == (2,), f"headline of (2, k) sums has shape {batch.shape}, expected (2,)"
-    assert np.isfinite(batch).all(), "headline of nothing must be a number, 0"
+    assert np.isfinite(batch).all(), "headline without scores must be 0, not NaN"
 
 
 def best_answer(question: Question) -> str:
-    """A reference as a VLM would say it: the first, where there are several."""
+    """The reference answer; the first, if there are several."""
     try:
         several = json.loads(question.answer)
     except json.JSONDecodeError:

@@ -1,8 +1,8 @@
 // What an adapter gains (paper Tables 4 and 5, Fig. 7 and 9).
 
 function renderAdapters(root) {
-  const gains = analysis.bd.filter((r) => r.anchor === NO_ADAPTER);
-  const against = analysis.bd.filter((r) => r.anchor !== NO_ADAPTER && r.adapter);
+  const gains = analysis.bd.filter((r) => r.baseline === NO_ADAPTER);
+  const against = analysis.bd.filter((r) => r.baseline !== NO_ADAPTER && r.adapter);
   const adapters = adaptersOf(state.vlm);
   root.hidden = gains.length === 0 && adapters.length === 0;
   if (root.hidden) return;

@@ -51,7 +51,7 @@ function bdCell(result, ceiling, place, notes) {
     interval && h("small", null, interval)),
   () => [
     h("div", { class: `tip-title ${codecClass(result.codec)}` }, h("i", { class: "dot" }), `${codecName(result.codec)} on ${result.task}`),
-    line(result.anchor === NO_ADAPTER ? "BD gain" : "BD-Metric", signed(result.bd.value, 2)),
+    line(result.baseline === NO_ADAPTER ? "BD gain" : "BD-Metric", signed(result.bd.value, 2)),
     interval && line("95 % interval", `[${signed(result.bd.low, 2)}, ${signed(result.bd.high, 2)}]`),
     ceiling && line("of the uncompressed score", percent(result.bd.value / ceiling.score.value)),
     PLACES[place] && line("of its row", PLACES[place]),
@@ -87,7 +87,7 @@ function bdTable(all, caption) {
         const row = columns.map((codec) => own.find((r) => r.task === task && r.codec === codec));
         const ceiling = ceilingOf(vlm, task);
         const ranked = places(row);
-        const place = (r) => (r?.bd ? (r.anchor === NO_ADAPTER ? certainty(r.bd) : ranked.get(r.bd.value)) : null);
+        const place = (r) => (r?.bd ? (r.baseline === NO_ADAPTER ? certainty(r.bd) : ranked.get(r.bd.value)) : null);
         return h("tr", null,
           h("th", { scope: "row" }, task, h("small", null, metricName(task))),
           h("td", { class: "ceiling-score" }, number(ceiling?.score.value), h("small", null, intervalText(ceiling?.score))),
@@ -112,7 +112,7 @@ const rankMarks = () => [
 ];
 
 function renderBd(root) {
-  const results = analysis.bd.filter((r) => r.anchor !== NO_ADAPTER && !r.adapter);
+  const results = analysis.bd.filter((r) => r.baseline !== NO_ADAPTER && !r.adapter);
   root.hidden = results.length === 0;
   if (root.hidden) return;
   root.replaceChildren(

@@ -30,7 +30,7 @@ function gapRow(gap, domain) {
   const row = h("tr", { "data-codec": gap.codec, class: gap.level ? "one-level" : "" },
     h("th", { scope: "row", class: codecClass(gap.codec) }, h("i", { class: "dot" }), codecName(gap.codec),
       h("small", null, gap.level || "all levels")),
-    h("td", { class: "num" }, number(gap.clean)), h("td", { class: "num" }, number(gap.compressed)), h("td", { class: "num" }, number(gap.finetuned)),
+    h("td", { class: "num" }, number(gap.uncompressed)), h("td", { class: "num" }, number(gap.compressed)), h("td", { class: "num" }, number(gap.finetuned)),
     gapNumber(gap.performance), gapNumber(gap.information), gapNumber(gap.generalization));
   const share = gap.performance.value > 0 ? gap.generalization.value / gap.performance.value : null;
   row.append(explain(h("td", { class: "gap-cell" },
@@ -72,7 +72,7 @@ function renderGap(root) {
   } }, "Each level");
   // With nothing averaged there is nothing to unfold.
   const averaged = gaps.some((gap) => gap.level === "") && gaps.some((gap) => gap.level !== "");
-  const heads = ["clean", "compressed", "fine-tuned", "performance", "information", "generalization"];
+  const heads = ["uncompressed", "compressed", "fine-tuned", "performance", "information", "generalization"];
   const table = h("table", { class: averaged ? "gap-table" : "gap-table each-level" }, h("caption", { class: "sr" }, "Performance, information and generalization gap"),
         h("thead", null, h("tr", null, h("th", { scope: "col" }, state.vlm), heads.map((name) => h("th", { scope: "col", class: "num" }, name)), h("th", { scope: "col" }, "gap"))),
         tasks.map((task) => [task, gaps.filter((gap) => gap.task === task)]).filter(([, own]) => own.length).map(([task, own]) => gapTask(task, own)));

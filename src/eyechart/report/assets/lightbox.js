@@ -19,8 +19,8 @@ function openLightbox(example, first) {
   const size = () => {
     const width = image.naturalWidth || 1;
     const height = image.naturalHeight || 1;
-    const room = [lightbox.clientWidth - 48, lightbox.clientHeight - 190];
-    const factor = zoom || Math.min(room[0] / width, room[1] / height);
+    const space = [lightbox.clientWidth - 48, lightbox.clientHeight - 190];
+    const factor = zoom || Math.min(space[0] / width, space[1] / height);
     image.style.width = `${Math.max(1, width * factor)}px`;
   };
   const put = (view) => { image.src = `data:image/png;base64,${picture(view)}`; };

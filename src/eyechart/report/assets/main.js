@@ -69,9 +69,9 @@ function renderMethods(root) {
       entry("BD-Metric", "Scores interpolated with PCHIP over linear bpp, averaged over the codec's own range of rates, minus the uncompressed score. Between two curves: the mean difference over the range of rates both share."),
       entry("Interval", analysis.bootstrap_samples > 0
         ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
-        : "No bootstrap was drawn in this run; values stand without intervals."),
-      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among those that another codec can be held against at no higher rate. Between levels it interpolates linearly."),
-      entry("Answers", "Greedy decoding. An answer that cannot be read is wrong; its share stands beside every score. Tasks asked with a choice set stand apart from those asked freely."),
+        : "This analysis has no bootstrap; values have no intervals."),
+      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated linearly."),
+      entry("Answers", "Greedy decoding. An answer that cannot be parsed is wrong; the share of such answers is shown with every score. Tasks asked with a choice set are listed apart from those with free answers."),
       entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
     h("p", null, download));
 }

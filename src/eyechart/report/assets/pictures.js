@@ -66,7 +66,7 @@ function renderPictures(root) {
   const step = (by) => () => show(state.example + by);
   root.replaceChildren(
     ...sectionHead("What the VLM saw, and what it said",
-      "The same image through every codec, and what was answered. Click a picture to enlarge it; there it can be held against the uncompressed one."),
+      "The same image through every codec, with the answers. Click a picture to enlarge it; there it can be compared with the uncompressed one."),
     h("div", { class: "picker" },
       h("label", { for: "question" }, "Question"), select,
       h("button", { type: "button", onclick: step(-1), "aria-label": "Previous question" }, "\u2190"),

@@ -66,7 +66,7 @@ function renderScores(root) {
   };
   root.replaceChildren(
     ...sectionHead("All scores",
-      "Every sub-metric of every task. An answer that nobody can read counts as wrong; a failed question has no answer and counts in no score. Click a column to sort by it."),
+      "Every sub-metric of every task. An answer that cannot be parsed counts as wrong; a failed question has no answer and counts in no score. Click a column to sort by it."),
     ...blocks.map((block, i) => h("details", { open: i === 0 },
       h("summary", null, h("b", null, block.task + (block.choices ? " (choice set)" : "")), note(block)),
       scoreTable(block.cells, `Scores on ${block.task}`))));
