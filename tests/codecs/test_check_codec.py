@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,14 +67,3 @@ def test_a_broken_promise_is_named(broken: str, message: str) -> None:
 def test_a_payload_that_needs_this_process_is_found() -> None:
     with pytest.raises(ConformanceError, match=r"fresh process: .*could not decode"):
         check_codec(ToyCodec(), sizes=[(1, 1)], options={"nothing": "like that"})
-
-
-def test_the_example_in_the_docs_keeps_its_promises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = Path(__file__).parents[2] / "docs" / "add-a-codec.md"
-    code = page.read_text().split("```python\n")[1].split("```")[0]
-    (tmp_path / "grey_of_the_docs.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    report = check_codec(import_module("grey_of_the_docs").GreyCodec())
-    assert report.mean_bpp["64"] < report.mean_bpp["32"]
