@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from eyechart.codecs import builtin_header
 from eyechart.codecs.avif import AvifCodec
-from eyechart.codecs.container import SelfDescribing
 from eyechart.codecs.hevc import HevcCodec
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.codecs.jpegxl import JpegXlCodec
@@ -21,6 +20,7 @@ from eyechart.codecs.source import SourceCodec
 from eyechart.codecs.vvc import VvcCodec
 from eyechart.codecs.webp import WebpCodec
 from eyechart.core.errors import CodecError, EyechartError, InputError
+from eyechart.core.hooks import SelfDescribing
 from eyechart.core.types import Bitstream, Codec, Level, Rgb8
 from eyechart.testing.codecs import check_codec, picture
 

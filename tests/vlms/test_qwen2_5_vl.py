@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import VLM, Decoding, Request, component_of, questions_at_once
+from eyechart.core.hooks import questions_at_once
+from eyechart.core.types import VLM, Decoding, Request, component_of
 from eyechart.vlms import open_vlm
 from eyechart.vlms.mini import EyechartMini
 from eyechart.vlms.qwen2_5_vl import MAX_PIXELS, MIN_PIXELS, Qwen25VL

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import Answer, Decoding, Json, Request, questions_at_once
+from eyechart.core.hooks import questions_at_once
+from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms import open_vlm
 from eyechart.vlms.devices import check_present, devices_of
 from eyechart.vlms.spread import SpreadVLM, cost_tokens, split

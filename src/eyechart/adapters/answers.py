@@ -6,17 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eyechart.adapters.condition import SOURCE, Condition
-from eyechart.core.types import (
-    VLM,
-    Codec,
-    Decoding,
-    Question,
-    Request,
-    Rgb8,
-    Score,
-    Task,
-    for_task,
-)
+from eyechart.core.hooks import for_task
+from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
 from eyechart.tasks.sampling import by_image
 
 

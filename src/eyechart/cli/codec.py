@@ -17,10 +17,10 @@ from eyechart.cli.bars import progress_bar
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import table_console
 from eyechart.cli.files import check_out
-from eyechart.codecs.container import SelfDescribing
 from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import CodecError, EyechartError, InputError
+from eyechart.core.hooks import SelfDescribing
 from eyechart.core.images import encode_png, read_image
 from eyechart.core.types import Codec, is_neural
 from eyechart.quality import label, open_metric

@@ -29,7 +29,6 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from eyechart.codecs.frames import check_claim
 from eyechart.core.errors import CodecError, InputError
@@ -43,15 +42,6 @@ _WEIGHTS_BYTES = 4
 _DIGITS = "0123456789.-+e"  # one half byte each
 _END = 0xF
 _TEXT = 0xE0  # in place of two digits: a length byte and UTF-8 follow
-
-
-@runtime_checkable
-class SelfDescribing(Protocol):
-    """A codec that can tell an image's size from a payload (needed to decode a file alone)."""
-
-    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        """Raises CodecError if the payload is not one of this codec's."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Literal, TypeAlias
 
+from eyechart.core import hooks
 from eyechart.core.errors import BrokenPluginError, EyechartError, InputError, PluginError, one_line
+from eyechart.core.hooks import RunOption
 from eyechart.core.kinds import annotations_of, fits, kind_name
 from eyechart.core.types import Json
 
@@ -105,14 +107,13 @@ def load_factory(group: Group, name: str) -> Any:
         return point.load()
 
 
-def accepts(group: Group, name: str, option: str) -> bool:
-    """Whether the plug-in `name` can be constructed with that option.
+def takes(group: Group, name: str, option: RunOption) -> bool:
+    """Whether the plug-in `name` declares that a run may give it that option.
 
     Raises:
         PluginError: as `load_factory`.
     """
-    allowed = _allowed(load_factory(group, name))
-    return allowed is None or option in allowed
+    return hooks.takes(load_factory(group, name), option)
 
 
 @contextmanager

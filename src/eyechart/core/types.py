@@ -3,12 +3,13 @@
     task --Question--> codec --Bitstream--> VLM --Answer--> scorer --Score--> store (Record)
 
 All values are frozen and keyword-only. The three plug-in kinds (Codec, Task, VLM) are
-protocols: a plug-in is any class of that shape, nothing needs to be inherited.
+protocols: a plug-in is any class of that shape, nothing needs to be inherited. What a plug-in may
+offer beyond them is declared in `core.hooks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
@@ -18,8 +19,6 @@ import numpy.typing as npt
 Rgb8: TypeAlias = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose in a kill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,13 +263,6 @@ class Task(Plugin, Protocol):
         ...
 
 
-def choices_of(task: object, question: Question) -> tuple[str, ...]:
-    """What choice-set decoding may answer, by the task's method `choices`; () for an open question
-    or a task without that method."""
-    listed: Callable[[Question], tuple[str, ...]] | None = getattr(task, "choices", None)
-    return () if listed is None else listed(question)
-
-
 # --- VLMs -------------------------------------------------------------------------------------
 
 
@@ -318,45 +310,6 @@ class VLM(Plugin, Protocol):
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers a request, in order. Raises VLMError."""
         ...
-
-
-class Tokens(Protocol):
-    """Tokens of questions with their pictures, and tokens of answers."""
-
-    @property
-    def input_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
-
-
-@runtime_checkable
-class Billed(Protocol):
-    """A VLM whose answers are paid for. Costs in US dollars; None where no prices are known."""
-
-    @property
-    def spent(self) -> Tokens:
-        """Counted by the server, of all answers since the VLM was opened."""
-        ...
-
-    @property
-    def spent_usd(self) -> float | None: ...
-
-    def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float | None:
-        """What these requests will about cost."""
-        ...
-
-
-def for_task(vlm: VLM, task: str) -> VLM:
-    """The VLM as it is asked a task: one with a method `for_task` may set itself up differently."""
-    set_up: Callable[[str], VLM] | None = getattr(vlm, "for_task", None)
-    return vlm if set_up is None else set_up(task)
-
-
-def questions_at_once(vlm: VLM) -> int:
-    """How many questions to hand to a VLM together: as it says itself in `questions_at_once`, else
-    a few pictures' worth."""
-    wanted: int = getattr(vlm, "questions_at_once", QUESTIONS_AT_ONCE)
-    return wanted
 
 
 # --- cells and records ------------------------------------------------------------------------

@@ -8,16 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from eyechart.core.errors import InputError, UnusableVLMError, VLMError
-from eyechart.core.types import (
-    VLM,
-    Answer,
-    Failure,
-    Question,
-    Record,
-    Request,
-    choices_of,
-    for_task,
-)
+from eyechart.core.hooks import choices_of, for_task
+from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
 from eyechart.runner.attempt import Failed, attempt
 from eyechart.runner.pictures import Picture
 from eyechart.runner.work import Ask

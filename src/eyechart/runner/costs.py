@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from eyechart.core.types import VLM, Billed, Request
+from eyechart.core.hooks import Billed
+from eyechart.core.types import VLM, Request
 from eyechart.runner.attempt import Failed, attempt
 from eyechart.runner.work import TaskWork
 

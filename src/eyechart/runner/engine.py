@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from eyechart.core.errors import UnusableVLMError
+from eyechart.core.hooks import Checkable, questions_at_once
 from eyechart.core.identity import canonical_json, image_digest
-from eyechart.core.types import Rgb8, questions_at_once
+from eyechart.core.types import Rgb8
 from eyechart.runner.answering import Answering, Pair, batches
 from eyechart.runner.attempt import Failed, attempt
 from eyechart.runner.costs import bill_of, usd_before
@@ -79,9 +80,9 @@ def check(work: Work) -> None:
         InputError: one of them cannot answer anything.
     """
     for lane in work.lanes:
-        vlm_check: Callable[[], None] | None = getattr(lane.open(), "check", None)
-        if vlm_check is not None:
-            vlm_check()
+        vlm = lane.open()
+        if isinstance(vlm, Checkable):
+            vlm.check()
 
 
 def run(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, EyechartError
+from eyechart.core.hooks import HasOrigin
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
 
@@ -96,7 +97,7 @@ def tasks() -> Iterator[CheckResult]:
             with plugins.guarded(name):
                 questions = task.questions()
                 images = len({question.image for question in questions})
-                where = getattr(task, "origin", "its own data")
+                where = task.origin if isinstance(task, HasOrigin) else "its own data"
                 detail = f"{len(questions):,} questions, {images:,} images from {where}"
         except EyechartError as error:
             yield _missing(name, error)

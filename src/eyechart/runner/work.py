@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import choices_of, for_task
 from eyechart.core.types import (
     VLM,
     Cell,
@@ -15,9 +16,7 @@ from eyechart.core.types import (
     Level,
     Question,
     Task,
-    choices_of,
     component_of,
-    for_task,
 )
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks.sampling import by_image

@@ -21,14 +21,14 @@ def open_task(
 ) -> Task:
     """Open one task.
 
-    data: a folder or file with its data; ignored by tasks without an option `data`. None: the
-    task's own default. load: used instead of `core.plugins.load`.
+    data: a folder or file with its data; ignored by tasks without `data` in their `run_options`.
+    None: the task's own default. load: used instead of `core.plugins.load`.
 
     Raises:
         PluginError: an unknown task or option, or a task that cannot be constructed.
     """
     given = dict(options or {})
-    if data is not None and plugins.accepts("eyechart.tasks", name, "data"):
+    if data is not None and plugins.takes("eyechart.tasks", name, "data"):
         given = {"data": data, **given}
     task: Task = (load or plugins.load)("eyechart.tasks", name, given)
     return task

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import RunOption
 from eyechart.core.images import decode_image
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
 from eyechart.tasks.sampling import by_image
@@ -69,6 +71,8 @@ class TsvTask:
     file: name of the official file to use, where there are several (MMBench).
     max_images: only the questions about so many images, the sample that `run --max-images` takes.
     """
+
+    run_options: ClassVar[tuple[RunOption, ...]] = ("data",)
 
     def __init__(
         self,

@@ -13,16 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from eyechart.core import plugins
+from eyechart.core.hooks import for_task
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import (
-    VLM,
-    Answer,
-    Decoding,
-    Request,
-    Rgb8,
-    component_of,
-    for_task,
-)
+from eyechart.core.types import VLM, Answer, Decoding, Request, Rgb8, component_of
 from eyechart.vlms import open_vlm
 
 _PROMPTS = (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
+from eyechart.core.hooks import is_remote
 from eyechart.core.types import VLM, Json
 from eyechart.vlms.devices import devices_of
 from eyechart.vlms.hub import hub_model_type
@@ -51,11 +52,11 @@ def open_vlm(
         options["model"] = model
     _check_server(plugin, options)
     places = devices_of(device)
-    if adapter is not None and not plugins.accepts("eyechart.vlms", plugin, "adapter"):
+    if adapter is not None and not plugins.takes("eyechart.vlms", plugin, "adapter"):
         raise InputError(f"vlm {name_or_path}: takes no adapter; allowed: none")
-    if plugin == "openai":
-        return _on(plugin, options)  # wherever the others of a plan run
-    if not plugins.accepts("eyechart.vlms", plugin, "device"):
+    if is_remote(plugins.load_factory("eyechart.vlms", plugin)):
+        return _on(plugin, options)
+    if not plugins.takes("eyechart.vlms", plugin, "device"):
         if device != "auto":
             raise InputError(f"vlm {name_or_path}: takes no device, not {device!r}; allowed: auto")
         return _on(plugin, options)

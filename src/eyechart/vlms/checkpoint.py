@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import torch
 from safetensors import SafetensorError
 
 from eyechart.core.errors import InputError
-from eyechart.core.types import QUESTIONS_AT_ONCE, Answer, Decoding, Json, Request
+from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
+from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.vlms.devices import check_present
 from eyechart.vlms.hub import hub_revision, hub_snapshot
@@ -85,6 +86,8 @@ class Adapter(Protocol):
 
 class LocalVLM(ABC):
     """The plug-in face of a family: identity without weights, weights at the first answer."""
+
+    run_options: ClassVar[tuple[RunOption, ...]] = ("device", "adapter")
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from functools import cached_property
+from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
@@ -57,6 +58,8 @@ class OpenAIChat:
     Raises:
         InputError: an option that is not allowed.
     """
+
+    remote: ClassVar[bool] = True
 
     def __init__(
         self,

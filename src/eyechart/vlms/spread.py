@@ -17,7 +17,8 @@ from typing import TypeAlias
 
 from eyechart.core.children import Children
 from eyechart.core.errors import VLMError
-from eyechart.core.types import VLM, Answer, Decoding, Json, Request, for_task, questions_at_once
+from eyechart.core.hooks import for_task, questions_at_once
+from eyechart.core.types import VLM, Answer, Decoding, Json, Request
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; it travels to the workers by pickle
 _PIXELS_A_TOKEN = 28 * 28

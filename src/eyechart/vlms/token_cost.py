@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from eyechart.core.types import Request, Tokens
+from eyechart.core.hooks import Tokens
+from eyechart.core.types import Request
 
 # US dollars a million tokens (input, output), OpenAI's list prices of August 2024; the first
 # gpt-4o kept its own.

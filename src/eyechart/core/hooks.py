@@ -1,0 +1,166 @@
+"""What a codec, task or VLM may offer beyond its protocol in `core.types`. All of it is optional.
+
+    plug-in   protocol         member
+    codec     SelfDescribing   bitstream_from_payload(payload)
+    task      HasChoices       choices(question)
+    task      HasOrigin        origin
+    VLM       Checkable        check()
+    VLM       TaskDependent    for_task(task)
+    VLM       SizesBatches     questions_at_once
+    VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
+    VLM       Remote           remote
+    any       TakesRunOptions  run_options, on the class
+
+A plug-in declares one by having its member; nothing is inherited. The functions below give the
+value for plug-ins without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from eyechart.core.types import VLM, Bitstream, Decoding, Question, Request
+
+QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose when the run is killed
+
+RunOption: TypeAlias = Literal["device", "adapter", "data"]
+
+
+@runtime_checkable
+class SelfDescribing(Protocol):
+    """A codec that can tell an image's size from a payload (needed to decode a file alone)."""
+
+    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
+        """The payload with the size that is stored in it.
+
+        Raises CodecError if the payload is not one of this codec's.
+        """
+        ...
+
+
+@runtime_checkable
+class HasChoices(Protocol):
+    """A task whose questions can be answered by choosing (choice-set decoding)."""
+
+    def choices(self, question: Question) -> tuple[str, ...]:
+        """The allowed answers; () for an open question."""
+        ...
+
+
+@runtime_checkable
+class HasOrigin(Protocol):
+    """A task that can say where its data comes from, for `doctor`."""
+
+    @property
+    def origin(self) -> str: ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A VLM that can find out without a question that it will not be able to answer."""
+
+    def check(self) -> None:
+        """Called before a run directory is made. Raises InputError or UnusableVLMError."""
+        ...
+
+
+@runtime_checkable
+class TaskDependent(Protocol):
+    """A VLM whose settings depend on the task, for example the largest image size."""
+
+    def for_task(self, task: str) -> VLM:
+        """The VLM with the settings for the task of that name, sharing the same weights."""
+        ...
+
+
+@runtime_checkable
+class SizesBatches(Protocol):
+    """A VLM that knows how many questions a batch should have."""
+
+    @property
+    def questions_at_once(self) -> int: ...
+
+
+class Tokens(Protocol):
+    """Tokens of questions with their images, and tokens of answers."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+
+
+@runtime_checkable
+class Billed(Protocol):
+    """A VLM whose answers are paid for. Costs in US dollars; None where no prices are known."""
+
+    @property
+    def spent(self) -> Tokens:
+        """As counted by the server, for all answers since the VLM was opened."""
+        ...
+
+    @property
+    def spent_usd(self) -> float | None: ...
+
+    def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float | None:
+        """An estimate of what these requests will cost."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A VLM that may run on another machine, behind a server; declared on the class.
+
+    It ignores `--device`, and no adapter can be trained for it.
+    """
+
+    @property
+    def remote(self) -> bool: ...
+
+
+@runtime_checkable
+class TakesRunOptions(Protocol):
+    """A plug-in class whose constructor has parameters that the run fills in.
+
+    `device`: where a VLM computes. `adapter`: an adapter for a VLM, by directory or name.
+    `data`: a file or folder with a task's data.
+    """
+
+    @property
+    def run_options(self) -> Collection[RunOption]: ...
+
+
+def choices_of(task: object, question: Question) -> tuple[str, ...]:
+    """The allowed answers for choice-set decoding; () for an open question."""
+    return task.choices(question) if isinstance(task, HasChoices) else ()
+
+
+def for_task(vlm: VLM, task: str) -> VLM:
+    """The VLM with its settings for a task."""
+    return vlm.for_task(task) if isinstance(vlm, TaskDependent) else vlm
+
+
+def questions_at_once(vlm: VLM) -> int:
+    """How many questions to hand to a VLM in one call."""
+    return vlm.questions_at_once if isinstance(vlm, SizesBatches) else QUESTIONS_AT_ONCE
+
+
+def is_remote(factory: object) -> bool:
+    """Whether a VLM, or the class of one, declares that it may run on another machine."""
+    factory = _class_of(factory)
+    return isinstance(factory, Remote) and factory.remote
+
+
+def takes(factory: object, option: RunOption) -> bool:
+    """Whether a plug-in's class declares that its constructor takes that option."""
+    factory = _class_of(factory)
+    return isinstance(factory, TakesRunOptions) and option in factory.run_options
+
+
+def _class_of(factory: object) -> object:
+    """What is behind `functools.partial`, as entry points may name one."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    return factory
