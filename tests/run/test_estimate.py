@@ -12,7 +12,7 @@ from eyechart.runner.estimate import (
     RECORD_BYTES,
     CodecEstimate,
     Estimate,
-    LaneEstimate,
+    ModelEstimate,
     TaskEstimate,
     estimate,
 )
@@ -47,8 +47,8 @@ def test_larger_pictures_of_another_task_take_more() -> None:
         for name, pixels in (("a", 100), ("b", 400))
     )
     codec = CodecEstimate(name="c", levels=2, code_s=3.0, payload_bytes=7.0, note="")
-    lane = LaneEstimate(name="v", rate=None, usd=None)
-    found = Estimate(lanes=(lane,), tasks=tasks, codecs=(codec,), picture_px=(10, 10))
+    model = ModelEstimate(name="v", rate=None, usd=None)
+    found = Estimate(models=(model,), tasks=tasks, codecs=(codec,), picture_px=(10, 10))
     assert found.code_s == 2 * 3.0 * (10 + 4 * 10)
     assert found.stream_bytes(codec) == 2 * 7.0 * (10 + 4 * 10)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from run_fakes import FakeCodec, FakeTask, FakeVLM
+from run_fakes import FakeCodec, FakeTask, FakeVLM, levels_of
 
 from eyechart.core.types import Answer, Component, Decoding, Request
+from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
-from eyechart.runner.pools import Here
 from eyechart.runner.progress import Silent
 from eyechart.runner.resolve import resolve
-from eyechart.runner.work import CodecLevels, Lane, Work, task_work, vlm_component
+from eyechart.runner.work import ModelConfig, Work, task_work, vlm_component
 from eyechart.store import Store
 
 
@@ -33,7 +33,7 @@ class Tiled(FakeVLM):
 def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
     vlm, store = Tiled(options={"tiles": 6, "dtype": "x"}), Store(tmp_path)
     tasks = [FakeTask(name="Coarse"), FakeTask(name="Fine")]
-    lane = Lane(
+    model = ModelConfig(
         vlm=Component(name=vlm.name, version=vlm.version, options=vlm.options),
         adapter=None,
         open=lambda: vlm,
@@ -41,12 +41,12 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
     )
     codec = FakeCodec()
     work = Work(
-        lanes=(lane,),
-        codecs=(CodecLevels(codec=codec, levels=codec.levels),),
+        models=(model,),
+        codecs=(levels_of(codec),),
         tasks=tuple(task_work(task) for task in tasks),
     )
     store.create()
-    assert run(work, store, Here([codec], store), Silent()).answered == 24
+    assert run(work, store, SerialExecutor(), Silent()).answered == 24
     cells = store.cells()
     assert {(c.cell.task.name, r.answer) for c in cells for r in c.records()} == {
         ("Coarse", "6 tiles"),
@@ -57,7 +57,7 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
     changed = {"tiles": 24, "dtype": None}
     assert options["Fine"] == {"tiles": 6, "dtype": "x", "for_task": changed}
     # Asked again, nothing is missing: the key made at the start is the one stored.
-    assert run(work, store, Here([codec], store), Silent()).answered == 0
+    assert run(work, store, SerialExecutor(), Silent()).answered == 0
 
 
 def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +68,6 @@ def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.Monke
     tasks = [FakeTask(name="Coarse"), FakeTask(name="Fine")]
     monkeypatch.setattr("eyechart.tasks.open_tasks", lambda names, data: tasks)
     plan = make_plan({"vlms": "toy", "tasks": ["Coarse", "Fine"], "codecs": "source"}, "test")
-    (lane,) = resolve(plan).lanes
-    assert lane.vlm.options == lane.by_task["Coarse"].options == {"tiles": 6}
-    assert lane.by_task["Fine"].options == {"tiles": 6, "for_task": {"tiles": 24}}
+    (model,) = resolve(plan).models
+    assert model.vlm.options == model.by_task["Coarse"].options == {"tiles": 6}
+    assert model.by_task["Fine"].options == {"tiles": 6, "for_task": {"tiles": 24}}

@@ -16,8 +16,8 @@ import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
 from eyechart.core.types import Record, component_of
+from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import Settings, run
-from eyechart.runner.pools import Here
 from eyechart.runner.progress import Silent
 from eyechart.runner.work import Work
 from eyechart.store import HeldError, Store
@@ -32,9 +32,8 @@ def work() -> Work:
 def go(root: Path) -> None:
     store, todo = Store(root), work()
     store.create()
-    with store.writing([(lane.vlm, lane.adapter) for lane in todo.lanes]):
-        pool = Here([entry.codec for entry in todo.codecs], store)
-        run(todo, store, pool, Silent(), Settings(batch_prompts=4))
+    with store.writing([(model.vlm, model.adapter) for model in todo.models]):
+        run(todo, store, SerialExecutor(), Silent(), Settings(batch_prompts=4))
 
 
 def records(root: Path) -> dict[str, list[Record]]:
@@ -116,7 +115,7 @@ import signal, sys
 from pathlib import Path
 from run_fakes import FakeCodec, FakeVLM, fake_work
 from eyechart.runner.engine import run
-from eyechart.runner.pools import Processes
+from eyechart.runner.reconstruction import open_executor
 from eyechart.runner.progress import Silent
 from eyechart.store import Store
 
@@ -131,8 +130,8 @@ if __name__ == "__main__":
     store.create()
     work = fake_work(FakeVLM(refuse=hold), [FakeCodec(bad_images=(25,))])
     codecs = [entry.codec for entry in work.codecs]
-    with store.writing([(lane.vlm, lane.adapter) for lane in work.lanes]):
-        run(work, store, Processes(codecs, store, workers=2), Silent())
+    with store.writing([(model.vlm, model.adapter) for model in work.models]):
+        run(work, store, open_executor(2), Silent())
 """
 
 
@@ -154,8 +153,8 @@ def busy(tmp_path: Path) -> subprocess.Popen[str]:
 
 
 def children_of(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
@@ -165,8 +164,8 @@ def test_workers_end_with_a_killed_run_and_its_lease_with_them(
     workers = children_of(busy.pid)
     assert len(workers) >= 2
     store = Store(tmp_path / "run")
-    lane = (component_of(FakeVLM()), None)
-    with pytest.raises(HeldError, match=f"process {busy.pid} "), store.writing([lane]):
+    model = (component_of(FakeVLM()), None)
+    with pytest.raises(HeldError, match=f"process {busy.pid} "), store.writing([model]):
         pass
     busy.kill()
     busy.communicate()
@@ -174,7 +173,7 @@ def test_workers_end_with_a_killed_run_and_its_lease_with_them(
     while any(_alive(worker) for worker in workers):
         assert time.monotonic() < deadline, "workers outlive their run"
         os.sched_yield()
-    with store.writing([lane]):
+    with store.writing([model]):
         pass
     go(tmp_path / "run")
 

@@ -20,7 +20,7 @@ from eyechart.runner.plan import (
     parse_plan,
     split_specs,
 )
-from eyechart.runner.resolve import codec_levels, lanes_of, resolve
+from eyechart.runner.resolve import codec_levels, model_names, resolve
 from eyechart.zoo import weights_dir
 
 LEAST = "vlms: a\ntasks: b\ncodecs: c\n"
@@ -44,7 +44,7 @@ def test_levels_written_as_numbers_are_names() -> None:
 def test_built_in_plans_name_what_exists(name: str) -> None:
     plan = load_plan(name)
     assert set(plan.tasks) == set(plugins.names("eyechart.tasks"))
-    assert lanes_of(plan)
+    assert model_names(plan)
     for entry in plan.codecs:
         if entry.codec in plugins.names("eyechart.codecs"):
             with suppress(PluginError):  # its weights are not here

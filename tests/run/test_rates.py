@@ -11,10 +11,10 @@ from run_fakes import FakeTask, fake_work
 
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
+from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import Settings, run
 from eyechart.runner.estimate import estimate
 from eyechart.runner.plan import make_plan
-from eyechart.runner.pools import Here
 from eyechart.runner.progress import Silent
 from eyechart.runner.rates import (
     Rate,
@@ -129,8 +129,9 @@ def test_a_run_says_how_fast_it_was_without_its_first_batch(tmp_path: Path) -> N
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=(FakeTask(images=4, per_image=2),))
-    pool = Here([entry.codec for entry in work.codecs], store)
-    outcome = run(work, store, pool, Silent(), Settings(batch_prompts=2), clock=ticking(0.5))
+    outcome = run(
+        work, store, SerialExecutor(), Silent(), Settings(batch_prompts=2), clock=ticking(0.5)
+    )
     (speed,) = outcome.speeds
     # 4 images at 2 levels, a batch each; the clock moves half a second a batch.
     assert (speed.vlm, speed.questions, speed.seconds) == ("fake-vlm", 14, 3.5)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_fakes import FakeCodec, FakeTask, fake_work
+from run_fakes import FakeTask, fake_work
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
-from eyechart.runner.pools import Here
 from eyechart.runner.progress import Silent
 from eyechart.runner.rescore import Rescored, rescore
 from eyechart.store import Store
@@ -22,7 +22,7 @@ from eyechart.store import Store
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "run")
     made.create()
-    run(fake_work(tasks=[FakeTask(images=3)]), made, Here([FakeCodec()], made), Silent())
+    run(fake_work(tasks=[FakeTask(images=3)]), made, SerialExecutor(), Silent())
     return made
 
 

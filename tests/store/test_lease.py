@@ -36,7 +36,7 @@ def test_the_same_lane_twice_is_refused_by_name(store: Store) -> None:
 
 
 def test_files_of_the_whole_directory_are_updated_one_run_at_a_time(store: Store) -> None:
-    """Two lanes read a file, then write it anew: neither loses the other's part."""
+    """Two models read a file, then write it anew: neither loses the other's part."""
     path, both_read = store.root / "shared", Barrier(2)
     path.write_text("")
 

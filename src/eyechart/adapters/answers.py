@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eyechart.adapters.condition import SOURCE, Condition
+from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.core.attempt import Failed
 from eyechart.core.hooks import for_task
 from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
 from eyechart.tasks.sampling import by_image
@@ -46,12 +48,18 @@ def _forms(
     pictures: dict[str, Rgb8], codecs: Sequence[Codec]
 ) -> Iterator[tuple[Condition, dict[str, Rgb8]]]:
     yield SOURCE, pictures
+    images = [SourceImage.of(rgb8, key) for key, rgb8 in pictures.items()]
+    reconstructor = Reconstructor()
     for codec in codecs:
         for level in codec.levels:
-            yield (
-                (codec.name, level.name),
-                {key: codec.decode(codec.encode(rgb8, level)) for key, rgb8 in pictures.items()},
-            )
+            decoded = {}
+            for key, made in zip(
+                pictures, reconstructor.reconstruct(codec, level, images), strict=True
+            ):
+                if isinstance(made, Failed):
+                    made.raise_error()
+                decoded[key] = made.rgb8
+            yield (codec.name, level.name), decoded
 
 
 def _score(

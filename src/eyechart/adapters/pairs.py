@@ -13,16 +13,17 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
-import numpy as np
-
 from eyechart.adapters.condition import SOURCE, Condition, entries_of
-from eyechart.core.errors import CodecError, ImageError, InputError
-from eyechart.core.identity import image_digest
+from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.core.attempt import Failed
+from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import read_image
-from eyechart.core.types import Bitstream, Codec, Component, Level, Rgb8, component_of
+from eyechart.core.types import Codec, Component, Rgb8, component_of, is_neural
 from eyechart.store import Blobs
 
 _END_BYTES = 16 << 10  # of a picture file, at each end
@@ -73,9 +74,8 @@ class Pairs(Protocol):
 class CodecPairs:
     """Pairs made by codecs from a folder of clean images, on demand, each once.
 
-    cache: folder for bitstreams and decoded pictures (raw bytes; reading them costs nothing beside
-    a training step). decoded_budget_bytes: no more decoded pictures are kept above this; they are
-    decoded again each time, which is slower and needs no disk.
+    cache: folder for bitstreams, and for the decoded images of slow codecs. decoded_budget_bytes:
+    above this no more decoded images are stored; they are decoded again each time.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class CodecPairs:
             (codec.name, level.name): (codec, level) for codec in codecs for level in codec.levels
         }
         self.codecs = tuple(map(component_of, codecs))
-        self._components = {component.name: component for component in self.codecs}
-        self._bitstreams = Blobs(cache / "bitstreams")
-        self._decoded = Blobs(cache / "decoded")
-        self._left_bytes = decoded_budget_bytes - self._decoded.size_bytes()
+        decoded = Blobs(cache / "decoded")
+        self._reconstructor = Reconstructor(Blobs(cache / "bitstreams"), decoded)
+        self._left_bytes = decoded_budget_bytes - decoded.size_bytes()
+        self._neural = Lock()  # one level is in memory: threads take turns
 
     def digest(self) -> str:
         """See `Pairs`."""
@@ -104,10 +104,9 @@ class CodecPairs:
 
     def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
-        clean = read_image(self._paths[image])
-        digest = image_digest(clean)
+        source = SourceImage.of(read_image(self._paths[image]), self.names[image])
         return [
-            clean if entry == SOURCE else self._picture(entry, clean, digest, self.names[image])
+            source.rgb8 if entry == SOURCE else self._decoded_image(entry, source)
             for entry in entries
         ]
 
@@ -115,30 +114,15 @@ class CodecPairs:
         """See `Pairs`."""
         return [read_image(self._paths[image])]
 
-    def _picture(self, entry: Condition, clean: Rgb8, digest: str, name: str) -> Rgb8:
+    def _decoded_image(self, entry: Condition, source: SourceImage) -> Rgb8:
         codec, level = self._made[entry]
-        path = self._decoded.path(self._components[codec.name], level, digest)
-        raw = self._decoded.get(path)
-        if raw is not None and len(raw) == clean.size:
-            return np.frombuffer(raw, np.uint8).reshape(clean.shape)
-        try:
-            bitstream = self._bitstream(codec, level, clean, digest)
-            made = codec.decode(bitstream)
-        except CodecError as error:
-            raise error.named(level=level.name, image=name) from error
-        if self._left_bytes > made.size:
-            self._left_bytes -= made.size
-            self._decoded.put(path, made.tobytes())
-        return made
-
-    def _bitstream(self, codec: Codec, level: Level, clean: Rgb8, digest: str) -> Bitstream:
-        height_px, width_px, _ = clean.shape
-        path = self._bitstreams.path(self._components[codec.name], level, digest)
-        payload = self._bitstreams.get(path)
-        if payload is None:
-            payload = codec.encode(clean, level).payload
-            self._bitstreams.put(path, payload)
-        return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+        keep = self._left_bytes > source.rgb8.nbytes
+        with self._neural if is_neural(codec) else nullcontext():
+            (made,) = self._reconstructor.reconstruct(codec, level, [source], keep=keep)
+        if isinstance(made, Failed):
+            made.raise_error()
+        self._left_bytes -= made.kept_bytes
+        return made.rgb8
 
 
 class FolderPairs:

@@ -17,10 +17,11 @@ import numpy as np
 
 from eyechart.analysis.cells import SOURCE, CellData
 from eyechart.analysis.result import Example, View
+from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError
-from eyechart.core.identity import image_digest
-from eyechart.core.images import decode_image, encode_png
-from eyechart.core.types import Bitstream, Codec, Question, Record, Rgb8, Task
+from eyechart.core.images import encode_png
+from eyechart.core.types import Codec, Question, Record, Rgb8, Task
 from eyechart.quality import QualityMetric, label, open_metric
 from eyechart.store import Store
 
@@ -179,32 +180,33 @@ class _Pictures:
     """Decodes what the run stored; each codec is loaded once."""
 
     def __init__(self, store: Store, load: Callable[..., Any]) -> None:
-        self._store, self._load = store, load
+        self._load = load
+        self._reconstructor = Reconstructor(store.bitstreams, store.decoded)
         self._codecs: dict[str, Codec] = {}
 
     def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:
         """The picture the VLM saw, or None where it can no longer be made here."""
         if read.codec == SOURCE:
             return original
-        cell, digest = read.cell, image_digest(original)
+        cell = read.cell
+        image = SourceImage.of(original, record.image)
         try:
-            kept = self._store.decoded
-            png = kept.get(kept.path(cell.codec, cell.level, digest))
-            if png is not None:
-                return decode_image(png, name=record.image)
-            streams = self._store.bitstreams
-            payload = streams.get(streams.path(cell.codec, cell.level, digest))
-            if payload is None:
-                return None
             if read.codec not in self._codecs:
                 self._codecs[read.codec] = self._load(
                     "eyechart.codecs", cell.codec.name, cell.codec.options
                 )
-            height_px, width_px, _ = original.shape
-            stream = Bitstream(payload=payload, height_px=height_px, width_px=width_px)
-            return self._codecs[read.codec].decode(stream)
+            # Only what is stored: another version of the codec would make other images.
+            (decoded,) = self._reconstructor.reconstruct(
+                self._codecs[read.codec],
+                cell.level,
+                [image],
+                keep=False,
+                component=cell.codec,
+                encode=False,
+            )
         except EyechartError:
             return None  # a codec that is not installed on the machine that analyses
+        return None if isinstance(decoded, Failed) else decoded.rgb8
 
 
 def _thumbnail(rgb8: Rgb8) -> Rgb8:

@@ -22,6 +22,7 @@ _LONGEST = 300  # characters of an error line
 # verb -> (where it is defined, its help line), in the order of the help.
 _VERBS = {
     "run": ("eyechart.cli.run:run", "Run a plan; print its tables and write a report."),
+    "encode": ("eyechart.cli.run:encode", "Encode a plan's images ahead of its VLMs."),
     "plan": ("eyechart.cli.run:plan", "Estimate what a plan would cost; run nothing."),
     "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
     "table": ("eyechart.cli.tables:table", "Print a table of a run: bd, scores, gap, adapter."),

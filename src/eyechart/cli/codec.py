@@ -18,9 +18,15 @@ from eyechart.cli.codec_train import train
 from eyechart.cli.console import table_console
 from eyechart.cli.files import check_out
 from eyechart.codecs.levels import find_level
+from eyechart.codecs.reconstruct import (
+    BATCH_IMAGES,
+    Reconstructor,
+    SourceImage,
+    decode_payload,
+    reconstruct_one,
+)
 from eyechart.core import plugins
-from eyechart.core.errors import CodecError, EyechartError, InputError
-from eyechart.core.hooks import SelfDescribing
+from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
 from eyechart.core.types import Codec, is_neural
 from eyechart.quality import label, open_metric
@@ -31,6 +37,7 @@ from eyechart.store.files import write_atomic
 app = typer.Typer(help="Codecs: list, encode, decode, bench, train.", no_args_is_help=True)
 app.command("train")(train)
 
+_BLOCK_IMAGES = 16  # in memory at a time
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
 CodecOption = Annotated[
@@ -78,12 +85,10 @@ def encode(
     check_out(out)
     coder = load_codec(codec)
     chosen = find_level(coder, level)
-    rgb8 = read_image(picture)
-    try:
-        bitstream = coder.encode(rgb8, chosen)
-        quality_db = open_metric("psnr").measure(rgb8, coder.decode(bitstream))
-    except CodecError as error:
-        raise error.named(level=chosen.name, image=picture.name) from error
+    source = SourceImage.of(read_image(picture), picture.name)
+    decoded = reconstruct_one(coder, chosen, source)
+    bitstream = decoded.bitstream
+    quality_db = open_metric("psnr").measure(source.rgb8, decoded.rgb8)
     write_atomic(out, bitstream.payload)
     size = f"{len(bitstream.payload):,} bytes, {bitstream.bpp:.4f} bpp"
     print(f"{out}: {size}, {'lossless' if isinf(quality_db) else f'PSNR {quality_db:.2f} dB'}")
@@ -102,12 +107,7 @@ def decode(
         data = payload.read_bytes()
     except OSError as error:
         raise InputError(f"{payload}: cannot be read ({error.strerror})") from error
-    if not isinstance(coder, SelfDescribing):
-        raise InputError(f"{coder.name}: cannot tell a picture's size (no bitstream_from_payload)")
-    try:
-        rgb8 = coder.decode(coder.bitstream_from_payload(data))
-    except CodecError as error:
-        raise error.named(image=payload.name) from error
+    rgb8 = decode_payload(coder, data, payload.name)
     write_atomic(out, encode_png(rgb8))
     print(f"{out}: {rgb8.shape[1]}x{rgb8.shape[0]}")
 
@@ -125,6 +125,13 @@ def bench(
     metric: Annotated[
         str, typer.Option("--metric", metavar="A,B", help="Quality metrics: psnr,ms-ssim.")
     ] = "psnr,ms-ssim",
+    codec_device: Annotated[
+        str, typer.Option("--codec-device", metavar="WHERE", help="For codecs with weights: cuda.")
+    ] = "cpu",
+    codec_batch: Annotated[
+        int,
+        typer.Option("--codec-batch", metavar="N", min=1, help="Their images at a time."),
+    ] = BATCH_IMAGES,
 ) -> None:
     """Measure rate, quality and time of codecs on a folder of images, at all their levels."""
     from eyechart.runner.plan import split_specs
@@ -142,12 +149,14 @@ def bench(
     trials: list[list[Trial]] = [[] for _ in work]
     with progress_bar() as progress:
         bar = progress.add_task("", total=len(work) * len(paths))
-        for path in paths:
-            rgb8 = read_image(path)
+        reconstructor = Reconstructor(device=codec_device, batch_images=codec_batch)
+        for start in range(0, len(paths), _BLOCK_IMAGES):
+            block = paths[start : start + _BLOCK_IMAGES]
+            images = [SourceImage.of(read_image(path), path.name) for path in block]
             for (coder, level), done in zip(work, trials, strict=True):
-                progress.update(bar, description=f"{path.name} {coder.name} {level.name}")
-                done.append(try_codec(coder, level, rgb8, path.name, metrics))
-                progress.advance(bar)
+                progress.update(bar, description=f"{coder.name} {level.name}")
+                done += try_codec(reconstructor, coder, level, images, metrics)
+                progress.advance(bar, len(block))
     rows = [means_of(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
     if out is not None:
         told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}

@@ -44,7 +44,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals = Table(box=None, pad_edge=False, show_header=False)
     totals.add_column()
     totals.add_column()
-    totals.add_row("VLMs", ", ".join(lane.name for lane in estimate.lanes))
+    totals.add_row("VLMs", ", ".join(model.name for model in estimate.models))
     totals.add_row("cells", f"{estimate.cells:,}")
     totals.add_row("images", f"{estimate.pictures:,} to encode and decode")
     totals.add_row("questions", f"{estimate.questions:,}")
@@ -55,10 +55,10 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals.add_row("codec time", f"{code}; without {absent} codecs ²" if absent else code)
     for heading, time in _vlm_time(estimate):
         totals.add_row(heading, time)
-    for lane in estimate.lanes:
-        if lane.usd is not None:
+    for model in estimate.models:
+        if model.usd is not None:
             answers = "answers of one token, or as long as allowed"
-            totals.add_row("cost", f"about {lane.usd} for {answers} ({lane.name})")
+            totals.add_row("cost", f"about {model.usd} for {answers} ({model.name})")
     console.print(totals)
     _print_notes(estimate, console)
 
@@ -85,12 +85,14 @@ def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
 
     measured_s = estimate.answer_s()
     if measured_s is not None:
-        rates = dict.fromkeys(lane.rate.words for lane in estimate.lanes if lane.rate is not None)
+        rates = dict.fromkeys(
+            model.rate.words for model in estimate.models if model.rate is not None
+        )
         return [("VLM time", f"{duration(measured_s)} ({'; '.join(rates)})")]
     times = [estimate.answer_s(Rate(questions_per_s=per_s)) for per_s in _GUESSED_PER_S]
     short, long = (duration(time_s) for time_s in times if time_s is not None)
-    unknown = [lane.name for lane in estimate.lanes if lane.rate is None]
-    which = ", ".join(unknown) if len(unknown) < len(estimate.lanes) else "these VLMs"
+    unknown = [model.name for model in estimate.models if model.rate is None]
+    which = ", ".join(unknown) if len(unknown) < len(estimate.models) else "these VLMs"
     many, few = _GUESSED_PER_S
     return [
         ("VLM time", f"not measured for {which}; give --rate, --rates"),

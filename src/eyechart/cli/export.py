@@ -18,7 +18,6 @@ from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
     from eyechart.runner.export_tsv import Copied, Target
-    from eyechart.runner.work import CodecLevels
     from eyechart.store import Store
     from eyechart.tasks.tsv_task import TsvTask
 
@@ -107,14 +106,13 @@ def export_tsv(
     if json_out is not None:
         check_out(json_out)
     opened = _task(task, data, prompts)
-    entries, targets = _targets(opened, codecs, levels)
+    targets = _targets(opened, codecs, levels)
     if run is not None:
         Store(run).require()
     cache = Store(_cache_folder(out))
     with lease(cache.root / "lease", wait=wait):
         made = _copy_all(
             opened,
-            entries,
             targets,
             out,
             Store(run) if run else cache,
@@ -179,9 +177,7 @@ def _task(spec: str, data: str | None, prompts: str | None) -> TsvTask:
     return opened
 
 
-def _targets(
-    task: TsvTask, codecs: str, levels: str | None
-) -> tuple[list[CodecLevels], list[Target]]:
+def _targets(task: TsvTask, codecs: str, levels: str | None) -> list[Target]:
     from eyechart.runner.export_tsv import Target, copy_name
     from eyechart.runner.plan import CodecEntry, split_specs
     from eyechart.runner.resolve import codec_levels
@@ -192,15 +188,15 @@ def _targets(
     chosen = None if levels is None else tuple(level.strip() for level in levels.split(","))
     entries = [codec_levels(CodecEntry(codec=spec, levels=chosen)) for spec in specs]
     targets = [
-        Target(name=copy_name(task, spec, level), codec=place, level=level)
-        for place, (spec, entry) in enumerate(zip(specs, entries, strict=True))
+        Target(name=copy_name(task, spec, level), codec=entry, level=level)
+        for spec, entry in zip(specs, entries, strict=True)
         for level in entry.levels
     ]
     names = [target.name.lower() for target in targets]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"--codecs {codecs}: {twice}.tsv would be written twice")
-    return entries, targets
+    return targets
 
 
 def _cache_folder(out: Path) -> Path:
@@ -215,7 +211,6 @@ def _cache_folder(out: Path) -> Path:
 
 def _copy_all(
     task: TsvTask,
-    entries: Sequence[CodecLevels],
     targets: Sequence[Target],
     out: Path,
     store: Store,
@@ -226,9 +221,9 @@ def _copy_all(
 ) -> list[tuple[Target, str, Copied]]:
     """All copies that could be made; errors of the others go to stderr."""
     from eyechart.runner.export_tsv import Exporter, Form
-    from eyechart.runner.pools import open_pool
+    from eyechart.runner.reconstruction import Reconstruction, open_executor
 
-    pool = open_pool([entry.codec for entry in entries], store, workers)
+    executor = open_executor(workers)
     made: list[tuple[Target, str, Copied]] = []
     try:
         with progress_bar() as progress:
@@ -236,8 +231,7 @@ def _copy_all(
             bar = progress.add_task("", total=images * len(targets))
             exporter = Exporter(
                 out,
-                store,
-                pool,
+                Reconstruction(store, executor, ahead=4),
                 Form(paths=paths, prompts=prompts),
                 advance=lambda: progress.advance(bar),
             )
@@ -250,9 +244,9 @@ def _copy_all(
                 except EyechartError as error:
                     print(f"eyechart: {target.name}.tsv not written: {error}", file=sys.stderr)
                 else:
-                    made.append((target, entries[target.codec].codec.name, copied))
+                    made.append((target, target.codec.codec.name, copied))
     finally:
-        pool.close()
+        executor.close()
     return made
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -71,6 +71,25 @@ Workers = Annotated[
         help="Processes for codecs; 0: none. Default: one per CPU core.",
     ),
 ]
+CodecDevice = Annotated[
+    str,
+    typer.Option(
+        "--codec-device", metavar="WHERE", help="For codecs with weights: auto, cpu, cuda:0, all."
+    ),
+]
+CodecBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--codec-batch",
+        metavar="N",
+        min=1,
+        help="Images that a codec with weights takes at a time. Default: 8.",
+        show_default=False,
+    ),
+]
+DecodedGb = Annotated[
+    float, typer.Option("--decoded-gb", metavar="GB", min=0, help="Disk space for decoded images.")
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until another run of this directory has ended.")
 ]
@@ -105,10 +124,9 @@ def run(
             help="VLMs choose one of a question's answers: a protocol with tables of its own.",
         ),
     ] = False,
-    decoded_gb: Annotated[
-        float,
-        typer.Option("--decoded-gb", metavar="GB", min=0, help="Disk space for decoded images."),
-    ] = 2.0,
+    codec_device: CodecDevice = "auto",
+    codec_batch: CodecBatch = None,
+    decoded_gb: DecodedGb = 2.0,
     retry_failed: Annotated[
         bool,
         typer.Option(
@@ -131,6 +149,8 @@ def run(
     options = Options(
         device=device,
         workers=workers,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
         batch=batch,
         decoded_gb=decoded_gb,
         retry_failed=retry_failed,
@@ -141,6 +161,55 @@ def run(
     if report:
         _show_results(out, console)
     _end(outcome, out)
+
+
+def encode(
+    plan: PlanArgument = "quick",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")
+    ] = Path("out/run"),
+    tasks: Tasks = None,
+    codecs: Codecs = None,
+    data: Data = None,
+    max_images: MaxImages = None,
+    workers: Workers = None,
+    codec_device: CodecDevice = "auto",
+    codec_batch: CodecBatch = None,
+    decoded_gb: DecodedGb = 2.0,
+    wait: Wait = False,
+) -> None:
+    """Encode and decode a plan's images into a run directory, without asking a VLM.
+
+    `eyechart run` with the same plan and directory finds them. Images of codecs
+    that decode slowly are stored up to --decoded-gb; beyond it they are decoded
+    again when they are needed.
+    """
+    from eyechart.cli.bars import progress_bar
+    from eyechart.runner.start import Options, encode_plan
+
+    chosen = _plan(plan, None, tasks, codecs, None, data, max_images)
+    options = Options(
+        workers=workers,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
+        decoded_gb=decoded_gb,
+        wait=wait,
+    )
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=None)
+
+        def advance(what: str, images: int) -> None:
+            progress.update(bar, description=what, total=images, advance=1)
+
+        try:
+            failures = encode_plan(chosen, out, options, advance)
+        except KeyboardInterrupt:
+            _stopped("everything encoded is kept")
+    for message in dict.fromkeys(failure.message for failure in failures):
+        print(f"eyechart: {message}", file=sys.stderr)
+    print(f"{out}: {len(failures):,} images failed" if failures else f"{out}: all images encoded")
+    if failures:
+        raise typer.Exit(1)
 
 
 def plan(
@@ -234,12 +303,13 @@ def _run(plan: Plan, out: Path, console: Console, options: Options) -> Outcome:
     try:
         return run_plan(plan, out, _progress(console), options)
     except KeyboardInterrupt:
-        command = shlex.join(["eyechart", *sys.argv[1:]])
-        print(
-            f"eyechart: stopped; all answers so far are kept. Continue with: {command}",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
+        _stopped("all answers so far are kept")
+
+
+def _stopped(kept: str) -> NoReturn:
+    command = shlex.join(["eyechart", *sys.argv[1:]])
+    print(f"eyechart: stopped; {kept}. Continue with: {command}", file=sys.stderr)
+    raise typer.Exit(130) from None
 
 
 def _progress(console: Console) -> Progress:

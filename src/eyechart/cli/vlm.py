@@ -12,7 +12,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
-    from eyechart.core.types import Answer, Codec, Level, Rgb8
+    from eyechart.core.types import Answer, Codec, Level
 
 app = typer.Typer(help="VLMs: list, ask.", no_args_is_help=True)
 
@@ -87,6 +87,7 @@ def ask(
     """Ask a VLM about an image, uncompressed or decoded by a codec. Answers go to stdout."""
     from rich.console import Console
 
+    from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
     from eyechart.core.images import read_image
     from eyechart.core.types import Decoding, Request
     from eyechart.runner.resolve import open_spec
@@ -98,8 +99,9 @@ def ask(
     opened = open_spec(vlm, adapter, device)
     notes = Console(stderr=True, highlight=False)
     if coder is not None and chosen is not None:
-        rgb8, rate_bpp = _through(coder, chosen, rgb8, image.name)
-        notes.print(f"[dim]{coder.name} {chosen.name}: {rate_bpp:.4f} bpp[/]")
+        decoded = reconstruct_one(coder, chosen, SourceImage.of(rgb8, image.name))
+        rgb8 = decoded.rgb8
+        notes.print(f"[dim]{coder.name} {chosen.name}: {decoded.bitstream.bpp:.4f} bpp[/]")
     request = Request(
         image=rgb8,
         prompts=tuple(questions),
@@ -124,16 +126,6 @@ def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec | None,
         names = ", ".join(known.name for known in codec.levels)
         raise InputError(f"codec {codec.name}: give --level; allowed: {names}")
     return codec, codec.levels[0] if level is None else find_level(codec, level)
-
-
-def _through(codec: Codec, level: Level, rgb8: Rgb8, image: str) -> tuple[Rgb8, float]:
-    from eyechart.core.errors import CodecError
-
-    try:
-        bitstream = codec.encode(rgb8, level)
-        return codec.decode(bitstream), bitstream.bpp
-    except CodecError as error:
-        raise error.named(level=level.name, image=image) from error
 
 
 def _print(questions: list[str], answers: list[Answer], notes: object) -> None:

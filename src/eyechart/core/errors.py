@@ -77,6 +77,10 @@ class VLMError(EyechartError):
         self.retryable = retryable
 
 
+class WorkerDiedError(EyechartError):
+    """A worker process ended in the middle of a call, or the pool of workers was closed."""
+
+
 def one_line(error: BaseException | str, longest: int = 200) -> str:
     """A foreign error (with its class) or text as one line of at most `longest` characters.
 

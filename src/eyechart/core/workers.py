@@ -13,9 +13,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a call needs while it runs. gpu: a whole device of its own, where there is one."""
+    """What a call needs while it runs. device: one of the executor's devices, for networks."""
 
-    gpu: bool = False
+    device: bool = False
+
+
+CPU = Resources()
+DEVICE = Resources(device=True)
 
 
 class Executor(Protocol):
@@ -32,11 +36,12 @@ class Executor(Protocol):
     def submit(
         self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Have a call made. The future raises WorkerDiedError where its worker process ended."""
+        """Have a call made. Its future raises what the call raises, and WorkerDiedError where the
+        worker process ended during the call."""
         ...
 
     def close(self) -> None:
-        """End all work at once, finished or not. No call hangs and no future stays open."""
+        """End all work at once, finished or not. No future stays open."""
         ...
 
 
@@ -60,3 +65,17 @@ class SerialExecutor:
 
     def close(self) -> None:
         """Nothing is left to end."""
+
+
+_device = "cpu"
+
+
+def worker_device() -> str:
+    """The device of the worker process that makes the call: `cpu`, `cuda:0`, ..."""
+    return _device
+
+
+def set_worker_device(device: str) -> None:
+    """Say which device calls in this process shall use."""
+    global _device
+    _device = device

@@ -1,56 +1,48 @@
-"""A batch of pictures and questions -> answers -> scores -> records and failures on disk."""
+"""A batch of images and questions -> answers -> scores -> records and failures on disk."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TypeAlias
 
+from eyechart.codecs.reconstruct import DecodedImage
+from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError, UnusableVLMError, VLMError
 from eyechart.core.hooks import choices_of, for_task
 from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
-from eyechart.runner.attempt import Failed, attempt
-from eyechart.runner.pictures import Picture
-from eyechart.runner.work import Ask
+from eyechart.runner.reconstruction import PreparedItem
+from eyechart.runner.work import WorkItem
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
 # A VLM is given up after so many questions in a row without an answer. They must be about several
-# pictures, unless it says itself that it is out of service: one picture that it cannot take fails
+# images, unless its errors say that it is out of service: one image that it cannot process fails
 # with all its questions at every level.
 GIVE_UP_AFTER = 50
 GIVE_UP_IMAGES = 10
 BATCH_BYTES = 1 << 29
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """An ask with its picture, or with the reason why there is none."""
-
-    ask: Ask
-    picture: Picture | Failed
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the pixels."""
-        return self.picture.rgb8.nbytes if isinstance(self.picture, Picture) else 0
+Prepared: TypeAlias = PreparedItem[WorkItem]
 
 
 def batches(
-    pairs: Iterable[Pair], prompts: int, most_bytes: int = BATCH_BYTES
-) -> Iterator[list[Pair]]:
-    """Neighbours of one task, up to `prompts` questions and `most_bytes` of pixels together, at
+    items: Iterable[Prepared], prompts: int, most_bytes: int = BATCH_BYTES
+) -> Iterator[list[Prepared]]:
+    """Neighbours of one task together: up to `prompts` questions and `most_bytes` of pixels, at
     least one image."""
-    batch: list[Pair] = []
+    batch: list[Prepared] = []
     size = held_bytes = 0
-    for pair in pairs:
-        count, pixel_bytes = len(pair.ask.questions), pair.size_bytes
+    for item in items:
+        count, pixel_bytes = len(item.use.questions), item.size_bytes
         full = size + count > prompts or held_bytes + pixel_bytes > most_bytes
-        if batch and (full or batch[0].ask.part is not pair.ask.part):
+        if batch and (full or batch[0].use.part is not item.use.part):
             yield batch
             batch, size, held_bytes = [], 0, 0
-        batch.append(pair)
+        batch.append(item)
         size, held_bytes = size + count, held_bytes + pixel_bytes
     if batch:
         yield batch
@@ -76,7 +68,7 @@ class Answering:
         self._failed_images: set[str] = set()
         self._ever_answered = False
 
-    def settle(self, batch: Sequence[Pair]) -> tuple[int, list[Failed]]:
+    def settle(self, batch: Sequence[Prepared]) -> tuple[int, list[Failed]]:
         """Answer, score and store a batch: how many records, and the failures, one a question.
 
         Raises:
@@ -89,16 +81,16 @@ class Answering:
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
         reasons: list[tuple[str, Failed]] = []  # with the image
         unusable = ""
-        for pair, question, result in self._answers(batch):
+        for item, question, result in self._answers(batch):
             if isinstance(result, Failed) and result.unusable:
                 unusable = result.message
                 continue
-            scored = result if isinstance(result, Failed) else _record(pair, question, result)
+            scored = result if isinstance(result, Failed) else _record(item, question, result)
             if isinstance(scored, Failed):
-                failures[pair.ask.cell.stored].append(scored.of(question))
-                reasons.append((pair.ask.image, scored))
+                failures[item.use.cell.stored].append(scored.of(question))
+                reasons.append((item.use.image, scored))
             else:
-                records[pair.ask.cell.stored].append(scored)
+                records[item.use.cell.stored].append(scored)
         for cell, its_records in records.items():
             cell.append_records(its_records)
         for cell, its_failures in failures.items():
@@ -122,45 +114,47 @@ class Answering:
         self._unsynced.clear()
         self._synced_s = self._clock()
 
-    def _answers(self, batch: Sequence[Pair]) -> Iterator[tuple[Pair, Question, Answer | Failed]]:
-        """Every question of a batch with its answer. What the VLM cannot take is halved until
-        only the questions that fail alone are lost."""
-        shown = [pair for pair in batch if isinstance(pair.picture, Picture)]
-        for pair in batch:
-            if isinstance(pair.picture, Failed):
-                yield from ((pair, question, pair.picture) for question in pair.ask.questions)
+    def _answers(
+        self, batch: Sequence[Prepared]
+    ) -> Iterator[tuple[Prepared, Question, Answer | Failed]]:
+        """Every question of a batch with its answer. A batch that fails is halved until only the
+        questions that fail alone are left."""
+        shown = [item for item in batch if isinstance(item.image, DecodedImage)]
+        for item in batch:
+            if isinstance(item.image, Failed):
+                yield from ((item, question, item.image) for question in item.use.questions)
         if not shown:
             return
         answers = attempt("answer", lambda: self._ask(shown))
         if not isinstance(answers, Failed):
             self._ever_answered = True
-            for pair, its_answers in zip(shown, answers, strict=True):
-                for question, answer in zip(pair.ask.questions, its_answers, strict=True):
-                    yield pair, question, answer
+            for item, its_answers in zip(shown, answers, strict=True):
+                for question, answer in zip(item.use.questions, its_answers, strict=True):
+                    yield item, question, answer
             return
         if answers.bad_input and not answers.unusable and not self._ever_answered:
             raise InputError(answers.message)
         halves = _halves(shown)
         if not halves:
-            yield shown[0], shown[0].ask.questions[0], answers
+            yield shown[0], shown[0].use.questions[0], answers
         for half in halves:
             yield from self._answers(half)
 
-    def _ask(self, pairs: Sequence[Pair]) -> list[list[Answer]]:
-        part = pairs[0].ask.part
-        vlm = self._set_up(part.task.name)
+    def _ask(self, items: Sequence[Prepared]) -> list[list[Answer]]:
+        part = items[0].use.part
+        vlm = self._vlm_for(part.task.name)
         requests = [
             Request(
-                image=pair.picture.rgb8,
+                image=item.image.rgb8,
                 prompts=tuple(
-                    part.task.prompt(question, vlm.family) for question in pair.ask.questions
+                    part.task.prompt(question, vlm.family) for question in item.use.questions
                 ),
-                codec=pair.ask.cell.stored.cell.codec.name,
-                level=pair.ask.cell.level.name,
-                choices=_choices(pair.ask) if part.decoding.choice_set else (),
+                codec=item.use.cell.stored.cell.codec.name,
+                level=item.use.cell.level.name,
+                choices=_choices(item.use) if part.decoding.choice_set else (),
             )
-            for pair in pairs
-            if isinstance(pair.picture, Picture)
+            for item in items
+            if isinstance(item.image, DecodedImage)
         ]
         answers = vlm.answer(requests, part.decoding)
         wanted = [len(request.prompts) for request in requests]
@@ -168,8 +162,8 @@ class Answering:
             raise VLMError(f"{vlm.name}: gave another number of answers than asked")
         return answers
 
-    def _set_up(self, task: str) -> VLM:
-        """The VLM as this task wants it, the same object for all its questions."""
+    def _vlm_for(self, task: str) -> VLM:
+        """The VLM set up for a task, the same object for all its questions."""
         if task not in self._by_task:
             self._by_task[task] = for_task(self._vlm, task)
         return self._by_task[task]
@@ -196,17 +190,17 @@ class Answering:
             )
 
 
-def _choices(ask: Ask) -> tuple[tuple[str, ...], ...]:
-    return tuple(choices_of(ask.part.task, question) for question in ask.questions)
+def _choices(item: WorkItem) -> tuple[tuple[str, ...], ...]:
+    return tuple(choices_of(item.part.task, question) for question in item.questions)
 
 
-def _record(pair: Pair, question: Question, answer: Answer) -> Record | Failed:
-    assert isinstance(pair.picture, Picture)
-    picture, task = pair.picture, pair.ask.part.task
+def _record(item: Prepared, question: Question, answer: Answer) -> Record | Failed:
+    assert isinstance(item.image, DecodedImage)
+    image, task = item.image, item.use.part.task
     score = attempt("score", lambda: task.score(question, answer.text))
     if isinstance(score, Failed):
         return score
-    height_px, width_px, _ = picture.rgb8.shape
+    height_px, width_px, _ = image.rgb8.shape
     return Record(
         question_id=question.id,
         image=question.image,
@@ -214,19 +208,19 @@ def _record(pair: Pair, question: Question, answer: Answer) -> Record | Failed:
         value=score.value,
         parsed_answer=score.parsed_answer,
         parsed=score.parsed,
-        payload_bytes=picture.payload_bytes,
+        payload_bytes=image.payload_bytes,
         height_px=height_px,
         width_px=width_px,
         truncated=answer.truncated,
     )
 
 
-def _halves(pairs: Sequence[Pair]) -> list[list[Pair]]:
+def _halves(items: Sequence[Prepared]) -> list[list[Prepared]]:
     """A batch as two smaller ones: by images, then by questions; none for a single question."""
-    if len(pairs) > 1:
-        middle = len(pairs) // 2
-        return [list(pairs[:middle]), list(pairs[middle:])]
-    questions = pairs[0].ask.questions
+    if len(items) > 1:
+        middle = len(items) // 2
+        return [list(items[:middle]), list(items[middle:])]
+    questions = items[0].use.questions
     middle = len(questions) // 2
     parts = (questions[:middle], questions[middle:]) if middle else ()
-    return [[replace(pairs[0], ask=replace(pairs[0].ask, questions=part))] for part in parts]
+    return [[replace(items[0], use=replace(items[0].use, questions=part))] for part in parts]

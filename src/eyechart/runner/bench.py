@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
 
-from eyechart.core.errors import CodecError
-from eyechart.core.types import Codec, Level, Rgb8
+from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.core.attempt import Failed
+from eyechart.core.types import Codec, Level
 from eyechart.quality import QualityMetric, label
 
 
@@ -43,24 +43,29 @@ class CodecMeans:
 
 
 def try_codec(
-    codec: Codec, level: Level, rgb8: Rgb8, image: str, metrics: Sequence[QualityMetric]
-) -> Trial:
-    """Encode and decode one image. Raises CodecError, which names the level and the image."""
-    try:
-        start_s = time.perf_counter()
-        bitstream = codec.encode(rgb8, level)
-        coded_s = time.perf_counter()
-        decoded = codec.decode(bitstream)
-        end_s = time.perf_counter()
-    except CodecError as error:
-        raise error.named(level=level.name, image=image) from error
-    return Trial(
-        size_bytes=len(bitstream.payload),
-        rate_bpp=bitstream.bpp,
-        quality={label(metric): metric.measure(rgb8, decoded) for metric in metrics},
-        encode_s=coded_s - start_s,
-        decode_s=end_s - coded_s,
-    )
+    reconstructor: Reconstructor,
+    codec: Codec,
+    level: Level,
+    images: Sequence[SourceImage],
+    metrics: Sequence[QualityMetric],
+) -> list[Trial]:
+    """Encode and decode images. Raises CodecError, which names the level and the image."""
+    trials = []
+    for image, made in zip(images, reconstructor.reconstruct(codec, level, images), strict=True):
+        if isinstance(made, Failed):
+            made.raise_error()
+        trials.append(
+            Trial(
+                size_bytes=made.payload_bytes,
+                rate_bpp=made.bitstream.bpp,
+                quality={
+                    label(metric): metric.measure(image.rgb8, made.rgb8) for metric in metrics
+                },
+                encode_s=made.encode_s,
+                decode_s=made.decode_s,
+            )
+        )
+    return trials
 
 
 def means_of(codec: Codec, level: Level, trials: Sequence[Trial]) -> CodecMeans:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from eyechart.core.attempt import Failed, attempt
 from eyechart.core.hooks import Billed
 from eyechart.core.types import VLM, Request
-from eyechart.runner.attempt import Failed, attempt
 from eyechart.runner.work import TaskWork
 
 _SAMPLED_IMAGES = 8  # of each task; its other pictures are taken to cost the same a question

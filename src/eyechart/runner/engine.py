@@ -1,7 +1,7 @@
-"""The run: pictures are made ahead in worker processes while the VLM answers.
+"""The run: images are reconstructed in worker processes while the VLM answers.
 
-    asks -> source image -> pool (encode, decode) -> window -> batch -> VLM -> scorer -> store
-            main process    worker processes         main process
+    work items -> source image -> executor (encode, decode) -> batch -> VLM -> scorer -> store
+                  main process    worker processes             main process
 
 One VLM is loaded at a time. Everything that was answered is on disk before the next batch starts,
 so a kill loses the questions of the batch in flight and nothing else. What a record says depends on
@@ -12,23 +12,35 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from eyechart.codecs.reconstruct import BATCH_IMAGES
+from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import Checkable, questions_at_once
-from eyechart.core.identity import canonical_json, image_digest
-from eyechart.core.types import Rgb8
-from eyechart.runner.answering import Answering, Pair, batches
-from eyechart.runner.attempt import Failed, attempt
+from eyechart.core.identity import canonical_json
+from eyechart.core.types import VLM
+from eyechart.core.workers import Executor
+from eyechart.runner.answering import Answering, Prepared, batches
 from eyechart.runner.costs import bill_of, usd_before
-from eyechart.runner.pictures import Picture, PictureJob
-from eyechart.runner.pools import Awaited, Pool
 from eyechart.runner.progress import Progress, Tally
-from eyechart.runner.work import Ask, Lane, TaskWork, Work, asks, pending_cells
+from eyechart.runner.reconstruction import Reconstruction
+from eyechart.runner.work import (
+    ModelConfig,
+    PendingCell,
+    TaskWork,
+    Work,
+    WorkItem,
+    encode_items,
+    pending_cells,
+    work_items,
+)
 from eyechart.store import Store
 from eyechart.store.files import append_lines
+
+# Images of a block: a codec with weights reads each of its levels once a block.
+BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +48,29 @@ class Settings:
     """How to run; none of it changes a record.
 
     batch_prompts: questions handed to the VLM at a time (at least one image's); None: as the VLM
-    wants it. ahead: pictures made before they are needed, per worker. decoded_budget_bytes: disk
-    for decoded pictures. retry_failed: ask again what failed for good, too.
+    wants it. block_images: images that go through all codecs and levels before the next ones;
+    None: more where a codec has weights. codec_batch: images that a codec with weights takes at a
+    time. ahead: images reconstructed before they are needed, per worker. decoded_budget_bytes: disk
+    for decoded images. retry_failed: ask again what failed permanently, too.
     """
 
     batch_prompts: int | None = None
+    block_images: int | None = None
+    codec_batch: int = BATCH_IMAGES
     ahead: int = 16
     decoded_budget_bytes: int = 2 << 30
     retry_failed: bool = False
 
+    def block_of(self, work: Work) -> int:
+        """Images of a block of this work."""
+        neural = any(entry.neural for entry in work.codecs)
+        return self.block_images or (NEURAL_BLOCK_IMAGES if neural else BLOCK_IMAGES)
+
 
 @dataclass(slots=True, kw_only=True)
 class Speed:
-    """What one VLM answered, and in which time; its first batch, which loads it, is not counted."""
+    """How many questions one VLM answered in how many seconds, without its first batch, which
+    loads it."""
 
     vlm: str
     questions: int = 0
@@ -57,7 +79,7 @@ class Speed:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What a run did. lost_before: failed for good in an earlier run, not asked again.
+    """What a run did. lost_before: failed permanently in an earlier run, not asked again.
     given_up: one line for each VLM that answered nothing any more."""
 
     answered: int = 0
@@ -73,14 +95,14 @@ class Outcome:
 
 
 def check(work: Work) -> None:
-    """Let every VLM that can say so without a question (one with a method `check`: a server, a key)
-    refuse to work now, before there is a run directory.
+    """Ask every VLM with a method `check` (a server, a key) whether it can work, before there is
+    a run directory.
 
     Raises:
         InputError: one of them cannot answer anything.
     """
-    for lane in work.lanes:
-        vlm = lane.open()
+    for model in work.models:
+        vlm = model.open()
         if isinstance(vlm, Checkable):
             vlm.check()
 
@@ -88,151 +110,179 @@ def check(work: Work) -> None:
 def run(
     work: Work,
     store: Store,
-    pool: Pool,
+    executor: Executor,
     progress: Progress,
     settings: Settings | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Answer everything in `work` that `store` does not hold. The caller holds the lanes' leases.
+    """Answer everything in `work` that `store` does not hold. The caller holds the VLMs' leases.
 
-    clock: seconds, for `Outcome.speeds`.
+    executor: makes decoded images; it is closed at the end. clock: seconds, for `Outcome.speeds`.
 
     Raises:
         StoreError: the run directory cannot be written any more; what was answered stays.
         InputError: a VLM cannot be opened, or refuses its very first question as bad input.
-        UnusableVLMError: after the lanes of other VLMs, for those that ended because their VLM
-            answers nothing any more (key, quota, server); what was answered stays.
+        UnusableVLMError: after the other VLMs, for those that ended because they answer nothing
+            any more (key, quota, server); what was answered stays.
     """
+    chosen = settings or Settings()
     outcome = Outcome()
     unusable: list[str] = []
-    pictures = _Pictures(store, pool, settings or Settings())
     try:
-        for lane in work.lanes:
+        reconstruction = _reconstruction(store, executor, chosen)
+        for model in work.models:
+            turn = _Turn(
+                work=work,
+                model=model,
+                store=store,
+                reconstruction=reconstruction,
+                progress=progress,
+                settings=chosen,
+                outcome=outcome,
+                clock=clock,
+            )
             try:
-                _run_lane(work, lane, pictures, store, progress, outcome, clock)
+                turn.run()
             except UnusableVLMError as error:
                 unusable.append(str(error))
-                if lane is not work.lanes[-1]:
+                if model is not work.models[-1]:
                     progress.note(f"no more of this VLM: {error}")
     finally:
-        pool.close()
+        executor.close()
         progress.close()
     if unusable:
         raise UnusableVLMError("; ".join(dict.fromkeys(unusable)))
     return outcome
 
 
-def _run_lane(
+def encode(
     work: Work,
-    lane: Lane,
-    pictures: _Pictures,
     store: Store,
-    progress: Progress,
-    outcome: Outcome,
-    clock: Callable[[], float],
-) -> None:
-    retry_failed = pictures.settings.retry_failed
-    pending = [
-        (part, pending_cells(work, lane, part, store, retry_failed=retry_failed))
-        for part in work.tasks
-    ]
-    tally = Tally()
-    for part, cells in pending:
-        for cell in cells:
-            tally.expect(cell.stored.key, part.images, cell.settled)
-            outcome.lost_before += cell.failed
-    label = lane.vlm.name + (f" + {lane.adapter.name}" if lane.adapter else "")
-    progress.begin(label, tally)
-    if tally.complete:
-        return
-    left = (ask for part, cells in pending for ask in asks(part, cells))
-    vlm = lane.open()
-    usd = usd_before(
-        vlm, [(part, sum(tally.left(cell.stored.key) for cell in cells)) for part, cells in pending]
-    )
-    if usd is not None:
-        questions = tally.questions - tally.questions_done
-        progress.note(f"{label}: about {usd} for {questions:,} questions")
-    answering = Answering(vlm, store)
-    speed, start_s = Speed(vlm=label), None
-    outcome.speeds.append(speed)
-    prompts = pictures.settings.batch_prompts or questions_at_once(vlm)
+    executor: Executor,
+    settings: Settings,
+    advance: Callable[[str], None],
+) -> list[Failed]:
+    """Store every bitstream and decoded image of a plan ahead of the VLMs; the failures, one an
+    image. A codec that decodes fast stores bitstreams only.
+
+    executor: closed at the end. advance: called after each image with what it was.
+
+    Raises:
+        StoreError: the run directory cannot be written any more.
+    """
+    failures = []
     try:
-        for batch in batches(pictures.of(left), prompts):
+        items = encode_items(work, settings.block_of(work))
+        for prepared in _reconstruction(store, executor, settings).prepared(items):
+            if isinstance(prepared.image, Failed):
+                failures.append(prepared.image)
+            use = prepared.use
+            advance(f"{use.task.name} {use.codec.codec.name} {use.level.name}")
+    finally:
+        executor.close()
+    return failures
+
+
+def _reconstruction(store: Store, executor: Executor, settings: Settings) -> Reconstruction:
+    return Reconstruction(
+        store,
+        executor,
+        batch_images=settings.codec_batch,
+        ahead=settings.ahead,
+        decoded_budget_bytes=settings.decoded_budget_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """The part of a run in which one VLM answers."""
+
+    work: Work
+    model: ModelConfig
+    store: Store
+    reconstruction: Reconstruction
+    progress: Progress
+    settings: Settings
+    outcome: Outcome
+    clock: Callable[[], float]
+
+    @property
+    def label(self) -> str:
+        adapter = self.model.adapter
+        return self.model.vlm.name + (f" + {adapter.name}" if adapter else "")
+
+    def run(self) -> None:
+        pending = [
+            (
+                part,
+                pending_cells(
+                    self.work, self.model, part, self.store, retry_failed=self.settings.retry_failed
+                ),
+            )
+            for part in self.work.tasks
+        ]
+        tally = self._tally(pending)
+        self.progress.begin(self.label, tally)
+        if tally.complete:
+            return
+        vlm = self.model.open()
+        self._note_price(vlm, pending, tally)
+        block = self.settings.block_of(self.work)
+        items = (item for part, cells in pending for item in work_items(part, cells, block))
+        prepared = self.reconstruction.prepared(items)
+        prompts = self.settings.batch_prompts or questions_at_once(vlm)
+        try:
+            self._answer(vlm, batches(prepared, prompts), tally)
+        finally:
+            bill = bill_of(vlm, self.label)
+            if bill is not None:
+                append_lines(self.store.root / "costs.jsonl", [canonical_json(bill)])
+                self.progress.note(str(bill))
+            del vlm
+            gc.collect()  # the next VLM needs the memory, on a GPU above all
+
+    def _tally(self, pending: Sequence[tuple[TaskWork, list[PendingCell]]]) -> Tally:
+        tally = Tally()
+        for part, cells in pending:
+            for cell in cells:
+                tally.expect(cell.stored.key, part.images, cell.settled)
+                self.outcome.lost_before += cell.failed
+        return tally
+
+    def _note_price(
+        self, vlm: VLM, pending: Sequence[tuple[TaskWork, list[PendingCell]]], tally: Tally
+    ) -> None:
+        left = [
+            (part, sum(tally.left(cell.stored.key) for cell in cells)) for part, cells in pending
+        ]
+        usd = usd_before(vlm, left)
+        if usd is not None:
+            questions = tally.questions - tally.questions_done
+            self.progress.note(f"{self.label}: about {usd} for {questions:,} questions")
+
+    def _answer(self, vlm: VLM, prepared: Iterable[list[Prepared]], tally: Tally) -> None:
+        answering = Answering(vlm, self.store)
+        speed, start_s = Speed(vlm=self.label), None
+        self.outcome.speeds.append(speed)
+        for batch in prepared:
             answered, reasons = answering.settle(batch)
-            outcome.answered += answered
-            outcome.failed += len(reasons)
+            self.outcome.answered += answered
+            self.outcome.failed += len(reasons)
             if start_s is None:
-                start_s = clock()
+                start_s = self.clock()
             else:
-                speed.questions, speed.seconds = speed.questions + answered, clock() - start_s
-            for pair in batch:
-                tally.settle(pair.ask.cell.stored.key, len(pair.ask.questions))
-            progress.advance(_where(batch[-1].ask), tally)
+                speed.questions += answered
+                speed.seconds = self.clock() - start_s
+            for item in batch:
+                tally.settle(item.use.cell.stored.key, len(item.use.questions))
+            self.progress.advance(_where(batch[-1].use), tally)
             for message in dict.fromkeys(reason.message for reason in reasons):
-                progress.warn(message)
+                self.progress.warn(message)
             if answering.given_up:
-                outcome.given_up.append(f"{label}: {answering.given_up}")
+                self.outcome.given_up.append(f"{self.label}: {answering.given_up}")
                 break
         answering.sync()
-    finally:
-        bill = bill_of(vlm, label)
-        if bill is not None:
-            append_lines(store.root / "costs.jsonl", [canonical_json(bill)])
-            progress.note(str(bill))
-        del answering, vlm
-        gc.collect()  # the next VLM needs the room, on a GPU above all
 
 
-def _where(ask: Ask) -> str:
-    cell = ask.cell.stored.cell
-    return f"{cell.task.name} {cell.codec.name} {cell.level.name}"
-
-
-class _Pictures:
-    """Asks -> pictures, in their order, some of them ahead of their time."""
-
-    def __init__(self, store: Store, pool: Pool, settings: Settings) -> None:
-        self.settings = settings
-        self._pool = pool
-        self._kept_bytes = store.decoded.size_bytes() if settings.decoded_budget_bytes else 0
-        self._source: tuple[TaskWork, str, Rgb8 | Failed, str] | None = None
-
-    def of(self, left: Iterable[Ask]) -> Iterator[Pair]:
-        """Every ask with its picture; up to `settings.ahead` a worker are in the making."""
-        window: deque[tuple[Ask, Awaited]] = deque()
-        for ask in left:
-            window.append((ask, self._start(ask)))
-            if len(window) > self.settings.ahead * self._pool.workers:
-                yield self._finish(*window.popleft())
-        while window:
-            yield self._finish(*window.popleft())
-
-    def _start(self, ask: Ask) -> Awaited:
-        source, digest = self._read(ask)
-        if isinstance(source, Failed):
-            return lambda: source
-        return self._pool.submit(
-            PictureJob(
-                codec=ask.cell.codec,
-                level=ask.cell.level,
-                rgb8=source,
-                image=ask.image,
-                digest=digest,
-                keep=self._kept_bytes < self.settings.decoded_budget_bytes,
-            )
-        )
-
-    def _finish(self, ask: Ask, awaited: Awaited) -> Pair:
-        picture = awaited()
-        if isinstance(picture, Picture):
-            self._kept_bytes += picture.kept_bytes
-        return Pair(ask=ask, picture=picture)
-
-    def _read(self, ask: Ask) -> tuple[Rgb8 | Failed, str]:
-        """The source image and its digest. Neighbouring asks share it, so it is read once."""
-        if self._source is None or self._source[:2] != (ask.part, ask.image):
-            source = attempt("load", lambda: ask.part.task.image(ask.image))
-            digest = "" if isinstance(source, Failed) else image_digest(source)
-            self._source = (ask.part, ask.image, source, digest)
-        return self._source[2:]
+def _where(item: WorkItem) -> str:
+    return f"{item.task.name} {item.codec.codec.name} {item.level.name}"

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
-from eyechart.core.types import Codec, Level, Rgb8, Task
+from eyechart.core.types import Codec, Level, Rgb8, Task, is_neural
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.rates import Rate, built_in_rates, rate_of
-from eyechart.runner.resolve import codec_levels, lanes_of, open_spec
+from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import TaskWork, task_work
 from eyechart.tasks.sampling import by_image
 from eyechart.tasks.sources import OfficialFile
@@ -60,7 +61,7 @@ class CodecEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneEstimate:
+class ModelEstimate:
     """A VLM with its adapter. rate: None where nobody measured it. usd: of all its questions; None
     where it costs nothing or the cost cannot be told."""
 
@@ -73,7 +74,7 @@ class LaneEstimate:
 class Estimate:
     """The whole plan."""
 
-    lanes: tuple[LaneEstimate, ...]
+    models: tuple[ModelEstimate, ...]
     tasks: tuple[TaskEstimate, ...]
     codecs: tuple[CodecEstimate, ...]
     picture_px: tuple[int, int]  # height, width of the picture that was timed
@@ -86,7 +87,7 @@ class Estimate:
     @property
     def cells(self) -> int:
         """Cells of the plan."""
-        return len(self.lanes) * len(self.tasks) * self.levels
+        return len(self.models) * len(self.tasks) * self.levels
 
     @property
     def pictures(self) -> int:
@@ -96,16 +97,16 @@ class Estimate:
     @property
     def questions(self) -> int:
         """Questions to answer, all VLMs together."""
-        return len(self.lanes) * self.levels * sum(task.questions for task in self.tasks)
+        return len(self.models) * self.levels * sum(task.questions for task in self.tasks)
 
     def answer_s(self, unmeasured: Rate | None = None) -> float | None:
         """Time of all VLMs after one another; None where one was never measured.
 
         unmeasured: stands for the rates of these.
         """
-        questions = self.questions / len(self.lanes)
-        rates = [rate for lane in self.lanes if (rate := lane.rate or unmeasured)]
-        if len(rates) < len(self.lanes):
+        questions = self.questions / len(self.models)
+        rates = [rate for model in self.models if (rate := model.rate or unmeasured)]
+        if len(rates) < len(self.models):
             return None
         return sum(rate.answer_s(images=self.pictures, questions=questions) for rate in rates)
 
@@ -160,7 +161,7 @@ def estimate(
     height_px, width_px, _ = picture.shape
     given = None if rate is None else Rate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
-    names = lanes_of(plan)
+    names = model_names(plan)
     codecs = tuple(_codec(entry, picture, published or {}, clock) for entry in plan.codecs)
     left = [
         (task_work(task, plan.max_images), sum(codec.levels for codec in codecs) * size.questions)
@@ -173,8 +174,8 @@ def estimate(
         for _ in plan.adapters
     ]
     return Estimate(
-        lanes=tuple(
-            LaneEstimate(name=name, rate=given or rate_of(name, known), usd=usd)
+        models=tuple(
+            ModelEstimate(name=name, rate=given or rate_of(name, known), usd=usd)
             for name, usd in zip(names, costs, strict=True)
         ),
         tasks=tuple(sizes),
@@ -260,6 +261,9 @@ def _codec(
         return _absent(name, levels, picture, published, why)
     levels = len(found.levels)
     try:
+        if is_neural(found.codec):
+            why = "not timed, because its weights are not read here"
+            return _absent(name, levels, picture, published, why)
         trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
     except EyechartError as error:
         return _absent(name, levels, picture, published, str(error))
@@ -291,6 +295,5 @@ def _trial(
     codec: Codec, level: Level, picture: Rgb8, clock: Callable[[], float]
 ) -> tuple[float, int]:
     start_s = clock()
-    bitstream = codec.encode(picture, level)
-    codec.decode(bitstream)
-    return clock() - start_s, len(bitstream.payload)
+    made = reconstruct_one(codec, level, SourceImage.of(picture, "sample"))
+    return clock() - start_s, made.payload_bytes

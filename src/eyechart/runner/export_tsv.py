@@ -1,27 +1,24 @@
 """Compressed copies of a task's TSV file, to run the same cells in another tool.
 
-rows -> each picture once -> pool (encode, decode) -> PNG -> base64 in `image`, or a file
-                                                      that `image_path` names
+rows -> each image once -> executor (encode, decode) -> PNG -> base64 in `image`, or a file
+                                                        that `image_path` names
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from eyechart.core.errors import EyechartError, InputError
-from eyechart.core.identity import image_digest
+from eyechart.codecs.reconstruct import DecodedImage
+from eyechart.core.attempt import Failed
 from eyechart.core.images import encode_png
 from eyechart.core.types import Level, Question
-from eyechart.runner.attempt import Failed
-from eyechart.runner.pictures import Picture, PictureJob
-from eyechart.runner.pools import Awaited, Pool
-from eyechart.store import Store
+from eyechart.runner.reconstruction import CodecLevels, Reconstruction
+from eyechart.runner.work import EncodeItem
 from eyechart.store.files import open_atomic, store_errors, write_atomic
 from eyechart.tasks.table import MAX_REFERENCE_CHARS, TsvRow
 from eyechart.tasks.tsv_task import TsvTask
@@ -44,10 +41,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A copy to make. name: of its file, without suffix. codec: place in the pool's list."""
+    """A copy to make. name: of its file, without suffix."""
 
     name: str
-    codec: int
+    codec: CodecLevels
     level: Level
 
 
@@ -73,25 +70,19 @@ def copy_name(task: TsvTask, codec: str, level: Level) -> str:
 class Exporter:
     """Makes copies in a folder, one after another. The caller holds the folder's lease.
 
-    advance: called after each picture. decoded_budget_bytes: disk for decoded pictures of slow
-    codecs, so that a copy that was stopped goes on quickly. ahead: pictures in the making, per
-    worker.
+    advance: called after each image.
     """
 
     def __init__(
         self,
         out: Path,
-        store: Store,
-        pool: Pool,
+        reconstruction: Reconstruction,
         form: Form,
         *,
         advance: Callable[[], None] = lambda: None,
-        decoded_budget_bytes: int = 2 << 30,
-        ahead: int = 4,
     ) -> None:
-        self._out, self._pool, self._form = out, pool, form
-        self._advance, self._ahead = advance, ahead
-        self._budget_bytes = decoded_budget_bytes - store.decoded.size_bytes()
+        self._out, self._reconstruction, self._form = out, reconstruction, form
+        self._advance = advance
 
     def copy(self, task: TsvTask, target: Target) -> Copied:
         """Write one copy. It has its name only when it is whole, pictures and all.
@@ -125,7 +116,7 @@ class Exporter:
                         files_bytes += len(png)
                     else:
                         image = base64.b64encode(png).decode()
-                    rates_bpp.append(_bpp(picture))
+                    rates_bpp.append(picture.bitstream.bpp)
                     self._advance()
                 file.write(_line(sheet.cells(row, image, folder)))
         return Copied(
@@ -136,32 +127,16 @@ class Exporter:
             size_bytes=files_bytes + path.stat().st_size,
         )
 
-    def _pictures(self, task: TsvTask, target: Target, keys: Sequence[str]) -> Iterator[Picture]:
-        """The pictures in this order, some of them made ahead."""
-        window: deque[Awaited] = deque()
-        for key in keys:
-            rgb8 = task.image(key)
-            job = PictureJob(
-                codec=target.codec,
-                level=target.level,
-                rgb8=rgb8,
-                image=key,
-                digest=image_digest(rgb8),
-                keep=self._budget_bytes > 0,
-            )
-            window.append(self._pool.submit(job))
-            if len(window) > self._ahead * self._pool.workers:
-                yield self._made(window.popleft())
-        while window:
-            yield self._made(window.popleft())
-
-    def _made(self, awaited: Awaited) -> Picture:
-        picture = awaited()
-        if isinstance(picture, Failed):
-            kind = InputError if picture.bad_input else EyechartError
-            raise kind(picture.message)
-        self._budget_bytes -= picture.kept_bytes
-        return picture
+    def _pictures(
+        self, task: TsvTask, target: Target, keys: Sequence[str]
+    ) -> Iterator[DecodedImage]:
+        """The images in this order. Raises InputError, EyechartError."""
+        items = [
+            EncodeItem(task=task, codec=target.codec, level=target.level, image=key) for key in keys
+        ]
+        for prepared in self._reconstruction.prepared(items):
+            image = prepared.image
+            yield image.raise_error() if isinstance(image, Failed) else image
 
 
 class _CopiedRows:
@@ -225,8 +200,3 @@ def _line(cells: Sequence[str]) -> bytes:
     """A TSV line as pandas reads it. (The csv module leaves a lone carriage return unquoted.)"""
     told = ['"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells]
     return ("\t".join(told) + "\n").encode()
-
-
-def _bpp(picture: Picture) -> float:
-    height_px, width_px, _ = picture.rgb8.shape
-    return float(8 * picture.payload_bytes / (height_px * width_px))

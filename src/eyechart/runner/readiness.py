@@ -12,8 +12,9 @@ from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
+from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
 from eyechart.core import plugins
-from eyechart.core.errors import BrokenPluginError, EyechartError
+from eyechart.core.errors import BrokenPluginError, CodecError, EyechartError
 from eyechart.core.hooks import HasOrigin
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
@@ -77,14 +78,10 @@ def codecs() -> Iterator[CheckResult]:
 
 
 def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> CheckResult:
-    if is_neural(codec):  # a trial would load weights of any size
-        codec.check()
-        levels = ", ".join(level.name for level in codec.levels)
-        return CheckResult(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
-    decoded = codec.decode(codec.encode(rgb8, codec.levels[0]))
-    if decoded.shape != rgb8.shape:
-        detail = f"decodes to {decoded.shape} instead of {rgb8.shape}"
-        return CheckResult(name=name, state="broken", detail=detail)
+    if is_neural(codec):
+        codec.check()  # a trial would load weights of any size
+    else:
+        reconstruct_one(codec, codec.levels[0], SourceImage.of(rgb8, "ramp"))
     levels = ", ".join(level.name for level in codec.levels)
     return CheckResult(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
 
@@ -154,7 +151,7 @@ def _accelerator() -> CheckResult:
 
 
 def _missing(name: str, error: EyechartError) -> CheckResult:
-    state: State = "broken" if isinstance(error, BrokenPluginError) else "missing"
+    state: State = "broken" if isinstance(error, BrokenPluginError | CodecError) else "missing"
     return CheckResult(name=name, state=state, detail=str(error).removeprefix(f"{name}: "))
 
 

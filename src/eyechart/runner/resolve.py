@@ -13,7 +13,8 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.runner.plan import CodecEntry, Plan
-from eyechart.runner.work import CodecLevels, Lane, Work, task_work, vlm_component
+from eyechart.runner.reconstruction import CodecLevels
+from eyechart.runner.work import ModelConfig, Work, task_work, vlm_component
 from eyechart.store import RunInfo
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 
@@ -35,15 +36,15 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
         component_of(entry.codec)  # its version may need a program: miss it now, not in the run
     tasks = open_tasks(plan.tasks, plan.data)
     # Last, because finding a VLM may take the network.
-    lanes = tuple(
-        _lane(vlm, adapter, device, tasks) for vlm in plan.vlms for adapter in plan.adapters
+    models = tuple(
+        _model_config(vlm, adapter, device, tasks) for vlm in plan.vlms for adapter in plan.adapters
     )
-    _refuse_twins("vlm and adapter", [(lane.vlm, lane.adapter) for lane in lanes])
+    _refuse_twins("vlm and adapter", [(model.vlm, model.adapter) for model in models])
     _refuse_twins("task", [(component_of(task),) for task in tasks])
     rates = [(component_of(entry.codec), level) for entry in codecs for level in entry.levels]
     _refuse_twins("codec and level", [(codec, level.name) for codec, level in rates])
     return Work(
-        lanes=lanes,
+        models=models,
         codecs=codecs,
         tasks=tuple(task_work(task, plan.max_images, choice_set=plan.choice_set) for task in tasks),
     )
@@ -57,7 +58,7 @@ def _refuse_twins(kind: str, members: Sequence[tuple[Component | str | None, ...
             raise InputError(f"{kind} {' '.join(filter(None, names))} would be run twice")
 
 
-def lanes_of(plan: Plan) -> list[str]:
+def model_names(plan: Plan) -> list[str]:
     """The plan's VLMs with their adapters, by name. Raises InputError for a name nobody knows."""
     from eyechart.vlms import vlm_names
 
@@ -94,17 +95,18 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     codec: Codec = plugins.load("eyechart.codecs", name, options)
     if is_neural(codec):
         codec.check()
-    if entry.levels is None:
-        return CodecLevels(codec=codec, levels=tuple(codec.levels))
-    chosen = [find_level(codec, name) for name in entry.levels]
-    return CodecLevels(codec=codec, levels=tuple(sorted(chosen, key=lambda level: level.rank)))
+    levels = tuple(codec.levels)
+    if entry.levels is not None:
+        chosen = [find_level(codec, name) for name in entry.levels]
+        levels = tuple(sorted(chosen, key=lambda level: level.rank))
+    return CodecLevels(codec=codec, plugin=name, options=options, levels=levels)
 
 
-def _lane(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> Lane:
+def _model_config(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> ModelConfig:
     worn = None if adapter == "none" else adapter
     opened = partial(open_spec, spec, worn, device)
     vlm = opened()
-    return Lane(
+    return ModelConfig(
         vlm=component_of(vlm),
         adapter=None if worn is None else adapter_component(worn),
         open=opened,

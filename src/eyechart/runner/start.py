@@ -1,17 +1,23 @@
-"""Run a plan: open what it names, take the run directory, answer what is missing."""
+"""Run a plan, or encode its images ahead: open what it names and take the run directory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from eyechart.codecs.reconstruct import BATCH_IMAGES
+from eyechart.core.attempt import Failed
 from eyechart.core.errors import InputError
-from eyechart.runner.engine import Outcome, Settings, check, run
+from eyechart.core.workers import Executor
+from eyechart.runner.engine import Outcome, Settings, check, encode, run
 from eyechart.runner.plan import Plan
-from eyechart.runner.pools import open_pool
 from eyechart.runner.progress import Progress
 from eyechart.runner.rates import keep_rates
+from eyechart.runner.reconstruction import open_executor
 from eyechart.runner.resolve import resolve, run_info
+from eyechart.runner.work import Work
 from eyechart.store import Store
 
 
@@ -21,22 +27,26 @@ class Options:
 
     device: `auto`, `cpu`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy of the VLM on each GPU;
         `map` to spread one copy over all GPUs.
-    workers: processes for codecs; 0: none; None: one a CPU core.
+    workers: processes for codecs without weights; 0: none; None: one a CPU core.
+    codec_device: for codecs with weights, as `device`; `auto`: all GPUs, else the CPU.
+    codec_batch: images that a codec with weights takes at a time; None: 8.
     batch: questions handed to each copy of a VLM at once; None: as the VLM wants it.
     decoded_gb: disk space for decoded images, in GB (10^9 bytes).
-    retry_failed: ask questions again that failed for good in an earlier run.
+    retry_failed: ask questions again that failed permanently in an earlier run.
     wait: wait while another run writes to the directory, instead of refusing.
     """
 
     device: str = "auto"
     workers: int | None = None
+    codec_device: str = "auto"
+    codec_batch: int | None = None
     batch: int | None = None
     decoded_gb: float = 2.0
     retry_failed: bool = False
     wait: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("workers", 0), ("batch", 1), ("decoded_gb", 0)):
+        for name, least in (("workers", 0), ("batch", 1), ("codec_batch", 1), ("decoded_gb", 0)):
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise InputError(f"{name} is {value!r}; allowed: {least} or more")
@@ -59,15 +69,63 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     if not (out / "run.json").exists():  # a finished run can be looked at without its servers
         check(work)
     store.create()
-    settings = Settings(
-        batch_prompts=None if options.batch is None else options.batch * copies,
-        decoded_budget_bytes=int(options.decoded_gb * 1e9),
-        retry_failed=options.retry_failed,
-    )
-    with store.writing([(lane.vlm, lane.adapter) for lane in work.lanes], wait=options.wait):
+    with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
-        pool = open_pool([entry.codec for entry in work.codecs], store, options.workers)
-        outcome = run(work, store, pool, progress, settings)
+        executor = _executor(work, options)
+        outcome = run(work, store, executor, progress, _settings(options, copies))
         with store.updating("rates"):
             keep_rates(outcome.speeds, out, options.device)
     return outcome
+
+
+def encode_plan(
+    plan: Plan, out: Path, options: Options, advance: Callable[[str, int], None]
+) -> list[Failed]:
+    """Fill a run directory with the bitstreams of a plan, and with the decoded images of slow
+    codecs, ahead of its VLMs; the failures, one an image.
+
+    advance: called after each image with what it was and the number of images in all.
+
+    Raises:
+        InputError, StoreError: as `run_plan`.
+    """
+    work = resolve(plan, device=options.device)
+    store = Store(out)
+    store.create()
+    with store.encoding(wait=options.wait):
+        store.write_info(run_info(plan))
+        levels = sum(len(entry.levels) for entry in work.codecs)
+        images = levels * sum(len(part.images) for part in work.tasks)
+        return encode(
+            work,
+            store,
+            _executor(work, options),
+            _settings(options, 1),
+            lambda what: advance(what, images),
+        )
+
+
+def _settings(options: Options, copies: int) -> Settings:
+    return Settings(
+        batch_prompts=None if options.batch is None else options.batch * copies,
+        codec_batch=options.codec_batch or BATCH_IMAGES,
+        decoded_budget_bytes=int(options.decoded_gb * 1e9),
+        retry_failed=options.retry_failed,
+    )
+
+
+def _executor(work: Work, options: Options) -> Executor:
+    neural = any(entry.neural for entry in work.codecs)
+    return open_executor(options.workers, _codec_devices(options) if neural else ("cpu",))
+
+
+def _codec_devices(options: Options) -> Sequence[str]:
+    from eyechart.vlms.devices import devices_of
+
+    if options.codec_device != "auto":
+        return devices_of(options.codec_device)
+    if find_spec("torch") is None:
+        return ("cpu",)
+    import torch
+
+    return devices_of("all") if torch.cuda.device_count() else ("cpu",)

@@ -1,16 +1,16 @@
-"""What a run has to do: tasks x codecs x levels for each lane, less what is stored already."""
+"""What a run has to do: tasks x codecs x levels for each VLM, less what is stored already."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import choices_of, for_task
 from eyechart.core.types import (
     VLM,
     Cell,
-    Codec,
     Component,
     Decoding,
     Level,
@@ -18,16 +18,19 @@ from eyechart.core.types import (
     Task,
     component_of,
 )
+from eyechart.runner.reconstruction import CodecLevels
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks.sampling import by_image
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class ModelConfig:
     """One VLM with one adapter or none. `open` is called when its turn comes, so that one VLM
     is in memory at a time.
 
-    by_task: how cells name it, by task, where a task changes its settings; else as `vlm`.
+    by_task: the VLM's identity in the cells of a task that changes its settings; else `vlm`.
     """
 
     vlm: Component
@@ -37,24 +40,17 @@ class Lane:
 
 
 def vlm_component(vlm: VLM, task: str) -> Component:
-    """How a cell of that task names a VLM: as it was opened, and in the option `for_task` what the
-    task changed. Apart from the other options, because tables show one VLM over all its tasks."""
+    """The VLM's identity in a cell of that task: the options it was opened with, and in the option
+    `for_task` what the task changed. It is kept apart from the other options because tables show
+    one VLM over all its tasks."""
     opened, used = component_of(vlm), component_of(for_task(vlm, task))
     changed = {
         key: used.options.get(key)
         for key in sorted({*opened.options, *used.options})
         if used.options.get(key) != opened.options.get(key)
     }
-    told = {"for_task": changed} if changed else {}
-    return replace(used, options={**opened.options, **told})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodecLevels:
-    """A codec and the levels to run, lowest rate first."""
-
-    codec: Codec
-    levels: tuple[Level, ...]
+    extra = {"for_task": changed} if changed else {}
+    return replace(used, options={**opened.options, **extra})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +72,7 @@ class TaskWork:
 class Work:
     """The whole grid."""
 
-    lanes: tuple[Lane, ...]
+    models: tuple[ModelConfig, ...]
     codecs: tuple[CodecLevels, ...]
     tasks: tuple[TaskWork, ...]
 
@@ -84,7 +80,7 @@ class Work:
     def cells(self) -> int:
         """Cells in the grid."""
         levels = sum(len(entry.levels) for entry in self.codecs)
-        return len(self.lanes) * len(self.tasks) * levels
+        return len(self.models) * len(self.tasks) * levels
 
 
 def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = False) -> TaskWork:
@@ -124,23 +120,23 @@ class PendingCell:
     """A cell with the questions that still want an answer."""
 
     stored: StoredCell
-    codec: int  # place in Work.codecs
+    codec: CodecLevels
     level: Level
     settled: frozenset[str]  # ids answered, or failed for good
     failed: int  # of the settled ones
 
 
 def pending_cells(
-    work: Work, lane: Lane, part: TaskWork, store: Store, *, retry_failed: bool
+    work: Work, model: ModelConfig, part: TaskWork, store: Store, *, retry_failed: bool
 ) -> list[PendingCell]:
-    """All cells of a lane and a task, in order of codec and level, with what is settled in each.
+    """All cells of a VLM and a task, in order of codec and level, with what is settled in each.
 
-    Cuts off what a kill left half-written: call it under the lane's lease. Raises StoreError.
+    Cuts off what a kill left half-written: call it under the VLM's lease. Raises StoreError.
     """
     found = []
     task, size = component_of(part.task), part.size
-    vlm = lane.by_task.get(part.task.name, lane.vlm)
-    for place, entry in enumerate(work.codecs):
+    vlm = model.by_task.get(part.task.name, model.vlm)
+    for entry in work.codecs:
         codec = component_of(entry.codec)
         for level in entry.levels:
             stored = store.add(
@@ -149,7 +145,7 @@ def pending_cells(
                     codec=codec,
                     level=level,
                     vlm=vlm,
-                    adapter=lane.adapter,
+                    adapter=model.adapter,
                     decoding=part.decoding,
                 )
             )
@@ -164,7 +160,7 @@ def pending_cells(
             found.append(
                 PendingCell(
                     stored=stored,
-                    codec=place,
+                    codec=entry,
                     level=level,
                     settled=frozenset(answered | lost),
                     failed=len(lost),
@@ -174,7 +170,7 @@ def pending_cells(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class WorkItem:
     """Questions about one image in one cell: what reaches the VLM as one Request."""
 
     part: TaskWork
@@ -182,15 +178,59 @@ class Ask:
     image: str
     questions: tuple[Question, ...]
 
+    @property
+    def task(self) -> Task:
+        """The image's task."""
+        return self.part.task
 
-def asks(part: TaskWork, cells: Sequence[PendingCell]) -> Iterator[Ask]:
-    """All that is left to ask of a task, image by image, each under every codec and level.
+    @property
+    def codec(self) -> CodecLevels:
+        """What the image goes through."""
+        return self.cell.codec
 
-    Image by image, because then an image is read once, and a stopped run holds the same images
-    in every cell.
+    @property
+    def level(self) -> Level:
+        """The codec's level."""
+        return self.cell.level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeItem:
+    """An image under one codec and level, without questions."""
+
+    task: Task
+    codec: CodecLevels
+    level: Level
+    image: str
+
+
+def work_items(
+    part: TaskWork, cells: Sequence[PendingCell], block_images: int
+) -> Iterator[WorkItem]:
+    """All that is left to ask of a task: block after block of images, in a block one codec and
+    level after another.
+
+    A stopped run so holds the same images in every cell to within a block, and a codec with
+    weights loads each level once a block.
     """
-    for image, questions in part.images:
+    for block in _blocks(part.images, block_images):
         for cell in cells:
-            left = tuple(question for question in questions if question.id not in cell.settled)
-            if left:
-                yield Ask(part=part, cell=cell, image=image, questions=left)
+            for image, questions in block:
+                left = tuple(question for question in questions if question.id not in cell.settled)
+                if left:
+                    yield WorkItem(part=part, cell=cell, image=image, questions=left)
+
+
+def encode_items(work: Work, block_images: int) -> Iterator[EncodeItem]:
+    """Every image of a plan under every codec and level, in the order of `work_items`."""
+    for part in work.tasks:
+        for block in _blocks(part.images, block_images):
+            for entry in work.codecs:
+                for level in entry.levels:
+                    for image, _ in block:
+                        yield EncodeItem(task=part.task, codec=entry, level=level, image=image)
+
+
+def _blocks(images: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(images), size):
+        yield images[start : start + size]

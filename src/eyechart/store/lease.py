@@ -1,6 +1,6 @@
 """Who may write where: advisory locks that the kernel drops when their process dies.
 
-A run takes the directory shared and its own lane (one VLM with one adapter) for itself, so that
+A run takes the directory shared and its own model (one VLM with one adapter) for itself, so that
 two runs with different VLMs may fill one directory, each on its own GPU. Whoever rewrites stored
 records takes the whole directory for itself. Nothing is left to clean up after a SIGKILL.
 """

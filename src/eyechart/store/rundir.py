@@ -155,13 +155,13 @@ class Store:
 
     @contextmanager
     def writing(
-        self, lanes: Sequence[tuple[Component, Component | None]], *, wait: bool = False
+        self, models: Sequence[tuple[Component, Component | None]], *, wait: bool = False
     ) -> Iterator[None]:
         """Hold the right to append to the cells of these (VLM, adapter) pairs. Raises HeldError."""
         names = sorted(
             {
                 f"{re.sub('[^A-Za-z0-9.-]+', '_', vlm.name)[:40]}-{digest([vlm, adapter])[:12]}"
-                for vlm, adapter in lanes
+                for vlm, adapter in models
             }
         )  # sorted: two waiting runs take their leases in one order and cannot block each other
         with ExitStack() as stack:
@@ -172,9 +172,15 @@ class Store:
             yield
 
     @contextmanager
+    def encoding(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the right to add bitstreams and decoded images; runs may go on. Raises HeldError."""
+        with lease(self.root / "leases" / "directory", shared=True, wait=wait):
+            yield
+
+    @contextmanager
     def updating(self, name: str) -> Iterator[None]:
         """Have a file of the directory alone for a moment, to read it and write it anew: runs of
-        other lanes do so, too. Waits for them. Raises StoreError."""
+        other models do so, too. Waits for them. Raises StoreError."""
         with lease(self.root / "leases" / f"updating-{name}", wait=True):
             yield
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eyechart.core.errors import InputError, PluginError
-from eyechart.core.foreign import foreign_file, one_line
+from eyechart.core.errors import InputError, PluginError, one_line
+from eyechart.core.foreign import foreign_file
 from eyechart.core.types import Score, Task
 
 _MAX_CELL_CHARS = 1 << 24
@@ -83,11 +83,11 @@ def read_predictions(path: Path) -> dict[str, str]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InputError(
-            f"{one_line(path)}: format {one_line(path.suffix)!r} is unknown; "
+            f"{one_line(str(path))}: format {one_line(path.suffix)!r} is unknown; "
             "allowed: jsonl, json, csv, tsv, xlsx"
         )
     if not path.is_file():
-        raise InputError(f"{one_line(path)}: no such file")
+        raise InputError(f"{one_line(str(path))}: no such file")
     answers: dict[str, str] = {}
     with foreign_file(path, _WANTED[path.suffix.lower()]):
         for row, (index, prediction) in enumerate(reader(path), start=1):

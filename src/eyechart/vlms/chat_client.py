@@ -14,8 +14,13 @@ from typing import Any
 
 import openai
 
-from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
-from eyechart.core.foreign import one_line
+from eyechart.core.errors import (
+    EyechartError,
+    InputError,
+    UnusableVLMError,
+    VLMError,
+    one_line,
+)
 from eyechart.core.types import Answer, Decoding
 from eyechart.vlms.background import Background
 from eyechart.vlms.chat_options import KEY_VARIABLE
@@ -158,7 +163,7 @@ class ChatClient:
         """An error in this package's words, and how many retries follow such an error."""
         where, retries = self._server.shown, self._server.retries
         if _never_connected(error):
-            why = one_line(error.__cause__, 120)
+            why = one_line(str(error.__cause__), 120)
             unreachable = UnusableVLMError(f"{where}: the server cannot be reached ({why})")
             return unreachable, retries if self._reached else 0
         if isinstance(error, TimeoutError | openai.APITimeoutError):
@@ -218,7 +223,7 @@ class ChatClient:
         """The server's code, parameter and message behind a colon, without the key; "" for none."""
         body = error.body if isinstance(error.body, dict) else {}
         parts = [body.get("code"), body.get("param"), body.get("message", body.get("detail"))]
-        said = ", ".join(one_line(part, 150) for part in parts if isinstance(part, str | int))
+        said = ", ".join(one_line(str(part), 150) for part in parts if isinstance(part, str | int))
         key = self._server.key
         if any(piece in said for piece in (key, key[:_SECRET_LENGTH], key[-_SECRET_LENGTH:])):
             said = "the message contains the key and is not shown" if len(key) > 4 else said

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from eyechart.core.errors import InputError
-from eyechart.core.foreign import one_line
+from eyechart.core.errors import InputError, one_line
 from eyechart.vlms.known import Known, missing_weights, model_type_of
 
 _FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
@@ -108,7 +107,7 @@ def _hub_errors(hub_id: str) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"hub id {one_line(hub_id)!r}: neither in the local cache nor on the hub "
-            f"({type(error).__name__}: {one_line(error, 100)}); "
+            f"({one_line(error, 150)}); "
             "is the name right, is there a network?"
         ) from error
 

@@ -1,0 +1,356 @@
+"""Encoding and decoding images with a codec: the only place that calls one.
+
+    images -> stored bitstreams? -> encode what is missing -> stored
+           -> stored decoded images? -> decode the others   -> stored if decoding was slow
+
+Runs, adapter training, examples, exports and the command line all reconstruct images here.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from eyechart.core import plugins
+from eyechart.core.attempt import Failed, attempt
+from eyechart.core.errors import CodecError, InputError, PluginError
+from eyechart.core.hooks import SelfDescribing
+from eyechart.core.identity import image_digest
+from eyechart.core.images import decode_image
+from eyechart.core.types import (
+    Bitstream,
+    Codec,
+    CodecSpec,
+    Component,
+    Level,
+    LoadedCodec,
+    Rgb8,
+    Stage,
+    component_of,
+    is_neural,
+)
+from eyechart.store import Blobs
+
+# An image that is decoded faster than this is not stored: reading a file takes as long.
+SLOW_DECODE_S = 0.03
+BATCH_IMAGES = 8
+
+_B = TypeVar("_B")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceImage:
+    """An uncompressed image. name: for messages. digest: `core.identity.image_digest` of it."""
+
+    rgb8: Rgb8
+    name: str
+    digest: str
+
+    @classmethod
+    def of(cls, rgb8: Rgb8, name: str) -> SourceImage:
+        """An image whose digest is computed here."""
+        return cls(rgb8=rgb8, name=name, digest=image_digest(rgb8))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedImage:
+    """What a codec makes of an image.
+
+    rgb8: of the original size. encode_s, decode_s: seconds an image, 0 where it was stored.
+    kept_bytes: disk that was taken to store the decoded image.
+    """
+
+    rgb8: Rgb8
+    bitstream: Bitstream
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    kept_bytes: int = 0
+
+    @property
+    def payload_bytes(self) -> int:
+        """Size of the bitstream."""
+        return len(self.bitstream.payload)
+
+
+class Reconstructor:
+    """Reconstructs images in one process; one level of one codec with weights stays in memory.
+
+    bitstreams, decoded: where to look and to store; None: nowhere.
+    device, batch_images: for codecs with weights. clock: seconds.
+    """
+
+    def __init__(
+        self,
+        bitstreams: Blobs | None = None,
+        decoded: Blobs | None = None,
+        *,
+        device: str = "cpu",
+        batch_images: int = BATCH_IMAGES,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._bitstreams, self._decoded = bitstreams, decoded
+        self._device, self._batch_images, self._clock = device, batch_images, clock
+        self._loaded: tuple[Codec, Level, LoadedCodec] | None = None
+
+    def reconstruct(
+        self,
+        codec: Codec,
+        level: Level,
+        images: Sequence[SourceImage],
+        *,
+        keep: bool = True,
+        component: Component | None = None,
+        encode: bool = True,
+    ) -> list[DecodedImage | Failed]:
+        """Images as the codec leaves them at a level, in order; an error costs its image alone.
+
+        keep: decoded images may be stored. component: the codec's identity, where it is known.
+        encode: False takes stored bitstreams only.
+
+        Raises:
+            StoreError: the folder cannot be written any more.
+        """
+        made = _Batch(images=images, component=component or component_of(codec), level=level)
+        bitstreams = self._encoded(codec, made, encode=encode)
+        return self._decoded_of(codec, made, bitstreams, keep=keep)
+
+    def close(self) -> None:
+        """Free the level in memory."""
+        if self._loaded is not None:
+            self._loaded[2].close()
+        self._loaded = None
+
+    def _encoded(
+        self, codec: Codec, made: _Batch, *, encode: bool
+    ) -> list[tuple[Bitstream, float] | Failed]:
+        found: dict[int, tuple[Bitstream, float] | Failed] = {}
+        missing = []
+        for place, image in enumerate(made.images):
+            payload = self._stored(self._bitstreams, made, image)
+            if payload is not None:
+                found[place] = (_bitstream(payload, image), 0.0)
+            elif encode:
+                missing.append(place)
+            else:
+                found[place] = _failed("encode", made, image, "its bitstream is not stored")
+
+        def call(places: list[int]) -> list[tuple[Bitstream, float]]:
+            start_s = self._clock()
+            loaded = self._load(codec, made.level)
+            streams = loaded.encode([made.images[place].rgb8 for place in places])
+            took_s = (self._clock() - start_s) / len(places)
+            return [
+                (_bitstream(stream.payload, made.images[place]), took_s)
+                for place, stream in zip(places, streams, strict=True)
+            ]
+
+        for place, result in self._in_batches("encode", codec, made, missing, call):
+            found[place] = result
+            if self._bitstreams is not None and not isinstance(result, Failed):
+                path = made.path(self._bitstreams, made.images[place])
+                self._bitstreams.put(path, result[0].payload)
+        return [found[place] for place in range(len(made.images))]
+
+    def _decoded_of(
+        self,
+        codec: Codec,
+        made: _Batch,
+        bitstreams: Sequence[tuple[Bitstream, float] | Failed],
+        *,
+        keep: bool,
+    ) -> list[DecodedImage | Failed]:
+        found: dict[int, DecodedImage | Failed] = {}
+        streams: dict[int, Bitstream] = {}
+        for place, (image, encoded) in enumerate(zip(made.images, bitstreams, strict=True)):
+            if isinstance(encoded, Failed):
+                found[place] = encoded
+                continue
+            png = self._stored(self._decoded, made, image)
+            if png is None:
+                streams[place] = encoded[0]
+                continue
+            rgb8 = decode_image(png, name=image.name)
+            found[place] = DecodedImage(rgb8=rgb8, bitstream=encoded[0], encode_s=encoded[1])
+
+        def call(places: list[int]) -> list[tuple[Rgb8, float]]:
+            start_s = self._clock()
+            loaded = self._load(codec, made.level)
+            decoded = loaded.decode([streams[place] for place in places])
+            took_s = (self._clock() - start_s) / len(places)
+            for place, rgb8 in zip(places, decoded, strict=True):
+                _check_size(made, made.images[place], rgb8)
+            return [(rgb8, took_s) for rgb8 in decoded]
+
+        for place, result in self._in_batches("decode", codec, made, list(streams), call):
+            if isinstance(result, Failed):
+                found[place] = result
+                continue
+            encoded = bitstreams[place]
+            assert not isinstance(encoded, Failed)
+            rgb8, took_s = result
+            kept_bytes = 0
+            if keep and self._decoded is not None and took_s > SLOW_DECODE_S:
+                png = _fast_png(rgb8)
+                self._decoded.put(made.path(self._decoded, made.images[place]), png)
+                kept_bytes = len(png)
+            found[place] = DecodedImage(
+                rgb8=rgb8,
+                bitstream=encoded[0],
+                encode_s=encoded[1],
+                decode_s=took_s,
+                kept_bytes=kept_bytes,
+            )
+        return [found[place] for place in range(len(made.images))]
+
+    def _in_batches(
+        self,
+        stage: Stage,
+        codec: Codec,
+        made: _Batch,
+        places: list[int],
+        call: Callable[[list[int]], list[_B]],
+    ) -> list[tuple[int, _B | Failed]]:
+        """The call's results by place. A batch that fails is halved, because memory ran out or
+        because of one image, until only the images that fail alone are left."""
+        size = self._batch_images if is_neural(codec) else 1
+        waiting = [places[at : at + size] for at in range(0, len(places), size)]
+        done: list[tuple[int, _B | Failed]] = []
+        while waiting:
+            batch = waiting.pop(0)
+            results = attempt(stage, lambda batch=batch: call(batch))  # type: ignore[misc]
+            if not isinstance(results, Failed):
+                done += zip(batch, results, strict=True)
+            elif len(batch) == 1:
+                done.append((batch[0], _named(results, made, made.images[batch[0]])))
+            else:
+                middle = len(batch) // 2
+                waiting[:0] = [batch[:middle], batch[middle:]]
+        return done
+
+    def _load(self, codec: Codec, level: Level) -> LoadedCodec:
+        if not is_neural(codec):
+            return _OneByOne(codec, level)
+        if self._loaded is None or self._loaded[:2] != (codec, level):
+            self.close()  # before the next one is read: both together may not fit
+            self._loaded = (codec, level, codec.load(level, self._device))
+        return self._loaded[2]
+
+    @staticmethod
+    def _stored(blobs: Blobs | None, made: _Batch, image: SourceImage) -> bytes | None:
+        return None if blobs is None else blobs.get(made.path(blobs, image))
+
+
+def open_spec(spec: CodecSpec) -> Codec:
+    """The codec of a spec, opened in this process.
+
+    Raises:
+        PluginError: it cannot be opened here, or another version of it is installed here.
+    """
+    codec: Codec = plugins.load("eyechart.codecs", spec.plugin, spec.options)
+    found = component_of(codec)
+    if found != spec.component:
+        raise PluginError(
+            f"{spec.plugin}: this worker has version {found.version!r}, "
+            f"the run was planned with {spec.component.version!r}"
+        )
+    return codec
+
+
+def reconstruct_one(codec: Codec, level: Level, image: SourceImage) -> DecodedImage:
+    """One image as the codec leaves it at a level. Raises CodecError, or what else it raises of
+    this package's errors."""
+    reconstructor = Reconstructor()
+    try:
+        (made,) = reconstructor.reconstruct(codec, level, [image])
+    finally:
+        reconstructor.close()
+    return made.raise_error() if isinstance(made, Failed) else made
+
+
+def decode_payload(codec: Codec, payload: bytes, name: str) -> Rgb8:
+    """The image in a payload, whatever its level. name: for messages.
+
+    Raises:
+        CodecError: damaged, or another codec's. InputError: the codec cannot decode it alone.
+    """
+    if not isinstance(codec, SelfDescribing):
+        raise InputError(
+            f"{codec.name}: cannot decode a payload alone (no method bitstream_from_payload)"
+        )
+    decoded = attempt("decode", lambda: codec.decode(codec.bitstream_from_payload(payload)))
+    if isinstance(decoded, Failed):
+        if isinstance(decoded.error, CodecError):
+            raise decoded.error.named(image=name)
+        decoded.raise_error()
+    return decoded
+
+
+class _OneByOne:
+    """A codec without weights as a LoadedCodec."""
+
+    def __init__(self, codec: Codec, level: Level) -> None:
+        self._codec, self._level = codec, level
+
+    def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
+        return [self._codec.encode(rgb8, self._level) for rgb8 in images]
+
+    def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
+        return [self._codec.decode(bitstream) for bitstream in bitstreams]
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Images under one codec at one level."""
+
+    images: Sequence[SourceImage]
+    component: Component
+    level: Level
+
+    def path(self, blobs: Blobs, image: SourceImage) -> Path:
+        return blobs.path(self.component, self.level, image.digest)
+
+
+def _bitstream(payload: bytes, image: SourceImage) -> Bitstream:
+    height_px, width_px, _ = image.rgb8.shape
+    return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+
+
+def _check_size(made: _Batch, image: SourceImage, rgb8: Rgb8) -> None:
+    if rgb8.shape != image.rgb8.shape or rgb8.dtype != np.uint8:
+        raise CodecError(
+            f"decoded to {rgb8.dtype} {rgb8.shape} instead of uint8 {image.rgb8.shape}",
+            codec=made.component.name,
+        )
+
+
+def _failed(stage: Stage, made: _Batch, image: SourceImage, message: str) -> Failed:
+    def fail() -> Failed:
+        raise CodecError(message, codec=made.component.name)
+
+    return _named(attempt(stage, fail), made, image)
+
+
+def _named(failed: Failed, made: _Batch, image: SourceImage) -> Failed:
+    """A failure with the level and the image that the codec itself does not know."""
+    if not isinstance(failed.error, CodecError):
+        return failed
+    error = failed.error.named(level=made.level.name, image=image.name)
+    return replace(failed, error=error, message=str(error))
+
+
+def _fast_png(rgb8: Rgb8) -> bytes:
+    """Lossless like any PNG, quick to write and to read, a little larger."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(rgb8).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,226 @@
+"""Worker processes on this machine: each has a pipe of its own and one call at a time.
+
+    submit -> queue -> thread of a free worker -> pipe -> worker process
+                                               <- pipe <- result, or the end of the process
+
+A worker that dies affects its own call alone. Nothing here waits without limit for a worker: a
+thread waits for the reply or for the end of the process, whichever comes first, and the threads
+are daemons, so the interpreter's exit does not wait for them either.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, ParamSpec, TypeVar
+
+from eyechart.core.errors import WorkerDiedError, one_line
+from eyechart.core.workers import CPU, DEVICE, Resources, set_worker_device
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_JOIN_S = 5.0  # a killed process is gone within milliseconds
+# Not forked: neither threads (torch) nor CUDA survive that.
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    message: bytes
+    future: Future[Any]
+
+
+class WorkerPool:
+    """`cpu_workers` processes for calls that need a core, one process a device for the others.
+
+    Processes start at the first call that they make. They ignore Ctrl-C, because the main process
+    decides what to finish, and end when the main process does.
+
+    nice: added to the priority number of CPU workers.
+    """
+
+    def __init__(
+        self, cpu_workers: int, devices: Sequence[str] = ("cpu",), *, nice: int = 0
+    ) -> None:
+        self._queues: dict[Resources, queue.SimpleQueue[_Task | None]] = {
+            CPU: queue.SimpleQueue(),
+            DEVICE: queue.SimpleQueue(),
+        }
+        self._closed = threading.Event()
+        self._workers = {
+            CPU: [_Worker("cpu", nice) for _ in range(cpu_workers)],
+            DEVICE: [_Worker(device, nice) for device in devices],
+        }
+        self._end = weakref.finalize(self, _close, self._workers, self._queues, self._closed)
+        for resources, workers in self._workers.items():
+            for worker in workers:
+                threading.Thread(
+                    target=_serve,
+                    args=(worker, self._queues[resources], self._closed),
+                    daemon=True,
+                ).start()
+
+    def workers(self, resources: Resources) -> int:
+        """How many calls with these needs run at a time."""
+        return len(self._workers[resources])
+
+    def submit(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> Future[_T]:
+        """Have a call made. Raises what pickle raises for arguments that cannot travel."""
+        future: Future[_T] = Future()
+        message = pickle.dumps((call, args, named), protocol=pickle.HIGHEST_PROTOCOL)
+        if self._closed.is_set():
+            future.set_exception(WorkerDiedError("the workers are closed"))
+        else:
+            self._queues[resources].put(_Task(message=message, future=future))
+        return future
+
+    def close(self) -> None:
+        """End the workers at once and wait until they are gone. Happens by itself when the pool is
+        no longer referred to."""
+        self._end()
+
+
+def _close(
+    workers: Mapping[Resources, Sequence[_Worker]],
+    queues: Mapping[Resources, queue.SimpleQueue[_Task | None]],
+    closed: threading.Event,
+) -> None:
+    closed.set()
+    for resources, group in workers.items():
+        for worker in group:
+            worker.kill()
+            queues[resources].put(None)  # wakes an idle thread
+    for waiting in queues.values():
+        with suppress(queue.Empty):
+            while True:
+                task = waiting.get_nowait()
+                if task is None:
+                    waiting.put(None)
+                    break
+                _settle(task.future, None, WorkerDiedError("the workers are closed"))
+
+
+def _serve(
+    worker: _Worker, tasks: queue.SimpleQueue[_Task | None], closed: threading.Event
+) -> None:
+    """A thread of the main process: hands calls to one worker and sets their futures."""
+    # Processes that this thread starts inherit its signal mask: no Ctrl-C while they import.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    while (task := tasks.get()) is not None:
+        result: object = None
+        error: BaseException | None = None
+        if closed.is_set():
+            error = WorkerDiedError("the workers are closed")
+        elif task.future.set_running_or_notify_cancel():
+            result, error = worker.call(task.message, closed)
+        else:
+            continue
+        _settle(task.future, result, error)
+        del task, result, error  # a thread that waits must not hold images
+
+
+def _settle(future: Future[Any], result: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class _Worker:
+    """One process and our end of its pipe; started again after it died."""
+
+    def __init__(self, device: str, nice: int) -> None:
+        self._device, self._nice = device, nice
+        self._lock = threading.Lock()
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+
+    def call(self, message: bytes, closed: threading.Event) -> tuple[object, BaseException | None]:
+        """Send a call and wait for its result, or for the end of the process."""
+        try:
+            process, pipe = self._started(closed)
+            pipe.send_bytes(message)
+            wait([pipe, process.sentinel])
+            reply = pipe.recv_bytes()  # EOFError where the process ended in the middle of it
+        except (OSError, EOFError) as cause:
+            self.kill()
+            died = WorkerDiedError("the worker process died")
+            died.__cause__ = cause
+            return None, died
+        try:
+            ok, value = pickle.loads(reply)
+        except Exception as error:  # noqa: BLE001 - a class that this process cannot build
+            return None, WorkerDiedError(f"the result cannot be read: {one_line(error)}")
+        return (value, None) if ok else (None, value)
+
+    def kill(self) -> None:
+        """End the process at once and wait a bounded time until it is gone."""
+        with self._lock:
+            process, self._process, self._pipe = self._process, None, None
+        if process is not None:
+            process.kill()
+            process.join(_JOIN_S)
+
+    def _started(self, closed: threading.Event) -> tuple[SpawnProcess, Connection]:
+        with self._lock:
+            if closed.is_set():
+                raise OSError("closed")
+            if self._process is None or self._pipe is None:
+                ours, theirs = _SPAWN.Pipe()
+                self._process = _SPAWN.Process(
+                    target=_work, args=(theirs, self._device, self._nice), daemon=True
+                )
+                self._process.start()
+                theirs.close()  # else the end of the process would not close the pipe
+                self._pipe = ours
+            return self._process, self._pipe
+
+
+def _work(pipe: Connection, device: str, nice: int) -> None:
+    """The main function of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    set_worker_device(device)
+    if device == "cpu":
+        os.nice(nice)
+    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, calls), daemon=True).start()
+    while True:
+        try:
+            call, args, named = pickle.loads(calls.get())
+            reply = (True, call(*args, **named))
+        except BaseException as error:  # noqa: BLE001 - the future of the call carries it
+            reply = (False, error)
+        pipe.send_bytes(_pickled(reply))
+        del reply
+
+
+def _receive(pipe: Connection, calls: queue.SimpleQueue[bytes]) -> None:
+    """Ends the process when the main process is gone, also in the middle of a call."""
+    with suppress(OSError, EOFError):
+        while True:
+            calls.put(pipe.recv_bytes())
+    os._exit(1)
+
+
+def _pickled(reply: tuple[bool, object]) -> bytes:
+    try:
+        return pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # noqa: BLE001 - whatever the value's class raises
+        what = reply[1] if not reply[0] and isinstance(reply[1], BaseException) else error
+        return pickle.dumps((False, RuntimeError(one_line(what))))

@@ -1,0 +1,281 @@
+"""Decoded images for the run: made in workers, some of them ahead of their time.
+
+    uses of images -> source image -> job of one codec and level -> executor -> decoded images
+                      main process                                  workers
+
+The order of the uses is kept. Neighbours of one codec and level share a job where the codec works
+in batches, so that a worker loads a level once for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+from eyechart.codecs.reconstruct import (
+    BATCH_IMAGES,
+    DecodedImage,
+    Reconstructor,
+    SourceImage,
+    open_spec,
+)
+from eyechart.core.attempt import Failed, attempt
+from eyechart.core.errors import WorkerDiedError
+from eyechart.core.identity import digest
+from eyechart.core.pool import WorkerPool
+from eyechart.core.types import Codec, CodecSpec, Json, Level, Task, component_of, is_neural
+from eyechart.core.workers import CPU, DEVICE, Executor, Resources, SerialExecutor, worker_device
+from eyechart.store import Store
+
+_SOURCES_BYTES = 512 << 20  # source images of the block at hand that stay in memory
+_AHEAD_BYTES = 512 << 20  # source images of jobs that are not finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecLevels:
+    """A codec and the levels to run, lowest rate first. options: it was opened with."""
+
+    codec: Codec
+    plugin: str
+    options: Mapping[str, Json]
+    levels: tuple[Level, ...]
+
+    @property
+    def spec(self) -> CodecSpec:
+        """How the codec travels to a worker. Raises EyechartError where it cannot run here."""
+        component = component_of(self.codec)
+        return CodecSpec(plugin=self.plugin, options=self.options, component=component)
+
+    @property
+    def neural(self) -> bool:
+        """Whether it has weights."""
+        return is_neural(self.codec)
+
+
+class ImageUse(Protocol):
+    """Something that needs an image of a task as a codec leaves it at a level."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def image(self) -> str: ...
+    @property
+    def codec(self) -> CodecLevels: ...
+    @property
+    def level(self) -> Level: ...
+
+
+_Use = TypeVar("_Use", bound=ImageUse)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedItem(Generic[_Use]):
+    """A use of an image with its decoded image, or with the reason why there is none."""
+
+    use: _Use
+    image: DecodedImage | Failed
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the pixels."""
+        return self.image.rgb8.nbytes if isinstance(self.image, DecodedImage) else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What travels to a worker. root: the run directory with the stored bitstreams."""
+
+    root: str
+    spec: CodecSpec
+    level: Level
+    images: tuple[SourceImage, ...]
+    batch_images: int
+    keep: bool
+
+
+class Reconstruction:
+    """Turns uses of images into prepared items, in their order.
+
+    batch_images: of a codec with weights, in one call. ahead: images in the making, per worker.
+    decoded_budget_bytes: disk for decoded images.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        *,
+        batch_images: int = BATCH_IMAGES,
+        ahead: int = 16,
+        decoded_budget_bytes: int = 2 << 30,
+    ) -> None:
+        self._store, self._executor = store, executor
+        self._batch_images, self._ahead = batch_images, ahead
+        stored_bytes = store.decoded.size_bytes() if decoded_budget_bytes else 0
+        self._left_bytes = decoded_budget_bytes - stored_bytes
+        self._sources: OrderedDict[tuple[int, str], SourceImage | Failed] = OrderedDict()
+        self._sources_bytes = 0
+
+    def prepared(self, uses: Iterable[_Use]) -> Iterator[PreparedItem[_Use]]:
+        """Every use with its decoded image. Raises StoreError."""
+        window: deque[_Pending[_Use]] = deque()
+        images = size_bytes = 0
+        for group in self._groups(uses):
+            pending = self._start(group)
+            window.append(pending)
+            images, size_bytes = images + len(group), size_bytes + pending.size_bytes
+            limit = self._ahead * self._executor.workers(_resources(group[0]))
+            while len(window) > 1 and (images > limit or size_bytes > _AHEAD_BYTES):
+                first = window.popleft()
+                images, size_bytes = images - len(first.uses), size_bytes - first.size_bytes
+                yield from self._finish(first)
+        while window:
+            yield from self._finish(window.popleft())
+
+    def _groups(self, uses: Iterable[_Use]) -> Iterator[list[_Use]]:
+        """Neighbours that one job takes: of one codec and level, up to a batch."""
+        group: list[_Use] = []
+        for use in uses:
+            size = self._batch_images if use.codec.neural else 1
+            same = group and group[0].codec is use.codec and group[0].level == use.level
+            if group and not (same and len(group) < size):
+                yield group
+                group = []
+            group.append(use)
+        if group:
+            yield group
+
+    def _start(self, uses: Sequence[_Use]) -> _Pending[_Use]:
+        sources = [self._source(use) for use in uses]
+        first = uses[0]
+        job = _Job(
+            root=str(self._store.root),
+            spec=first.codec.spec,
+            level=first.level,
+            images=tuple(source for source in sources if isinstance(source, SourceImage)),
+            batch_images=self._batch_images,
+            keep=self._left_bytes > 0,
+        )
+        future = self._executor.submit(_resources(first), _reconstruct, job) if job.images else None
+        return _Pending(uses=tuple(uses), sources=tuple(sources), job=job, future=future)
+
+    def _finish(self, pending: _Pending[_Use]) -> Iterator[PreparedItem[_Use]]:
+        made: Iterator[DecodedImage | Failed] = iter(())
+        if pending.future is not None:
+            resources = _resources(pending.uses[0])
+            made = iter(self._result(pending.job, pending.future, resources))
+        for use, source in zip(pending.uses, pending.sources, strict=True):
+            image = source if isinstance(source, Failed) else next(made)
+            if isinstance(image, DecodedImage):
+                self._left_bytes -= image.kept_bytes
+            yield PreparedItem(use=use, image=image)
+
+    def _result(
+        self, job: _Job, future: Future[list[DecodedImage | Failed]], resources: Resources
+    ) -> list[DecodedImage | Failed]:
+        """A job's result. One whose worker died is made again, because memory may have run out
+        for reasons that are not its own; then its images are made one by one."""
+        try:
+            return future.result()
+        except WorkerDiedError:
+            pass
+        try:
+            return self._executor.submit(resources, _reconstruct, job).result()
+        except WorkerDiedError:
+            if len(job.images) == 1:
+                return [_died(job)]
+        singles = [replace(job, images=(image,)) for image in job.images]
+        return [
+            self._result(single, self._executor.submit(resources, _reconstruct, single), resources)[
+                0
+            ]
+            for single in singles
+        ]
+
+    def _source(self, use: ImageUse) -> SourceImage | Failed:
+        """The uncompressed image. Those of the block at hand are kept: each is used by every codec
+        and level."""
+        key = (id(use.task), use.image)
+        if key not in self._sources:
+            read = attempt("load", lambda: SourceImage.of(use.task.image(use.image), use.image))
+            self._sources[key] = read
+            self._sources_bytes += _size(read)
+            while self._sources_bytes > _SOURCES_BYTES and len(self._sources) > 1:
+                self._sources_bytes -= _size(self._sources.popitem(last=False)[1])
+        self._sources.move_to_end(key)
+        return self._sources[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending(Generic[_Use]):
+    """A job in the making, with the uses it is for."""
+
+    uses: tuple[_Use, ...]
+    sources: tuple[SourceImage | Failed, ...]
+    job: _Job
+    future: Future[list[DecodedImage | Failed]] | None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(_size, self.sources))
+
+
+def open_executor(workers: int | None, devices: Sequence[str] = ("cpu",)) -> Executor:
+    """Worker processes for codecs: `workers` for those without weights (None: one a core; 0: all
+    work in this process), and one a device for those with weights."""
+    if workers == 0:
+        return SerialExecutor()
+    # The VLM's threads wait for one another: a codec must not take a core from one of them.
+    return WorkerPool(workers or len(os.sched_getaffinity(0)), devices, nice=5)
+
+
+def _size(source: SourceImage | Failed) -> int:
+    return source.rgb8.nbytes if isinstance(source, SourceImage) else 0
+
+
+def _resources(use: ImageUse) -> Resources:
+    return DEVICE if use.codec.neural else CPU
+
+
+def _died(job: _Job) -> Failed:
+    name, image = job.spec.component.name, job.images[0].name
+    return Failed(
+        stage="encode",
+        kind="WorkerDied",
+        message=f"{name} level {job.level.name} image {image}: the worker process died",
+        retryable=True,
+    )
+
+
+# --- in a worker: codecs and the level in memory stay there between jobs -----------------------
+
+_codecs: dict[str, Codec] = {}
+_reconstructor: tuple[str, Reconstructor] | None = None
+
+
+def _reconstruct(job: _Job) -> list[DecodedImage | Failed]:
+    global _reconstructor
+    key = digest(job.spec)
+    if key not in _codecs:
+        opened = attempt("encode", lambda: open_spec(job.spec))
+        if isinstance(opened, Failed):
+            return [opened] * len(job.images)
+        _codecs[key] = opened
+    if _reconstructor is None or _reconstructor[0] != job.root:
+        if _reconstructor is not None:
+            _reconstructor[1].close()
+        store = Store(job.root)
+        made = Reconstructor(
+            store.bitstreams,
+            store.decoded,
+            device=worker_device(),
+            batch_images=job.batch_images,
+        )
+        _reconstructor = (job.root, made)
+    return _reconstructor[1].reconstruct(
+        _codecs[key], job.level, job.images, keep=job.keep, component=job.spec.component
+    )

@@ -1,0 +1,109 @@
+"""Worker processes: results, errors, deaths, and an end that never hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from eyechart.core.errors import CodecError, WorkerDiedError
+from eyechart.core.pool import WorkerPool
+from eyechart.core.workers import CPU, DEVICE, SerialExecutor, worker_device
+
+LONG_S = 60
+
+
+def double(value: int) -> int:
+    return 2 * value
+
+
+def fail(message: str) -> None:
+    raise CodecError(message, codec="toy", level="1")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang() -> None:
+    threading.Event().wait()
+
+
+def process_id() -> int:
+    return os.getpid()
+
+
+def large_result(size: int) -> bytes:
+    threading.Timer(0.0, die).start()  # dies at about the time it sends its result
+    return bytes(size)
+
+
+def unpicklable() -> object:
+    return lambda: None
+
+
+def test_calls_give_results_and_errors_in_any_executor() -> None:
+    for executor in (SerialExecutor(), WorkerPool(2)):
+        futures = [executor.submit(CPU, double, value) for value in range(20)]
+        assert [future.result(LONG_S) for future in futures] == [2 * value for value in range(20)]
+        with pytest.raises(CodecError, match="toy level 1: broken") as caught:
+            executor.submit(CPU, fail, "broken").result(LONG_S)
+        assert caught.value.level == "1"
+        executor.close()
+
+
+def test_a_worker_that_dies_ends_its_own_call_alone() -> None:
+    pool = WorkerPool(2)
+    futures: list[Future[int | None]] = []
+    for place in range(12):
+        futures.append(pool.submit(CPU, die) if place % 4 == 1 else pool.submit(CPU, double, place))
+    for place, future in enumerate(futures):
+        if place % 4 == 1:
+            with pytest.raises(WorkerDiedError):
+                future.result(LONG_S)
+        else:
+            assert future.result(LONG_S) == 2 * place
+    pool.close()
+
+
+def test_a_worker_that_dies_while_it_sends_leaves_no_open_future() -> None:
+    pool = WorkerPool(1)
+    for _ in range(5):
+        future = pool.submit(CPU, large_result, 50_000_000)
+        try:
+            assert len(future.result(LONG_S)) == 50_000_000
+        except WorkerDiedError:
+            continue
+    pool.close()
+
+
+def test_state_stays_in_a_worker_and_devices_have_their_own() -> None:
+    pool = WorkerPool(1, ("cuda:7",))
+    first = pool.submit(CPU, process_id).result(LONG_S)
+    assert pool.submit(CPU, process_id).result(LONG_S) == first != os.getpid()
+    assert pool.submit(DEVICE, process_id).result(LONG_S) != first
+    assert pool.submit(DEVICE, worker_device).result(LONG_S) == "cuda:7"
+    pool.close()
+
+
+def test_a_result_that_cannot_travel_is_an_error_of_its_call() -> None:
+    pool = WorkerPool(1)
+    with pytest.raises(RuntimeError, match="pickle"):
+        pool.submit(CPU, unpicklable).result(LONG_S)
+    assert pool.submit(CPU, double, 4).result(LONG_S) == 8
+    pool.close()
+
+
+def test_closing_ends_hanging_calls_and_waiting_ones() -> None:
+    pool = WorkerPool(1)
+    worker = pool.submit(CPU, process_id).result(LONG_S)
+    futures = [pool.submit(CPU, hang) for _ in range(3)]
+    pool.close()
+    for future in (*futures, pool.submit(CPU, double, 1)):
+        with pytest.raises(WorkerDiedError):
+            future.result(LONG_S)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
