@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eyechart.cli.bars import progress_bar
+from eyechart.cli.codec_add import add
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import table_console
 from eyechart.cli.files import check_out
@@ -34,8 +35,9 @@ from eyechart.quality import text as quality_text
 from eyechart.runner.bench import CodecMeans, Trial, means_of, try_codec
 from eyechart.store.files import write_atomic
 
-app = typer.Typer(help="Codecs: list, encode, decode, bench, train.", no_args_is_help=True)
+app = typer.Typer(help="Codecs: list, encode, decode, bench, train, add.", no_args_is_help=True)
 app.command("train")(train)
+app.command("add")(add)
 
 _BLOCK_IMAGES = 16  # in memory at a time
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}

@@ -101,14 +101,14 @@ def test_a_codec_without_weights_says_where_they_are_published(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     codec = ElicCodec()
     assert codec.levels == ()
-    with pytest.raises(PluginError, match=r"codec add elic .*0\.004.*github\.com"):
+    with pytest.raises(PluginError, match=r"0\.004.*github\.com.*codec add elic"):
         codec.check()
 
 
 def test_a_missing_file_is_named(weights: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(weights, tmp_path / "copy"))
     (folder / "0.01.safetensors").unlink()
-    with pytest.raises(PluginError, match=r"0\.01\.safetensors is missing"):
+    with pytest.raises(PluginError, match=r"0\.01\.safetensors, is missing"):
         ElicMiniCodec(weights=str(folder)).check()
 
 

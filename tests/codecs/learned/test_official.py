@@ -39,7 +39,7 @@ def test_keys_of_both_published_layouts_are_renamed() -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(InputError, match=r"elic: not the weights .* lacks g_a\.0\.weight"):
         load_official("elic", {"features.0.weight": torch.zeros(2)})
-    with pytest.raises(InputError, match="allowed are elic"):
+    with pytest.raises(InputError, match="allowed are elic, elic-mini"):
         load_official("vgg", {})
     with pytest.raises(InputError, match="holds no state_dict"):
         load_official("elic", {"state_dict": 3})

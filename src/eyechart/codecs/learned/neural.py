@@ -21,7 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from eyechart.codecs import container
-from eyechart.codecs.checkpoints import LevelFile, data_folder, levels_of, read_listing
+from eyechart.codecs.checkpoints import (
+    LevelFile,
+    Published,
+    check_files,
+    data_folder,
+    levels_of,
+    read_listing,
+)
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.coding import (
     LatentCoder,
@@ -32,7 +39,7 @@ from eyechart.codecs.learned.coding import (
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.weights import load_weights
-from eyechart.core.errors import InputError, PluginError
+from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
 Padding: TypeAlias = Literal["zeros", "edge"]
@@ -57,16 +64,14 @@ class Architecture:
     """A kind of network, and how pictures are brought to the size it takes.
 
     multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
-    where there are some. published: levels that are known (lambda), and source: where their files
-    are published, under which licence.
+    where there are some. published: where checkpoints of others are.
     """
 
     name: str
     build: Callable[[], nn.Module]
     multiple: int
     padding: Padding
-    published: tuple[str, ...] = ()
-    source: str = ""
+    published: tuple[Published, ...] = ()
     shipped: Path | None = None
 
 
@@ -104,12 +109,7 @@ class NetworkCodec:
 
     def check(self) -> None:
         """See that there are levels and that their files are there. Raises PluginError."""
-        files = self._level_files()
-        if not files:
-            raise PluginError(f"{self.name}: no weights in {self.folder}; {self._how_to_get()}")
-        for file in files:
-            if not (self.folder / file.file).is_file():
-                raise PluginError(f"{self.name}: {self.folder / file.file} is missing")
+        check_files(self.folder, self.name, published=self.architecture.published)
 
     def load(self, level: Level, device: str) -> LoadedNetwork:
         """Read one level's weights. Raises CodecError."""
@@ -142,13 +142,6 @@ class NetworkCodec:
         if self._held is None or self._held[0] != level.weights:
             self._held = (level.weights, self.load(level, "cpu"))
         return self._held[1]
-
-    def _how_to_get(self) -> str:
-        known = ", ".join(self.architecture.published)
-        return (
-            f"add checkpoints with `eyechart codec add {self.name} --level LAMBDA FILE` "
-            f"(published: {known}; {self.architecture.source})"
-        )
 
 
 class LoadedNetwork:

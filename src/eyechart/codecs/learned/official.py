@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from eyechart.codecs.learned.elic import Elic
+from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.weights import misfit
 from eyechart.core.errors import InputError
+from eyechart.core.foreign import foreign_file
 
 # Buffers that follow from the shape or from the parameters.
 _LEFT_OUT = re.compile(
@@ -30,6 +33,21 @@ _LEFT_OUT = re.compile(
 )
 _OLD_BOTTLENECK = re.compile(r"\._(matrix|bias|factor)(\d)$")
 _NEW_NAMES = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """The contents of a checkpoint file, .safetensors or what `torch.save` wrote; runs no code.
+
+    Raises:
+        InputError: unreadable, or a pickle that holds more than tensors and plain values.
+    """
+    with foreign_file(path, "a checkpoint"):
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: holds {type(found).__name__}; wanted is a state_dict")
+    return found
 
 
 def load_official(name: str, state_dict: Mapping[str, Any]) -> nn.Module:
@@ -71,13 +89,11 @@ def _new_bottleneck(match: re.Match[str]) -> str:
     return f".{_NEW_NAMES[match[1]]}.{match[2]}"
 
 
-def _elic(tensors: Mapping[str, Tensor]) -> nn.Module:
-    with torch.device("cpu"):
-        return Elic()
-
-
 # Codec -> the network that its tensors are of (an architecture may have variants).
-NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {"elic": _elic}
+NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
+    "elic": lambda tensors: Elic(),
+    "elic-mini": lambda tensors: Elic(MINI),
+}
 
 # Codec -> (pattern, replacement), in order.
 RENAMES: Mapping[str, tuple[tuple[str, str], ...]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import eyechart.zoo
+from eyechart.codecs.checkpoints import Published
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 
@@ -15,8 +16,13 @@ ELIC = Architecture(
     build=Elic,
     multiple=64,
     padding="zeros",
-    published=("0.004", "0.008", "0.016", "0.032"),
-    source="https://github.com/VincentChandelier/ELiC-ReImplemetation, no licence stated",
+    published=(
+        Published(
+            levels=("0.004", "0.008", "0.016", "0.032"),
+            url="https://github.com/VincentChandelier/ELiC-ReImplemetation",
+            licence="no licence stated",
+        ),
+    ),
 )
 ELIC_MINI = Architecture(
     name="elic-mini",

@@ -1,0 +1,84 @@
+"""`eyechart codec add`: checkpoints become levels; anything else is one line."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("constriction")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from eyechart.cli import run_args  # noqa: E402
+from eyechart.codecs.learned.elic import MINI, Elic  # noqa: E402
+from eyechart.codecs.learned.plugins import ElicMiniCodec  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return Elic(MINI).state_dict()
+
+
+def _add(file: Path, folder: Path, *, level: str = "0.01", codec: str = "elic-mini") -> int:
+    return run_args(["codec", "add", codec, str(file), "--level", level, "--into", str(folder)])
+
+
+def test_checkpoints_of_both_kinds_become_levels(
+    state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefixed = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"state_dict": prefixed, "epoch": 3}, tmp_path / "a.pth.tar")
+    save_file(state, tmp_path / "b.safetensors")
+    folder = tmp_path / "weights"
+    assert _add(tmp_path / "a.pth.tar", folder, level="0.01") == 0
+    assert _add(tmp_path / "b.safetensors", folder, level="0.002") == 0
+    assert "level 0.002 of elic-mini, sha256" in capsys.readouterr().out
+    codec = ElicMiniCodec(weights=str(folder))
+    codec.check()
+    assert [level.name for level in codec.levels] == ["0.002", "0.01"]
+    assert codec.levels[0].weights == codec.levels[1].weights  # the same tensors, the same file
+
+
+def test_bad_checkpoints_are_one_line(
+    state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "weights"
+    (tmp_path / "text.pth.tar").write_text("no checkpoint")
+    torch.save({"features.0.weight": torch.zeros(2)}, tmp_path / "other.pth.tar")
+    torch.save([1, 2], tmp_path / "list.pth.tar")
+    (tmp_path / "code.pth.tar").write_bytes(pickle.dumps(_RunsCode(), protocol=2))
+    broken = {key: value.clone() for key, value in state.items()}
+    broken["g_a.0.weight"][0] = float("nan")
+    save_file(broken, tmp_path / "nan.safetensors")
+    for name, reason in (
+        ("none.pth.tar", "no such file"),
+        ("text.pth.tar", "a checkpoint"),
+        ("other.pth.tar", "lacks "),
+        ("list.pth.tar", "holds list"),
+        ("code.pth.tar", "a checkpoint"),
+        ("nan.safetensors", "not finite"),
+    ):
+        assert _add(tmp_path / name, folder) == 2
+        error = capsys.readouterr().err
+        assert name in error
+        assert reason in error
+        assert error.count("\n") == 1
+    assert not _RunsCode.ran
+    assert _add(tmp_path / "nan.safetensors", folder, level="high") == 2
+    assert _add(tmp_path / "nan.safetensors", folder, codec="jpeg") == 2
+    assert not folder.exists()
+
+
+class _RunsCode:
+    ran = False
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _run, ()
+
+
+def _run() -> None:
+    _RunsCode.ran = True
