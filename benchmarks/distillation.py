@@ -25,7 +25,7 @@ from eyechart.adapters.base import open_base
 from eyechart.adapters.pairs import CodecPairs, prepare
 from eyechart.adapters.recipe import Recipe, plan_step
 from eyechart.adapters.towers import Tower
-from eyechart.adapters.training import Setting, SilentWatcher, Training
+from eyechart.adapters.training import AdapterTraining, Setting, SilentWatcher
 from eyechart.core import plugins
 from eyechart.core.images import read_image
 from eyechart.core.types import Codec
@@ -89,7 +89,7 @@ def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) 
     recipe = Recipe(
         injection="adaln", steps=args.steps + 1, images_a_step=images, validation_images=1
     )
-    run = Training(open_base(args.vlm), pairs, recipe, Setting(out=out), SilentWatcher(), {})
+    run = AdapterTraining(open_base(args.vlm), pairs, recipe, Setting(out=out), SilentWatcher(), {})
     shown, began_s = 0, 0.0
     for step, batch in enumerate(run.batches(0)):
         run.step(step, batch)
@@ -142,7 +142,7 @@ def flops_per_pair(args: argparse.Namespace, pairs: CodecPairs, out: Path) -> fl
     from torch.utils.flop_counter import FlopCounterMode
 
     recipe = Recipe(injection="adaln", steps=1, images_a_step=1, validation_images=1, bf16=False)
-    run = Training(open_base(args.vlm), pairs, recipe, Setting(out=out), SilentWatcher(), {})
+    run = AdapterTraining(open_base(args.vlm), pairs, recipe, Setting(out=out), SilentWatcher(), {})
     shown = plan_step(recipe, 0, run.train_images, pairs.entries)
     batch = next(run.batches(0))
     with FlopCounterMode(display=False) as counter:

@@ -21,9 +21,9 @@ from eyechart.adapters.distill import Teacher
 from eyechart.adapters.package import open_adapter
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import images_shown, plan_step
-from eyechart.adapters.training import Setting, StepLog, TrainingError, train
+from eyechart.adapters.training import Setting, StepLog, train
 from eyechart.codecs.jpeg import JpegCodec
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import component_of
 from eyechart.vlms.adapter_identity import TELLINGS
 from tests.adapters.tiny_towers import open_tiny, recipe
@@ -145,7 +145,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
                         parameter.fill_(torch.nan)
 
     setting = Setting(out=out, save_every=2)
-    poisoned = training.Training(qwen, pairs, recipe(), setting, Poison(), {})
+    poisoned = training.AdapterTraining(qwen, pairs, recipe(), setting, Poison(), {})
     with pytest.raises(
         TrainingError, match=r"loss is nan \(source/lossless of .*\) at step 4; the "
     ):
@@ -166,7 +166,7 @@ def test_the_teacher_sees_an_image_once_for_all_its_levels(
         seen.append(len(inputs["grid"]))
         return plain(self, inputs)
 
-    run = training.Training(
+    run = training.AdapterTraining(
         qwen, pairs, recipe(steps=2), Setting(out=tmp_path / "out"), training.SilentWatcher(), {}
     )
     monkeypatch.setattr(Teacher, "features_by_unit", counting)
@@ -196,7 +196,7 @@ def test_no_more_pairs_than_allowed_go_through_an_encoder_together(
     found = []
     for name, bound in (("whole", None), ("parts", 2)):
         wanted = recipe(steps=1, micro_pairs=bound)
-        run = training.Training(
+        run = training.AdapterTraining(
             vlm, pairs, wanted, Setting(out=tmp_path / name), training.SilentWatcher(), {}
         )
         for tower in (run.tower, run.teacher.tower):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eyechart.codecs import process
-from eyechart.codecs.process import OUTPUT, Job, run
+from eyechart.codecs.process import OUTPUT, ProcessLimits, run
 from eyechart.core.errors import CodecError
 
 _OPEN = "import os,signal,sys; out = open(int(sys.argv[1].removeprefix('pipe:')), 'wb', 0); "
@@ -22,8 +22,10 @@ def python(script: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _OPEN + script, OUTPUT]
 
 
-def job(timeout_s: float = 60.0, output_limit_bytes: int = 1 << 20) -> Job:
-    return Job(codec="toy", level="7", timeout_s=timeout_s, output_limit_bytes=output_limit_bytes)
+def job(timeout_s: float = 60.0, output_limit_bytes: int = 1 << 20) -> ProcessLimits:
+    return ProcessLimits(
+        codec="toy", level="7", timeout_s=timeout_s, output_limit_bytes=output_limit_bytes
+    )
 
 
 def test_input_goes_in_and_the_result_comes_out() -> None:
@@ -96,8 +98,8 @@ def test_a_child_dies_with_its_parent(tmp_path: Path, setpriv: bool) -> None:
     parent = (
         "import shutil\n"
         f"if not {setpriv}: shutil.which = lambda name: name if '/' in name else None\n"
-        "from eyechart.codecs.process import Job, run\n"
-        f"run({python(hang)!r}, b'', Job(codec='toy', timeout_s=300))"
+        "from eyechart.codecs.process import ProcessLimits, run\n"
+        f"run({python(hang)!r}, b'', ProcessLimits(codec='toy', timeout_s=300))"
     )
     running = subprocess.Popen([sys.executable, "-c", parent])
     try:

@@ -41,17 +41,13 @@ from eyechart.adapters.pairs import Pairs
 from eyechart.adapters.recipe import Recipe, Shown, images_shown, plan_step
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import changes
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import Json, component_of
 from eyechart.store.files import append_lines
 from eyechart.vlms.adapter_identity import TELLINGS, Telling, check_telling
 from eyechart.vlms.checkpoint import LocalVLM
 
 _AHEAD = 3  # steps whose pictures are made before they are needed
-
-
-class TrainingError(EyechartError):
-    """Training cannot go on; the last good checkpoint is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +111,12 @@ def train(
         InputError: before any step: too few images, pictures that cannot be read, another training
         or other files in `out`. TrainingError: the loss is not a number. CodecError, StoreError.
     """
-    return Training(vlm, pairs, recipe, setting, watcher or SilentWatcher(), pretend or {}).run()
+    return AdapterTraining(
+        vlm, pairs, recipe, setting, watcher or SilentWatcher(), pretend or {}
+    ).run()
 
 
-class Training:
+class AdapterTraining:
     """What the steps share. Whatever can be refused is refused when one is made; `run` works."""
 
     def __init__(

@@ -248,7 +248,7 @@ def _train(
 ) -> AdapterConfig:
     from eyechart.adapters.base import open_base
     from eyechart.adapters.condition import Vocabulary, pretend_by_rank
-    from eyechart.adapters.training import Setting, Training
+    from eyechart.adapters.training import AdapterTraining, Setting
     from eyechart.cli.adapter_view import Bar
 
     named = dict(_pair(text) for text in pretend.split(",") if text)
@@ -256,7 +256,7 @@ def _train(
     bar = Bar(recipe.steps)
     # All that is wrong with the input is told here, before anything is shown or written.
     with bar.checking():
-        training = Training(open_base(vlm), pairs, recipe, Setting(out=out), bar, pretended)
+        training = AdapterTraining(open_base(vlm), pairs, recipe, Setting(out=out), bar, pretended)
     bar.checked(len(pairs.names), left_out, training.first)
     with bar:
         return training.run()

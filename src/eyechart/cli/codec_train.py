@@ -11,7 +11,7 @@ from eyechart.cli.bars import progress_bar
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
-    from eyechart.codecs.learned.train import Progress
+    from eyechart.codecs.learned.train import TrainingProgress
 
 
 def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
@@ -93,7 +93,7 @@ def train(
     with progress_bar() as bar:
         task = bar.add_task(f"{codec} lambda {lmbda:g}", total=steps)
 
-        def report(progress: Progress) -> None:
+        def report(progress: TrainingProgress) -> None:
             rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
             bar.update(task, completed=progress.step, description=rate)
 

@@ -16,7 +16,7 @@ from functools import cache
 
 import numpy as np
 
-from eyechart.codecs.process import OUTPUT, Job, Output, run
+from eyechart.codecs.process import OUTPUT, Output, ProcessLimits, run
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Rgb8
 
@@ -39,10 +39,12 @@ def executable() -> str:
         ) from error
 
 
-def job_for(codec: str, level: str, timeout_s: float, *, height_px: int, width_px: int) -> Job:
+def job_for(
+    codec: str, level: str, timeout_s: float, *, height_px: int, width_px: int
+) -> ProcessLimits:
     """Limits that grow with the picture: time, and room for two uncompressed frames."""
     pixels = height_px * width_px
-    return Job(
+    return ProcessLimits(
         codec=codec,
         level=level,
         timeout_s=timeout_s + _TIMEOUT_S_PER_MEGAPIXEL * pixels / 1e6,
@@ -51,7 +53,7 @@ def job_for(codec: str, level: str, timeout_s: float, *, height_px: int, width_p
 
 
 def encode_frame(
-    rgb8: Rgb8, encoder: Sequence[str], muxer: str, job: Job, *, yuv: str = ""
+    rgb8: Rgb8, encoder: Sequence[str], muxer: str, job: ProcessLimits, *, yuv: str = ""
 ) -> bytes:
     """One picture -> raw stream. yuv: pixel format to convert to (BT.709, full range), or RGB.
 
@@ -73,7 +75,7 @@ def encode_frame(
     return stream
 
 
-def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: Job) -> Output:
+def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: ProcessLimits) -> Output:
     try:
         return run(command, feed, job)
     except CodecError as error:
@@ -87,7 +89,7 @@ def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: Job) ->
 
 
 def decode_frame(
-    stream: bytes, demuxer: str, job: Job, *, height_px: int, width_px: int, yuv: bool
+    stream: bytes, demuxer: str, job: ProcessLimits, *, height_px: int, width_px: int, yuv: bool
 ) -> Rgb8:
     """Raw stream -> the one picture in it, which must have the given (coded) size.
 
@@ -124,7 +126,7 @@ def version_of(codec: str, encoder: tuple[str, ...], muxer: str, yuv: str, patte
         *encoder,
         *("-f", muxer, OUTPUT),
     ]
-    job = Job(codec=codec, timeout_s=TIMEOUT_S)
+    job = ProcessLimits(codec=codec, timeout_s=TIMEOUT_S)
     told = _run_encoder(command, bytes(16 * 16 * 3), encoder[1], job).messages
     ffmpeg = re.search(r"ffmpeg version (\S+)", told)
     library = re.search(pattern, told) if pattern else None

@@ -36,7 +36,7 @@ _LAUNCHER = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ProcessLimits:
     """For whom a process runs (error messages) and what it may use."""
 
     codec: str
@@ -57,7 +57,7 @@ class Output:
     messages: str
 
 
-def run(command: Sequence[str], feed: bytes, job: Job) -> Output:
+def run(command: Sequence[str], feed: bytes, job: ProcessLimits) -> Output:
     """Run `command` with `feed` on its stdin; its result is what it writes to `OUTPUT`.
 
     The child leads its own session, so that it is ended together with its own children. On
@@ -94,7 +94,11 @@ def run(command: Sequence[str], feed: bytes, job: Job) -> Output:
 
 
 def _watch(
-    child: subprocess.Popen[bytes], results: IO[bytes], feed: bytes, job: Job, program: str
+    child: subprocess.Popen[bytes],
+    results: IO[bytes],
+    feed: bytes,
+    job: ProcessLimits,
+    program: str,
 ) -> Output:
     """Feed and read a running child to its end, and say how it ended."""
     late = threading.Event()

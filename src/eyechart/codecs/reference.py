@@ -29,7 +29,7 @@ from eyechart.codecs import builtin_header
 from eyechart.codecs.ffmpeg import job_for
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
 from eyechart.codecs.levels import knob_of, make_levels
-from eyechart.codecs.process import Job, run
+from eyechart.codecs.process import ProcessLimits, run
 from eyechart.codecs.yuv import rgb_to_yuv444, yuv444_to_rgb
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Rgb8
@@ -110,14 +110,14 @@ def _coded_size(height_px: int, width_px: int) -> tuple[int, int]:
     )
 
 
-def _job(software: Software, level: str, height_px: int, width_px: int) -> Job:
+def _job(software: Software, level: str, height_px: int, width_px: int) -> ProcessLimits:
     return job_for(
         software.codec, level, software.timeout_s, height_px=height_px, width_px=width_px
     )
 
 
 @contextmanager
-def _folder(job: Job) -> Iterator[Path]:
+def _folder(job: ProcessLimits) -> Iterator[Path]:
     """A temporary folder; a full disk is a CodecError."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="eyechart-", ignore_cleanup_errors=True)
@@ -127,14 +127,14 @@ def _folder(job: Job) -> Iterator[Path]:
         yield Path(name)
 
 
-def _write(path: Path, data: bytes, job: Job) -> None:
+def _write(path: Path, data: bytes, job: ProcessLimits) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
         raise job.error(f"cannot write {path} ({error.strerror})", retryable=True) from error
 
 
-def _read(path: Path, job: Job) -> bytes:
+def _read(path: Path, job: ProcessLimits) -> bytes:
     """What the program wrote, within the job's limit. Raises CodecError."""
     try:
         with path.open("rb") as file:

@@ -28,6 +28,10 @@ class ImageError(InputError):
     """Bytes are not a readable image: corrupt, truncated, or too many pixels."""
 
 
+class TrainingError(EyechartError):
+    """A training cannot go on; its last checkpoint is kept."""
+
+
 class StoreError(EyechartError):
     """The run directory cannot be read or written, or belongs to another run."""
 

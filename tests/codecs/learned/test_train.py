@@ -16,7 +16,13 @@ from safetensors.torch import load_file  # noqa: E402
 from eyechart.codecs.learned.elic import MINI, Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.optimizer import orthogonalize  # noqa: E402
 from eyechart.codecs.learned.photos import Crops, image_files, read_pictures  # noqa: E402
-from eyechart.codecs.learned.train import Progress, TrainConfig, Training, run, to_tensor  # noqa: E402
+from eyechart.codecs.learned.train import (  # noqa: E402
+    CodecTraining,
+    TrainConfig,
+    TrainingProgress,
+    run,
+    to_tensor,
+)
 from eyechart.core.errors import InputError  # noqa: E402
 from eyechart.testing.codecs import picture  # noqa: E402
 
@@ -33,14 +39,14 @@ TINY = ElicShape(
 )
 
 
-def _training(config: TrainConfig) -> Training:
+def _training(config: TrainConfig) -> CodecTraining:
     rng = np.random.default_rng(0)
     pictures = [picture(80, 100, rng) for _ in range(4)]
     crops = Crops([pictures], [1.0], config.crop_px)
     torch.manual_seed(config.seed)
     network = Elic(TINY)
     network.start(to_tensor(crops.draw(rng, 16)), config.lmbda)
-    return Training(network, crops, config)
+    return CodecTraining(network, crops, config)
 
 
 def _config(steps: int) -> TrainConfig:
@@ -61,7 +67,7 @@ def test_the_first_weights_are_a_linear_transform_codec() -> None:
 
 
 def test_the_loss_falls_and_what_is_saved_is_measured(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     training = _training(_config(200))
     validation = {"photos": [picture(70, 90, np.random.default_rng(1))]}
     run(training, tmp_path, validation, seen.append)

@@ -16,9 +16,9 @@ from eyechart.codecs.learned.photos import Crops, image_files, read_pictures
 from eyechart.codecs.learned.train import (
     STATE,
     WEIGHTS,
-    Progress,
+    CodecTraining,
     TrainConfig,
-    Training,
+    TrainingProgress,
     run,
     to_tensor,
 )
@@ -47,7 +47,7 @@ def train_codec(
     init: Path | None,
     held_out: int,
     device: str,
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingProgress], None],
 ) -> None:
     """Train one level into `out`, or continue what stopped there.
 
@@ -74,7 +74,7 @@ def train_codec(
         if measured:
             validation[folder.path.name] = measured
     crops = Crops(groups, [folder.share for folder in folders], config.crop_px)
-    training = Training(_network(architecture, crops, config, init, device), crops, config)
+    training = CodecTraining(_network(architecture, crops, config, init, device), crops, config)
     out.mkdir(parents=True, exist_ok=True)
     if (out / STATE).exists():
         training.resume(out)

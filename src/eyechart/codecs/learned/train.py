@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.photos import Crops
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import Rgb8
 
 STATE, WEIGHTS, LOG = "state.safetensors", "weights.safetensors", "log.jsonl"
@@ -39,10 +39,6 @@ _LAST_SHARE = 0.02  # of the learning rate, at the end
 _AVERAGE = 0.999  # decay of the averaged weights
 _LOG_STEPS, _VALIDATION_STEPS = 100, 500
 _SAVE_S = 240.0
-
-
-class TrainingError(EyechartError):
-    """Training cannot go on; the last saved state is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +62,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """Means over the last steps. psnr_db: of the crops. left_s: time left at this speed."""
 
     step: int
@@ -104,7 +100,7 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     return torch.tensor(pictures).permute(0, 3, 1, 2).float().div_(255)
 
 
-class Training:
+class CodecTraining:
     """One run: a network, its optimizer, the averaged weights and the step it has come to."""
 
     def __init__(self, network: nn.Module, crops: Crops, config: TrainConfig) -> None:
@@ -206,10 +202,10 @@ class Training:
 
 
 def run(
-    training: Training,
+    training: CodecTraining,
     folder: Path,
     validation: Mapping[str, Sequence[Rgb8]],
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingProgress], None],
 ) -> None:
     """Train to the last step, saving into `folder` every four minutes and at the end.
 
@@ -224,7 +220,7 @@ def run(
             loss, bpp, mse = (float(value) for value in np.mean(window, axis=0))
             window = []
             step_s = (time.monotonic() - started) / (training.step - first)
-            progress = Progress(
+            progress = TrainingProgress(
                 step=training.step,
                 steps=training.config.steps,
                 loss=loss,
