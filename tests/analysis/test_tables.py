@@ -206,6 +206,15 @@ def test_terminal_without_unicode_still_prints(analysis: Analysis) -> None:
     assert "L(X, ?)" in drawn(tables_of(analysis, "gap"), 80, encoding="ascii")
 
 
+def test_a_footnote_never_joins_the_figure_where_superscripts_are_missing() -> None:
+    rows = (TableRow(keys=("a",), entries=(Entry(value=100.0, decimals=0, notes=("why",)),)),)
+    table = Table(title="t", keys=("k",), column_kind="codec", columns=("jpeg",), rows=rows)
+    assert "100¹" in drawn([table], 80)
+    plain = drawn([table], 80, encoding="ascii")
+    assert "100[1]" in plain
+    assert "[1] why" in plain
+
+
 def test_equal_figures_share_a_mark_and_few_have_none() -> None:
     def marks(*values: float | None) -> list[str]:
         return [entry.mark for entry in marked([Entry(value=value) for value in values])]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.tasks.mmbench import MmBench
 from eyechart.tasks.pope import Pope
 from eyechart.tasks.sources import find
 from eyechart.zoo import chart_dir
+from tests.tasks.tsv_files import png_base64, write_tsv
 
 POPE = Pope().official
 MMBENCH = MmBench().official
@@ -69,3 +71,16 @@ def test_a_place_that_is_not_there_and_an_unknown_file(tmp_path: Path) -> None:
         find(POPE, str(tmp_path / "absent"))
     with pytest.raises(InputError, match=r"no X\.tsv in .*; official: MMBench_DEV_EN\.tsv, "):
         find(MMBENCH, str(tmp_path), file="X.tsv")
+
+
+def test_task_show_prints_brackets_of_a_path_and_a_category(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "[bold]data"
+    folder.mkdir()
+    row = {"index": 1, "image": png_base64(0), "question": "[red]Is it?[/x]", "answer": "Yes"}
+    write_tsv(folder / "POPE.tsv", [{**row, "category": "[/odd]"}])
+    assert run_args(["task", "show", "POPE", "--data", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    for text in ("[bold]data", "[red]Is it?[/x]", "[/odd]"):
+        assert text in shown.replace("\n", "")

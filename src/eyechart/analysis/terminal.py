@@ -7,7 +7,8 @@
       POPE     -7.10         -3.02 ●¹           figure, mark, footnote
            -9.3 … -5.2    -4.1 … -1.9           interval
 
-rich's own tables cannot align a figure on its last digit with a mark behind it.
+rich's own tables have no rows that span columns, no blocks of columns for a narrow window, and
+cannot align a figure on its last digit with a mark behind it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MARKS: dict[Mark, tuple[str, str, str]] = {  # glyph, style, meaning
     "loss": ("▼", "red", "interval below 0"),
 }
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_PLAIN = str.maketrans("●○▲▼…–─·×±−⁰¹²³⁴⁵⁶⁷⁸⁹", "*+^v~---x+-0123456789")  # not every terminal
+_PLAIN = str.maketrans("●○▲▼…–─·×±−", "*+^v~---x+-")  # for terminals that are not UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +58,15 @@ def show(tables: Sequence[Table], console: Console) -> None:
     for number, table in enumerate(tables):
         if number:
             console.print()
-        for line in _lines(table, console.width):
-            if not console.encoding.lower().startswith("utf"):
+        unicode = console.encoding.lower().startswith("utf")
+        for line in _lines(table, console.width, unicode=unicode):
+            if not unicode:
                 plain = line.plain.translate(_PLAIN)
                 line.plain = plain.encode(console.encoding, "replace").decode(console.encoding)
             console.print(line, soft_wrap=False, highlight=False)
 
 
-def _lines(table: Table, width: int) -> Iterator[Text]:
+def _lines(table: Table, width: int, *, unicode: bool) -> Iterator[Text]:
     from rich.text import Text
 
     yield Text(table.title, style="bold")
@@ -72,10 +74,10 @@ def _lines(table: Table, width: int) -> Iterator[Text]:
     if not table.columns:
         yield from _key_lines(table, min(key_width, width))
     else:
-        for number, block in enumerate(_blocks(table, width - key_width)):
+        for number, block in enumerate(_blocks(table, width - key_width, unicode=unicode)):
             if number:
                 yield Text()
-            yield from _block_lines(table, block, key_width)
+            yield from _block_lines(table, block, key_width, unicode=unicode)
     legend = Text()
     for mark, (glyph, style, meaning) in _MARKS.items():
         if table.has(mark):
@@ -85,10 +87,12 @@ def _lines(table: Table, width: int) -> Iterator[Text]:
     if legend:
         yield legend
     for place, note in enumerate(table.notes, start=1):
-        yield Text(f"{place}".translate(_SUPERSCRIPT) + f" {note}", style="yellow")
+        yield Text(f"{_footnote(place, unicode=unicode)} {note}", style="yellow")
 
 
-def _block_lines(table: Table, block: Sequence[_Column], key_width: int) -> Iterator[Text]:
+def _block_lines(
+    table: Table, block: Sequence[_Column], key_width: int, *, unicode: bool
+) -> Iterator[Text]:
     from rich.text import Text
 
     height = max((len(column.header) for column in block), default=1)
@@ -106,7 +110,7 @@ def _block_lines(table: Table, block: Sequence[_Column], key_width: int) -> Iter
         if len(table.keys) > 1 and row.keys[0] != heading:
             heading = row.keys[0]
             yield Text(heading, style="bold magenta")
-        yield from _row_lines(table, row, block, key_width)
+        yield from _row_lines(table, row, block, key_width, unicode=unicode)
 
 
 def _key_lines(table: Table, width: int) -> Iterator[Text]:
@@ -126,7 +130,7 @@ def _key_lines(table: Table, width: int) -> Iterator[Text]:
 
 
 def _row_lines(
-    table: Table, row: TableRow, block: Sequence[_Column], key_width: int
+    table: Table, row: TableRow, block: Sequence[_Column], key_width: int, *, unicode: bool
 ) -> Iterator[Text]:
     from rich.text import Text
 
@@ -135,7 +139,7 @@ def _row_lines(
     for column in block:
         entry = row.entries[column.index]
         glyph, style, _ = _MARKS.get(entry.mark, ("", "", ""))
-        notes = " " * (_any_mark(table) - len(glyph)) + _note_marks(entry, table)
+        notes = " " * (_any_mark(table) - len(glyph)) + _note_marks(entry, table, unicode=unicode)
         behind = f"{_interval(entry):>{column.behind}}" if table.compact else ""
         figures.append(f"{entry.text:>{_GAP + column.width}}{glyph}", style)
         figures.append(notes.ljust(column.tail - len(glyph)), "yellow").append(behind, "dim")
@@ -145,9 +149,9 @@ def _row_lines(
         yield below
 
 
-def _blocks(table: Table, width: int) -> list[list[_Column]]:
+def _blocks(table: Table, width: int, *, unicode: bool) -> list[list[_Column]]:
     """Columns in as few groups as fit into `width`, evenly filled; a column alone may be wider."""
-    columns = [_measured(table, index) for index in range(len(table.columns))]
+    columns = [_measured(table, index, unicode=unicode) for index in range(len(table.columns))]
     blocks = _filled(columns, width, len(columns))
     even = _filled(columns, width, -(-len(columns) // len(blocks)))
     return even if len(even) == len(blocks) else blocks
@@ -156,22 +160,22 @@ def _blocks(table: Table, width: int) -> list[list[_Column]]:
 def _filled(columns: Sequence[_Column], width: int, most: int) -> list[list[_Column]]:
     """Columns from left to right, each group as wide as `width` and `most` columns allow."""
     blocks: list[list[_Column]] = [[]]
-    room = width
+    left = width
     for column in columns:
-        if blocks[-1] and (column.full_width > room or len(blocks[-1]) >= most):
+        if blocks[-1] and (column.full_width > left or len(blocks[-1]) >= most):
             blocks.append([])
-            room = width
+            left = width
         blocks[-1].append(column)
-        room -= column.full_width
+        left -= column.full_width
     return blocks
 
 
-def _measured(table: Table, index: int) -> _Column:
+def _measured(table: Table, index: int, *, unicode: bool) -> _Column:
     entries = [row.entries[index] for row in table.rows]
     header = _broken(table.columns[index])
     intervals = max((len(_interval(entry)) for entry in entries), default=0)
     figures = max(map(len, (*header, *(entry.text for entry in entries))))
-    notes = max((len(_note_marks(entry, table)) for entry in entries), default=0)
+    notes = max((len(_note_marks(entry, table, unicode=unicode)) for entry in entries), default=0)
     return _Column(
         index=index,
         header=header,
@@ -208,11 +212,17 @@ def _any_mark(table: Table) -> int:
     return int(any(table.has(mark) for mark in _MARKS))
 
 
-def _note_marks(entry: Entry, table: Table) -> str:
+def _note_marks(entry: Entry, table: Table, *, unicode: bool) -> str:
     if not entry.notes:
         return ""
     notes = table.notes
-    return ",".join(str(notes.index(note) + 1).translate(_SUPERSCRIPT) for note in entry.notes)
+    marks = [_footnote(notes.index(note) + 1, unicode=unicode) for note in entry.notes]
+    return ",".join(marks) if unicode else "".join(marks)
+
+
+def _footnote(number: int, *, unicode: bool) -> str:
+    """A footnote's mark: superscript digits, or brackets, so that no digit joins the figure."""
+    return str(number).translate(_SUPERSCRIPT) if unicode else f"[{number}]"
 
 
 def _broken(name: str) -> tuple[str, ...]:

@@ -49,15 +49,15 @@ def list_tasks(data: Data = None) -> None:
             with plugins.guarded(name):
                 [task] = open_tasks([name], data)
                 file, where = _where(task, missing)
-                table.add_row(task.name, Text(file), task.headline_metric, where)
+                table.add_row(Text(task.name), Text(file), Text(task.headline_metric), where)
         except EyechartError as error:
-            table.add_row(name, "", "", Text(str(error).removeprefix(f"{name}: "), "yellow"))
+            table.add_row(Text(name), "", "", Text(str(error).removeprefix(f"{name}: "), "yellow"))
     console = table_console()
     console.print(table)
     if missing:
         console.print("\n[bold]How to get what is missing[/] (or use --data eyechart-mini):")
         for line in missing:
-            console.print(f"  {line}", highlight=False, soft_wrap=True)
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("show")
@@ -73,7 +73,7 @@ def show_task(
     from eyechart.tasks import open_tasks
 
     (task,) = open_tasks([name], data)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # names and paths may contain brackets
     questions = task.questions()
     _print_head(console, task, len(questions), len({question.image for question in questions}))
     _print_categories(console, questions)
@@ -99,9 +99,11 @@ def _where(task: Task, missing: list[str]) -> tuple[str, Text]:
 
 
 def _print_head(console: Console, task: Task, questions: int, images: int) -> None:
+    from rich.text import Text
+
     from eyechart.tasks.tsv_task import TsvTask
 
-    console.print(f"[bold]{task.name}[/]  version {task.version}")
+    console.print(Text(task.name, "bold"), f" version {task.version}")
     if isinstance(task, TsvTask):
         _print_file(console, task)
     console.print(f"questions  {questions:,} about {images:,} images")
@@ -133,6 +135,7 @@ def _print_official(console: Console, task: TsvTask) -> None:
 
 def _print_categories(console: Console, questions: Sequence[Question]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     if not any(question.category for question in questions):
         return
@@ -140,7 +143,7 @@ def _print_categories(console: Console, questions: Sequence[Question]) -> None:
     table.add_column("category")
     table.add_column("questions", justify="right")
     for category, count in sorted(Counter(q.category for q in questions).items()):
-        table.add_row(category or "(none)", f"{count:,}")
+        table.add_row(Text(category or "(none)"), f"{count:,}")
     console.print()
     console.print(table)
 
