@@ -62,15 +62,17 @@ def score(
 
 def _print(task: Task, result: Result) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(task.name)
+    table.add_column(Text(task.name))
     table.add_column("score", justify="right")
     for metric, value in result.metrics.items():
         style = "bold" if metric == task.headline_metric else ""
-        table.add_row(metric, f"{value:.4f}", style=style)
+        table.add_row(Text(metric), f"{value:.4f}", style=style)
     console.print(table)
     console.print(
         f"\n{result.answered:,} answers, {result.unparsed_percent:.2f} % of them unparsed"
@@ -80,5 +82,5 @@ def _print(task: Task, result: Result) -> None:
         more = ", ..." if len(result.missing) > _NAMED else ""
         console.print(
             f"[yellow]{len(result.missing):,} questions have no prediction[/] "
-            f"and are not counted: {named}{more}"
+            f"and are not counted: {escape(named)}{more}"
         )
