@@ -148,7 +148,7 @@ def test_bad_configurations_are_one_line(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no adapter_config.json"):
         open_adapter(tmp_path)
     change_config(saved, injection="film")
-    with pytest.raises(InputError, match="injection 'film' is unknown"):
+    with pytest.raises(InputError, match="unknown injection 'film'"):
         open_adapter(saved)
     change_config(saved, format=99)
     with pytest.raises(InputError, match="format 99, this eyechart reads 1"):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from eyechart.adapters.condition import Vocabulary
 from eyechart.adapters.conditioned import Conditioner
-from eyechart.adapters.injection import INJECTIONS
+from eyechart.adapters.injection import injection_names
 from eyechart.adapters.recipe import Recipe
 from eyechart.adapters.towers import Tower, tower_of
 from eyechart.vlms import open_vlm
@@ -23,7 +23,7 @@ ROTARY = ("rope_angle", "rope_cos_sin")
 ACTING = [
     (family, injection)
     for family in FAMILIES
-    for injection in INJECTIONS
+    for injection in injection_names()
     if family == "qwen2_5_vl" or injection not in ROTARY
 ]
 VOCABULARY = Vocabulary(

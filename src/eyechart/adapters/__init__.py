@@ -1,12 +1,12 @@
-"""Adapters: a VLM's vision encoder, fine-tuned on compressed pictures and told how they were made.
+"""Adapters: a VLM's vision encoder, fine-tuned on compressed images and conditioned on the codec.
 
-    condition   which (codec, level) a picture went through
-    injection   how that enters the encoder           towers      where, in three families
+    condition   the codec and level of an image
+    injection   what an injection is   injections  one file each      towers  the encoders
     distill     the loss          training  the loop  pairs       the pictures
     package     save and load     fold      one condition as ordinary weights
 
-Paper Section 4. This room loads torch; nothing below it may import it, so VLMs find it through the
-entry point `eyechart.adapters`: `open`.
+Paper Section 4. This package loads torch; no package below may import it, so VLMs find it
+through the entry point `eyechart.adapters`: `open`.
 """
 
 from __future__ import annotations

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.conditioned import Conditioner
-from eyechart.adapters.injection import INJECTIONS
+from eyechart.adapters.injection import check_injection
 from eyechart.adapters.towers import Tower, tower_of
 from eyechart.adapters.trainable import apply_changes
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
 from eyechart.vlms.adapter_identity import (
@@ -180,8 +180,10 @@ def read_config(folder: Path) -> AdapterConfig:
         value = json.loads(path.read_bytes())
         if value["format"] != FORMAT:
             raise InputError(f"{path}: format {value['format']}, this eyechart reads {FORMAT}")
-        if value["injection"] not in INJECTIONS:
-            raise InputError(f"{path}: injection {value['injection']!r} is unknown")
+        try:
+            check_injection(str(value["injection"]))
+        except PluginError as error:
+            raise PluginError(f"{path}: {error}") from error
         vocabulary = Vocabulary(
             entries=tuple((str(codec), str(level)) for codec, level in value["entries"]),
             pretend={(str(a), str(b)): (str(c), str(d)) for (a, b), (c, d) in value["pretend"]},

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eyechart.adapters.condition import SOURCE, Condition
-from eyechart.adapters.injection import INJECTIONS
+from eyechart.adapters.injection import check_injection
 from eyechart.adapters.trainable import TRAINABLE, Lora
 from eyechart.core.errors import InputError
 from eyechart.vlms.adapter_identity import check_telling
@@ -50,8 +50,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_telling(self.tell)
-        if self.injection not in INJECTIONS:
-            raise InputError(f"injection {self.injection!r} is not one of {', '.join(INJECTIONS)}")
+        check_injection(self.injection)
         if self.trainable not in TRAINABLE:
             raise InputError(f"trainable {self.trainable!r} is not one of {', '.join(TRAINABLE)}")
         counts = ("steps", "images_a_step", "levels_an_image", "micro_pairs", "validation_images")

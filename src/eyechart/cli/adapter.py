@@ -37,8 +37,8 @@ Injection = Annotated[
     _option(
         "--injection",
         "NAME",
-        "none, rope_angle, rope_cos_sin, patch_embedding or adaln: where "
-        "the encoder is told the codec and level",
+        "How the codec and level enter the encoder: none, rope_angle, rope_cos_sin, "
+        "patch_embedding, adaln or a plug-in's name",
     ),
 ]
 Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
