@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,38 @@ def test_no_more_pictures_than_memory_shall_hold_are_handed_over_together(tmp_pa
     one = image.rgb8.nbytes
     assert [len(batch) for batch in batches(items, 100, 3 * one)] == [3, 3, 3, 3, 2]
     assert [len(batch) for batch in batches(items, 100, one - 1)] == [1] * 14
+
+
+class TwoCopies(FakeVLM):
+    """Two copies that answer when the oldest batch is waited for."""
+
+    copies = 2
+    most_in_flight = 0
+    in_flight = 0
+
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[list[list[Answer]]]:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        vlm = self
+
+        class Waited(Future[list[list[Answer]]]):
+            def result(self, timeout: float | None = None) -> list[list[Answer]]:
+                vlm.in_flight -= 1
+                return FakeVLM.answer(vlm, requests, decoding)
+
+        return Waited()
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        raise AssertionError("batches go through submit")
+
+
+def test_all_copies_of_a_vlm_are_kept_busy(tmp_path: Path) -> None:
+    tasks = [FakeTask(images=9, per_image=1), FakeTask(name="Other")]
+    vlm = TwoCopies()
+    go(fake_work(vlm, tasks=tasks), tmp_path / "two", batch_prompts=2)
+    assert vlm.most_in_flight == 3  # one in each copy, and one that waits
+    go(fake_work(tasks=tasks), tmp_path / "one", batch_prompts=2)
+    assert stored_lines(tmp_path / "two") == stored_lines(tmp_path / "one")
 
 
 def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
     VLM       Checkable        check()
     VLM       TaskDependent    for_task(task)
     VLM       SizesBatches     questions_at_once
+    VLM       Replicated       copies, submit(requests, decoding)
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
     VLM       Remote           remote
     any       TakesRunOptions  run_options, on the class
@@ -18,10 +19,11 @@ value for plug-ins without it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from eyechart.core.types import VLM, Bitstream, Decoding, Question, Request
+from eyechart.core.types import VLM, Answer, Bitstream, Decoding, Question, Request
 
 QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose when the run is killed
 
@@ -81,6 +83,18 @@ class SizesBatches(Protocol):
 
     @property
     def questions_at_once(self) -> int: ...
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """A VLM of several copies that answer at the same time, one batch each."""
+
+    @property
+    def copies(self) -> int: ...
+
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[list[list[Answer]]]:
+        """Have a copy answer a batch; the future raises what `VLM.answer` raises."""
+        ...
 
 
 class Tokens(Protocol):
@@ -145,6 +159,11 @@ def for_task(vlm: VLM, task: str) -> VLM:
 def questions_at_once(vlm: VLM) -> int:
     """How many questions to hand to a VLM in one call."""
     return vlm.questions_at_once if isinstance(vlm, SizesBatches) else QUESTIONS_AT_ONCE
+
+
+def batches_at_once(vlm: VLM) -> int:
+    """How many batches to have in flight."""
+    return vlm.copies + 1 if isinstance(vlm, Replicated) else 1
 
 
 def is_remote(factory: object) -> bool:

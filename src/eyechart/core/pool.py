@@ -63,13 +63,7 @@ class WorkerPool:
             DEVICE: [_Worker(device, nice) for device in devices],
         }
         self._end = weakref.finalize(self, _close, self._workers, self._queues, self._closed)
-        for resources, workers in self._workers.items():
-            for worker in workers:
-                threading.Thread(
-                    target=_serve,
-                    args=(worker, self._queues[resources], self._closed),
-                    daemon=True,
-                ).start()
+        self._started: set[Resources] = set()
 
     def workers(self, resources: Resources) -> int:
         """How many calls with these needs run at a time."""
@@ -84,8 +78,18 @@ class WorkerPool:
         if self._closed.is_set():
             future.set_exception(WorkerDiedError("the workers are closed"))
         else:
+            self._start(resources)
             self._queues[resources].put(_Task(message=message, future=future))
         return future
+
+    def _start(self, resources: Resources) -> None:
+        if resources in self._started:
+            return
+        self._started.add(resources)
+        for worker in self._workers[resources]:
+            threading.Thread(
+                target=_serve, args=(worker, self._queues[resources], self._closed), daemon=True
+            ).start()
 
     def close(self) -> None:
         """End the workers at once and wait until they are gone. Happens by itself when the pool is

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeAlias
 
 from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError, UnusableVLMError, VLMError
-from eyechart.core.hooks import choices_of, for_task
+from eyechart.core.hooks import Replicated, batches_at_once, choices_of, for_task
 from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
 from eyechart.runner.reconstruction import PreparedItem
 from eyechart.runner.work import WorkItem
@@ -68,8 +69,38 @@ class Answering:
         self._failed_images: set[str] = set()
         self._ever_answered = False
 
-    def settle(self, batch: Sequence[Prepared]) -> tuple[int, list[Failed]]:
+    def in_order(
+        self, batches: Iterable[list[Prepared]]
+    ) -> Iterator[tuple[list[Prepared], Future[list[list[Answer]]] | None]]:
+        """Batches, with the answers to come where the VLM has several copies: as many are in flight
+        as keep all copies busy."""
+        flight: deque[tuple[list[Prepared], Future[list[list[Answer]]] | None]] = deque()
+        for batch in batches:
+            flight.append((batch, self._start(batch)))
+            if len(flight) >= batches_at_once(self._vlm):
+                yield flight.popleft()
+        while flight:
+            yield flight.popleft()
+
+    def _start(self, batch: Sequence[Prepared]) -> Future[list[list[Answer]]] | None:
+        shown = _with_images(batch)
+        if not shown:
+            return None
+        part = shown[0].use.part
+        vlm = self._vlm_for(part.task.name)
+        if not isinstance(vlm, Replicated):
+            return None
+        requests = attempt("answer", lambda: _requests(shown, vlm))
+        if isinstance(requests, Failed):  # it is met again, and told, when the batch is settled
+            return None
+        return vlm.submit(requests, part.decoding)
+
+    def settle(
+        self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
+    ) -> tuple[int, list[Failed]]:
         """Answer, score and store a batch: how many records, and the failures, one a question.
+
+        started: its answers to come, from `in_order`.
 
         Raises:
             StoreError: nothing can be stored any more.
@@ -81,7 +112,7 @@ class Answering:
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
         reasons: list[tuple[str, Failed]] = []  # with the image
         unusable = ""
-        for item, question, result in self._answers(batch):
+        for item, question, result in self._answers(batch, started):
             if isinstance(result, Failed) and result.unusable:
                 unusable = result.message
                 continue
@@ -115,17 +146,17 @@ class Answering:
         self._synced_s = self._clock()
 
     def _answers(
-        self, batch: Sequence[Prepared]
+        self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
     ) -> Iterator[tuple[Prepared, Question, Answer | Failed]]:
         """Every question of a batch with its answer. A batch that fails is halved until only the
         questions that fail alone are left."""
-        shown = [item for item in batch if isinstance(item.image, DecodedImage)]
+        shown = _with_images(batch)
         for item in batch:
             if isinstance(item.image, Failed):
                 yield from ((item, question, item.image) for question in item.use.questions)
         if not shown:
             return
-        answers = attempt("answer", lambda: self._ask(shown))
+        answers = attempt("answer", lambda: self._ask(shown, started))
         if not isinstance(answers, Failed):
             self._ever_answered = True
             for item, its_answers in zip(shown, answers, strict=True):
@@ -140,23 +171,13 @@ class Answering:
         for half in halves:
             yield from self._answers(half)
 
-    def _ask(self, items: Sequence[Prepared]) -> list[list[Answer]]:
+    def _ask(
+        self, items: Sequence[Prepared], started: Future[list[list[Answer]]] | None
+    ) -> list[list[Answer]]:
         part = items[0].use.part
         vlm = self._vlm_for(part.task.name)
-        requests = [
-            Request(
-                image=item.image.rgb8,
-                prompts=tuple(
-                    part.task.prompt(question, vlm.family) for question in item.use.questions
-                ),
-                codec=item.use.cell.stored.cell.codec.name,
-                level=item.use.cell.level.name,
-                choices=_choices(item.use) if part.decoding.choice_set else (),
-            )
-            for item in items
-            if isinstance(item.image, DecodedImage)
-        ]
-        answers = vlm.answer(requests, part.decoding)
+        requests = _requests(items, vlm)
+        answers = vlm.answer(requests, part.decoding) if started is None else started.result()
         wanted = [len(request.prompts) for request in requests]
         if [len(its_answers) for its_answers in answers] != wanted:
             raise VLMError(f"{vlm.name}: gave another number of answers than asked")
@@ -188,6 +209,27 @@ class Answering:
                 f"{self._failed_in_a_row} questions in a row failed, the last with: "
                 f"{unanswered[-1][1].message}"
             )
+
+
+def _with_images(batch: Sequence[Prepared]) -> list[Prepared]:
+    return [item for item in batch if isinstance(item.image, DecodedImage)]
+
+
+def _requests(items: Sequence[Prepared], vlm: VLM) -> list[Request]:
+    part = items[0].use.part
+    return [
+        Request(
+            image=item.image.rgb8,
+            prompts=tuple(
+                part.task.prompt(question, vlm.family) for question in item.use.questions
+            ),
+            codec=item.use.cell.stored.cell.codec.name,
+            level=item.use.level.name,
+            choices=_choices(item.use) if part.decoding.choice_set else (),
+        )
+        for item in items
+        if isinstance(item.image, DecodedImage)
+    ]
 
 
 def _choices(item: WorkItem) -> tuple[tuple[str, ...], ...]:

@@ -264,8 +264,8 @@ class _Turn:
         answering = Answering(vlm, self.store)
         speed, start_s = Speed(vlm=self.label), None
         self.outcome.speeds.append(speed)
-        for batch in prepared:
-            answered, reasons = answering.settle(batch)
+        for batch, started in answering.in_order(prepared):
+            answered, reasons = answering.settle(batch, started)
             self.outcome.answered += answered
             self.outcome.failed += len(reasons)
             if start_s is None:

@@ -61,9 +61,6 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
         InputError: a name, option, level or file of the plan cannot be used; a VLM refuses to work.
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
-    from eyechart.vlms.devices import devices_of
-
-    copies = len(devices_of(options.device))
     work = resolve(plan, device=options.device)
     store = Store(out)
     if not (out / "run.json").exists():  # a finished run can be looked at without its servers
@@ -72,7 +69,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
         executor = _executor(work, options)
-        outcome = run(work, store, executor, progress, _settings(options, copies))
+        outcome = run(work, store, executor, progress, _settings(options))
         with store.updating("rates"):
             keep_rates(outcome.speeds, out, options.device)
     return outcome
@@ -100,14 +97,14 @@ def encode_plan(
             work,
             store,
             _executor(work, options),
-            _settings(options, 1),
+            _settings(options),
             lambda what: advance(what, images),
         )
 
 
-def _settings(options: Options, copies: int) -> Settings:
+def _settings(options: Options) -> Settings:
     return Settings(
-        batch_prompts=None if options.batch is None else options.batch * copies,
+        batch_prompts=options.batch,
         codec_batch=options.codec_batch or BATCH_IMAGES,
         decoded_budget_bytes=int(options.decoded_gb * 1e9),
         retry_failed=options.retry_failed,

@@ -62,9 +62,9 @@ def open_vlm(
         return _on(plugin, options)
     if len(places) == 1:
         return _on(plugin, options, places[0])
-    from eyechart.vlms.spread import SpreadVLM
+    from eyechart.vlms.replicated import ReplicatedVLM
 
-    return SpreadVLM(partial(_on, plugin, options), places)
+    return ReplicatedVLM(partial(_on, plugin, options), places)
 
 
 def _on(plugin: str, options: dict[str, Json], device: str | None = None) -> VLM:

@@ -1,0 +1,150 @@
+"""One copy of a VLM on each device of this machine, each in a process of its own.
+
+    batches -> queue -> worker on cuda:0 -> answers
+                     -> worker on cuda:1 -> answers
+
+Processes, because the Python code between two kernels would make threads wait for each other.
+To the run it is one VLM: neither a cell nor its key knows how many devices answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from copy import copy
+from typing import TypeAlias
+
+from eyechart.core.errors import VLMError, WorkerDiedError
+from eyechart.core.hooks import for_task, questions_at_once
+from eyechart.core.pool import WorkerPool
+from eyechart.core.types import VLM, Answer, Decoding, Json, Request
+from eyechart.core.workers import DEVICE, Executor, worker_device
+
+Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; it travels to the workers
+Answers: TypeAlias = list[list[Answer]]
+_PIXELS_PER_TOKEN = 28 * 28
+_TOKENS_PER_QUESTION = 32
+
+
+class ReplicatedVLM:
+    """Answers with as many copies of a VLM as there are devices; workers start at the first answer.
+
+    open_on: opens the VLM on a device without loading weights. executor: its workers have the
+    devices; None: processes of this machine.
+    """
+
+    def __init__(
+        self, open_on: Open, devices: Sequence[str], executor: Executor | None = None
+    ) -> None:
+        self._open_on = open_on
+        self._local = open_on(devices[0])  # only asked for its identity
+        self._executor = executor or WorkerPool(0, devices)
+        self._task = ""
+
+    @property
+    def name(self) -> str:
+        """The VLM's own, as are the others."""
+        return self._local.name
+
+    @property
+    def version(self) -> str:
+        return self._local.version
+
+    @property
+    def family(self) -> str:
+        return self._local.family
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        return self._local.options
+
+    @property
+    def copies(self) -> int:
+        """How many batches are answered at a time."""
+        return self._executor.workers(DEVICE)
+
+    @property
+    def questions_at_once(self) -> int:
+        """Questions of a batch: each goes to one copy."""
+        return questions_at_once(self._local)
+
+    def for_task(self, task: str) -> ReplicatedVLM:
+        """The same workers, with the VLM's settings for a task."""
+        local = for_task(self._local, task)
+        if local is self._local:
+            return self
+        other = copy(self)
+        other._local, other._task = local, task
+        return other
+
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[Answers]:
+        """Have the next free copy answer a batch. The future raises what `answer` raises."""
+        given: Future[Answers] = Future()
+        asked = self._executor.submit(
+            DEVICE, _answer, self._open_on, self._task, list(requests), decoding
+        )
+        asked.add_done_callback(lambda done: self._settle(done, given))
+        return given
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> Answers:
+        """One list of answers per request, in order, shared out among the copies.
+
+        Raises:
+            VLMError: a worker died (it is started again at the next call), or what the VLM raises.
+            InputError: what the VLM raises.
+        """
+        shares = [share for share in split(list(map(cost_tokens, requests)), self.copies) if share]
+        futures = [self.submit([requests[i] for i in share], decoding) for share in shares]
+        wait(futures)  # no copy is still busy when an error of another one is raised
+        answers: Answers = [[] for _ in requests]
+        for share, future in zip(shares, futures, strict=True):
+            for index, given in zip(share, future.result(), strict=True):
+                answers[index] = given
+        return answers
+
+    def close(self) -> None:
+        """End the workers. Happens by itself when the VLM is no longer referred to."""
+        self._executor.close()
+
+    def _settle(self, done: Future[Answers], given: Future[Answers]) -> None:
+        error = done.exception()
+        if error is None:
+            given.set_result(done.result())
+            return
+        if isinstance(error, WorkerDiedError):
+            died = VLMError(f"{self.name}: the worker process died", retryable=True)
+            died.__cause__ = error
+            error = died
+        given.set_exception(error)
+
+
+def cost_tokens(request: Request) -> int:
+    """About the tokens of an image and its questions: enough to share work out evenly."""
+    height_px, width_px = request.image.shape[:2]
+    pixels: int = height_px * width_px
+    return pixels // _PIXELS_PER_TOKEN + _TOKENS_PER_QUESTION * len(request.prompts)
+
+
+def split(costs: Sequence[int], parts: int) -> list[list[int]]:
+    """Indices in `parts` shares, each in order: the most expensive first, to the smallest share."""
+    shares: list[list[int]] = [[] for _ in range(parts)]
+    loads = [0] * parts
+    for index in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        least = loads.index(min(loads))
+        shares[least].append(index)
+        loads[least] += costs[index]
+    return [sorted(share) for share in shares]
+
+
+# In a worker: the VLM, and its settings for each task. They keep their weights between calls.
+_vlm: VLM | None = None
+_by_task: dict[str, VLM] = {}
+
+
+def _answer(open_on: Open, task: str, requests: list[Request], decoding: Decoding) -> Answers:
+    global _vlm
+    if _vlm is None:
+        _vlm = open_on(worker_device())
+    if task not in _by_task:
+        _by_task[task] = for_task(_vlm, task) if task else _vlm
+    return _by_task[task].answer(requests, decoding)
