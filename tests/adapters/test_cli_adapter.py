@@ -122,7 +122,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         (arguments(image_folder, tiny_dirs, out, "--pretend", "hm"), "UNSEEN=KNOWN"),
         (arguments(image_folder, tiny_dirs, out, "--tell", "x"), "tell='x'"),
         (["adapter", "export", str(trained), "--codec", "vvc", "--out", str(out)], "vocabulary"),
-        (["adapter", "export", str(trained), "--out", str(out)], "give --codec"),
+        (["adapter", "export", str(trained), "--out", str(out)], "give either --codec"),
         (
             [
                 *("adapter", "export", str(trained), "--codec", "jpeg", "--level", "1"),
@@ -258,11 +258,11 @@ def test_odd_pictures_are_used_or_told(
     save_odd_pictures(folder)
     typed = arguments(folder, tiny_dirs, folder / "adapter", "--vlm", str(tiny_dirs["qwen2_5_vl"]))
     assert run_args(typed) == 0
-    first = "9 pictures; left out, not of a format it reads: moving.gif, notes.txt"
+    first = "9 images; not used, unknown format: moving.gif, notes.txt"
     assert capsys.readouterr().err.splitlines()[0] == first
     # What the training itself wrote below the pictures is not told.
     assert run_args(typed) == 0
-    assert capsys.readouterr().err.splitlines()[0] == f"{first}; goes on after step 4"
+    assert capsys.readouterr().err.splitlines()[0] == f"{first}; continues after step 4"
 
 
 def test_pictures_that_cannot_be_used_are_named_before_training(

@@ -1,4 +1,4 @@
-"""`eyechart adapter`: train one on a folder of images, list them, write one as a stock model."""
+"""`eyechart adapter`: train an adapter on a folder of images, list adapters, export one."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Adapters: train, list, export.", no_args_is_help=True)
 
 
+def _conditioning(help_: str) -> Any:
+    return typer.Option("--conditioning", "--tell", metavar="HOW", help=help_)
+
+
 def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
     return typer.Option(name, metavar=metavar, help=help_, **more)
 
 
 Images = Annotated[
-    Path, typer.Argument(metavar="IMAGES", help="Folder of clean images, those below it too")
+    Path,
+    typer.Argument(metavar="IMAGES", help="Folder of uncompressed images and its subfolders"),
 ]
-Out = Annotated[Path, _option("--out", "DIR", "New folder, or that of a stopped training")]
+Out = Annotated[Path, _option("--out", "DIR", "A new folder, or that of a stopped training")]
 Vlm = Annotated[str, _option("--vlm", "VLM", "Name of `vlm list`, hub id or directory")]
 Codecs = Annotated[
     str | None,
-    _option("--codecs", "A,B", "As NAME or NAME:key=value. Left out: IMAGES holds pairs"),
+    _option("--codecs", "A,B", "As NAME or NAME:key=value. Without it, IMAGES holds pairs"),
 ]
 Injection = Annotated[
     str,
@@ -42,40 +47,47 @@ Injection = Annotated[
     ),
 ]
 Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
-ImagesAStep = Annotated[int, _option("--images-a-step", "N", "Clean images a step", min=1)]
+ImagesAStep = Annotated[int, _option("--images-a-step", "N", "Uncompressed images per step", min=1)]
 Levels = Annotated[
     int | None,
-    _option("--levels", "N", "Levels an image is shown at in a step; default: all", min=1),
+    _option("--levels", "N", "Levels of each image in a step; default: all", min=1),
 ]
-Rate = Annotated[float, _option("--learning-rate", "RATE", "Of the encoder, after warming up")]
+Rate = Annotated[float, _option("--learning-rate", "RATE", "Of the encoder, after the warm-up")]
 Trainable = Annotated[str, _option("--trainable", "WHAT", "encoder (all weights) or lora")]
 Tell = Annotated[
     str,
-    _option("--tell", "HOW", "How it will know the codec: labelled, unknown or blind (by pixels)"),
+    _conditioning("How it gets codec and level: labelled, unknown or estimated (from pixels)"),
 ]
 Pretend = Annotated[
-    str, _option("--pretend", "A=B,...", "Take unseen codecs for known ones: hm=jpeg,avif=vvc")
+    str,
+    typer.Option(
+        "--condition-alias",
+        "--pretend",
+        metavar="A=B,...",
+        help="Treat unseen codecs as known ones: hm=jpeg,avif=vvc",
+    ),
 ]
 Validation = Annotated[
-    int, _option("--validation-images", "N", "Images held out, to measure errors on", min=1)
+    int, _option("--validation-images", "N", "Images held out to measure errors on", min=1)
 ]
 MicroPairs = Annotated[
     int | None,
-    _option("--micro-pairs", "N", "Pairs at a time, to save memory; default: all", min=1),
+    _option("--micro-pairs", "N", "Pairs per forward pass, to save memory; default: all", min=1),
 ]
 Checkpointing = Annotated[
-    bool, typer.Option("--gradient-checkpointing", help="Less memory, more time")
+    bool, typer.Option("--gradient-checkpointing", help="Use less memory and more time")
 ]
 Float32 = Annotated[bool, typer.Option("--float32", help="Activations in float32, not bfloat16")]
-Seed = Annotated[int, _option("--seed", "N", "Of the images' order", min=0)]
+Seed = Annotated[int, _option("--seed", "N", "Seed of the order of images", min=0)]
 Cache = Annotated[
     Path | None,
-    _option("--cache", "DIR", "For compressed pictures, can be shared; default: DIR/cache"),
+    _option("--cache", "DIR", "Folder for compressed images, can be shared; default: DIR/cache"),
 ]
 Tasks = Annotated[
-    str, _option("--tasks", "A,B", "Ask questions at the end, without and with it: POPE,SEEDBench")
+    str,
+    _option("--tasks", "A,B", "Tasks to ask at the end, without and with it: POPE,SEEDBench"),
 ]
-TaskImages = Annotated[int, _option("--task-images", "N", "Of each of --tasks", min=1)]
+TaskImages = Annotated[int, _option("--task-images", "N", "Images of each of --tasks", min=1)]
 
 
 @app.command("train")
@@ -101,7 +113,7 @@ def train_adapter(
     tasks: Tasks = "",
     task_images: TaskImages = 40,
 ) -> None:
-    """Distil an adapter from a folder of images. The same command goes on with a stopped one."""
+    """Train an adapter by distillation. The same command continues a stopped training."""
     from eyechart.adapters.recipe import Recipe
     from eyechart.cli.adapter_view import print_results
 
@@ -129,9 +141,9 @@ def train_adapter(
 
 @app.command("list")
 def list_adapters(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to look")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to search")] = Path(),
 ) -> None:
-    """Adapters in a folder and those that ship with the package."""
+    """List the adapters in a folder and those that ship with the package."""
     from eyechart.cli.adapter_view import print_list
     from eyechart.zoo import weights_dir
 
@@ -150,20 +162,20 @@ def export_adapter(
     adapter: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="Directory, or a name of `adapter list`")
     ],
-    out: Annotated[Path, _option("--out", "DIR", "New folder for what is written")],
+    out: Annotated[Path, _option("--out", "DIR", "A new folder")],
     codec: Annotated[
         str | None,
-        _option("--codec", "NAME", "Fold what it does to this codec's pictures; or unknown"),
+        _option("--codec", "NAME", "Codec to fold into the weights, or unknown"),
     ] = None,
     level: Annotated[
-        str, _option("--level", "LEVEL", "The codec's level to fold, as the adapter names it")
+        str, _option("--level", "LEVEL", "Level to fold, as the adapter names it")
     ] = "",
     tell: Annotated[
         str | None,
-        _option("--tell", "HOW", "Fold nothing: the adapter, told labelled, unknown or blind"),
+        _conditioning("Fold nothing; copy the adapter with this conditioning"),
     ] = None,
     vlm: Annotated[
-        str | None, _option("--vlm", "VLM", "Base it was made for; default: as the adapter says")
+        str | None, _option("--vlm", "VLM", "Its base VLM; default: the one that the adapter names")
     ] = None,
 ) -> None:
     """Fold one codec and level into ordinary weights that stock transformers and vLLM load."""
@@ -175,13 +187,13 @@ def export_adapter(
     from eyechart.vlms.adapter_identity import parse_adapter
 
     if (codec is None) == (tell is None):
-        raise InputError("give --codec (a condition to fold) or --tell, one of the two")
+        raise InputError("give either --codec (a condition to fold) or --conditioning")
     if level and codec is None:
         raise InputError(f"--level {level} needs a --codec")
     require_empty(out)
     if tell is not None or codec is None:
         retell(parse_adapter(adapter)[0], out, str(tell))
-        print(f"{out}: {adapter}, told {tell}")
+        print(f"{out}: {adapter}, conditioning {tell}")
         return
     opened = open_adapter(adapter)
     opened.config.vocabulary.require(codec, level)
@@ -193,11 +205,11 @@ def export_adapter(
     opened.attach(base.model)
     with without_bars():
         export(opened, base.model, base.checkpoint.folder, (codec, level), out)
-    print(f"{out}: {base.name} for pictures of {codec} {level}".rstrip())
+    print(f"{out}: {base.name} for images of {codec} {level}".rstrip())
 
 
 def _tasks(names: str) -> list[Task]:
-    """Opened to the questions: a name or a file that is wrong is told before the training."""
+    """The tasks, with their files read: a wrong name or file is an error before the training."""
     from eyechart.runner.plan import split_specs
     from eyechart.tasks import open_tasks
 
@@ -227,12 +239,12 @@ def _pairs(images: Path, codecs: str | None, out: Path, cache: Path) -> tuple[Pa
 def _pair(text: str) -> tuple[str, str]:
     unseen, equals, known = text.partition("=")
     if not (unseen and equals and known):
-        raise InputError(f"--pretend {text!r} is not of the form UNSEEN=KNOWN")
+        raise InputError(f"--condition-alias {text!r} is not of the form UNSEEN=KNOWN")
     return unseen, known
 
 
 def _left_out(images: Path, *ours: Path | None) -> list[str]:
-    """Files among the pictures that are not taken, without those that a training writes."""
+    """Files below IMAGES that are not used, without those that a training writes."""
     from eyechart.adapters.pairs import left_out
 
     written = [place.resolve() for place in ours if place is not None]
@@ -254,7 +266,7 @@ def _train(
     named = dict(_pair(text) for text in pretend.split(",") if text)
     pretended = pretend_by_rank(named, Vocabulary(entries=pairs.entries))
     bar = Bar(recipe.steps)
-    # All that is wrong with the input is told here, before anything is shown or written.
+    # All errors of the input are raised here, before anything is printed or written.
     with bar.checking():
         training = AdapterTraining(open_base(vlm), pairs, recipe, Setting(out=out), bar, pretended)
     bar.checked(len(pairs.names), left_out, training.first)
@@ -263,7 +275,7 @@ def _train(
 
 
 def _ask(vlm: str, out: Path, tasks: list[Task], codecs: list[Codec], images: int) -> AdapterConfig:
-    """Answer held-out questions without and with the adapter, and note the scores in it."""
+    """Ask held-out questions without and with the adapter; store the scores in its config."""
     from eyechart.adapters.answers import compare
     from eyechart.adapters.base import split_spec
     from eyechart.adapters.package import with_answers

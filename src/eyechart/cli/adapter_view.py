@@ -1,4 +1,4 @@
-"""What `eyechart adapter` shows: progress of a training, its results, the list of adapters."""
+"""Output of `eyechart adapter`: progress of a training, its results, the list of adapters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eyechart.adapters.training import StepLog
 
 _LINE_EVERY_STEPS = 25
-_NAMED = 5  # files that a line names
+_NAMED = 5  # files named in a line
 
 
 class Bar:
@@ -40,22 +40,22 @@ class Bar:
         self._recent: list[StepLog] = []
 
     def checking(self) -> AbstractContextManager[object]:
-        """While the VLM is loaded and pictures are looked through; seen in a terminal only."""
-        return self._console.status("looking through the pictures")
+        """Shown in a terminal while the VLM is loaded and images are checked."""
+        return self._console.status("checking the images")
 
     def checked(self, pictures: int, left_out: Sequence[str], first: int) -> None:
-        """One line: what is trained on, what is not, and where a stopped training goes on."""
-        words = f"{pictures} pictures"
+        """One line: what is used, what is not, and where a stopped training continues."""
+        words = f"{pictures} images"
         if left_out:
             named = ", ".join(left_out[:_NAMED])
             more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-            words += f"; left out, not of a format it reads: {named}{more}"
+            words += f"; not used, unknown format: {named}{more}"
         if first:
-            words += f"; goes on after step {first}"
+            words += f"; continues after step {first}"
         self._console.print(words, style="dim", markup=False, soft_wrap=True)
 
     def __enter__(self) -> Bar:
-        self._console.print("[dim]looking at held-out images without an adapter …[/]")
+        self._console.print("[dim]measuring held-out images without an adapter …[/]")
         self._bar.start()
         return self
 
@@ -87,7 +87,7 @@ class Bar:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """transformers draws none of its own progress bars."""
+    """Without the progress bars of transformers."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging
@@ -131,7 +131,7 @@ def print_results(config: AdapterConfig, out: Path) -> None:
 
 
 def print_compared(rows: Iterable[Compared]) -> list[Compared]:
-    """Scores without and with the adapter, each as soon as it is there."""
+    """Print scores without and with the adapter, each as soon as it is known."""
     kept = []
     for row in rows:
         kept.append(row)
@@ -145,7 +145,7 @@ def print_compared(rows: Iterable[Compared]) -> list[Compared]:
 
 
 def print_list(folders: Sequence[Path], where: Path) -> None:
-    """One line an adapter. A damaged one says so in its line."""
+    """One line for each adapter; a damaged one is described in its line."""
     from rich.console import Console
     from rich.table import Table
 
@@ -156,7 +156,7 @@ def print_list(folders: Sequence[Path], where: Path) -> None:
         console.print(f"no adapters in {where}; make one with eyechart adapter train")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("adapter", "base", "codecs", "injection", "told", "directory"):
+    for heading in ("adapter", "base", "codecs", "injection", "conditioning", "directory"):
         table.add_column(heading, overflow="fold")
     for folder in folders:
         try:

@@ -88,11 +88,14 @@ class WorkerDiedError(EyechartError):
 def one_line(error: BaseException | str, longest: int = 200) -> str:
     """A foreign error (with its class) or text as one line of at most `longest` characters.
 
-    Control characters are escaped: the line is printed to a terminal.
+    A longer one loses its middle. Control characters are escaped: the line goes to a terminal.
     """
     text = str(error)
     if isinstance(error, BaseException):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     text = " ".join(text.split())
     text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    if len(text) <= longest:
+        return text
+    end = longest // 3  # the end often says why, or what is allowed
+    return f"{text[: longest - end - 5]} ... {text[-end:]}"
