@@ -54,6 +54,39 @@ def test_levels_may_be_chosen_by_option(png: Path, tmp_path: Path) -> None:
     assert out.exists()
 
 
+@pytest.mark.parametrize(("codec", "level"), [("jpeg", "40"), ("hevc", "30"), ("jpegxl", "2.5")])
+def test_any_value_of_the_knob_is_a_level(
+    codec: str, level: str, png: Path, tmp_path: Path
+) -> None:
+    listed, unlisted = tmp_path / "listed", tmp_path / "unlisted"
+    call("encode", png, listed, "--codec", f"{codec}:levels=[{level}]", "--level", level)
+    call("encode", png, unlisted, "--codec", codec, "--level", level)
+    assert unlisted.read_bytes() == listed.read_bytes()
+
+
+def test_one_level_needs_no_name(png: Path, tmp_path: Path) -> None:
+    assert "lossless" in call("encode", png, tmp_path / "o", "--codec", "source")
+    with pytest.raises(InputError, match="jpeg: --level is missing; allowed: 1, 3, 5, 6"):
+        call("encode", png, tmp_path / "p", "--codec", "jpeg")
+
+
+def test_show_says_what_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = call("show", "jpeg:levels=[10,30]")
+    assert "quality=10" in told
+    lines = {line.split()[0]: line for line in told.splitlines() if line.strip()}
+    assert "a list of whole numbers" in lines["levels"]
+    assert "4:2:0" in lines["subsampling"]
+    assert "libjpeg_turbo" in lines["version:"]
+    assert "EYECHART_HM_ENCODER" in call("show", "hm")
+
+
+def test_check_prints_a_line_a_check() -> None:
+    told = call("check", "webp")
+    assert "passed  fresh process" in told
+    assert "level 0: " in told
+
+
 def test_source_says_lossless(png: Path, tmp_path: Path) -> None:
     told = call("encode", png, tmp_path / "o", "--codec", "source", "--level", "lossless")
     assert "lossless" in told
@@ -62,7 +95,10 @@ def test_source_says_lossless(png: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codec", "level", "error", "message"),
     [
-        ("jpeg", "2", InputError, "jpeg: no level '2'; allowed: 1, 3, 5, 6"),
+        ("jpeg", "0", InputError, "no level '0'; levels: 1, 3, 5, 6; .* from 1 to 100"),
+        ("jpeg", "low", InputError, "no level 'low'; levels: 1, 3, 5, 6; .* as quality: whole"),
+        ("jpeg", "3.5", InputError, "no level '3.5'"),
+        ("jpegxl", "nan", InputError, "no level 'nan'"),
         ("jepg", "1", PluginError, "unknown codec 'jepg'; did you mean jpeg"),
         ("jpeg:quality=3", "1", PluginError, "unknown option 'quality'; allowed: levels, optimize"),
         ("hm", "51", InputError, "EYECHART_HM_ENCODER"),

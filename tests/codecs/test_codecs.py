@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from contextlib import suppress
 from pathlib import Path
@@ -82,6 +83,29 @@ def comes_back(codec: Codec, height: int, width: int, seed: int) -> None:
 def test_long_thin_pictures_come_back(codec: Codec) -> None:
     rgb8 = picture(2, 1500, np.random.default_rng(1))
     assert codec.decode(codec.encode(rgb8, codec.levels[0])).shape == rgb8.shape
+
+
+@pytest.mark.parametrize("size", [(16, 4300), (5, 4209), (4300, 20)])
+def test_hevc_takes_long_strips(size: tuple[int, int]) -> None:
+    codec = HevcCodec(preset="ultrafast")
+    rgb8 = picture(*size, np.random.default_rng(1))
+    assert codec.decode(codec.encode(rgb8, codec.levels[0])).shape == rgb8.shape
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L"])
+@pytest.mark.parametrize("codec", [WebpCodec(), AvifCodec(), SourceCodec()], ids=name_of)
+def test_what_the_encoder_never_writes_is_refused_before_decoding(codec: Codec, mode: str) -> None:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    formats = {"webp": "WEBP", "avif": "AVIF", "source": "PNG"}
+    Image.new(mode, (20, 10), 77).save(buffer, format=formats[codec.name], lossless=True)
+    payload = buffer.getvalue()
+    with Image.open(io.BytesIO(payload)) as opened:
+        if opened.mode == "RGB":
+            pytest.skip("the format stores this as RGB")
+    with pytest.raises(CodecError, match=f"claims 20x10 {mode}"):
+        codec.decode(Bitstream(payload=payload, height_px=10, width_px=20))
 
 
 def test_source_is_lossless() -> None:

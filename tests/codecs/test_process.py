@@ -62,6 +62,20 @@ def test_a_hang_is_ended_with_everything_it_started() -> None:
     assert caught.value.retryable
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
+def test_a_program_that_spins_is_ended_by_its_processor_time() -> None:
+    limited = ProcessLimits(codec="toy", timeout_s=300, cpu_limit_s=1)
+    with pytest.raises(CodecError, match="may use 1 s of processor time"):
+        run(python("\nwhile True: pass"), b"", limited)
+
+
+def test_a_long_message_keeps_its_head_and_its_end() -> None:
+    script = "print('the cause ' + 'x' * 5000 + ' the end'); sys.exit(3)"
+    with pytest.raises(CodecError, match=r"the cause .* the end") as caught:
+        run(python(script), b"", job())
+    assert len(str(caught.value)) < 400
+
+
 def test_a_flood_is_stopped() -> None:
     script = "\nwhile True: out.write(bytes(65536))"
     with pytest.raises(CodecError, match="wrote more than 1,000,000 bytes"):

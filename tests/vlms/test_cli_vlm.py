@@ -65,8 +65,8 @@ def test_ask_through_a_codec_says_the_rate(
     ("arguments", "message"),
     [
         (("--level", "1"), "--level 1 needs a --codec"),
-        (("--codec", "jpeg"), "codec jpeg: give --level; allowed: "),
-        (("--codec", "jpeg", "--level", "99"), "no level '99'"),
+        (("--codec", "jpeg"), "codec jpeg: --level is missing; allowed: "),
+        (("--codec", "jpeg", "--level", "101"), "no level '101'"),
         (("--codec", "jpg"), "unknown codec 'jpg'"),
         (("--vlm", "qwen-3b"), "unknown vlm 'qwen-3b'"),
         (("--vlm", "./nowhere"), "'./nowhere' does not exist"),

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from eyechart.cli.bars import progress_bar
 from eyechart.cli.codec_add import add
+from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import table_console
 from eyechart.cli.files import check_out
-from eyechart.codecs.levels import find_level
+from eyechart.codecs.levels import choose_level
 from eyechart.codecs.reconstruct import (
     BATCH_IMAGES,
     Reconstructor,
@@ -38,6 +39,8 @@ from eyechart.store.files import write_atomic
 app = typer.Typer(help="Codecs: list, encode, decode, bench, train, add.", no_args_is_help=True)
 app.command("train")(train)
 app.command("add")(add)
+app.command("show")(show)
+app.command("check")(check)
 
 _BLOCK_IMAGES = 16  # in memory at a time
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
@@ -80,13 +83,16 @@ def encode(
     ],
     codec: CodecOption,
     level: Annotated[
-        str, typer.Option("--level", metavar="LEVEL", help="A level's name, see `codec list`.")
-    ],
+        str | None,
+        typer.Option(
+            "--level", metavar="LEVEL", help="A level, see `codec list` and `codec show`."
+        ),
+    ] = None,
 ) -> None:
     """Compress an image; print bytes, bits per pixel and PSNR."""
     check_out(out)
     coder = load_codec(codec)
-    chosen = find_level(coder, level)
+    chosen = choose_level(coder, level)
     source = SourceImage.of(read_image(picture), picture.name)
     decoded = reconstruct_one(coder, chosen, source)
     bitstream = decoded.bitstream

@@ -115,17 +115,14 @@ def ask(
 
 def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec | None, Level | None]:
     from eyechart.cli.codec import load_codec
-    from eyechart.codecs.levels import find_level
+    from eyechart.codecs.levels import choose_level
 
     if spec is None:
         if level is not None:
             raise InputError(f"--level {level} needs a --codec")
         return None, None
     codec = load_codec(spec)
-    if level is None and len(codec.levels) > 1:
-        names = ", ".join(known.name for known in codec.levels)
-        raise InputError(f"codec {codec.name}: give --level; allowed: {names}")
-    return codec, codec.levels[0] if level is None else find_level(codec, level)
+    return codec, choose_level(codec, level)
 
 
 def _print(questions: list[str], answers: list[Answer], notes: object) -> None:

@@ -10,8 +10,10 @@ tells the size that was really decoded and a second frame cannot hide.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -22,6 +24,7 @@ from eyechart.core.types import Rgb8
 
 TIMEOUT_S = 300.0  # for a small picture, however busy the machine; more is allowed per megapixel
 _TIMEOUT_S_PER_MEGAPIXEL = 60.0
+_DECODE_CPU_S = 10  # and as much more per megapixel
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 
@@ -105,7 +108,9 @@ def decode_frame(
         *(("-vf", to_rgb) if yuv else ("-pix_fmt", "rgb24")),
         *("-f", "image2pipe", "-c:v", "ppm", OUTPUT),
     ]
-    ppm = run(command, stream, job).result
+    # A crafted stream can keep a decoder busy for ever. Sound ones take less than 1 s a megapixel.
+    cpu_limit_s = _DECODE_CPU_S + math.ceil(_DECODE_CPU_S * height_px * width_px / 1e6)
+    ppm = run(command, stream, replace(job, cpu_limit_s=cpu_limit_s)).result
     head = b"P6\n%d %d\n255\n" % (width_px, height_px)
     pixel_bytes = 3 * height_px * width_px
     if not ppm.startswith(head) or len(ppm) != len(head) + pixel_bytes:

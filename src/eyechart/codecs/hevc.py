@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from eyechart.codecs import builtin_header, ffmpeg
-from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
-from eyechart.codecs.levels import knob_of, make_levels
+from eyechart.codecs import ffmpeg
+from eyechart.codecs.ffmpeg_codec import FfmpegCodec
 from eyechart.core.errors import InputError
-from eyechart.core.types import Bitstream, Json, Level, Rgb8
+from eyechart.core.types import Json
 
-_LEAST_PX = 16  # x265 opens no smaller picture
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
+_LONG_PX = 4208
 # keyint=1 alone codes I pictures 1.4 times finer than asked: ipratio=1.0. info=0 drops an SEI of
 # 2 kB; psy-* trades PSNR for texture, which the reference encoder does not do.
 _SETTINGS = (
@@ -20,14 +19,17 @@ _SETTINGS = (
 )
 
 
-class HevcCodec:
+class HevcCodec(FfmpegCodec):
     """x265, one intra picture a stream.
 
     levels: QPs, at most 51 (the paper's HM levels of Table 8 lie in 40..51). preset: x265's.
     Raises InputError for a QP or preset that x265 does not have.
     """
 
-    name = "hevc"
+    name, knob, knob_range = "hevc", "qp", (0, 51)
+    muxer = demuxer = "hevc"
+    yuv = "yuv444p"
+    least_px = 16  # x265 opens no smaller image
 
     def __init__(
         self,
@@ -38,10 +40,8 @@ class HevcCodec:
     ) -> None:
         if preset not in _PRESETS:
             raise InputError(f"hevc: preset {preset!r} is unknown; known: {', '.join(_PRESETS)}")
-        self.levels: tuple[Level, ...] = make_levels(
-            self.name, "qp", levels, least=0, most=51, rate="falls"
-        )
-        self.preset, self.timeout_s = preset, timeout_s
+        super().__init__(levels, timeout_s)
+        self.preset = preset
 
     @property
     def options(self) -> Mapping[str, Json]:
@@ -52,37 +52,14 @@ class HevcCodec:
         """x265's and ffmpeg's. The first call in a process asks ffmpeg. Raises EyechartError."""
         pattern = r"HEVC encoder version (\S+)"
         return "x265 " + ffmpeg.version_of(
-            self.name, self._encoder("40", log="info"), "hevc", "yuv444p", pattern
+            self.name, self._encoder("40", log="info"), self.muxer, self.yuv, pattern
         )
 
-    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
-        rgb8 = check_rgb8(rgb8)
-        height, width, _ = rgb8.shape
-        frame = pad_edges(rgb8, *_coded_size(height, width))
-        encoder = self._encoder(knob_of(self.name, level, "qp"), log="error")
-        job = ffmpeg.job_for(
-            self.name, level.name, self.timeout_s, height_px=height, width_px=width
-        )
-        stream = ffmpeg.encode_frame(frame, encoder, "hevc", job, yuv="yuv444p")
-        return builtin_header.pack(self.name, stream, height_px=height, width_px=width)
+    def _coded_size(self, height_px: int, width_px: int) -> tuple[int, int]:
+        # Beside a side of more than 4208 px, x265 opens no side below 32 px.
+        least = self.least_px if max(height_px, width_px) <= _LONG_PX else 2 * self.least_px
+        return max(height_px, least), max(width_px, least)
 
-    def decode(self, bitstream: Bitstream) -> Rgb8:
-        stream = builtin_header.stream_of(self.name, bitstream)
-        height, width = _coded_size(bitstream.height_px, bitstream.width_px)
-        job = ffmpeg.job_for(self.name, "", self.timeout_s, height_px=height, width_px=width)
-        frame = ffmpeg.decode_frame(stream, "hevc", job, height_px=height, width_px=width, yuv=True)
-        return crop(frame, bitstream)
-
-    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        return builtin_header.unpack(self.name, payload)[0]
-
-    def _encoder(self, qp: str, *, log: str) -> tuple[str, ...]:
-        settings = _SETTINGS.format(qp=qp, log=log)
+    def _encoder(self, value: str, log: str = "error") -> tuple[str, ...]:
+        settings = _SETTINGS.format(qp=value, log=log)
         return ("-c:v", "libx265", "-preset", self.preset, "-x265-params", settings)
-
-
-def _coded_size(height_px: int, width_px: int) -> tuple[int, int]:
-    return (
-        padded_size(height_px, least=_LEAST_PX, multiple=1),
-        padded_size(width_px, least=_LEAST_PX, multiple=1),
-    )

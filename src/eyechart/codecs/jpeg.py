@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from eyechart.codecs.levels import knob_of, make_levels
-from eyechart.codecs.still import decode_still, encode_still, read_size, version_of
+from eyechart.codecs.image_file import QualityCodec, version_of
 from eyechart.core.errors import InputError
-from eyechart.core.types import Bitstream, Json, Level, Rgb8
+from eyechart.core.types import Json, Level
 
 _SUBSAMPLINGS = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
 
 
-class JpegCodec:
+class JpegCodec(QualityCodec):
     """Baseline JPEG at the paper's qualities (Table 7), 4:2:0.
 
     optimize: Huffman tables made for the picture, instead of the standard's. The default is off,
@@ -29,7 +29,8 @@ class JpegCodec:
     nearly coincide, because both quantisation tables saturate: both are JPEG's truth.
     """
 
-    name = "jpeg"
+    name, format = "jpeg", "JPEG"
+    quality_range = (1, 100)
 
     def __init__(
         self,
@@ -44,9 +45,7 @@ class JpegCodec:
             raise InputError(f"jpeg: subsampling {subsampling!r}; allowed are {allowed}")
         if not isinstance(optimize, bool):
             raise InputError(f"jpeg: optimize {optimize!r}; allowed are true and false")
-        self.levels: tuple[Level, ...] = make_levels(
-            self.name, "quality", levels, least=1, most=100, rate="rises"
-        )
+        super().__init__(levels)
         self.optimize, self.subsampling = optimize, _SUBSAMPLINGS[digits]
 
     @property
@@ -57,16 +56,9 @@ class JpegCodec:
     def version(self) -> str:
         return version_of("libjpeg_turbo")
 
-    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
-        settings: dict[str, Json] = {
-            "quality": int(knob_of(self.name, level, "quality")),
+    def _settings(self, level: Level) -> dict[str, Any]:
+        return {
+            "quality": self._quality(level),
             "optimize": self.optimize,
             "subsampling": self.subsampling,
         }
-        return encode_still(rgb8, self.name, level, "JPEG", settings)
-
-    def decode(self, bitstream: Bitstream) -> Rgb8:
-        return decode_still(bitstream, self.name, "JPEG")
-
-    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        return read_size(payload, self.name, "JPEG")

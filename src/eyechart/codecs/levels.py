@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import OpenLevels
 from eyechart.core.types import Codec, Level
 
 
@@ -42,8 +43,49 @@ def knob_of(codec: str, level: Level, knob: str) -> str:
     return f"{value:g}"
 
 
+def level_at(
+    codec: str, knob: str, text: str, levels: Sequence[Level], *, least: float, most: float
+) -> Level:
+    """A level at any value of the knob, for a user who typed it.
+
+    Its rank is that of the listed level with the nearest value. Runs use listed levels only.
+    Raises:
+        InputError: not a number, or outside least..most.
+    """
+    kind = "whole numbers" if isinstance(least, int) else "numbers"
+    try:
+        value = int(text) if isinstance(least, int) else float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        listed = ", ".join(level.name for level in levels)
+        raise InputError(
+            f"codec {codec}: no level {text!r}; levels: {listed}; "
+            f"also allowed as {knob}: {kind} from {least} to {most}"
+        )
+    nearest = min(levels, key=lambda level: abs(float(str(level.knobs[knob])) - value))
+    return Level(name=f"{value:g}", rank=nearest.rank, knobs={knob: value})
+
+
+def choose_level(codec: Codec, name: str | None) -> Level:
+    """The level for a single image: a listed one, or any that the codec offers.
+
+    name: None for a codec that has one level only.
+    Raises:
+        InputError: no such level; no name where there are several levels.
+    """
+    if name is None:
+        if len(codec.levels) != 1:
+            allowed = ", ".join(level.name for level in codec.levels) or "none"
+            raise InputError(f"codec {codec.name}: --level is missing; allowed: {allowed}")
+        return codec.levels[0]
+    if isinstance(codec, OpenLevels) and name not in [level.name for level in codec.levels]:
+        return codec.level_at(name)
+    return find_level(codec, name)
+
+
 def find_level(codec: Codec, name: str) -> Level:
-    """The level a user typed. Raises InputError with the names there are."""
+    """The listed level of that name. Raises InputError with the names there are."""
     levels = {level.name: level for level in codec.levels}
     if name not in levels:
         raise InputError(f"codec {codec.name}: no level {name!r}; allowed: {', '.join(levels)}")

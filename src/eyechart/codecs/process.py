@@ -26,6 +26,7 @@ from eyechart.core.errors import CodecError
 
 OUTPUT = "{output}"  # stands in a command for the name under which the child finds the pipe
 _TAIL_BYTES = 16_384  # how much of the child's messages is kept
+_SHOWN_CHARS = 270  # how much of them stands in an error
 
 # For a Linux without a setpriv that knows --pdeathsig: ask the kernel, then become the child.
 _LAUNCHER = (
@@ -37,15 +38,20 @@ _LAUNCHER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessLimits:
-    """For whom a process runs (error messages) and what it may use."""
+    """For whom a process runs (error messages) and what it may use.
+
+    cpu_limit_s: processor time, on Linux. Unlike `timeout_s` it can be tight, because it does not
+    depend on how busy the machine is.
+    """
 
     codec: str
     level: str = ""
     timeout_s: float
+    cpu_limit_s: int | None = None
     output_limit_bytes: int = 1 << 20
 
     def error(self, message: str, *, retryable: bool = False) -> CodecError:
-        """The error of this job, told in its own terms."""
+        """The error of this job, with its codec and level."""
         return CodecError(message, codec=self.codec, level=self.level, retryable=retryable)
 
 
@@ -89,6 +95,11 @@ def run(command: Sequence[str], feed: bytes, job: ProcessLimits) -> Output:
             raise job.error(f"{program} cannot be started ({error.strerror})") from error
         finally:
             os.close(write_end)
+        if job.cpu_limit_s is not None and sys.platform == "linux":
+            import resource  # not on Windows
+
+            with suppress(ProcessLookupError):  # it has ended already
+                resource.prlimit(child.pid, resource.RLIMIT_CPU, (job.cpu_limit_s,) * 2)
         with child:
             return _watch(child, results, feed, job, Path(program).name)
 
@@ -136,11 +147,21 @@ def _watch(
         raise job.error(f"{program} took more than {job.timeout_s:g} s", retryable=True)
     if too_much:
         raise job.error(f"{program} wrote more than {job.output_limit_bytes:,} bytes")
+    if job.cpu_limit_s is not None and status in (-signal.SIGXCPU, -signal.SIGKILL):
+        # At the hard limit the kernel sends SIGKILL.
+        raise job.error(f"{program} was ended; it may use {job.cpu_limit_s} s of processor time")
     if status != 0:
-        told = f"{program} {_ending(status)}: {messages[-300:] or 'no message'}"
+        told = f"{program} {_ending(status)}: {_shortened(messages) or 'no message'}"
         # A SIGKILL that is not ours is mostly the kernel's, for want of memory.
         raise job.error(told, retryable=status == -signal.SIGKILL)
     return Output(result=result, messages=messages)
+
+
+def _shortened(messages: str) -> str:
+    """The head, where ffmpeg names the cause, and the end, where other programs do."""
+    if len(messages) <= _SHOWN_CHARS:
+        return messages
+    return f"{messages[: _SHOWN_CHARS * 2 // 3]} ... {messages[-_SHOWN_CHARS // 3 :]}"
 
 
 def _feed(stdin: IO[bytes], data: bytes) -> None:

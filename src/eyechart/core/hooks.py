@@ -2,6 +2,7 @@
 
     plug-in   protocol         member
     codec     SelfDescribing   bitstream_from_payload(payload)
+    codec     OpenLevels       level_at(text)
     task      HasChoices       choices(question)
     task      HasOrigin        origin
     VLM       Checkable        check()
@@ -23,7 +24,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from eyechart.core.types import VLM, Answer, Bitstream, Decoding, Question, Request
+from eyechart.core.types import VLM, Answer, Bitstream, Decoding, Level, Question, Request
 
 QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose when the run is killed
 
@@ -39,6 +40,15 @@ class SelfDescribing(Protocol):
 
         Raises CodecError if the payload is not one of this codec's.
         """
+        ...
+
+
+@runtime_checkable
+class OpenLevels(Protocol):
+    """A codec that also encodes at knob values that it does not list as levels."""
+
+    def level_at(self, text: str) -> Level:
+        """The level of a knob value as a user types it. Raises InputError."""
         ...
 
 

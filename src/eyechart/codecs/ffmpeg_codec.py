@@ -1,0 +1,76 @@
+"""What hevc, vvc and jpegxl share: one intra image through ffmpeg as a raw stream with a header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eyechart.codecs import builtin_header, ffmpeg
+from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
+from eyechart.codecs.levels import knob_of, level_at, make_levels
+from eyechart.core.types import Bitstream, Level, Rgb8
+
+
+class FfmpegCodec:
+    """A codec of ffmpeg's, described by class attributes. The rate falls with its knob.
+
+    muxer, demuxer: ffmpeg's names of the raw stream. yuv: pixel format that the encoder is given;
+    "" for RGB. least_px, multiple: sides that the encoder takes; images are padded to them.
+    """
+
+    name: str
+    knob: str
+    knob_range: tuple[float, float]
+    muxer: str
+    demuxer: str
+    yuv: str = ""
+    least_px: int = 1
+    multiple: int = 1
+
+    def __init__(self, levels: Sequence[float], timeout_s: float) -> None:
+        least, most = self.knob_range
+        self.levels: tuple[Level, ...] = make_levels(
+            self.name, self.knob, levels, least=least, most=most, rate="falls"
+        )
+        self.timeout_s = timeout_s
+
+    def level_at(self, text: str) -> Level:
+        """The level of any value of the knob. Raises InputError."""
+        least, most = self.knob_range
+        return level_at(self.name, self.knob, text, self.levels, least=least, most=most)
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        """Pad, encode, put the header before the stream. Raises CodecError, InputError."""
+        rgb8 = check_rgb8(rgb8)
+        height, width, _ = rgb8.shape
+        encoder = self._encoder(knob_of(self.name, level, self.knob))
+        job = ffmpeg.job_for(
+            self.name, level.name, self.timeout_s, height_px=height, width_px=width
+        )
+        frame = pad_edges(rgb8, *self._coded_size(height, width))
+        stream = ffmpeg.encode_frame(frame, encoder, self.muxer, job, yuv=self.yuv)
+        return builtin_header.pack(self.name, stream, height_px=height, width_px=width)
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        """Decode and crop to the original size. Raises CodecError."""
+        stream = builtin_header.stream_of(self.name, bitstream)
+        height, width = self._coded_size(bitstream.height_px, bitstream.width_px)
+        job = ffmpeg.job_for(self.name, "", self.timeout_s, height_px=height, width_px=width)
+        frame = ffmpeg.decode_frame(
+            stream, self.demuxer, job, height_px=height, width_px=width, yuv=bool(self.yuv)
+        )
+        return crop(frame, bitstream)
+
+    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
+        """What a payload says about its own size. Raises CodecError."""
+        return builtin_header.unpack(self.name, payload)[0]
+
+    def _encoder(self, value: str) -> tuple[str, ...]:
+        """ffmpeg's arguments for the encoder at a value of the knob."""
+        raise NotImplementedError
+
+    def _coded_size(self, height_px: int, width_px: int) -> tuple[int, int]:
+        """Height and width that the encoder is given; follows from the original size alone."""
+        return (
+            padded_size(height_px, least=self.least_px, multiple=self.multiple),
+            padded_size(width_px, least=self.least_px, multiple=self.multiple),
+        )

@@ -1,0 +1,111 @@
+"""Codecs whose payload is an image file that Pillow writes and reads."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eyechart.codecs.frames import check_claim, check_rgb8
+from eyechart.codecs.levels import knob_of, level_at, make_levels
+from eyechart.core.errors import CodecError, one_line
+from eyechart.core.images import MAX_PIXELS
+from eyechart.core.types import Bitstream, Level, Rgb8
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+
+def version_of(library: str) -> str:
+    """Pillow's version and that of the library under it (both can change bits)."""
+    import PIL
+    from PIL import features
+
+    return f"{library} {features.version(library) or 'unknown'}, pillow {PIL.__version__}"
+
+
+class ImageFileCodec:
+    """What JPEG, WebP, AVIF and PNG share: the payload is a whole file of Pillow's `format`."""
+
+    name: str
+    format: str
+    levels: tuple[Level, ...]
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        """The file as payload. Raises CodecError, InputError."""
+        from PIL import Image
+
+        rgb8 = check_rgb8(rgb8)
+        buffer = io.BytesIO()
+        try:
+            Image.fromarray(rgb8).save(buffer, format=self.format, **self._settings(level))
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            # KeyError: this Pillow was built without the format.
+            raise CodecError(one_line(str(error)), codec=self.name, level=level.name) from error
+        height, width, _ = rgb8.shape
+        return Bitstream(payload=buffer.getvalue(), height_px=height, width_px=width)
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        """The image in a payload. Raises CodecError if it is damaged or of another size."""
+        with _opened(bitstream.payload, self.name, self.format) as picture:
+            check_claim(bitstream, picture.height, picture.width, codec=self.name)
+            rgb8 = np.array(picture.convert("RGB"), dtype=np.uint8)
+        check_claim(bitstream, rgb8.shape[0], rgb8.shape[1], codec=self.name)
+        return rgb8
+
+    def bitstream_from_payload(self, payload: bytes) -> Bitstream:
+        """What a payload says about its own size. Raises CodecError."""
+        with _opened(payload, self.name, self.format) as picture:
+            width, height = picture.size
+        return Bitstream(payload=payload, height_px=height, width_px=width)
+
+    def _settings(self, level: Level) -> dict[str, Any]:
+        """What `PIL.Image.save` is given besides the format."""
+        return {}
+
+
+class QualityCodec(ImageFileCodec):
+    """An image file whose levels are whole-number qualities."""
+
+    quality_range: tuple[int, int]
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        least, most = self.quality_range
+        self.levels = make_levels(
+            self.name, "quality", levels, least=least, most=most, rate="rises"
+        )
+
+    def level_at(self, text: str) -> Level:
+        """The level of any quality. Raises InputError."""
+        least, most = self.quality_range
+        return level_at(self.name, "quality", text, self.levels, least=least, most=most)
+
+    def _quality(self, level: Level) -> int:
+        return int(knob_of(self.name, level, "quality"))
+
+
+@contextmanager
+def _opened(payload: bytes, codec: str, format: str) -> Iterator[ImageFile]:
+    """A payload as Pillow's image; what Pillow raises on damage becomes CodecError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        # No other format is tried: flipped bits must not turn one decoder's file into another's.
+        with Image.open(io.BytesIO(payload), formats=(format,)) as picture:
+            size = f"{picture.width}x{picture.height}"
+            if not 1 <= picture.width * picture.height <= MAX_PIXELS:
+                raise CodecError(f"the payload claims {size} pixels", codec=codec)
+            if picture.mode != "RGB":
+                # The encoders write RGB. Alpha and deep samples cost memory before anything else.
+                raise CodecError(f"the payload claims {size} {picture.mode}", codec=codec)
+            yield picture
+    except CodecError:
+        raise
+    except UnidentifiedImageError as error:  # its own message names a buffer in memory
+        raise CodecError(f"damaged payload (not a {format} file)", codec=codec) from error
+    except Exception as error:  # Pillow's readers raise errors of many kinds on damaged files
+        reason = one_line(str(error)) or type(error).__name__
+        raise CodecError(f"damaged payload ({reason})", codec=codec) from error
