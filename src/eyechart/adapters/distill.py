@@ -38,7 +38,7 @@ _ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class TrainingBatch:
     """Pictures of a step, ready for the tower.
 
     clean: one an image. student: all forms of the first image, then of the second, ...
@@ -56,7 +56,7 @@ class Batch:
 
 def make_batch(
     pairs: Pairs, shown: Sequence[Shown], backbone: Backbone, vocabulary: Vocabulary
-) -> Batch:
+) -> TrainingBatch:
     """Read, compress and prepare the pictures of a step. Raises ImageError, CodecError."""
     clean: list[Inputs] = []
     student: list[Inputs] = []
@@ -77,7 +77,7 @@ def make_batch(
             told += [row] * units
             names += [f"{'/'.join(entry)} of {pairs.names[one.image]}"] * units
         first += units
-    return Batch(
+    return TrainingBatch(
         clean=_joined(clean),
         student=_joined(student),
         target_of_unit=torch.tensor(targets),
@@ -185,7 +185,7 @@ class StepLoss:
 def losses(
     student: Any,
     tower: Tower,
-    batch: Batch,
+    batch: TrainingBatch,
     units: slice,
     targets: Sequence[Tensor],
     variance: float,

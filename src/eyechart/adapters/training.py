@@ -25,10 +25,10 @@ from eyechart.adapters.checks import require_pictures, require_training_folder
 from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
 from eyechart.adapters.cpu_speed import straighten
 from eyechart.adapters.distill import (
-    Batch,
     Inputs,
     StepLoss,
     Teacher,
+    TrainingBatch,
     build_student,
     by_condition,
     cut,
@@ -204,7 +204,7 @@ class AdapterTraining:
 
     # --- one step -----------------------------------------------------------------------------
 
-    def step(self, step: int, batch: Batch) -> StepLog:
+    def step(self, step: int, batch: TrainingBatch) -> StepLog:
         start_s = self.setting.clock()
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.recipe.rate_factor(step)
@@ -253,7 +253,9 @@ class AdapterTraining:
         size = self.recipe.micro_pairs or units
         return (slice(start, min(start + size, units)) for start in range(0, units, size))
 
-    def _require_finite(self, step: int, batch: Batch, units: slice, part: StepLoss) -> None:
+    def _require_finite(
+        self, step: int, batch: TrainingBatch, units: slice, part: StepLoss
+    ) -> None:
         if torch.isfinite(part.loss):
             return
         bad = (~torch.isfinite(part.errors)).nonzero().flatten().tolist()
@@ -269,11 +271,11 @@ class AdapterTraining:
 
     # --- pictures -----------------------------------------------------------------------------
 
-    def batches(self, first: int) -> Iterator[Batch]:
+    def batches(self, first: int) -> Iterator[TrainingBatch]:
         """The batches of all steps that are left, some of them made ahead in threads."""
         device = self.accelerator.device
         with ThreadPoolExecutor(self.setting.loaders) as pool:
-            waiting: list[Future[Batch]] = []
+            waiting: list[Future[TrainingBatch]] = []
             try:
                 for step in range(first, self.recipe.steps + _AHEAD):
                     if step < self.recipe.steps:
@@ -294,7 +296,7 @@ class AdapterTraining:
             self.accelerator.num_processes,
         )
 
-    def _batch(self, shown: Sequence[Shown]) -> Batch:
+    def _batch(self, shown: Sequence[Shown]) -> TrainingBatch:
         return make_batch(self.pairs, shown, self.backbone, self.vocabulary)
 
     # --- validation ---------------------------------------------------------------------------
@@ -390,7 +392,7 @@ class AdapterTraining:
         package.save(self.setting.out, config, self.student.conditioner, changed)
 
 
-def _on(device: torch.device, batch: Batch) -> Batch:
+def _on(device: torch.device, batch: TrainingBatch) -> TrainingBatch:
     return replace(
         batch,
         clean={key: tensor.to(device) for key, tensor in batch.clean.items()},

@@ -36,7 +36,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class _QueuedCall:
     message: bytes
     future: Future[Any]
 
@@ -53,7 +53,7 @@ class WorkerPool:
     def __init__(
         self, cpu_workers: int, devices: Sequence[str] = ("cpu",), *, nice: int = 0
     ) -> None:
-        self._queues: dict[Resources, queue.SimpleQueue[_Task | None]] = {
+        self._queues: dict[Resources, queue.SimpleQueue[_QueuedCall | None]] = {
             CPU: queue.SimpleQueue(),
             DEVICE: queue.SimpleQueue(),
         }
@@ -79,7 +79,7 @@ class WorkerPool:
             future.set_exception(WorkerDiedError("the workers are closed"))
         else:
             self._start(resources)
-            self._queues[resources].put(_Task(message=message, future=future))
+            self._queues[resources].put(_QueuedCall(message=message, future=future))
         return future
 
     def _start(self, resources: Resources) -> None:
@@ -99,7 +99,7 @@ class WorkerPool:
 
 def _close(
     workers: Mapping[Resources, Sequence[_Worker]],
-    queues: Mapping[Resources, queue.SimpleQueue[_Task | None]],
+    queues: Mapping[Resources, queue.SimpleQueue[_QueuedCall | None]],
     closed: threading.Event,
 ) -> None:
     closed.set()
@@ -118,7 +118,7 @@ def _close(
 
 
 def _serve(
-    worker: _Worker, tasks: queue.SimpleQueue[_Task | None], closed: threading.Event
+    worker: _Worker, tasks: queue.SimpleQueue[_QueuedCall | None], closed: threading.Event
 ) -> None:
     """A thread of the main process: hands calls to one worker and sets their futures."""
     # Processes that this thread starts inherit its signal mask: no Ctrl-C while they import.

@@ -80,7 +80,7 @@ class Backbone(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class _RequestPart:
     """Some or all questions of one request. choices: of each question, by first token; ()
     for free answers."""
 
@@ -98,7 +98,7 @@ class _Job:
         asked = sum(len(question) + _EXPECTED_ANSWER_TOKENS for question in self.questions)
         return len(self.prefix) + asked
 
-    def halves(self) -> list[_Job]:
+    def halves(self) -> list[_RequestPart]:
         """The same questions in two jobs."""
         middle = len(self.questions) // 2
         return [
@@ -148,10 +148,12 @@ class Answerer:
                     answers[job.request][job.first_question + offset] = said
         return [[one for one in given if one is not None] for given in answers]
 
-    def _prepare(self, waiting: deque[tuple[int, Request]], decoding: Decoding) -> list[_Job]:
+    def _prepare(
+        self, waiting: deque[tuple[int, Request]], decoding: Decoding
+    ) -> list[_RequestPart]:
         """Take requests from the front, and make jobs of as many as memory shall hold; at least
         one."""
-        jobs: list[_Job] = []
+        jobs: list[_RequestPart] = []
         held_bytes = cost_tokens = 0
         most_tokens = _BATCHES_AHEAD * self.budget_tokens
         while waiting and held_bytes < _AHEAD_BYTES and cost_tokens < most_tokens:
@@ -171,7 +173,7 @@ class Answerer:
             cost_tokens += job.cost_tokens
         return jobs
 
-    def _job(self, index: int, request: Request, decoding: Decoding) -> _Job:
+    def _job(self, index: int, request: Request, decoding: Decoding) -> _RequestPart:
         picture = self.backbone.picture(request.image)
         texts = [self.backbone.text(prompt) for prompt in request.prompts]
         encoded = self.backbone.tokenizer(texts)["input_ids"]
@@ -186,7 +188,7 @@ class Answerer:
         columns = zip(*full, strict=False)
         shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
         shared = min(shared, min(map(len, full)) - 1)  # a question has at least one token
-        return _Job(
+        return _RequestPart(
             request=index,
             first_question=0,
             condition=(request.codec, request.level),
@@ -196,7 +198,9 @@ class Answerer:
             choices=self._choices(request) if decoding.choice_set else (),
         )
 
-    def _run(self, jobs: list[_Job], decoding: Decoding) -> Iterator[tuple[_Job, list[Generated]]]:
+    def _run(
+        self, jobs: list[_RequestPart], decoding: Decoding
+    ) -> Iterator[tuple[_RequestPart, list[Generated]]]:
         """All jobs, in batches of alike lengths; what does not fit the memory is tried smaller."""
         waiting = sorted(jobs, key=lambda job: (len(job.prefix), job.cost_tokens))
         while waiting:
@@ -208,7 +212,9 @@ class Answerer:
             del waiting[: len(batch)]
             yield from zip(batch, results, strict=True)
 
-    def _try(self, batch: Sequence[_Job], decoding: Decoding) -> list[list[Generated]] | None:
+    def _try(
+        self, batch: Sequence[_RequestPart], decoding: Decoding
+    ) -> list[list[Generated]] | None:
         """The answers of a batch; None if it did not fit the memory."""
         try:
             return self._batch(batch, decoding)
@@ -217,7 +223,7 @@ class Answerer:
                 raise
             return None
 
-    def _next_batch(self, waiting: list[_Job]) -> list[_Job]:
+    def _next_batch(self, waiting: list[_RequestPart]) -> list[_RequestPart]:
         """As many jobs from the front as fit the budget, padded to the longest; at least one."""
         while waiting[0].cost_tokens > self.budget_tokens and len(waiting[0].questions) > 1:
             waiting[:1] = waiting[0].halves()
@@ -229,7 +235,7 @@ class Answerer:
             count += 1
         return waiting[:count]
 
-    def _shrink(self, batch: list[_Job], waiting: list[_Job]) -> None:
+    def _shrink(self, batch: list[_RequestPart], waiting: list[_RequestPart]) -> None:
         """After an out-of-memory error: a smaller budget for this batch and all later ones."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -243,7 +249,7 @@ class Answerer:
         if len(batch) == 1:
             waiting[:1] = batch[0].halves()
 
-    def _batch(self, batch: Sequence[_Job], decoding: Decoding) -> list[list[Generated]]:
+    def _batch(self, batch: Sequence[_RequestPart], decoding: Decoding) -> list[list[Generated]]:
         backbone = self.backbone
         with torch.inference_mode():
             if self._tell is not None:
