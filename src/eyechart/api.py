@@ -187,6 +187,8 @@ def run(
     choice_set: bool | None = None,
     device: str = "auto",
     workers: int | None = None,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
     batch: int | None = None,
     decoded_gb: float = 2.0,
     retry_failed: bool = False,
@@ -202,7 +204,9 @@ def run(
     vlms, tasks, codecs, adapters, data, max_images, choice_set: instead of the plan's. VLMs come
         without the plan's adapters, a data folder with all of its images, and codecs beside
         `source`, the uncompressed image.
-    device: see `open_vlm`. workers: codec processes; 0: none; None: one a CPU core.
+    device: see `open_vlm`.
+    workers: processes for codecs without weights; 0: none; None: one a CPU core.
+    codec_device, codec_batch: device of codecs with weights, and images that one takes at once.
     batch: questions handed to each copy of a VLM at once; None: as the VLM wants it.
     decoded_gb: disk space for decoded images, in GB.
     retry_failed: ask questions again that failed for good before.
@@ -241,6 +245,8 @@ def run(
     options = Options(
         device=device,
         workers=workers,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
         batch=batch,
         decoded_gb=decoded_gb,
         retry_failed=retry_failed,
