@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from eyechart.core.errors import ImageError
+from eyechart.core.errors import ImageError, one_line
 from eyechart.core.types import Rgb8
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MAX_PIXELS = 64_000_000  # 8000 x 8000; larger images are refused before any pixel is decoded
+_MAX_DECODED_BYTES = 400_000_000  # 8000 x 8000 in RGB, twice; what a decoder may allocate
+MAX_FILE_BYTES = 1 << 28
+_WHOLE_FRAME = ("WEBP", "AVIF")  # their decoders hold a second copy of the whole frame
+_STRIP_ROWS = 256
 
 
-def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Rgb8:
+def decode_image(
+    data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS, as_stored: bool = True
+) -> Rgb8:
     """Decode a PNG, JPEG, WebP, ...: (height, width, 3), uint8. Alpha is blended over white.
 
+    as_stored: ignore EXIF orientation and colour profile. Tasks read their images so, because
+        VLMEvalKit does. False: turn the image upright and convert it to sRGB.
     Raises:
-        ImageError: not an image, truncated, or more than `max_pixels` pixels.
+        ImageError: not an image, truncated, more than `max_pixels` pixels, or too many bytes.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -28,22 +42,74 @@ def decode_image(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
                 raise ImageError(
                     f"{name}: {width}x{height} is more than {max_pixels:,} pixels, the limit"
                 )
+            _check_bytes(picture, name)
             picture.load()
-            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                rgba = picture.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, "white")
-                return np.array(Image.alpha_composite(white, rgba).convert("RGB"), dtype=np.uint8)
-            return np.array(picture.convert("RGB"), dtype=np.uint8)
+            return _to_rgb8(picture if as_stored else _upright_srgb(picture), name)
     except ImageError:
         raise
     except UnidentifiedImageError as error:  # its own message names a buffer in memory
         raise ImageError(f"{name}: not a readable picture (of no known format)") from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name}: not a readable picture ({error})") from error
+    except Exception as error:  # Pillow's readers raise errors of many kinds on damaged files
+        raise ImageError(f"{name}: not a readable picture ({one_line(error)})") from error
+
+
+def _check_bytes(picture: Image, name: str) -> None:
+    """Refuse before decoding what takes too much memory. Raises ImageError."""
+    sample_bytes = 4 if picture.mode in ("I", "F") else 2 if ";16" in picture.mode else 1
+    copies = 2 if picture.format in _WHOLE_FRAME else 1
+    size = picture.width * picture.height * len(picture.getbands()) * sample_bytes * copies
+    if size > _MAX_DECODED_BYTES:
+        raise ImageError(
+            f"{name}: {picture.width}x{picture.height} {picture.mode} takes {size:,} bytes to "
+            f"decode, more than {_MAX_DECODED_BYTES:,}, the limit"
+        )
+
+
+def _upright_srgb(picture: Image) -> Image:
+    """Apply the EXIF orientation and convert from the embedded colour profile to sRGB."""
+    from PIL import ImageCms, ImageOps
+
+    profile = picture.info.get("icc_profile")
+    if profile and picture.mode in ("RGB", "RGBA", "CMYK"):
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        # A damaged profile says nothing about the colours: they are then taken for sRGB.
+        with suppress(ImageCms.PyCMSError, OSError):
+            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(picture, embedded, srgb, outputMode=mode)
+            if converted is not None:
+                converted.info.update(picture.info)
+                picture = converted
+    return ImageOps.exif_transpose(picture)
+
+
+def _to_rgb8(picture: Image, name: str) -> Rgb8:
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return np.repeat(_grey8(picture, name)[:, :, None], 3, axis=2)
+    if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
+        return np.array(picture.convert("RGB"), dtype=np.uint8)
+    from PIL import Image
+
+    rgb8 = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, _STRIP_ROWS):  # a whole RGBA copy would double the memory
+        bottom = min(top + _STRIP_ROWS, picture.height)
+        rgba = picture.crop((0, top, picture.width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        rgb8[top:bottom] = np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+    return rgb8
+
+
+def _grey8(picture: Image, name: str) -> npt.NDArray[np.uint8]:
+    """Greyscale of 16 bits (0..65535) or floating point (0..1) as 8 bits. Raises ImageError."""
+    most = 1.0 if picture.mode == "F" else 65535.0
+    values = np.array(picture).astype(np.float64)
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= most):
+        raise ImageError(f"{name}: its {picture.mode} values are outside 0 to {most:g}")
+    return np.rint(values * (255 / most)).astype(np.uint8)
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
-    """Read an image file: (height, width, 3), uint8, sRGB.
+    """Read an image file: (height, width, 3), uint8, sRGB, upright by its EXIF orientation.
 
     Raises:
         ImageError: cannot be read, not an image, damaged, or more than `max_pixels`.
@@ -55,10 +121,13 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
         (48, 64, 3)
     """
     try:
+        size_bytes = Path(path).stat().st_size
+        if size_bytes > MAX_FILE_BYTES:
+            raise ImageError(f"{path}: {size_bytes:,} bytes; allowed are {MAX_FILE_BYTES:,}")
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-    return decode_image(data, name=str(path), max_pixels=max_pixels)
+    return decode_image(data, name=str(path), max_pixels=max_pixels, as_stored=False)
 
 
 def encode_png(rgb8: Rgb8) -> bytes:
