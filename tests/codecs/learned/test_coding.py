@@ -13,6 +13,7 @@ from torch import Tensor  # noqa: E402
 
 from eyechart.codecs.learned.coding import LatentDecoder, LatentEncoder, bottleneck_tables  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
+from eyechart.codecs.learned.tic import Tic  # noqa: E402
 from eyechart.core.errors import CodecError  # noqa: E402
 
 
@@ -110,3 +111,4 @@ def test_weights_that_are_not_finite_are_refused(network: Elic) -> None:
 def test_full_size_has_the_parameters_of_the_published_network() -> None:
     with torch.device("meta"):
         assert sum(parameter.numel() for parameter in Elic().parameters()) == 33_792_771
+        assert sum(parameter.numel() for parameter in Tic().parameters()) == 10_227_299

@@ -16,7 +16,9 @@ pytest.importorskip("constriction")
 from safetensors.torch import load_file  # noqa: E402
 
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
-from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec  # noqa: E402
+from eyechart.codecs.learned import tic  # noqa: E402
+from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec, TicMiniCodec  # noqa: E402
+from eyechart.codecs.learned.tic import Tic  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
@@ -39,6 +41,20 @@ def test_it_keeps_the_promises_of_a_codec(codec: ElicMiniCodec, weights: Path) -
     assert isinstance(codec, NeuralCodec)
     codec.check()
     check_codec(codec, options={"weights": str(weights)})
+
+
+def test_tic_keeps_them_too(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    network = Tic(tic.MINI)
+    for lmbda, size in ((0.001, 3.0), (0.01, 4.0)):
+        with torch.no_grad():
+            network.g_a[-1].weight.mul_(size)
+            network.entropy_parameters[-1].bias[: tic.MINI.latent].fill_(size / 8)
+        network.entropy_bottleneck.update_quantiles()
+        state = network.state_dict()
+        write_level(tmp_path, "tic-mini", name=f"{lmbda:g}", lmbda=lmbda, weights=state)
+    codec = TicMiniCodec(weights=str(tmp_path))
+    check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
 
 
 def test_results_do_not_depend_on_batches_or_threads(

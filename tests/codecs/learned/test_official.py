@@ -36,10 +36,21 @@ def test_keys_of_both_published_layouts_are_renamed() -> None:
     assert sorted(renamed("elic", {"state_dict": state, "epoch": 7})) == sorted(RENAMES.values())
 
 
+def test_keys_of_tic_are_renamed() -> None:
+    keys = ("g_a0.weight", "h_s3.residual_group.blocks.1.attn.qkv.bias", "g_s6.bias")
+    left_out = (
+        "g_a1.residual_group.blocks.0.attn.relative_position_index",
+        "g_a1.residual_group.blocks.1.attn_mask",
+    )
+    state = {key: torch.zeros(1) for key in (*keys, *left_out)}
+    wanted = ["g_a.0.weight", "g_s.6.bias", "h_s.3.residual_group.blocks.1.attn.qkv.bias"]
+    assert sorted(renamed("tic", state)) == wanted
+
+
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(InputError, match=r"elic: not the weights .* lacks g_a\.0\.weight"):
         load_official("elic", {"features.0.weight": torch.zeros(2)})
-    with pytest.raises(InputError, match="allowed are elic, elic-mini"):
+    with pytest.raises(InputError, match="allowed are elic, elic-mini, tic"):
         load_official("vgg", {})
     with pytest.raises(InputError, match="holds no state_dict"):
         load_official("elic", {"state_dict": 3})

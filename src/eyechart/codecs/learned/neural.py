@@ -1,7 +1,7 @@
 """A network with weights as a NeuralCodec: pictures to payloads and back.
 
 A payload is the header of `eyechart.codecs.container` and one string of `coding.LatentEncoder`.
-Pictures are padded at the bottom and right.
+Pictures are padded at the bottom and right, or on all sides, as the network's own code does.
 
 Every picture goes through the transforms alone and, on a CPU, in one thread: libraries choose other
 algorithms, with other rounding errors, for other batches and thread counts.
@@ -42,7 +42,7 @@ from eyechart.codecs.learned.weights import load_weights
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
-Padding: TypeAlias = Literal["zeros", "edge"]
+Padding: TypeAlias = Literal["zeros", "centred zeros", "edge"]
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 
 
@@ -193,7 +193,9 @@ class LoadedNetwork:
         decoder = LatentDecoder([string], self._tables, codec=name)
         y_hat = self._entropy.code_latent(decoder, None, None, (size[0], size[1]))
         decoder.finish()
-        x_hat = self._network.g_s(y_hat.float())[0, :, :height, :width]
+        top, _, left, _ = _margins(height, width, self._architecture)
+        whole = self._network.g_s(y_hat.float())[0]
+        x_hat = whole[:, top : top + height, left : left + width]
         rounded = x_hat.clamp(0, 1).mul(255).round().to(torch.uint8)
         return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
 
@@ -214,9 +216,15 @@ def _to_tensor(image: Rgb8, device: torch.device) -> Tensor:
 
 
 def _pad(x: Tensor, architecture: Architecture) -> Tensor:
-    """Grow at the bottom and right to the sides that the network takes."""
-    height, width = x.shape[2:]
-    multiple = architecture.multiple
-    bottom, right = -height % multiple, -width % multiple
-    mode = "constant" if architecture.padding == "zeros" else "replicate"
-    return nn.functional.pad(x, (0, right, 0, bottom), mode=mode)
+    """Grow to the sides that the network takes."""
+    top, bottom, left, right = _margins(x.shape[2], x.shape[3], architecture)
+    mode = "replicate" if architecture.padding == "edge" else "constant"
+    return nn.functional.pad(x, (left, right, top, bottom), mode=mode)
+
+
+def _margins(height: int, width: int, architecture: Architecture) -> tuple[int, int, int, int]:
+    """What is added at the top, bottom, left and right."""
+    down, across = -height % architecture.multiple, -width % architecture.multiple
+    if architecture.padding == "centred zeros":
+        return down // 2, down - down // 2, across // 2, across - across // 2
+    return 0, down, 0, across

@@ -5,6 +5,7 @@
 | CompressAI before 1.2.6 | `entropy_bottleneck._matrix0` to `entropy_bottleneck.matrices.0`, likewise `_bias`, `_factor` |
 | data-parallel training | the prefix `module.` is dropped |
 | ELIC of VincentChandelier | nothing else |
+| TIC of lumingzzz | `g_a0` to `g_a.0`, likewise `g_s`, `h_a`, `h_s` |
 | CompressAI's `Elic2022Chandelier` | `latent_codec.hyper.h_a` to `h_a`, `latent_codec.y.channel_context.y1` to `cc_transforms.0`, and so on (`RENAMES`) |
 
 Buffers of CompressAI's entropy coder (`_quantized_cdf`, `scale_table`, ...) are left out: the tables
@@ -22,14 +23,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from eyechart.codecs.learned import tic
 from eyechart.codecs.learned.elic import MINI, Elic
+from eyechart.codecs.learned.tic import Tic
 from eyechart.codecs.learned.weights import misfit
 from eyechart.core.errors import InputError
 from eyechart.core.foreign import foreign_file
 
 # Buffers that follow from the shape or from the parameters.
 _LEFT_OUT = re.compile(
-    r"(^|\.)(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound|bound|mask|target)$"
+    r"(^|\.)(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound|bound|mask|target|"
+    r"relative_position_index|attn_mask)$"
 )
 _OLD_BOTTLENECK = re.compile(r"\._(matrix|bias|factor)(\d)$")
 _NEW_NAMES = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
@@ -93,6 +97,8 @@ def _new_bottleneck(match: re.Match[str]) -> str:
 NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "elic": lambda tensors: Elic(),
     "elic-mini": lambda tensors: Elic(MINI),
+    "tic": lambda tensors: Tic(),
+    "tic-mini": lambda tensors: Tic(tic.MINI),
 }
 
 # Codec -> (pattern, replacement), in order.
@@ -105,5 +111,6 @@ RENAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
         (r"^latent_codec\.y\.latent_codec\.y(\d)\.context_prediction\.", r"context_prediction.\1."),
         (r"^latent_codec\.y\.latent_codec\.y(\d)\.entropy_parameters\.", r"ParamAggregation.\1."),
-    )
+    ),
+    "tic": ((r"^([gh]_[as])(\d)\.", r"\1.\2."),),
 }

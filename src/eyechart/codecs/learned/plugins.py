@@ -6,8 +6,10 @@ from pathlib import Path
 
 import eyechart.zoo
 from eyechart.codecs.checkpoints import Published
+from eyechart.codecs.learned import tic
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.tic import Tic
 
 _ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
 
@@ -31,7 +33,11 @@ ELIC_MINI = Architecture(
     padding="edge",
     shipped=_ZOO / "elic-mini",
 )
-ARCHITECTURES = {architecture.name: architecture for architecture in (ELIC, ELIC_MINI)}
+TIC = Architecture(name="tic", build=Tic, multiple=128, padding="centred zeros")
+TIC_MINI = Architecture(name="tic-mini", build=lambda: Tic(tic.MINI), multiple=32, padding="edge")
+ARCHITECTURES = {
+    architecture.name: architecture for architecture in (ELIC, ELIC_MINI, TIC, TIC_MINI)
+}
 
 
 class ElicCodec(NetworkCodec):
@@ -39,6 +45,20 @@ class ElicCodec(NetworkCodec):
 
     def __init__(self, *, weights: str = "") -> None:
         super().__init__(ELIC, weights=weights)
+
+
+class TicCodec(NetworkCodec):
+    """TIC (arXiv 2204.11448) with checkpoints that the user brings; none are published."""
+
+    def __init__(self, *, weights: str = "") -> None:
+        super().__init__(TIC, weights=weights)
+
+
+class TicMiniCodec(NetworkCodec):
+    """A small TIC; its weights are trained with `eyechart codec train tic-mini`."""
+
+    def __init__(self, *, weights: str = "") -> None:
+        super().__init__(TIC_MINI, weights=weights)
 
 
 class ElicMiniCodec(NetworkCodec):

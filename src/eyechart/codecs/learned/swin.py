@@ -1,0 +1,157 @@
+"""Swin transformer blocks over feature maps (Liu et al., arXiv 2103.14030).
+
+Modules take and return (batch, channels, height, width), sides multiples of the window. Parameter
+names follow TIC (https://github.com/lumingzzz/TIC).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Mlp(nn.Module):
+    """Two linear layers over the last axis with a GELU between them."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return found
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside windows, with a learned bias per relative position.
+
+    Takes tokens (windows, side * side, channels), and a mask (kinds, side * side, side * side) that
+    is added to the scores, where windows are `batch` times the kinds.
+    """
+
+    relative_position_index: Tensor
+
+    def __init__(self, channels: int, side: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        table = torch.zeros((2 * side - 1) ** 2, heads)
+        self.relative_position_bias_table = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
+        index = relative_positions(side)
+        self.register_buffer("relative_position_index", index, persistent=False)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        if mask is not None:
+            bias = (bias + mask[:, None]).repeat(len(tokens) // len(mask), 1, 1, 1)
+        found: Tensor = self.proj(attend(self.qkv(tokens), self.heads, bias))
+        return found
+
+
+class SwinBlock(nn.Module):
+    """Window attention and an MLP, each added to its input after a layer norm.
+
+    shift: how far the windows are moved down and right; tokens that meet only because the map is
+    rolled do not see each other.
+    """
+
+    def __init__(
+        self, channels: int, heads: int, *, window: int, shift: int, mlp_ratio: float
+    ) -> None:
+        super().__init__()
+        self.window, self.shift = window, shift
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn = WindowAttention(channels, window, heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, int(channels * mlp_ratio))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, height, width, channels) -> the same shape."""
+        batch, height, width, channels = x.shape
+        side, shift = self.window, self.shift
+        moved, mask = self.norm1(x), None
+        if shift:
+            moved = torch.roll(moved, (-shift, -shift), (1, 2))
+            mask = _shift_mask(height, width, side, shift).to(x)
+        grid = (batch, height // side, side, width // side, side, channels)
+        windows = moved.reshape(grid).transpose(2, 3).reshape(-1, side * side, channels)
+        windows = self.attn(windows, mask)
+        grid = (batch, height // side, width // side, side, side, channels)
+        moved = windows.reshape(grid).transpose(2, 3).reshape(x.shape)
+        if shift:
+            moved = torch.roll(moved, (shift, shift), (1, 2))
+        x = x + moved
+        found: Tensor = x + self.mlp(self.norm2(x))
+        return found
+
+
+class _Blocks(nn.Module):
+    def __init__(self, blocks: list[SwinBlock]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+
+class ResidualSwin(nn.Module):
+    """Swin blocks, every second one shifted by half a window, added to the input (TIC's RSTB)."""
+
+    def __init__(
+        self, channels: int, *, depth: int, heads: int, window: int, mlp_ratio: float
+    ) -> None:
+        super().__init__()
+        self.residual_group = _Blocks(
+            [
+                SwinBlock(
+                    channels,
+                    heads,
+                    window=window,
+                    shift=window // 2 if index % 2 else 0,
+                    mlp_ratio=mlp_ratio,
+                )
+                for index in range(depth)
+            ]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.permute(0, 2, 3, 1)
+        for block in self.residual_group.blocks:
+            tokens = block(tokens)
+        return x + tokens.permute(0, 3, 1, 2)
+
+
+def attend(qkv: Tensor, heads: int, bias: Tensor) -> Tensor:
+    """Attention of queries, keys and values in one tensor (sets, tokens, 3 * channels).
+
+    bias: added to the scores, (heads, tokens, tokens) or one for each set.
+    """
+    sets, tokens, width = qkv.shape
+    split = qkv.reshape(sets, tokens, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
+    query, key, value = split.unbind(0)
+    scores = query * (width // 3 // heads) ** -0.5 @ key.transpose(-2, -1) + bias
+    seen: Tensor = (scores.softmax(-1) @ value).transpose(1, 2)
+    return seen.reshape(sets, tokens, width // 3)
+
+
+def relative_positions(side: int) -> Tensor:
+    """(side * side, side * side): for two places of a window, the row of their bias in a table."""
+    places = torch.arange(side)
+    rows, columns = (part.flatten() for part in torch.meshgrid(places, places, indexing="ij"))
+    down = rows[:, None] - rows[None, :] + side - 1
+    right = columns[:, None] - columns[None, :] + side - 1
+    return down * (2 * side - 1) + right
+
+
+def _shift_mask(height: int, width: int, side: int, shift: int) -> Tensor:
+    """(windows, side * side, side * side): 0 where two places were neighbours, -100 elsewhere."""
+
+    def regions(length: int) -> Tensor:
+        places = torch.arange(length)
+        return (places >= length - side).int() + (places >= length - shift).int()
+
+    region = 3 * regions(height)[:, None] + regions(width)[None, :]
+    grid = region.reshape(height // side, side, width // side, side).transpose(1, 2)
+    windows = grid.reshape(-1, side * side)
+    apart = windows[:, None, :] != windows[:, :, None]
+    return apart.float().mul(-100.0)
