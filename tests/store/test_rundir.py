@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,24 +77,28 @@ def test_a_level_is_the_same_in_whatever_list_it_stands(store: Store) -> None:
     assert store.add(finer).key != store.add(alone).key
 
 
-def test_a_cell_of_an_older_form_can_be_read(store: Store) -> None:
-    """Its choices stood in the cell, and the rank counted for its folder's name."""
-    stored = store.add(a_cell())
-    path = stored.path / "cell.json"
-    for choices, choice_set in (([], False), (["Yes", "No"], True)):
-        older = json.loads(path.read_text())
-        older["decoding"] = {"max_new_tokens": 8, "choices": choices}
-        folder = store.root / "cells" / f"older{len(choices)}"
-        folder.mkdir()
-        (folder / "cell.json").write_text(json.dumps(older) + "\n")
-        (found,) = (one for one in store.cells() if one.path == folder)
-        assert found.cell == a_cell(decoding=Decoding(max_new_tokens=8, choice_set=choice_set))
+def test_a_directory_of_another_format_is_refused_in_one_line(store: Store) -> None:
+    path = store.root / "run.json"
+    path.write_text(path.read_text().replace('"format":2', '"format":1'))
+    with pytest.raises(RunDirError, match="written in format 1, this version reads format 2; run"):
+        Store(store.root).require()
 
 
-def test_only_the_newest_token_limit_is_shown(store: Store) -> None:
-    old, new = (store.add(a_cell(decoding=Decoding(max_new_tokens=limit))) for limit in (8, 1024))
+def test_a_cell_that_is_not_its_folders_is_refused(store: Store) -> None:
+    one, other = store.add(a_cell()), store.add(a_cell(task=Component(name="GQA", version="1")))
+    here, there = one.path / "cell.json", other.path / "cell.json"
+    swapped = here.read_bytes(), there.read_bytes()
+    there.write_bytes(swapped[0])
+    here.write_bytes(swapped[1])
+    with pytest.raises(StoreError, match=r"cell\.json: describes another cell than its folder"):
+        store.cells()
+
+
+def test_the_token_limit_of_the_last_plan_counts(store: Store) -> None:
+    limits = [store.add(a_cell(decoding=Decoding(max_new_tokens=limit))) for limit in (8, 1024)]
+    new = limits[1]
     free = store.add(a_cell(decoding=Decoding(max_new_tokens=8, choice_set=True)))
-    os.utime(old.path / "cell.json", ns=(1, 1))
+    store.make_current([new])
     assert {stored.key for stored in store.cells()} == {new.key, free.key}
 
 
@@ -152,22 +154,34 @@ def test_a_damaged_line_is_named(store: Store) -> None:
         stored.records()
 
 
-def test_only_the_newest_version_is_shown(store: Store) -> None:
+def test_the_version_that_the_last_plan_asked_for_counts(store: Store) -> None:
     old = store.add(a_cell(codec=Component(name="jpeg", version="1")))
+    store.make_current([old])
     new = store.add(a_cell(codec=Component(name="jpeg", version="2")))
+    store.make_current([new])
     other = store.add(a_cell(codec=Component(name="jpeg", version="1", options={"q": 1})))
-    os.utime(old.path / "cell.json", ns=(1, 1))
     assert {stored.key for stored in store.cells()} == {new.key, other.key}
+    store.make_current([old])  # the first version is installed again
+    assert {stored.key for stored in store.cells()} == {old.key, other.key}
+    (store.root / "current.json").unlink()
+    with pytest.raises(StoreError, match="two versions of one cell; run the plan again"):
+        store.cells()
 
 
-def test_only_the_newest_training_of_an_adapter_is_shown(store: Store) -> None:
+def test_the_training_of_an_adapter_that_the_last_plan_asked_for_counts(store: Store) -> None:
     def tuned(version: str) -> Cell:
         vlm = Component(name="mini", version="1", options={"dtype": "f", "adapter": version * 8})
         return a_cell(vlm=vlm, adapter=Component(name="universal", version=version))
 
     plain, old, new = store.add(a_cell()), store.add(tuned("a")), store.add(tuned("b"))
-    os.utime(old.path / "cell.json", ns=(1, 1))
+    store.make_current([plain, old])
+    store.make_current([plain, new])
     assert {stored.key for stored in store.cells()} == {plain.key, new.key}
+
+
+def test_what_depends_on_the_device_is_remembered(store: Store) -> None:
+    store.add(a_cell(), "per device")
+    assert [stored.reproducible for stored in store.cells()] == ["per device"]
 
 
 def test_a_fingerprint_changes_with_all_that_an_analysis_is_made_from(store: Store) -> None:

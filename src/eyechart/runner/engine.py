@@ -221,6 +221,7 @@ class _Turn:
             )
             for part in self.work.tasks
         ]
+        self.store.make_current(cell.stored for _, cells in pending for cell in cells)
         tally = self._tally(pending)
         self.progress.begin(self.label, tally)
         if tally.complete:

@@ -27,7 +27,16 @@ from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import WorkerDiedError
 from eyechart.core.identity import digest
 from eyechart.core.pool import WorkerPool
-from eyechart.core.types import Codec, CodecSpec, Json, Level, Task, component_of, is_neural
+from eyechart.core.types import (
+    Codec,
+    CodecSpec,
+    Json,
+    Level,
+    Reproducible,
+    Task,
+    component_of,
+    is_neural,
+)
 from eyechart.core.workers import CPU, DEVICE, Executor, Resources, SerialExecutor, worker_device
 from eyechart.store import Store
 
@@ -43,6 +52,11 @@ class CodecLevels:
     plugin: str
     options: Mapping[str, Json]
     levels: tuple[Level, ...]
+
+    @property
+    def reproducible(self) -> Reproducible:
+        """Whether its images are equal on all devices."""
+        return self.codec.reproducible if is_neural(self.codec) else "bitwise"
 
     @property
     def spec(self) -> CodecSpec:

@@ -147,7 +147,8 @@ def pending_cells(
                     vlm=vlm,
                     adapter=model.adapter,
                     decoding=part.decoding,
-                )
+                ),
+                entry.reproducible,
             )
             stored.recover()
             stored.ask(size)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from eyechart.core.errors import StoreError
 from eyechart.core.identity import canonical_json, cell_key
-from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
+from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record, Reproducible
 from eyechart.store.files import append_lines, cut_torn_line, read_lines, sync_file, write_atomic
 
 _T = TypeVar("_T")
@@ -32,10 +32,13 @@ class TaskSize:
 
 
 class StoredCell:
-    """A cell with its folder. Reading is safe while a run appends."""
+    """A cell with its folder. Reading is safe while a run appends.
 
-    def __init__(self, path: Path, cell: Cell) -> None:
-        self.path, self.cell = path, cell
+    reproducible: whether the codec's images are equal on all devices; not part of the identity.
+    """
+
+    def __init__(self, path: Path, cell: Cell, reproducible: Reproducible = "bitwise") -> None:
+        self.path, self.cell, self.reproducible = path, cell, reproducible
 
     @cached_property
     def key(self) -> str:
@@ -108,8 +111,6 @@ class StoredCell:
 def cell_from_json(value: Any) -> Cell:
     """The cell that `canonical_json` wrote. Raises KeyError, TypeError on anything else."""
     decoding = value["decoding"]
-    if "choice_set" not in decoding:  # as written before 0.1.0: the choices themselves
-        decoding = {**decoding, "choice_set": bool(decoding["choices"])}
     return Cell(
         task=Component(**value["task"]),
         codec=Component(**value["codec"]),

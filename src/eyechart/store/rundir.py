@@ -1,6 +1,7 @@
 """A run directory: everything one or many runs have measured, and the way to ask for it.
 
-DIR/run.json      title, data
+DIR/run.json      format, title, data
+    current.json  which cell counts where versions differ: the one that the last plan asked for
     cells/        one folder a cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded pictures of slow codecs, lossless, up to a budget
@@ -11,21 +12,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from eyechart.core.errors import InputError, StoreError
+from eyechart.core.errors import InputError, StoreError, one_line
 from eyechart.core.identity import canonical_json, cell_key, digest
-from eyechart.core.types import Cell, Component
+from eyechart.core.types import Cell, Component, Reproducible
 from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, cell_from_json
 from eyechart.store.files import file_sha256, read_lines, store_errors, write_atomic
 from eyechart.store.lease import lease
 
-FORMAT = 1
+FORMAT = 2
 
 
 class RunDirError(StoreError, InputError):
@@ -92,7 +93,8 @@ class Store:
             value = json.loads("\n".join(read_lines(path)))
             if value["format"] != FORMAT:
                 raise RunDirError(
-                    f"{path}: written as format {value['format']}, this eyechart reads {FORMAT}"
+                    f"{path}: written in format {value['format']}, this version reads format "
+                    f"{FORMAT}; run into a new directory"
                 )
             return RunInfo(title=value["title"], data=value["data"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -105,41 +107,72 @@ class Store:
 
     # --- cells --------------------------------------------------------------------------------
 
-    def add(self, cell: Cell) -> StoredCell:
+    def add(self, cell: Cell, reproducible: Reproducible = "bitwise") -> StoredCell:
         """The stored cell of this identity, made if it is new. Raises StoreError."""
         key = cell_key(cell)
-        stored = StoredCell(self.root / "cells" / key[:16], cell)
-        path = stored.path / "cell.json"
-        if path.exists():
-            if self._read_cell(stored.path).key != key:
-                raise StoreError(f"{stored.path}: holds another cell; move it away and run again")
+        folder = self.root / "cells" / key[:16]
+        if (folder / "cell.json").exists():
+            stored = self._read_cell(folder)
+            if stored.key != key:
+                raise StoreError(f"{folder}: holds another cell; move it away and run again")
             return stored
-        with store_errors(stored.path, "be made"):
-            stored.path.mkdir(exist_ok=True)
-        write_atomic(path, f"{canonical_json(cell)}\n".encode())
-        return stored
+        with store_errors(folder, "be made"):
+            folder.mkdir(exist_ok=True)
+        fields = {"cell": cell, "reproducible": reproducible}
+        write_atomic(folder / "cell.json", f"{canonical_json(fields)}\n".encode())
+        return StoredCell(folder, cell, reproducible)
+
+    def make_current(self, cells: Iterable[StoredCell]) -> None:
+        """Note the cells that a plan asks for: they count from now on, and not those of other
+        versions. Raises StoreError."""
+        with self.updating("current"):
+            current = {**self._current(), **{_label(one.cell): one.key for one in cells}}
+            write_atomic(self.root / "current.json", f"{canonical_json(current)}\n".encode())
 
     def cells(self) -> list[StoredCell]:
-        """All cells, in a fixed order (VLM, adapter, task, codec, then rank as first stored).
+        """All cells that count, in a fixed order (VLM, adapter, task, codec, rank as first stored).
 
         Where a task, codec, VLM or adapter was run in several versions, or under several token
-        limits, only the newest counts: a table never mixes versions. Raises StoreError.
+        limits, only the one that the last plan asked for counts: a table never mixes versions.
+        Raises StoreError.
         """
         with store_errors(self.root, "be read"):
-            folders = sorted((self.root / "cells").glob("*/cell.json"))
-            ages = {path.parent: path.stat().st_mtime_ns for path in folders}
-        newest: dict[str, StoredCell] = {}
-        for folder in sorted(ages, key=lambda path: (ages[path], path.name)):
-            stored = self._read_cell(folder)
-            newest[_label(stored.cell)] = stored
-        return sorted(newest.values(), key=_order)
+            folders = sorted(path.parent for path in (self.root / "cells").glob("*/cell.json"))
+        current = self._current()
+        counting: dict[str, StoredCell] = {}
+        for stored in map(self._read_cell, folders):
+            label = _label(stored.cell)
+            if current.get(label, stored.key) != stored.key:
+                continue
+            if label in counting:
+                raise StoreError(
+                    f"{stored.path} and {counting[label].path.name}: two versions of one cell; "
+                    "run the plan again, so that it is known which one counts"
+                )
+            counting[label] = stored
+        return sorted(counting.values(), key=_order)
+
+    def _current(self) -> dict[str, str]:
+        path = self.root / "current.json"
+        try:
+            value = json.loads("\n".join(read_lines(path)) or "{}")
+        except ValueError as error:
+            value = error
+        if not isinstance(value, dict):
+            raise StoreError(f"{path}: damaged; delete it and run the last plan again")
+        return value
 
     def _read_cell(self, folder: Path) -> StoredCell:
         path = folder / "cell.json"
         try:
-            return StoredCell(folder, cell_from_json(json.loads("\n".join(read_lines(path)))))
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path}: damaged ({error}); delete {folder} to redo it") from error
+            value = json.loads("\n".join(read_lines(path)))
+            stored = StoredCell(folder, cell_from_json(value["cell"]), value["reproducible"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            why = one_line(error, 100)
+            raise StoreError(f"{path}: damaged ({why}); delete {folder} to redo it") from error
+        if stored.key[:16] != folder.name:
+            raise StoreError(f"{path}: describes another cell than its folder; restore the file")
+        return stored
 
     def fingerprint(self) -> str:
         """sha256 (hex) of all that an analysis is made from: equal only while nothing was answered,
@@ -192,8 +225,8 @@ class Store:
 
 
 def _label(cell: Cell) -> str:
-    """A cell's identity without versions: a VLM's option `adapter` is the version of its adapter,
-    and the token limit follows from the task."""
+    """What a cell is apart from versions and the token limit: cells of one label are not shown
+    together. A VLM's option `adapter` is the version of its adapter."""
     options = {key: value for key, value in cell.vlm.options.items() if key != "adapter"}
     parts = (replace(cell.vlm, options=options), cell.adapter, cell.task, cell.codec)
     named = [None if part is None else [part.name, part.options] for part in parts]
