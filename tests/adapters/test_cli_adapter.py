@@ -120,7 +120,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ),
         (arguments(image_folder, tiny_dirs, out, "--vlm", "openai"), "cannot be trained"),
         (arguments(image_folder, tiny_dirs, out, "--pretend", "hm"), "UNSEEN=KNOWN"),
-        (arguments(image_folder, tiny_dirs, out, "--tell", "x"), "tell='x'"),
+        (arguments(image_folder, tiny_dirs, out, "--tell", "x"), "conditioning='x'"),
         (["adapter", "export", str(trained), "--codec", "vvc", "--out", str(out)], "vocabulary"),
         (["adapter", "export", str(trained), "--out", str(out)], "give either --codec"),
         (

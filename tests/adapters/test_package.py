@@ -87,9 +87,9 @@ def test_differences_lose_little_in_bfloat16(tiny_dirs: dict[str, Path]) -> None
 def test_telling_is_an_option_of_the_adapter(saved: Path) -> None:
     assert open_adapter(saved).config.tell == "labelled"
     assert open_adapter(f"{saved}:tell=blind").config.tell == "blind"
-    with pytest.raises(InputError, match="tell='softly' is not one of"):
+    with pytest.raises(InputError, match="conditioning='softly' is not one of"):
         open_adapter(f"{saved}:tell=softly")
-    with pytest.raises(InputError, match="unknown option 'volume'; allowed: tell"):
+    with pytest.raises(InputError, match="unknown option 'volume'; allowed: conditioning"):
         open_adapter(f"{saved}:volume=3")
 
 

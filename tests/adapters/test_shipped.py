@@ -53,9 +53,9 @@ def test_a_run_stands_its_ways_of_telling_side_by_side(
     assert run_args(["table", "scores", str(tmp_path), "--format", "csv"]) == 0
     rows = capsys.readouterr().out
     assert "eyechart-mini + universal," in rows
-    assert "eyechart-mini + universal:tell=labelled," in rows
+    assert "eyechart-mini + universal:conditioning=labelled," in rows
     assert run_args([*run[:2], "universal:tell=loudly", *few, "--out", str(tmp_path)]) == 2
-    assert "tell='loudly' is not one of" in capsys.readouterr().err
+    assert "conditioning='loudly' is not one of" in capsys.readouterr().err
 
 
 def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

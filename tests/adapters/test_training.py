@@ -290,7 +290,7 @@ def test_settings_out_of_range_are_told() -> None:
         ({"trainable": "all"}, "trainable 'all' is not one of encoder, lora"),
         ({"learning_rate": 0.0}, "learning_rate 0.0 must be above 0"),
         ({"condition_dropout": 1.5}, "condition_dropout 1.5 is not from 0 to 1"),
-        ({"tell": "softly"}, "tell='softly'"),
+        ({"tell": "softly"}, "conditioning='softly'"),
     ]
     for changed, message in bad:
         with pytest.raises(InputError, match=message):

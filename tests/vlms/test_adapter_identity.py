@@ -47,23 +47,27 @@ def test_told_otherwise_it_is_another_one_and_is_called_so(adapter: Path) -> Non
     found = [adapter_component(spec) for spec in specs]
     assert [one.name for one in found] == [
         "universal",
-        "universal:tell=labelled",
-        "universal:tell=unknown",
+        "universal:conditioning=labelled",
+        "universal:conditioning=unknown",
     ]
     assert [one.options["tell"] for one in found] == ["blind", "labelled", "unknown"]
     assert len({one.version for one in found}) == 3
     for spec, one in zip(specs, found, strict=True):
         assert open_vlm("eyechart-mini", adapter=spec).options["adapter"] == one.version
-    assert adapter_component(f"{adapter}:tell=blind") == found[0]  # its own way
+    for own in ("tell=blind", "tell=estimated", "conditioning=blind", "conditioning=estimated"):
+        assert adapter_component(f"{adapter}:{own}") == found[0]
+    assert adapter_component(f"{adapter}:conditioning=unknown") == found[2]
     # The same as `adapter export --tell` writes into a folder of its own.
     (adapter / "adapter_config.json").write_text('{"tell": "unknown"}')
     assert adapter_component(str(adapter)).version == found[2].version
 
 
 def test_bad_ways_of_telling_are_one_line(adapter: Path) -> None:
-    with pytest.raises(InputError, match="tell='loudly' is not one of labelled, unknown, blind"):
+    with pytest.raises(InputError, match="conditioning='loudly' is not one of"):
         adapter_component(f"{adapter}:tell=loudly")
-    with pytest.raises(InputError, match="unknown option 'volume'; allowed: tell"):
+    with pytest.raises(InputError, match="give one of them"):
+        adapter_component(f"{adapter}:tell=unknown,conditioning=unknown")
+    with pytest.raises(InputError, match="unknown option 'volume'; allowed: conditioning"):
         adapter_component(f"{adapter}:volume=3")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import is_remote
 from eyechart.vlms import KNOWN, open_vlm
 from eyechart.vlms.checkpoint import LocalVLM
 
@@ -18,8 +19,9 @@ def open_base(spec: str) -> LocalVLM:
         InputError: a server's VLM, or another one without a vision tower here. PluginError.
     """
     name, options = split_spec(spec)
-    served = {"openai", *(known.name for known in KNOWN if known.plugin == "openai")}
-    if name.lower() in served:
+    plugin = {known.name: known.plugin for known in KNOWN}.get(name.lower(), name)
+    registered = plugin in plugins.names("eyechart.vlms")
+    if registered and is_remote(plugins.load_factory("eyechart.vlms", plugin)):
         raise InputError(f"vlm {spec!r}: a server's weights cannot be trained; allowed: local VLMs")
     vlm = open_vlm(name, **options)
     if isinstance(vlm, LocalVLM):  # only of these is it known that they take a dtype

@@ -156,7 +156,7 @@ def save(
 
 
 def open_adapter(spec: str | Path) -> LoadedAdapter:
-    """An adapter by directory or name; `DIR:tell=blind` tells it otherwise than in its own way.
+    """An adapter by directory or name; `DIR:conditioning=estimated` replaces its own conditioning.
 
     Raises:
         InputError: no adapter there, damaged, cut short, an unknown option.

@@ -49,7 +49,7 @@ class Recipe:
     tell: str = "labelled"
 
     def __post_init__(self) -> None:
-        check_telling(self.tell)
+        object.__setattr__(self, "tell", check_telling(self.tell))  # one spelling
         check_injection(self.injection)
         if self.trainable not in TRAINABLE:
             raise InputError(f"trainable {self.trainable!r} is not one of {', '.join(TRAINABLE)}")

@@ -43,7 +43,7 @@ Adapters = Annotated[
     typer.Option(
         "--adapter",
         metavar="A,B",
-        help="Adapters instead of the plan's: none,DIR,DIR:tell=unknown.",
+        help="Adapters instead of the plan's: none,DIR,DIR:conditioning=unknown.",
     ),
 ]
 Data = Annotated[

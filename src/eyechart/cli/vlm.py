@@ -74,7 +74,9 @@ def ask(
     adapter: Annotated[
         str | None,
         typer.Option(
-            "--adapter", metavar="DIR", help="An adapter's folder or name, DIR:tell=unknown."
+            "--adapter",
+            metavar="DIR",
+            help="Folder or name of an adapter, DIR:conditioning=unknown.",
         ),
     ] = None,
     device: Annotated[

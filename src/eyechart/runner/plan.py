@@ -76,7 +76,7 @@ class Plan(_File):
 
     vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
     codecs: names with options (`vvc:preset=fast`), or {codec: ..., levels: [...]}.
-    adapters: directories or names, `DIR:tell=unknown` to tell one otherwise than in its own way;
+    adapters: directories or names, `DIR:conditioning=unknown` for another conditioning;
         `none` is the VLM as it is.
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
     max_images: of each task, a sample that stands for the whole.

@@ -35,7 +35,7 @@ def open_vlm(
     name_or_path: `eyechart-mini`, a name of the paper (`qwen2.5-vl-3b`), a plug-in's name, a hub id
     (`Qwen/Qwen2.5-VL-3B-Instruct`) or a directory written by `save_pretrained`.
     adapter: a trained adapter by directory or name, attached before the first answer;
-        `:tell=unknown` behind it tells it otherwise than in its own way.
+        with `:conditioning=unknown` after it, that conditioning replaces its own.
     device: `auto`, `cpu`, `cuda`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy on each of these
         GPUs, in a process of its own; `map` to spread one model over all GPUs.
     options: the family's own, for example `max_pixels` or `dtype`.
