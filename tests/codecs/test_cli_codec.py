@@ -175,7 +175,7 @@ def test_what_is_no_picture_is_said_without_pillows_words(
 
 
 def test_bench_wants_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(InputError, match="holds no image"):
         call("bench", tmp_path, "--codec", "jpeg")
     with pytest.raises(InputError, match="not a folder"):
         call("bench", tmp_path / "nowhere", "--codec", "jpeg")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from eyechart.core import images
-from eyechart.core.errors import ImageError
+from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import decode_image, read_image
 
 
@@ -92,3 +92,12 @@ def test_damage_of_every_format_is_one_line() -> None:
                 decode_image(bytes(data), max_pixels=100_000)
             except ImageError as error:
                 assert "\n" not in str(error)  # noqa: PT017 - most damage gives an image
+
+
+def test_images_are_found_in_subfolders_and_the_rest_is_counted(tmp_path: Path) -> None:
+    for name in ("b.PNG", "sub/a.webp", "notes.txt", ".hidden.png", ".git/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert images.find_images(tmp_path) == ([tmp_path / "b.PNG", tmp_path / "sub" / "a.webp"], 1)
+    with pytest.raises(InputError, match="not a folder"):
+        images.find_images(tmp_path / "nowhere")

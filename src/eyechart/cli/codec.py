@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isinf
@@ -29,7 +30,7 @@ from eyechart.codecs.reconstruct import (
 )
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError
-from eyechart.core.images import encode_png, read_image
+from eyechart.core.images import encode_png, find_images, read_image
 from eyechart.core.types import Codec, is_neural
 from eyechart.quality import label, open_metric
 from eyechart.quality import text as quality_text
@@ -43,8 +44,6 @@ app.command("show")(show)
 app.command("check")(check)
 
 _BLOCK_IMAGES = 16  # in memory at a time
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
-
 CodecOption = Annotated[
     str, typer.Option("--codec", metavar="CODEC", help="jpeg, vvc:preset=fast, ...")
 ]
@@ -152,7 +151,9 @@ def bench(
     metrics = [open_metric(spec) for spec in split_specs(metric)]
     # Raises now if a codec's program is missing.
     versions = {coder.name: coder.version for coder in coders}
-    paths = _pictures_in(folder)
+    paths, others = find_images(folder)
+    if others:
+        print(f"{folder}: {others} files are no images and are left out", file=sys.stderr)
     work = [(coder, level) for coder in coders for level in coder.levels]
     trials: list[list[Trial]] = [[] for _ in work]
     with progress_bar() as progress:
@@ -177,16 +178,6 @@ def load_codec(spec: str) -> Codec:
     name, options = plugins.parse_spec(spec)
     codec: Codec = plugins.load("eyechart.codecs", name, options)
     return codec
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: not a folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        known = " ".join(sorted(_SUFFIXES))
-        raise InputError(f"{folder}: holds no picture; looked for {known}")
-    return paths
 
 
 def _bench_table(rows: Sequence[CodecMeans], qualities: Sequence[str]) -> Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from eyechart.core.errors import ImageError, one_line
+from eyechart.core.errors import ImageError, InputError, one_line
 from eyechart.core.types import Rgb8
 
 if TYPE_CHECKING:
@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64_000_000  # 8000 x 8000; larger images are refused before any pixel is decoded
 _MAX_DECODED_BYTES = 400_000_000  # 8000 x 8000 in RGB, twice; what a decoder may allocate
 MAX_FILE_BYTES = 1 << 28
-_WHOLE_FRAME = ("WEBP", "AVIF")  # their decoders hold a second copy of the whole frame
+_FRAME_COPIES = {"WEBP": 2, "AVIF": 4}  # held while decoding; other formats go row by row
+IMAGE_SUFFIXES = (
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 _STRIP_ROWS = 256
 
 
@@ -56,7 +68,7 @@ def decode_image(
 def _check_bytes(picture: Image, name: str) -> None:
     """Refuse before decoding what takes too much memory. Raises ImageError."""
     sample_bytes = 4 if picture.mode in ("I", "F") else 2 if ";16" in picture.mode else 1
-    copies = 2 if picture.format in _WHOLE_FRAME else 1
+    copies = _FRAME_COPIES.get(picture.format or "", 1)
     size = picture.width * picture.height * len(picture.getbands()) * sample_bytes * copies
     if size > _MAX_DECODED_BYTES:
         raise ImageError(
@@ -128,6 +140,28 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
     return decode_image(data, name=str(path), max_pixels=max_pixels, as_stored=False)
+
+
+def find_images(folder: str | Path) -> tuple[list[Path], int]:
+    """The image files below a folder, subfolders included, sorted; and how many other files.
+
+    Hidden files and folders are passed over. Files are told by their suffix, see IMAGE_SUFFIXES.
+    Raises:
+        InputError: not a folder, or without an image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder")
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    found = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: holds no image; looked for {' '.join(IMAGE_SUFFIXES)}")
+    return found, len(files) - len(found)
 
 
 def encode_png(rgb8: Rgb8) -> bytes:
