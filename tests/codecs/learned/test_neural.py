@@ -17,6 +17,8 @@ from safetensors.torch import load_file  # noqa: E402
 
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
 from eyechart.codecs.learned import tic  # noqa: E402
+from eyechart.codecs.learned.elic import Elic  # noqa: E402
+from eyechart.codecs.learned.neural import in_tiles  # noqa: E402
 from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec, TicMiniCodec  # noqa: E402
 from eyechart.codecs.learned.tic import Tic  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
@@ -73,6 +75,18 @@ def test_results_do_not_depend_on_batches_or_threads(
         assert codec.encode(image, level) == bitstream
         assert np.array_equal(codec.decode(bitstream), rgb8)
         assert rgb8.shape == image.shape
+
+
+def test_tiles_give_what_the_whole_gives(network: Elic) -> None:
+    rng = np.random.default_rng(2)
+    x = torch.tensor(picture(16 * 40, 16 * 28, rng)).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        whole = network.g_a(x)
+        size = {"most": 100, "tile": 16, "margin": 8}
+        tiled = in_tiles(network.g_a, x, takes=16, gives=1, **size)
+        assert torch.allclose(tiled, whole, atol=1e-4)
+        back = in_tiles(network.g_s, whole, takes=1, gives=16, **size)
+        assert torch.allclose(back, network.g_s(whole), atol=1e-4)
 
 
 def test_damaged_payloads_end_in_an_error_or_a_picture_of_the_right_size(

@@ -3,6 +3,8 @@
 A payload is the header of `eyechart.codecs.container` and one string of `coding.LatentEncoder`.
 Pictures are padded at the bottom and right, or on all sides, as the network's own code does.
 
+Large pictures go through the transforms in overlapping tiles.
+
 Every picture goes through the transforms alone and, on a CPU, in one thread: libraries choose other
 algorithms, with other rounding errors, for other batches and thread counts.
 """
@@ -43,6 +45,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
 Padding: TypeAlias = Literal["zeros", "centred zeros", "edge"]
+_MOST_LATENTS, _TILE, _MARGIN = 96 * 96, 64, 16  # 1536x1536, 1024 and 256 pixels
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 
 
@@ -175,7 +178,7 @@ class LoadedNetwork:
     def _encode(self, image: Rgb8) -> Bitstream:
         height, width, _ = image.shape
         x = _pad(_to_tensor(image, self._device), self._architecture)
-        y = self._network.g_a(x)
+        y = in_tiles(self._network.g_a, x, takes=16, gives=1)
         z = self._network.h_a(y)
         encoder = LatentEncoder(1, self._tables, codec=self._architecture.name)
         self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
@@ -194,10 +197,68 @@ class LoadedNetwork:
         y_hat = self._entropy.code_latent(decoder, None, None, (size[0], size[1]))
         decoder.finish()
         top, _, left, _ = _margins(height, width, self._architecture)
-        whole = self._network.g_s(y_hat.float())[0]
+        whole = in_tiles(self._network.g_s, y_hat.float(), takes=1, gives=16)[0]
         x_hat = whole[:, top : top + height, left : left + width]
         rounded = x_hat.clamp(0, 1).mul(255).round().to(torch.uint8)
         return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+
+
+def in_tiles(
+    transform: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    takes: int,
+    gives: int,
+    most: int = _MOST_LATENTS,
+    tile: int = _TILE,
+    margin: int = _MARGIN,
+) -> Tensor:
+    """A transform of a large picture, tile by tile, so that memory stays bounded.
+
+    takes, gives: pixels a side of what goes in and comes out for one latent element. most: latent
+    elements that go through as one. tile, margin: latent elements a side; what is computed in the
+    margins around a tile is thrown away. The tiles follow from the size alone, so encoder and
+    decoder agree.
+    """
+    rows, columns = x.shape[2] // takes, x.shape[3] // takes
+    if rows * columns <= most:
+        return transform(x)
+    whole: Tensor | None = None
+    for top in range(0, rows, tile):
+        for left in range(0, columns, tile):
+            down = _span(top, rows, tile, margin)
+            across = _span(left, columns, tile, margin)
+            part = transform(x[:, :, _scaled(down.around, takes), _scaled(across.around, takes)])
+            if whole is None:
+                shape = (*part.shape[:2], rows * gives, columns * gives)
+                whole = part.new_empty(shape)
+            kept = part[:, :, _scaled(down.kept, gives), _scaled(across.kept, gives)]
+            whole[:, :, _scaled(down.own, gives), _scaled(across.own, gives)] = kept
+    assert whole is not None
+    return whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """One axis of a tile: what it is for, what it is computed from, and its place in that."""
+
+    own: slice
+    around: slice
+    kept: slice
+
+
+def _span(start: int, length: int, tile: int, margin: int) -> _Span:
+    stop = min(length, start + tile)
+    first, last = max(0, start - margin), min(length, stop + margin)
+    return _Span(
+        own=slice(start, stop),
+        around=slice(first, last),
+        kept=slice(start - first, stop - first),
+    )
+
+
+def _scaled(span: slice, factor: int) -> slice:
+    return slice(span.start * factor, span.stop * factor)
 
 
 @contextmanager

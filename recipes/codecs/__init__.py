@@ -1,0 +1,1 @@
+"""How the weights of the codecs that ship with eyechart were made."""
