@@ -15,6 +15,7 @@ pytest.importorskip("constriction")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from eyechart.codecs import container  # noqa: E402
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
 from eyechart.codecs.learned import tic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
@@ -181,3 +182,29 @@ def test_half_precision_files_load(weights: Path, tmp_path: Path, pictures: list
     codec = ElicMiniCodec(weights=str(tmp_path))
     bitstream = codec.encode(pictures[3], codec.levels[0])
     assert codec.decode(bitstream).shape == pictures[3].shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("header", ["checked", "renewed"])
+def test_ten_thousand_damaged_payloads(codec: ElicMiniCodec, header: str) -> None:
+    rng = np.random.default_rng(3)
+    level = codec.levels[1]
+    loaded = codec.load(level, "cpu")
+    size = {"height_px": 30, "width_px": 20}
+    whole = loaded.encode([picture(30, 20, rng)])[0]
+    stream = container.read(codec.name, whole.payload).stream
+    for _ in range(5_000):
+        data = bytearray(whole.payload if header == "checked" else stream)
+        for at in rng.integers(len(data), size=int(rng.integers(1, 4))):
+            data[at] = int(rng.integers(256))
+        if rng.random() < 0.2:
+            del data[int(rng.integers(len(data))) :]
+        if header == "checked":
+            damaged = Bitstream(payload=bytes(data), **size)
+        else:  # a stream that the header's checksum calls whole
+            damaged = container.pack(codec.name, level, bytes(data), **size)
+        try:
+            rgb8 = loaded.decode([damaged])[0]
+        except CodecError:
+            continue
+        assert rgb8.shape == (30, 20, 3)
