@@ -1,6 +1,20 @@
-"""`python -m eyechart`: the command line."""
+"""The `eyechart` command. Ctrl-C while modules are being imported ends it like any other Ctrl-C."""
 
-from eyechart.cli import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        from eyechart.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("eyechart: stopped\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

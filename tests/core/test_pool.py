@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import Future
 
@@ -86,6 +87,14 @@ def test_state_stays_in_a_worker_and_devices_have_their_own() -> None:
     assert pool.submit(CPU, process_id).result(LONG_S) == first != os.getpid()
     assert pool.submit(DEVICE, process_id).result(LONG_S) != first
     assert pool.submit(DEVICE, worker_device).result(LONG_S) == "cuda:7"
+    pool.close()
+
+
+def test_a_call_that_exits_is_an_error_of_its_call() -> None:
+    pool = WorkerPool(1)
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
+        pool.submit(CPU, sys.exit, 3).result(LONG_S)
+    assert pool.submit(CPU, double, 4).result(LONG_S) == 8
     pool.close()
 
 

@@ -166,7 +166,7 @@ def test_all_copies_of_a_vlm_are_kept_busy(tmp_path: Path) -> None:
     tasks = [FakeTask(images=9, per_image=1), FakeTask(name="Other")]
     vlm = TwoCopies()
     go(fake_work(vlm, tasks=tasks), tmp_path / "two", batch_prompts=2)
-    assert vlm.most_in_flight == 3  # one in each copy, and one that waits
+    assert vlm.most_in_flight == 4  # one in each copy, and one that waits for each
     go(fake_work(tasks=tasks), tmp_path / "one", batch_prompts=2)
     assert stored_lines(tmp_path / "two") == stored_lines(tmp_path / "one")
 

@@ -14,10 +14,11 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from eyechart.core.errors import EyechartError, InputError, one_line
+from eyechart.core.errors import EyechartError, InputError, StoppedError, one_line
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
 _LONGEST = 300  # characters of an error line
+_LONGEST_COMMAND = 4000  # of one with a command that the user is to copy
 
 # verb -> (where it is defined, its help line), in the order of the help.
 _VERBS = {
@@ -119,7 +120,12 @@ def run_args(args: list[str]) -> int:
         code = _with_plain_help(typer.main.get_command(app)).main(
             args=args or ["--help"], prog_name="eyechart", standalone_mode=False
         )
+        if code == STOPPED:  # what the parser makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
+    except StoppedError as error:
+        _say(str(error), _LONGEST_COMMAND)
+        return STOPPED
     except EyechartError as error:
         if os.environ.get("EYECHART_TRACEBACK"):
             _print_traceback()
@@ -148,9 +154,9 @@ def run_args(args: list[str]) -> int:
         return _bug(error)
 
 
-def _say(text: str) -> None:
+def _say(text: str, longest: int = _LONGEST) -> None:
     """One line on stderr. The text may quote foreign bytes: it is cut and escaped."""
-    print(f"eyechart: {one_line(text, _LONGEST)}", file=sys.stderr)
+    print(f"eyechart: {one_line(text, longest)}", file=sys.stderr)
 
 
 def _print_traceback() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -308,8 +308,7 @@ def _run(plan: Plan, out: Path, console: Console, options: Options) -> Outcome:
 
 def _stopped(kept: str) -> NoReturn:
     command = shlex.join(["eyechart", *sys.argv[1:]])
-    print(f"eyechart: stopped; {kept}. Continue with: {command}", file=sys.stderr)
-    raise typer.Exit(130) from None
+    raise StoppedError(f"stopped; {kept}. Continue with: {command}") from None
 
 
 def _progress(console: Console) -> Progress:

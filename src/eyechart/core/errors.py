@@ -81,6 +81,10 @@ class VLMError(EyechartError):
         self.retryable = retryable
 
 
+class StoppedError(EyechartError):
+    """The user stopped the work (Ctrl-C); the message says what is kept and how to continue."""
+
+
 class WorkerDiedError(EyechartError):
     """A worker process ended in the middle of a call, or the pool of workers was closed."""
 

@@ -172,8 +172,8 @@ def questions_at_once(vlm: VLM) -> int:
 
 
 def batches_at_once(vlm: VLM) -> int:
-    """How many batches to have in flight."""
-    return vlm.copies + 1 if isinstance(vlm, Replicated) else 1
+    """How many batches to have in flight: with several copies, a slow batch must not idle them."""
+    return 2 * vlm.copies if isinstance(vlm, Replicated) else 1
 
 
 def is_remote(factory: object) -> bool:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, ParamSpec, TypeVar
@@ -121,8 +122,6 @@ def _serve(
     worker: _Worker, tasks: queue.SimpleQueue[_QueuedCall | None], closed: threading.Event
 ) -> None:
     """A thread of the main process: hands calls to one worker and sets their futures."""
-    # Processes that this thread starts inherit its signal mask: no Ctrl-C while they import.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     while (task := tasks.get()) is not None:
         result: object = None
         error: BaseException | None = None
@@ -161,7 +160,7 @@ class _Worker:
             pipe.send_bytes(message)
             wait([pipe, process.sentinel])
             reply = pipe.recv_bytes()  # EOFError where the process ended in the middle of it
-        except (OSError, EOFError) as cause:
+        except Exception as cause:  # noqa: BLE001 - OSError, EOFError, MemoryError: no future stays open
             self.kill()
             died = WorkerDiedError("the worker process died")
             died.__cause__ = cause
@@ -189,6 +188,10 @@ class _Worker:
                 self._process = _SPAWN.Process(
                     target=_work, args=(theirs, self._device, self._nice), daemon=True
                 )
+                # The process inherits this thread's signal mask: no Ctrl-C while it imports. The
+                # tracker comes first, because its start would take SIGINT out of the mask again.
+                resource_tracker.ensure_running()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 self._process.start()
                 theirs.close()  # else the end of the process would not close the pipe
                 self._pipe = ours
@@ -208,9 +211,14 @@ def _work(pipe: Connection, device: str, nice: int) -> None:
         try:
             call, args, named = pickle.loads(calls.get())
             reply = (True, call(*args, **named))
-        except BaseException as error:  # noqa: BLE001 - the future of the call carries it
+        except Exception as error:  # noqa: BLE001 - the future of the call carries it
             reply = (False, error)
-        pipe.send_bytes(_pickled(reply))
+        except BaseException as error:  # noqa: BLE001 - sys.exit in a plug-in must not end a run
+            reply = (False, RuntimeError(one_line(error)))
+        try:
+            pipe.send_bytes(_pickled(reply))
+        except OSError:  # the main process is gone
+            os._exit(1)
         del reply
 
 
