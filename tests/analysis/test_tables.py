@@ -12,15 +12,17 @@ import pytest
 from rich.console import Console
 
 from eyechart.analysis.analyse import analyse
+from eyechart.analysis.files import FILE_NAME, read_analysis, write_analysis
 from eyechart.analysis.labels import Labels
-from eyechart.analysis.render import render
+from eyechart.analysis.render import FORMATS, render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
-from eyechart.analysis.tables import Kind, tables_of
+from eyechart.analysis.tables import PER_DEVICE, Kind, tables_of
 from eyechart.analysis.terminal import show
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.core.types import Component
+from eyechart.report.html import render_report
 from tests.analysis import toy
 
 
@@ -295,3 +297,39 @@ def test_bd_needs_one_anchor(curve: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run_args(["bd", "--curve", str(curve), "--anchor", "nan"]) == 2
     assert run_args(["bd", "--curve", "absent.csv", "--anchor", "1"]) == 2
     assert "absent.csv: cannot be read" in capsys.readouterr().err
+
+
+def test_a_codec_that_is_reproducible_per_device_gets_a_footnote_in_every_format(
+    tmp_path: Path,
+) -> None:
+    store = toy.a_run(tmp_path, {("source", 0, ""): 0.95})
+    for codec in ("grey", "blue"):
+        for rank in range(3):
+            stored = store.add(
+                toy.cell(codec, rank), "per device" if codec == "grey" else "bitwise"
+            )
+            stored.append_records(toy.records(0.5, 10 * (rank + 1)))
+    analysis = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
+    write_analysis(analysis, tmp_path / FILE_NAME)
+    assert read_analysis(tmp_path / FILE_NAME) == analysis
+    kinds: tuple[Kind, ...] = ("bd", "scores")
+    for kind in kinds:
+        tables = tables_of(analysis, kind)
+        for text in (drawn(tables, 200), *(render(tables, form) for form in FORMATS)):
+            assert text.count(PER_DEVICE) >= 1
+        noted = {
+            (row.keys, column)
+            for row in tables[0].rows
+            for column, entry in zip(tables[0].columns, row.entries, strict=True)
+            if PER_DEVICE in entry.notes
+        }
+        assert noted
+        assert all("grey" in (*keys, column) for keys, column in noted)
+    assert "images of GREY are reproducible per device" in render_report(analysis)
+
+
+def test_bitwise_codecs_leave_no_trace_in_the_output(analysis: Analysis, tmp_path: Path) -> None:
+    write_analysis(analysis, tmp_path / FILE_NAME)
+    assert "reproducible" not in (tmp_path / FILE_NAME).read_text()
+    assert "per device" not in render_report(analysis)
+    assert PER_DEVICE not in drawn(tables_of(analysis, "scores"), 200)

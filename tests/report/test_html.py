@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eyechart.analysis.result import analysis_json
 from eyechart.core.errors import StoreError
 from eyechart.report.html import render_report, script_json, write_report
 from tests.report.synthetic_analysis import (
@@ -78,7 +79,7 @@ def test_the_embedded_analysis_is_the_analysis(full_page: str) -> None:
         _embedded(full_page, "analysis"),
     )
     analysis = full_analysis()
-    assert json.loads(restored) == json.loads(json.dumps(asdict(analysis)))
+    assert json.loads(restored) == json.loads(json.dumps(analysis_json(analysis)))
     assert len(pictures) == len({v.png_base64 for e in analysis.examples for v in e.views})
 
 

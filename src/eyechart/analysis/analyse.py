@@ -177,6 +177,7 @@ def _cell_result(
         failed=len(read.failures),
         unparsed_share=measured.unparsed_share,
         choices=read.cell.decoding.choice_set,
+        reproducible=read.reproducible,
     )
 
 

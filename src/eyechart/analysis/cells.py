@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eyechart.analysis.labels import Labels
-from eyechart.core.types import Cell, Failure, Record
+from eyechart.core.types import Cell, Failure, Record, Reproducible
 from eyechart.store import Store, TaskSize
 
 SOURCE = "source"  # the codec that stands for "uncompressed"
@@ -26,6 +26,7 @@ class CellData:
     records: Sequence[Record]
     failures: Sequence[Failure]
     asked: TaskSize | None  # how many questions and images were planned, where that is stored
+    reproducible: Reproducible = "bitwise"  # whether the codec's images are equal on all devices
 
 
 def read_cells(store: Store) -> list[CellData]:
@@ -47,6 +48,7 @@ def read_cells(store: Store) -> list[CellData]:
             records=item.records(),
             failures=item.failures(),
             asked=item.asked(),
+            reproducible=item.reproducible,
         )
         for item in stored
     ]

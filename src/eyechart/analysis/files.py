@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from eyechart.analysis.analyse import analyse
-from eyechart.analysis.result import Analysis
+from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.errors import InputError
 from eyechart.core.version import VERSION
 from eyechart.store import Store
@@ -23,7 +22,8 @@ def write_analysis(analysis: Analysis, path: Path) -> None:
 
     Keys keep their order: sub-metrics are listed as the benchmark lists them.
     """
-    text = json.dumps(asdict(analysis), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    value = analysis_json(analysis)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
 
 

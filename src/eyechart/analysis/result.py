@@ -6,7 +6,10 @@ exports and the HTML report only lay it out. Scores are in the benchmark's own u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eyechart.core.types import Reproducible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class CellResult:
     failed: int
     unparsed_share: float  # 0..1 of the answered
     choices: bool  # choice-set protocol: never in one table with free answers
+    reproducible: Reproducible = "bitwise"  # "per device": decoded images depend on the device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +138,21 @@ class Analysis:
     seed: int
     adapters: tuple[AdapterInfo, ...] = ()
     made_from: str = ""  # fingerprint of the records (`Store.fingerprint`), "" where unknown
+
+
+def analysis_json(analysis: Analysis) -> dict[str, Any]:
+    """The analysis as it is stored in JSON. Keys keep their order.
+
+    `reproducible` is left out where it has its usual value, "bitwise".
+    """
+    value = asdict(analysis)
+    for cell in value["cells"]:
+        if cell["reproducible"] == "bitwise":
+            del cell["reproducible"]
+    return value
+
+
+def per_device_codecs(analysis: Analysis) -> tuple[str, ...]:
+    """The codecs whose decoded images depend on the device, in the order of the cells."""
+    found = (cell.codec for cell in analysis.cells if cell.reproducible == "per device")
+    return tuple(dict.fromkeys(found))

@@ -3,11 +3,19 @@ adapter (4, 5 and 17 of the paper)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias, TypeVar
 
-from eyechart.analysis.result import Analysis, BdResult, CellResult, GapResult, Interval, TaskInfo
+from eyechart.analysis.result import (
+    Analysis,
+    BdResult,
+    CellResult,
+    GapResult,
+    Interval,
+    TaskInfo,
+    per_device_codecs,
+)
 from eyechart.analysis.table import (
     Entry,
     Table,
@@ -23,6 +31,7 @@ Kind: TypeAlias = Literal["bd", "scores", "gap", "adapter"]
 T = TypeVar("T")
 
 SOURCE = "source"  # the codec that stands for "uncompressed"
+PER_DEVICE = "reproducible per device: the codec's decoded images depend on the kind of device"
 
 
 def tables_of(analysis: Analysis, kind: Kind) -> list[Table]:
@@ -62,12 +71,13 @@ def bd_tables(analysis: Analysis) -> list[Table]:
     """BD-Metric against the uncompressed image: VLM x task rows, one column a codec."""
     results = [bd for bd in analysis.bd if bd.baseline == "uncompressed"]
     codecs = _distinct(bd.codec for bd in results)
+    per_device = per_device_codecs(analysis)
     rows = []
     places = _distinct((_vlm_name(bd), bd.task) for bd in results)
     vlm_names = _distinct(vlm for vlm, _ in places)
     for vlm, task in sorted(places, key=lambda place: vlm_names.index(place[0])):
         found = {bd.codec: bd for bd in results if (_vlm_name(bd), bd.task) == (vlm, task)}
-        entries = same_decimals([_bd_entry(found.get(codec)) for codec in codecs])
+        entries = same_decimals([_bd_entry(found.get(codec), per_device) for codec in codecs])
         rows.append(TableRow(keys=(vlm, task), entries=marked(entries)))
     return _some(
         Table(
@@ -123,6 +133,7 @@ def gap_tables(analysis: Analysis) -> list[Table]:
     lowest = {(cell.task, cell.codec): cell.level for cell in analysis.cells if cell.rank == 0}
     at_lowest = [gap for gap in analysis.gaps if gap.level == lowest.get((gap.task, gap.codec))]
     averaged = [gap for gap in analysis.gaps if not gap.level]
+    per_device = per_device_codecs(analysis)
     tables = []
     for title, gaps in (
         ("at each codec's lowest level", at_lowest),
@@ -131,7 +142,7 @@ def gap_tables(analysis: Analysis) -> list[Table]:
         for vlm in _distinct(gap.vlm for gap in gaps):
             chosen = [gap for gap in gaps if gap.vlm == vlm]
             legend = f"{_theta_star(chosen)} · {_intervals(analysis)}"
-            tables += _some(_gap_table(f"{vlm}: gaps {title}", chosen, legend))
+            tables += _some(_gap_table(f"{vlm}: gaps {title}", chosen, legend, per_device))
     return tables
 
 
@@ -147,13 +158,14 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
     """BD gain of an adapter over none (Tables 4 and 17), also on unseen codecs (Table 5)."""
     results = [bd for bd in analysis.bd if bd.baseline != "uncompressed"]
     tasks = _distinct(bd.task for bd in results)
+    per_device = per_device_codecs(analysis)
     trained = {adapter.name: adapter.trained_codecs for adapter in analysis.adapters}
     rows = []
     for vlm, codec in _distinct((_vlm_name(bd), bd.codec) for bd in results):
         found = {bd.task: bd for bd in results if (_vlm_name(bd), bd.codec) == (vlm, codec)}
         adapter, name = next((bd.adapter, bd.codec_name) for bd in found.values())
         seen = "" if adapter not in trained else "yes" if name in trained[adapter] else "no"
-        entries = [same_decimals([_bd_entry(found.get(task))])[0] for task in tasks]
+        entries = [same_decimals([_bd_entry(found.get(task), per_device)])[0] for task in tasks]
         rows.append(TableRow(keys=(vlm, codec, seen), entries=signed(entries)))
     rows.sort(key=lambda row: (row.keys[0], row.keys[2] == "no"))
     return _some(
@@ -168,7 +180,9 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
     )
 
 
-def _gap_table(title: str, gaps: Sequence[GapResult], legend: str) -> Table:
+def _gap_table(
+    title: str, gaps: Sequence[GapResult], legend: str, per_device: Collection[str]
+) -> Table:
     codecs = _distinct(gap.codec for gap in gaps)
     lines: tuple[tuple[str, Callable[[GapResult], float | Interval]], ...] = (
         ("uncompressed L(X, θ)", lambda gap: gap.uncompressed),
@@ -183,7 +197,9 @@ def _gap_table(title: str, gaps: Sequence[GapResult], legend: str) -> Table:
         found = {gap.codec: gap for gap in gaps if gap.task == task}
         for name, pick in lines:
             entries = [
-                _figure(pick(found[codec])) if codec in found else Entry(value=None)
+                replace(_figure(pick(found[codec])), notes=_device_note(codec, per_device))
+                if codec in found
+                else Entry(value=None)
                 for codec in codecs
             ]
             rows.append(TableRow(keys=(task, name), entries=same_decimals(entries)))
@@ -197,8 +213,14 @@ def _gap_table(title: str, gaps: Sequence[GapResult], legend: str) -> Table:
     )
 
 
-def _bd_entry(bd: BdResult | None) -> Entry:
-    return Entry(value=None) if bd is None else entry_of(bd.bd, notes=bd.flags)
+def _bd_entry(bd: BdResult | None, per_device: Collection[str]) -> Entry:
+    if bd is None:
+        return Entry(value=None)
+    return entry_of(bd.bd, notes=(*bd.flags, *_device_note(bd.codec, per_device)))
+
+
+def _device_note(codec: str, per_device: Collection[str]) -> tuple[str, ...]:
+    return (PER_DEVICE,) if codec in per_device else ()
 
 
 def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
@@ -213,6 +235,8 @@ def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
         notes.append(task.caution)
     if cell.questions < task.questions:
         notes.append(f"asks {cell.questions} of {task.questions} questions")
+    if cell.reproducible == "per device":
+        notes.append(PER_DEVICE)
     return entry_of(cell.score, notes=tuple(notes))
 
 

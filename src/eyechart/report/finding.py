@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eyechart.analysis.result import Analysis, BdResult, CellResult, Interval
+from eyechart.analysis.result import (
+    Analysis,
+    BdResult,
+    CellResult,
+    Interval,
+    per_device_codecs,
+)
 
 SOURCE = "source"
 _LABELS = {"jpegxl": "JPEG XL", "webp": "WebP", "source": "uncompressed"}
@@ -75,7 +81,19 @@ def find(analysis: Analysis) -> Finding:
 
 
 def _details(analysis: Analysis) -> tuple[str, ...]:
-    return (*_best_codecs(analysis), *_adapter_gains(analysis))
+    return (*_best_codecs(analysis), *_adapter_gains(analysis), *_per_device(analysis))
+
+
+def _per_device(analysis: Analysis) -> list[str]:
+    """One sentence where decoded images depend on the device."""
+    codecs = per_device_codecs(analysis)
+    if not codecs:
+        return []
+    names = ", ".join(map(codec_label, codecs))
+    return [
+        f"The decoded images of {names} are reproducible per device: another kind of device can "
+        "give slightly different figures."
+    ]
 
 
 def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str) -> str:

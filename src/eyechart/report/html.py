@@ -1,6 +1,6 @@
 """One analysis -> one HTML file that needs nothing but a browser.
 
-    analysis --asdict--> JSON, pictures pooled --+
+    analysis --analysis_json--> JSON, pictures pooled --+
     finding  --escaped--> title                  +--> template.html --> report.html
     assets/*.css, *.js   --hashed into the CSP---+
 
@@ -17,11 +17,10 @@ import html
 import json
 import math
 import re
-from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
-from eyechart.analysis.result import Analysis
+from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.types import Json
 from eyechart.report.finding import codec_label, find
 from eyechart.store.files import write_atomic
@@ -57,7 +56,7 @@ def write_report(analysis: Analysis, path: Path) -> None:
 
 def render_report(analysis: Analysis) -> str:
     """The page as text. Deterministic: the same analysis gives the same bytes."""
-    data, pictures = _pool_pictures(asdict(analysis))
+    data, pictures = _pool_pictures(analysis_json(analysis))
     finding = find(analysis)
     named = (name for adapter in analysis.adapters for name in adapter.trained_codecs)
     codecs = sorted({*(cell.codec for cell in analysis.cells), *named})
