@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from eyechart.analysis.bd import bd_rate_percent
-from eyechart.codecs.learned.photos import image_files
 from eyechart.core import plugins
-from eyechart.core.images import read_image
+from eyechart.core.images import find_images, read_image
 from eyechart.core.types import Codec, Rgb8
 
 
@@ -47,7 +46,7 @@ def _main() -> None:
     parser.add_argument("--against", nargs="*", default=[])
     parser.add_argument("--most", type=int, help="only the first pictures")
     arguments = parser.parse_args()
-    pictures = [read_image(path) for path in image_files(arguments.folder)[: arguments.most]]
+    pictures = [read_image(path) for path in find_images(arguments.folder)[0][: arguments.most]]
     print(f"{len(pictures)} pictures of {arguments.folder.name}\n")
     print("| codec | level | bpp | PSNR dB |\n| --- | --- | --- | --- |")
     curves = {}

@@ -73,9 +73,6 @@ def train(
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
     if not 0 < lmbda < 10:
         raise InputError(f"--lambda {lmbda:g}; allowed are numbers above 0 and below 10")
-    for folder in (photos, *([also] if also else [])):
-        if not folder.is_dir():
-            raise InputError(f"{folder}: not a folder")
     if threads is not None:
         torch.set_num_threads(threads)
     config = TrainConfig(

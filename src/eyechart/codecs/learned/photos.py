@@ -9,26 +9,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from eyechart.core.images import read_image
 from eyechart.core.types import Rgb8
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _SMALLER = 2 / 3  # every picture is used at this scale too, where it is large enough
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder and its subfolders, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
 def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) -> list[Rgb8]:
     """Decode pictures of at least `crop_px` on both sides; others are left out.
 
     smaller: add a copy of each at two thirds of its size, as another scale to learn from.
+    Raises:
+        ImageError: a file cannot be read.
     """
     pictures: list[Rgb8] = []
     for path in files:
-        with Image.open(path) as file:
-            picture = file.convert("RGB")
+        picture = Image.fromarray(read_image(path))
         sizes = [picture.size]
         if smaller:
             sizes.append((round(picture.width * _SMALLER), round(picture.height * _SMALLER)))

@@ -12,7 +12,7 @@ import torch
 
 from eyechart.codecs.learned.elic import Elic
 from eyechart.codecs.learned.neural import Architecture
-from eyechart.codecs.learned.photos import Crops, image_files, read_pictures
+from eyechart.codecs.learned.photos import Crops, read_pictures
 from eyechart.codecs.learned.train import (
     STATE,
     WEIGHTS,
@@ -24,6 +24,7 @@ from eyechart.codecs.learned.train import (
 )
 from eyechart.codecs.learned.weights import load_weights
 from eyechart.core.errors import InputError
+from eyechart.core.images import find_images
 from eyechart.core.types import Rgb8
 
 _CROP_MULTIPLE = 64
@@ -62,7 +63,7 @@ def train_codec(
     validation: dict[str, list[Rgb8]] = {}
     groups: list[list[Rgb8]] = []
     for folder in folders:
-        files = image_files(folder.path)
+        files, _ = find_images(folder.path)
         kept = read_pictures(files[held_out:], config.crop_px)
         if not kept:
             raise InputError(
