@@ -28,6 +28,7 @@ Init = Annotated[
     Path | None,
     _option("--init", "FILE", "Weights to start from: a file, or the folder of another training"),
 ]
+Loss = Annotated[str, _option("--distortion", "WHAT", "mse or ms-ssim, which needs --crop 192")]
 Also = Annotated[
     Path | None, _option("--also", "DIR", "A second folder; a fifth of the crops are from it")
 ]
@@ -50,6 +51,7 @@ def train(
     lmbda: Lambda,
     out: Out,
     init: Init = None,
+    distortion: Loss = "mse",
     also: Also = None,
     steps: Steps = 10_000,
     batch: Batch = 8,
@@ -64,6 +66,7 @@ def train(
     """Train one level of a learned codec. The same command continues a stopped training."""
     import torch
 
+    from eyechart.codecs.learned.distortion import DISTORTIONS
     from eyechart.codecs.learned.plugins import ARCHITECTURES
     from eyechart.codecs.learned.recipe import Folder, train_codec
     from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
@@ -71,8 +74,10 @@ def train(
     if codec not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
-    if not 0 < lmbda < 10:
-        raise InputError(f"--lambda {lmbda:g}; allowed are numbers above 0 and below 10")
+    if not 0 < lmbda < 1000:
+        raise InputError(f"--lambda {lmbda:g}; allowed are numbers above 0 and below 1000")
+    if distortion not in DISTORTIONS:
+        raise InputError(f"--distortion {distortion!r}; allowed are {', '.join(DISTORTIONS)}")
     if threads is not None:
         torch.set_num_threads(threads)
     config = TrainConfig(
@@ -83,6 +88,7 @@ def train(
         lr=learning_rate,
         muon=not adam,
         seed=seed,
+        distortion="mse" if distortion == "mse" else "ms-ssim",
     )
     folders = [Folder(path=photos)]
     if also is not None:

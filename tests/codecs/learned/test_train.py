@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from eyechart.codecs.learned.distortion import ms_ssim  # noqa: E402
 from eyechart.codecs.learned.elic import MINI, Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.optimizer import orthogonalize  # noqa: E402
 from eyechart.codecs.learned.photos import Crops, read_pictures  # noqa: E402
@@ -24,6 +25,7 @@ from eyechart.codecs.learned.train import (  # noqa: E402
     to_tensor,
 )
 from eyechart.core.errors import InputError  # noqa: E402
+from eyechart.quality import open_metric  # noqa: E402
 from eyechart.testing.codecs import picture  # noqa: E402
 
 TINY = ElicShape(
@@ -41,7 +43,7 @@ TINY = ElicShape(
 
 def _training(config: TrainConfig) -> CodecTraining:
     rng = np.random.default_rng(0)
-    pictures = [picture(80, 100, rng) for _ in range(4)]
+    pictures = [picture(200, 200, rng) for _ in range(4)]
     crops = Crops([pictures], [1.0], config.crop_px)
     torch.manual_seed(config.seed)
     network = Elic(TINY)
@@ -77,6 +79,24 @@ def test_the_loss_falls_and_what_is_saved_is_measured(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert rows[1]["photos_psnr_db"] > 10
     assert 0 < rows[1]["photos_bpp"] < 5
+
+
+def test_ms_ssim_is_that_of_the_quality_metric() -> None:
+    rng = np.random.default_rng(4)
+    x, noise = picture(192, 208, rng), rng.normal(0, 12, (192, 208, 3))
+    y = np.clip(x + noise, 0, 255).astype(np.uint8)
+    wanted = open_metric("ms-ssim").measure(x, y)
+    found = ms_ssim(to_tensor(x[None]).double(), to_tensor(y[None]).double()).item()
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def test_training_for_ms_ssim_raises_it() -> None:
+    config = TrainConfig(
+        lmbda=20, steps=40, batch=2, crop_px=192, lr=3e-3, warmup=5, distortion="ms-ssim"
+    )
+    training = _training(config)
+    losses = [training.run_step()[0] for _ in range(40)]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
 
 
 def test_a_stopped_run_continues_exactly(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX
 from eyechart.codecs.learned.elic import Elic
 from eyechart.codecs.learned.neural import Architecture
 from eyechart.codecs.learned.photos import Crops, read_pictures
@@ -60,6 +61,8 @@ def train_codec(
     """
     if config.crop_px % _CROP_MULTIPLE or config.crop_px < _CROP_MULTIPLE:
         raise InputError(f"crop of {config.crop_px} pixels; allowed are multiples of 64")
+    if config.distortion == "ms-ssim" and config.crop_px < MS_SSIM_LEAST_PX:
+        raise InputError(f"crop of {config.crop_px} pixels; MS-SSIM needs {MS_SSIM_LEAST_PX}")
     validation: dict[str, list[Rgb8]] = {}
     groups: list[list[Rgb8]] = []
     for folder in folders:
@@ -115,7 +118,7 @@ def _card(
         "",
         "- data: " + "; ".join(f"{name} ({count} pictures)" for name, count in counts.items()),
         f"- {config.steps:,} steps of {config.batch} crops of {config.crop_px}x{config.crop_px}, "
-        f"learning rate {config.lr:g}, seed {config.seed}",
+        f"distortion {config.distortion}, learning rate {config.lr:g}, seed {config.seed}",
         f"- cost: {hours:.2f} hours on {device} since it was last started",
     ]
     lines += [

@@ -1,8 +1,8 @@
 """Rate-distortion training of a learned codec, resumable exactly.
 
-The loss is lambda * 255^2 * MSE + bpp, the rate by the likelihoods of the latent with noise. All
-randomness is a function of the seed and the step, so a run that was stopped continues as if it had
-not been. A run's folder:
+The loss is lambda * 255^2 * MSE + bpp, or lambda * (1 - MS-SSIM) + bpp, the rate by the
+likelihoods of the latent with noise. All randomness is a function of the seed and the step, so a
+run that was stopped continues as if it had not been. A run's folder:
 
     state.safetensors    the weights, their average, the optimizer's momenta; step and settings
     weights.safetensors  the averaged weights
@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from eyechart.codecs.learned.distortion import Distortion, distortion
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.photos import Crops
@@ -45,9 +46,10 @@ _SAVE_S = 240.0
 class TrainConfig:
     """What a training run does. `steps` may differ when a run is continued, nothing else.
 
-    lmbda: weight of the distortion. batch: crops a step. crop_px: side of the square crops, a
-    multiple of 64. lr: the highest learning rate. warmup: steps until it is reached. clip: largest
-    norm of the gradient. muon: the optimizer of kernels, Adam if False.
+    lmbda: weight of the distortion, which is 255^2 * MSE or 1 - MS-SSIM. batch: crops a step.
+    crop_px: side of the square crops, a multiple of 64. lr: the highest learning rate. warmup:
+    steps until it is reached. clip: largest norm of the gradient. muon: the optimizer of kernels,
+    Adam if False.
     """
 
     lmbda: float
@@ -59,6 +61,7 @@ class TrainConfig:
     clip: float = 1.0
     muon: bool = True
     seed: int = 0
+    distortion: Distortion = "mse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +87,15 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * (_LAST_SHARE + (1 - _LAST_SHARE) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def rate_distortion(network: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """bpp by the likelihoods, and the mean squared error in units of 0..1.
+def reconstruct(network: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """bpp by the likelihoods, and the reconstruction.
 
     pictures: (batch, 3, height, width) in 0..1, sides multiples of 16.
     """
     x_hat, likelihoods = network(pictures)
     pixels = pictures.shape[0] * pictures.shape[2] * pictures.shape[3]
     bits = torch.stack([-part.log2().sum() for part in likelihoods.values()]).sum()
-    return bits / pixels, (x_hat.float() - pictures).square().mean()
+    return bits / pixels, x_hat.float()
 
 
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
@@ -124,8 +127,9 @@ class CodecTraining:
         torch.manual_seed(int(rng.integers(2**62)))
         pictures = to_tensor(self._crops.draw(rng, config.batch)).to(self._device)
         self._optimizer.lr = learning_rate(config, step)
-        bpp, mse = rate_distortion(self.network, pictures)
-        loss = config.lmbda * 255**2 * mse + bpp
+        bpp, x_hat = reconstruct(self.network, pictures)
+        mse = (x_hat.detach() - pictures).square().mean()
+        loss = config.lmbda * distortion(x_hat, pictures, config.distortion) + bpp
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._named.values(), config.clip)
@@ -162,7 +166,8 @@ class CodecTraining:
             for picture in pictures:
                 height, width = (side // 16 * 16 for side in picture.shape[:2])
                 whole = to_tensor(picture[None, :height, :width]).to(self._device)
-                bpp, mse = rate_distortion(self.network, whole)
+                bpp, x_hat = reconstruct(self.network, whole)
+                mse = (x_hat.clamp(0, 1) - whole).square().mean()
                 found.append((bpp.item(), _psnr_db(mse.item())))
         self.network.load_state_dict(own)
         self.network.train()
@@ -185,10 +190,10 @@ class CodecTraining:
         """Continue from `folder`. Raises InputError if its settings differ."""
         with safe_open(folder / STATE, "pt") as file:
             about = file.metadata()
-        before, now = json.loads(about["config"]), asdict(self.config)
-        changed = [key for key in now if key != "steps" and before.get(key) != now[key]]
+        before, now = asdict(TrainConfig(**json.loads(about["config"]))), asdict(self.config)
+        changed = [key for key in now if key != "steps" and before[key] != now[key]]
         if changed:
-            was = ", ".join(f"{key} {before.get(key)}" for key in changed)
+            was = ", ".join(f"{key} {before[key]}" for key in changed)
             raise InputError(f"{folder}: was trained with {was}; allowed are the same settings")
         tensors = load_file(folder / STATE)
         with torch.no_grad():
