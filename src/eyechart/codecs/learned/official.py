@@ -23,16 +23,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from eyechart.codecs.learned import tic
+from eyechart.codecs.learned import mlicpp, tic, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
+from eyechart.codecs.learned.mlicpp import Mlicpp
+from eyechart.codecs.learned.tcm import Tcm
 from eyechart.codecs.learned.tic import Tic
+from eyechart.codecs.learned.transtic import Transtic
 from eyechart.codecs.learned.weights import misfit
 from eyechart.core.errors import InputError
 from eyechart.core.foreign import foreign_file
 
 # Buffers that follow from the shape or from the parameters.
 _LEFT_OUT = re.compile(
-    r"(^|\.)(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound|bound|mask|target|"
+    r"(^|\.)(_offset|_quantized_cdf|_cdf_length|scale_table|scale_bound|bound|pedestal|mask|target|"
     r"relative_position_index|attn_mask)$"
 )
 _OLD_BOTTLENECK = re.compile(r"\._(matrix|bias|factor)(\d)$")
@@ -85,6 +88,8 @@ def renamed(name: str, state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         key = _OLD_BOTTLENECK.sub(_new_bottleneck, key.removeprefix("module."))
         for pattern, replacement in RENAMES.get(name, ()):
             key = re.sub(pattern, replacement, key)
+        if key.endswith("relative_position_bias_table") and value.ndim == 3:
+            value = value.flatten(1).T  # TCM's: (heads, down, right)
         tensors[key] = value.float()
     return tensors
 
@@ -99,10 +104,13 @@ NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "elic-mini": lambda tensors: Elic(MINI),
     "tic": lambda tensors: Tic(),
     "tic-mini": lambda tensors: Tic(tic.MINI),
+    "tcm": lambda tensors: Tcm(),
+    "mlicpp": lambda tensors: Mlicpp(mlicpp.shape_of(tensors)),
+    "transtic": lambda tensors: Transtic(transtic.shape_of(tensors)),
 }
 
 # Codec -> (pattern, replacement), in order.
-RENAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
+RENAMES: Mapping[str, tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = {
     "elic": (
         (r"^latent_codec\.hyper\.", ""),
         *(
@@ -113,4 +121,25 @@ RENAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"^latent_codec\.y\.latent_codec\.y(\d)\.entropy_parameters\.", r"ParamAggregation.\1."),
     ),
     "tic": ((r"^([gh]_[as])(\d)\.", r"\1.\2."),),
+    "tcm": (
+        (r"\.ln(\d)\.", r".norm\1."),
+        (r"\.msa\.embedding_layer\.", ".attn.qkv."),
+        (r"\.msa\.linear\.", ".attn.proj."),
+        (r"\.msa\.relative_position_params$", ".attn.relative_position_bias_table"),
+        (r"\.mlp\.0\.", ".mlp.fc1."),
+        (r"\.mlp\.2\.", ".mlp.fc2."),
+    ),
+    "mlicpp": (
+        (r"^(g_[as])\.(analysis|synthesis)_transform\.", r"\1."),
+        (r"^(h_[as])\.(reduction|increase)\.", r"\1."),
+        (r"^(entropy_parameters_\w+\.\d+)\.fusion\.", r"\1."),
+        (r"^(lrp_\w+\.\d+)\.lrp_transform\.", r"\1."),
+    ),
+    "transtic": (
+        (r"^(g_[as])(\d)\.", r"\1.layers.\2."),
+        (r"^(h_[as])(\d)\.", r"\1.\2."),
+        (r"^g_a(\d)_prompt", lambda found: f"g_a{int(found[1]) + 1}_prompt"),
+        (r"^(g_[as])(\d)_prompt\.", r"\1.prompts.\2."),
+        (r"^(g_[as])(\d)_prompt_layers\.", r"\1.prompt_layers.\2."),
+    ),
 }

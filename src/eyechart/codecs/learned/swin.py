@@ -70,17 +70,13 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, channels) -> the same shape."""
-        batch, height, width, channels = x.shape
-        side, shift = self.window, self.shift
+        shift = self.shift
         moved, mask = self.norm1(x), None
         if shift:
             moved = torch.roll(moved, (-shift, -shift), (1, 2))
-            mask = _shift_mask(height, width, side, shift).to(x)
-        grid = (batch, height // side, side, width // side, side, channels)
-        windows = moved.reshape(grid).transpose(2, 3).reshape(-1, side * side, channels)
-        windows = self.attn(windows, mask)
-        grid = (batch, height // side, width // side, side, side, channels)
-        moved = windows.reshape(grid).transpose(2, 3).reshape(x.shape)
+            mask = shift_mask(x.shape[1], x.shape[2], self.window, shift).to(x)
+        windows = self.attn(split_windows(moved, self.window), mask)
+        moved = join_windows(windows, x.shape, self.window)
         if shift:
             moved = torch.roll(moved, (shift, shift), (1, 2))
         x = x + moved
@@ -95,19 +91,28 @@ class _Blocks(nn.Module):
 
 
 class ResidualSwin(nn.Module):
-    """Swin blocks, every second one shifted by half a window, added to the input (TIC's RSTB)."""
+    """Swin blocks, added to the input (TIC's RSTB). shifted: every second one by half a window."""
+
+    block: type[SwinBlock] = SwinBlock
 
     def __init__(
-        self, channels: int, *, depth: int, heads: int, window: int, mlp_ratio: float
+        self,
+        channels: int,
+        *,
+        depth: int,
+        heads: int,
+        window: int,
+        mlp_ratio: float,
+        shifted: bool = True,
     ) -> None:
         super().__init__()
         self.residual_group = _Blocks(
             [
-                SwinBlock(
+                self.block(
                     channels,
                     heads,
                     window=window,
-                    shift=window // 2 if index % 2 else 0,
+                    shift=window // 2 if shifted and index % 2 else 0,
                     mlp_ratio=mlp_ratio,
                 )
                 for index in range(depth)
@@ -121,17 +126,32 @@ class ResidualSwin(nn.Module):
         return x + tokens.permute(0, 3, 1, 2)
 
 
-def attend(qkv: Tensor, heads: int, bias: Tensor) -> Tensor:
+def split_windows(x: Tensor, side: int) -> Tensor:
+    """(batch, height, width, channels) -> (windows, side * side, channels)."""
+    batch, height, width, channels = x.shape
+    grid = x.reshape(batch, height // side, side, width // side, side, channels)
+    return grid.transpose(2, 3).reshape(-1, side * side, channels)
+
+
+def join_windows(windows: Tensor, shape: torch.Size, side: int) -> Tensor:
+    """Undo `split_windows` of a map of this shape."""
+    batch, height, width, channels = shape
+    grid = windows.reshape(batch, height // side, width // side, side, side, channels)
+    return grid.transpose(2, 3).reshape(shape)
+
+
+def attend(qkv: Tensor, heads: int, bias: Tensor, *, first: int = 0) -> Tensor:
     """Attention of queries, keys and values in one tensor (sets, tokens, 3 * channels).
 
-    bias: added to the scores, (heads, tokens, tokens) or one for each set.
+    bias: added to the scores, (heads, tokens - first, tokens) or one for each set. first: the
+    tokens before this one are seen but see nothing themselves; none of them is returned.
     """
     sets, tokens, width = qkv.shape
     split = qkv.reshape(sets, tokens, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
-    query, key, value = split.unbind(0)
+    query, key, value = split[0, :, :, first:], split[1], split[2]
     scores = query * (width // 3 // heads) ** -0.5 @ key.transpose(-2, -1) + bias
     seen: Tensor = (scores.softmax(-1) @ value).transpose(1, 2)
-    return seen.reshape(sets, tokens, width // 3)
+    return seen.reshape(sets, tokens - first, width // 3)
 
 
 def relative_positions(side: int) -> Tensor:
@@ -143,7 +163,7 @@ def relative_positions(side: int) -> Tensor:
     return down * (2 * side - 1) + right
 
 
-def _shift_mask(height: int, width: int, side: int, shift: int) -> Tensor:
+def shift_mask(height: int, width: int, side: int, shift: int) -> Tensor:
     """(windows, side * side, side * side): 0 where two places were neighbours, -100 elsewhere."""
 
     def regions(length: int) -> Tensor:
