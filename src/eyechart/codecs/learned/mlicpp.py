@@ -8,6 +8,7 @@ g_s and the networks that predict rounding errors; `MlicShape` says which ones a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -196,8 +197,7 @@ def _synthesis(shape: MlicShape) -> nn.Sequential:
 
 def _parameters(inputs: int, shape: MlicShape) -> nn.Sequential:
     widths = (inputs, *shape.parameters, 2 * shape.slice)
-    pairs = zip(widths[:-1], widths[1:], strict=True)
-    return _gelu(*(nn.Conv2d(before, after, 1) for before, after in pairs))
+    return _gelu(*(nn.Conv2d(before, after, 1) for before, after in itertools.pairwise(widths)))
 
 
 def _prediction(index: int, shape: MlicShape) -> nn.Sequential:
@@ -207,8 +207,9 @@ def _prediction(index: int, shape: MlicShape) -> nn.Sequential:
     steps = tuple(inputs - extra * quarters // 4 for quarters in (1, 2, 3))
     between = steps if shape.prediction_2023 else shape.prediction
     widths = (inputs, *between, outputs)
-    pairs = zip(widths[:-1], widths[1:], strict=True)
-    return _gelu(*(conv(before, after, kernel=3, stride=1) for before, after in pairs))
+    return _gelu(
+        *(conv(before, after, kernel=3, stride=1) for before, after in itertools.pairwise(widths))
+    )
 
 
 def _rounding(network: nn.Module, known: list[Tensor]) -> Tensor:

@@ -42,13 +42,12 @@ class LocalContext(nn.Module):
         windows = _windows(qkv)  # (batch, positions, 3 * channels, 25)
         seen = _windows(anchors[None, None].to(x))[0, :, 0]  # (positions, 25)
         bias = self.relative_position_table[self.relative_position_index].permute(2, 0, 1)
+        starts = range(0, height * width, _AT_ONCE)
         parts = [
-            self._attend(part, mask, bias)
-            for part, mask in zip(
-                windows.split(_AT_ONCE, 1), seen.split(_AT_ONCE), strict=True
-            )
+            self._attend(windows[:, at : at + _AT_ONCE], seen[at : at + _AT_ONCE], bias)
+            for at in starts
         ]
-        found = self.proj(torch.cat(parts, 1))
+        found: Tensor = self.proj(torch.cat(parts, 1))
         found = found + self.mlp(self.norm2(found))
         return found.reshape(batch, height, width, 2 * channels).permute(0, 3, 1, 2)
 

@@ -40,7 +40,7 @@ from eyechart.codecs.learned.coding import (
     bottleneck_tables,
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
-from eyechart.codecs.learned.weights import load_weights
+from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
@@ -67,7 +67,8 @@ class Architecture:
     """A kind of network, and how pictures are brought to the size it takes.
 
     multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
-    where there are some. published: where checkpoints of others are.
+    where there are some. published: where checkpoints of others are. variant: builds the variant of
+    the network that tensors are of, where there are several.
     """
 
     name: str
@@ -76,6 +77,11 @@ class Architecture:
     padding: Padding
     published: tuple[Published, ...] = ()
     shipped: Path | None = None
+    variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
+
+    def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
+        """The network, still without weights, that takes these tensors."""
+        return self.build() if self.variant is None else self.variant(tensors)
 
 
 class NetworkCodec:
@@ -121,8 +127,10 @@ class NetworkCodec:
                 break
         else:
             raise InputError(f"{self.name}: level {level.name!r} is none of {self.folder}")
-        network = self.architecture.build()
-        load_weights(network, self.folder / file.file, sha256=file.sha256, codec=self.name)
+        path = self.folder / file.file
+        tensors = read_weights(path, sha256=file.sha256, codec=self.name)
+        network = self.architecture.network_of(tensors)
+        fill(network, tensors, path, codec=self.name)
         return LoadedNetwork(network, self.architecture, level, device)
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:

@@ -6,6 +6,9 @@
 | data-parallel training | the prefix `module.` is dropped |
 | ELIC of VincentChandelier | nothing else |
 | TIC of lumingzzz | `g_a0` to `g_a.0`, likewise `g_s`, `h_a`, `h_s` |
+| TCM of jmliu206 | in transformer blocks `ln1` to `norm1`, `msa.embedding_layer` to `attn.qkv`, and so on; tables of position biases get one row a position |
+| MLIC++ of JiangWeibeta | `g_a.analysis_transform.0` to `g_a.0`, likewise `g_s`, `h_a`, `h_s`, `entropy_parameters_*`, `lrp_*` |
+| TransTIC of NYCU-MAPL | `g_a0` to `g_a.layers.0`, `h_a0` to `h_a.0`; `g_a0_prompt`, which serves `g_a1`, to `g_a.prompts.1`, `g_s0_prompt` to `g_s.prompts.0` |
 | CompressAI's `Elic2022Chandelier` | `latent_codec.hyper.h_a` to `h_a`, `latent_codec.y.channel_context.y1` to `cc_transforms.0`, and so on (`RENAMES`) |
 
 Buffers of CompressAI's entropy coder (`_quantized_cdf`, `scale_table`, ...) are left out: the tables
@@ -23,7 +26,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from eyechart.codecs.learned import mlicpp, tic, transtic
+from eyechart.codecs.learned import mlicpp, tcm, tic, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp
 from eyechart.codecs.learned.tcm import Tcm
@@ -104,7 +107,7 @@ NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "elic-mini": lambda tensors: Elic(MINI),
     "tic": lambda tensors: Tic(),
     "tic-mini": lambda tensors: Tic(tic.MINI),
-    "tcm": lambda tensors: Tcm(),
+    "tcm": lambda tensors: Tcm(tcm.shape_of(tensors)),
     "mlicpp": lambda tensors: Mlicpp(mlicpp.shape_of(tensors)),
     "transtic": lambda tensors: Transtic(transtic.shape_of(tensors)),
 }

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import eyechart.zoo
 from eyechart.codecs.checkpoints import Published
-from eyechart.codecs.learned import tic
+from eyechart.codecs.learned import mlicpp, tcm, tic, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
+from eyechart.codecs.learned.mlicpp import Mlicpp
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.tcm import Tcm
 from eyechart.codecs.learned.tic import Tic
+from eyechart.codecs.learned.transtic import Transtic
 
 _ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
 
@@ -35,8 +38,49 @@ ELIC_MINI = Architecture(
 )
 TIC = Architecture(name="tic", build=Tic, multiple=128, padding="centred zeros")
 TIC_MINI = Architecture(name="tic-mini", build=lambda: Tic(tic.MINI), multiple=32, padding="edge")
+TCM = Architecture(
+    name="tcm",
+    build=Tcm,
+    multiple=128,
+    padding="centred zeros",
+    published=(
+        Published(
+            levels=("0.0025",), url="https://github.com/jmliu206/LIC_TCM", licence="MIT License"
+        ),
+    ),
+    variant=lambda tensors: Tcm(tcm.shape_of(tensors)),
+)
+MLICPP = Architecture(
+    name="mlicpp",
+    build=Mlicpp,
+    multiple=64,
+    padding="zeros",
+    published=(
+        Published(
+            levels=("0.0018", "0.0035"),
+            url="https://github.com/JiangWeibeta/MLIC",
+            licence="Apache License 2.0",
+        ),
+    ),
+    variant=lambda tensors: Mlicpp(mlicpp.shape_of(tensors)),
+)
+TRANSTIC = Architecture(
+    name="transtic",
+    build=Transtic,
+    multiple=256,
+    padding="edge",
+    published=(
+        Published(
+            levels=("0.0018", "0.0035", "0.0067", "0.013"),
+            url="https://github.com/NYCU-MAPL/TransTIC",
+            licence="Apache License 2.0",
+        ),
+    ),
+    variant=lambda tensors: Transtic(transtic.shape_of(tensors)),
+)
 ARCHITECTURES = {
-    architecture.name: architecture for architecture in (ELIC, ELIC_MINI, TIC, TIC_MINI)
+    architecture.name: architecture
+    for architecture in (ELIC, ELIC_MINI, TIC, TIC_MINI, TCM, MLICPP, TRANSTIC)
 }
 
 
@@ -66,3 +110,24 @@ class ElicMiniCodec(NetworkCodec):
 
     def __init__(self, *, weights: str = "") -> None:
         super().__init__(ELIC_MINI, weights=weights)
+
+
+class TcmCodec(NetworkCodec):
+    """TCM (arXiv 2303.14978) with checkpoints that the user brings, N = 64 or 128."""
+
+    def __init__(self, *, weights: str = "") -> None:
+        super().__init__(TCM, weights=weights)
+
+
+class MlicppCodec(NetworkCodec):
+    """MLIC++ (arXiv 2307.15421) with checkpoints that the user brings, of 2023 or of 2024."""
+
+    def __init__(self, *, weights: str = "") -> None:
+        super().__init__(MLICPP, weights=weights)
+
+
+class TransticCodec(NetworkCodec):
+    """TransTIC (ICCV 2023) with checkpoints that the user brings, with prompts or without."""
+
+    def __init__(self, *, weights: str = "") -> None:
+        super().__init__(TRANSTIC, weights=weights)

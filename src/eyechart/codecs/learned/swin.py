@@ -106,6 +106,7 @@ class ResidualSwin(nn.Module):
         shifted: bool = True,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.residual_group = _Blocks(
             [
                 self.block(

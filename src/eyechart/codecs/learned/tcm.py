@@ -6,6 +6,7 @@ checkpoints load after a rename. `TcmShape` scales the same network down.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,12 @@ class TcmShape:
     @property
     def slice(self) -> int:
         return self.latent // self.slices
+
+
+def shape_of(tensors: Mapping[str, Tensor]) -> TcmShape:
+    """The size that a full-size checkpoint, under this package's keys, is of: N = 64 or 128."""
+    first = tensors.get("g_a.0.conv1.weight")
+    return TcmShape(width=128 if first is not None and len(first) == 256 else 64)
 
 
 class _Mixed(nn.Module):

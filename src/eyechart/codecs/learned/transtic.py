@@ -9,6 +9,7 @@ With the base frozen, prompts are trained for a task. The network follows the au
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -177,9 +178,8 @@ class _Transform(nn.Module):
         for place in sources:
             blocks = layers[place]
             assert isinstance(blocks, ResidualSwin)
-            depth = len(blocks.residual_group.blocks)
-            channels = blocks.residual_group.blocks[0].norm1.weight.shape[0]
-            downs = [conv(channels, channels, kernel=3) for _ in range(depth)]
+            group = blocks.residual_group.blocks
+            downs = [conv(blocks.channels, blocks.channels, kernel=3) for _ in group]
             self.prompt_layers[str(place)] = nn.ModuleList(downs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -233,7 +233,10 @@ class Transtic(nn.Module):
         width, latent = shape.width, shape.latent
         self.g_a, self.g_s = _analysis(shape), _synthesis(shape)
         self.h_a = nn.Sequential(
-            conv(latent, width, kernel=3), shape.swin(4), conv(width, width, kernel=3), shape.swin(5)
+            conv(latent, width, kernel=3),
+            shape.swin(4),
+            conv(width, width, kernel=3),
+            shape.swin(5),
         )
         self.h_s = nn.Sequential(
             shape.swin(5),
@@ -277,9 +280,7 @@ def _synthesis(shape: TransticShape) -> _Transform:
     for stage in (3, 2, 1, 0):
         layers.append(shape.swin(stage, prompts=shape.decoder_prompts))
         outputs = width if stage else 3
-        layers.append(
-            deconv(latent if stage == 3 else width, outputs, kernel=3 if stage else 5)
-        )
+        layers.append(deconv(latent if stage == 3 else width, outputs, kernel=3 if stage else 5))
     sources = [
         conv(latent, latent, kernel=3, stride=1),
         deconv(latent, width, kernel=3),
@@ -293,7 +294,7 @@ def _synthesis(shape: TransticShape) -> _Transform:
 def _normed(*widths: int) -> nn.Sequential:
     """3x3 convolutions, each with batch norm and ReLU."""
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in itertools.pairwise(widths):
         layers += [conv(before, after, kernel=3, stride=1), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers)
 

@@ -36,12 +36,25 @@ def load_weights(network: nn.Module, path: Path, *, codec: str, sha256: str = ""
     Raises:
         CodecError: unreadable, changed since it was added, another network's, or not finite.
     """
+    fill(network, read_weights(path, codec=codec, sha256=sha256), path, codec=codec)
+
+
+def read_weights(path: Path, *, codec: str, sha256: str = "") -> dict[str, Tensor]:
+    """The tensors of a file. Raises CodecError: unreadable, or changed since it was added."""
     try:
         if sha256:
             verify(path, sha256, codec=codec)
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CodecError(f"{path}: not readable ({error})", codec=codec) from error
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, codec: str) -> None:
+    """Give a network the tensors of a file.
+
+    Raises:
+        CodecError: another network's, or not finite.
+    """
     problem = misfit(network, tensors)
     if problem:
         raise CodecError(f"{path}: {problem}", codec=codec)

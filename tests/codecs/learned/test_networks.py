@@ -1,0 +1,157 @@
+"""The published architectures: their sizes, their checkpoints' keys, and small ones as codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("constriction")
+
+from torch import Tensor, nn  # noqa: E402
+
+from eyechart.codecs.learned import mlicpp, tcm, transtic  # noqa: E402
+from eyechart.codecs.learned.elic import Elic  # noqa: E402
+from eyechart.codecs.learned.mlicpp import Mlicpp, MlicShape  # noqa: E402
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec  # noqa: E402
+from eyechart.codecs.learned.official import renamed  # noqa: E402
+from eyechart.codecs.learned.tcm import Tcm, TcmShape  # noqa: E402
+from eyechart.codecs.learned.tic import Tic  # noqa: E402
+from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E402
+from eyechart.codecs.learned.weights import write_level  # noqa: E402
+from eyechart.testing import check_codec  # noqa: E402
+
+OLD_MLICPP = MlicShape(synthesis_2023=True, prediction_2023=True)
+ENCODER_PROMPTS = TransticShape(encoder_prompts=True, decoder_prompts="constant")
+ALL_PROMPTS = TransticShape(encoder_prompts=True, decoder_prompts="latent")
+SMALL_TCM = TcmShape(
+    width=16, depth=2, head=(8, 8, 16), hyper_head=8, latent=40, hyper=16, context=(24, 16),
+    attention=16, attention_head=8, window=4,
+)  # fmt: skip
+SMALL_MLICPP = MlicShape(
+    width=16, latent=32, slices=4, head=8, parameters=(32, 24, 16), prediction=(24, 16),
+    context=(24, 16),
+)  # fmt: skip
+SMALL_TRANSTIC = TransticShape(
+    width=16, latent=24, depths=(2, 2, 1, 1, 1, 1), heads=(2, 2, 2, 4, 4, 4), window=4,
+    encoder_prompts=True, decoder_prompts="latent", prompt_width=4,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("build", "parameters"),
+    [
+        (Elic, 33_792_771),
+        (Tcm, 45_180_752),
+        (Mlicpp, 83_501_408),
+        (lambda: Mlicpp(OLD_MLICPP), 116_716_928),
+        (Tic, 10_227_299),
+        (Transtic, 7_510_723),
+        (lambda: Transtic(ENCODER_PROMPTS), 9_130_691),
+        (lambda: Transtic(ALL_PROMPTS), 12_383_363),
+    ],
+)
+def test_full_size_networks_have_the_published_parameter_counts(
+    build: Callable[[], nn.Module], parameters: int
+) -> None:
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in build().parameters()) == parameters
+
+
+def meta(network: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return network().state_dict()
+
+
+def test_the_variant_of_a_checkpoint_is_found() -> None:
+    for small in (TcmShape(), TcmShape(width=128)):
+        assert tcm.shape_of(meta(lambda shape=small: Tcm(shape))) == small  # type: ignore[misc]
+    for mlic in (MlicShape(), OLD_MLICPP, MlicShape(synthesis_2023=True)):
+        assert mlicpp.shape_of(meta(lambda shape=mlic: Mlicpp(shape))) == mlic  # type: ignore[misc]
+    for trans in (TransticShape(), ENCODER_PROMPTS, ALL_PROMPTS):
+        found = transtic.shape_of(meta(lambda shape=trans: Transtic(shape)))  # type: ignore[misc]
+        assert found == trans
+
+
+@pytest.mark.parametrize(
+    ("codec", "key", "wanted"),
+    [
+        ("tcm", "g_a.1.trans_block.ln1.weight", "g_a.1.trans_block.norm1.weight"),
+        ("tcm", "g_s.2.trans_block.mlp.2.bias", "g_s.2.trans_block.mlp.fc2.bias"),
+        (
+            "tcm",
+            "atten_mean.0.0.non_local_block.block_2.msa.embedding_layer.bias",
+            "atten_mean.0.0.non_local_block.block_2.attn.qkv.bias",
+        ),
+        ("mlicpp", "g_s.synthesis_transform.0.conv1.bias", "g_s.0.conv1.bias"),
+        ("mlicpp", "h_s.increase.2.0.weight", "h_s.2.0.weight"),
+        ("mlicpp", "lrp_anchor.3.lrp_transform.6.bias", "lrp_anchor.3.6.bias"),
+        ("mlicpp", "local_context.0.fusion.weight", "local_context.0.fusion.weight"),
+        ("transtic", "module.g_a0.weight", "g_a.layers.0.weight"),
+        ("transtic", "h_s3.bias", "h_s.3.bias"),
+        ("transtic", "g_a0_prompt.down1.0.weight", "g_a.prompts.1.down1.0.weight"),
+        ("transtic", "g_a2_prompt_layers.3.bias", "g_a.prompt_layers.3.3.bias"),
+        ("transtic", "g_s6_prompt.weight", "g_s.prompts.6.weight"),
+    ],
+)
+def test_published_keys_are_renamed(codec: str, key: str, wanted: str) -> None:
+    assert list(renamed(codec, {key: torch.zeros(1)})) == [wanted]
+
+
+def test_position_biases_of_tcm_become_a_table() -> None:
+    published = torch.arange(2 * 3 * 3.0).reshape(2, 3, 3)  # (heads, down, right)
+    key = "g_a.1.trans_block.msa.relative_position_params"
+    (table,) = renamed("tcm", {key: published}).values()
+    assert table.shape == (9, 2)
+    assert table[5, 1] == published[1, 1, 2]
+
+
+class SmallTcm(NetworkCodec):
+    def __init__(self, *, weights: str) -> None:
+        build = Architecture(
+            name="small-tcm",
+            build=lambda: Tcm(SMALL_TCM),
+            multiple=64,
+            padding="centred zeros",
+        )
+        super().__init__(build, weights=weights)
+
+
+class SmallMlicpp(NetworkCodec):
+    def __init__(self, *, weights: str) -> None:
+        build = Architecture(
+            name="small-mlicpp", build=lambda: Mlicpp(SMALL_MLICPP), multiple=64, padding="zeros"
+        )
+        super().__init__(build, weights=weights)
+
+
+class SmallTranstic(NetworkCodec):
+    def __init__(self, *, weights: str) -> None:
+        build = Architecture(
+            name="small-transtic",
+            build=lambda: Transtic(SMALL_TRANSTIC),
+            multiple=128,
+            padding="edge",
+        )
+        super().__init__(build, weights=weights)
+
+
+@pytest.mark.parametrize("kind", [SmallTcm, SmallMlicpp, SmallTranstic])
+def test_small_networks_keep_the_promises_of_a_codec(
+    kind: type[SmallTcm | SmallMlicpp | SmallTranstic], tmp_path: Path
+) -> None:
+    codec = kind(weights=str(tmp_path))
+    torch.manual_seed(3)
+    network = codec.architecture.build().eval()
+    for lmbda, size in ((0.001, 4.0), (0.01, 4.0)):
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if name.startswith("g_a.") and parameter.ndim == 4:
+                    last = parameter  # the layer that makes y, or that its blocks are added to
+            last.mul_(size)
+        network.entropy_bottleneck.update_quantiles()  # type: ignore[operator, union-attr]
+        state = network.state_dict()
+        write_level(tmp_path, codec.name, name=f"{lmbda:g}", lmbda=lmbda, weights=state)
+    check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
