@@ -110,6 +110,15 @@ def test_a_batch_is_one_call_and_stored_images_ask_nothing(slow: Reconstructor) 
         assert result.payload_bytes == 60
 
 
+def test_images_of_codecs_with_weights_are_decoded_once(tmp_path: Path) -> None:
+    toy = NeuralToy()
+    for _ in range(3):  # as three VLMs do; the clock stands, so that decoding is fast
+        stored = Reconstructor(Blobs(tmp_path / "b"), Blobs(tmp_path / "d"), clock=lambda: 0.0)
+        good(stored.reconstruct(toy, toy.levels[0], images(1, 2)))
+        stored.close()
+    assert [what for what, *_ in toy.batches] == ["encode", "decode"]
+
+
 def test_images_that_are_not_kept_are_decoded_again(slow: Reconstructor) -> None:
     toy = NeuralToy()
     for _ in range(2):
@@ -132,6 +141,22 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path) -> None
     made = good(reconstructor.reconstruct(toy, toy.levels[0], images(*range(7))))
     assert [int(result.rgb8[0, 0, 0]) for result in made] == list(range(7))
     assert max(size for *_, size in toy.batches) <= 2
+
+
+def test_a_level_that_cannot_be_read_is_tried_once_for_all_images(slow: Reconstructor) -> None:
+    class Unreadable(NeuralToy):
+        tries = 0
+
+        def load(self, level: Level, device: str) -> LoadedToy:
+            self.tries += 1
+            raise CodecError("its file is damaged", codec="toy")
+
+    toy = Unreadable()
+    results = slow.reconstruct(toy, toy.levels[0], images(1, 2, 3))
+    assert [str(failed.message) for failed in results if isinstance(failed, Failed)] == [
+        f"toy level 0 image g{n}: its file is damaged" for n in (1, 2, 3)
+    ]
+    assert toy.tries == 1
 
 
 def test_an_error_costs_its_image_alone_and_names_it(slow: Reconstructor) -> None:

@@ -37,7 +37,8 @@ from eyechart.core.types import (
 )
 from eyechart.store import Blobs
 
-# An image that is decoded faster than this is not stored: reading a file takes as long.
+# An image that a codec without weights decodes faster than this is not stored: reading a file takes
+# as long. Those of codecs with weights always are, for the VLMs and adapters that follow.
 SLOW_DECODE_S = 0.03
 BATCH_IMAGES = 8
 
@@ -195,7 +196,8 @@ class Reconstructor:
             assert not isinstance(encoded, Failed)
             rgb8, took_s = result
             kept_bytes = 0
-            if keep and self._decoded is not None and took_s > SLOW_DECODE_S:
+            slow = is_neural(codec) or took_s > SLOW_DECODE_S
+            if keep and self._decoded is not None and slow:
                 png = _fast_png(rgb8)
                 self._decoded.put(made.path(self._decoded, made.images[place]), png)
                 kept_bytes = len(png)
@@ -219,6 +221,10 @@ class Reconstructor:
         """The call's results by place. A batch that fails is halved, because memory ran out or
         because of one image, until only the images that fail alone are left."""
         size = self._batch_images if is_neural(codec) else 1
+        # Outside of the halving: a level that cannot be read is not tried again for every image.
+        loaded = attempt(stage, lambda: self._load(codec, made.level)) if places else None
+        if isinstance(loaded, Failed):
+            return [(place, _named(loaded, made, made.images[place])) for place in places]
         waiting = [places[at : at + size] for at in range(0, len(places), size)]
         done: list[tuple[int, _B | Failed]] = []
         while waiting:

@@ -46,7 +46,13 @@ class Executor(Protocol):
 
 
 class SerialExecutor:
-    """Makes each call at once, in this process: for tests and debugging."""
+    """Makes each call at once, in this process: for tests and debugging.
+
+    device: for calls that need one.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
 
     def workers(self, resources: Resources) -> int:
         """One."""
@@ -57,6 +63,7 @@ class SerialExecutor:
     ) -> Future[_T]:
         """Make the call and return its result as a finished future."""
         future: Future[_T] = Future()
+        set_worker_device(self._device if resources.device else "cpu")
         try:
             future.set_result(call(*args, **named))
         except Exception as error:  # noqa: BLE001 - the future carries it, as from a worker

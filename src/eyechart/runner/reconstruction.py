@@ -242,7 +242,7 @@ def open_executor(workers: int | None, devices: Sequence[str] = ("cpu",)) -> Exe
     """Worker processes for codecs: `workers` for those without weights (None: one a core; 0: all
     work in this process), and one a device for those with weights."""
     if workers == 0:
-        return SerialExecutor()
+        return SerialExecutor(devices[0])
     # The VLM's threads wait for one another: a codec must not take a core from one of them.
     return WorkerPool(workers or len(os.sched_getaffinity(0)), devices, nice=5)
 
@@ -268,7 +268,7 @@ def _died(job: _Job) -> Failed:
 # --- in a worker: codecs and the level in memory stay there between jobs -----------------------
 
 _codecs: dict[str, Codec] = {}
-_reconstructor: tuple[str, Reconstructor] | None = None
+_reconstructor: tuple[tuple[str, str, int], Reconstructor] | None = None
 
 
 def _reconstruct(job: _Job) -> list[DecodedImage | Failed]:
@@ -279,17 +279,18 @@ def _reconstruct(job: _Job) -> list[DecodedImage | Failed]:
         if isinstance(opened, Failed):
             return [opened] * len(job.images)
         _codecs[key] = opened
-    if _reconstructor is None or _reconstructor[0] != job.root:
+    settings = (job.root, worker_device(), job.batch_images)
+    if _reconstructor is None or _reconstructor[0] != settings:
         if _reconstructor is not None:
             _reconstructor[1].close()
         store = Store(job.root)
         made = Reconstructor(
             store.bitstreams,
             store.decoded,
-            device=worker_device(),
+            device=settings[1],
             batch_images=job.batch_images,
         )
-        _reconstructor = (job.root, made)
+        _reconstructor = (settings, made)
     return _reconstructor[1].reconstruct(
         _codecs[key], job.level, job.images, keep=job.keep, component=job.spec.component
     )
