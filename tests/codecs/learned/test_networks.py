@@ -155,3 +155,54 @@ def test_small_networks_keep_the_promises_of_a_codec(
         state = network.state_dict()
         write_level(tmp_path, codec.name, name=f"{lmbda:g}", lmbda=lmbda, weights=state)
     check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
+
+
+def _fill(network: nn.Module) -> None:
+    """Weights by a formula: the same ones were given to the authors' networks."""
+    tensors = network.state_dict()
+    for index, key in enumerate(sorted(tensors)):
+        tensor = tensors[key]
+        if key.endswith("quantiles"):
+            tensor.copy_(torch.tensor([-9.0, 0.25, 9.0]).expand_as(tensor))
+        elif tensor.is_floating_point():
+            places = torch.arange(tensor.numel(), dtype=torch.float64)
+            wave = torch.sin(places * 1.7 + index).reshape(tensor.shape)
+            near_one = ("var", "norm1.weight", "norm2.weight", "gdn.beta")
+            if tensor.ndim > 1:
+                tensor.copy_(wave * (2.0 / tensor[0].numel()) ** 0.5)
+            else:
+                tensor.copy_(0.1 * wave + (1.0 if key.endswith(near_one) else 0.0))
+
+
+@pytest.mark.parametrize(
+    ("build", "size", "pixels", "bits"),
+    [
+        (
+            lambda: Mlicpp(MlicShape(width=16, latent=64, slices=2)),
+            64,
+            [-0.07941, -0.08234, -0.08382, -0.08224, -0.07631, -0.07161],
+            {"y": 2791.66, "z": 39.26},
+        ),
+        (
+            lambda: Transtic(
+                TransticShape(width=16, latent=32, encoder_prompts=True, decoder_prompts="latent")
+            ),
+            256,
+            [0.00333, -0.02323, -0.38497, -0.24406, -0.02815, 0.02331],
+            {"y": 126385.22, "z": 1756.76},
+        ),
+    ],
+)
+def test_outputs_are_those_of_the_authors_code(
+    build: Callable[[], nn.Module], size: int, pixels: list[float], bits: dict[str, float]
+) -> None:
+    network = build().eval()
+    _fill(network)
+    down, right = torch.arange(size)[:, None], torch.arange(size)[None, :]
+    waves = [torch.sin(down * (0.05 + 0.02 * c) + right * 0.03 * (c + 1)) for c in range(3)]
+    with torch.no_grad():
+        x_hat, likelihoods = network(torch.stack(waves)[None] * 0.5 + 0.5)
+    found = x_hat[0, :, 5 :: size // 2, 7].flatten()
+    assert torch.allclose(found, torch.tensor(pixels), atol=1e-4)
+    for key, wanted in bits.items():
+        assert float(-likelihoods[key].log2().sum()) == pytest.approx(wanted, rel=5e-3)
