@@ -241,7 +241,7 @@ def test_only_an_interval_clear_of_zero_is_a_gain_or_loss() -> None:
 
 def test_labels_show_only_options_that_tell_components_apart() -> None:
     plain = Component(name="jpeg", version="1")
-    other = Component(name="jpeg", version="1", options={"optimize": False, "adapter": "x"})
+    other = Component(name="jpeg", version="1", options={"optimize": False, "for_task": "x"})
     third = Component(name="vvc", version="2", options={"preset": "fast"})
     labels = Labels([plain, other, third, plain])
     assert [labels.of(c) for c in (plain, other, third)] == ["jpeg", "jpeg:optimize=false", "vvc"]

@@ -170,8 +170,7 @@ def test_the_version_that_the_last_plan_asked_for_counts(store: Store) -> None:
 
 def test_the_training_of_an_adapter_that_the_last_plan_asked_for_counts(store: Store) -> None:
     def tuned(version: str) -> Cell:
-        vlm = Component(name="mini", version="1", options={"dtype": "f", "adapter": version * 8})
-        return a_cell(vlm=vlm, adapter=Component(name="universal", version=version))
+        return a_cell(adapter=Component(name="universal", version=version))
 
     plain, old, new = store.add(a_cell()), store.add(tuned("a")), store.add(tuned("b"))
     store.make_current([plain, old])

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Component
 
-# The adapter has a column of its own. `for_task` holds a VLM's changes for one task, which must not
-# make it look like a second VLM.
-_HIDDEN = frozenset({"adapter", "for_task"})
+# `for_task` holds a VLM's changes for one task, which must not make it look like a second VLM.
+_HIDDEN = frozenset({"for_task"})
 
 
 class Labels:

@@ -14,7 +14,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.reconstruction import CodecLevels
-from eyechart.runner.work import ModelConfig, Work, task_work, vlm_component
+from eyechart.runner.work import ModelConfig, Work, task_work, vlm_component, vlm_identity
 from eyechart.store import RunInfo
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 
@@ -107,7 +107,7 @@ def _model_config(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -
     opened = partial(open_spec, spec, worn, device)
     vlm = opened()
     return ModelConfig(
-        vlm=component_of(vlm),
+        vlm=vlm_identity(vlm),
         adapter=None if worn is None else adapter_component(worn),
         open=opened,
         by_task={task.name: vlm_component(vlm, task.name) for task in tasks},

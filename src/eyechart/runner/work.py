@@ -39,11 +39,19 @@ class ModelConfig:
     by_task: Mapping[str, Component] = field(default_factory=dict)
 
 
+def vlm_identity(vlm: VLM) -> Component:
+    """A VLM's identity in a cell. An adapter has its own place there, so it is left out here."""
+    whole = component_of(vlm)
+    return replace(
+        whole, options={key: value for key, value in whole.options.items() if key != "adapter"}
+    )
+
+
 def vlm_component(vlm: VLM, task: str) -> Component:
     """The VLM's identity in a cell of that task: the options it was opened with, and in the option
     `for_task` what the task changed. It is kept apart from the other options because tables show
     one VLM over all its tasks."""
-    opened, used = component_of(vlm), component_of(for_task(vlm, task))
+    opened, used = vlm_identity(vlm), vlm_identity(for_task(vlm, task))
     changed = {
         key: used.options.get(key)
         for key in sorted({*opened.options, *used.options})

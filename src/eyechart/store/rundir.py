@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -226,9 +226,8 @@ class Store:
 
 def _label(cell: Cell) -> str:
     """What a cell is apart from versions and the token limit: cells of one label are not shown
-    together. A VLM's option `adapter` is the version of its adapter."""
-    options = {key: value for key, value in cell.vlm.options.items() if key != "adapter"}
-    parts = (replace(cell.vlm, options=options), cell.adapter, cell.task, cell.codec)
+    together."""
+    parts = (cell.vlm, cell.adapter, cell.task, cell.codec)
     named = [None if part is None else [part.name, part.options] for part in parts]
     return canonical_json([*named, cell.level.name, cell.decoding.choice_set])
 
