@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -22,6 +23,7 @@ from eyechart.codecs.learned.tic import Tic  # noqa: E402
 from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
+from eyechart.testing.codecs import picture  # noqa: E402
 
 OLD_MLICPP = MlicShape(synthesis_2023=True, prediction_2023=True)
 ENCODER_PROMPTS = TransticShape(encoder_prompts=True, decoder_prompts="constant")
@@ -206,3 +208,27 @@ def test_outputs_are_those_of_the_authors_code(
     assert torch.allclose(found, torch.tensor(pixels), atol=1e-4)
     for key, wanted in bits.items():
         assert float(-likelihoods[key].log2().sum()) == pytest.approx(wanted, rel=5e-3)
+
+
+@pytest.mark.parametrize("kind", [SmallTcm, SmallMlicpp, SmallTranstic])
+def test_the_rate_is_what_the_likelihoods_say(
+    kind: type[SmallTcm | SmallMlicpp | SmallTranstic], tmp_path: Path
+) -> None:
+    codec = kind(weights=str(tmp_path))
+    torch.manual_seed(3)
+    network = codec.architecture.build().eval()
+    rgb8 = picture(256, 256, np.random.default_rng(0))
+    x = torch.tensor(rgb8).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():  # scales that suit the latent
+            if name.startswith("cc_scale") and name.endswith(".4.bias"):
+                parameter.fill_(1)
+            elif name == "h_s.3.bias" or (name.startswith("entropy_p") and ".6.bias" in name):
+                parameter[: len(parameter) // 2] = 1
+        network.entropy_bottleneck.update_quantiles()  # type: ignore[operator, union-attr]
+        _, likelihoods = network(x)
+    bits = sum(float(-one.double().log2().sum()) for one in likelihoods.values())
+    write_level(tmp_path, codec.name, name="1", lmbda=1.0, weights=network.state_dict())
+    payload = codec.encode(rgb8, codec.levels[0]).payload
+    header = 24  # bytes, with the checksum and the end of the range coder's last word
+    assert abs(len(payload) - bits / 8) < 0.01 * bits / 8 + header
