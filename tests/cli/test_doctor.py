@@ -14,13 +14,13 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Rgb8
 from eyechart.runner import readiness
-from eyechart.vlms import hub
+from eyechart.vlms import families, openai_chat
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing optional is installed, no data set, no key."""
-    for module in (readiness, hub):
+    for module in (readiness, families, openai_chat):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     for variable in ("EYECHART_DATA", "LMUData", "OPENAI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
@@ -37,7 +37,7 @@ def names(monkeypatch: pytest.MonkeyPatch, **groups: list[str]) -> None:
 def test_it_runs_where_nothing_is_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names(monkeypatch, codecs=["jpeg", "hm"], tasks=["POPE"])
+    names(monkeypatch, codecs=["jpeg", "hm"], tasks=["POPE"], families=["gpt-4o", "qwen2_5_vl"])
     assert run_args(["doctor"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "jpeg ready levels 1, 3, 5, 6" in shown

@@ -78,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             entry_points={
                 "eyechart.codecs": {"jpeg": "takes_names:Other"},
                 "eyechart.tasks": {"POPE": "takes_names:Other"},
-                "eyechart.vlms": {"internvl": "takes_names:Other"},
+                "eyechart.families": {"internvl3": "takes_names:Other"},
             },
         ),
     )
@@ -94,7 +94,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("codec", "list"), "webp", "jpeg"),
         (("task", "list"), "SEEDBench", "POPE"),
-        (("vlm", "list"), "eyechart-mini", "internvl3-1b"),
+        (("vlm", "list"), "eyechart-mini", "internvl3"),
     ],
 )
 def test_a_list_has_one_line_for_each_broken_plug_in_and_all_others(
@@ -178,7 +178,7 @@ def test_the_command_line_passes_such_options_on(
     monkeypatch.chdir(tmp_path)
     assert run_args(args.format(option).split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "holds no picture" in line or "POPE: this task is registered by" in line
+    assert "holds no image" in line or "POPE: this task is registered by" in line
 
 
 def test_an_adapter_is_not_an_option_of_a_vlm(

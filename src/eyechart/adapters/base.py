@@ -8,7 +8,7 @@ from typing import Any
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import is_remote
-from eyechart.vlms import KNOWN, open_vlm
+from eyechart.vlms import open_vlm
 from eyechart.vlms.checkpoint import LocalVLM
 
 
@@ -19,12 +19,10 @@ def open_base(spec: str) -> LocalVLM:
         InputError: a server's VLM, or another one without a vision tower here. PluginError.
     """
     name, options = split_spec(spec)
-    plugin = {known.name: known.plugin for known in KNOWN}.get(name.lower(), name)
-    registered = plugin in plugins.names("eyechart.vlms")
-    if registered and is_remote(plugins.load_factory("eyechart.vlms", plugin)):
-        raise InputError(f"vlm {spec!r}: a server's weights cannot be trained; allowed: local VLMs")
     vlm = open_vlm(name, **options)
-    if isinstance(vlm, LocalVLM):  # only of these is it known that they take a dtype
+    if is_remote(vlm):
+        raise InputError(f"vlm {spec!r}: a server's weights cannot be trained; allowed: local VLMs")
+    if isinstance(vlm, LocalVLM):  # only these are known to take a dtype
         vlm = open_vlm(name, **{"dtype": "float32", **options})
     if not isinstance(vlm, LocalVLM):
         raise InputError(f"vlm {spec!r}: no vision tower here that an adapter could be made for")

@@ -14,7 +14,7 @@ from pathlib import Path
 from eyechart.adapters.checkpoint import LOG, STATE
 from eyechart.adapters.pairs import Pairs
 from eyechart.core.errors import ImageError, InputError, VLMError
-from eyechart.vlms.local import Backbone
+from eyechart.vlms.backbone import Backbone
 
 # One of these makes a folder a training's; the last is all that a training has that was stopped
 # before its first step. A finished adapter alone does not: nothing of it could be gone on from.

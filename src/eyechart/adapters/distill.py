@@ -31,7 +31,7 @@ from eyechart.adapters.recipe import Recipe, Shown
 from eyechart.adapters.towers import Tower, pictures_of, tower_of
 from eyechart.adapters.trainable import make_trainable
 from eyechart.core.types import Rgb8
-from eyechart.vlms.local import Backbone
+from eyechart.vlms.backbone import Backbone
 
 Inputs = dict[str, Tensor]
 _ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not

@@ -25,34 +25,33 @@ def list_vlms() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from eyechart.vlms import KNOWN, open_vlm, vlm_names
-    from eyechart.vlms.hub import why_not_ready
+    from eyechart.vlms import known_vlms, model_types, open_vlm, vlm_names
+    from eyechart.vlms.families import broken_families, family
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("vlm", "hub id or model", "family", "here"):
         table.add_column(heading, overflow="fold")
-    for known in KNOWN:
-        missing = plugins.conflict("eyechart.vlms", known.plugin) or why_not_ready(known)
+    for name, known in known_vlms():
+        missing = plugins.conflict("eyechart.vlms", known.plugin) if known.plugin else None
+        missing = missing or family(name).why_not_ready(known)
         state = Text("ready", "green") if missing is None else Text(missing, "yellow")
-        table.add_row(known.name, known.model or "built in", _family(known.plugin), state)
-    for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
+        table.add_row(known.name, known.model or known.note, Text(name), state)
+    for name, why in broken_families().items():
+        table.add_row(name, "", "", Text(why, "yellow"))
+    for name in sorted(set(vlm_names()) - {known.name for _, known in known_vlms()}):
         try:
             with plugins.guarded(name):
-                family, state = open_vlm(name).family, Text("plug-in", "green")
+                of, state = open_vlm(name).family, Text("plug-in", "green")
         except EyechartError as error:
-            family, state = "", Text(str(error).removeprefix(f"{name}: "), "yellow")
-        table.add_row(name, "", Text(family), state)
+            of, state = "", Text(str(error).removeprefix(f"{name}: "), "yellow")
+        table.add_row(name, "", Text(of), state)
     console = table_console()
     console.print(table)
     console.print(
-        "\nAny other checkpoint of qwen2_5_vl, internvl or janus: give its hub id or directory.\n"
+        f"\nAny other checkpoint of {', '.join(model_types())}: give its hub id or directory.\n"
         "Any other server: openai:model=NAME,base_url=http://HOST:PORT/v1",
         highlight=False,
     )
-
-
-def _family(plugin: str) -> str:
-    return "qwen2_5_vl" if plugin == "eyechart-mini" else plugin
 
 
 @app.command("ask")

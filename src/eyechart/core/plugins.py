@@ -89,7 +89,11 @@ def load(group: Group, name: str, options: Mapping[str, Json] | None = None) -> 
             wrong kind, or anything that is raised while importing and constructing.
         InputError: what the plug-in itself says about its options.
     """
-    factory = load_factory(group, name)
+    return construct(name, load_factory(group, name), options)
+
+
+def construct(name: str, factory: Any, options: Mapping[str, Json] | None = None) -> Any:
+    """Call a plug-in's factory with `options`. Raises what `load` raises."""
     given = dict(options or {})
     _check_options(name, factory, given)
     with guarded(name):

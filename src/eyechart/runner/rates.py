@@ -128,12 +128,14 @@ def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
 
     Where `NAME + ADAPTER` was not measured, NAME stands for it.
     """
-    from eyechart.vlms import KNOWN
+    from eyechart.vlms import known_vlms
 
     vlm = spec.partition(" + ")[0]
     plain = vlm if Path(vlm).is_dir() else plugins.parse_spec(vlm)[0]
     names = [spec, vlm, plain, Path(plain).name if Path(plain).is_dir() else plain.lower()]
-    names += [known.name for known in KNOWN if known.hub_id.lower() == plain.lower() != ""]
+    names += [
+        known.name for _, known in known_vlms() if known.hub_id.lower() == plain.lower() != ""
+    ]
     return next((rates[name] for name in names if name in rates), None)
 
 

@@ -103,18 +103,20 @@ def tasks() -> Iterator[CheckResult]:
 
 
 def vlms() -> Iterator[CheckResult]:
-    """Every VLM known by name, as far as can be told without loading or downloading it."""
-    from eyechart.vlms import KNOWN, open_vlm, vlm_names
-    from eyechart.vlms.hub import why_not_ready
+    """Every VLM that has a name, as far as can be told without loading or downloading it."""
+    from eyechart.vlms import known_vlms, open_vlm, vlm_names
+    from eyechart.vlms.families import broken_families, family
 
-    for known in KNOWN:
-        if conflict := plugins.conflict("eyechart.vlms", known.plugin):
+    for name, known in known_vlms():
+        if known.plugin and (conflict := plugins.conflict("eyechart.vlms", known.plugin)):
             yield CheckResult(name=known.name, state="broken", detail=conflict)
             continue
-        missing = why_not_ready(known)
+        missing = family(name).why_not_ready(known)
         state: State = "ready" if missing is None else "missing"
         yield CheckResult(name=known.name, state=state, detail=missing or known.model or known.note)
-    for name in sorted(set(vlm_names()) - {known.name for known in KNOWN} - {"openai"}):
+    for name, why in broken_families().items():
+        yield CheckResult(name=name, state="broken", detail=why)
+    for name in sorted(set(vlm_names()) - {known.name for _, known in known_vlms()}):
         try:
             with plugins.guarded(name):
                 detail = f"version {open_vlm(name).version}"

@@ -1,4 +1,4 @@
-"""Vision-language models: one file a family, and the engine that answers many questions an image.
+"""Vision-language models: one file for each family, and the engine that answers questions.
 
     Request (image + prompts) -> picture -> vision tower -> shared prefix -> all answers together
 
@@ -7,33 +7,49 @@ Importing this package loads no torch; opening a VLM does not either, its first 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 from eyechart.core import plugins
-from eyechart.core.errors import InputError, PluginError
-from eyechart.core.hooks import is_remote
+from eyechart.core.errors import BrokenPluginError, InputError, PluginError
+from eyechart.core.hooks import is_remote, takes
 from eyechart.core.types import VLM, Json
+from eyechart.vlms.checkpoint_files import model_type_of
 from eyechart.vlms.devices import devices_of
+from eyechart.vlms.families import (
+    Family,
+    Known,
+    all_families,
+    family,
+    family_named,
+    family_of_type,
+    known_vlms,
+)
 from eyechart.vlms.hub import hub_model_type
-from eyechart.vlms.known import FAMILIES, KNOWN, Known, model_type_of
 
-__all__ = ["KNOWN", "Known", "open_vlm", "vlm_names"]
+__all__ = ["Family", "Known", "known_vlms", "model_types", "open_vlm", "vlm_names"]
 
 
 def vlm_names() -> list[str]:
-    """Names `open_vlm` knows by heart: the paper's VLMs, built-ins and third-party plug-ins."""
-    registered = set(plugins.names("eyechart.vlms")) - set(FAMILIES.values())
-    return sorted(registered | {known.name for known in KNOWN})
+    """Names that `open_vlm` opens without a hub id or directory: known VLMs and plug-ins."""
+    return sorted({*plugins.names("eyechart.vlms"), *(known.name for _, known in known_vlms())})
+
+
+def model_types() -> list[str]:
+    """`model_type` in config.json of all checkpoints that `open_vlm` can open."""
+    return sorted({kind for one in all_families().values() for kind in one.model_types})
 
 
 def open_vlm(
     name_or_path: str, /, *, adapter: str | None = None, device: str = "auto", **options: Json
 ) -> VLM:
-    """A VLM by name, hub id or local directory; nothing heavy happens before its first answer.
+    """A VLM by name, hub id or local directory; its first answer loads the weights.
 
-    name_or_path: `eyechart-mini`, a name of the paper (`qwen2.5-vl-3b`), a plug-in's name, a hub id
-    (`Qwen/Qwen2.5-VL-3B-Instruct`) or a directory written by `save_pretrained`.
+    name_or_path: `eyechart-mini`, a name of the paper (`qwen2.5-vl-3b`), a plug-in's name, a
+        family's name with the option `model`, a hub id (`Qwen/Qwen2.5-VL-3B-Instruct`) or a
+        directory written by `save_pretrained`.
     adapter: a trained adapter by directory or name, attached before the first answer;
         with `:conditioning=unknown` after it, that conditioning replaces its own.
     device: `auto`, `cpu`, `cuda`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy on each of these
@@ -45,70 +61,80 @@ def open_vlm(
         InputError: a directory without config or weights, or of a family that is not supported;
             a device that cannot be; a device or an adapter for a plug-in that takes none.
     """
-    plugin, model = _resolve(name_or_path)
+    opener, model = _resolve(name_or_path)
     if adapter is not None:
         options["adapter"] = adapter
     if model is not None:
         options["model"] = model
-    _check_server(plugin, options)
+    factory = opener.factory()
     places = devices_of(device)
-    if adapter is not None and not plugins.takes("eyechart.vlms", plugin, "adapter"):
+    if adapter is not None and not takes(factory, "adapter"):
         raise InputError(f"vlm {name_or_path}: takes no adapter; allowed: none")
-    if is_remote(plugins.load_factory("eyechart.vlms", plugin)):
-        return _on(plugin, options)
-    if not plugins.takes("eyechart.vlms", plugin, "device"):
+    if is_remote(factory):
+        return _on(opener, options)
+    if not takes(factory, "device"):
         if device != "auto":
             raise InputError(f"vlm {name_or_path}: takes no device, not {device!r}; allowed: auto")
-        return _on(plugin, options)
+        return _on(opener, options)
     if len(places) == 1:
-        return _on(plugin, options, places[0])
+        return _on(opener, options, places[0])
     from eyechart.vlms.replicated import ReplicatedVLM
 
-    return ReplicatedVLM(partial(_on, plugin, options), places)
+    return ReplicatedVLM(partial(_on, opener, options), places)
 
 
-def _on(plugin: str, options: dict[str, Json], device: str | None = None) -> VLM:
-    """A plug-in, on a device if it shall be."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opener:
+    """What makes a VLM: a plug-in of its own, or a family. Can be sent to another process."""
+
+    group: Literal["eyechart.vlms", "eyechart.families"]
+    name: str
+
+    def factory(self) -> Any:
+        """The class or function. Raises PluginError."""
+        if self.group == "eyechart.families":
+            return family(self.name).open
+        return plugins.load_factory(self.group, self.name)
+
+
+def _on(opener: _Opener, options: dict[str, Json], device: str | None = None) -> VLM:
+    """The VLM, on a device if one is given."""
     where: dict[str, Json] = {} if device is None else {"device": device}
-    vlm: VLM = plugins.load("eyechart.vlms", plugin, {**options, **where})
+    vlm: VLM = plugins.construct(opener.name, opener.factory(), {**options, **where})
     return vlm
 
 
-def _resolve(name_or_path: str) -> tuple[str, str | None]:
-    """-> name of the plug-in, and the model it shall open (None: its own default)."""
-    for known in KNOWN:
-        if name_or_path.lower() in _names_of(known):
-            return known.plugin, known.model
+def _resolve(name_or_path: str) -> tuple[_Opener, str | None]:
+    """What opens a VLM, and the value of its option `model` (None: its default)."""
+    for name, known in known_vlms():
+        if name_or_path.lower() in known.names:
+            if known.plugin:
+                return _Opener(group="eyechart.vlms", name=known.plugin), known.model
+            return _Opener(group="eyechart.families", name=name), known.model
+    by_name = family_named(name_or_path)
     if name_or_path in plugins.names("eyechart.vlms"):
-        return name_or_path, None
+        if by_name is not None:
+            raise BrokenPluginError(
+                f"{name_or_path}: registered as a VLM and as a name of the family {by_name}; "
+                "uninstall all but one"
+            )
+        return _Opener(group="eyechart.vlms", name=name_or_path), None
+    if by_name is not None:
+        return _Opener(group="eyechart.families", name=by_name), None
     if Path(name_or_path).is_dir():
-        return _plugin_for(model_type_of(Path(name_or_path)), name_or_path), name_or_path
+        return _opener_for(model_type_of(Path(name_or_path)), name_or_path), name_or_path
     if name_or_path.startswith((".", "/", "~")):
         raise InputError(f"VLM directory {name_or_path!r} does not exist")
     if name_or_path.count("/") == 1:
-        return _plugin_for(hub_model_type(name_or_path), name_or_path), name_or_path
+        return _opener_for(hub_model_type(name_or_path), name_or_path), name_or_path
     raise PluginError(f"unknown vlm {name_or_path!r}; {plugins.near(name_or_path, vlm_names())}")
 
 
-def _names_of(known: Known) -> set[str]:
-    return {known.name, known.hub_id.lower(), known.served_model.lower()} - {""}
-
-
-def _check_server(plugin: str, options: dict[str, Json]) -> None:
-    """Without an address, pictures would go to OpenAI, which does not have the model either."""
-    for known in KNOWN:
-        asked = plugin == known.plugin and options.get("model") == known.served_model
-        if known.own_server and asked and not options.get("base_url"):
-            raise InputError(
-                f"{known.name} runs behind a server of your own (docs/serving.md): give "
-                f"{known.name}:base_url=http://HOST:PORT/v1"
-            )
-
-
-def _plugin_for(model_type: str, where: str) -> str:
-    if model_type not in FAMILIES:
+def _opener_for(model_type: str, where: str) -> _Opener:
+    name = family_of_type(model_type)
+    if name is None:
         raise InputError(
             f"{where}: config.json is of family {model_type!r}; "
-            f"supported: {', '.join(sorted(FAMILIES))}"
+            f"supported: {', '.join(model_types())}"
         )
-    return FAMILIES[model_type]
+    return _Opener(group="eyechart.families", name=name)

@@ -1,4 +1,4 @@
-"""Opening a checkpoint: where it is, what it is, and the plug-in face all local families share."""
+"""Opening a checkpoint, and what the VLMs of all local families share. Loads no torch by itself."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
-
-import torch
-from safetensors import SafetensorError
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
 from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms.adapter_identity import adapter_component
+from eyechart.vlms.backbone import Backbone
+from eyechart.vlms.checkpoint_files import check_directory
 from eyechart.vlms.devices import check_present
+from eyechart.vlms.families import LOCAL_PACKAGES, known_vlms
 from eyechart.vlms.hub import hub_revision, hub_snapshot
-from eyechart.vlms.known import KNOWN, check_directory
-from eyechart.vlms.local import Answerer, Backbone
 from eyechart.vlms.memory import budget_tokens, pick_device
 from eyechart.vlms.options import checked_count
 from eyechart.vlms.quiet import quiet
 from eyechart.vlms.tokenizer import check_placeholder, one_line
 
+if TYPE_CHECKING:
+    from eyechart.vlms.local import Answerer
+
 Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = ("float32", "bfloat16", "float16")  # names in torch
 _QUESTIONS_ON_GPU = 512  # with ten a picture, about what fills the largest batch
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Where weights come from and how they are held. model: hub id or directory."""
+    """Where weights come from, and their dtype and device. model: hub id or directory."""
 
     model: str
     model_type: str
@@ -46,7 +48,7 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path | None:
-        """The local directory, or None for a hub id. Raises InputError if it must be and is not."""
+        """The local directory, or None for a hub id. Raises InputError for neither."""
         path = Path(self.model).expanduser()
         if path.is_dir():
             return path
@@ -85,7 +87,11 @@ class Adapter(Protocol):
 
 
 class LocalVLM(ABC):
-    """The plug-in face of a family: identity without weights, weights at the first answer."""
+    """A VLM of a local family: known without its weights, which the first answer loads.
+
+    Raises:
+        ModuleNotFoundError: torch or transformers is not installed.
+    """
 
     run_options: ClassVar[tuple[RunOption, ...]] = ("device", "adapter")
 
@@ -99,6 +105,9 @@ class LocalVLM(ABC):
         budget_tokens: int | None,
         adapter: str | None,
     ) -> None:
+        for package in LOCAL_PACKAGES:
+            if find_spec(package) is None:
+                raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         if budget_tokens is not None:
             checked_count("budget_tokens", budget_tokens, or_else="null, or ")
         self.checkpoint = checkpoint
@@ -113,12 +122,12 @@ class LocalVLM(ABC):
     def build(self) -> tuple[Backbone, Any]:
         """Load the family's backbone and the transformers model behind it."""
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """The paper's name where it has one, else the directory's or the hub id."""
+        """The known name of its checkpoint, else the directory's name or the hub id."""
         if self._name is not None:
             return self._name
-        for known in KNOWN:
+        for _, known in known_vlms():
             if self.checkpoint.model == known.hub_id:
                 return known.name
         folder = self.checkpoint.folder
@@ -147,8 +156,8 @@ class LocalVLM(ABC):
 
     @property
     def questions_at_once(self) -> int:
-        """How many questions it wants handed to it together. A GPU takes batches that are cut to
-        its memory here, and they are small where they are handed over in small parts."""
+        """How many questions to hand to it in one call. On a GPU it cuts batches to the memory, so
+        that it needs many questions to fill them."""
         on_gpu = pick_device(self.checkpoint.device).startswith(("cuda", "map"))
         return _QUESTIONS_ON_GPU if on_gpu else QUESTIONS_AT_ONCE
 
@@ -158,7 +167,7 @@ class LocalVLM(ABC):
         return adapter_component(self._adapter).version
 
     def _with(self, **own_options: Json) -> Self:
-        """This VLM with other options of its own, on the same weights: they are loaded once."""
+        """This VLM with other options, sharing the weights."""
         other = copy(self)
         for made_for_this in ("_loaded", "_answerer", "_tell", "model"):
             other.__dict__.pop(made_for_this, None)
@@ -167,7 +176,7 @@ class LocalVLM(ABC):
         return other
 
     def _weights(self, model_class: Any) -> Any:
-        """The transformers model for `build`: loaded, or of the VLM this one was made from."""
+        """The transformers model for `build`: loaded, or that of the VLM it was copied from."""
         if self._parent is not None:
             return self._parent.model
         return load_model(self.checkpoint, model_class)
@@ -191,13 +200,15 @@ class LocalVLM(ABC):
 
     @cached_property
     def _answerer(self) -> Answerer:
+        from eyechart.vlms.local import Answerer
+
         backbone, model = self._loaded
         budget = self._budget_tokens or budget_tokens(model, patches_a_token=4, device=model.device)
         return Answerer(backbone, budget_tokens=budget, tell=self._tell)
 
     @cached_property
     def _tell(self) -> Tell | None:
-        """The adapter's ear, the adapter attached, once to shared weights; None without one."""
+        """Attach the adapter, once to shared weights; its `tell`, or None without an adapter."""
         if self._parent is not None:
             return self._parent._tell
         if self._adapter is None:
@@ -214,16 +225,19 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
         InputError: device not there, files that cannot be loaded, weights that are missing or of
             another shape.
     """
+    import torch
+    from safetensors import SafetensorError
+
     device = pick_device(checkpoint.device)
     placement = {"device_map": "auto"} if device == "map" else {}
     try:
         with quiet():
             model, found = model_class.from_pretrained(
                 checkpoint.source,
-                dtype=_DTYPES[checkpoint.resolved_dtype],
+                dtype=getattr(torch, checkpoint.resolved_dtype),
                 attn_implementation="sdpa",
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told below, in one line
+                ignore_mismatched_sizes=True,  # reported below in one line
                 **placement,
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
@@ -257,7 +271,7 @@ def load_image_processor(processor_class: Any, source: str, **options: Any) -> A
 def open_adapter(spec: str) -> Adapter:
     """An adapter by directory or name, through the entry point `open` of group `eyechart.adapters`.
 
-    An entry point, because this room may not know the one adapters are made in.
+    This package must not import eyechart.adapters, hence the entry point.
 
     Raises:
         InputError: not an adapter, or no adapter support installed.

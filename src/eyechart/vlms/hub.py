@@ -1,46 +1,20 @@
-"""The hub's local cache: what is ready here, and what family a hub id belongs to."""
+"""Checkpoints of the Hugging Face hub: the local cache first, then a download."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from eyechart.core.errors import InputError, one_line
-from eyechart.vlms.known import Known, missing_weights, model_type_of
+from eyechart.vlms.checkpoint_files import missing_weights, model_type_of
 
 _FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
 
 
-def why_not_ready(known: Known) -> str | None:
-    """None if the VLM can answer here; else what is missing and how to get it.
-
-    Loads and downloads nothing.
-    """
-    if known.plugin == "openai":
-        if find_spec("openai") is None:
-            return "pip install 'eyechart[openai]'"
-        if known.note:
-            return (
-                None if known.name == "gpt-4o" and os.environ.get("OPENAI_API_KEY") else known.note
-            )
-        return None
-    for package in ("torch", "transformers"):
-        if find_spec(package) is None:
-            return "pip install 'eyechart[vlm]'"
-    if known.name == "eyechart-mini":
-        from eyechart.zoo import weights_dir
-
-        return None if any(weights_dir(known.name).glob("*.safetensors")) else "no weights built in"
-    if in_hub_cache(known.hub_id):
-        return None
-    return f"hf download {known.hub_id}"
-
-
 def in_hub_cache(hub_id: str) -> bool:
-    """Whether the checkpoint that `hub_revision` names lies whole in the local cache."""
+    """Whether the local cache has all files of the revision that `hub_revision` returns."""
     revision = _cached_revision(hub_id)
     return revision is not None and _is_whole(_snapshot(hub_id, revision))
 
@@ -48,8 +22,8 @@ def in_hub_cache(hub_id: str) -> bool:
 def hub_revision(hub_id: str) -> str:
     """The commit to use: that of the local cache if there is one, else the hub's `main`.
 
-    The cache comes first, so that a run goes on with the weights it began with. A checkpoint that
-    was downloaded by its commit has no `main` in the cache; it is used where it is the only one.
+    The cache comes first, so that a continued run uses the weights it started with. A checkpoint
+    that was downloaded by its commit has no `main` in the cache. It is used if it is the only one.
 
     Raises:
         InputError: neither the cache nor the hub has it.
@@ -64,7 +38,7 @@ def hub_revision(hub_id: str) -> str:
 
 
 def hub_snapshot(hub_id: str) -> Path:
-    """Folder with the whole checkpoint at `hub_revision`, downloaded where it is not cached.
+    """Folder with the complete checkpoint at `hub_revision`, downloaded if it is not cached.
 
     Raises:
         InputError: neither in the cache nor on the hub.
@@ -99,8 +73,8 @@ def hub_model_type(hub_id: str) -> str:
 def _hub_errors(hub_id: str) -> Iterator[None]:
     """Turn what the hub's client raises into one line.
 
-    It lets out errors of its HTTP library, of proxies and certificates and of the file system, so
-    no list of classes is complete.
+    The client raises errors of its HTTP library, of proxies, of certificates and of the file
+    system, so no list of classes is complete.
     """
     try:
         yield
@@ -113,7 +87,7 @@ def _hub_errors(hub_id: str) -> Iterator[None]:
 
 
 def _cached_revision(hub_id: str) -> str | None:
-    """The commit of `main` in the cache, or of the only whole checkpoint there."""
+    """The commit of `main` in the cache, or of the only complete checkpoint there."""
     ref = hub_cache() / _cache_name(hub_id) / "refs" / "main"
     if ref.is_file():
         return ref.read_text(encoding="utf-8").strip()
@@ -138,7 +112,7 @@ def _snapshots(hub_id: str) -> Iterator[Path]:
 
 
 def hub_cache() -> Path:
-    """Where huggingface_hub keeps what it has downloaded, from its own environment variables."""
+    """Folder of huggingface_hub's downloads, from its environment variables."""
     if cache := os.environ.get("HF_HUB_CACHE"):
         return Path(cache)
     if home := os.environ.get("HF_HOME"):

@@ -8,27 +8,24 @@ Zhu et al., InternVL3, arXiv:2504.10479. Tiles, system message and prompts as in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from eyechart.core.types import Rgb8
-from eyechart.vlms.checkpoint import (
-    Checkpoint,
-    LocalVLM,
-    load_image_processor,
-)
-from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
+from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_count, checked_text
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
 from eyechart.vlms.quiet import quiet
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MODEL_TYPE = "internvl"
 MAX_TILES = 6
 MAX_TILES_BY_TASK = {"OCRBench": 24}
-# The makers' own conversation template begins with this; the converted checkpoints' does not.
+# OpenGVLab's conversation template begins with this, that of the converted checkpoints does not.
 SYSTEM = (
     "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位"
     "联合开发的多模态大语言模型。"
@@ -39,11 +36,11 @@ class InternVL(LocalVLM):
     """InternVL3 1B, 2B, 8B, or any checkpoint of that architecture.
 
     model: hub id (the converted `-hf` ones) or directory.
-    max_tiles: most tiles of 448x448 an image is cut into, the thumbnail not counted; None is
-        VLMEvalKit's number, which differs by task.
+    max_tiles: most tiles of 448x448 that an image is cut into, not counting the thumbnail. None is
+        VLMEvalKit's number, which depends on the task.
     system: system message; empty for none.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
-    device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
+    device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
     """
 
     def __init__(
@@ -75,9 +72,9 @@ class InternVL(LocalVLM):
         self._tiles_given = max_tiles is not None
 
     def for_task(self, task: str) -> InternVL:
-        """This VLM as VLMEvalKit sets it up for a task: OCRBench is read with more tiles.
+        """This VLM with VLMEvalKit's settings for a task: more tiles for OCRBench.
 
-        Weights are loaded once for both. A `max_tiles` that was given is kept.
+        Both share the weights. A `max_tiles` that was given is kept.
         """
         if self._tiles_given or task not in MAX_TILES_BY_TASK:
             return self
@@ -92,7 +89,7 @@ class InternVL(LocalVLM):
 
 
 class InternVLBackbone:
-    """Tiles and counted positions; every tile brings the same number of tokens."""
+    """Tiles and counted positions; all tiles have the same number of tokens."""
 
     def __init__(self, model: Any, source: str, options: Mapping[str, Any]) -> None:
         from transformers import GotOcr2ImageProcessorPil
@@ -113,7 +110,7 @@ class InternVLBackbone:
 
     def picture(self, rgb8: Rgb8) -> Picture:
         """Tiles (n, 3, 448, 448), the thumbnail last where there is more than one."""
-        with quiet():  # it wonders which axis of a picture of 3 pixels is the colours'
+        with quiet():  # it warns that the colour axis of images 3 pixels wide is ambiguous
             made = self._processor(
                 images=[rgb8],
                 crop_to_patches=True,
@@ -127,7 +124,7 @@ class InternVLBackbone:
         return Picture(inputs={"pixel_values": tiles}, tokens=tokens, units=len(tiles))
 
     def text(self, prompt: str) -> str:
-        """System message, then `<image>` on a line of its own before the prompt."""
+        """System message, then `<image>` on its own line before the prompt."""
         user = {"role": "user", "content": f"{self._placeholder}\n{prompt}"}
         system = [{"role": "system", "content": self._system}] if self._system else []
         text: str = self.tokenizer.apply_chat_template(
@@ -136,7 +133,7 @@ class InternVLBackbone:
         return text
 
     def expand(self, ids: list[int], picture: Picture) -> list[int]:
-        """`<img>`, a token for each of all tiles' features, `</img>`."""
+        """`<img>`, one image token for each feature of all tiles, `</img>`."""
         start, end = self._borders
         return expand_placeholder(
             ids, self._image_id, [start, *[self._image_id] * picture.tokens, end]
@@ -147,12 +144,24 @@ class InternVLBackbone:
         return embed_with_image(self.text_model, ids, self._image_id, features)
 
     def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
-        """One step a token."""
+        """Positions count all tokens."""
         return counting_positions(ids, self._model.device)
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """All tiles of all pictures as one batch."""
+        import torch
+
         tiles = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
         tiles = tiles.to(self._model.device, self._model.dtype)
         features = self._model.model.get_image_features(tiles).pooler_output
         return list(features.flatten(0, 1).split([picture.tokens for picture in pictures]))
+
+
+FAMILY = Family(
+    open=InternVL,
+    model_types=(MODEL_TYPE,),
+    known=tuple(
+        Known(name=f"internvl3-{size.lower()}", hub_id=f"OpenGVLab/InternVL3-{size}-hf")
+        for size in ("1B", "2B", "8B")
+    ),
+)

@@ -2,27 +2,24 @@
 
     image -> padded to a square, 384x384 -> SigLIP -> MLP -> 576 tokens -> Llama
 
-Chen et al., Janus-Pro, arXiv:2501.17811. Its image generation half is never run.
+Chen et al., Janus-Pro, arXiv:2501.17811. Image generation is not used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from eyechart.core.types import Rgb8
-from eyechart.vlms.checkpoint import (
-    Checkpoint,
-    LocalVLM,
-    load_image_processor,
-)
-from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
+from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_text
 from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODEL_TYPE = "janus"
 
@@ -33,7 +30,7 @@ class Janus(LocalVLM):
     model: hub id (the converted ones of deepseek-community) or directory.
     system: system message; empty for none, as VLMEvalKit runs it.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
-    device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
+    device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
     """
 
     def __init__(
@@ -67,7 +64,7 @@ class Janus(LocalVLM):
 
 
 class JanusBackbone:
-    """One square a picture, a fixed number of tokens, counted positions."""
+    """One square for each image, a fixed number of tokens, counted positions."""
 
     def __init__(self, model: Any, source: str, *, system: str) -> None:
         from transformers import JanusImageProcessorPil
@@ -95,8 +92,8 @@ class JanusBackbone:
         return Picture(inputs={"pixel_values": made["pixel_values"]}, tokens=self._tokens)
 
     def text(self, prompt: str) -> str:
-        """The placeholder directly before the prompt: the line break that belongs between them is
-        the prompt's own for some tasks and missing for others, and the template would add one."""
+        """The placeholder directly before the prompt. The chat template would add a line break,
+        but the prompts of some tasks begin with one, and the others have none."""
         content = [{"type": "text", "text": f"{self._placeholder}{prompt}"}]
         text: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -104,7 +101,7 @@ class JanusBackbone:
         return self._system + text
 
     def expand(self, ids: list[int], picture: Picture) -> list[int]:
-        """The image's tokens between begin and end of image."""
+        """The image tokens between begin of image and end of image."""
         start, end = self._borders
         return expand_placeholder(
             ids, self._image_id, [start, *[self._image_id] * picture.tokens, end]
@@ -115,12 +112,24 @@ class JanusBackbone:
         return embed_with_image(self.text_model, ids, self._image_id, features)
 
     def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
-        """One step a token."""
+        """Positions count all tokens."""
         return counting_positions(ids, self._model.device)
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """All pictures as one batch."""
+        import torch
+
         pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
         pixels = pixels.to(self._model.device, self._model.dtype)
         features = self._model.model.get_image_features(pixels).pooler_output
         return list(features)
+
+
+FAMILY = Family(
+    open=Janus,
+    model_types=(MODEL_TYPE,),
+    known=tuple(
+        Known(name=f"janus-pro-{size.lower()}", hub_id=f"deepseek-community/Janus-Pro-{size}")
+        for size in ("1B", "7B")
+    ),
+)

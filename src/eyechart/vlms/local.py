@@ -10,73 +10,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.types import Answer, Decoding, Request, Rgb8
+from eyechart.core.types import Answer, Decoding, Request
+from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.memory import is_out_of_memory
-from eyechart.vlms.shared_prefix import Generated, Row, TextModel, decode
+from eyechart.vlms.shared_prefix import Generated, Row, decode
 
 # Pictures are prepared ahead of the batch that encodes them, so that batches are of alike lengths:
 # a few batches' worth, and no more than this.
 _BATCHES_AHEAD = 4
 _AHEAD_BYTES = 1 << 30
 _EXPECTED_ANSWER_TOKENS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """What a family's image processor made of one image.
-
-    inputs: tensors for the vision tower. tokens: how many the language model will see. units: as
-    how many pictures the tower sees it (tiles).
-    """
-
-    inputs: dict[str, Tensor]
-    tokens: int
-    units: int = 1
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory that the tensors hold."""
-        return sum(tensor.nbytes for tensor in self.inputs.values())
-
-
-class Backbone(Protocol):
-    """What a family brings: how it prepares, places and encodes pictures, and its parts."""
-
-    tokenizer: Any
-    text_model: TextModel
-    head: Any
-    stop: frozenset[int]
-    context_tokens: int
-
-    def picture(self, rgb8: Rgb8) -> Picture:
-        """Resize, cut and normalise one image (CPU). Raises VLMError for shapes it cannot take."""
-        ...
-
-    def text(self, prompt: str) -> str:
-        """The chat template around one prompt, with one image placeholder, ready to tokenize."""
-        ...
-
-    def expand(self, ids: list[int], picture: Picture) -> list[int]:
-        """Replace the one placeholder by as many tokens as the picture has."""
-        ...
-
-    def embed(self, ids: list[int], features: Tensor) -> Tensor:
-        """Input embeddings (N, W) of a prefix, with the image's features in place."""
-        ...
-
-    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
-        """Rotary positions (axes, N) of a prefix, and the position of the token behind it."""
-        ...
-
-    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """Image features, (tokens, W) each."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,12 @@
-"""How much a batch may need: from free memory at the start, halved when that was too much."""
+"""How many tokens a batch may have: from free memory, halved after out-of-memory errors."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 # A batch larger than this gains nothing: the matrix products are long enough for the device.
 _MOST_TOKENS_CUDA = 65_536
@@ -14,9 +15,11 @@ _SHARE_OF_FREE_MEMORY = 0.5
 
 
 def pick_device(wanted: str) -> str:
-    """`auto` becomes the first CUDA device where there is one, else the CPU."""
+    """`auto` becomes the first CUDA device if there is one, else the CPU."""
     if wanted != "auto":
         return wanted
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -25,6 +28,8 @@ def budget_tokens(model: Any, *, patches_a_token: int, device: torch.device) -> 
 
     patches_a_token: vision-tower tokens behind one token of the language model.
     """
+    import torch
+
     text, vision = model.config.text_config, model.config.vision_config
     size = model.dtype.itemsize
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
@@ -40,7 +45,9 @@ def budget_tokens(model: Any, *, patches_a_token: int, device: torch.device) -> 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has a class of its own for it, the CPU allocator only says so."""
+    """Whether an error says so: CUDA has an error class for it, the CPU allocator only a text."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return "allocate memory" in str(error) or "out of memory" in str(error).lower()

@@ -7,12 +7,15 @@ measured. The key comes from the environment and is never stored or shown.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from functools import cached_property
+from importlib.util import find_spec
 from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
+from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
 from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
@@ -30,14 +33,20 @@ from eyechart.vlms.chat_options import (
     key_of_environment,
     url_of_environment,
 )
+from eyechart.vlms.families import Family, Known
 from eyechart.vlms.token_cost import Prices, Spent, estimate
 
 DETAILS = ("high", "low", "auto")
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
 # The families that tasks have prompts for; those of Qwen2.5-VL are the default ones.
 PROMPT_FAMILIES = ("default", "qwen2_5_vl", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o")
-_FAMILIES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
-_NAMES = {"Qwen/Qwen-VL-Chat": "qwen-vl-chat"}
+# A VLM that OpenAI does not have: it is a family of its own, with the default prompts.
+_QWEN_VL_CHAT = Known(
+    name="qwen-vl-chat",
+    served_model="Qwen/Qwen-VL-Chat",
+    note="needs a server of its own, see docs/serving.md",
+)
+_GPT_4O = Known(name="gpt-4o", served_model="gpt-4o", note="needs OPENAI_API_KEY")
 
 
 class OpenAIChat:
@@ -81,8 +90,14 @@ class OpenAIChat:
         retries: int = 6,
     ) -> None:
         self._model = checked_text("model", model)
-        self.name = _NAMES.get(model, model) if name is None else checked_text("name", name)
-        own_family = _FAMILIES.get(model, "gpt-4o")
+        own = _QWEN_VL_CHAT.name if model == _QWEN_VL_CHAT.served_model else ""
+        if own and base_url is None:  # images would be sent to OpenAI, which does not have it
+            raise InputError(
+                f"{own} runs behind a server of your own (docs/serving.md): give "
+                f"{own}:base_url=http://HOST:PORT/v1"
+            )
+        self.name = own or model if name is None else checked_text("name", name)
+        own_family = own or _GPT_4O.name
         self.family = checked_choice(
             "family", own_family if family is None else family, PROMPT_FAMILIES
         )
@@ -140,7 +155,7 @@ class OpenAIChat:
         return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
-        """One list of answers a request, in order, asked concurrently.
+        """One list of answers for each request, in order, asked concurrently.
 
         When questions fail, all others are still asked, and their answers kept: a second call
         sends only what failed. A call for a part of the batch, to find out which questions failed,
@@ -149,7 +164,7 @@ class OpenAIChat:
         Raises:
             InputError: no key, choice-set decoding.
             UnusableVLMError: a refused key, a used-up quota, an unknown model, a server that is
-                not there (any more). What was answered until then is kept.
+                not there (any more). Answers until then are kept.
             VLMError: the server failed on a question (retryable or not).
         """
         if decoding.choice_set:
@@ -225,13 +240,13 @@ class OpenAIChat:
             for future in as_completed(futures.values()):
                 if isinstance(future.exception(), UnusableVLMError):
                     break
-        finally:  # nothing waits for a server any more after Ctrl-C either
+        finally:  # also after Ctrl-C, so that nothing waits for a server
             self._sort(futures)
 
     def _sort(self, futures: Mapping[str, Future[Answer]]) -> None:
         """Keep what is answered or failed, and cancel the others. An UnusableVLMError becomes the
         error of all cancelled questions, of retryable failures, and, where the server never
-        answered, of all failures: they are asked again once the cause is mended."""
+        answered, of all failures: they are asked again once the cause is removed."""
         unusable: EyechartError | None = None
         waiting = [key for key, future in futures.items() if future.cancel()]
         for key, future in futures.items():
@@ -261,3 +276,16 @@ def _keys(request: Request, decoding: Decoding) -> list[str]:
 
 def _data_url(rgb8: Rgb8) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(rgb8)).decode("ascii")
+
+
+def _why_not_ready(known: Known) -> str | None:
+    """Without the client, or the key of the environment, nothing can be asked."""
+    if find_spec("openai") is None:
+        return plugins.how_to_install("openai")
+    return None if known is _GPT_4O and os.environ.get("OPENAI_API_KEY") else known.note
+
+
+GPT_4O = Family(
+    open=OpenAIChat, known=(_GPT_4O,), aliases=("openai",), why_not_ready=_why_not_ready
+)
+QWEN_VL_CHAT = Family(open=OpenAIChat, known=(_QWEN_VL_CHAT,), why_not_ready=_why_not_ready)

@@ -1,19 +1,23 @@
-"""Where a picture's tokens stand among a prompt's, for families that need nothing special."""
+"""Image tokens and positions in a prompt, as most families have them. Loads no torch by itself."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from eyechart.core.errors import VLMError
-from eyechart.vlms.shared_prefix import TextModel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from eyechart.vlms.shared_prefix import TextModel
 
 
 def expand_placeholder(ids: list[int], placeholder: int, tokens: list[int]) -> list[int]:
-    """Put `tokens` where the chat template left its one placeholder.
+    """Replace the one placeholder of the chat template by `tokens`.
 
     Raises:
-        VLMError: the template left none, or the prompt's text brought another one.
+        VLMError: there is no placeholder, or the text of the prompt contains another one.
     """
     if ids.count(placeholder) != 1:
         raise VLMError(
@@ -26,8 +30,10 @@ def expand_placeholder(ids: list[int], placeholder: int, tokens: list[int]) -> l
 def embed_with_image(model: TextModel, ids: list[int], image_id: int, features: Tensor) -> Tensor:
     """Input embeddings (N, W) of ids, with the features (tokens, W) where ids are `image_id`.
 
-    On the device of the embeddings: spread over GPUs, the vision tower may end on another one.
+    The result is on the device of the embeddings, which may not be that of the vision tower.
     """
+    import torch
+
     hidden: Tensor = model.embed_tokens(torch.tensor(ids, device=features.device))
     is_image = torch.tensor(ids, device=hidden.device) == image_id
     hidden[is_image] = features.to(hidden.device, hidden.dtype)
@@ -35,5 +41,7 @@ def embed_with_image(model: TextModel, ids: list[int], image_id: int, features: 
 
 
 def counting_positions(ids: list[int], device: torch.device) -> tuple[Tensor, int]:
-    """One axis, one step a token, images included."""
+    """Positions (1, N) that count all tokens, images included, and the next position."""
+    import torch
+
     return torch.arange(len(ids), device=device)[None, :], len(ids)

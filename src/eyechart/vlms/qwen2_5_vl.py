@@ -10,23 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import Json, Rgb8
-from eyechart.vlms.checkpoint import (
-    Checkpoint,
-    LocalVLM,
-    load_image_processor,
-)
-from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
+from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_count
 from eyechart.vlms.placing import embed_with_image, expand_placeholder
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
-from eyechart.vlms.vision_windows import batch_windows
+from eyechart.zoo import weights_dir
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODEL_TYPE = "qwen2_5_vl"
 # What VLMEvalKit runs Qwen2.5-VL with (28 x 28 pixels are one visual token).
@@ -35,7 +32,7 @@ MAX_PIXELS = 16384 * 28 * 28
 RELEASED_PIXELS = (56 * 56, MAX_PIXELS)  # what Qwen's own image processors say
 MIN_PIXELS_BY_TASK = {"OCRBench": 100 * 28 * 28}
 
-# `auto`: the checkpoint's own where its makers chose one, else VLMEvalKit's, which differs by task.
+# `auto`: the checkpoint's own limits if they differ from the release's, else VLMEvalKit's.
 Pixels: TypeAlias = int | Literal["auto"] | None
 
 
@@ -43,12 +40,12 @@ class Qwen25VL(LocalVLM):
     """Qwen2.5-VL 3B, 7B, 32B, or any checkpoint of that architecture.
 
     model: hub id or directory.
-    min_pixels, max_pixels: images are scaled into this range, keeping their shape; None takes the
-        checkpoint's own. `auto` is VLMEvalKit's: small images are enlarged to 1280 tokens, for
-        OCRBench to 100. But a directory whose image processor has other limits than Qwen's
-        release was trained with them, and `auto` takes them.
+    min_pixels, max_pixels: images are scaled into this range and keep their aspect ratio. None
+        takes the checkpoint's own limits. `auto` takes VLMEvalKit's: small images are enlarged to
+        1280 tokens, for OCRBench to 100. For a directory whose image processor has other limits
+        than Qwen's release, `auto` takes those, because it was trained with them.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
-    device, budget_tokens: where, and how many tokens a batch may have; never in a cell's key.
+    device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
     """
 
     def __init__(
@@ -86,9 +83,9 @@ class Qwen25VL(LocalVLM):
         self._by_task = min_pixels == "auto" and least is not None
 
     def for_task(self, task: str) -> Qwen25VL:
-        """This VLM as VLMEvalKit sets it up for a task: for OCRBench it enlarges pictures less.
+        """This VLM with VLMEvalKit's settings for a task: for OCRBench it enlarges images less.
 
-        Weights are loaded once for both. A `min_pixels` that was given is kept.
+        Both share the weights. A `min_pixels` that was given is kept.
         """
         if not self._by_task or task not in MIN_PIXELS_BY_TASK:
             return self
@@ -103,8 +100,8 @@ class Qwen25VL(LocalVLM):
 
 
 def own_limits(folder: Path) -> tuple[int, int] | None:
-    """(min_pixels, max_pixels) that a checkpoint's image processor was saved with; None where the
-    files do not say. Where they are damaged, loading them will tell."""
+    """(min_pixels, max_pixels) of a checkpoint's image processor. None: the files do not say, or
+    cannot be read, which loading them will report."""
     for name in ("processor_config.json", "preprocessor_config.json"):
         try:
             saved = json.loads((folder / name).read_text(encoding="utf-8"))
@@ -123,6 +120,8 @@ class QwenBackbone:
 
     def __init__(self, model: Any, source: str, options: dict[str, Json]) -> None:
         from transformers import Qwen2VLImageProcessorPil
+
+        from eyechart.vlms.vision_windows import batch_windows
 
         limits: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
         self._processor = load_image_processor(Qwen2VLImageProcessorPil, source, **limits)
@@ -170,7 +169,9 @@ class QwenBackbone:
 
     def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
         """Text counts on all three axes; the image counts frame, row and column from its start,
-        and text goes on behind the largest of them (M-RoPE)."""
+        and text continues after the largest of them (M-RoPE)."""
+        import torch
+
         _, rows, columns = picture.inputs["grid"][0].tolist()
         rows, columns = rows // self._merge, columns // self._merge
         start = ids.index(self._image_id)
@@ -192,6 +193,7 @@ class QwenBackbone:
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """All pictures through the tower in one packed sequence."""
+        import torch
         from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
 
         grid = torch.cat([picture.inputs["grid"] for picture in pictures])
@@ -209,3 +211,21 @@ class QwenBackbone:
             cu_window_seqlens=window_borders,
         ).pooler_output
         return list(features.split([picture.tokens for picture in pictures]))
+
+
+FAMILY = Family(
+    open=Qwen25VL,
+    model_types=(MODEL_TYPE,),
+    known=(
+        Known(
+            name="eyechart-mini",
+            folder=weights_dir("eyechart-mini"),
+            note="built in",
+            plugin="eyechart-mini",
+        ),
+        *(
+            Known(name=f"qwen2.5-vl-{size.lower()}", hub_id=f"Qwen/Qwen2.5-VL-{size}-Instruct")
+            for size in ("3B", "7B", "32B")
+        ),
+    ),
+)

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.vlms.local import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, Picture
 
 # One of these holds the vocabulary; without any, transformers makes an empty one up.
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")

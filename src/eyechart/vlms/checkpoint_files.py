@@ -1,0 +1,60 @@
+"""What the files of a checkpoint directory say: its model type, and whether weights are missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from eyechart.core.errors import InputError
+
+
+def model_type_of(folder: Path) -> str:
+    """`model_type` of a checkpoint directory.
+
+    Raises:
+        InputError: no config.json, or one that is not a JSON object with a model_type.
+    """
+    config = folder / "config.json"
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{folder}: not a VLM directory, config.json cannot be read ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{config}: not JSON ({error})") from error
+    if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
+        raise InputError(f"{config}: has no model_type")
+    return str(found["model_type"])
+
+
+def check_directory(folder: Path, model_type: str) -> None:
+    """Refuse a directory of another family or without weights; loads nothing.
+
+    Raises:
+        InputError: one line that says what is missing.
+    """
+    found = model_type_of(folder)
+    if found != model_type:
+        raise InputError(
+            f"{folder}: config.json is of family {found!r}, this VLM needs {model_type!r}"
+        )
+    missing = missing_weights(folder)
+    if missing:
+        raise InputError(f"{folder}: no weights: {missing} is not beside config.json")
+
+
+def missing_weights(folder: Path) -> str | None:
+    """The first weights file that is missing, or None. Only the index is read.
+
+    Raises:
+        InputError: the index cannot be read.
+    """
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return None if any(folder.glob("*.safetensors")) else "*.safetensors"
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{index}: not an index of weights ({error})") from error
+    return next((str(name) for name in sorted(shards) if not (folder / name).is_file()), None)

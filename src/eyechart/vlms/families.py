@@ -1,0 +1,149 @@
+"""VLM families, found through entry points of the group `eyechart.families`.
+
+A family is one file: how its VLMs are opened, their known names, and what else differs between
+families. Its entry point is named by the value of `VLM.family` and refers to a `Family`. Family
+files load no torch when they are imported, so that VLMs can be listed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from eyechart.core import plugins
+from eyechart.core.errors import BrokenPluginError, PluginError, one_line
+from eyechart.core.types import VLM
+from eyechart.vlms.hub import in_hub_cache
+
+LOCAL_PACKAGES = ("torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A VLM that resolves by name.
+
+    hub_id: its checkpoint on the hub; empty if there is none. folder: its checkpoint, if it is
+    installed with a package. served_model: its name on a server. note: shown where there is no
+    model name, and by servers as what is needed. plugin: a plug-in of `eyechart.vlms` that opens it
+    in place of the family's `open`.
+    """
+
+    name: str
+    hub_id: str = ""
+    folder: Path | None = None
+    served_model: str = ""
+    note: str = ""
+    plugin: str = ""
+
+    @property
+    def model(self) -> str | None:
+        """Value of the option `model` with which it is opened. None: the default."""
+        return self.hub_id or self.served_model or None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All spellings that name it, in lower case."""
+        return frozenset({self.name, self.hub_id.lower(), self.served_model.lower()} - {""})
+
+
+def why_not_ready(known: Known) -> str | None:
+    """None if a VLM with weights on this machine can answer; else how to get what is missing.
+
+    Loads and downloads nothing.
+    """
+    for package in LOCAL_PACKAGES:
+        if find_spec(package) is None:
+            return plugins.how_to_install(package)
+    if known.folder is not None:
+        return None if any(known.folder.glob("*.safetensors")) else "no weights built in"
+    return None if in_hub_cache(known.hub_id) else f"hf download {known.hub_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What differs between VLM families.
+
+    open: class or function that makes a VLM from `model` and options. It must be importable by
+        name, because copies of a VLM run in processes of their own.
+    known: VLMs that resolve by name. model_types: `model_type` in config.json of the checkpoints
+        that `open` loads. aliases: more names of the family; these, the model types and the
+        family's own name open it with `NAME:model=...`.
+    why_not_ready: None if a known VLM can answer here, else how to get what is missing.
+    """
+
+    open: Callable[..., VLM]
+    known: tuple[Known, ...] = ()
+    model_types: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    why_not_ready: Callable[[Known], str | None] = why_not_ready
+
+
+def family(name: str) -> Family:
+    """The family that an entry point names.
+
+    Raises:
+        PluginError: unknown or ambiguous name, or a plug-in that cannot be imported.
+    """
+    found = plugins.load_factory("eyechart.families", name)
+    if not isinstance(found, Family):
+        raise BrokenPluginError(f"{name}: this family is {one_line(repr(found), 60)}, not a Family")
+    return found
+
+
+def all_families() -> dict[str, Family]:
+    """All families that can be imported, by name."""
+    found = {}
+    for name in plugins.names("eyechart.families"):
+        with suppress(PluginError):
+            found[name] = family(name)
+    return found
+
+
+def broken_families() -> dict[str, str]:
+    """Families that cannot be imported, and why, in one line each."""
+    found = {}
+    for name in plugins.names("eyechart.families"):
+        try:
+            family(name)
+        except PluginError as error:
+            found[name] = str(error).removeprefix(f"{name}: ")
+    return found
+
+
+def known_vlms() -> list[tuple[str, Known]]:
+    """(family, VLM) of all VLMs known by name: built in, from the hub, on servers."""
+    found = [(name, known) for name, one in all_families().items() for known in one.known]
+    return sorted(found, key=lambda pair: (pair[1].folder is None, bool(pair[1].served_model)))
+
+
+def family_named(name: str) -> str | None:
+    """The family that opens `NAME:model=...`: by its own name, an alias or a model type.
+
+    Raises:
+        PluginError: two families with one name.
+    """
+    return _only(
+        name, {key for key, one in all_families().items() if name in {key, *one.aliases}}
+    ) or (family_of_type(name))
+
+
+def family_of_type(model_type: str) -> str | None:
+    """The family of a `model_type`. None: there is none.
+
+    Raises:
+        PluginError: two families that load this type.
+    """
+    return _only(
+        model_type, {key for key, one in all_families().items() if model_type in one.model_types}
+    )
+
+
+def _only(what: str, found: set[str]) -> str | None:
+    if len(found) > 1:
+        raise BrokenPluginError(
+            f"{what}: claimed by the families {' and '.join(sorted(found))}; uninstall all but one"
+        )
+    return next(iter(found), None)
