@@ -164,12 +164,12 @@ def export_records(
 
 
 def _task(spec: str, data: str | None, prompts: str | None) -> TsvTask:
+    from eyechart.core.prompts import prompt_families
     from eyechart.tasks import open_tasks
-    from eyechart.tasks.prompts import FAMILIES
     from eyechart.tasks.tsv_task import TsvTask
 
-    if prompts is not None and prompts not in FAMILIES:
-        raise InputError(f"--prompts {prompts!r}: allowed: {', '.join(FAMILIES)}")
+    if prompts is not None and prompts not in prompt_families():
+        raise InputError(f"--prompts {prompts!r}: allowed: {', '.join(prompt_families())}")
     (opened,) = open_tasks([spec], data)
     if not isinstance(opened, TsvTask):
         raise InputError(f"{spec}: not a task over a TSV file, so there is nothing to copy")

@@ -10,12 +10,16 @@ from functools import partial
 
 from eyechart.core.types import Question, Score
 from eyechart.tasks.captions import Cider, bleu, cider_of, rouge_l
-from eyechart.tasks.prompts import DESCRIBE
 from eyechart.tasks.references import references, references_json
 from eyechart.tasks.scored import ScoredQuestions, percent
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
+
+DESCRIBE = (
+    "Please describe this image in general. Directly provide the description, "
+    'do not include prefix like "This image depicts". '
+)
 
 
 def _question(row: TsvRow) -> Question:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from eyechart.core.prompts import SHORT_ANSWER
 from eyechart.core.types import Question, Score
-from eyechart.tasks.prompts import SHORT_ANSWER
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask

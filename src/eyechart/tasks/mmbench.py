@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from eyechart.core.prompts import multiple_choice
 from eyechart.core.types import Question
 from eyechart.tasks import choice
-from eyechart.tasks.prompts import multiple_choice
 from eyechart.tasks.scored import Scored, ScoredQuestions, all_right, percent
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow

@@ -14,7 +14,6 @@ import numpy as np
 
 from eyechart.core.types import Floats, Question
 from eyechart.tasks import yes_no
-from eyechart.tasks.prompts import SHORT_ANSWER
 from eyechart.tasks.scored import Scored, ScoredQuestions, accuracy, all_right, percent, ratio
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
@@ -56,10 +55,6 @@ def _question(row: TsvRow) -> Question:
 
 
 def _prompt(question: Question, vlm_family: str) -> str:
-    if vlm_family == "internvl3":
-        return f"{question.text} {SHORT_ANSWER}"
-    if vlm_family == "janus-pro":
-        return f"\n{question.text}\n{SHORT_ANSWER}"
     return question.text
 
 

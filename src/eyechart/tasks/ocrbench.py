@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from eyechart.core.types import Floats, Question, Score
-from eyechart.tasks.prompts import SHORT_ANSWER
 from eyechart.tasks.references import references, references_json
 from eyechart.tasks.scored import ScoredQuestions, right
 from eyechart.tasks.sources import OfficialFile
@@ -50,8 +49,6 @@ def _question(row: TsvRow) -> Question:
 
 
 def _prompt(question: Question, vlm_family: str) -> str:
-    if vlm_family == "internvl3":
-        return f"{question.text}\n{SHORT_ANSWER}"
     return question.text
 
 

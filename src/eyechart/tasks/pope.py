@@ -14,14 +14,12 @@ import numpy as np
 
 from eyechart.core.types import Floats, Question, Score
 from eyechart.tasks import yes_no
-from eyechart.tasks.prompts import SHORT_ANSWER
 from eyechart.tasks.scored import Scored, ScoredQuestions, accuracy, ratio
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _SPLITS = ("random", "popular", "adversarial")
-_PLEASE = " Please answer yes or no."
 
 
 def _question(row: TsvRow) -> Question:
@@ -36,8 +34,6 @@ def _question(row: TsvRow) -> Question:
 
 
 def _prompt(question: Question, vlm_family: str) -> str:
-    if vlm_family == "janus-pro":
-        return f"\n{question.text.replace(_PLEASE, '')}\n{SHORT_ANSWER}"
     return question.text
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from eyechart.core.prompts import multiple_choice
 from eyechart.core.types import Question
 from eyechart.tasks import choice
-from eyechart.tasks.prompts import multiple_choice
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask

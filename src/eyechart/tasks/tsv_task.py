@@ -18,6 +18,7 @@ import numpy as np
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import RunOption
 from eyechart.core.images import decode_image
+from eyechart.core.prompts import style_of
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
 from eyechart.tasks.sampling import by_image
 from eyechart.tasks.scored import ScoredQuestions, accuracies, percent_right, right_and_asked
@@ -141,7 +142,8 @@ class TsvTask:
         return decode_image(self._table.image_bytes(key), name=f"{self.name} image {key}")
 
     def prompt(self, question: Question, vlm_family: str) -> str:
-        return self._benchmark.prompt(question, vlm_family)
+        own = style_of(vlm_family).by_task.get(self.name)
+        return self._benchmark.prompt(question, vlm_family) if own is None else own(question)
 
     def max_new_tokens(self, question: Question) -> int:
         return self._benchmark.max_new_tokens

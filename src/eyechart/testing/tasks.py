@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from eyechart.core.identity import canonical_json
+from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Floats, Question, Score, Task
 
-FAMILIES = ("default", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o", "a family of tomorrow")
 ODD_ANSWERS = (
     "",
     " ",
@@ -67,7 +67,7 @@ def _check_questions(task: Task) -> Sequence[Question]:
 
 
 def _check_prompts(task: Task, question: Question) -> None:
-    for family in FAMILIES:
+    for family in (*prompt_families(), "a family of tomorrow"):
         prompt = task.prompt(question, family)
         assert isinstance(prompt, str), f"prompt for {family} is {type(prompt).__name__}"
         assert prompt.strip(), f"prompt for {family} is empty"

@@ -1,20 +1,21 @@
 """VLM families, found through entry points of the group `eyechart.families`.
 
-A family is one file: how its VLMs are opened, their known names, and what else differs between
-families. Its entry point is named by the value of `VLM.family` and refers to a `Family`. Family
-files load no torch when they are imported, so that VLMs can be listed without it.
+A family is one file: how its VLMs are opened, their known names, and their prompts. Its entry point
+is named by the value of `VLM.family` and refers to a `Family`. Family files load no torch when they
+are imported, so that VLMs can be listed without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, PluginError, one_line
+from eyechart.core.prompts import PromptStyle
 from eyechart.core.types import VLM
 from eyechart.vlms.hub import in_hub_cache
 
@@ -71,6 +72,7 @@ class Family:
     known: VLMs that resolve by name. model_types: `model_type` in config.json of the checkpoints
         that `open` loads. aliases: more names of the family; these, the model types and the
         family's own name open it with `NAME:model=...`.
+    prompts: prompts that differ from the default ones.
     why_not_ready: None if a known VLM can answer here, else how to get what is missing.
     """
 
@@ -78,6 +80,7 @@ class Family:
     known: tuple[Known, ...] = ()
     model_types: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    prompts: PromptStyle = field(default_factory=PromptStyle)
     why_not_ready: Callable[[Known], str | None] = why_not_ready
 
 

@@ -7,10 +7,12 @@ Zhu et al., InternVL3, arXiv:2504.10479. Tiles, system message and prompts as in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eyechart.core.types import Rgb8
+from eyechart.core.prompts import ANSWER_BY_LETTER, SHORT_ANSWER, PromptStyle
+from eyechart.core.types import Question, Rgb8
 from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
@@ -30,6 +32,9 @@ SYSTEM = (
     "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位"
     "联合开发的多模态大语言模型。"
 )
+
+_LETTER_ZH = "请直接回答选项字母。"
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 class InternVL(LocalVLM):
@@ -157,8 +162,22 @@ class InternVLBackbone:
         return list(features.flatten(0, 1).split([picture.tokens for picture in pictures]))
 
 
+def _multiple_choice(question: Question) -> str:
+    head = f"{question.hint}\n" if question.hint else ""
+    options = "".join(f"\n{letter}. {text}" for letter, text in question.options)
+    text = f"{head}{question.text}{options}"
+    return f"{text}\n{_LETTER_ZH if _CHINESE.search(text) else ANSWER_BY_LETTER}"
+
+
 FAMILY = Family(
     open=InternVL,
+    prompts=PromptStyle(
+        multiple_choice=_multiple_choice,
+        by_task={
+            "MME": lambda question: f"{question.text} {SHORT_ANSWER}",
+            "OCRBench": lambda question: f"{question.text}\n{SHORT_ANSWER}",
+        },
+    ),
     model_types=(MODEL_TYPE,),
     known=tuple(
         Known(name=f"internvl3-{size.lower()}", hub_id=f"OpenGVLab/InternVL3-{size}-hf")

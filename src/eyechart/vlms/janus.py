@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from eyechart.core.types import Rgb8
+from eyechart.core.prompts import (
+    ANSWER_BY_LETTER,
+    SHORT_ANSWER,
+    PromptStyle,
+    option_lines,
+)
+from eyechart.core.types import Question, Rgb8
 from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODEL_TYPE = "janus"
+_PLEASE = " Please answer yes or no."  # the end of POPE's questions
 
 
 class Janus(LocalVLM):
@@ -125,8 +132,21 @@ class JanusBackbone:
         return list(features)
 
 
+def _multiple_choice(question: Question) -> str:
+    head = f"\nHint: {question.hint}\n" if question.hint else "\n"
+    return f"{head}{question.text}\n{option_lines(question)}\n{ANSWER_BY_LETTER}"
+
+
+def _pope(question: Question) -> str:
+    return f"\n{question.text.replace(_PLEASE, '')}\n{SHORT_ANSWER}"
+
+
 FAMILY = Family(
     open=Janus,
+    prompts=PromptStyle(
+        multiple_choice=_multiple_choice,
+        by_task={"POPE": _pope, "MME": lambda question: f"\n{question.text}\n{SHORT_ANSWER}"},
+    ),
     model_types=(MODEL_TYPE,),
     known=tuple(
         Known(name=f"janus-pro-{size.lower()}", hub_id=f"deepseek-community/Janus-Pro-{size}")

@@ -19,6 +19,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
 from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
+from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
 from eyechart.vlms.chat_client import ChatClient, Server
 from eyechart.vlms.chat_options import (
@@ -38,8 +39,6 @@ from eyechart.vlms.token_cost import Prices, Spent, estimate
 
 DETAILS = ("high", "low", "auto")
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
-# The families that tasks have prompts for; those of Qwen2.5-VL are the default ones.
-PROMPT_FAMILIES = ("default", "qwen2_5_vl", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o")
 # A VLM that OpenAI does not have: it is a family of its own, with the default prompts.
 _QWEN_VL_CHAT = Known(
     name="qwen-vl-chat",
@@ -54,7 +53,7 @@ class OpenAIChat:
 
     model: as the server calls it. base_url: without it, $OPENAI_BASE_URL or OpenAI's own address.
         It is not in a cell's key: model, name and revision say what answers, wherever it runs.
-    family: the family whose prompts are used, one of PROMPT_FAMILIES; without it, GPT-4o's.
+    family: the family whose prompts are used, "default" or a registered one; without it, GPT-4o's.
     detail: `high` lets GPT-4o see 512-pixel tiles, `low` one small view, `auto` its own choice.
     revision: change it when a server's weights or engine change, so that results are not mixed.
     token_limit: the parameter for the token limit, one of TOKEN_LIMITS. temperature, seed: whether
@@ -99,7 +98,7 @@ class OpenAIChat:
         self.name = own or model if name is None else checked_text("name", name)
         own_family = own or _GPT_4O.name
         self.family = checked_choice(
-            "family", own_family if family is None else family, PROMPT_FAMILIES
+            "family", own_family if family is None else family, prompt_families()
         )
         self.version = str(revision) or "unversioned"
         self._detail = checked_choice("detail", detail, DETAILS)
