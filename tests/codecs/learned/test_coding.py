@@ -66,17 +66,21 @@ def test_bytes_are_as_many_as_the_likelihoods_say(network: Elic) -> None:
     assert len(string) == pytest.approx(estimate, rel=0.01, abs=8)
 
 
-def test_parameters_that_another_machine_computes_never_give_a_wrong_latent(network: Elic) -> None:
+@pytest.mark.parametrize(("noise", "most_refused"), [(1e-6, 32), (1e-12, 0)])
+def test_parameters_that_another_machine_computes_never_give_a_wrong_latent(
+    network: Elic, noise: float, most_refused: int
+) -> None:
+    """Entropy networks run in float64: another machine's errors are below the second noise."""
     torch.manual_seed(4)
     strings, y_hat, size = _encode(network, torch.rand(4, 3, 64, 64))
     refused = 0
     for seed in range(8):
-        other = copy.deepcopy(network)
+        other = copy.deepcopy(network).double()
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in other.ParamAggregation.parameters():
-                noise = torch.randn(parameter.shape, generator=generator)
-                parameter.mul_(1 + 1e-6 * noise)
+                random = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.mul_(1 + noise * random)
         for index, string in enumerate(strings):
             try:
                 found = _decode(other, [string], size)
@@ -84,7 +88,7 @@ def test_parameters_that_another_machine_computes_never_give_a_wrong_latent(netw
                 refused += 1
                 continue
             assert torch.equal(found[0], y_hat[index])
-    assert refused < 32
+    assert refused <= most_refused
 
 
 def test_a_damaged_string_is_refused(network: Elic) -> None:
