@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from eyechart.cli import run_args
 from eyechart.cli.codec import app
+from eyechart.cli.console import terminal_text
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, ImageError, InputError, PluginError
 from eyechart.core.images import encode_png, read_image
@@ -172,6 +173,31 @@ def test_what_is_no_picture_is_said_without_pillows_words(
         f"eyechart: {fake}: not a readable picture (of no known format)",
         "eyechart: jpeg image fake.png: damaged payload (not a JPEG file)",
     ]
+
+
+def test_bench_leaves_out_unreadable_images_and_names_them(
+    png: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (png.parent / "broken.png").write_text("no image")
+    out = tmp_path / "bench.json"
+    command = ["codec", "bench", str(png.parent), "--codec", "jpeg", "--json", str(out)]
+    assert run_args(command) == 0
+    shown = capsys.readouterr().err
+    assert "broken.png: not a readable" in shown
+    assert "1 of 2 images left out" in shown
+    assert {row["images"] for row in json.loads(out.read_text())["rows"]} == {1}
+    png.unlink()
+    out.unlink()
+    assert run_args(command) == 2
+    assert "none of its 1 images can be read" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_text_of_others_reaches_the_terminal_without_control_characters() -> None:
+    assert (
+        terminal_text("red\x1b[2J\n\tblue \udc80 é")
+        == r"red\x1b[2J" + "\n\tblue " + r"\udc80" + " é"
+    )
 
 
 def test_bench_wants_pictures(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def print_list(folders: Sequence[Path], where: Path) -> None:
     """One line for each adapter; a damaged one is described in its line."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from eyechart.adapters.package import read_config
 
@@ -162,7 +163,7 @@ def print_list(folders: Sequence[Path], where: Path) -> None:
         try:
             config = read_config(folder)
         except InputError as error:
-            table.add_row(folder.name, f"[yellow]{error}[/]")
+            table.add_row(Text(folder.name), Text(str(error), "yellow"))
             continue
         codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
         base = str(config.base.get("name", ""))

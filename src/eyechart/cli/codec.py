@@ -18,7 +18,7 @@ from eyechart.cli.bars import progress_bar
 from eyechart.cli.codec_add import add
 from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
-from eyechart.cli.console import table_console
+from eyechart.cli.console import table_console, terminal_text
 from eyechart.cli.files import check_out
 from eyechart.codecs.levels import choose_level
 from eyechart.codecs.reconstruct import (
@@ -29,7 +29,7 @@ from eyechart.codecs.reconstruct import (
     reconstruct_one,
 )
 from eyechart.core import plugins
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.errors import EyechartError, ImageError, InputError
 from eyechart.core.images import encode_png, find_images, read_image
 from eyechart.core.types import Codec, is_neural
 from eyechart.quality import label, open_metric
@@ -44,6 +44,7 @@ app.command("show")(show)
 app.command("check")(check)
 
 _BLOCK_IMAGES = 16  # in memory at a time
+_NAMED = 10  # images left out that are named
 CodecOption = Annotated[
     str, typer.Option("--codec", metavar="CODEC", help="jpeg, vvc:preset=fast, ...")
 ]
@@ -156,16 +157,28 @@ def bench(
         print(f"{folder}: {others} files are no images and are left out", file=sys.stderr)
     work = [(coder, level) for coder in coders for level in coder.levels]
     trials: list[list[Trial]] = [[] for _ in work]
+    unreadable: list[str] = []
     with progress_bar() as progress:
         bar = progress.add_task("", total=len(work) * len(paths))
         reconstructor = Reconstructor(device=codec_device, batch_images=codec_batch)
         for start in range(0, len(paths), _BLOCK_IMAGES):
             block = paths[start : start + _BLOCK_IMAGES]
-            images = [SourceImage.of(read_image(path), path.name) for path in block]
+            images = []
+            for path in block:
+                try:
+                    images.append(SourceImage.of(read_image(path), path.name))
+                except ImageError as error:
+                    unreadable.append(str(error))
             for (coder, level), done in zip(work, trials, strict=True):
                 progress.update(bar, description=f"{coder.name} {level.name}")
                 done += try_codec(reconstructor, coder, level, images, metrics)
                 progress.advance(bar, len(block))
+    for message in unreadable[:_NAMED]:
+        print(f"left out: {terminal_text(message)}", file=sys.stderr)
+    if len(unreadable) == len(paths):
+        raise InputError(f"{folder}: none of its {len(paths)} images can be read")
+    if unreadable:
+        print(f"{folder}: {len(unreadable)} of {len(paths)} images left out", file=sys.stderr)
     rows = [means_of(coder, level, done) for (coder, level), done in zip(work, trials, strict=True)]
     if out is not None:
         told = {"folder": str(folder), "codecs": versions, "rows": [asdict(row) for row in rows]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,3 +19,16 @@ def table_console() -> Console:
 
     chosen = sys.stdout.isatty() or "COLUMNS" in os.environ  # rich reads both itself
     return Console(width=None if chosen else _UNLIMITED, highlight=False)
+
+
+def terminal_text(text: str) -> str:
+    """Text of a model or a file, safe to print: control characters and lone surrogates escaped.
+
+    Line feeds and tabs stay. Escape sequences would otherwise be obeyed by the terminal.
+    """
+    return "".join(
+        letter
+        if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs")
+        else repr(letter)[1:-1]
+        for letter in text
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import table_console
+from eyechart.cli.console import table_console, terminal_text
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError
 
@@ -102,7 +102,8 @@ def ask(
     if coder is not None and chosen is not None:
         decoded = reconstruct_one(coder, chosen, SourceImage.of(rgb8, image.name))
         rgb8 = decoded.rgb8
-        notes.print(f"[dim]{coder.name} {chosen.name}: {decoded.bitstream.bpp:.4f} bpp[/]")
+        rate = f"{coder.name} {chosen.name}: {decoded.bitstream.bpp:.4f} bpp"
+        notes.print(rate, style="dim", markup=False)
     request = Request(
         image=rgb8,
         prompts=tuple(questions),
@@ -132,7 +133,7 @@ def _print(questions: list[str], answers: list[Answer], notes: object) -> None:
     assert isinstance(notes, Console)
     for question, answer in zip(questions, answers, strict=True):
         if len(questions) > 1:
-            notes.print(f"[dim]{question}[/]")
-        print(answer.text)
+            notes.print(terminal_text(question), style="dim", markup=False)
+        print(terminal_text(answer.text))
         if answer.truncated:
             notes.print("[yellow]truncated by --max-new-tokens[/]")
