@@ -1,0 +1,61 @@
+"""The weights that ship: four levels whose rate and quality rise, in a package of a fair size."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("constriction")
+
+from eyechart.codecs.learned.plugins import ElicMiniCodec
+from eyechart.core import plugins
+from eyechart.core.types import Codec, Rgb8, Task
+from eyechart.quality import open_metric
+from eyechart.testing import check_codec
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Rgb8]:
+    task: Task = plugins.load("eyechart.tasks", "POPE", {"data": "eyechart-mini"})
+    keys = list(dict.fromkeys(question.image for question in task.questions()))
+    return [task.image(key) for key in keys[:4]]
+
+
+def test_rate_and_quality_rise_and_beat_jpeg(images: list[Rgb8]) -> None:
+    psnr = open_metric("psnr")
+
+    def curve(codec: Codec) -> list[tuple[float, float]]:
+        points = []
+        for level in codec.levels:
+            streams = [codec.encode(image, level) for image in images]
+            quality = [
+                psnr.measure(image, codec.decode(stream))
+                for image, stream in zip(images, streams, strict=True)
+            ]
+            points.append((float(np.mean([s.bpp for s in streams])), float(np.mean(quality))))
+        return points
+
+    points = curve(ElicMiniCodec())
+    assert len(points) == 4
+    assert 0.02 < points[0][0] < 0.12
+    assert 0.25 < points[-1][0] < 0.6
+    assert all(low[0] < high[0] and low[1] < high[1] for low, high in pairwise(points))
+    jpeg: Codec = plugins.load("eyechart.codecs", "jpeg", {"levels": [8, 20, 40]})
+    rates, qualities = zip(*points, strict=True)
+    for bpp, psnr_db in curve(jpeg):
+        if qualities[0] < psnr_db < qualities[-1]:
+            assert np.interp(psnr_db, qualities, np.log(rates)) < np.log(0.8 * bpp)
+
+
+def test_it_keeps_the_promises_of_a_codec() -> None:
+    codec = ElicMiniCodec()
+    codec.check()
+    check_codec(codec, sizes=((1, 1), (17, 33)))
+
+
+def test_the_weights_take_less_than_their_share_of_the_package() -> None:
+    size = sum(file.stat().st_size for file in ElicMiniCodec().folder.iterdir())
+    assert size < 13_000_000
