@@ -24,11 +24,11 @@ from PIL import Image
 from eyechart.adapters.base import open_base
 from eyechart.adapters.pairs import CodecPairs, prepare
 from eyechart.adapters.recipe import Recipe, plan_step
-from eyechart.adapters.towers import Tower
 from eyechart.adapters.training import AdapterTraining, Setting, SilentWatcher
 from eyechart.core import plugins
 from eyechart.core.images import read_image
 from eyechart.core.types import Codec
+from eyechart.vlms.towers import Tower
 
 SIZE_PX = 224
 

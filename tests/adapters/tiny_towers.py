@@ -14,8 +14,9 @@ from eyechart.adapters.condition import Vocabulary
 from eyechart.adapters.conditioned import Conditioner
 from eyechart.adapters.injection import injection_names
 from eyechart.adapters.recipe import Recipe
-from eyechart.adapters.towers import Tower, tower_of
+from eyechart.adapters.towers import tower_of
 from eyechart.vlms import open_vlm
+from eyechart.vlms.towers import Tower
 
 FAMILIES = ("qwen2_5_vl", "internvl", "janus")
 ROTARY = ("rope_angle", "rope_cos_sin")

@@ -1,7 +1,7 @@
 """Adapters: a VLM's vision encoder, fine-tuned on compressed images and conditioned on the codec.
 
     condition   the codec and level of an image
-    injection   what an injection is   injections  one file each      towers  the encoders
+    injection   what an injection is   injections  one file each      towers  the encoder
     distill     the loss          training  the loop  pairs       the pictures
     package     save and load     fold      one condition as ordinary weights
 

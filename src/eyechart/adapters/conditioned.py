@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.estimator import ConditionEstimator
 from eyechart.adapters.injection import make_injection
-from eyechart.adapters.towers import Tower, pictures_of
 from eyechart.core.errors import VLMError
 from eyechart.vlms.adapter_identity import Telling
+from eyechart.vlms.towers import Tower
 
 
 class Conditioner(nn.Module):
@@ -52,23 +52,18 @@ class Conditioner(nn.Module):
         """Hook into the tower; `handles` take everything away again."""
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            pixels = args[0] if args else kwargs["pixel_values"]
-            inputs = {"pixel_values": pixels}
-            if (grid := kwargs.get("grid_thw")) is not None:
-                inputs["grid"] = grid
-            self._begin(tower, inputs)
+            self._begin(tower, tower.layout.from_call(args, kwargs))
 
         hook = tower.module.register_forward_pre_hook(before, with_kwargs=True)
         self.handles = [hook, *self.injection.attach(tower, self._spread)]
 
     def _begin(self, tower: Tower, inputs: dict[str, Tensor]) -> None:
         device = inputs["pixel_values"].device
-        packed = "grid" in inputs
-        units = len(inputs["grid"] if packed else inputs["pixel_values"])
-        self._patches = inputs["grid"].prod(-1).tolist() if packed else None
+        units = tower.layout.units(inputs)
+        self._patches = tower.layout.packed(inputs)
         self._mix = None
         if self.telling == "blind":
-            self._mix = self.estimator(pictures_of(inputs, tower)).float().softmax(-1)
+            self._mix = self.estimator(tower.layout.images(inputs)).float().softmax(-1)
         else:
             self._rows = torch.tensor(self._rows_for(units), device=device)
 

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import linear
 
-from eyechart.adapters.towers import Tower
+from eyechart.vlms.towers import Tower
 
 
 def straighten(tower: Tower) -> None:

@@ -15,7 +15,7 @@ Shapes: U pictures ("units"), T visual tokens of them all, D feature width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,12 @@ from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.conditioned import Conditioner
 from eyechart.adapters.pairs import Pairs
 from eyechart.adapters.recipe import Recipe, Shown
-from eyechart.adapters.towers import Tower, pictures_of, tower_of
+from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import make_trainable
 from eyechart.core.types import Rgb8
 from eyechart.vlms.backbone import Backbone
+from eyechart.vlms.towers import Inputs, Tower
 
-Inputs = dict[str, Tensor]
 _ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not
 
 
@@ -55,7 +55,11 @@ class TrainingBatch:
 
 
 def make_batch(
-    pairs: Pairs, shown: Sequence[Shown], backbone: Backbone, vocabulary: Vocabulary
+    pairs: Pairs,
+    shown: Sequence[Shown],
+    backbone: Backbone,
+    tower: Tower,
+    vocabulary: Vocabulary,
 ) -> TrainingBatch:
     """Read, compress and prepare the pictures of a step. Raises ImageError, CodecError."""
     clean: list[Inputs] = []
@@ -68,7 +72,7 @@ def make_batch(
     for one in shown:
         pictures = pairs.pictures(one.image, one.entries)
         inputs = [_prepared(backbone, rgb8) for rgb8 in pictures]
-        units = unit_count(inputs[0])
+        units = tower.layout.units(inputs[0])
         clean.append(inputs[0])  # the first entry is `source`
         for made, entry, row in zip(inputs, one.entries, one.told, strict=True):
             student.append(made)
@@ -91,11 +95,6 @@ def _prepared(backbone: Backbone, rgb8: Rgb8) -> Inputs:
     return dict(backbone.picture(rgb8).inputs)
 
 
-def unit_count(inputs: Inputs) -> int:
-    """Units in some inputs."""
-    return len(inputs["grid"] if "grid" in inputs else inputs["pixel_values"])
-
-
 def _joined(parts: Sequence[Inputs]) -> Inputs:
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
@@ -112,7 +111,7 @@ class Student(nn.Module):
         """-> features (T, D), and the estimator's scores of the conditions (U, entries)."""
         self.conditioner.tell_rows(told)
         features = self._tower.features(inputs)
-        return features, self.conditioner.estimator(pictures_of(inputs, self._tower))
+        return features, self.conditioner.estimator(self._tower.layout.images(inputs))
 
 
 class Teacher:
@@ -194,7 +193,7 @@ def losses(
 
     student: `Student`, possibly wrapped. targets: the teacher's features by clean unit.
     """
-    inputs = cut(batch.student, units, tower)
+    inputs = tower.layout.select(batch.student, units)
     features, scores = student(inputs, batch.told[units])
     each = split_units(features.float(), inputs, tower)
     goals = [targets[place] for place in batch.target_of_unit[units].tolist()]
@@ -210,18 +209,6 @@ def losses(
         errors=errors.detach(),
         named=scores.detach().argmax(-1) == true,
     )
-
-
-def cut(inputs: Mapping[str, Tensor], units: slice, tower: Tower) -> Inputs:
-    """Some units' inputs."""
-    if "grid" not in inputs:
-        return {key: tensor[units] for key, tensor in inputs.items()}
-    borders = np.cumsum([0, *tower.token_counts(inputs)])
-    start, stop, _ = units.indices(len(inputs["grid"]))
-    return {
-        "pixel_values": inputs["pixel_values"][borders[start] : borders[stop]],
-        "grid": inputs["grid"][units],
-    }
 
 
 def by_condition(

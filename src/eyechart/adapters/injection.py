@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor
 
-from eyechart.adapters.towers import Tower
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.vlms.towers import Tower
 
 # (table (rows, D), activations (..., W)) -> the activations with the units on an axis of their own,
 # and the row of the table of each unit; the two broadcast over the patches of a unit.

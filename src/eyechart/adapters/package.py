@@ -21,7 +21,7 @@ from torch import Tensor
 from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.conditioned import Conditioner
 from eyechart.adapters.injection import check_injection
-from eyechart.adapters.towers import Tower, tower_of
+from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import apply_changes
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Component, Json
@@ -33,6 +33,7 @@ from eyechart.vlms.adapter_identity import (
     check_telling,
     parse_adapter,
 )
+from eyechart.vlms.towers import Tower
 
 FORMAT = 1
 CARD = "README.md"

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from eyechart.adapters.towers import Tower
 from eyechart.core.errors import InputError, PluginError
+from eyechart.vlms.towers import Tower
 
 Trainable: TypeAlias = Literal["encoder", "lora"]
 TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)

@@ -25,17 +25,14 @@ from eyechart.adapters.checks import require_pictures, require_training_folder
 from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
 from eyechart.adapters.cpu_speed import straighten
 from eyechart.adapters.distill import (
-    Inputs,
     StepLoss,
     Teacher,
     TrainingBatch,
     build_student,
     by_condition,
-    cut,
     losses,
     make_batch,
     parameter_groups,
-    unit_count,
 )
 from eyechart.adapters.pairs import Pairs
 from eyechart.adapters.recipe import Recipe, Shown, images_shown, plan_step
@@ -46,6 +43,7 @@ from eyechart.core.types import Json, component_of
 from eyechart.store.files import append_lines
 from eyechart.vlms.adapter_identity import TELLINGS, Telling, check_telling
 from eyechart.vlms.checkpoint import LocalVLM
+from eyechart.vlms.towers import Inputs
 
 _AHEAD = 3  # steps whose pictures are made before they are needed
 
@@ -235,9 +233,12 @@ class AdapterTraining:
 
     def _seen_by_teacher(self, inputs: Inputs) -> list[torch.Tensor]:
         found: list[torch.Tensor] = []
-        for units in self._parts(unit_count(inputs)):
+        layout = self.teacher.tower.layout
+        for units in self._parts(layout.units(inputs)):
             with self._autocast():
-                found += self.teacher.features_by_unit(cut(inputs, units, self.teacher.tower))
+                found += self.teacher.features_by_unit(
+                    self.teacher.tower.layout.select(inputs, units)
+                )
         return found
 
     def _autocast(self) -> torch.autocast:
@@ -297,7 +298,7 @@ class AdapterTraining:
         )
 
     def _batch(self, shown: Sequence[Shown]) -> TrainingBatch:
-        return make_batch(self.pairs, shown, self.backbone, self.vocabulary)
+        return make_batch(self.pairs, shown, self.backbone, self.teacher.tower, self.vocabulary)
 
     # --- validation ---------------------------------------------------------------------------
 

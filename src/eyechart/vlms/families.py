@@ -1,8 +1,8 @@
 """VLM families, found through entry points of the group `eyechart.families`.
 
-A family is one file: how its VLMs are opened, their known names, and their prompts. Its entry point
-is named by the value of `VLM.family` and refers to a `Family`. Family files load no torch when they
-are imported, so that VLMs can be listed without it.
+A family is one file: how its VLMs are opened, their known names, their prompts and their vision
+tower. Its entry point is named by the value of `VLM.family` and refers to a `Family`. Family files
+load no torch when they are imported, so that VLMs can be listed without it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, PluginError, one_line
 from eyechart.core.prompts import PromptStyle
 from eyechart.core.types import VLM
 from eyechart.vlms.hub import in_hub_cache
+
+if TYPE_CHECKING:
+    from eyechart.vlms.towers import Tower
 
 LOCAL_PACKAGES = ("torch", "transformers")
 
@@ -72,6 +76,7 @@ class Family:
     known: VLMs that resolve by name. model_types: `model_type` in config.json of the checkpoints
         that `open` loads. aliases: more names of the family; these, the model types and the
         family's own name open it with `NAME:model=...`.
+    tower: the vision tower of a transformers model, for adapters. None: it takes no adapter.
     prompts: prompts that differ from the default ones.
     why_not_ready: None if a known VLM can answer here, else how to get what is missing.
     """
@@ -80,6 +85,7 @@ class Family:
     known: tuple[Known, ...] = ()
     model_types: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    tower: Callable[[Any], Tower] | None = None
     prompts: PromptStyle = field(default_factory=PromptStyle)
     why_not_ready: Callable[[Known], str | None] = why_not_ready
 

@@ -24,6 +24,8 @@ from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from eyechart.vlms.towers import NormSite, Tower
+
 MODEL_TYPE = "internvl"
 MAX_TILES = 6
 MAX_TILES_BY_TASK = {"OCRBench": 24}
@@ -169,8 +171,40 @@ def _multiple_choice(question: Question) -> str:
     return f"{text}\n{_LETTER_ZH if _CHINESE.search(text) else ANSWER_BY_LETTER}"
 
 
+def _tower(model: Any) -> Tower:
+    """The vision tower, for adapters."""
+    from torch import nn
+
+    from eyechart.vlms.towers import Tower, flat_features, norm_site
+
+    vision = model.model.vision_tower
+    sites: list[NormSite] = []
+    for index, layer in enumerate(vision.encoder.layer):
+        attention, name = layer.attention, f"encoder.layer.{index}"
+        qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
+        sites.append(norm_site(f"{name}.layernorm_before", layer.layernorm_before, *qkv))
+        sites.append(norm_site(f"{name}.layernorm_after", layer.layernorm_after, layer.mlp.fc1))
+    if not isinstance(vision.layernorm, nn.Identity):
+        sites.append(norm_site("layernorm", vision.layernorm))
+    conv = vision.embeddings.patch_embeddings.projection
+    return Tower(
+        family="internvl",
+        prefix="model.vision_tower",
+        module=vision,
+        width=vision.config.hidden_size,
+        head_dim=vision.config.hidden_size // vision.config.num_attention_heads,
+        norms=tuple(sites),
+        patches=conv,
+        patch_conv=conv,
+        channels_first=True,
+        rotary=None,
+        run=lambda inputs: flat_features(model.model.get_image_features(inputs["pixel_values"])),
+    )
+
+
 FAMILY = Family(
     open=InternVL,
+    tower=_tower,
     prompts=PromptStyle(
         multiple_choice=_multiple_choice,
         by_task={

@@ -27,6 +27,8 @@ from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from eyechart.vlms.towers import NormSite, Tower
+
 MODEL_TYPE = "janus"
 _PLEASE = " Please answer yes or no."  # the end of POPE's questions
 
@@ -141,8 +143,37 @@ def _pope(question: Question) -> str:
     return f"\n{question.text.replace(_PLEASE, '')}\n{SHORT_ANSWER}"
 
 
+def _tower(model: Any) -> Tower:
+    """The vision tower, for adapters."""
+    from eyechart.vlms.towers import Tower, flat_features, norm_site
+
+    vision = model.model.vision_model
+    sites: list[NormSite] = []
+    for index, layer in enumerate(vision.encoder.layers):
+        attention, name = layer.self_attn, f"encoder.layers.{index}"
+        qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
+        sites.append(norm_site(f"{name}.layer_norm1", layer.layer_norm1, *qkv))
+        sites.append(norm_site(f"{name}.layer_norm2", layer.layer_norm2, layer.mlp.fc1))
+    sites.append(norm_site("post_layernorm", vision.post_layernorm))
+    conv = vision.embeddings.patch_embedding
+    return Tower(
+        family="janus",
+        prefix="model.vision_model",
+        module=vision,
+        width=vision.config.hidden_size,
+        head_dim=vision.config.hidden_size // vision.config.num_attention_heads,
+        norms=tuple(sites),
+        patches=conv,
+        patch_conv=conv,
+        channels_first=True,
+        rotary=None,
+        run=lambda inputs: flat_features(model.model.get_image_features(inputs["pixel_values"])),
+    )
+
+
 FAMILY = Family(
     open=Janus,
+    tower=_tower,
     prompts=PromptStyle(
         multiple_choice=_multiple_choice,
         by_task={"POPE": _pope, "MME": lambda question: f"\n{question.text}\n{SHORT_ANSWER}"},

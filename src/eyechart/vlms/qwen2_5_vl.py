@@ -8,7 +8,7 @@ Bai et al., Qwen2.5-VL Technical Report, arXiv:2502.13923.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -24,6 +24,8 @@ from eyechart.zoo import weights_dir
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from eyechart.vlms.towers import NormSite, Tower
 
 MODEL_TYPE = "qwen2_5_vl"
 # What VLMEvalKit runs Qwen2.5-VL with (28 x 28 pixels are one visual token).
@@ -213,8 +215,107 @@ class QwenBackbone:
         return list(features.split([picture.tokens for picture in pictures]))
 
 
+class PackedPatches:
+    """Patches of all images in one sequence: `pixel_values` (patches, ...), `grid` (images, 3)."""
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+
+    def from_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The inputs of a call of the tower's module."""
+        pixels = args[0] if args else kwargs["pixel_values"]
+        return {"pixel_values": pixels, "grid": kwargs["grid_thw"]}
+
+    def units(self, inputs: Mapping[str, Tensor]) -> int:
+        """How many images."""
+        return len(inputs["grid"])
+
+    def packed(self, inputs: Mapping[str, Tensor]) -> list[int]:
+        """Patches of each image."""
+        return [int(count) for count in inputs["grid"].prod(-1).tolist()]
+
+    def select(self, inputs: Mapping[str, Tensor], units: slice) -> dict[str, Tensor]:
+        """The inputs of some images."""
+        counts = self.packed(inputs)
+        start, stop, _ = units.indices(len(counts))
+        first, last = sum(counts[:start]), sum(counts[:stop])
+        return {
+            "pixel_values": inputs["pixel_values"][first:last],
+            "grid": inputs["grid"][units],
+        }
+
+    def images(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """The pixels of each image as (3, H, W), normalised as the tower gets them."""
+        import torch
+
+        merge, size = self._config.spatial_merge_size, self._config.patch_size
+        found = []
+        parts = torch.split(inputs["pixel_values"], self.packed(inputs))
+        for (_, rows, columns), patches in zip(inputs["grid"].tolist(), parts, strict=True):
+            # Patches are ordered by merge block; a single image fills both frames alike.
+            frame = patches[: rows * columns].view(
+                *(rows // merge, columns // merge, merge, merge),
+                -1,
+                self._config.temporal_patch_size,
+                size,
+                size,
+            )[:, :, :, :, :, 0]
+            image = frame.permute(4, 0, 2, 5, 1, 3, 6)
+            found.append(image.reshape(-1, rows * size, columns * size))
+        return found
+
+
+def _tower(model: Any) -> Tower:
+    """The vision tower, for adapters."""
+    from eyechart.vlms.towers import Tower, norm_site
+    from eyechart.vlms.vision_windows import batch_windows
+
+    visual = model.model.visual
+    batch_windows(visual)
+    sites: list[NormSite] = []
+    for index, block in enumerate(visual.blocks):
+        sites.append(norm_site(f"blocks.{index}.norm1", block.norm1, block.attn.qkv))
+        mlp = (block.mlp.gate_proj, block.mlp.up_proj)
+        sites.append(norm_site(f"blocks.{index}.norm2", block.norm2, *mlp))
+    merged = visual.spatial_merge_size**2
+    sites.append(norm_site("merger.ln_q", visual.merger.ln_q, visual.merger.mlp[0], repeat=merged))
+
+    def run(inputs: Mapping[str, Tensor]) -> Tensor:
+        from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
+
+        grid = inputs["grid"].cpu()
+        index, borders = get_vision_window_index(
+            grid, visual.spatial_merge_size, visual.window_size, visual.patch_size
+        )
+        # Borders stay on the CPU: the batched attention reads them as numbers in every layer.
+        features: Tensor = visual(
+            inputs["pixel_values"],
+            grid_thw=inputs["grid"],
+            cu_seqlens=get_vision_cu_seqlens(grid),
+            window_index=index.to(inputs["grid"].device),
+            cu_window_seqlens=borders,
+        ).pooler_output
+        return features
+
+    return Tower(
+        family="qwen2_5_vl",
+        prefix="model.visual",
+        module=visual,
+        width=visual.config.hidden_size,
+        head_dim=visual.config.hidden_size // visual.config.num_heads,
+        norms=tuple(sites),
+        patches=visual.patch_embed,
+        patch_conv=visual.patch_embed.proj,
+        channels_first=False,
+        rotary=visual.rotary_pos_emb,
+        run=run,
+        layout=PackedPatches(visual.config),
+    )
+
+
 FAMILY = Family(
     open=Qwen25VL,
+    tower=_tower,
     model_types=(MODEL_TYPE,),
     known=(
         Known(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from eyechart.adapters.injection import Spread
-from eyechart.adapters.towers import Tower
+from eyechart.vlms.towers import Tower
 
 
 class NoInjection(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from eyechart.adapters.injection import Spread
-from eyechart.adapters.towers import Tower, add_to_bias
 from eyechart.core.errors import InputError
+from eyechart.vlms.towers import Tower, add_to_bias
 
 
 class PatchEmbedding(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eyechart.adapters.injection import Spread
-from eyechart.adapters.towers import Tower
+from eyechart.vlms.towers import Tower
 
 
 class RopeAngle(nn.Module):
