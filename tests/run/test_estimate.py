@@ -71,8 +71,23 @@ def test_the_page_says_what_it_leaves_out(
     # 5,127 questions at 9 levels
     assert "not measured for these VLMs" in shown
     assert "7:41 to 1:16:54 at 100 to 10 questions per second" in shown
-    assert "plus decoded images, up to --decoded-gb" in shown
+    assert "up to --decoded-gb (2 GB): codecs that decode slowly make about" in shown
+    assert "beyond are decoded again at each use" in shown
     assert "without 2 codecs ²" in shown
     assert "² not installed here; time not counted, bytes by the paper's bpp" in shown
     assert run_args([*arguments, "--codecs", "jpeg", "--rate", "10"]) == 0
     assert "guess" not in capsys.readouterr().out
+    assert run_args([*arguments, "--codecs", "source,hm", "--decoded-gb", "1000"]) == 0
+    assert "; all are stored" in " ".join(capsys.readouterr().out.split())
+
+
+def test_decoded_images_of_slow_codecs_alone_take_disk() -> None:
+    task = TaskEstimate(name="a", questions=1, images=10, note="counted", pixels=400)
+    slow = CodecEstimate(
+        name="s", levels=3, code_s=1.0, payload_bytes=7.0, note="", slow_decode=True
+    )
+    fast = CodecEstimate(name="f", levels=2, code_s=0.1, payload_bytes=7.0, note="")
+    found = Estimate(
+        models=(), tasks=(task,), codecs=(slow, fast), picture_px=(10, 10), png_bytes=50
+    )
+    assert found.decoded_bytes == 10 * 4 * 3 * 50

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 _GUESSED_PER_S = (100, 10)  # questions per second, for a VLM that was not measured
 
 
-def print_estimate(title: str, estimate: Estimate, workers: int, console: Console) -> None:
+def print_estimate(
+    title: str, estimate: Estimate, workers: int, console: Console, decoded_gb: float = 2.0
+) -> None:
     """Print tasks, codecs, totals, and notes on what was not measured."""
     from rich.table import Table
     from rich.text import Text
@@ -49,7 +51,7 @@ def print_estimate(title: str, estimate: Estimate, workers: int, console: Consol
     totals.add_row("images", f"{estimate.pictures:,} to encode and decode")
     totals.add_row("questions", f"{estimate.questions:,}")
     totals.add_row("disk", _disk(estimate))
-    totals.add_row("", "plus decoded images, up to --decoded-gb (2 GB)")
+    totals.add_row("", _decoded(estimate, decoded_gb))
     code = f"{duration(estimate.code_s / workers)} on {workers} cores, in parallel to the VLM"
     absent = sum(codec.code_s is None for codec in estimate.codecs)
     totals.add_row("codec time", f"{code}; without {absent} codecs ²" if absent else code)
@@ -77,6 +79,18 @@ def _disk(estimate: Estimate) -> str:
         told += f", {_bytes(source)} of them source"
     left_out = [codec.name for codec in estimate.codecs if codec.payload_bytes is None]
     return f"{told}; without {', '.join(left_out)}" if left_out else told
+
+
+def _decoded(estimate: Estimate, budget_gb: float) -> str:
+    """What the budget for decoded images holds, and what happens beyond it."""
+    size, budget = estimate.decoded_bytes, 1e9 * budget_gb
+    limit = f"plus decoded images, up to --decoded-gb ({budget_gb:g} GB): "
+    if not size:
+        return f"{limit}none, because these codecs decode quickly"
+    needed = f"{limit}codecs that decode slowly make about {_bytes(size)}; "
+    if size <= budget:
+        return f"{needed}all are stored"
+    return f"{needed}the {_bytes(size - budget)} beyond are decoded again at each use"
 
 
 def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:

@@ -230,6 +230,7 @@ def plan(
             "--rates", metavar="FILE", help="Measured speeds: a YAML file, or a run directory."
         ),
     ] = None,
+    decoded_gb: DecodedGb = 2.0,
 ) -> None:
     """Estimate the cells, images, questions, disk space and time of a plan. Runs nothing."""
     from eyechart.cli.estimate_view import print_estimate
@@ -242,7 +243,7 @@ def plan(
         raise InputError(f"--rate {rate}: allowed: more than 0")
     measured = None if rates is None else load_rates(rates)
     found = estimate(chosen, rate=rate, rates=measured, published=published_codecs())
-    print_estimate(chosen.title, found, len(os.sched_getaffinity(0)), _console())
+    print_estimate(chosen.title, found, len(os.sched_getaffinity(0)), _console(), decoded_gb)
 
 
 def rescore(

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
+from eyechart.codecs.reconstruct import SLOW_DECODE_S, SourceImage, reconstruct_one
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
+from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, Rgb8, Task, is_neural
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
@@ -51,13 +52,16 @@ class TaskEstimate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecEstimate:
     """Means over a codec's levels, of one picture. code_s None: it does not work here (`note`);
-    payload_bytes then is from the published rates, None where there are none."""
+    payload_bytes then is from the published rates, None where there are none. slow_decode: its
+    decoded images are stored, because decoding takes longer than reading them; taken for granted
+    of codecs that were not timed."""
 
     name: str
     levels: int
     code_s: float | None  # encode and decode
     payload_bytes: float | None
     note: str
+    slow_decode: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class Estimate:
     tasks: tuple[TaskEstimate, ...]
     codecs: tuple[CodecEstimate, ...]
     picture_px: tuple[int, int]  # height, width of the picture that was timed
+    png_bytes: int = 0  # size of that picture as a PNG
 
     @property
     def levels(self) -> int:
@@ -123,6 +128,12 @@ class Estimate:
     def disk_bytes(self) -> float:
         """Bitstreams, as far as their size is known, and records."""
         return sum(map(self.stream_bytes, self.codecs)) + self.questions * RECORD_BYTES
+
+    @property
+    def decoded_bytes(self) -> float:
+        """Decoded images, as PNG, of all codecs that decode slowly, without a budget."""
+        levels = sum(codec.levels for codec in self.codecs if codec.slow_decode)
+        return self._pictures_timed * levels * self.png_bytes
 
     @property
     def _pictures_timed(self) -> float:
@@ -181,6 +192,7 @@ def estimate(
         tasks=tuple(sizes),
         codecs=codecs,
         picture_px=(height_px, width_px),
+        png_bytes=len(encode_png(picture)),
     )
 
 
@@ -267,13 +279,14 @@ def _codec(
         trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
     except EyechartError as error:
         return _absent(name, levels, picture, published, str(error))
-    code_s, payload_bytes = np.mean(trials, axis=0)
+    code_s, payload_bytes, decode_s = np.mean(trials, axis=0)
     return CodecEstimate(
         name=name,
         levels=levels,
         code_s=float(code_s),
         payload_bytes=float(payload_bytes),
         note="",
+        slow_decode=bool(decode_s > SLOW_DECODE_S),
     )
 
 
@@ -288,12 +301,13 @@ def _absent(
         code_s=None,
         payload_bytes=None if bpp is None else bpp * height_px * width_px / 8,
         note=why.removeprefix(f"{name}: "),
+        slow_decode=True,
     )
 
 
 def _trial(
     codec: Codec, level: Level, picture: Rgb8, clock: Callable[[], float]
-) -> tuple[float, int]:
+) -> tuple[float, int, float]:
     start_s = clock()
     made = reconstruct_one(codec, level, SourceImage.of(picture, "sample"))
-    return clock() - start_s, made.payload_bytes
+    return clock() - start_s, made.payload_bytes, made.decode_s
