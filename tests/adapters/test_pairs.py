@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from eyechart.adapters.condition import SOURCE
-from eyechart.adapters.pairs import CodecPairs, FolderPairs, image_paths, prepare
+from eyechart.adapters.pairs import CodecPairs, FolderPairs, image_paths, left_out, prepare
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, ImageError, InputError
-from eyechart.core.images import read_image
+from eyechart.core.images import IMAGE_SUFFIXES, find_images, read_image
 from eyechart.core.types import Bitstream, Level, Rgb8
 
 Q1 = ("jpeg", "1")
@@ -121,3 +121,11 @@ def test_compressed_forms_of_another_size_are_named(tmp_path: Path) -> None:
         FolderPairs(tmp_path).stored(0)
     Image.new("RGB", (40, 30)).save(tmp_path / "hm" / "42" / "a.png")
     assert [rgb8.shape for rgb8 in FolderPairs(tmp_path).stored(0)] == [(30, 40, 3)] * 3
+
+
+def test_images_of_every_suffix_that_the_package_reads_are_found(tmp_path: Path) -> None:
+    for number, suffix in enumerate(IMAGE_SUFFIXES):
+        (tmp_path / f"{number:02}{suffix}").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("")
+    assert image_paths(tmp_path) == find_images(tmp_path)[0]
+    assert [path.name for path in left_out(tmp_path)] == ["notes.txt"]

@@ -22,12 +22,11 @@ from eyechart.adapters.condition import SOURCE, Condition, entries_of
 from eyechart.codecs.reconstruct import Reconstructor, SourceImage
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
-from eyechart.core.images import read_image
+from eyechart.core.images import IMAGE_SUFFIXES, read_image
 from eyechart.core.types import Codec, Component, Rgb8, component_of, is_neural
 from eyechart.store import Blobs
 
 _END_BYTES = 16 << 10  # of a picture file, at each end
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"})
 
 
 class Pairs(Protocol):
@@ -180,15 +179,15 @@ def image_paths(folder: Path) -> list[Path]:
     Raises:
         InputError: not a readable folder, or no picture in it.
     """
-    found = [path for path in _files(folder) if path.suffix.lower() in _SUFFIXES]
+    found = [path for path in _files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
-        raise InputError(f"{folder}: no pictures (allowed: {', '.join(sorted(_SUFFIXES))})")
+        raise InputError(f"{folder}: no pictures (allowed: {', '.join(IMAGE_SUFFIXES)})")
     return found
 
 
 def left_out(folder: Path) -> list[Path]:
     """Files beside the pictures that `image_paths` does not take, sorted. Raises InputError."""
-    return [path for path in _files(folder) if path.suffix.lower() not in _SUFFIXES]
+    return [path for path in _files(folder) if path.suffix.lower() not in IMAGE_SUFFIXES]
 
 
 def _require_folder(folder: Path) -> None:
