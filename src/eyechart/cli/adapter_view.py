@@ -127,6 +127,7 @@ def print_results(config: AdapterConfig, out: Path) -> None:
         f"\nThe estimator names {100 * results['estimator_accuracy']:.1f} % of the conditions.\n"
         f"Adapter in {out}; try it with --adapter {out}",
         highlight=False,
+        markup=False,
     )
 
 
@@ -154,7 +155,7 @@ def print_list(folders: Sequence[Path], where: Path) -> None:
 
     console = Console()
     if not folders:
-        console.print(f"no adapters in {where}; make one with eyechart adapter train")
+        console.print(f"no adapters in {where}; make one with eyechart adapter train", markup=False)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("adapter", "base", "codecs", "injection", "conditioning", "directory"):

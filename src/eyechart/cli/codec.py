@@ -68,7 +68,7 @@ def list_codecs() -> None:
             state = Text("ready", "green")
         except EyechartError as error:
             state = Text(str(error).removeprefix(f"{name}: "), "yellow")
-        table.add_row(name, levels, Text(version), state)
+        table.add_row(Text(name), Text(levels), Text(version), state)
     table_console().print(table)
 
 

@@ -272,6 +272,7 @@ def _write_json(path: Path, task: TsvTask, made: Sequence[tuple[Target, str, Cop
 def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("copy", overflow="fold")
@@ -279,7 +280,7 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
         table.add_column(heading, justify="right")
     for target, _, copied in made:
         table.add_row(
-            target.name,
+            Text(target.name),
             f"{copied.rows:,}",
             f"{copied.pictures:,}",
             f"{copied.rate_bpp:.4f}",
@@ -287,7 +288,9 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"\n.tsv files in {out}; bpp is the mean over images", soft_wrap=True)
+    console.print(
+        f"\n.tsv files in {out}; bpp is the mean over images", soft_wrap=True, markup=False
+    )
     if any(copied.path.stat().st_size > _UNPACKED_BYTES for _, _, copied in made):
         console.print("[yellow]VLMEvalKit unpacks files above 1 GiB wrongly: use --paths[/]")
     if task.table.without_image:
