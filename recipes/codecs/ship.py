@@ -8,16 +8,15 @@ RUN is a folder of `eyechart codec train`. Levels are named 1, 2, ... in order o
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 from eyechart.codecs.learned.plugins import ARCHITECTURES
-from eyechart.codecs.learned.train import WEIGHTS
+from eyechart.codecs.learned.train import WEIGHTS, trained_lambda
 from eyechart.codecs.learned.weights import misfit, write_level
+from eyechart.core.errors import InputError
 
 _EXACT = "entropy_bottleneck."  # its cumulative distributions need float32
 
@@ -47,8 +46,10 @@ def _main() -> None:
 
 
 def _lambda(run: Path) -> float:
-    with safe_open(run / WEIGHTS, "pt") as file:
-        return float(json.loads(file.metadata()["config"])["lmbda"])
+    found = trained_lambda(run / WEIGHTS)
+    if found is None:
+        raise InputError(f"{run / WEIGHTS}: does not say its lambda")
+    return found
 
 
 if __name__ == "__main__":

@@ -68,6 +68,21 @@ def test_the_first_weights_are_a_linear_transform_codec() -> None:
     assert after < 0.001  # 30 dB
 
 
+def test_scaling_the_latent_changes_only_its_rounding() -> None:
+    rng = np.random.default_rng(0)
+    pictures = to_tensor(np.stack([picture(64, 64, rng) for _ in range(4)]))
+    torch.manual_seed(0)
+    network = Elic(TINY)
+    network.start(pictures, 0.01)
+    with torch.no_grad():
+        y, whole = network.g_a(pictures), network.g_s(network.g_a(pictures))
+        z = network.h_a(y)
+        network.scale_latent(0.5)
+        assert torch.allclose(network.g_a(pictures), 0.5 * y, atol=1e-5)
+        assert torch.allclose(network.h_a(0.5 * y), z, atol=1e-5)
+        assert torch.allclose(network.g_s(network.g_a(pictures)), whole, atol=1e-5)
+
+
 def test_the_loss_falls_and_what_is_saved_is_measured(tmp_path: Path) -> None:
     seen: list[TrainingProgress] = []
     training = _training(_config(200))

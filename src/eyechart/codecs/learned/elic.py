@@ -156,6 +156,26 @@ class Elic(nn.Module):
             last.weight.mul_(0.1)
             bias_of(last).copy_(torch.cat([torch.zeros_like(scale), scale]))
 
+    @torch.no_grad()
+    def scale_latent(self, factor: float) -> None:
+        """Multiply y by a factor and take it out again behind: only its rounding changes.
+
+        A network trained for one lambda so becomes a good start for another: the right step of
+        quantisation goes with the inverse root of lambda.
+        """
+        last = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)][-1]
+        first = next(layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d))
+        scaled = [last, *(stack.get_submodule("4") for stack in self.ParamAggregation)]
+        takes_y = [first, self.h_a[0], *self.context_prediction]
+        takes_y += [stack.get_submodule("0") for stack in self.cc_transforms]
+        for layer in scaled:
+            assert isinstance(layer, nn.Conv2d)
+            layer.weight.mul_(factor)
+            bias_of(layer).mul_(factor)
+        for layer in takes_y:
+            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+            layer.weight.div_(factor)
+
     def _support(self, index: int, hyper: Tensor, done: list[Tensor]) -> Tensor:
         """All that is known of slice `index` before its anchors: z, slices 0 and index - 1."""
         if index == 0:

@@ -22,6 +22,7 @@ from eyechart.codecs.learned.train import (
     TrainingProgress,
     run,
     to_tensor,
+    trained_lambda,
 )
 from eyechart.codecs.learned.weights import load_weights
 from eyechart.core.errors import InputError
@@ -53,7 +54,8 @@ def train_codec(
 ) -> None:
     """Train one level into `out`, or continue what stopped there.
 
-    init: weights to start from; first weights are made if None. held_out: pictures of each folder
+    init: weights to start from, y scaled for the new lambda where they say which they had; first
+    weights are made if None. held_out: pictures of each folder
     (the first by path) that are measured on and not trained with.
     Raises:
         InputError: a folder without usable pictures, wrong settings, or another run's folder.
@@ -97,7 +99,11 @@ def _network(
     torch.manual_seed(config.seed)
     network = architecture.build()
     if init is not None:
-        load_weights(network, init / WEIGHTS if init.is_dir() else init, codec=architecture.name)
+        file = init / WEIGHTS if init.is_dir() else init
+        load_weights(network, file, codec=architecture.name)
+        before = trained_lambda(file)
+        if before and isinstance(network, Elic) and not network.shape.attention:
+            network.scale_latent((config.lmbda / before) ** 0.5)
     elif isinstance(network, Elic):
         rng = np.random.default_rng(config.seed)
         network.start(to_tensor(crops.draw(rng, _START_CROPS)), config.lmbda)

@@ -245,6 +245,14 @@ def run(
             saved = time.monotonic()
 
 
+def trained_lambda(weights: Path) -> float | None:
+    """The lambda that a training says its weights were made with; None where they do not say."""
+    with safe_open(weights, "pt") as file:
+        about = file.metadata() or {}
+    config = json.loads(about.get("config", "{}"))
+    return float(config["lmbda"]) if "lmbda" in config else None
+
+
 def _psnr_db(mse: float) -> float:
     return -10 * math.log10(max(mse, 1e-10))
 
