@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from eyechart.core import prompts
 from eyechart.core.types import Question
-from eyechart.tasks import prompts
 from recipes.chart import ask_caption, ask_choice, ask_gqa, ask_text, ask_yesno
 from recipes.chart.asking import COCO_PROMPT, GQA_SUFFIX, LETTERS, Ask, Rng, with_letter
 from recipes.chart.questions import MAKERS
