@@ -3,7 +3,7 @@
     python -m recipes.adapter images   --work DIR        render the clean images
     python -m recipes.adapter pictures --work DIR        compress them all, ahead of time
     python -m recipes.adapter train    --work DIR NAME... single trainings; no NAME: all
-    python -m recipes.adapter ablation --work DIR        injection x way of telling x seed
+    python -m recipes.adapter ablation --work DIR        injection x conditioning x seed
 
 Everything goes on where it was stopped. Results lie in DIR/NAME.
 """
@@ -22,13 +22,13 @@ import yaml
 from PIL import Image
 
 from eyechart.adapters.base import open_base
-from eyechart.adapters.package import read_config, retell
+from eyechart.adapters.package import read_config, with_conditioning
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import Recipe
 from eyechart.adapters.training import Setting, StepLog, train
 from eyechart.core import plugins
 from eyechart.core.types import Codec
-from eyechart.vlms.adapter_identity import CONFIG, TELLINGS
+from eyechart.vlms.adapter_identity import CONDITIONINGS, CONFIG
 from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
 
@@ -118,40 +118,40 @@ def run(
 
 
 def ablation(plan: dict[str, Any], args: argparse.Namespace) -> None:
-    """Train every injection from every seed, write it told in each way, print feature errors."""
+    """Train every injection with every seed, copy it with each conditioning, print the errors."""
     settings = dict(plan["ablation"])
     injections, seeds = settings.pop("injections"), settings.pop("seeds")
     for seed in seeds:
         for injection in args.names or injections:
             out = args.work / "ablation" / f"{injection}-{seed}"
             run(plan, {**settings, "injection": injection, "seed": seed}, args, out)
-            for telling in TELLINGS:
-                told = args.work / "ablation" / f"{injection}-{telling}-{seed}"
-                if not (told / CONFIG).exists():
-                    retell(out, told, telling)
+            for conditioning in CONDITIONINGS:
+                copy = args.work / "ablation" / f"{injection}-{conditioning}-{seed}"
+                if not (copy / CONFIG).exists():
+                    with_conditioning(out, copy, conditioning)
             print(table(args.work / "ablation"), flush=True)
 
 
 def table(folder: Path) -> str:
-    """Injection x telling: mean feature error over compressed conditions, its spread by seed."""
+    """By injection and conditioning: mean feature error over compressed conditions, over seeds."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     clean: dict[tuple[str, str], list[float]] = defaultdict(list)
     for path in sorted(folder.glob(f"*/{CONFIG}")):
         config = read_config(path.parent)
         errors: Any = config.results["feature_error"]
-        if path.parent.name.count("-") == 1:  # not the retold ones
-            for telling in TELLINGS:
-                by_name = errors[telling]
-                key = (config.injection, telling)
+        if path.parent.name.count("-") == 1:  # not the copies
+            for conditioning in CONDITIONINGS:
+                by_name = errors[conditioning]
+                key = (config.injection, conditioning)
                 lossy = [e for name, e in by_name.items() if name != "source/lossless"]
                 found[key].append(float(np.mean(lossy)))
                 clean[key].append(by_name["source/lossless"])
-    lines = ["injection         told       compressed (sd)     clean    seeds"]
-    for (injection, told), values in found.items():
+    lines = ["injection         conditioning  compressed (sd)     clean    seeds"]
+    for (injection, given), values in found.items():
         spread = f"{np.std(values, ddof=1):.4f}" if len(values) > 1 else "one seed"
         lines.append(
-            f"{injection:<18}{told:<11}{np.mean(values):.4f} ({spread})   "
-            f"{np.mean(clean[injection, told]):.4f}   {len(values)}"
+            f"{injection:<18}{given:<14}{np.mean(values):.4f} ({spread})   "
+            f"{np.mean(clean[injection, given]):.4f}   {len(values)}"
         )
     (folder / "table.json").write_text(
         json.dumps({"/".join(key): values for key, values in found.items()}, indent=1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eyechart.core.errors import InputError
-from tests.adapters.tiny_towers import FAMILIES, built, pictures, told
+from tests.adapters.tiny_towers import FAMILIES, built, conditioned, pictures
 from tests.installed import Distribution, install
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-an-injection.md"
@@ -35,8 +35,8 @@ def test_an_installed_injection_acts_once_it_is_trained(
     with torch.no_grad():
         plain = tower.features(inputs)
         for scale, acts in ((0.0, False), (0.3, True)):
-            conditioner = told(tower, "first_norm", scale=scale)
-            conditioner.tell([("jpeg", "1")])
+            conditioner = conditioned(tower, "first_norm", scale=scale)
+            conditioner.set_conditions([("jpeg", "1")])
             assert torch.equal(tower.features(inputs), plain) is not acts
             for handle in conditioner.handles:
                 handle.remove()

@@ -11,7 +11,7 @@ import pytest
 from eyechart.adapters.package import AdapterConfig, fingerprint, save
 from eyechart.core.types import Decoding, Request
 from eyechart.vlms import checkpoint, open_vlm
-from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, told
+from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, conditioned
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def labelled(folder: Path, out: Path) -> Path:
         injection="adaln",
         trainable="encoder",
     )
-    save(out, config, told(tower, "adaln", scale=1.0), {})
+    save(out, config, conditioned(tower, "adaln", scale=1.0), {})
     return out
 
 

@@ -92,11 +92,9 @@ def test_export_writes_a_stock_directory(
     asked = ["adapter", "export", str(trained), "--codec", "jpeg", "--level", "1"]
     assert run_args([*asked, "--vlm", str(tiny_dirs["janus"]), "--out", str(out)]) == 0
     assert open_vlm(str(out)).name == "stock"
-    blind = tmp_path / "blind"
-    assert (
-        run_args(["adapter", "export", str(trained), "--tell", "blind", "--out", str(blind)]) == 0
-    )
-    assert (blind / "adapter_model.safetensors").is_file()
+    copy = tmp_path / "copy"
+    assert run_args(["adapter", "export", str(trained), "--tell", "blind", "--out", str(copy)]) == 0
+    assert (copy / "adapter_model.safetensors").is_file()
 
 
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -120,7 +118,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ),
         (arguments(image_folder, tiny_dirs, out, "--vlm", "openai"), "cannot be trained"),
         (arguments(image_folder, tiny_dirs, out, "--pretend", "hm"), "UNSEEN=KNOWN"),
-        (arguments(image_folder, tiny_dirs, out, "--tell", "x"), "conditioning='x'"),
+        (arguments(image_folder, tiny_dirs, out, "--conditioning", "x"), "conditioning='x'"),
         (["adapter", "export", str(trained), "--codec", "vvc", "--out", str(out)], "vocabulary"),
         (["adapter", "export", str(trained), "--out", str(out)], "give either --codec"),
         (
@@ -164,7 +162,7 @@ def test_training_refuses_its_input_before_the_work(
         (("--vlm", "eyechart-min"), "did you mean eyechart-mini?"),
         (("--injection", "rope_angle"), "no rotary ones"),
         (("--validation-images", "10"), "10 images are too few"),
-        (("--pretend", "hm=vvc"), "vvc is not in the vocabulary"),
+        (("--condition-alias", "hm=vvc"), "vvc is not in the vocabulary"),
         (("--out", str(file)), "file.txt is not a folder"),
         (("--out", str(file / "deeper")), "file.txt is not a folder"),
         (("--out", "x" * 300), "cannot be made"),
@@ -190,14 +188,17 @@ def test_a_folder_with_other_things_in_it_is_left_as_it_is(
     assert "not empty" in refused([*asked, "--out", str(image_folder)], capsys)
     assert sorted(image_folder.rglob("*")) == before
     # A finished adapter is no training: it would be lost.
-    told = tmp_path / "told"
+    copy = tmp_path / "copy"
     assert (
-        run_args(["adapter", "export", str(trained), "--tell", "unknown", "--out", str(told)]) == 0
+        run_args(
+            ["adapter", "export", str(trained), "--conditioning", "unknown", "--out", str(copy)]
+        )
+        == 0
     )
-    weights = (told / "adapter_model.safetensors").read_bytes()
-    line = refused(arguments(image_folder, tiny_dirs, told), capsys)
+    weights = (copy / "adapter_model.safetensors").read_bytes()
+    line = refused(arguments(image_folder, tiny_dirs, copy), capsys)
     assert "holds no training" in line
-    assert (told / "adapter_model.safetensors").read_bytes() == weights
+    assert (copy / "adapter_model.safetensors").read_bytes() == weights
 
 
 def test_a_training_stopped_before_its_first_step_goes_on(
@@ -301,15 +302,15 @@ def test_export_is_refused_before_the_base_is_loaded(
     file = tmp_path / "file.txt"
     file.write_text("mine")
     asked = ["adapter", "export", str(trained)]
-    told = [
+    refusals = [
         ([*asked, "--codec", "jpeg", "--level", "1", "--out", str(file)], "is not a folder"),
-        ([*asked, "--tell", "blind", "--out", str(file)], "is not a folder"),
+        ([*asked, "--conditioning", "estimated", "--out", str(file)], "is not a folder"),
         (
-            [*asked, "--tell", "blind", "--level", "1", "--out", str(tmp_path / "out")],
+            [*asked, "--conditioning", "estimated", "--level", "1", "--out", str(tmp_path / "out")],
             "--level 1 needs a --codec",
         ),
     ]
-    for typed, message in told:
+    for typed, message in refusals:
         assert message in refused(typed, capsys)
     assert file.read_text() == "mine"
 

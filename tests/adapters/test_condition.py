@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from eyechart.adapters.condition import (
     SOURCE,
     Vocabulary,
+    aliases_by_rank,
     entries_of,
-    pretend_by_rank,
 )
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError
@@ -45,13 +45,13 @@ def test_source_comes_first_and_is_known_without_its_level() -> None:
     assert vocabulary.row("jpeg", "") == vocabulary.unknown
 
 
-def test_unseen_codecs_pretend_rank_by_rank() -> None:
+def test_aliases_match_levels_rank_by_rank() -> None:
     known = Vocabulary(entries=entries_of([JpegCodec()]))
-    pretend = pretend_by_rank({"hevc": "jpeg"}, known)
+    aliases = aliases_by_rank({"hevc": "jpeg"}, known)
     # QP 51 is hevc's smallest rate, quality 1 jpeg's.
-    assert pretend["hevc", "51"] == ("jpeg", "1")
-    assert pretend["hevc", "42"] == ("jpeg", "6")
-    vocabulary = Vocabulary(entries=known.entries, pretend=pretend)
+    assert aliases["hevc", "51"] == ("jpeg", "1")
+    assert aliases["hevc", "42"] == ("jpeg", "6")
+    vocabulary = Vocabulary(entries=known.entries, aliases=aliases)
     assert vocabulary.row("hevc", "51") == vocabulary.row("jpeg", "1")
     assert vocabulary.row("hevc", "7") == vocabulary.unknown
 
@@ -61,9 +61,13 @@ def test_bad_vocabularies_are_told_in_one_line() -> None:
         Vocabulary(entries=())
     with pytest.raises(InputError, match="each of them once"):
         Vocabulary(entries=(SOURCE, SOURCE))
-    with pytest.raises(InputError, match="pretend hm/51 as jpeg/1: not in the vocabulary"):
-        Vocabulary(entries=(SOURCE,), pretend={("hm", "51"): ("jpeg", "1")})
-    with pytest.raises(InputError, match="pretend hevc=elic: elic is not in the vocabulary"):
-        pretend_by_rank({"hevc": "elic"}, Vocabulary(entries=(SOURCE,)))
+    with pytest.raises(
+        InputError, match="condition alias hm/51=jpeg/1: jpeg/1 is not in the vocabulary"
+    ):
+        Vocabulary(entries=(SOURCE,), aliases={("hm", "51"): ("jpeg", "1")})
+    with pytest.raises(
+        InputError, match="condition alias hevc=elic: elic is not in the vocabulary"
+    ):
+        aliases_by_rank({"hevc": "elic"}, Vocabulary(entries=(SOURCE,)))
     with pytest.raises(InputError, match="allowed: source/lossless, unknown"):
         Vocabulary(entries=(SOURCE,)).require("jpeg", "1")

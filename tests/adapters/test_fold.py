@@ -12,7 +12,7 @@ from eyechart.adapters.fold import export, folded
 from eyechart.adapters.package import AdapterConfig, LoadedAdapter, fingerprint, open_adapter, save
 from eyechart.adapters.towers import tower_of
 from eyechart.core.errors import InputError
-from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, pictures, told
+from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, conditioned, pictures
 
 JPEG = ("jpeg", "1")
 FOLDABLE = [(family, "adaln") for family in FAMILIES] + [
@@ -22,18 +22,18 @@ FOLDABLE = [(family, "adaln") for family in FAMILIES] + [
 
 
 def adapted(
-    folder: Path, out: Path, injection: str, dtype: torch.dtype, tell: Any = "labelled"
+    folder: Path, out: Path, injection: str, dtype: torch.dtype, conditioning: Any = "labelled"
 ) -> tuple[LoadedAdapter, Any, dict[str, torch.Tensor]]:
     """A saved random adapter, attached to a fresh model; and pictures for it."""
     _, _, tower = built(folder)
-    conditioner = told(tower, injection, scale=0.2)
+    conditioner = conditioned(tower, injection, scale=0.2)
     config = AdapterConfig(
         base={"name": folder.name},
         fingerprint=fingerprint(tower),
         vocabulary=VOCABULARY,
         injection=injection,
         trainable="encoder",
-        tell=tell,
+        conditioning=conditioning,
     )
     changed = {
         f"delta.{name}": torch.full_like(tensor, 0.01)
@@ -54,7 +54,7 @@ def test_the_folded_stock_model_equals_the_adapted_one(
 ) -> None:
     adapter, model, inputs = adapted(tiny_dirs[family], tmp_path, injection, torch.float64)
     with torch.no_grad():
-        adapter.tell([JPEG])
+        adapter.set_conditions([JPEG])
         wanted = adapter.tower.features(inputs)
         stock = folded(adapter, model, JPEG)
         got = tower_of(stock).features(inputs)
@@ -76,7 +76,7 @@ def test_an_exported_directory_loads_with_transformers_alone(
     export(adapter, model, tiny_dirs[family], JPEG, out)
     backbone, _, tower = built(out)
     with torch.no_grad():
-        adapter.tell([JPEG])
+        adapter.set_conditions([JPEG])
         wanted = adapter.tower.features(inputs)
         got = tower.features(inputs)
     assert backbone.tokenizer is not None
@@ -100,20 +100,20 @@ def test_what_cannot_be_folded_says_why(tiny_dirs: dict[str, Path], tmp_path: Pa
             folded(adapter, model, JPEG)
 
 
-def test_a_blind_adapter_folds_the_condition_that_is_named(
+def test_folding_uses_the_named_condition_whatever_the_conditioning(
     tiny_dirs: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = tiny_dirs["qwen2_5_vl"]
     both = [
-        adapted(folder, tmp_path / tell, "adaln", torch.float64, tell)
-        for tell in ("labelled", "blind")
+        adapted(folder, tmp_path / conditioning, "adaln", torch.float64, conditioning)
+        for conditioning in ("labelled", "estimated")
     ]
     with torch.no_grad():
-        labelled, blind = (
+        labelled, estimated = (
             tower_of(folded(adapter, model, JPEG)).features(inputs)
             for adapter, model, inputs in both
         )
-    torch.testing.assert_close(blind, labelled)
+    torch.testing.assert_close(estimated, labelled)
 
 
 def test_a_refused_export_leaves_nothing_behind(tiny_dirs: dict[str, Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from eyechart.adapters.injection import make_injection
 from eyechart.core.errors import InputError
-from tests.adapters.tiny_towers import ACTING, FAMILIES, ROTARY, built, pictures, told
+from tests.adapters.tiny_towers import ACTING, FAMILIES, ROTARY, built, conditioned, pictures
 
 JPEG, VVC, SOURCE = ("jpeg", "1"), ("vvc", "53"), ("source", "lossless")
 
@@ -22,9 +22,9 @@ def test_an_untrained_adapter_changes_no_bit(
     inputs = pictures(backbone)
     with torch.no_grad():
         plain = tower.features(inputs)
-        for telling in ("labelled", "unknown", "blind"):
-            conditioner = told(tower, injection, scale=0.0, telling=telling)
-            conditioner.tell([JPEG])
+        for conditioning in ("labelled", "unknown", "estimated"):
+            conditioner = conditioned(tower, injection, scale=0.0, conditioning=conditioning)
+            conditioner.set_conditions([JPEG])
             assert torch.equal(plain, tower.features(inputs))
             for handle in conditioner.handles:
                 handle.remove()
@@ -38,8 +38,8 @@ def test_conditions_act_where_they_should_and_go_away(
     inputs = pictures(backbone)
     with torch.no_grad():
         plain = tower.features(inputs)
-        conditioner = told(tower, injection, scale=0.3)
-        conditioner.tell([JPEG])
+        conditioner = conditioned(tower, injection, scale=0.3)
+        conditioner.set_conditions([JPEG])
         moved = (tower.features(inputs) - plain).abs().max()
         for handle in conditioner.handles:
             handle.remove()
@@ -56,13 +56,13 @@ def test_each_picture_of_a_call_gets_its_own_condition(
     both = pictures(backbone, 3, torch.float64)
     units = len(both["grid"] if "grid" in both else both["pixel_values"])
     conditions = [(JPEG, VVC, SOURCE)[unit % 3] for unit in range(units)]
-    conditioner = told(tower, injection, scale=0.3)
+    conditioner = conditioned(tower, injection, scale=0.3)
     with torch.no_grad():
-        conditioner.tell(conditions)
+        conditioner.set_conditions(conditions)
         together = tower.features(both)
         alone = []
         for condition in dict.fromkeys(conditions):
-            conditioner.tell([condition])
+            conditioner.set_conditions([condition])
             alone.append(tower.features(both))
     tokens = len(together) // units if "grid" not in both else None
     start = 0
@@ -83,9 +83,9 @@ def test_the_papers_rotary_condition_is_inert(tiny_dirs: dict[str, Path]) -> Non
     # The rotation itself is computed in float32 by the library; measure it in float64.
     with _rotation_in_float64():
         plain = tower.features(inputs).detach()
-        conditioner = told(tower, "rope_angle", scale=1.0)
+        conditioner = conditioned(tower, "rope_angle", scale=1.0)
         table = conditioner.injection.table.requires_grad_(True)
-        conditioner.tell([JPEG])
+        conditioner.set_conditions([JPEG])
         features = tower.features(inputs)
         (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
     largest = plain.abs().max()
@@ -97,13 +97,13 @@ def test_the_papers_rotary_condition_is_inert(tiny_dirs: dict[str, Path]) -> Non
 def test_added_to_cosine_and_sine_it_does_act(tiny_dirs: dict[str, Path]) -> None:
     backbone, _, tower = built(tiny_dirs["qwen2_5_vl"])
     inputs = pictures(backbone)
-    conditioner = told(tower, "rope_cos_sin", scale=0.1)
+    conditioner = conditioned(tower, "rope_cos_sin", scale=0.1)
     table = conditioner.injection.table.requires_grad_(True)
-    conditioner.tell([JPEG])
+    conditioner.set_conditions([JPEG])
     tower.features(inputs).square().sum().backward()
     assert table.grad is not None
     assert table.grad[1].abs().max() > 1e-4
-    assert not table.grad[3].any()  # vvc was not told
+    assert not table.grad[3].any()  # no image was of vvc
 
 
 @pytest.mark.parametrize("family", FAMILIES[1:])
@@ -124,31 +124,33 @@ def test_an_unknown_injection_is_named(tiny_dirs: dict[str, Path]) -> None:
         make_injection("film", tower, 3)
 
 
-def test_a_blind_adapter_mixes_conditions_by_what_it_sees(tiny_dirs: dict[str, Path]) -> None:
+def test_an_estimated_condition_is_a_mean_weighted_by_the_estimator(
+    tiny_dirs: dict[str, Path],
+) -> None:
     backbone, _, tower = built(tiny_dirs["qwen2_5_vl"])
     inputs = pictures(backbone)
-    conditioner = told(tower, "adaln", scale=0.3, telling="blind")
+    conditioner = conditioned(tower, "adaln", scale=0.3, conditioning="estimated")
     head = conditioner.estimator.head
     with torch.no_grad():
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0.0, 60.0, 0.0, 0.0]))  # sure of jpeg/1
-        blind = tower.features(inputs)
-        conditioner.telling = "labelled"
-        conditioner.tell([JPEG])
-        torch.testing.assert_close(blind, tower.features(inputs))
-        conditioner.tell([VVC])
-        assert (blind - tower.features(inputs)).abs().max() > 1e-3
+        estimated = tower.features(inputs)
+        conditioner.conditioning = "labelled"
+        conditioner.set_conditions([JPEG])
+        torch.testing.assert_close(estimated, tower.features(inputs))
+        conditioner.set_conditions([VVC])
+        assert (estimated - tower.features(inputs)).abs().max() > 1e-3
 
 
 def test_unknown_is_a_condition_of_its_own(tiny_dirs: dict[str, Path]) -> None:
     backbone, _, tower = built(tiny_dirs["qwen2_5_vl"])
     inputs = pictures(backbone)
-    conditioner = told(tower, "patch_embedding", scale=0.3)
+    conditioner = conditioned(tower, "patch_embedding", scale=0.3)
     with torch.no_grad():
-        conditioner.tell([("somebody's", "9")])
+        conditioner.set_conditions([("no-such-codec", "9")])
         unnamed = tower.features(inputs)
-        conditioner.telling = "unknown"
-        conditioner.tell([JPEG])
+        conditioner.conditioning = "unknown"
+        conditioner.set_conditions([JPEG])
         assert torch.equal(unnamed, tower.features(inputs))
 
 

@@ -15,13 +15,13 @@ from eyechart.adapters.package import (
     AdapterConfig,
     fingerprint,
     open_adapter,
-    retell,
     save,
+    with_conditioning,
 )
 from eyechart.adapters.trainable import Lora, apply_changes, changes, make_trainable
 from eyechart.core.errors import InputError
 from eyechart.vlms.adapter_identity import CONFIG, WEIGHTS
-from tests.adapters.tiny_towers import VOCABULARY, built, pictures, told
+from tests.adapters.tiny_towers import VOCABULARY, built, conditioned, pictures
 
 JPEG = ("jpeg", "1")
 
@@ -32,7 +32,7 @@ def saved(tiny_dirs: dict[str, Path], tmp_path: Path) -> Path:
     _, _, tower = built(tiny_dirs["qwen2_5_vl"])
     base = {name: tensor.clone() for name, tensor in tower.module.state_dict().items()}
     mark = fingerprint(tower)
-    conditioner = told(tower, "adaln", scale=0.2)
+    conditioner = conditioned(tower, "adaln", scale=0.2)
     with torch.no_grad():
         for parameter in tower.module.parameters():
             parameter += 0.01 * torch.randn(parameter.shape, generator=torch.manual_seed(1))
@@ -60,9 +60,9 @@ def test_a_loaded_adapter_does_what_the_trained_one_did(
     with torch.no_grad():
         plain = tower.features(inputs)
         adapter = adapters.load(saved, model)
-        adapter.tell([JPEG])
+        adapter.set_conditions([JPEG])
         jpeg = tower.features(inputs)
-        adapter.tell([("vvc", "53")])
+        adapter.set_conditions([("vvc", "53")])
         assert (jpeg - tower.features(inputs)).abs().max() > 1e-3
     assert (jpeg - plain).abs().max() > 1e-3
     assert adapter.config.trained_codecs == ("source", "jpeg", "vvc")
@@ -84,11 +84,12 @@ def test_differences_lose_little_in_bfloat16(tiny_dirs: dict[str, Path]) -> None
         assert error <= 0.1 * rounded + 1e-7
 
 
-def test_telling_is_an_option_of_the_adapter(saved: Path) -> None:
-    assert open_adapter(saved).config.tell == "labelled"
-    assert open_adapter(f"{saved}:tell=blind").config.tell == "blind"
+def test_conditioning_is_an_option_of_the_adapter(saved: Path) -> None:
+    assert open_adapter(saved).config.conditioning == "labelled"
+    for typed in ("conditioning=estimated", "tell=blind"):
+        assert open_adapter(f"{saved}:{typed}").config.conditioning == "estimated"
     with pytest.raises(InputError, match="conditioning='softly' is not one of"):
-        open_adapter(f"{saved}:tell=softly")
+        open_adapter(f"{saved}:conditioning=softly")
     with pytest.raises(InputError, match="unknown option 'volume'; allowed: conditioning"):
         open_adapter(f"{saved}:volume=3")
 
@@ -179,10 +180,10 @@ def test_low_rank_changes_come_back(tiny_dirs: dict[str, Path]) -> None:
     assert (wanted - plain).abs().max() > 1e-3
 
 
-def test_an_adapter_told_otherwise_is_another_adapter(saved: Path, tmp_path: Path) -> None:
-    retell(saved, tmp_path / "blind", "blind")
-    assert open_adapter(tmp_path / "blind").config.tell == "blind"
-    assert (tmp_path / "blind" / WEIGHTS).read_bytes() == (saved / WEIGHTS).read_bytes()
-    assert (tmp_path / "blind" / CONFIG).read_bytes() != (saved / CONFIG).read_bytes()
+def test_a_copy_with_another_conditioning_is_another_adapter(saved: Path, tmp_path: Path) -> None:
+    with_conditioning(saved, tmp_path / "copy", "blind")
+    assert open_adapter(tmp_path / "copy").config.conditioning == "estimated"
+    assert (tmp_path / "copy" / WEIGHTS).read_bytes() == (saved / WEIGHTS).read_bytes()
+    assert (tmp_path / "copy" / CONFIG).read_bytes() != (saved / CONFIG).read_bytes()
     with pytest.raises(InputError, match="not empty"):
-        retell(saved, tmp_path / "blind", "unknown")
+        with_conditioning(saved, tmp_path / "copy", "unknown")

@@ -38,15 +38,16 @@ def test_it_loads_though_it_was_saved_before_codecs_were_noted() -> None:
 
 
 def test_its_name_stands_for_its_folder(tmp_path: Path) -> None:
-    told = ["adapter", "export", "universal", "--tell", "labelled", "--out", str(tmp_path / "told")]
-    assert run_args(told) == 0
-    assert read_config(tmp_path / "told").tell == "labelled"
+    out = tmp_path / "copy"
+    export = ["adapter", "export", "universal", "--conditioning", "labelled", "--out", str(out)]
+    assert run_args(export) == 0
+    assert read_config(out).conditioning == "labelled"
 
 
-def test_a_run_stands_its_ways_of_telling_side_by_side(
+def test_one_run_compares_two_conditionings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = ["run", "--adapter", "universal,universal:tell=labelled", "--tasks", "POPE"]
+    run = ["run", "--adapter", "universal,universal:conditioning=labelled", "--tasks", "POPE"]
     few = ["--codecs", "jpeg:levels=[1]", "--max-images", "1", "--workers", "0", "--no-report"]
     assert run_args([*run, *few, "--out", str(tmp_path)]) == 0
     capsys.readouterr()
@@ -54,7 +55,7 @@ def test_a_run_stands_its_ways_of_telling_side_by_side(
     rows = capsys.readouterr().out
     assert "eyechart-mini + universal," in rows
     assert "eyechart-mini + universal:conditioning=labelled," in rows
-    assert run_args([*run[:2], "universal:tell=loudly", *few, "--out", str(tmp_path)]) == 2
+    assert run_args([*run[:2], "universal:conditioning=loudly", *few, "--out", str(tmp_path)]) == 2
     assert "conditioning='loudly' is not one of" in capsys.readouterr().err
 
 
@@ -73,7 +74,7 @@ def test_compressed_pictures_look_more_like_clean_ones() -> None:
     _, adapted = vlm.build()
     adapter = open_adapter("universal")
     adapter.attach(adapted)
-    adapter.tell([("jpeg", codec.levels[0].name)])
+    adapter.set_conditions([("jpeg", codec.levels[0].name)])
 
     def features(model: Any, rgb8: Rgb8) -> torch.Tensor:
         with torch.no_grad():

@@ -25,7 +25,7 @@ from eyechart.adapters.training import Setting, StepLog, train
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import component_of
-from eyechart.vlms.adapter_identity import TELLINGS
+from eyechart.vlms.adapter_identity import CONDITIONINGS
 from tests.adapters.tiny_towers import open_tiny, recipe
 
 
@@ -76,8 +76,8 @@ def test_features_come_nearer_to_those_of_clean_pictures(
     assert loaded.config.trained_codecs == ("source", "jpeg")
     loaded.attach(vlm.build()[1])
     card = (tmp_path / "out" / "README.md").read_text()
-    told = " | ".join(f"{after[telling]['jpeg/1']:.4f}" for telling in TELLINGS)
-    assert f"| jpeg/1 | {before['jpeg/1']:.4f} | {told} |" in card
+    by_conditioning = " | ".join(f"{after[name]['jpeg/1']:.4f}" for name in CONDITIONINGS)
+    assert f"| jpeg/1 | {before['jpeg/1']:.4f} | {by_conditioning} |" in card
 
 
 @pytest.mark.parametrize("trainable", ["encoder", "lora"])
@@ -247,7 +247,7 @@ def test_every_image_of_a_step_is_shown_clean_too(
     for one in shown:
         assert one.entries[0] == SOURCE
         assert len(set(one.entries)) == len(one.entries) == 1 + (levels or 3)
-        for entry, row in zip(one.entries, one.told, strict=True):
+        for entry, row in zip(one.entries, one.given_rows, strict=True):
             assert row in (entries.index(entry), len(entries))
             assert dropout < 1 or row == len(entries)
             assert dropout > 0 or row != len(entries)
@@ -290,7 +290,7 @@ def test_settings_out_of_range_are_told() -> None:
         ({"trainable": "all"}, "trainable 'all' is not one of encoder, lora"),
         ({"learning_rate": 0.0}, "learning_rate 0.0 must be above 0"),
         ({"condition_dropout": 1.5}, "condition_dropout 1.5 is not from 0 to 1"),
-        ({"tell": "softly"}, "conditioning='softly'"),
+        ({"conditioning": "softly"}, "conditioning='softly'"),
     ]
     for changed, message in bad:
         with pytest.raises(InputError, match=message):

@@ -56,9 +56,11 @@ def pictures(
     return {key: t.to(dtype) if t.is_floating_point() else t for key, t in joined.items()}
 
 
-def told(tower: Tower, injection: str, *, scale: float, telling: Any = "labelled") -> Conditioner:
+def conditioned(
+    tower: Tower, injection: str, *, scale: float, conditioning: Any = "labelled"
+) -> Conditioner:
     """A conditioner hooked into a tower, its tables random (scale 0: untrained)."""
-    conditioner = Conditioner(tower, VOCABULARY, injection, telling)
+    conditioner = Conditioner(tower, VOCABULARY, injection, conditioning)
     conditioner.to(next(tower.module.parameters()).dtype).requires_grad_(False)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():

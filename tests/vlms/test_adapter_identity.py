@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -30,20 +31,20 @@ def test_an_adapter_is_known_by_its_files(adapter: Path) -> None:
 
 
 def test_what_training_leaves_beside_it_is_not_part_of_it(adapter: Path) -> None:
-    def told() -> tuple[str, object]:
+    def versions() -> tuple[str, object]:
         vlm = open_vlm("eyechart-mini", adapter=str(adapter), device="cpu")
         return adapter_component(str(adapter)).version, vlm.options["adapter"]
 
-    before = told()
+    before = versions()
     assert before[0] == before[1]  # a cell names its adapter as its VLM does
     for name in ("training.safetensors", "log.jsonl", "README.md", "notes.txt", "other.json"):
         (adapter / name).write_bytes(b"{}")
-    assert told() == before
+    assert versions() == before
 
 
-def test_told_otherwise_it_is_another_one_and_is_called_so(adapter: Path) -> None:
+def test_another_conditioning_is_another_adapter_with_its_own_name(adapter: Path) -> None:
     (adapter / "adapter_config.json").write_text('{"tell": "blind"}')
-    specs = (str(adapter), f"{adapter}:tell=labelled", f"{adapter}:tell=unknown")
+    specs = (str(adapter), f"{adapter}:conditioning=labelled", f"{adapter}:tell=unknown")
     found = [adapter_component(spec) for spec in specs]
     assert [one.name for one in found] == [
         "universal",
@@ -57,12 +58,41 @@ def test_told_otherwise_it_is_another_one_and_is_called_so(adapter: Path) -> Non
     for own in ("tell=blind", "tell=estimated", "conditioning=blind", "conditioning=estimated"):
         assert adapter_component(f"{adapter}:{own}") == found[0]
     assert adapter_component(f"{adapter}:conditioning=unknown") == found[2]
-    # The same as `adapter export --tell` writes into a folder of its own.
-    (adapter / "adapter_config.json").write_text('{"tell": "unknown"}')
-    assert adapter_component(str(adapter)).version == found[2].version
+    # A copy with that conditioning is the same adapter, with the keys of any release.
+    for key in ("tell", "conditioning"):
+        (adapter / "adapter_config.json").write_text(json.dumps({key: "unknown"}))
+        assert adapter_component(str(adapter)).version == found[2].version
 
 
-def test_bad_ways_of_telling_are_one_line(adapter: Path) -> None:
+def test_renamed_keys_keep_the_identity(adapter: Path) -> None:
+    first = {"tell": "blind", "pretend": [], "results": {"feature_error": {"blind": {"a": 1}}}}
+    now = {
+        "conditioning": "estimated",
+        "condition_aliases": [],
+        "results": {"feature_error": {"estimated": {"a": 1}}},
+    }
+    found = []
+    for config in (first, now):
+        (adapter / "adapter_config.json").write_text(json.dumps(config))
+        found.append(adapter_component(str(adapter)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "version"),
+    [
+        ("universal", "f65c2ad609249e71"),
+        ("universal:conditioning=labelled", "a671dc9abbd9634c"),
+        ("universal:conditioning=unknown", "a6d8a51693178e5d"),
+    ],
+)
+def test_the_shipped_adapter_keeps_its_identity(spec: str, version: str) -> None:
+    component = adapter_component(spec)
+    assert (component.name, component.version) == (spec, version)
+    assert component.options["trained_codecs"] == ["source", "jpeg", "hevc", "vvc"]
+
+
+def test_a_bad_conditioning_is_one_line(adapter: Path) -> None:
     with pytest.raises(InputError, match="conditioning='loudly' is not one of"):
         adapter_component(f"{adapter}:tell=loudly")
     with pytest.raises(InputError, match="give one of them"):

@@ -196,7 +196,7 @@ def test_an_adapter_is_attached_once_to_the_weights_that_two_tasks_share(
         def attach(self, model: object) -> None:
             attached.append(model)
 
-        def tell(self, conditions: object) -> None: ...
+        def set_conditions(self, conditions: object) -> None: ...
 
     monkeypatch.setattr("eyechart.vlms.checkpoint.open_adapter", lambda folder: Spy())
     plain = InternVL(str(internvl_dir), device="cpu", adapter=str(internvl_dir))

@@ -20,7 +20,7 @@ __all__ = ["AdapterConfig", "LoadedAdapter", "load", "open_adapter", "read_confi
 
 
 def load(path: str | Path, model: Any) -> LoadedAdapter:
-    """Attach the adapter in a directory to a transformers model; then `tell` it, and run the model.
+    """Attach the adapter in a directory to a transformers model; then call its `set_conditions`.
 
     Raises:
         InputError: not an adapter, damaged, made for another base, weights missing.

@@ -30,13 +30,14 @@ def card(config: AdapterConfig, name: str) -> str:
         "",
         f"- conditions: {', '.join('/'.join(entry) for entry in config.vocabulary.entries)}, "
         "unknown",
-        f"- injection: `{config.injection}`; told: `{config.tell}`; trained: {config.trainable}",
+        f"- injection: `{config.injection}`; conditioning: `{config.conditioning}`; "
+        f"trained: {config.trainable}",
         f"- made for the vision tower `{config.fingerprint}` of {base['name']}",
         *_training(config.training),
     ]
-    if pretended := sorted({(a, b) for (a, _), (b, _) in config.vocabulary.pretend.items()}):
-        words = ", ".join(f"{unseen} as {known}" for unseen, known in pretended)
-        lines.append(f"- codecs it takes for others: {words}")
+    if aliases := sorted({(a, b) for (a, _), (b, _) in config.vocabulary.aliases.items()}):
+        words = ", ".join(f"{unseen} as {known}" for unseen, known in aliases)
+        lines.append(f"- condition aliases: {words}")
     lines += ["", *_features(config.results), *_answers(config.results)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -58,7 +59,7 @@ def _features(results: Mapping[str, Any]) -> list[str]:
     accuracy = results["estimator_accuracy"]
     lines = [
         "Squared error of the features the language model sees, over their variance, on held-out "
-        "images, without the adapter and with it, told its condition in each way:",
+        "images, without the adapter and with it, by conditioning:",
         "",
         f"| condition | without | {' | '.join(after)} |",
         f"| --- | ---: {'| ---: ' * len(after)}|",

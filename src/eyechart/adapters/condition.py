@@ -22,20 +22,21 @@ SOURCE: Condition = ("source", "lossless")
 class Vocabulary:
     """The conditions an adapter knows, in the order of its embedding rows.
 
-    pretend: what to take an unseen condition for (paper Section 4.3: HM as JPEG, MLICpp as ELIC,
+    aliases: what to take an unseen condition for (paper Section 4.3: HM as JPEG, MLICpp as ELIC,
     DiffEIC as MS-ILLM). What is in neither is `unknown`.
     """
 
     entries: tuple[Condition, ...]
-    pretend: Mapping[Condition, Condition] = field(default_factory=dict)
+    aliases: Mapping[Condition, Condition] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.entries or len(set(self.entries)) < len(self.entries):
             raise InputError(f"vocabulary {list(self.entries)}: needs entries, each of them once")
-        for unseen, known in self.pretend.items():
+        for unseen, known in self.aliases.items():
             if known not in self.entries:
                 raise InputError(
-                    f"pretend {_words(unseen)} as {_words(known)}: not in the vocabulary "
+                    f"condition alias {_words(unseen)}={_words(known)}: "
+                    f"{_words(known)} is not in the vocabulary "
                     f"({', '.join(map(_words, self.entries))})"
                 )
 
@@ -59,7 +60,7 @@ class Vocabulary:
 
         A codec with a single level (`source`) is known by its name alone.
         """
-        asked = self.pretend.get((codec, level), (codec, level))
+        asked = self.aliases.get((codec, level), (codec, level))
         if asked in self.entries:
             return self.entries.index(asked)
         of_codec = [row for row, entry in enumerate(self.entries) if entry[0] == asked[0]]
@@ -82,7 +83,7 @@ def entries_of(codecs: Sequence[Codec]) -> tuple[Condition, ...]:
     return (SOURCE, *(entry for entry in told if entry != SOURCE))
 
 
-def pretend_by_rank(pairs: Mapping[str, str], vocabulary: Vocabulary) -> dict[Condition, Condition]:
+def aliases_by_rank(pairs: Mapping[str, str], vocabulary: Vocabulary) -> dict[Condition, Condition]:
     """`{"hm": "jpeg"}` -> level for level, lowest rate to lowest rate.
 
     Raises:
@@ -93,7 +94,7 @@ def pretend_by_rank(pairs: Mapping[str, str], vocabulary: Vocabulary) -> dict[Co
         targets = [entry for entry in vocabulary.entries if entry[0] == known]
         if not targets:
             raise InputError(
-                f"pretend {unseen}={known}: {known} is not in the vocabulary; "
+                f"condition alias {unseen}={known}: {known} is not in the vocabulary; "
                 f"allowed: {', '.join(vocabulary.codecs)}"
             )
         codec: Codec = plugins.load("eyechart.codecs", unseen)

@@ -1,8 +1,8 @@
-"""A vision tower that is told: the injection, the estimator, and who is told what right now.
+"""A conditioned vision tower: the injection, the estimator, and the conditions of the next call.
 
-tell(["jpeg/1", "vvc/53"]) -> tower(pictures)
-                                | pre-hook: one table row a unit, or a mixture (blind)
-                                | injection's hooks: the rows, spread over the patches
+set_conditions([("jpeg", "1"), ("vvc", "53")]) -> tower(images)
+    pre-hook: one table row for each unit, or a weighted mean of the rows (estimated)
+    injection's hooks: the rows, repeated over the patches
 """
 
 from __future__ import annotations
@@ -17,36 +17,41 @@ from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.estimator import ConditionEstimator
 from eyechart.adapters.injection import make_injection
 from eyechart.core.errors import VLMError
-from eyechart.vlms.adapter_identity import Telling
+from eyechart.vlms.adapter_identity import Conditioning
 from eyechart.vlms.towers import Tower
 
 
 class Conditioner(nn.Module):
     """Everything of an adapter beside the encoder's own weights.
 
-    telling: `labelled` uses what `tell` says, `unknown` never does, `blind` asks the estimator.
+    conditioning: `labelled` uses the conditions that were set, `unknown` ignores them, `estimated`
+    uses the estimator.
     """
 
     def __init__(
-        self, tower: Tower, vocabulary: Vocabulary, injection: str, telling: Telling = "labelled"
+        self,
+        tower: Tower,
+        vocabulary: Vocabulary,
+        injection: str,
+        conditioning: Conditioning = "labelled",
     ) -> None:
         super().__init__()
-        self.vocabulary, self.telling = vocabulary, telling
+        self.vocabulary, self.conditioning = vocabulary, conditioning
         self.injection = make_injection(injection, tower, vocabulary.rows)
         self.estimator = ConditionEstimator(len(vocabulary.entries))
         self.handles: list[Any] = []
-        self._told: list[int] | None = None
+        self._given: list[int] | None = None
         self._rows: Tensor | None = None  # (units,) of the call under way
-        self._mix: Tensor | None = None  # (units, entries), blind
+        self._mix: Tensor | None = None  # (units, entries), estimated
         self._patches: list[int] | None = None  # of each unit, for towers that pack units in a row
 
-    def tell(self, conditions: Sequence[Condition]) -> None:
+    def set_conditions(self, conditions: Sequence[Condition]) -> None:
         """(codec, level) of each unit of the next call; one for all units if all are alike."""
-        self.tell_rows([self.vocabulary.row(codec, level) for codec, level in conditions])
+        self.set_rows([self.vocabulary.row(codec, level) for codec, level in conditions])
 
-    def tell_rows(self, rows: Sequence[int]) -> None:
+    def set_rows(self, rows: Sequence[int]) -> None:
         """The same as table rows."""
-        self._told = list(rows)
+        self._given = list(rows)
 
     def attach(self, tower: Tower) -> None:
         """Hook into the tower; `handles` take everything away again."""
@@ -62,20 +67,20 @@ class Conditioner(nn.Module):
         units = tower.layout.units(inputs)
         self._patches = tower.layout.packed(inputs)
         self._mix = None
-        if self.telling == "blind":
+        if self.conditioning == "estimated":
             self._mix = self.estimator(tower.layout.images(inputs)).float().softmax(-1)
         else:
             self._rows = torch.tensor(self._rows_for(units), device=device)
 
     def _rows_for(self, units: int) -> list[int]:
         unknown = self.vocabulary.unknown
-        if self.telling == "unknown" or self._told is None:
+        if self.conditioning == "unknown" or self._given is None:
             return [unknown] * units
-        if len(self._told) == units:
-            return self._told
-        if len(set(self._told)) == 1:
-            return self._told[:1] * units
-        raise VLMError(f"{len(self._told)} different conditions told for {units} pictures or tiles")
+        if len(self._given) == units:
+            return self._given
+        if len(set(self._given)) == 1:
+            return self._given[:1] * units
+        raise VLMError(f"{len(self._given)} different conditions given for {units} images or tiles")
 
     def _spread(self, table: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `injection.Spread`."""

@@ -41,16 +41,17 @@ _ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not
 class TrainingBatch:
     """Pictures of a step, ready for the tower.
 
-    clean: one an image. student: all forms of the first image, then of the second, ...
-    target_of_unit: which clean unit is the target. rows, told: true and told table rows.
-    names: image and condition, for messages.
+    clean: one for each image. student: all forms of the first image, then of the second, ...
+    target_of_unit: index of the clean unit that is the target. rows: true condition of each unit,
+    as a table row. given_rows: the row that the student gets. names: image and condition, for
+    messages.
     """
 
     clean: Inputs
     student: Inputs
     target_of_unit: Tensor
     rows: tuple[int, ...]
-    told: tuple[int, ...]
+    given_rows: tuple[int, ...]
     names: tuple[str, ...]
 
 
@@ -66,7 +67,7 @@ def make_batch(
     student: list[Inputs] = []
     targets: list[int] = []
     rows: list[int] = []
-    told: list[int] = []
+    given_rows: list[int] = []
     names: list[str] = []
     first = 0
     for one in shown:
@@ -74,11 +75,11 @@ def make_batch(
         inputs = [_prepared(backbone, rgb8) for rgb8 in pictures]
         units = tower.layout.units(inputs[0])
         clean.append(inputs[0])  # the first entry is `source`
-        for made, entry, row in zip(inputs, one.entries, one.told, strict=True):
+        for made, entry, row in zip(inputs, one.entries, one.given_rows, strict=True):
             student.append(made)
             targets += range(first, first + units)
             rows += [vocabulary.row(*entry)] * units
-            told += [row] * units
+            given_rows += [row] * units
             names += [f"{'/'.join(entry)} of {pairs.names[one.image]}"] * units
         first += units
     return TrainingBatch(
@@ -86,7 +87,7 @@ def make_batch(
         student=_joined(student),
         target_of_unit=torch.tensor(targets),
         rows=tuple(rows),
-        told=tuple(told),
+        given_rows=tuple(given_rows),
         names=tuple(names),
     )
 
@@ -107,9 +108,9 @@ class Student(nn.Module):
         self.encoder, self.conditioner = tower.module, conditioner
         self._tower = tower
 
-    def forward(self, inputs: Inputs, told: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Inputs, given_rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """-> features (T, D), and the estimator's scores of the conditions (U, entries)."""
-        self.conditioner.tell_rows(told)
+        self.conditioner.set_rows(given_rows)
         features = self._tower.features(inputs)
         return features, self.conditioner.estimator(self._tower.layout.images(inputs))
 
@@ -194,7 +195,7 @@ def losses(
     student: `Student`, possibly wrapped. targets: the teacher's features by clean unit.
     """
     inputs = tower.layout.select(batch.student, units)
-    features, scores = student(inputs, batch.told[units])
+    features, scores = student(inputs, batch.given_rows[units])
     each = split_units(features.float(), inputs, tower)
     goals = [targets[place] for place in batch.target_of_unit[units].tolist()]
     errors = (

@@ -26,7 +26,7 @@ _BESIDE = ("*.json", "*.jinja", "*.txt", "*.model")
 def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
     """A stock model that does to every picture what the adapter does under this condition.
 
-    adapter: attached to `model`; however it is told its condition otherwise, here it is this one.
+    adapter: attached to `model`. Its own conditioning is ignored.
     Exact up to the rounding of one float32 fold.
     Raises:
         InputError: the condition is not in the vocabulary, or the injection cannot be folded (the

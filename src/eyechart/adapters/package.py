@@ -28,9 +28,10 @@ from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
 from eyechart.vlms.adapter_identity import (
     CONFIG,
+    FIRST_NAMES,
     WEIGHTS,
-    Telling,
-    check_telling,
+    Conditioning,
+    check_conditioning,
     parse_adapter,
 )
 from eyechart.vlms.towers import Tower
@@ -41,7 +42,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterConfig:
-    """What an adapter says of itself.
+    """The configuration of an adapter.
 
     base: name, version, family and options of the VLM it was trained for; fingerprint: of that
     VLM's vision tower. tensors: names of all that the weights file must hold. trained_codecs: a
@@ -56,7 +57,7 @@ class AdapterConfig:
     injection: str
     trainable: str
     tensors: tuple[str, ...] = ()
-    tell: Telling = "labelled"
+    conditioning: Conditioning = "labelled"
     codecs: tuple[Component, ...] = ()
     training: Mapping[str, Json] = field(default_factory=dict)
     results: Mapping[str, Json] = field(default_factory=dict)
@@ -73,14 +74,14 @@ class AdapterConfig:
             "base": self.base,
             "fingerprint": self.fingerprint,
             "entries": [list(entry) for entry in self.vocabulary.entries],
-            "pretend": [
-                [list(unseen), list(known)] for unseen, known in self.vocabulary.pretend.items()
+            "condition_aliases": [
+                [list(unseen), list(known)] for unseen, known in self.vocabulary.aliases.items()
             ],
             "trained_codecs": list(self.trained_codecs),
             "injection": self.injection,
             "trainable": self.trainable,
             "tensors": list(self.tensors),
-            "tell": self.tell,
+            "conditioning": self.conditioning,
             "codecs": [asdict(codec) for codec in self.codecs],
             "training": self.training,
             "results": self.results,
@@ -111,7 +112,7 @@ class LoadedAdapter:
                 "train an adapter for it with eyechart adapter train"
             )
         config = self.config
-        conditioner = Conditioner(tower, config.vocabulary, config.injection, config.tell)
+        conditioner = Conditioner(tower, config.vocabulary, config.injection, config.conditioning)
         _load_conditioner(conditioner, self._weights, self.where)
         changed = _changed(self._weights)
         _check_changed(changed, tower, self.where)
@@ -121,10 +122,13 @@ class LoadedAdapter:
         conditioner.attach(tower)
         self.conditioner, self.tower = conditioner, tower
 
-    def tell(self, conditions: Sequence[Condition]) -> None:
-        """(codec, level) of each unit (Qwen, Janus: picture; InternVL: tile) of the next call."""
+    def set_conditions(self, conditions: Sequence[Condition]) -> None:
+        """Set the (codec, level) of each unit of the next call, or one for all units.
+
+        A unit is an image for Qwen and Janus, a tile for InternVL.
+        """
         assert self.conditioner is not None, "attach first"
-        self.conditioner.tell(conditions)
+        self.conditioner.set_conditions(conditions)
 
 
 def fingerprint(tower: Tower) -> str:
@@ -162,9 +166,9 @@ def open_adapter(spec: str | Path) -> LoadedAdapter:
     Raises:
         InputError: no adapter there, damaged, cut short, an unknown option.
     """
-    folder, tell = parse_adapter(str(spec))
+    folder, conditioning = parse_adapter(str(spec))
     config = read_config(folder)
-    config = replace(config, tell=tell or config.tell)
+    config = replace(config, conditioning=conditioning or config.conditioning)
     weights = _read_weights(folder / WEIGHTS)
     if missing := [tensor for tensor in config.tensors if tensor not in weights]:
         raise InputError(
@@ -185,9 +189,10 @@ def read_config(folder: Path) -> AdapterConfig:
             check_injection(str(value["injection"]))
         except PluginError as error:
             raise PluginError(f"{path}: {error}") from error
+        aliases = _named(value, "condition_aliases")
         vocabulary = Vocabulary(
             entries=tuple((str(codec), str(level)) for codec, level in value["entries"]),
-            pretend={(str(a), str(b)): (str(c), str(d)) for (a, b), (c, d) in value["pretend"]},
+            aliases={(str(a), str(b)): (str(c), str(d)) for (a, b), (c, d) in aliases},
         )
         return AdapterConfig(
             base=value["base"],
@@ -196,10 +201,10 @@ def read_config(folder: Path) -> AdapterConfig:
             injection=value["injection"],
             trainable=value["trainable"],
             tensors=tuple(map(str, value["tensors"])),
-            tell=check_telling(value["tell"]),
+            conditioning=check_conditioning(_named(value, "conditioning")),
             codecs=tuple(Component(**codec) for codec in value.get("codecs", ())),
             training=value["training"],
-            results=value["results"],
+            results=_results(value["results"]),
         )
     except OSError as error:
         raise InputError(f"adapter {str(folder)!r}: no {CONFIG} ({error.strerror})") from error
@@ -207,6 +212,19 @@ def read_config(folder: Path) -> AdapterConfig:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+
+
+def _named(config: Mapping[str, Any], key: str) -> Any:
+    """A value under its key, or under that key's name in the first release."""
+    return config[key] if key in config else config[FIRST_NAMES[key]]
+
+
+def _results(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored results, with the feature errors by the conditionings of today."""
+    if "feature_error" not in stored:
+        return dict(stored)
+    errors = {check_conditioning(key): value for key, value in stored["feature_error"].items()}
+    return {**stored, "feature_error": errors}
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -259,12 +277,12 @@ def _check_changed(changed: Mapping[str, Tensor], tower: Tower, where: str) -> N
             raise InputError(f"adapter {where}: {key} fits no weight of the vision tower")
 
 
-def retell(folder: Path, out: Path, telling: str) -> None:
-    """The same adapter, told its condition in another way: an adapter of its own in `out`.
+def with_conditioning(folder: Path, out: Path, conditioning: str) -> None:
+    """Copy an adapter to `out`, a new or empty folder, with another conditioning.
 
     Raises InputError, StoreError.
     """
-    config = replace(read_config(folder), tell=check_telling(telling))
+    config = replace(read_config(folder), conditioning=check_conditioning(conditioning))
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: not empty; choose another")
     with store_errors(out, "be written"):

@@ -12,7 +12,7 @@ from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.adapters.injection import check_injection
 from eyechart.adapters.trainable import TRAINABLE, Lora
 from eyechart.core.errors import InputError
-from eyechart.vlms.adapter_identity import check_telling
+from eyechart.vlms.adapter_identity import check_conditioning
 
 _WARMUP_STEPS = 20
 
@@ -26,9 +26,10 @@ class Recipe:
     condition_rate: learning rate of the condition tables over that of the encoder. AdamW moves
     every weight by about the learning rate a step, and patch embeddings are some hundred times
     larger than such steps add up to: a table that moves no faster stays too small to matter.
-    condition_dropout: share of pairs told `unknown`. micro_pairs: pairs that go through an encoder
-    together, in training and in validation (None: a whole step, a whole image), for memory.
-    tell: what the finished adapter does.
+    condition_dropout: share of pairs whose condition is replaced by `unknown`, from 0 to 1.
+    micro_pairs: pairs in one forward pass, in training and in validation, to bound the memory
+    (None: a whole step, a whole image).
+    conditioning: that of the finished adapter: labelled, unknown or estimated.
     """
 
     injection: str
@@ -46,10 +47,10 @@ class Recipe:
     micro_pairs: int | None = None
     validation_images: int = 32
     seed: int = 0
-    tell: str = "labelled"
+    conditioning: str = "labelled"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tell", check_telling(self.tell))  # one spelling
+        object.__setattr__(self, "conditioning", check_conditioning(self.conditioning))
         check_injection(self.injection)
         if self.trainable not in TRAINABLE:
             raise InputError(f"trainable {self.trainable!r} is not one of {', '.join(TRAINABLE)}")
@@ -71,11 +72,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """One image of a step: which, under which conditions, and the rows the student is told."""
+    """One image of a step: its index, its conditions, and the table rows the student gets."""
 
     image: int
     entries: tuple[Condition, ...]
-    told: tuple[int, ...]
+    given_rows: tuple[int, ...]
 
 
 def plan_step(
@@ -104,7 +105,7 @@ def plan_step(
             Shown(
                 image=images[order[within]],
                 entries=tuple(entries[row] for row in rows),
-                told=tuple(
+                given_rows=tuple(
                     len(entries) if drop else row for row, drop in zip(rows, dropped, strict=True)
                 ),
             )

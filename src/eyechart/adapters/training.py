@@ -41,7 +41,7 @@ from eyechart.adapters.trainable import changes
 from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import Json, component_of
 from eyechart.store.files import append_lines
-from eyechart.vlms.adapter_identity import TELLINGS, Telling, check_telling
+from eyechart.vlms.adapter_identity import CONDITIONINGS, Conditioning, check_conditioning
 from eyechart.vlms.checkpoint import LocalVLM
 from eyechart.vlms.towers import Inputs
 
@@ -62,7 +62,7 @@ class StepLog:
 
 
 class Watcher(Protocol):
-    """Is told how training goes."""
+    """Receives the progress of a training."""
 
     def validated(self, step: int, errors: Mapping[str, float]) -> None:
         """Feature errors on held-out images, by condition."""
@@ -74,7 +74,7 @@ class Watcher(Protocol):
 
 
 class SilentWatcher:
-    """Says nothing."""
+    """Ignores the progress."""
 
     def validated(self, step: int, errors: Mapping[str, float]) -> None: ...
 
@@ -101,7 +101,7 @@ def train(
     setting: Setting,
     watcher: Watcher | None = None,
     *,
-    pretend: Mapping[Condition, Condition] | None = None,
+    aliases: Mapping[Condition, Condition] | None = None,
 ) -> package.AdapterConfig:
     """Distil an adapter for a VLM and write it to `setting.out`; goes on where a run was stopped.
 
@@ -110,7 +110,7 @@ def train(
         or other files in `out`. TrainingError: the loss is not a number. CodecError, StoreError.
     """
     return AdapterTraining(
-        vlm, pairs, recipe, setting, watcher or SilentWatcher(), pretend or {}
+        vlm, pairs, recipe, setting, watcher or SilentWatcher(), aliases or {}
     ).run()
 
 
@@ -124,7 +124,7 @@ class AdapterTraining:
         recipe: Recipe,
         setting: Setting,
         watcher: Watcher,
-        pretend: Mapping[Condition, Condition],
+        aliases: Mapping[Condition, Condition],
     ) -> None:
         from accelerate import Accelerator
 
@@ -139,7 +139,7 @@ class AdapterTraining:
             )
         self.vlm, self.pairs, self.recipe, self.setting = vlm, pairs, recipe, setting
         self.watcher = watcher
-        self.vocabulary = Vocabulary(entries=pairs.entries, pretend=pretend)
+        self.vocabulary = Vocabulary(entries=pairs.entries, aliases=aliases)
         self.train_images = range(len(pairs.names) - held)
         self.held_images = range(len(pairs.names) - held, len(pairs.names))
         # Precision is ours to set: the library keeps one for all trainings of a process.
@@ -185,10 +185,10 @@ class AdapterTraining:
                     save_state(self.setting.out, self.student, self.optimizer, step, self.identity)
         cost_s = (self.setting.clock() - began_s) * self.recipe.steps / max(1, step - self.first)
         after: dict[str, Json] = {}
-        for telling in TELLINGS:
-            errors, named = self._validate(telling)
-            after[telling] = errors
-            if telling == self.recipe.tell:
+        for conditioning in CONDITIONINGS:
+            errors, named = self._validate(conditioning)
+            after[conditioning] = errors
+            if conditioning == self.recipe.conditioning:
                 self.watcher.validated(step, errors)
         results: dict[str, Json] = {
             "feature_error_before": before,
@@ -324,13 +324,13 @@ class AdapterTraining:
         return {name: sum(errors) / len(errors) for name, errors in totals.items()}
 
     @torch.no_grad()
-    def _validate(self, telling: Telling) -> tuple[dict[str, float], float]:
-        """Feature errors on held-out images, told in one way, and the estimator's share of hits."""
+    def _validate(self, conditioning: Conditioning) -> tuple[dict[str, float], float]:
+        """Feature errors on held-out images, and the estimator's accuracy."""
         errors: list[float] = []
         rows: list[int] = []
         right: list[bool] = []
         self.tower.module.eval()
-        self.student.conditioner.telling = telling
+        self.student.conditioner.conditioning = conditioning
         for image in self.held_images:
             batch = _on(self.accelerator.device, self._batch([self._held(image)]))
             targets = self._seen_by_teacher(batch.clean)
@@ -341,25 +341,28 @@ class AdapterTraining:
                 right += part.named.tolist()
             rows += batch.rows
         self.tower.module.train()
-        self.student.conditioner.telling = "labelled"
+        self.student.conditioner.conditioning = "labelled"
         return by_condition(rows, errors, self.vocabulary.entries), sum(right) / len(right)
 
     def _held(self, image: int, *entries: Condition) -> Shown:
         shown = entries or self.vocabulary.entries
-        told = tuple(self.vocabulary.row(*entry) for entry in shown)
-        return Shown(image=image, entries=shown, told=told)
+        rows = tuple(self.vocabulary.row(*entry) for entry in shown)
+        return Shown(image=image, entries=shown, given_rows=rows)
 
     # --- what is written ----------------------------------------------------------------------
 
     def _identity(self) -> dict[str, Json]:
-        """What a checkpoint must agree on to be continued. Threads and paths are not part of it."""
+        """What changes the trained weights. A saved state with another identity is refused."""
+        recipe = asdict(self.recipe)
+        del recipe["conditioning"]  # chosen after training
+        recipe["tell"] = "labelled"  # as states were saved before 0.2.0, so that they continue
         return {
             "vlm": asdict(component_of(self.vlm)),
             "images": list(self.pairs.names),
             "pictures": self.pairs.digest(),
             "codecs": [asdict(codec) for codec in self.pairs.codecs],
             "entries": [list(entry) for entry in self.vocabulary.entries],
-            "recipe": asdict(replace(self.recipe, tell="labelled")),
+            "recipe": recipe,
             "processes": self.accelerator.num_processes,
         }
 
@@ -373,7 +376,7 @@ class AdapterTraining:
             vocabulary=self.vocabulary,
             injection=self.recipe.injection,
             trainable=self.recipe.trainable,
-            tell=check_telling(self.recipe.tell),
+            conditioning=check_conditioning(self.recipe.conditioning),
             codecs=self.pairs.codecs,
             training={
                 **recipe,

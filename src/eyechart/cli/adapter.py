@@ -54,11 +54,11 @@ Levels = Annotated[
 ]
 Rate = Annotated[float, _option("--learning-rate", "RATE", "Of the encoder, after the warm-up")]
 Trainable = Annotated[str, _option("--trainable", "WHAT", "encoder (all weights) or lora")]
-Tell = Annotated[
+Conditioning = Annotated[
     str,
     _conditioning("How it gets codec and level: labelled, unknown or estimated (from pixels)"),
 ]
-Pretend = Annotated[
+Alias = Annotated[
     str,
     typer.Option(
         "--condition-alias",
@@ -102,8 +102,8 @@ def train_adapter(
     levels: Levels = None,
     learning_rate: Rate = 3e-4,
     trainable: Trainable = "encoder",
-    tell: Tell = "labelled",
-    pretend: Pretend = "",
+    conditioning: Conditioning = "labelled",
+    alias: Alias = "",
     validation_images: Validation = 32,
     micro_pairs: MicroPairs = None,
     checkpointing: Checkpointing = False,
@@ -129,11 +129,11 @@ def train_adapter(
         micro_pairs=micro_pairs,
         validation_images=validation_images,
         seed=seed,
-        tell=tell,
+        conditioning=conditioning,
     )
     asked = _tasks(tasks)
     pairs, coders = _pairs(images, codecs, out, cache or out / "cache")
-    config = _train(vlm, pairs, recipe, out, pretend, _left_out(images, out, cache))
+    config = _train(vlm, pairs, recipe, out, alias, _left_out(images, out, cache))
     if asked:
         config = _ask(vlm, out, asked, coders, task_images)
     print_results(config, out)
@@ -170,7 +170,7 @@ def export_adapter(
     level: Annotated[
         str, _option("--level", "LEVEL", "Level to fold, as the adapter names it")
     ] = "",
-    tell: Annotated[
+    conditioning: Annotated[
         str | None,
         _conditioning("Fold nothing; copy the adapter with this conditioning"),
     ] = None,
@@ -182,18 +182,18 @@ def export_adapter(
     from eyechart.adapters.base import open_base
     from eyechart.adapters.checks import require_empty
     from eyechart.adapters.fold import export
-    from eyechart.adapters.package import open_adapter, retell
+    from eyechart.adapters.package import open_adapter, with_conditioning
     from eyechart.cli.adapter_view import without_bars
     from eyechart.vlms.adapter_identity import parse_adapter
 
-    if (codec is None) == (tell is None):
+    if (codec is None) == (conditioning is None):
         raise InputError("give either --codec (a condition to fold) or --conditioning")
     if level and codec is None:
         raise InputError(f"--level {level} needs a --codec")
     require_empty(out)
-    if tell is not None or codec is None:
-        retell(parse_adapter(adapter)[0], out, str(tell))
-        print(f"{out}: {adapter}, conditioning {tell}")
+    if conditioning is not None or codec is None:
+        with_conditioning(parse_adapter(adapter)[0], out, str(conditioning))
+        print(f"{out}: {adapter}, conditioning {conditioning}")
         return
     opened = open_adapter(adapter)
     opened.config.vocabulary.require(codec, level)
@@ -256,19 +256,19 @@ def _left_out(images: Path, *ours: Path | None) -> list[str]:
 
 
 def _train(
-    vlm: str, pairs: Pairs, recipe: Recipe, out: Path, pretend: str, left_out: Sequence[str]
+    vlm: str, pairs: Pairs, recipe: Recipe, out: Path, alias: str, left_out: Sequence[str]
 ) -> AdapterConfig:
     from eyechart.adapters.base import open_base
-    from eyechart.adapters.condition import Vocabulary, pretend_by_rank
+    from eyechart.adapters.condition import Vocabulary, aliases_by_rank
     from eyechart.adapters.training import AdapterTraining, Setting
     from eyechart.cli.adapter_view import Bar
 
-    named = dict(_pair(text) for text in pretend.split(",") if text)
-    pretended = pretend_by_rank(named, Vocabulary(entries=pairs.entries))
+    named = dict(_pair(text) for text in alias.split(",") if text)
+    aliases = aliases_by_rank(named, Vocabulary(entries=pairs.entries))
     bar = Bar(recipe.steps)
     # All errors of the input are raised here, before anything is printed or written.
     with bar.checking():
-        training = AdapterTraining(open_base(vlm), pairs, recipe, Setting(out=out), bar, pretended)
+        training = AdapterTraining(open_base(vlm), pairs, recipe, Setting(out=out), bar, aliases)
     bar.checked(len(pairs.names), left_out, training.first)
     with bar:
         return training.run()

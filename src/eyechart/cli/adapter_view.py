@@ -106,7 +106,7 @@ def print_results(config: AdapterConfig, out: Path) -> None:
     from rich.table import Table
 
     results: Any = config.results
-    before, after = results["feature_error_before"], results["feature_error"][config.tell]
+    before, after = results["feature_error_before"], results["feature_error"][config.conditioning]
     table = Table(
         box=None,
         pad_edge=False,
@@ -168,5 +168,5 @@ def print_list(folders: Sequence[Path], where: Path) -> None:
             continue
         codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
         base = str(config.base.get("name", ""))
-        table.add_row(folder.name, base, codecs, config.injection, config.tell, str(folder))
+        table.add_row(folder.name, base, codecs, config.injection, config.conditioning, str(folder))
     console.print(table)

@@ -2,13 +2,14 @@
 
     universal | DIR | DIR:conditioning=unknown -> folder and conditioning -> identity
 
-Cells, tables and VLMs take an adapter's identity from here, so that they agree. It is that of two
-files: what training leaves beside them (its state, its log, the model card) changes no answer.
+Cells, tables and VLMs take an adapter's identity from here, so that they agree. It covers the two
+files that change answers, not the training state, the log and the model card beside them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -16,65 +17,80 @@ from typing import Literal, TypeAlias, get_args
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.identity import digest
-from eyechart.core.types import Component
+from eyechart.core.types import Component, Json
 from eyechart.zoo import adapter_dir
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
-Telling: TypeAlias = Literal["labelled", "unknown", "blind"]  # see eyechart.adapters.condition
-TELLINGS: tuple[Telling, ...] = get_args(Telling)
-_SPELLINGS = {"labelled": "labelled", "unknown": "unknown", "blind": "estimated"}  # stored: typed
-_OPTIONS = ("conditioning", "tell")  # two spellings of one option
+Conditioning: TypeAlias = Literal["labelled", "unknown", "estimated"]
+CONDITIONINGS: tuple[Conditioning, ...] = get_args(Conditioning)
+
+# The names of the first release. They are accepted where a user types them and in stored
+# configurations. Identities are computed with them, so that the keys of stored cells stay valid.
+FIRST_NAMES = {"conditioning": "tell", "estimated": "blind", "condition_aliases": "pretend"}
 
 
-def check_telling(telling: str) -> Telling:
-    """How an adapter gets its condition; `estimated` and `blind` are two spellings of one value.
+def check_conditioning(name: str) -> Conditioning:
+    """How an adapter gets its condition: labelled, unknown or estimated (also spelled blind).
 
     Raises InputError.
     """
-    for known in TELLINGS:
-        if telling in (known, _SPELLINGS[known]):
+    for known in CONDITIONINGS:
+        if name in (known, FIRST_NAMES.get(known)):
             return known
     raise InputError(
-        f"conditioning={telling!r} is not one of {', '.join(_SPELLINGS.values())} "
+        f"conditioning={name!r} is not one of {', '.join(CONDITIONINGS)} "
         "(blind is accepted for estimated)"
     )
 
 
-def parse_adapter(spec: str) -> tuple[Path, Telling | None]:
-    """Folder of an adapter, and its conditioning; None: as its configuration says.
+def with_first_names(value: Json) -> Json:
+    """A configuration with the keys and values of the first release, at every depth."""
+    if isinstance(value, Mapping):
+        return {FIRST_NAMES.get(key, key): with_first_names(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_first_names(item) for item in value]
+    return FIRST_NAMES.get(value, value) if isinstance(value, str) else value
 
-    spec: a directory, or the name of an adapter that ships here, with another conditioning after
-        it: `:conditioning=unknown`. `tell=` is accepted for `conditioning=`.
+
+def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
+    """Folder of an adapter, and its conditioning; None: the one in its configuration.
+
+    This is the only place that reads an adapter's spec.
+
+    spec: a directory or the name of an adapter of the package, with an optional conditioning:
+        `NAME:conditioning=unknown`. `tell=` is accepted for `conditioning=`.
     Raises:
         InputError: an unknown option or conditioning, or both spellings of the option.
     """
     name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
-    if unknown := sorted(options.keys() - set(_OPTIONS)):
+    if unknown := sorted(options.keys() - {"conditioning", "tell"}):
         raise InputError(f"adapter {name}: unknown option {unknown[0]!r}; allowed: conditioning")
     if len(options) > 1:
         raise InputError(f"adapter {name}: tell is a spelling of conditioning; give one of them")
-    given = [check_telling(str(value)) for value in options.values()]
+    given = [check_conditioning(str(value)) for value in options.values()]
     return adapter_dir(name), given[0] if given else None
 
 
 def adapter_component(spec: str) -> Component:
-    """An adapter as tables name it. Its version is a digest of configuration and weights.
+    """An adapter's name for tables, and its version, a digest of configuration and weights.
 
-    With another conditioning than its own it is another adapter, named `NAME:conditioning=...`.
+    With another conditioning than its own it is another adapter, `NAME:conditioning=...`.
 
     Raises:
         InputError: not an adapter, or what `parse_adapter` refuses.
     """
-    folder, tell = parse_adapter(spec)
+    folder, conditioning = parse_adapter(spec)
     name = folder.resolve().name
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = with_first_names(json.loads((folder / CONFIG).read_bytes()))
         if not isinstance(config, dict):
             raise ValueError("not an object")
-        if tell not in (None, config.get("tell")):
-            config["tell"] = tell
-            name = f"{name}:conditioning={_SPELLINGS[tell]}"
+        if conditioning is not None:
+            stored = with_first_names(conditioning)
+            if config.get("tell") != stored:
+                name = f"{name}:conditioning={conditioning}"
+            config["tell"] = stored
         with (folder / WEIGHTS).open("rb") as weights:
             weights_sha256 = file_digest(weights, "sha256").hexdigest()
         version = digest([config, weights_sha256])[:16]

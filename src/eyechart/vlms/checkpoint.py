@@ -30,7 +30,9 @@ from eyechart.vlms.tokenizer import check_placeholder, one_line
 if TYPE_CHECKING:
     from eyechart.vlms.local import Answerer
 
-Tell: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]  # (codec, level) of each unit
+SetConditions: TypeAlias = Callable[
+    [Sequence[tuple[str, str]]], None
+]  # (codec, level) of each unit
 
 _DTYPES = ("float32", "bfloat16", "float16")  # names in torch
 _QUESTIONS_ON_GPU = 512  # with ten a picture, about what fills the largest batch
@@ -80,9 +82,11 @@ class Adapter(Protocol):
         """Change the transformers model in place, once, after its weights are loaded."""
         ...
 
-    def tell(self, conditions: Sequence[tuple[str, str]]) -> None:
-        """(codec, level) of each unit the vision tower is about to encode, in order: a picture, or
-        a tile of one where the tower sees tiles (`local.Picture.units`)."""
+    def set_conditions(self, conditions: Sequence[tuple[str, str]]) -> None:
+        """Set the (codec, level) of each unit of the vision tower's next call, in order.
+
+        A unit is an image, or a tile for towers that encode tiles (`local.Picture.units`).
+        """
         ...
 
 
@@ -169,7 +173,7 @@ class LocalVLM(ABC):
     def _with(self, **own_options: Json) -> Self:
         """This VLM with other options, sharing the weights."""
         other = copy(self)
-        for made_for_this in ("_loaded", "_answerer", "_tell", "model"):
+        for made_for_this in ("_loaded", "_answerer", "_set_conditions", "model"):
             other.__dict__.pop(made_for_this, None)
         other._parent = self
         other.own_options = {**self.own_options, **own_options}
@@ -204,18 +208,18 @@ class LocalVLM(ABC):
 
         backbone, model = self._loaded
         budget = self._budget_tokens or budget_tokens(model, patches_a_token=4, device=model.device)
-        return Answerer(backbone, budget_tokens=budget, tell=self._tell)
+        return Answerer(backbone, budget_tokens=budget, set_conditions=self._set_conditions)
 
     @cached_property
-    def _tell(self) -> Tell | None:
-        """Attach the adapter, once to shared weights; its `tell`, or None without an adapter."""
+    def _set_conditions(self) -> SetConditions | None:
+        """Attach the adapter, once to shared weights; None without an adapter."""
         if self._parent is not None:
-            return self._parent._tell
+            return self._parent._set_conditions
         if self._adapter is None:
             return None
         adapter = open_adapter(self._adapter)
         adapter.attach(self.model)
-        return adapter.tell
+        return adapter.set_conditions
 
 
 def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:

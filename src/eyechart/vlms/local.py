@@ -62,8 +62,8 @@ class _RequestPart:
 class Answerer:
     """Answers requests with one backbone.
 
-    budget_tokens: key slots a batch may have. tell: called with (codec, level) of each unit of the
-    pictures before the vision tower sees them, for an adapter that is conditioned on them.
+    budget_tokens: largest number of key slots in a batch. set_conditions: called with the
+    (codec, level) of each unit before the vision tower encodes it; None without an adapter.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Answerer:
         backbone: Backbone,
         *,
         budget_tokens: int,
-        tell: Callable[[Sequence[tuple[str, str]]], None] | None = None,
+        set_conditions: Callable[[Sequence[tuple[str, str]]], None] | None = None,
     ) -> None:
         self.backbone = backbone
         self.budget_tokens = budget_tokens
-        self._tell = tell
+        self._set_conditions = set_conditions
         self._known_choices: dict[tuple[str, ...], Mapping[int, str]] = {}
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
@@ -199,8 +199,9 @@ class Answerer:
     def _batch(self, batch: Sequence[_RequestPart], decoding: Decoding) -> list[list[Generated]]:
         backbone = self.backbone
         with torch.inference_mode():
-            if self._tell is not None:
-                self._tell([job.condition for job in batch for _ in range(job.picture.units)])
+            if self._set_conditions is not None:
+                conditions = [job.condition for job in batch for _ in range(job.picture.units)]
+                self._set_conditions(conditions)
             features = backbone.encode([job.picture for job in batch])
             rows = []
             for job, feature in zip(batch, features, strict=True):
