@@ -53,6 +53,13 @@ def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
     }
 
 
+def test_a_damaged_file_in_a_run_directory_is_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rates.yaml"
+    path.write_text("{")
+    save_rates(path, {"a": Rate(questions_per_s=2)})
+    assert load_rates(path) == {"a": Rate(questions_per_s=2)}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

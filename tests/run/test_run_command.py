@@ -321,3 +321,90 @@ def test_rescore_finds_the_data_by_itself(
     assert run_args(["rescore", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out == "5 cells, 30 answers, 6 scores changed\n"
     assert cell.records() == [record, *others]
+
+
+def test_another_version_of_the_data_is_refused_before_a_question(
+    arguments: list[str],
+    data: Path,
+    tmp_path: Path,
+    vlm: Colours,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_args(["run", *arguments]) == 0
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    other = tmp_path / "other"
+    other.mkdir()
+    table = (data / "POPE.tsv").read_text()
+    (other / "POPE.tsv").write_text(table.replace("Is it red?", "Is it rather red?"))
+    vlm.calls.clear()
+    capsys.readouterr()
+    assert run_args(["run", *arguments, "--data", str(other)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    held = Store(tmp_path / "run").cells()[0].cell.task.version
+    assert f"holds answers about POPE of version {held}, its data in {other} is of version" in line
+    assert vlm.calls == []
+    assert files == {path: path.read_bytes() for path in files}
+    assert run_args(["encode", *arguments, "--data", str(other)]) == 2
+
+
+def test_a_data_folder_without_the_tasks_asked_before_is_refused(
+    arguments: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "GQA_TestDev_Balanced.tsv").write_text((data / "POPE.tsv").read_text())
+    assert run_args(["run", *arguments, "--data", str(other), "--tasks", "GQA"]) == 2
+    assert "holds answers about POPE of version" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("POPE.tsv", "GQA_TestDev_Balanced.tsv"):
+        (copy / name).write_text((data / "POPE.tsv").read_text())
+    more = ["--data", str(copy), "--tasks", "GQA", "--codecs", "source"]
+    assert run_args(["run", *arguments, *more]) == 0
+
+
+def test_a_run_without_a_table_is_not_a_success(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    cell = Store(tmp_path / "run").cells()[0]
+    (cell.path / "asked.json").write_text('{"images":6,"questions":7}\n')
+    capsys.readouterr()
+    assert run_args(["run", *arguments]) == 1
+    assert "asked.json: damaged (says 7 questions, the task has 6)" in capsys.readouterr().err
+    assert run_args(["report", str(tmp_path / "run")]) == 1
+
+
+def test_an_analysis_that_was_changed_is_made_again(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, frozen = tmp_path / "run", tmp_path / "run" / "analysis.json"
+    assert run_args(["run", *arguments]) == 0
+    written = frozen.read_text()
+    changed = written.replace('"failed":0', '"failed":1', 1)
+    assert changed != written
+    frozen.write_text(changed)
+    assert run_args(["report", str(out)]) == 0
+    assert '"failed":1' not in frozen.read_text()
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "analysis.json").write_text(changed)
+    capsys.readouterr()
+    assert run_args(["report", str(alone)]) == 2
+    assert "was changed after it was written" in capsys.readouterr().err
+    (alone / "analysis.json").write_text(written)
+    assert run_args(["report", str(alone)]) == 0
+
+
+def test_damaged_rates_do_not_keep_a_run_from_its_table(
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eyechart.runner.rates.MIN_QUESTIONS", 5)
+    (tmp_path / "run" / "cells").mkdir(parents=True)
+    (tmp_path / "run" / "rates.yaml").write_text("{")
+    assert run_args(["run", *arguments, "--batch", "2"]) == 0
+    assert "BD-Metric against" in capsys.readouterr().out

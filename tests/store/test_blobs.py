@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eyechart.core.errors import StoreError
 from eyechart.core.types import Component, Level
 from eyechart.store import Blobs
 
@@ -34,6 +37,26 @@ def test_a_cut_or_a_flipped_bit_is_not_there(tmp_path: Path) -> None:
     for position in range(len(data)):
         path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
         assert blobs.get(path) is None
+
+
+def test_a_file_under_the_name_of_another_is_an_error(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "bitstreams")
+    one, other = (blobs.path(CODEC, LEVEL, letter * 64) for letter in "ab")
+    blobs.put(one, b"payload")
+    other.write_bytes(one.read_bytes())
+    with pytest.raises(StoreError, match=r"bbb\.bin: was stored under another name"):
+        blobs.get(other)
+    (tmp_path / "bitstreams").rename(tmp_path / "moved")
+    (tmp_path / "moved").rename(tmp_path / "bitstreams")
+    assert blobs.get(one) == b"payload"
+
+
+def test_a_file_of_a_version_that_noted_no_name_is_read(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    path = blobs.path(CODEC, LEVEL, "a" * 64)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"payload" + hashlib.sha256(b"payload").digest())
+    assert blobs.get(path) == b"payload"
 
 
 def test_another_version_or_knob_is_another_blob(tmp_path: Path) -> None:

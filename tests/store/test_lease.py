@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +14,7 @@ from threading import Barrier, BrokenBarrierError
 
 import pytest
 
+from eyechart.core.errors import StoreError
 from eyechart.core.types import Component
 from eyechart.store import HeldError, Store
 
@@ -50,6 +54,28 @@ def test_files_of_the_whole_directory_are_updated_one_run_at_a_time(store: Store
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(update, ("a", "b")))
     assert sorted(path.read_text()) == ["a", "b"]
+
+
+def test_a_full_disk_does_not_keep_a_run_from_its_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with store.writing([A]), pytest.raises(HeldError, match="in use by"), store.writing([A]):
+        pass
+
+
+def test_a_file_system_without_locks_is_one_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(StoreError, match="cannot be locked"), store.writing([A]):
+        pass
 
 
 def test_rewriting_needs_the_directory_alone(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, StoreError
+from eyechart.core.identity import canonical_json
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
 from eyechart.store import RunDirError, RunInfo, Store, TaskSize
 
@@ -154,6 +156,52 @@ def test_a_damaged_line_is_named(store: Store) -> None:
         stored.records()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("value", "null"),
+        ("value", "NaN"),
+        ("value", "1e999"),
+        ("answer", "null"),
+        ("parsed", "1"),
+        ("payload_bytes", "null"),
+        ("payload_bytes", "-1"),
+        ("height_px", "0"),
+        ("width_px", '"5"'),
+        ("question_id", "[" * 9999),
+    ],
+)
+def test_a_value_of_a_wrong_kind_in_a_record_is_named(store: Store, field: str, value: str) -> None:
+    stored = store.add(a_cell())
+    record = json.loads(canonical_json(a_record("1")))
+    stored.append_records([a_record("0")])
+    with (stored.path / "records.jsonl").open("a") as file:
+        file.write(json.dumps({**record, field: "HERE"}).replace('"HERE"', value) + "\n")
+    with pytest.raises(StoreError, match=r"records\.jsonl: line 2 is damaged") as caught:
+        stored.records()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"rank":1', '"rank":null'),
+        ('"rank":1', '"rank":NaN'),
+        ('"bitwise"', "null"),
+        ('"quality":3', '"quality":NaN'),
+        ('"quality":3', f'"quality":{"3" * 5000}'),
+        ('"adapter":null', '"adapter":[]'),
+        ('"cell":{', '"cell":null,"more":{'),
+    ],
+)
+def test_a_value_of_a_wrong_kind_in_a_cell_is_named(store: Store, old: str, new: str) -> None:
+    path = store.add(a_cell()).path / "cell.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StoreError, match=r"cell\.json: (damaged|describes another cell)"):
+        store.cells()
+
+
 def test_the_version_that_the_last_plan_asked_for_counts(store: Store) -> None:
     old = store.add(a_cell(codec=Component(name="jpeg", version="1")))
     store.make_current([old])
@@ -215,9 +263,30 @@ def test_a_cell_remembers_the_most_that_was_to_be_asked(store: Store) -> None:
     for size in sizes:
         stored.ask(size)
     assert store.add(a_cell()).asked() == sizes[1]
-    (stored.path / "asked.json").write_text('{"questions":1}\n')
-    with pytest.raises(StoreError, match=r"asked\.json: damaged"):
+    stored.check_asked(90)
+    with pytest.raises(StoreError, match="says 90 questions, the task has 80"):
+        stored.check_asked(80)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"questions":1}',
+        '{"questions":null,"images":1}',
+        '{"questions":NaN,"images":1}',
+        '{"questions":-1,"images":1}',
+        '{"questions":true,"images":1}',
+        "null",
+        "[" * 9999,
+        f'{{"questions":{"9" * 5000},"images":1}}',
+    ],
+)
+def test_a_damaged_size_is_named(store: Store, text: str) -> None:
+    stored = store.add(a_cell())
+    (stored.path / "asked.json").write_text(f"{text}\n")
+    with pytest.raises(StoreError, match=r"asked\.json: damaged") as caught:
         stored.asked()
+    assert len(str(caught.value)) < 400
 
 
 def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def analyse(
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks = _tasks(answered, data or info.data or None, load)
+    _check_sizes(store, answered, tasks)
     sizes = {name: _size([read for read in answered if read.task == name]) for name in tasks}
     questions = {read.key: (read.asked or sizes[read.task]).questions for read in answered}
     measured = _measured(answered, tasks, samples=samples, seed=seed)
@@ -101,6 +102,14 @@ def _tasks(
             )
         tasks[name] = task
     return tasks
+
+
+def _check_sizes(store: Store, cells: Sequence[CellData], tasks: Mapping[str, Task]) -> None:
+    """Refuse a cell that is to hold more than its task has. Raises StoreError."""
+    questions = {read.key: len(tasks[read.task].questions()) for read in cells}
+    for stored in store.cells():
+        if stored.key in questions:
+            stored.check_asked(questions[stored.key])
 
 
 def _measured(

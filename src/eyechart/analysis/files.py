@@ -1,4 +1,5 @@
-"""An analysis as a file: JSON, replaced in one step, checked when it is read."""
+"""An analysis as a file: JSON with a digest of itself, replaced in one step, checked when it is
+read."""
 
 from __future__ import annotations
 
@@ -10,11 +11,14 @@ from pathlib import Path
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.errors import InputError
+from eyechart.core.foreign import foreign_file
+from eyechart.core.identity import digest
 from eyechart.core.version import VERSION
 from eyechart.store import Store
-from eyechart.store.files import write_atomic
+from eyechart.store.files import parse_json, write_atomic
 
 FILE_NAME = "analysis.json"
+_DIGEST = "sha256"  # key of the digest of all other keys
 
 
 def write_analysis(analysis: Analysis, path: Path) -> None:
@@ -23,6 +27,7 @@ def write_analysis(analysis: Analysis, path: Path) -> None:
     Keys keep their order: sub-metrics are listed as the benchmark lists them.
     """
     value = analysis_json(analysis)
+    value[_DIGEST] = digest(value)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
 
@@ -72,14 +77,19 @@ def read_analysis(path: Path) -> Analysis:
     """Read what `write_analysis` wrote.
 
     Raises:
-        InputError: no such file, or not an analysis of this version.
+        InputError: no such file, not an analysis of this version, or changed since it was written.
     """
     from pydantic import TypeAdapter, ValidationError
 
+    with foreign_file(path, "an analysis of this version"):
+        value = parse_json(path.read_text(encoding="utf-8"))
     try:
-        return TypeAdapter(Analysis).validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        analysis = TypeAdapter(Analysis).validate_python(value)
+        if value.pop(_DIGEST, None) != digest(value):
+            raise InputError(
+                f"{path}: was changed after it was written; make it again from its run directory"
+            )
+        return analysis
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

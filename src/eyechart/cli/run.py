@@ -158,9 +158,10 @@ def run(
     )
     console = _console()
     outcome = _run(chosen, out, console, options)
-    if report:
-        _show_results(out, console)
+    shown = _show_results(out, console) if report else True
     _end(outcome, out)
+    if not shown:
+        raise typer.Exit(1)
 
 
 def encode(
@@ -326,8 +327,9 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
-def _show_results(out: Path, console: Console) -> None:
-    """Print the tables and write the report; a run without answers has none."""
+def _show_results(out: Path, console: Console) -> bool:
+    """Print the tables and write the report; False, with the reason on stderr, where there are
+    none."""
     from eyechart.analysis.files import analysis_of
     from eyechart.analysis.tables import tables_of
     from eyechart.analysis.terminal import show
@@ -336,11 +338,12 @@ def _show_results(out: Path, console: Console) -> None:
     try:
         analysis = analysis_of(out, fresh=True)
     except InputError as error:
-        print(f"eyechart: {error}", file=sys.stderr)
-        return
+        print(f"eyechart: no table and no report: {error}", file=sys.stderr)
+        return False
     show([*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")], console)
     write_report(analysis, out / "report.html")
-    console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True)
+    console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True, markup=False)
+    return True
 
 
 def _end(outcome: Outcome, out: Path) -> None:

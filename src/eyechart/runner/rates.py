@@ -93,8 +93,11 @@ def load_rates(place: Path) -> dict[str, Rate]:
 
 
 def save_rates(path: Path, rates: Mapping[str, Rate]) -> None:
-    """Add rates to a file; entries of other VLMs stay. Raises StoreError, InputError."""
-    before = load_rates(path) if path.is_file() else {}
+    """Add rates to a file; entries of other VLMs stay, unless it is damaged. Raises StoreError."""
+    try:
+        before = load_rates(path) if path.is_file() else {}
+    except InputError:  # measured speeds are a help for later estimates, no result of a run
+        before = {}
     entries = {
         name: rate.model_dump(exclude_none=True, exclude_defaults=True)
         for name, rate in {**before, **rates}.items()

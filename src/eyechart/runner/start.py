@@ -17,6 +17,7 @@ from eyechart.runner.progress import Progress
 from eyechart.runner.rates import keep_rates
 from eyechart.runner.reconstruction import open_executor
 from eyechart.runner.resolve import resolve, run_info
+from eyechart.runner.same_data import refuse_other_data
 from eyechart.runner.work import Work
 from eyechart.store import Store
 
@@ -58,11 +59,12 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     Nothing is written before everything that the plan names was found.
 
     Raises:
-        InputError: a name, option, level or file of the plan cannot be used; a VLM refuses to work.
+        InputError: a name, option, level or file of the plan cannot be used; a VLM refuses to work;
+            the directory holds answers about another version of a task's data.
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
-    work = resolve(plan, device=options.device)
-    store = Store(out)
+    work, store = resolve(plan, device=options.device), Store(out)
+    _check_directory(store, work, plan)
     if not (out / "run.json").exists():  # a finished run can be looked at without its servers
         check(work)
     store.create()
@@ -86,8 +88,8 @@ def encode_plan(
     Raises:
         InputError, StoreError: as `run_plan`.
     """
-    work = resolve(plan, device=options.device)
-    store = Store(out)
+    work, store = resolve(plan, device=options.device), Store(out)
+    _check_directory(store, work, plan)
     store.create()
     with store.encoding(wait=options.wait):
         store.write_info(run_info(plan))
@@ -100,6 +102,14 @@ def encode_plan(
             _settings(options),
             lambda what: advance(what, images),
         )
+
+
+def _check_directory(store: Store, work: Work, plan: Plan) -> None:
+    """Refuse a directory that cannot take the plan, before anything is written or asked."""
+    if store.is_run():
+        if (store.root / "run.json").exists():
+            store.info()
+        refuse_other_data(store, [part.task for part in work.tasks], run_info(plan).data)
 
 
 def _settings(options: Options) -> Settings:

@@ -142,7 +142,7 @@ def pending_cells(
     Cuts off what a kill left half-written: call it under the VLM's lease. Raises StoreError.
     """
     found = []
-    task, size = component_of(part.task), part.size
+    task, size, questions = component_of(part.task), part.size, len(part.task.questions())
     vlm = model.by_task.get(part.task.name, model.vlm)
     for entry in work.codecs:
         codec = component_of(entry.codec)
@@ -159,6 +159,7 @@ def pending_cells(
                 entry.reproducible,
             )
             stored.recover()
+            stored.check_asked(questions)
             stored.ask(size)
             answered = {record.question_id for record in stored.records()}
             lost = {

@@ -1,7 +1,8 @@
 """A cache of bytes that can be made again: bitstreams, and decoded pictures that are slow to make.
 
-Files are found by what they were made from and checked by a sha256 at their end, so a torn or
-damaged file is simply not there. That is why nothing waits for the disk here.
+Files are found by what they were made from. At their end stand a digest of their own name and a
+sha256 of everything before, so a torn or damaged file is simply not there, and a file under the
+name of another one is an error. That is why nothing waits for the disk here.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import hashlib
 import re
 from pathlib import Path
 
+from eyechart.core.errors import StoreError
 from eyechart.core.identity import digest
 from eyechart.core.types import Component, Level
 from eyechart.store.files import store_errors, write_atomic
 
 _FOOTER_BYTES = 32
+_NAMED = b"eyechart"  # begins the part that ties a file to its name; the first versions wrote none
+_NAME_BYTES = len(_NAMED) + 32
 
 
 class Blobs:
@@ -32,20 +36,39 @@ class Blobs:
         return self.root / f"{_slug(codec.name)}-{identity}" / _slug(level.name) / f"{image}.bin"
 
     def get(self, path: Path) -> bytes | None:
-        """The bytes stored at a path, or None if there are none or they are damaged."""
+        """The bytes stored at a path, or None if there are none or they are damaged.
+
+        Raises:
+            StoreError: they were stored under another name, or cannot be read.
+        """
         with store_errors(path, "be read"):
             try:
                 data = path.read_bytes()
             except FileNotFoundError:
                 return None
-        body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
-        return body if hashlib.sha256(body).digest() == footer else None
+        content, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
+        if hashlib.sha256(content).digest() != footer:
+            return None
+        body, name = content[:-_NAME_BYTES], content[-_NAME_BYTES:]
+        if not name.startswith(_NAMED):
+            return content
+        if name != self._name_part(path):
+            raise StoreError(
+                f"{path}: was stored under another name, so it belongs to another image or level; "
+                "delete it and run again"
+            )
+        return body
 
     def put(self, path: Path, body: bytes) -> None:
         """Store bytes at a path. Raises StoreError."""
         with store_errors(path.parent, "be made"):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, body + hashlib.sha256(body).digest(), sync=False)
+        content = body + self._name_part(path)
+        write_atomic(path, content + hashlib.sha256(content).digest(), sync=False)
+
+    def _name_part(self, path: Path) -> bytes:
+        name = f"{self.root.name}/{path.relative_to(self.root).as_posix()}"
+        return _NAMED + hashlib.sha256(name.encode()).digest()
 
     def size_bytes(self) -> int:
         """Disk taken by all blobs together. Raises StoreError."""

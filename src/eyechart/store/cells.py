@@ -8,19 +8,40 @@ cells/<first 16 digits of the key>/cell.json        the cell, canonical JSON
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eyechart.core.errors import StoreError
+from eyechart.core.errors import StoreError, one_line
 from eyechart.core.identity import canonical_json, cell_key
+from eyechart.core.kinds import fits
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record, Reproducible
-from eyechart.store.files import append_lines, cut_torn_line, read_lines, sync_file, write_atomic
+from eyechart.store.files import (
+    DAMAGED,
+    append_lines,
+    cut_torn_line,
+    parse_json,
+    read_lines,
+    sync_file,
+    write_atomic,
+)
 
 _T = TypeVar("_T")
+_KINDS: dict[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
+    Record: (
+        *((name, str) for name in ("question_id", "image", "answer", "parsed_answer")),
+        *((name, int) for name in ("payload_bytes", "height_px", "width_px")),
+        *((name, bool) for name in ("parsed", "truncated")),
+        ("value", (int, float)),
+    ),
+    Failure: (
+        *((name, str) for name in ("question_id", "image", "stage", "kind", "message")),
+        ("retryable", bool),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +71,19 @@ class StoredCell:
         path = self.path / "asked.json"
         lines = read_lines(path)
         try:
-            return TaskSize(**json.loads(lines[0])) if lines else None
-        except (ValueError, TypeError) as error:
-            raise StoreError(f"{path}: damaged ({error}); delete it and run again") from error
+            return _task_size(parse_json(lines[0])) if lines else None
+        except DAMAGED as error:
+            why = one_line(error, 100)
+            raise StoreError(f"{path}: damaged ({why}); delete it and run again") from error
+
+    def check_asked(self, questions: int) -> None:
+        """Refuse a size beyond the number of questions of the task. Raises StoreError."""
+        asked = self.asked()
+        if asked is not None and asked.questions > questions:
+            raise StoreError(
+                f"{self.path / 'asked.json'}: damaged (says {asked.questions:,} questions, the "
+                f"task has {questions:,}); delete it and run again"
+            )
 
     def ask(self, size: TaskSize) -> None:
         """Note how much is to be asked, under a lease; a smaller run later takes nothing back.
@@ -66,7 +97,7 @@ class StoredCell:
     def records(self) -> list[Record]:
         """Every answered question once, ordered by question id. Raises StoreError."""
         found: dict[str, Record] = {}
-        for record in _read(self.path / "records.jsonl", lambda row: Record(**row)):
+        for record in _read(self.path / "records.jsonl", _record):
             found.setdefault(record.question_id, record)
         return sorted(found.values(), key=lambda record: _natural(record.question_id))
 
@@ -74,7 +105,7 @@ class StoredCell:
         """The last failure of every question that has no answer, ordered by question id."""
         found = {
             failure.question_id: failure
-            for failure in _read(self.path / "failures.jsonl", lambda row: Failure(**row))
+            for failure in _read(self.path / "failures.jsonl", lambda row: _built(Failure, row))
         }
         if found:
             for record in self.records():
@@ -109,9 +140,10 @@ class StoredCell:
 
 
 def cell_from_json(value: Any) -> Cell:
-    """The cell that `canonical_json` wrote. Raises KeyError, TypeError on anything else."""
+    """The cell that `canonical_json` wrote. Raises KeyError, TypeError, ValueError on anything
+    else."""
     decoding = value["decoding"]
-    return Cell(
+    cell = Cell(
         task=Component(**value["task"]),
         codec=Component(**value["codec"]),
         level=Level(**value["level"]),
@@ -122,15 +154,47 @@ def cell_from_json(value: Any) -> Cell:
             choice_set=decoding["choice_set"],
         ),
     )
+    if not fits(cell.level.rank, int):  # unlike all the rest it is no part of the cell's key
+        raise ValueError(f"rank is {cell.level.rank!r}")
+    return cell
+
+
+def _task_size(value: Any) -> TaskSize:
+    size = TaskSize(**value)
+    for count in (size.questions, size.images):
+        if not fits(count, int) or count < 0:
+            raise ValueError(f"{count!r} is not a count")
+    return size
+
+
+def _record(row: Any) -> Record:
+    record = _built(Record, row)
+    if not isfinite(record.value):
+        raise ValueError(f"value is {record.value}")
+    if record.payload_bytes < 0 or record.height_px < 1 or record.width_px < 1:
+        raise ValueError("a size is below its least value")
+    return record
+
+
+def _built(kind: type[_T], row: Any) -> _T:
+    """A record or failure with values of the right kinds. Raises TypeError, ValueError.
+
+    `core.kinds.fits` would take longer than all the rest of an analysis.
+    """
+    value = kind(**row)
+    for name, wanted in _KINDS[kind]:
+        if not isinstance(getattr(value, name), wanted):
+            raise ValueError(f"{name} is {getattr(value, name)!r}")
+    return value
 
 
 def _read(path: Path, build: Callable[[Any], _T]) -> Iterable[_T]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
-            yield build(json.loads(line))
-        except (ValueError, TypeError) as error:
+            yield build(parse_json(line))
+        except DAMAGED as error:
             raise StoreError(
-                f"{path}: line {number} is damaged ({error}); "
+                f"{path}: line {number} is damaged ({one_line(error, 100)}); "
                 "delete that line and run again to ask its question anew"
             ) from error
 

@@ -7,14 +7,18 @@ torn line after a kill or a full disk; readers ignore it and the next writer cut
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from eyechart.core.errors import StoreError
+
+# What `parse_json`, and building a value from its result, raise on a damaged file.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @contextmanager
@@ -110,6 +114,16 @@ def read_lines(path: Path) -> list[str]:
         return whole.decode().split("\n")[:-1]
     except UnicodeDecodeError as error:
         raise StoreError(f"{path}: damaged, not text at byte {error.start}") from error
+
+
+def parse_json(text: str) -> Any:
+    """The value of JSON that this package wrote: without NaN and infinities. Raises ValueError or
+    RecursionError on anything else."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
 
 
 def file_sha256(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eyechart.core.errors import StoreError
@@ -43,9 +43,13 @@ def lease(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[N
                 f"{path.parent}: in use by {holder or 'another eyechart run'}; "
                 "wait for it to end (--wait) or choose another --out"
             ) from None
-        os.ftruncate(descriptor, 0)
-        if not shared:
-            os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        except OSError as error:  # a file system without locks
+            raise StoreError(f"{path}: cannot be locked ({error.strerror})") from error
+        # A full disk does not undo the lock: then a refused process is not told who holds it.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            if not shared:
+                os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
         yield
     finally:
         os.close(descriptor)

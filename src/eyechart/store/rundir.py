@@ -10,7 +10,6 @@ DIR/run.json      format, title, data
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,10 +19,18 @@ from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError, one_line
 from eyechart.core.identity import canonical_json, cell_key, digest
+from eyechart.core.kinds import fits
 from eyechart.core.types import Cell, Component, Reproducible
 from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, cell_from_json
-from eyechart.store.files import file_sha256, read_lines, store_errors, write_atomic
+from eyechart.store.files import (
+    DAMAGED,
+    file_sha256,
+    parse_json,
+    read_lines,
+    store_errors,
+    write_atomic,
+)
 from eyechart.store.lease import lease
 
 FORMAT = 2
@@ -90,15 +97,18 @@ class Store:
         """Title and data. Raises StoreError, RunDirError for another format."""
         path = self.root / "run.json"
         try:
-            value = json.loads("\n".join(read_lines(path)))
+            value = parse_json("\n".join(read_lines(path)))
             if value["format"] != FORMAT:
                 raise RunDirError(
                     f"{path}: written in format {value['format']}, this version reads format "
                     f"{FORMAT}; run into a new directory"
                 )
+            if not (isinstance(value["title"], str) and isinstance(value["data"], str)):
+                raise ValueError("title and data are not text")
             return RunInfo(title=value["title"], data=value["data"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunDirError(f"{path}: damaged ({error}); delete it and run again") from error
+        except DAMAGED as error:
+            why = one_line(error, 100)
+            raise RunDirError(f"{path}: damaged ({why}); delete it and run again") from error
 
     def write_info(self, info: RunInfo) -> None:
         """Replace what the directory says of itself. Raises StoreError."""
@@ -155,8 +165,8 @@ class Store:
     def _current(self) -> dict[str, str]:
         path = self.root / "current.json"
         try:
-            value = json.loads("\n".join(read_lines(path)) or "{}")
-        except ValueError as error:
+            value = parse_json("\n".join(read_lines(path)) or "{}")
+        except DAMAGED as error:
             value = error
         if not isinstance(value, dict):
             raise StoreError(f"{path}: damaged; delete it and run the last plan again")
@@ -165,12 +175,15 @@ class Store:
     def _read_cell(self, folder: Path) -> StoredCell:
         path = folder / "cell.json"
         try:
-            value = json.loads("\n".join(read_lines(path)))
+            value = parse_json("\n".join(read_lines(path)))
             stored = StoredCell(folder, cell_from_json(value["cell"]), value["reproducible"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if not fits(stored.reproducible, Reproducible):
+                raise ValueError(f"reproducible is {stored.reproducible!r}")
+            key = stored.key
+        except DAMAGED as error:
             why = one_line(error, 100)
             raise StoreError(f"{path}: damaged ({why}); delete {folder} to redo it") from error
-        if stored.key[:16] != folder.name:
+        if key[:16] != folder.name:
             raise StoreError(f"{path}: describes another cell than its folder; restore the file")
         return stored
 

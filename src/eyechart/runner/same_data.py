@@ -1,0 +1,48 @@
+"""One version of each task's data in a run directory: another one is refused before a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eyechart.core.errors import InputError
+from eyechart.core.identity import canonical_json
+from eyechart.core.types import Component, Task, component_of
+from eyechart.store import Store
+from eyechart.tasks import open_task
+
+
+def refuse_other_data(store: Store, tasks: Sequence[Task], data: str) -> None:
+    """Refuse a plan whose answers could not stand in one analysis with those that are stored.
+
+    tasks: of the plan. data: its data folder, in which the stored tasks that the plan does not
+    name have to lie, too: an analysis looks for all of them in one place.
+
+    Raises:
+        InputError: another version of a task's data, or a folder without it.
+        StoreError: the run directory is damaged.
+    """
+    versions = {_label(component): component.version for component in map(component_of, tasks)}
+    for stored in store.cells():
+        held = stored.cell.task
+        label = _label(held)
+        if label not in versions:
+            versions[label] = _version(held, data, store)
+        if versions[label] != held.version and stored.records():
+            raise InputError(
+                f"{store.root}: holds answers about {held.name} of version {held.version}, its "
+                f"data in {data} is of version {versions[label]}; choose another --out"
+            )
+
+
+def _version(held: Component, data: str, store: Store) -> str:
+    try:
+        return component_of(open_task(held.name, held.options, data)).version
+    except InputError as error:
+        raise InputError(
+            f"{store.root}: holds answers about {held.name} of version {held.version}, which "
+            f"cannot be found with the data folder {data}; choose another --out ({error})"
+        ) from error
+
+
+def _label(task: Component) -> str:
+    return canonical_json([task.name, task.options])
