@@ -207,7 +207,7 @@ def test_outputs_are_those_of_the_authors_code(
     found = x_hat[0, :, 5 :: size // 2, 7].flatten()
     assert torch.allclose(found, torch.tensor(pixels), atol=1e-4)
     for key, wanted in bits.items():
-        assert float(-likelihoods[key].log2().sum()) == pytest.approx(wanted, rel=5e-3)
+        assert float(-likelihoods[key].log2().sum()) == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", [SmallTcm, SmallMlicpp, SmallTranstic])

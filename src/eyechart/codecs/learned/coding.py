@@ -237,9 +237,7 @@ def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
     symbols = torch.arange(-_Z_REACH, _Z_REACH + 1, dtype=torch.float64)
     values = (symbols + medians[:, None])[:, None]
     with torch.no_grad():
-        own = bottleneck.double_copy()
-        upper, lower = own.logits(values + 0.5), own.logits(values - 0.5)
-    likely = (torch.sigmoid(upper) - torch.sigmoid(lower))[:, 0]
+        likely = bottleneck.double_copy().likelihood(values)[:, 0]
     grid = torch.round(likely / _PROBABILITY_STEP).clamp(min=1).numpy()
     models = [
         _model.Categorical(row[first + _Z_REACH : last + _Z_REACH + 1].copy(), perfect=False)

@@ -60,16 +60,22 @@ class EntropyBottleneck(nn.Module):
         return self.quantiles[:, 0, 1].detach().reshape(1, -1, 1, 1)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        z = z.float()
+        z = z.to(self.quantiles.dtype)
         medians = self.medians
         z_hat = ste_round(z - medians) + medians
         likely = z + torch.rand_like(z) - 0.5 if self.training else z_hat
-        values = likely.transpose(0, 1).reshape(self.channels, 1, -1)
-        lower, upper = self.logits(values - 0.5), self.logits(values + 0.5)
-        likelihood = torch.sigmoid(upper) - torch.sigmoid(lower)
+        likelihood = self.likelihood(likely.transpose(0, 1).reshape(self.channels, 1, -1))
         batch, channels, height, width = z.shape
         likelihood = likelihood.reshape(channels, batch, height, width).transpose(0, 1)
         return z_hat, lower_bound(likelihood, LIKELIHOOD_BOUND)
+
+    def likelihood(self, values: Tensor) -> Tensor:
+        """Probability of the interval of length 1 around each value, (channels, 1, n)."""
+        lower, upper = self.logits(values - 0.5), self.logits(values + 0.5)
+        # In the upper tail both sigmoids are close to 1 and their difference would be rounded away;
+        # with the signs changed it is that of two small numbers.
+        side = torch.where(lower + upper > 0, -1.0, 1.0).to(values)
+        return (torch.sigmoid(side * upper) - torch.sigmoid(side * lower)).abs()
 
     def logits(self, values: Tensor) -> Tensor:
         """Logits of the cumulative distribution at values of shape (channels, 1, n)."""
