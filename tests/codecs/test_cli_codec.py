@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -131,35 +130,6 @@ def test_a_broken_payload_is_named(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
-    (png.parent / "second.png").write_bytes(encode_png(PHOTO[:20]))
-    out = tmp_path / "bench.json"
-    told = call("bench", png.parent, "--codec", "source,jpeg:levels=[1,10],webp", "--json", out)
-    rows = json.loads(out.read_text())["rows"]
-    assert [(row["codec"], row["level"]) for row in rows[:4]] == [
-        ("source", "lossless"),
-        ("jpeg", "1"),
-        ("jpeg", "10"),
-        ("webp", "0"),
-    ]
-    codec = JpegCodec(levels=[1, 10])
-    rates = [codec.encode(rgb8, codec.levels[1]).bpp for rgb8 in (PHOTO, PHOTO[:20])]
-    assert rows[2]["mean_bpp"] == pytest.approx(np.mean(rates))
-    assert rows[2]["images"] == 2
-    assert rows[0]["quality"]["PSNR dB"] is None
-    assert 20 < rows[1]["quality"]["PSNR dB"] < rows[2]["quality"]["PSNR dB"]
-    assert "bpp" in told
-    assert f"{rows[2]['mean_bpp']:.4f}" in told
-
-
-def test_bench_misses_a_program_before_it_begins(
-    png: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_args(["codec", "bench", str(png.parent), "--codec", "jpeg,hm"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("eyechart: hm: no encoder; set EYECHART_HM_ENCODER")
-
-
 def test_what_is_no_picture_is_said_without_pillows_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,36 +145,11 @@ def test_what_is_no_picture_is_said_without_pillows_words(
     ]
 
 
-def test_bench_leaves_out_unreadable_images_and_names_them(
-    png: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (png.parent / "broken.png").write_text("no image")
-    out = tmp_path / "bench.json"
-    command = ["codec", "bench", str(png.parent), "--codec", "jpeg", "--json", str(out)]
-    assert run_args(command) == 0
-    shown = capsys.readouterr().err
-    assert "broken.png: not a readable" in shown
-    assert "1 of 2 images left out" in shown
-    assert {row["images"] for row in json.loads(out.read_text())["rows"]} == {1}
-    png.unlink()
-    out.unlink()
-    assert run_args(command) == 2
-    assert "none of its 1 images can be read" in capsys.readouterr().err
-    assert not out.exists()
-
-
 def test_text_of_others_reaches_the_terminal_without_control_characters() -> None:
     assert (
         terminal_text("red\x1b[2J\n\tblue \udc80 é")
         == r"red\x1b[2J" + "\n\tblue " + r"\udc80" + " é"
     )
-
-
-def test_bench_wants_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no image"):
-        call("bench", tmp_path, "--codec", "jpeg")
-    with pytest.raises(InputError, match="not a folder"):
-        call("bench", tmp_path / "nowhere", "--codec", "jpeg")
 
 
 def test_list_tells_what_is_ready_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import CodecError, InputError, PluginError
-from eyechart.core.hooks import SelfDescribing
+from eyechart.core.hooks import EstimatesRate, SelfDescribing
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image
 from eyechart.core.types import (
@@ -120,6 +120,19 @@ class Reconstructor:
         made = _Batch(images=images, component=component or component_of(codec), level=level)
         bitstreams = self._encoded(codec, made, encode=encode)
         return self._decoded_of(codec, made, bitstreams, keep=keep)
+
+    def estimate_bits(
+        self, codec: Codec, level: Level, images: Sequence[SourceImage]
+    ) -> list[float | None]:
+        """What the likelihoods say that each image takes; None where a codec cannot tell."""
+        loaded = attempt("encode", lambda: self._load(codec, level))
+        if isinstance(loaded, Failed) or not isinstance(loaded, EstimatesRate):
+            return [None] * len(images)
+        found: list[float | None] = []
+        for image in images:
+            bits = attempt("encode", lambda rgb8=image.rgb8: loaded.estimate_bits([rgb8]))  # type: ignore[misc]
+            found.append(None if isinstance(bits, Failed) else bits[0])
+        return found
 
     def close(self) -> None:
         """Free the level in memory."""

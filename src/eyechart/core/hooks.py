@@ -3,6 +3,7 @@
     plug-in   protocol         member
     codec     SelfDescribing   bitstream_from_payload(payload)
     codec     OpenLevels       level_at(text)
+    level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
     task      HasOrigin        origin
     VLM       Checkable        check()
@@ -24,7 +25,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from eyechart.core.types import VLM, Answer, Bitstream, Decoding, Level, Question, Request
+from eyechart.core.types import VLM, Answer, Bitstream, Decoding, Level, Question, Request, Rgb8
 
 QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose when the run is killed
 
@@ -49,6 +50,15 @@ class OpenLevels(Protocol):
 
     def level_at(self, text: str) -> Level:
         """The level of a knob value as a user types it. Raises InputError."""
+        ...
+
+
+@runtime_checkable
+class EstimatesRate(Protocol):
+    """A loaded level that knows its rate without coding, from the likelihoods of its symbols."""
+
+    def estimate_bits(self, images: Sequence[Rgb8]) -> list[float]:
+        """The information content of each image's latent, without headers."""
         ...
 
 

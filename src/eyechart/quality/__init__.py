@@ -34,6 +34,25 @@ class QualityMetric(Protocol):
         ...
 
 
+@runtime_checkable
+class InDecibels(Protocol):
+    """A metric whose curves are drawn and compared in dB. Optional; nothing is inherited."""
+
+    def decibels(self, value: float) -> float:
+        """A value of the metric in dB; rises with the quality."""
+        ...
+
+
+def on_curve(metric: QualityMetric, value: float) -> float:
+    """A value as it is drawn and compared: in dB where the metric has them."""
+    return metric.decibels(value) if isinstance(metric, InDecibels) else value
+
+
+def curve_label(metric: QualityMetric) -> str:
+    """Name and unit of `on_curve`, for an axis."""
+    return f"{metric.name} dB" if isinstance(metric, InDecibels) else label(metric)
+
+
 def open_metric(spec: str) -> QualityMetric:
     """A metric by name (`psnr`) or spec (`name:option=value`). Raises PluginError, InputError."""
     name, options = plugins.parse_spec(spec)
@@ -53,4 +72,12 @@ def text(value: float | None) -> str:
     return "∞" if isinf(value) else f"{value:#.4g}"
 
 
-__all__ = ["QualityMetric", "label", "open_metric", "text"]
+__all__ = [
+    "InDecibels",
+    "QualityMetric",
+    "curve_label",
+    "label",
+    "on_curve",
+    "open_metric",
+    "text",
+]

@@ -43,6 +43,10 @@ class MsSsim:
                 x_CHW, y_CHW = _halved(x_CHW), _halved(y_CHW)
         return float(product_C.mean())
 
+    def decibels(self, value: float) -> float:
+        """-10 log10(1 - MS-SSIM): near 1 differences that are seen would not be."""
+        return -10 * float(np.log10(1 - value)) if value < 1 else float("inf")
+
 
 def _similarity(x_CHW: Floats, y_CHW: Floats, *, luminance: bool) -> Floats:
     """Mean contrast and structure similarity, (C,); with luminance it is the mean SSIM."""

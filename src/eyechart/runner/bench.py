@@ -1,86 +1,257 @@
-"""Rate, quality and time of one codec level on images."""
+"""Rate, quality and time of codecs on the images of a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from statistics import fmean
 
-from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.codecs.reconstruct import BATCH_IMAGES, Reconstructor, SourceImage
+from eyechart.core import plugins
 from eyechart.core.attempt import Failed
-from eyechart.core.types import Codec, Level
+from eyechart.core.errors import ImageError, InputError
+from eyechart.core.images import find_images, read_image
+from eyechart.core.types import Codec, Level, is_neural
 from eyechart.quality import QualityMetric, label
+
+_BLOCK_IMAGES = 16  # in memory at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchCodec:
+    """A codec, how it was asked for, and what it is called in the results."""
+
+    spec: str
+    label: str
+    codec: Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One image through one codec at one level. quality: by the metric's label."""
+    """One image through one codec at one level.
 
+    rate_bpp: of the real bitstream. estimated_bpp: what the likelihoods say, None for codecs that
+    have none. quality: by the metric's label, not finite where it is not defined. encode_s,
+    decode_s: of a codec with weights the mean of the batch that the image was in.
+    """
+
+    image: str
+    width_px: int
+    height_px: int
     size_bytes: int
     rate_bpp: float
+    estimated_bpp: float | None
     quality: Mapping[str, float]
     encode_s: float
     decode_s: float
 
+    @property
+    def pixels(self) -> int:
+        return self.width_px * self.height_px
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodecMeans:
-    """Means over images.
+class BenchRow:
+    """One codec at one level: means over its trials, of which there is at least one.
 
-    quality: by the metric's label; None where it is not finite for one of the images (PSNR of an
-    unchanged image).
+    mean_bpp, estimated_bpp: means over images. total_bpp: all bits over all pixels. quality: by the
+    metric's label; None where it is not finite for one of the images (PSNR of an unchanged image).
+    encode_s_per_mp, decode_s_per_mp: all seconds over all megapixels.
     """
 
     codec: str
     level: str
     images: int
+    failed: int
     mean_bytes: float
     mean_bpp: float
+    total_bpp: float
+    estimated_bpp: float | None
     quality: Mapping[str, float | None]
-    encode_ms: float
-    decode_ms: float
+    encode_s_per_mp: float
+    decode_s_per_mp: float
+    trials: tuple[Trial, ...]
 
 
-def try_codec(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What was measured.
+
+    versions: of the codecs, by label. metrics: in order. rows: level by level, lowest rate first; a
+    level at which all images failed has none. images, others: files of the folder that are images,
+    as many as were asked for, and files that are none.
+    left_out: one message for each unreadable image. failures: one for each image that a codec
+    failed on.
+    """
+
+    versions: Mapping[str, str]
+    metrics: Sequence[QualityMetric]
+    rows: Sequence[BenchRow]
+    images: int
+    others: int
+    left_out: Sequence[str]
+    failures: Sequence[str]
+
+
+def open_codecs(specs: Sequence[str]) -> list[BenchCodec]:
+    """Codecs by name or `name:key=value,...`; labelled by name, or by spec where two have one name.
+
+    Raises:
+        PluginError, InputError: one of them cannot be opened.
+    """
+    opened: list[Codec] = []
+    for spec in specs:
+        name, options = plugins.parse_spec(spec)
+        opened.append(plugins.load("eyechart.codecs", name, options))
+    names = [codec.name for codec in opened]
+    return [
+        BenchCodec(
+            spec=spec, label=codec.name if names.count(codec.name) == 1 else spec, codec=codec
+        )
+        for spec, codec in zip(specs, opened, strict=True)
+    ]
+
+
+def measure(
+    codecs: Sequence[BenchCodec],
+    folder: Path,
+    metrics: Sequence[QualityMetric],
+    *,
+    max_images: int | None = None,
+    device: str = "cpu",
+    batch_images: int = BATCH_IMAGES,
+    report: Callable[[str, int, int], None] = lambda doing, done, total: None,
+) -> Bench:
+    """Encode and decode the images below a folder with all levels of codecs.
+
+    max_images: only the first ones by name. device, batch_images: for codecs with weights. report:
+    gets a description, and how many of how many images are done.
+    Raises:
+        InputError: not a folder, or it holds no image that can be read.
+        PluginError: a codec's program or weights are missing.
+        EyechartError: what went wrong, where nothing could be measured.
+    """
+    versions = {one.label: one.codec.version for one in codecs}
+    for one in codecs:
+        if is_neural(one.codec):
+            one.codec.check()
+    files, others = find_images(folder)
+    files = files[:max_images]
+    work = [_Work(one, level) for one in codecs for level in one.codec.levels]
+    left_out: dict[Path, str] = {}
+    reconstructor = Reconstructor(device=device, batch_images=batch_images)
+    done = 0
+    try:
+        for together in _passes(work):
+            for start in range(0, len(files), _BLOCK_IMAGES):
+                paths = files[start : start + _BLOCK_IMAGES]
+                images = _read(folder, paths, left_out)
+                for item in together:
+                    report(f"{item.bench.label} {item.level.name}", done, len(work) * len(files))
+                    _try(reconstructor, item, images, metrics)
+                    done += len(paths)
+        report("", done, len(work) * len(files))
+    finally:
+        reconstructor.close()
+    if len(left_out) == len(files):
+        first = next(iter(left_out.values()))
+        raise InputError(f"{folder}: none of its {len(files)} images can be read ({first})")
+    failed = [failure for item in work for failure in item.failed]
+    rows = [_row(item) for item in work if item.trials]
+    if not rows:
+        failed[0].raise_error()
+    return Bench(
+        versions=versions,
+        metrics=metrics,
+        rows=rows,
+        images=len(files),
+        others=others,
+        left_out=list(left_out.values()),
+        failures=[failure.message for failure in failed],
+    )
+
+
+class _Work:
+    """One level of one codec, and what came of its images."""
+
+    def __init__(self, bench: BenchCodec, level: Level) -> None:
+        self.bench, self.level = bench, level
+        self.trials: list[Trial] = []
+        self.failed: list[Failed] = []
+
+
+def _passes(work: Sequence[_Work]) -> list[list[_Work]]:
+    """What is measured together while the images are read once.
+
+    A level with weights has the files to itself: its weights are then read once.
+    """
+    plain = [item for item in work if not is_neural(item.bench.codec)]
+    alone = [[item] for item in work if is_neural(item.bench.codec)]
+    return [plain, *alone] if plain else alone
+
+
+def _read(folder: Path, paths: Sequence[Path], left_out: dict[Path, str]) -> list[SourceImage]:
+    images = []
+    for path in paths:
+        try:
+            images.append(SourceImage.of(read_image(path), path.relative_to(folder).as_posix()))
+        except ImageError as error:
+            left_out[path] = str(error)
+    return images
+
+
+def _try(
     reconstructor: Reconstructor,
-    codec: Codec,
-    level: Level,
+    item: _Work,
     images: Sequence[SourceImage],
     metrics: Sequence[QualityMetric],
-) -> list[Trial]:
-    """Encode and decode images. Raises CodecError, which names the level and the image."""
-    trials = []
-    for image, made in zip(images, reconstructor.reconstruct(codec, level, images), strict=True):
-        if isinstance(made, Failed):
-            made.raise_error()
-        trials.append(
+) -> None:
+    codec, level = item.bench.codec, item.level
+    made = reconstructor.reconstruct(codec, level, images)
+    worked = [image for image, one in zip(images, made, strict=True) if not isinstance(one, Failed)]
+    estimates = iter(reconstructor.estimate_bits(codec, level, worked))
+    for image, one in zip(images, made, strict=True):
+        if isinstance(one, Failed):
+            item.failed.append(one)
+            continue
+        height_px, width_px, _ = image.rgb8.shape
+        bits = next(estimates)
+        item.trials.append(
             Trial(
-                size_bytes=made.payload_bytes,
-                rate_bpp=made.bitstream.bpp,
-                quality={
-                    label(metric): metric.measure(image.rgb8, made.rgb8) for metric in metrics
-                },
-                encode_s=made.encode_s,
-                decode_s=made.decode_s,
+                image=image.name,
+                width_px=width_px,
+                height_px=height_px,
+                size_bytes=one.payload_bytes,
+                rate_bpp=one.bitstream.bpp,
+                estimated_bpp=None if bits is None else bits / (height_px * width_px),
+                quality={label(metric): metric.measure(image.rgb8, one.rgb8) for metric in metrics},
+                encode_s=one.encode_s,
+                decode_s=one.decode_s,
             )
         )
-    return trials
 
 
-def means_of(codec: Codec, level: Level, trials: Sequence[Trial]) -> CodecMeans:
-    """The means of one codec level over at least one trial."""
+def _row(item: _Work) -> BenchRow:
+    trials = item.trials
     quality = {name: [trial.quality[name] for trial in trials] for name in trials[0].quality}
-    return CodecMeans(
-        codec=codec.name,
-        level=level.name,
+    estimates = [trial.estimated_bpp for trial in trials if trial.estimated_bpp is not None]
+    pixels = sum(trial.pixels for trial in trials)
+    return BenchRow(
+        codec=item.bench.label,
+        level=item.level.name,
         images=len(trials),
+        failed=len(item.failed),
         mean_bytes=fmean(trial.size_bytes for trial in trials),
         mean_bpp=fmean(trial.rate_bpp for trial in trials),
+        total_bpp=8 * sum(trial.size_bytes for trial in trials) / pixels,
+        estimated_bpp=fmean(estimates) if len(estimates) == len(trials) else None,
         quality={
             name: fmean(values) if all(map(isfinite, values)) else None
             for name, values in quality.items()
         },
-        encode_ms=1e3 * fmean(trial.encode_s for trial in trials),
-        decode_ms=1e3 * fmean(trial.decode_s for trial in trials),
+        encode_s_per_mp=1e6 * sum(trial.encode_s for trial in trials) / pixels,
+        decode_s_per_mp=1e6 * sum(trial.decode_s for trial in trials) / pixels,
+        trials=tuple(trials),
     )

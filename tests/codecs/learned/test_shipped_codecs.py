@@ -50,6 +50,17 @@ def test_rate_and_quality_rise_and_beat_jpeg(images: list[Rgb8]) -> None:
             assert np.interp(psnr_db, qualities, np.log(rates)) < np.log(0.8 * bpp)
 
 
+def test_the_rate_is_what_the_likelihoods_say(images: list[Rgb8]) -> None:
+    codec = ElicMiniCodec()
+    image = np.tile(images[0], (2, 2, 1))[:256, :256]
+    for level in codec.levels:
+        loaded = codec.load(level, "cpu")
+        size = len(loaded.encode([image])[0].payload)
+        (bits,) = loaded.estimate_bits([image])
+        header = 24  # bytes, with the checksum and the end of the range coder's last word
+        assert abs(size - bits / 8) < 0.01 * bits / 8 + header
+
+
 def test_it_keeps_the_promises_of_a_codec() -> None:
     codec = ElicMiniCodec()
     codec.check()

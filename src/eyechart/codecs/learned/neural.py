@@ -33,6 +33,7 @@ from eyechart.codecs.checkpoints import (
 )
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.coding import (
+    Estimator,
     LatentCoder,
     LatentDecoder,
     LatentEncoder,
@@ -180,14 +181,31 @@ class LoadedNetwork:
         with torch.inference_mode(), one_thread():
             return [self._decode(bitstream) for bitstream in bitstreams]
 
+    def estimate_bits(self, images: Sequence[Rgb8]) -> list[float]:
+        """What the likelihoods of z and y say that each image takes, without headers."""
+        checked = [check_rgb8(image) for image in images]
+        with torch.inference_mode(), one_thread():
+            return [self._estimate(image) for image in checked]
+
     def close(self) -> None:
         del self._network, self._entropy
 
-    def _encode(self, image: Rgb8) -> Bitstream:
-        height, width, _ = image.shape
+    def _latents(self, image: Rgb8) -> tuple[Tensor, Tensor]:
+        """y and z of one image, before they are rounded."""
         x = _pad(_to_tensor(image, self._device), self._architecture)
         y = in_tiles(self._network.g_a, x, takes=16, gives=1)
-        z = self._network.h_a(y)
+        return y, self._network.h_a(y)
+
+    def _estimate(self, image: Rgb8) -> float:
+        y, z = self._latents(image)
+        estimator = Estimator(training=False)
+        self._entropy.code_latent(estimator, y.double(), z.double(), (y.shape[2], y.shape[3]))
+        parts = [*estimator.z_likelihoods, *estimator.y_likelihoods]
+        return sum(float(-part.log2().sum()) for part in parts)
+
+    def _encode(self, image: Rgb8) -> Bitstream:
+        height, width, _ = image.shape
+        y, z = self._latents(image)
         encoder = LatentEncoder(1, self._tables, codec=self._architecture.name)
         self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
         (string,) = encoder.finish()

@@ -1,0 +1,184 @@
+"""Rate-distortion curves of a `codec bench`: BD-rates, a plot, and JSON files.
+
+The rate is the mean of the images' bpp, the quality the mean of their values; MS-SSIM is then
+turned into dB, as is usual.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import TypeAlias
+
+from eyechart.analysis.bd import bd_rate_percent
+from eyechart.core.errors import InputError, PluginError
+from eyechart.core.types import Json
+from eyechart.quality import QualityMetric, curve_label, label, on_curve
+from eyechart.runner.bench import Bench, BenchRow
+from eyechart.store.files import write_atomic
+
+PLOT_FORMATS = (".svg", ".png", ".pdf")
+Curve: TypeAlias = list[tuple[float, float]]  # (bpp, quality), lowest rate first
+
+# What CompressAI's `eval_model` calls a metric; others keep their names in small letters.
+_COMPRESSAI_NAMES = {"PSNR": "psnr-rgb", "MS-SSIM": "ms-ssim-rgb"}
+_COLOURS = ("#c94a1a", "#0f6db5", "#0a8560", "#a94a97", "#9c6b00", "#5147b8", "#61656b", "#7a4a21")
+_MARKERS = "osD^vP*X"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BdRate:
+    """A codec's rate change at equal quality, in percent; None where there is none, and why."""
+
+    codec: str
+    metric: str
+    percent: float | None
+    reason: str = ""
+
+
+def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> Curve:
+    """A codec's points; those without a finite quality are left out."""
+    points = [
+        (row.mean_bpp, on_curve(metric, value))
+        for row in rows
+        if row.codec == codec and (value := row.quality[label(metric)]) is not None
+    ]
+    return sorted(point for point in points if isfinite(point[1]))
+
+
+def bd_rates(bench: Bench, against: str) -> list[BdRate]:
+    """BD-rate of every other codec against one of them, metric by metric.
+
+    Raises:
+        InputError: `against` was not measured.
+    """
+    codecs = list(dict.fromkeys(row.codec for row in bench.rows))
+    if against not in codecs:
+        raise InputError(f"no codec {against!r} to compare with; measured: {', '.join(codecs)}")
+    return [
+        _bd_rate(bench.rows, codec, against, metric)
+        for metric in bench.metrics
+        for codec in codecs
+        if codec != against
+    ]
+
+
+def _bd_rate(rows: Sequence[BenchRow], codec: str, against: str, metric: QualityMetric) -> BdRate:
+    sign = 1 if metric.higher_is_better else -1
+    mine, others = (
+        ([bpp for bpp, _ in points], [sign * value for _, value in points])
+        for points in (curve(rows, codec, metric), curve(rows, against, metric))
+    )
+    name = curve_label(metric)
+    try:
+        percent = bd_rate_percent(*mine, *others)
+    except InputError as error:
+        return BdRate(codec=codec, metric=name, percent=None, reason=str(error))
+    return BdRate(codec=codec, metric=name, percent=percent)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def write_json(bench: Bench, folder: Path, path: Path, found: Sequence[BdRate]) -> None:
+    """All rows with their images, and the BD-rates. Raises StoreError."""
+    told: Json = {
+        "folder": str(folder),
+        "codecs": dict(bench.versions),
+        "rows": [_finite(asdict(row)) for row in bench.rows],
+        "bd_rates": [asdict(one) for one in found],
+        "failures": list(bench.failures),
+        "left_out": list(bench.left_out),
+    }
+    write_atomic(path, _json_bytes(told))
+
+
+def write_compressai(bench: Bench, folder: Path) -> None:
+    """One file a codec, as `compressai.utils.eval_model` writes it and its `plot` reads it.
+
+    Times are seconds an image. Raises StoreError.
+    """
+    for codec, version in bench.versions.items():
+        rows = [row for row in bench.rows if row.codec == codec]
+        results: dict[str, Json] = {
+            _COMPRESSAI_NAMES.get(metric.name, metric.name.lower()): [
+                row.quality[label(metric)] for row in rows
+            ]
+            for metric in bench.metrics
+        }
+        results["bpp"] = [row.mean_bpp for row in rows]
+        for key, field in (("encoding_time", "encode_s"), ("decoding_time", "decode_s")):
+            seconds = [[getattr(trial, field) for trial in row.trials] for row in rows]
+            results[key] = [sum(one) / len(one) for one in seconds]
+        told: Json = {
+            "name": codec,
+            "description": f"eyechart, version {version}",
+            "results": results,
+        }
+        write_atomic(folder / f"{_file_name(codec)}.json", _json_bytes(told))
+
+
+def check_plot(path: Path) -> None:
+    """Refuse a plot that could not be drawn. Raises InputError, PluginError."""
+    if path.suffix.lower() not in PLOT_FORMATS:
+        raise InputError(f"{path}: a plot is one of {', '.join(PLOT_FORMATS)}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise PluginError("a plot needs matplotlib; pip install 'eyechart[plot]'") from error
+
+
+def write_plot(bench: Bench, path: Path) -> None:
+    """Draw every metric over the rate, one panel a metric. The suffix chooses SVG, PNG or PDF.
+
+    Raises:
+        InputError, PluginError: as `check_plot`. StoreError: the file cannot be written.
+    """
+    check_plot(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    codecs = list(dict.fromkeys(row.codec for row in bench.rows))
+    figure = Figure(figsize=(6 * len(bench.metrics), 4.5), layout="constrained")
+    panels = figure.subplots(1, len(bench.metrics), squeeze=False)[0]
+    for panel, metric in zip(panels, bench.metrics, strict=True):
+        for index, codec in enumerate(codecs):
+            points = curve(bench.rows, codec, metric)
+            panel.plot(
+                [bpp for bpp, _ in points],
+                [value for _, value in points],
+                color=_COLOURS[index % len(_COLOURS)],
+                marker=_MARKERS[index % len(_MARKERS)],
+                markersize=4,
+                label=codec,
+            )
+        panel.set_xlabel("rate in bpp")
+        panel.set_ylabel(curve_label(metric))
+        panel.grid(visible=True, alpha=0.3)
+    panels[-1].legend(loc="lower right" if bench.metrics[-1].higher_is_better else "upper right")
+    form = path.suffix.lower().removeprefix(".")
+    image = io.BytesIO()
+    undated = {} if form == "png" else {"Date" if form == "svg" else "CreationDate": None}
+    with mpl.rc_context({"svg.hashsalt": "eyechart"}):  # the same file for the same curves
+        figure.savefig(image, format=form, dpi=200, metadata=undated)
+    write_atomic(path, image.getvalue())
+
+
+def _file_name(codec: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_." else "_" for char in codec)
+
+
+def _finite(value: Json) -> Json:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _json_bytes(value: Json) -> bytes:
+    return json.dumps(value, indent=2, allow_nan=False).encode() + b"\n"
