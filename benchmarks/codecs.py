@@ -1,8 +1,8 @@
-"""Milliseconds, rate and PSNR of encoder presets on a folder of pictures.
+"""Milliseconds, rate and PSNR of encoder presets on a folder of images.
 
     python benchmarks/codecs.py FOLDER [--side 224] [--codec vvc:preset=medium --codec ...]
 
-Pictures are cut to a centred square and scaled to --side. Each picture is coded at every level, a
+Images are cut to a centred square and scaled to --side. Each image is coded at every level, a
 process started each time, one at a time; the table says medians, because a busy machine only
 makes times longer.
 """
@@ -30,7 +30,7 @@ CODECS = [
 
 
 def squares(folder: Path, side_px: int) -> list[Rgb8]:
-    """All pictures of a folder as (side_px, side_px, 3)."""
+    """All images of a folder as (side_px, side_px, 3)."""
     found = []
     for path in sorted(folder.iterdir()):
         with Image.open(path) as picture:
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--codec", action="append")
     arguments = parser.parse_args()
     pictures = squares(arguments.folder, arguments.side)
-    print(f"{len(pictures)} pictures, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
+    print(f"{len(pictures)} images, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     print(f"{'codec':24} {'level':>9} {'bpp':>8} {'PSNR':>7} {'encode ms':>10} {'decode ms':>10}")
     for spec in arguments.codec or CODECS:
         name, options = plugins.parse_spec(spec)

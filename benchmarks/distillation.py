@@ -2,10 +2,10 @@
 
     python -m benchmarks.distillation [--vlm eyechart-mini] [--codecs jpeg] [--threads 2]
 
-The plain loop takes one pair at a time: codec, teacher on the clean picture, student on the
+The plain loop takes one pair at a time: codec, teacher on the clean image, student on the
 compressed one, float32, the library's own attention, one optimizer step for as many pairs. Ours
-shows all levels of several images together: the teacher sees an image once, pictures come from the
-cache, windows are one batch, bfloat16 where it helps. Same pictures, same pairs, same run.
+shows all levels of several images together: the teacher sees an image once, images come from the
+cache, windows are one batch, bfloat16 where it helps. Same images, same pairs, same run.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def make_images(folder: Path, count: int) -> None:
-    """Smooth random pictures with texture; what they show does not change the time they take."""
+    """Smooth random images with texture; what they show does not change the time they take."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(count):
@@ -85,7 +85,7 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) -> float:
-    """Pairs a second of our loop, pictures included; the first step is not counted."""
+    """Pairs a second of our loop, images included; the first step is not counted."""
     recipe = Recipe(
         injection="adaln", steps=args.steps + 1, images_a_step=images, validation_images=1
     )

@@ -1,10 +1,10 @@
-"""What a picture and what a question cost a VLM, as `eyechart plan` reads it.
+"""What an image and what a question cost a VLM, as `eyechart plan` reads it.
 
     python -m benchmarks.vlm_rates eyechart-mini --image 224x224
     python -m benchmarks.vlm_rates qwen2.5-vl-3b --device cuda --image 480x640 --rates my-rates.yaml
     eyechart plan paper --rates my-rates.yaml
 
-The same pictures are asked about once and many times; the difference is the questions'. Needs an
+The same images are asked about once and many times; the difference is the questions'. Needs an
 otherwise idle machine. The first batch loads the weights and is not counted.
 """
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("vlm", help="name, hub id or directory")
     parser.add_argument("--name", help="entry's name; default: the VLM's")
     parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--questions", type=int, default=18, help="a picture, 2 or more")
+    parser.add_argument("--questions", type=int, default=18, help="an image, 2 or more")
     parser.add_argument("--image", default="480x640", help="height x width in pixels")
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--batch", type=int, default=32, help="as in eyechart run")
@@ -65,7 +65,7 @@ def main() -> None:
     print(f"{name}: {{{speed}, hardware: '{rate.hardware}'}}")
     asked = len(many) * len(many[0].prompts)
     total_s = rate.answer_s(images=len(many), questions=asked)
-    print(f"{asked / total_s:.1f} questions/s at {len(many[0].prompts)} a picture")
+    print(f"{asked / total_s:.1f} questions/s at {len(many[0].prompts)} an image")
     if arguments.rates:
         save_rates(arguments.rates, {name: rate})
 

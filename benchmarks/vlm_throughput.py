@@ -154,7 +154,7 @@ class Result:
 
 
 def make_requests(images: int, questions: int, height: int, width: int) -> list[Request]:
-    """Smooth random pictures and questions of POPE's length, from a fixed seed."""
+    """Smooth random images and questions of POPE's length, from a fixed seed."""
     rng = np.random.default_rng(0)
     requests = []
     for _ in range(images):
@@ -170,7 +170,7 @@ def make_requests(images: int, questions: int, height: int, width: int) -> list[
 
 
 def chart_requests(name: str, images: int) -> list[Request]:
-    """The first pictures of a task of the built-in chart with all their questions."""
+    """The first images of a task of the built-in chart with all their questions."""
     (task,) = open_tasks([name])
     prompts: dict[str, list[str]] = {}
     for question in task.questions():
@@ -182,7 +182,7 @@ def chart_requests(name: str, images: int) -> list[Request]:
 
 
 def count_questions(requests: list[Request]) -> int:
-    """Of all pictures together."""
+    """Of all images together."""
     return sum(len(request.prompts) for request in requests)
 
 
@@ -244,7 +244,7 @@ def show(result: Result, arguments: argparse.Namespace) -> None:
         else f"CPU, {torch.get_num_threads()} threads"
     )
     asked = (
-        f"eyechart-mini, {arguments.task}, {arguments.images} pictures"
+        f"eyechart-mini, {arguments.task}, {arguments.images} images"
         if arguments.task
         else f"{arguments.size}, {arguments.image}, {arguments.questions} questions an image"
     )

@@ -1,6 +1,6 @@
 """Qwen-VL-Chat through the code that its checkpoint brings (Bai et al., arXiv:2308.12966).
 
-Prompts as VLMEvalKit builds them: the picture, then the text, one user turn, the checkpoint's own
+Prompts as VLMEvalKit builds them: the image, then the text, one user turn, the checkpoint's own
 system message.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from recipes.serve_qwen_vl_chat.protocol import Said
 
-# The tokenizer writes a picture's path into the places of its 256 visual tokens, a byte each.
+# The tokenizer writes an image's path into the places of its 256 visual tokens, a byte each.
 MOST_PATH_BYTES = 256
 
 

@@ -1,6 +1,6 @@
-"""The part of OpenAI's chat protocol that eyechart speaks: one picture, one text, greedy.
+"""The part of OpenAI's chat protocol that eyechart speaks: one image, one text, greedy.
 
-    request -> checked -> picture to a file -> model, one question at a time -> completion
+    request -> checked -> image to a file -> model, one question at a time -> completion
 
 Everything else a client may ask for is refused with a clear error rather than ignored: an answer
 made in another way than asked would be taken for a measurement.
@@ -39,7 +39,7 @@ class ChatModel(Protocol):
     """What stands behind the endpoint; it is called by one thread at a time."""
 
     def answer(self, image_path: str, text: str, max_new_tokens: int) -> Said:
-        """Greedy answer to `text` about a picture. Raises RuntimeError, ValueError."""
+        """Greedy answer to `text` about an image. Raises RuntimeError, ValueError."""
         ...
 
 
@@ -63,7 +63,7 @@ class Refused(Exception):  # noqa: N818 - it is what happens to the request
 class ChatServer(ThreadingHTTPServer):
     """Answers POST /v1/chat/completions and GET /v1/models for one model.
 
-    port: 0 takes a free one (see `server_port`). folder: pictures lie there while they are asked
+    port: 0 takes a free one (see `server_port`). folder: images lie there while they are asked
     about; None is the system's folder for temporary files.
     """
 
@@ -119,7 +119,7 @@ def read_request(body: bytes, name: str) -> Ask:
 
 
 def _content(messages: Any) -> tuple[str, str]:
-    """URL of the picture, and the text, of the only message."""
+    """URL of the image, and the text, of the only message."""
     try:
         (message,) = messages
         role, parts = message["role"], message["content"]

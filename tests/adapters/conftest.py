@@ -28,7 +28,7 @@ def tiny_dirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten small pictures with edges and texture, so that JPEG leaves its marks."""
+    """Ten small images with edges and texture, so that JPEG leaves its marks."""
     folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(7)
     for number in range(10):

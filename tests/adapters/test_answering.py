@@ -1,4 +1,4 @@
-"""An adapted VLM at work: every picture of a batch is seen by its own condition."""
+"""An adapted VLM at work: every image of a batch is seen by its own condition."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_adapter_told_nothing_answers_alike_under_every_label(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pictures_answered_together_are_told_as_when_answered_alone(
+def test_images_answered_together_are_told_as_when_answered_alone(
     tiny_dirs: dict[str, Path], tmp_path: Path, registered: None, family: str
 ) -> None:
     adapter = labelled(tiny_dirs[family], tmp_path / "adapter")

@@ -58,7 +58,7 @@ def test_training_writes_an_adapter_and_shows_what_it_removed(
     assert "removed" in out
 
 
-def test_the_adapter_answers_by_the_condition_of_each_picture(
+def test_the_adapter_answers_by_the_condition_of_each_image(
     trained: Path, tiny_dirs: dict[str, Path], registered: None
 ) -> None:
     rng = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     out = tmp_path / "out"
     qwen = str(tiny_dirs["qwen2_5_vl"])
     cases = [
-        (arguments(empty, tiny_dirs, out), "no pictures"),
+        (arguments(empty, tiny_dirs, out), "no images"),
         (arguments(tmp_path / "nowhere", tiny_dirs, out), "does not exist"),
         (arguments(image_folder, tiny_dirs, out, "--codecs", "jpg"), "unknown codec 'jpg'"),
         (
@@ -210,7 +210,7 @@ def test_a_training_stopped_before_its_first_step_goes_on(
     assert (out / "adapter_config.json").is_file()
 
 
-def test_pictures_without_codecs_are_told_to_name_some(
+def test_images_without_codecs_are_told_to_name_some(
     tiny_dirs: dict[str, Path],
     image_folder: Path,
     tmp_path: Path,
@@ -251,7 +251,7 @@ def save_odd_pictures(folder: Path) -> None:
     (folder / "._large.jpg").write_bytes(b"a resource fork")
 
 
-def test_odd_pictures_are_used_or_told(
+def test_odd_images_are_used_or_told(
     tiny_dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "photos"
@@ -261,12 +261,12 @@ def test_odd_pictures_are_used_or_told(
     assert run_args(typed) == 0
     first = "10 images; not used, unknown format: notes.txt"
     assert capsys.readouterr().err.splitlines()[0] == first
-    # What the training itself wrote below the pictures is not told.
+    # What the training itself wrote below the images is not told.
     assert run_args(typed) == 0
     assert capsys.readouterr().err.splitlines()[0] == f"{first}; continues after step 4"
 
 
-def test_pictures_that_cannot_be_used_are_named_before_training(
+def test_images_that_cannot_be_used_are_named_before_training(
     tiny_dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "photos", tmp_path / "out"
@@ -277,12 +277,12 @@ def test_pictures_that_cannot_be_used_are_named_before_training(
     typed = arguments(folder, tiny_dirs, out, "--vlm", str(tiny_dirs["qwen2_5_vl"]))
     (folder / "3.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
     line = refused(typed, capsys)
-    assert "1 picture cannot be trained on" in line
-    assert "3.png: not a readable picture" in line
+    assert "1 image cannot be trained on" in line
+    assert "3.png: not a readable image" in line
     Image.new("RGB", (600, 2)).save(folder / "0.png")
     (folder / "4.png").write_bytes(b"")
     line = refused(typed, capsys)
-    assert "3 pictures cannot be trained on" in line
+    assert "3 images cannot be trained on" in line
     assert "0.png: image of 600x2 pixels" in line
     assert "4.png" in line
     assert not out.exists()

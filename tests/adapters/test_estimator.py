@@ -1,4 +1,4 @@
-"""The estimator: what it reads in pixels, and that it learns from few pictures."""
+"""The estimator: what it reads in pixels, and that it learns from few images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eyechart.core.images import read_image
 
 
 def shown(folder: Path) -> torch.Tensor:
-    """Ten pictures, each as it is and at JPEG quality 1: (20, 3, H, W)."""
+    """Ten images, each as it is and at JPEG quality 1: (20, 3, H, W)."""
     codec = JpegCodec()
     pictures = []
     for path in image_paths(folder):
@@ -36,7 +36,7 @@ def test_it_tells_compressed_from_clean_after_a_few_steps(image_folder: Path) ->
         assert torch.equal(estimator(pictures[12:]).argmax(-1), labels[12:])
 
 
-def test_pictures_of_all_sizes_are_read_alike(image_folder: Path) -> None:
+def test_images_of_all_sizes_are_read_alike(image_folder: Path) -> None:
     pictures = list(shown(image_folder)[:3])
     small = [*pictures, pictures[0][:, :9, :17]]
     estimator = ConditionEstimator(5)

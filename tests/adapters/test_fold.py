@@ -24,7 +24,7 @@ FOLDABLE = [(family, "adaln") for family in FAMILIES] + [
 def adapted(
     folder: Path, out: Path, injection: str, dtype: torch.dtype, conditioning: Any = "labelled"
 ) -> tuple[LoadedAdapter, Any, dict[str, torch.Tensor]]:
-    """A saved random adapter, attached to a fresh model; and pictures for it."""
+    """A saved random adapter, attached to a fresh model; and images for it."""
     _, _, tower = built(folder)
     conditioner = conditioned(tower, injection, scale=0.2)
     config = AdapterConfig(

@@ -1,4 +1,4 @@
-"""Every injection: nothing before training, each picture its own condition, what the paper does."""
+"""Every injection: nothing before training, each image its own condition, what the paper does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_conditions_act_where_they_should_and_go_away(
 
 
 @pytest.mark.parametrize(("family", "injection"), ACTING)
-def test_each_picture_of_a_call_gets_its_own_condition(
+def test_each_image_of_a_call_gets_its_own_condition(
     tiny_dirs: dict[str, Path], family: str, injection: str
 ) -> None:
     backbone, _, tower = built(tiny_dirs[family], torch.float64)

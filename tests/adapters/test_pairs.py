@@ -88,18 +88,18 @@ def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None
     Image.fromarray(255 - low).save(tmp_path / "hm" / "51" / "02.png")
     assert FolderPairs(tmp_path).digest() != digest
     (tmp_path / "hm" / "51" / "01.png").unlink()
-    with pytest.raises(InputError, match="1 pictures missing, first 01"):
+    with pytest.raises(InputError, match="1 images missing, first 01"):
         FolderPairs(tmp_path)
 
 
-def test_bad_folders_and_pictures_are_one_line(tmp_path: Path) -> None:
+def test_bad_folders_and_images_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         image_paths(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no images"):
         image_paths(tmp_path)
-    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    (tmp_path / "broken.png").write_bytes(b"not an image")
     pairs = CodecPairs(tmp_path, [JpegCodec()], tmp_path / "cache")
-    with pytest.raises(ImageError, match=r"broken.png: not a readable picture"):
+    with pytest.raises(ImageError, match=r"broken.png: not a readable image"):
         pairs.pictures(0, [SOURCE])
 
 

@@ -1,5 +1,5 @@
 """The adapter that ships with the package fits the VLM that ships with it, and brings what it sees
-of compressed pictures nearer to what it saw of clean ones."""
+of compressed images nearer to what it saw of clean ones."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "universal" in capsys.readouterr().out
 
 
-def test_compressed_pictures_look_more_like_clean_ones() -> None:
+def test_compressed_images_look_more_like_clean_ones() -> None:
     (task,) = open_tasks(["POPE"])
     clean = [task.image(key) for key, _ in by_image(task.questions(), 4)]
     codec = JpegCodec()
@@ -91,7 +91,7 @@ def test_compressed_pictures_look_more_like_clean_ones() -> None:
     without, with_adapter = errors(plain, compressed), errors(adapted, compressed)
     assert (with_adapter < 0.85 * without).all()
     assert with_adapter.mean() < 0.6 * without.mean()
-    # What it costs clean pictures is little beside what it wins back.
+    # What it costs clean images is little beside what it wins back.
     assert errors(adapted, clean).mean() < 0.1 * (without - with_adapter).mean()
 
 

@@ -57,7 +57,7 @@ def losses(out: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl", "janus"])
-def test_features_come_nearer_to_those_of_clean_pictures(
+def test_features_come_nearer_to_those_of_clean_images(
     tiny_dirs: dict[str, Path], pairs: CodecPairs, tmp_path: Path, family: str
 ) -> None:
     vlm = open_tiny(tiny_dirs[family])
@@ -107,7 +107,7 @@ def test_another_training_in_the_folder_is_refused(
         train(qwen, pairs, recipe(steps=1), Setting(out=tmp_path / "out"))
 
 
-def test_other_pictures_under_the_same_names_are_another_training(
+def test_other_images_under_the_same_names_are_another_training(
     qwen: Any, image_folder: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"

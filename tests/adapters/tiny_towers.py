@@ -1,4 +1,4 @@
-"""What the adapter tests share: tiny VLMs opened, pictures prepared, a vocabulary."""
+"""What the adapter tests share: tiny VLMs opened, images prepared, a vocabulary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VOCABULARY = Vocabulary(
 
 
 def open_tiny(folder: Path) -> Any:
-    """The VLM in a tiny directory; pictures keep their size."""
+    """The VLM in a tiny directory; images keep their size."""
     options = {"min_pixels": None, "max_pixels": None} if folder.name == "qwen2_5_vl" else {}
     return open_vlm(str(folder), device="cpu", **options)
 
@@ -48,7 +48,7 @@ def built(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Any, Any, T
 def pictures(
     backbone: Any, count: int = 2, dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
-    """Inputs of pictures of different shapes."""
+    """Inputs of images of different shapes."""
     rng = np.random.default_rng(3)
     sizes = [(56, 84), (112, 56), (56, 56)][:count]
     made = [backbone.picture(rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in sizes]

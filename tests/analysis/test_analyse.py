@@ -308,7 +308,7 @@ def test_examples_show_what_the_smallest_stream_hid(tmp_path: Path) -> None:
         )  # grey against uniform noise
 
 
-def test_an_example_needs_pictures_but_an_analysis_does_not(tmp_path: Path) -> None:
+def test_an_example_needs_images_but_an_analysis_does_not(tmp_path: Path) -> None:
     store = toy.a_run(tmp_path, PLAIN)
     for blob in store.bitstreams.root.rglob("*.bin"):
         blob.unlink()

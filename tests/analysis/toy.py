@@ -78,7 +78,7 @@ class ToyTask:
 
 
 class GreyCodec:
-    """Decodes to a grey picture whatever it was given."""
+    """Decodes to a grey image whatever it was given."""
 
     name = "grey"
     version = "1"

@@ -1,7 +1,7 @@
 """Stands in for HM and VTM: same arguments, same files, a toy code inside.
 
 Usage: as an executable named encoder or decoder. The environment variable STAND_IN_FAULT makes it
-misbehave. The toy code is zlib over the picture with its low bits cut off, more of them for a
+misbehave. The toy code is zlib over the image with its low bits cut off, more of them for a
 higher QP.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def encode(arguments: dict[str, str]) -> bytes:
-    """A picture file -> toy stream."""
+    """An image file -> toy stream."""
     width, height, qp = (int(arguments[name]) for name in ("-wdt", "-hgt", "-q"))
     planes = Path(arguments["-i"]).read_bytes()
     if len(planes) != 3 * width * height:

@@ -20,7 +20,7 @@ def test_a_payload_tells_its_size_and_stream(stream: bytes, height_px: int, widt
     assert unpack("vvc", packed.payload) == (packed, stream)
 
 
-def test_the_header_of_a_small_picture_has_seven_bytes() -> None:
+def test_the_header_of_a_small_image_has_seven_bytes() -> None:
     assert len(pack("hevc", b"", height_px=224, width_px=224).payload) == 7
 
 

@@ -113,7 +113,7 @@ def test_bad_input_leaves_no_file(
     assert not out.exists()
 
 
-def test_a_broken_picture_is_named(tmp_path: Path, png: Path) -> None:
+def test_a_broken_image_is_named(tmp_path: Path, png: Path) -> None:
     png.write_bytes(png.read_bytes()[:200])
     with pytest.raises(ImageError, match=r"photo\.png"):
         call("encode", png, tmp_path / "o", "--codec", "jpeg", "--level", "1")
@@ -130,17 +130,17 @@ def test_a_broken_payload_is_named(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_what_is_no_picture_is_said_without_pillows_words(
+def test_what_is_no_image_is_said_without_pillows_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = tmp_path / "fake.png"
-    fake.write_text("no picture")
+    fake.write_text("no image")
     encode = ["codec", "encode", str(fake), str(tmp_path / "o"), "--codec", "jpeg", "--level", "1"]
     decode = ["codec", "decode", str(fake), str(tmp_path / "o"), "--codec", "jpeg"]
     assert run_args(encode) == 2
     assert run_args(decode) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"eyechart: {fake}: not a readable picture (of no known format)",
+        f"eyechart: {fake}: not a readable image (of no known format)",
         "eyechart: jpeg image fake.png: damaged payload (not a JPEG file)",
     ]
 

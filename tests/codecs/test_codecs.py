@@ -1,4 +1,4 @@
-"""What every built-in codec promises, on any picture size, and what damage does to it."""
+"""What every built-in codec promises, on any image size, and what damage does to it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def comes_back(codec: Codec, height: int, width: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO, ids=name_of)
-def test_long_thin_pictures_come_back(codec: Codec) -> None:
+def test_long_thin_images_come_back(codec: Codec) -> None:
     rgb8 = picture(2, 1500, np.random.default_rng(1))
     assert codec.decode(codec.encode(rgb8, codec.levels[0])).shape == rgb8.shape
 
@@ -164,7 +164,7 @@ def test_a_bitstream_that_lies_about_the_size(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("codec", STILL, ids=name_of)
-def test_damaged_files_end_in_an_error_or_a_picture(codec: Codec) -> None:
+def test_damaged_files_end_in_an_error_or_an_image(codec: Codec) -> None:
     rng = np.random.default_rng(5)
     whole = codec.encode(PHOTO[:40, :56], codec.levels[-1])
     for _ in range(150):
@@ -190,7 +190,7 @@ def test_a_bomb_is_refused_before_a_pixel_is_decoded() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
 
 
-def test_a_picture_over_the_limit_is_refused() -> None:
+def test_an_image_over_the_limit_is_refused() -> None:
     huge = np.broadcast_to(np.zeros(3, np.uint8), (8001, 8000, 3))
     for codec in (*STILL, *VIDEO):
         with pytest.raises(InputError, match="8000x8001"):
@@ -249,7 +249,7 @@ def test_jpeg_options_change_the_bits() -> None:
     )
 
 
-def test_jpegs_header_is_most_of_a_small_pictures_rate() -> None:
+def test_jpegs_header_is_most_of_a_small_images_rate() -> None:
     codec = JpegCodec()
     flat = np.full((8, 8, 3), 128, np.uint8)
     assert 620 <= len(codec.encode(flat, codec.levels[0]).payload) <= 640

@@ -125,7 +125,7 @@ def test_a_decoder_that_writes_too_little(
     codec = VtmCodec(**files)
     bitstream = codec.encode(RGB8, codec.levels[0])
     monkeypatch.setenv("STAND_IN_FAULT", "short")
-    with pytest.raises(CodecError, match="not to one 34x21 picture"):
+    with pytest.raises(CodecError, match="not to one 34x21 image"):
         codec.decode(bitstream)
 
 

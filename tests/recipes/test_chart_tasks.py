@@ -74,7 +74,7 @@ def test_all_seven_files_have_their_columns_and_enough_questions(
         assert all(row["question"] and row["answer"] for row in rows)
 
 
-def test_every_row_leads_to_a_picture(read: dict[str, list[Row]]) -> None:
+def test_every_row_leads_to_an_image(read: dict[str, list[Row]]) -> None:
     for rows in read.values():
         held = {row["index"]: row["image"] for row in rows if len(row["image"]) > 64}
         assert all(len(row["image"]) > 64 or row["image"] in held for row in rows)
@@ -83,13 +83,13 @@ def test_every_row_leads_to_a_picture(read: dict[str, list[Row]]) -> None:
         assert Image.open(io.BytesIO(first)).size == (SIZE_PX, SIZE_PX)
 
 
-def test_the_files_share_their_pictures_and_stay_small(read: dict[str, list[Row]]) -> None:
+def test_the_files_share_their_images_and_stay_small(read: dict[str, list[Row]]) -> None:
     held = [{row["image"] for row in rows if len(row["image"]) > 64} for rows in read.values()]
     assert len(set().union(*held)) <= 270
     assert sum(len(image) for images in held for image in images) < 20e6
 
 
-def test_pictures_are_of_held_out_scenes() -> None:
+def test_images_are_of_held_out_scenes() -> None:
     chosen = choose_pictures(0)
     scenes = [*chosen.scenes, *chosen.signs, *chosen.forms, *chosen.formulas]
     assert {scene.split for scene in scenes} == {"test"}
@@ -97,7 +97,7 @@ def test_pictures_are_of_held_out_scenes() -> None:
     assert {scene.layout for scene in chosen.scenes} == {"scene"}
 
 
-def test_the_stored_picture_is_close_to_the_rendered_one() -> None:
+def test_the_stored_image_is_close_to_the_rendered_one() -> None:
     from recipes.chart.render import render
 
     scene = choose_pictures(0).scenes[0]
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_files(built: dict[str, list[Row]]) -> None
     assert tasks.build(seed=0) == built
 
 
-def test_no_picture_is_asked_the_same_thing_twice(read: dict[str, list[Row]]) -> None:
+def test_no_image_is_asked_the_same_thing_twice(read: dict[str, list[Row]]) -> None:
     for name, rows in read.items():
         asked = Counter(
             (row["index"] if len(row["image"]) > 64 else row["image"], row["question"])
@@ -127,7 +127,7 @@ def test_pope_is_paired_in_every_split(read: dict[str, list[Row]]) -> None:
         assert answers["Yes"] == answers["No"] == 180
 
 
-def test_mme_has_one_yes_and_one_no_a_picture(read: dict[str, list[Row]]) -> None:
+def test_mme_has_one_yes_and_one_no_an_image(read: dict[str, list[Row]]) -> None:
     pairs: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in read["MME"]:
         pairs[row["category"], row["image_path"]].append(row)
@@ -186,7 +186,7 @@ def test_the_command_writes_the_files_and_a_table(
     assert {path.stem for path in (tmp_path / "new").glob("*.tsv")} == set(FILES)
     table = capsys.readouterr().out
     assert "Instances Counting" in table
-    assert "different pictures" in table
+    assert "different images" in table
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ SEEDS = range(8)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_signs_lie_apart_inside_the_picture(seed: int) -> None:
+def test_signs_lie_apart_inside_the_image(seed: int) -> None:
     boxes = [text.box_px for text in sample_page(seed).texts]
     assert all(0 <= x <= SIZE_PX for box in boxes for x in box)
     assert not any(common_area(one, other) for one, other in combinations(boxes, 2))

@@ -42,7 +42,7 @@ def test_the_scene_graph_is_the_same_everywhere(split: Split) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_the_same_seed_gives_the_same_picture(split: Split) -> None:
+def test_the_same_seed_gives_the_same_image(split: Split) -> None:
     first, second = (render(sample_scene(split, 5)) for _ in range(2))
     assert first.shape == (SIZE_PX, SIZE_PX, 3)
     assert first.dtype == np.uint8
@@ -70,7 +70,7 @@ def test_names_are_of_the_vocabulary(scenes: list[Scene]) -> None:
     }
 
 
-def test_everything_lies_inside_the_picture(scenes: list[Scene]) -> None:
+def test_everything_lies_inside_the_image(scenes: list[Scene]) -> None:
     for scene in scenes:
         boxes = [thing.box_px for thing in scene.things]
         for text in scene.texts:

@@ -1,7 +1,7 @@
 """SYNTHETIC data for the report's tests: no VLM was run, every number here is drawn or invented.
 
 It has what a real run has and what a real run may lack: two VLMs, seven tasks with their own
-units, four codecs, an adapter, gaps, pictures, odd answers, a missing cell, a BD that could not be
+units, four codecs, an adapter, gaps, images, odd answers, a missing cell, a BD that could not be
 computed, failures. Nothing outside tests/ may import it.
 """
 
@@ -349,7 +349,7 @@ def _view(
 
 
 def _scene(seed: int, side: int = 160) -> Image.Image:
-    """A small picture with something to see: sky, shapes, a sign."""
+    """A small image with something to see: sky, shapes, a sign."""
     rng = np.random.default_rng(seed)
     shade = np.linspace(0, 1, side)[:, None, None] * np.array([120, 60, -120])
     grain = rng.integers(-9, 10, (side, side, 1))

@@ -199,8 +199,8 @@ def test_scores_sort_by_a_column(page: Browser) -> None:
     assert page.run(f"document.querySelector('{heads}').getAttribute('aria-sort')") == "ascending"
 
 
-def test_a_picture_enlarges_unsmoothed_and_compares(page: Browser) -> None:
-    page.click("#pictures .codec-row .picture")
+def test_an_image_enlarges_unsmoothed_and_compares(page: Browser) -> None:
+    page.click("#images .codec-row .picture")
     assert page.run("document.getElementById('lightbox').open") is True
     image = "document.querySelector('#lightbox .canvas img')"
     assert page.run(f"getComputedStyle({image}).imageRendering") == "pixelated"
@@ -218,7 +218,7 @@ def test_a_picture_enlarges_unsmoothed_and_compares(page: Browser) -> None:
     assert page.run("document.getElementById('lightbox').open") is False
 
 
-def test_with_an_adapter_one_picture_bears_both_answers(page: Browser) -> None:
+def test_with_an_adapter_one_image_bears_both_answers(page: Browser) -> None:
     assert _count(page, "#stage .frame") == 1 + 4 * len(CODECS)
     assert _count(page, "#stage .codec-row .answer") == 2 * 4 * len(CODECS)
     assert ADAPTER in _text(page, "#stage .codec-row .answer + .answer")

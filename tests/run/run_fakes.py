@@ -71,7 +71,7 @@ class FakeCodec:
 
 @dataclass
 class FakeTask:
-    """`images` grey pictures, `per_image` questions each: how bright?"""
+    """`images` grey images, `per_image` questions each: how bright?"""
 
     name: str = "Fake"
     version: str = "1"
@@ -90,7 +90,7 @@ class FakeTask:
 
     def image(self, key: str) -> Rgb8:
         if key == self.bad_image:
-            raise ImageError(f"{key}: not a readable picture")
+            raise ImageError(f"{key}: not a readable image")
         return np.full((2, 3, 3), (10 * int(key[1:]) + 5) % 256, np.uint8)
 
     def prompt(self, question: Question, vlm_family: str) -> str:

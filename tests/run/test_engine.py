@@ -125,7 +125,7 @@ def test_a_vlm_says_how_much_it_wants_to_be_asked_at_once(tmp_path: Path) -> Non
     assert [len(call) for call in modest.calls] == [16] * 5
 
 
-def test_no_more_pictures_than_memory_shall_hold_are_handed_over_together(tmp_path: Path) -> None:
+def test_no_more_images_than_memory_shall_hold_are_handed_over_together(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=[FakeTask(images=7, per_image=1)])
@@ -212,7 +212,7 @@ def test_an_image_that_cannot_be_encoded_costs_its_questions_only(tmp_path: Path
     assert go(fake_work(), tmp_path / "run").clean
 
 
-def test_a_picture_of_another_size_is_a_failure(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_a_failure(tmp_path: Path) -> None:
     outcome = go(fake_work(codecs=[FakeCodec(wrong_size=True)]), tmp_path / "run")
     assert outcome.failed == 12
     failure = Store(tmp_path / "run").cells()[0].failures()[0]
@@ -327,7 +327,7 @@ def test_other_vlms_go_on_after_one_that_is_unusable(tmp_path: Path) -> None:
 
 
 def test_bad_input_about_one_question_is_that_questions_failure(tmp_path: Path) -> None:
-    vlm = refuse("q4", InputError("prompt and picture do not fit"))
+    vlm = refuse("q4", InputError("prompt and image do not fit"))
     assert go(fake_work(vlm), tmp_path / "run", batch_prompts=2) == Outcome(answered=10, failed=2)
 
 
@@ -341,7 +341,7 @@ def test_a_dead_server_is_given_up_and_leaves_the_rest_unasked(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("error", [VLMError("too long and thin"), ValueError("a bug")])
-def test_one_picture_that_a_vlm_cannot_take_ends_nothing(tmp_path: Path, error: Exception) -> None:
+def test_one_image_that_a_vlm_cannot_take_ends_nothing(tmp_path: Path, error: Exception) -> None:
     vlm = FakeVLM()
     work = fake_work(vlm, tasks=[FakeTask(images=3, per_image=80)])
     first = work.tasks[0].images[0][0]
@@ -357,7 +357,7 @@ def test_one_picture_that_a_vlm_cannot_take_ends_nothing(tmp_path: Path, error: 
     assert outcome.answered == 400
 
 
-def test_a_vlm_that_takes_no_picture_is_given_up(tmp_path: Path) -> None:
+def test_a_vlm_that_takes_no_image_is_given_up(tmp_path: Path) -> None:
     vlm = refuse("q", VLMError("too long and thin"))
     outcome = go(fake_work(vlm, tasks=[FakeTask(images=40)]), tmp_path / "run", batch_prompts=8)
     assert 50 <= outcome.failed < 60

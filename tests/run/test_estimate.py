@@ -37,11 +37,11 @@ def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
         assert by_name[name].payload_bytes == pytest.approx(codec.bpp * 640 * 480 / 8)
     streams = sum(map(found.stream_bytes, found.codecs))
     assert found.disk_bytes == streams + found.questions * RECORD_BYTES
-    # A tick before and one after each picture, whatever size: the two codecs that are here.
+    # A tick before and one after each image, whatever size: the two codecs that are here.
     assert found.code_s == (1 + 4) * sum(task.images for task in found.tasks)
 
 
-def test_larger_pictures_of_another_task_take_more() -> None:
+def test_larger_images_of_another_task_take_more() -> None:
     tasks = tuple(
         TaskEstimate(name=name, questions=1, images=10, note="counted", pixels=pixels)
         for name, pixels in (("a", 100), ("b", 400))
@@ -53,7 +53,7 @@ def test_larger_pictures_of_another_task_take_more() -> None:
     assert found.stream_bytes(codec) == 2 * 7.0 * (10 + 4 * 10)
 
 
-def test_a_task_counts_its_own_pictures_size() -> None:
+def test_a_task_counts_its_own_images_size() -> None:
     plan = {"vlms": "eyechart-mini", "tasks": ["POPE", "OCRBench"], "codecs": "source"}
     found = estimate(make_plan({**plan, "data": "eyechart-mini", "max_images": 2}, "p"))
     assert [task.pixels for task in found.tasks] == [224 * 224] * 2

@@ -1,4 +1,4 @@
-"""`eyechart export tsv`: the same rows, other pictures, nothing half-written."""
+"""`eyechart export tsv`: the same rows, other images, nothing half-written."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """POPE.tsv: three pictures, one referred to before it comes, one written out twice."""
+    """POPE.tsv: three images, one referred to before it comes, one written out twice."""
     folder = tmp_path / "data"
     folder.mkdir()
     rows = [
@@ -69,14 +69,14 @@ def export(data: Path, out: Path, *more: str) -> int:
 
 
 def jpeg(seed: int, level: str) -> tuple[Rgb8, float]:
-    """What the codec makes of a picture, without the exporter."""
+    """What the codec makes of an image, without the exporter."""
     codec = JpegCodec()
     chosen = next(one for one in codec.levels if one.name == level)
     bitstream = codec.encode(picture(seed), chosen)
     return codec.decode(bitstream), bitstream.bpp
 
 
-def test_a_copy_has_the_same_rows_and_each_decoded_picture_once(data: Path, tmp_path: Path) -> None:
+def test_a_copy_has_the_same_rows_and_each_decoded_image_once(data: Path, tmp_path: Path) -> None:
     out, table = tmp_path / "out", tmp_path / "table.json"
     assert export(data, out, "--codecs", "jpeg", "--levels", "1,6", "--json", str(table)) == 0
     assert sorted(path.name for path in out.glob("*.tsv")) == [
@@ -91,7 +91,7 @@ def test_a_copy_has_the_same_rows_and_each_decoded_picture_once(data: Path, tmp_
         decoded = decode_image(base64.b64decode(rows[row]["image"]))
         assert np.array_equal(decoded, jpeg(seed, "1")[0])
     assert (rows[2]["image"], rows[3]["image"]) == ("7", "8")
-    # One name a picture, and a lossless one: VLMEvalKit saves pictures by this column.
+    # One name an image, and a lossless one: VLMEvalKit saves images by this column.
     assert [row["image_path"] for row in rows] == ["7.png", "8.png", "7.png", "8.png", "11.png"]
     copies = json.loads(table.read_text())["copies"]
     assert copies[0]["rate_bpp"] == pytest.approx(np.mean([jpeg(n, "1")[1] for n in (1, 2, 3)]))
@@ -109,7 +109,7 @@ def test_eyechart_itself_reads_a_copy_as_the_same_task(data: Path, tmp_path: Pat
             assert np.array_equal(after.image(new.image), jpeg(seed, "1")[0])
 
 
-def test_paths_name_picture_files(data: Path, tmp_path: Path) -> None:
+def test_paths_name_image_files(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert export(data, out, "--codecs", "jpeg", "--levels", "1", "--paths") == 0
     rows = read_rows(out / "POPE_jpeg_1.tsv")
@@ -160,7 +160,7 @@ def test_the_same_command_again_takes_what_was_compressed_before(
     assert (out / "POPE_jpeg_1.tsv").read_bytes() == first
 
 
-def test_a_picture_that_cannot_be_compressed_costs_its_copy_only(
+def test_an_image_that_cannot_be_compressed_costs_its_copy_only(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -207,13 +207,13 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_picture_ends_the_export_and_leaves_no_copy(
+def test_a_damaged_image_ends_the_export_and_leaves_no_copy(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = data / "POPE.tsv"
     path.write_text(path.read_text().replace(cell(3), cell(3)[:80]))
     assert export(data, tmp_path / "out", "--codecs", "jpeg", "--levels", "1") == 2
-    assert "POPE image 11: not a readable picture" in capsys.readouterr().err
+    assert "POPE image 11: not a readable image" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".eyechart"]
 
 
@@ -232,7 +232,7 @@ from eyechart.codecs.jpeg import JpegCodec
 fast = JpegCodec.encode
 def encode(self, rgb8, level):
     if rgb8.shape[1] == 23:
-        print("at the last picture", flush=True)
+        print("at the last image", flush=True)
         time.sleep(600)
     return fast(self, rgb8, level)
 JpegCodec.encode = encode
@@ -249,7 +249,7 @@ def test_a_kill_leaves_nothing_that_looks_whole_and_the_next_run_tidies_up(
     command = [sys.executable, "-c", SLOW, *arguments, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "at the last picture\n"
+        assert child.stdout.readline() == "at the last image\n"
         os.kill(child.pid, signal.SIGKILL)
     assert list(out.glob("*.tsv")) == []
     assert len(list(out.glob(".POPE_jpeg_1.tsv.*.tmp"))) == 1

@@ -35,7 +35,7 @@ def test_both_forms_give_seconds() -> None:
     assert Rate(questions_per_s=31.4, hardware="H100").words == "31.4/s H100"
 
 
-def test_the_benchmark_tells_pictures_from_questions() -> None:
+def test_the_benchmark_tells_images_from_questions() -> None:
     image_s, question_s = 0.05, 0.004
     once = 64 * (image_s + question_s)
     many = 64 * (image_s + 18 * question_s)
@@ -108,7 +108,7 @@ def test_what_the_package_brings_can_be_read() -> None:
     assert all(rate.hardware for rate in built_in_rates().values())
 
 
-def test_the_time_of_a_plan_counts_pictures_and_questions() -> None:
+def test_the_time_of_a_plan_counts_images_and_questions() -> None:
     plan = make_plan(
         {
             "title": "t",

@@ -20,7 +20,7 @@ from eyechart.store import Store
 
 
 class Colours(FakeVLM):
-    """Says Yes where the picture is rather red than blue."""
+    """Says Yes where the image is rather red than blue."""
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         super().answer(requests, decoding)
@@ -37,7 +37,7 @@ def _is_red(request: Request) -> bool:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """POPE.tsv with six pictures: red ones and blue ones, in noise."""
+    """POPE.tsv with six images: red ones and blue ones, in noise."""
     folder = tmp_path / "data"
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
     assert "30 of them done before" in capsys.readouterr().out
 
 
-def test_codecs_of_the_command_line_come_beside_the_uncompressed_picture(
+def test_codecs_of_the_command_line_come_beside_the_uncompressed_image(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_args(["run", *arguments, "--codecs", "jpeg"]) == 0

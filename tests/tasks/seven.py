@@ -24,7 +24,7 @@ from tests.tasks.tsv_files import png_base64, write_tsv
 P0, P1, P2 = (png_base64(seed) for seed in range(3))
 
 
-@dataclass(frozen=True, repr=False)  # the pictures would fill the screen
+@dataclass(frozen=True, repr=False)  # the images would fill the screen
 class Case:
     """A file, the answers somebody gave, and what they are worth."""
 

@@ -16,10 +16,10 @@ from eyechart.core.images import encode_png
 from eyechart.tasks import open_tasks
 from eyechart.tasks.tsv_task import TsvTask
 
-PICTURE_BYTES = 24_000  # 32 KB of base64: of the official pictures' order, and quick to write
+PICTURE_BYTES = 24_000  # 32 KB of base64: of the official images' order, and quick to write
 LIMIT_BYTES = 1 << 30
 
-# Rows as officially; pictures as officially, or somewhat fewer.
+# Rows as officially; images as officially, or somewhat fewer.
 FILES = {
     "POPE.tsv": (5127, 500),
     "GQA_TestDev_Balanced.tsv": (12578, 398),
@@ -65,7 +65,7 @@ def test_official_sizes_fit_into_memory(tmp_path: Path) -> None:
     assert found["questions"] == {name: rows for name, (rows, _) in FILES.items()}
     assert set(map(tuple, found["shapes"])) == {(30, 40, 3)}
     assert found["peak"] < LIMIT_BYTES
-    assert found["peak"] - found["start"] < size_bytes / 2  # the pictures were not kept
+    assert found["peak"] - found["start"] < size_bytes / 2  # the images were not kept
 
 
 @pytest.mark.parametrize("task", open_tasks(), ids=lambda task: task.name)
@@ -90,7 +90,7 @@ def write_official_size(path: Path) -> int:
 
 
 def picture_cells() -> Iterator[str]:
-    """Endless pictures, all different, of one size in bytes (what follows a PNG's end is idle)."""
+    """Endless images, all different, of one size in bytes (what follows a PNG's end is idle)."""
     rng = np.random.default_rng(0)
     png = encode_png(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
     body = png + bytes(PICTURE_BYTES - len(png))

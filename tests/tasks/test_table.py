@@ -1,4 +1,4 @@
-"""Reading TSV files: quoting, references, picture files, and every way a file can be broken."""
+"""Reading TSV files: quoting, references, image files, and every way a file can be broken."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_records_are_what_the_csv_module_wrote(rows: list[tuple[str, str]]) -> N
         assert tuple(cell.decode() for cell in cells) == row
 
 
-def test_a_picture_is_handed_over_byte_for_byte(tmp_path: Path) -> None:
+def test_an_image_is_handed_over_byte_for_byte(tmp_path: Path) -> None:
     jpeg = io.BytesIO()
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(jpeg, "JPEG")
@@ -72,7 +72,7 @@ def test_a_picture_is_handed_over_byte_for_byte(tmp_path: Path) -> None:
     assert table.image_bytes("7") == jpeg.getvalue()
 
 
-def test_equal_pictures_share_a_key_whether_referred_to_or_repeated(tmp_path: Path) -> None:
+def test_equal_images_share_a_key_whether_referred_to_or_repeated(tmp_path: Path) -> None:
     rows = [
         {"index": "b", "image": "a"},  # points forward
         {"index": "a", "image": PICTURE},
@@ -84,7 +84,7 @@ def test_equal_pictures_share_a_key_whether_referred_to_or_repeated(tmp_path: Pa
     assert [row.image for row in table.rows] == ["a", "a", "a", "a", "e"]
 
 
-def test_picture_files_are_found_beside_the_table(tmp_path: Path) -> None:
+def test_image_files_are_found_beside_the_table(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (4, 5, 3), dtype=np.uint8) for _ in range(3)]
     for folder, picture in zip(("images/POPE/y", "images", "."), pictures, strict=True):
@@ -100,11 +100,11 @@ def test_picture_files_are_found_beside_the_table(tmp_path: Path) -> None:
     keys = [row.image for row in table.rows]
     for key, picture in zip(keys[:3], pictures, strict=True):
         assert np.array_equal(decode_image(table.image_bytes(key)), picture)
-    with pytest.raises(ImageError, match=r"no picture file absent\.png in .*images/POPE"):
+    with pytest.raises(ImageError, match=r"no image file absent\.png in .*images/POPE"):
         table.image_bytes(keys[3])
 
 
-def test_identity_follows_the_file_and_the_pictures_it_points_to(tmp_path: Path) -> None:
+def test_identity_follows_the_file_and_the_images_it_points_to(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "t.tsv", [{"index": 0, "image_path": "p.png"}])
     absent = read_table(path).identity()
     (tmp_path / "p.png").write_bytes(b"one")
@@ -122,7 +122,7 @@ def test_identity_follows_the_file_and_the_pictures_it_points_to(tmp_path: Path)
     assert with_base64.identity() == with_base64.sha256
 
 
-def test_rows_without_a_picture_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_rows_without_an_image_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = [{"index": 0, "image": ""}, {"index": 1, "image": PICTURE}]
     table = read_table(write_tsv(tmp_path / "t.tsv", rows))
     assert [row["index"] for row in table.rows] == ["1"]
@@ -142,7 +142,7 @@ def test_byte_order_mark_blank_lines_and_windows_line_ends(tmp_path: Path) -> No
         ("index\tquestion\n", r"no column 'image' or 'image_path'; its columns: index, question"),
         ("image\tquestion\n", r"no column 'index'; its columns: image, question"),
         ("index\timage\timage\n", r"a column stands twice"),
-        ("index\timage\n", r"has no rows with a picture"),
+        ("index\timage\n", r"has no rows with an image"),
         (f"index\timage\n0\t{PICTURE}\n1\n", r"row 2 after the header: 1 cells, but 2 columns"),
         (f"index\timage\n0\t{PICTURE}\tx\n", r"row 1 after the header: 3 cells, but 2 columns"),
         (f"index\timage\n0\t{PICTURE}\n0\t{PICTURE}\n", r"row 2 .*: index 0 stands twice"),
@@ -186,13 +186,13 @@ def test_a_missing_file_and_a_missing_column(tmp_path: Path) -> None:
         read_table(path, needed=("answer",))
 
 
-def test_a_corrupt_picture_is_an_image_error(tmp_path: Path) -> None:
+def test_a_corrupt_image_is_an_image_error(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "t.tsv", [{"index": 0, "image": PICTURE[:80] + "*" * 9}])
-    with pytest.raises(ImageError, match=r"t\.tsv, picture 0: "):
+    with pytest.raises(ImageError, match=r"t\.tsv, image 0: "):
         read_table(path).image_bytes("0")
 
 
-def test_a_table_that_changes_in_use_hands_out_no_wrong_picture(tmp_path: Path) -> None:
+def test_a_table_that_changes_in_use_hands_out_no_wrong_image(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "t.tsv", [{"index": 0, "image": PICTURE}])
     table = read_table(path)
     write_tsv(path, [{"index": 0, "image": PICTURE}, {"index": 1, "image": png_base64(2)}])

@@ -13,7 +13,7 @@ from eyechart.core.images import encode_png
 
 
 def png_base64(seed: int, height_px: int = 9, width_px: int = 7) -> str:
-    """A small random picture as a TSV cell; equal seeds, equal pictures."""
+    """A small random image as a TSV cell; equal seeds, equal images."""
     rng = np.random.default_rng(seed)
     rgb8 = rng.integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
     return base64.b64encode(encode_png(rgb8)).decode()

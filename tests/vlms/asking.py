@@ -1,4 +1,4 @@
-"""Pictures and questions for the VLM tests, and the plain way of answering them."""
+"""Images and questions for the VLM tests, and the plain way of answering them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def picture(height: int, width: int, seed: int = 0) -> Rgb8:
 
 
 def request(height: int, width: int, questions: int, seed: int = 0) -> Request:
-    """One picture with that many questions of one to fifteen words, some of them equal."""
+    """One image with that many questions of one to fifteen words, some of them equal."""
     rng = np.random.default_rng(seed)
     prompts = [" ".join(rng.choice(WORDS, rng.integers(1, 16))) + "?" for _ in range(questions)]
     return Request(image=picture(height, width, seed), prompts=tuple(prompts))

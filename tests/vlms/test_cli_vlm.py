@@ -82,8 +82,8 @@ def test_bad_input_is_one_line(
     assert told.out == ""
 
 
-def test_a_picture_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(encode_png(np.zeros((40, 40, 3), np.uint8))[:60])
     assert ask(broken, "Is it red?") == 2
-    assert "not a readable picture" in capsys.readouterr().err
+    assert "not a readable image" in capsys.readouterr().err

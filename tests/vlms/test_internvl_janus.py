@@ -116,7 +116,7 @@ def test_internvl_cuts_at_most_the_tiles_it_is_allowed(internvl_dir: Path) -> No
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 1), (4, 3)])
-def test_pictures_of_three_pixels_are_seen_without_a_word(
+def test_images_of_three_pixels_are_seen_without_a_word(
     internvl_dir: Path, size: tuple[int, int], library_says: list[LogRecord]
 ) -> None:
     backbone = InternVL(str(internvl_dir), device="cpu").build()[0]

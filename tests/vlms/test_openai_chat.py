@@ -66,7 +66,7 @@ def test_every_question_is_asked_once_and_answered_in_order() -> None:
     assert {body["max_tokens"] for body in server.asked} == {5}
 
 
-def test_the_picture_arrives_bit_for_bit_as_png() -> None:
+def test_the_image_arrives_bit_for_bit_as_png() -> None:
     asked = request(33, 47, 1)
     with serve(lambda _: completion("yes")) as server:
         OpenAIChat("m", base_url=server.url).answer([asked], DECODING)
@@ -632,7 +632,7 @@ def test_cost_before_and_after() -> None:
         before = vlm.estimate_usd([asked], DECODING)
         vlm.answer([asked], DECODING)
     text = sum(-(-len(prompt) // 4) for prompt in asked.prompts)
-    # 425 tokens for a picture, 10 for the chat's form; an answer of 5
+    # 425 tokens for an image, 10 for the chat's form; an answer of 5
     assert before == pytest.approx((3 * 435 + text) * 2.5e-6 + 3 * 5 * 10e-6)
     assert vlm.spent_usd == pytest.approx((300 * 2.5 + 6 * 10) / 1e6)
     assert OpenAIChat("unknown").estimate_usd([asked], DECODING) is None
@@ -652,7 +652,7 @@ def test_image_tokens(height: int, width: int, detail: str, tokens: int) -> None
 
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
-def test_the_small_model_counts_pictures_dearer(model: str) -> None:
+def test_the_small_model_counts_images_dearer(model: str) -> None:
     assert image_tokens(1024, 1024, detail="high", model=model) == 2833 + 4 * 5667
     assert image_tokens(1024, 1024, detail="low", model=model) == 2833
     asked = Request(image=picture(512, 512), prompts=("Why?",))

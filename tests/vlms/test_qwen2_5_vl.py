@@ -114,7 +114,7 @@ def test_out_of_memory_with_a_single_question_is_said_in_one_line(
 
     monkeypatch.setattr(local, "decode", never)
     small = Qwen25VL(str(qwen_dir), device="cpu", **OWN_PIXELS)
-    with pytest.raises(VLMError, match="out of memory with one question on one picture of 16"):
+    with pytest.raises(VLMError, match="out of memory with one question on one image of 16"):
         small.answer([request(112, 112, 3)], Decoding(max_new_tokens=1))
 
 
@@ -143,7 +143,7 @@ def test_memory_is_given_back_when_nothing_holds_it_any_more(
     assert given_back == [True]
 
 
-def test_large_pictures_are_not_all_prepared_before_the_first_is_answered(
+def test_large_images_are_not_all_prepared_before_the_first_is_answered(
     vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eyechart.vlms import local
@@ -175,7 +175,7 @@ def test_large_pictures_are_not_all_prepared_before_the_first_is_answered(
     assert (waiting, most) == (0, 3)
 
 
-def test_a_picture_that_finds_no_memory_is_prepared_again_when_others_are_gone(
+def test_an_image_that_finds_no_memory_is_prepared_again_when_others_are_gone(
     vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = vlm._answerer.backbone
@@ -201,7 +201,7 @@ def test_a_picture_that_finds_no_memory_is_prepared_again_when_others_are_gone(
     monkeypatch.setattr(backbone, "encode", seen)
     assert texts(vlm, asked, 2) == expected
     room = 0
-    with pytest.raises(VLMError, match="out of memory with one picture of 84x56"):
+    with pytest.raises(VLMError, match="out of memory with one image of 84x56"):
         texts(vlm, asked, 2)
 
 
@@ -266,12 +266,12 @@ def test_choices_that_do_not_decide_are_refused(
         vlm.answer([replace(request(56, 56, 1), choices=choices)], CHOICE_SET)
 
 
-def test_picture_too_large_for_the_context_is_refused(vlm: Qwen25VL) -> None:
+def test_image_too_large_for_the_context_is_refused(vlm: Qwen25VL) -> None:
     with pytest.raises(InputError, match="the model takes 32768"):
         vlm.answer([request(56, 56, 1)], Decoding(max_new_tokens=32768))
 
 
-def test_picture_of_impossible_shape_is_a_vlm_error(vlm: Qwen25VL) -> None:
+def test_image_of_impossible_shape_is_a_vlm_error(vlm: Qwen25VL) -> None:
     with pytest.raises(VLMError, match="image of 300x1 pixels"):
         vlm.answer([request(1, 300, 1)], Decoding(max_new_tokens=1))
 

@@ -105,7 +105,7 @@ def test_shares_hold_everything_once_and_none_is_much_dearer(costs: list[int], p
     assert max(loads) - min(loads) <= max(costs, default=0)
 
 
-def test_a_picture_and_a_question_both_cost() -> None:
+def test_an_image_and_a_question_both_cost() -> None:
     small, large = requests_of(["a"], ["a"])
     large = replace(large, image=np.zeros((480, 640, 3), np.uint8))
     assert cost_tokens(small) < cost_tokens(large) < cost_tokens(replace(large, prompts=("a",) * 9))

@@ -2,7 +2,7 @@
 
     condition   the codec and level of an image
     injection   what an injection is   injections  one file each      towers  the encoder
-    distill     the loss          training  the loop  pairs       the pictures
+    distill     the loss          training  the loop  pairs       the images
     package     save and load     fold      one condition as ordinary weights
 
 Paper Section 4. This package loads torch; no package below may import it, so VLMs find it

@@ -21,7 +21,7 @@ def card(config: AdapterConfig, name: str) -> str:
         "",
         f"# {name}",
         "",
-        f"An adapter that lets `{base['name']}` see pictures compressed by {codecs}. It replaces "
+        f"An adapter that lets `{base['name']}` see images compressed by {codecs}. It replaces "
         "the vision encoder's weights; the language model is untouched.",
         "",
         "```",

@@ -1,7 +1,7 @@
-"""What is looked at before a training begins: what is refused, is refused before the work.
+"""Checks before a training begins, so that bad input is refused before any work.
 
-folder    may this be the training's?           (a training's own, or empty, or not there yet)
-pictures  can each that will be shown be read?  (by us and by the VLM)
+folder    new, empty, or that of a stopped training
+images    every image that will be shown can be read, by Pillow and by the VLM
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eyechart.vlms.backbone import Backbone
 # One of these makes a folder a training's; the last is all that a training has that was stopped
 # before its first step. A finished adapter alone does not: nothing of it could be gone on from.
 _SIGNS = (STATE, LOG, "cache/bitstreams", "cache/decoded")
-_NAMED = 3  # broken pictures that a message names
+_NAMED = 3  # broken images that a message names
 
 
 def require_place(folder: Path) -> None:
@@ -79,7 +79,7 @@ def require_pictures(pairs: Pairs, images: Sequence[int], backbone: Backbone, wo
         found = [reason for reason in pool.map(wrong, images) if reason is not None]
     if not found:
         return
-    which = "1 picture" if len(found) == 1 else f"{len(found)} pictures"
+    which = "1 image" if len(found) == 1 else f"{len(found)} images"
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise InputError(
         f"{which} cannot be trained on and must be taken out: {'; '.join(found[:_NAMED])}{more}"

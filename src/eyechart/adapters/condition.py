@@ -1,4 +1,4 @@
-"""What an adapter is told about a picture: which codec, at which level (paper eq. 2).
+"""What an adapter is told about an image: which codec, at which level (paper eq. 2).
 
 m codecs x n levels are m * n entries, each a row of an embedding table; one more row, the last, is
 `unknown`. It is trained by leaving the condition out now and then, and serves codecs nobody named.
@@ -56,7 +56,7 @@ class Vocabulary:
         return tuple(dict.fromkeys(codec for codec, _ in self.entries))
 
     def row(self, codec: str, level: str) -> int:
-        """The embedding row of a picture's condition; never fails.
+        """The embedding row of an image's condition; never fails.
 
         A codec with a single level (`source`) is known by its name alone.
         """
@@ -78,7 +78,7 @@ class Vocabulary:
 
 
 def entries_of(codecs: Sequence[Codec]) -> tuple[Condition, ...]:
-    """`source`, because clean pictures are trained on too, then every level of every codec."""
+    """`source`, because clean images are trained on too, then every level of every codec."""
     told = [(codec.name, level.name) for codec in codecs for level in codec.levels]
     return (SOURCE, *(entry for entry in told if entry != SOURCE))
 

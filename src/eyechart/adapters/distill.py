@@ -1,15 +1,15 @@
-"""Distillation (paper eq. 3): a compressed picture shall look to the student as the clean one does
-to the teacher.
+"""Distillation (paper eq. 3): the student's features of a compressed image are trained to equal
+the teacher's features of the uncompressed image.
 
-    clean picture ------------------> frozen encoder -> features, once an image
+    uncompressed image -------------> frozen encoder -> features, once for each image
                                                             | MSE
     its compressed forms, condition -> student encoder -> features
 
-Features are taken behind the merger or projector: what the language model sees. The squared error
-is divided by the variance of the teacher's features, one number for a run, so that rates and losses
-mean the same for every VLM: 1 is as good as answering the mean feature.
+Features are the output of the merger or projector, which the language model reads. The squared
+error is divided by the variance of the teacher's features, one number for a training, so that
+learning rates and losses are comparable between VLMs: the mean feature has an error of 1.
 
-Shapes: U pictures ("units"), T visual tokens of them all, D feature width.
+Shapes: U images ("units"), T visual tokens of them all, D feature width.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBatch:
-    """Pictures of a step, ready for the tower.
+    """Images of a step, ready for the tower.
 
     clean: one for each image. student: all forms of the first image, then of the second, ...
     target_of_unit: index of the clean unit that is the target. rows: true condition of each unit,
@@ -62,7 +62,7 @@ def make_batch(
     tower: Tower,
     vocabulary: Vocabulary,
 ) -> TrainingBatch:
-    """Read, compress and prepare the pictures of a step. Raises ImageError, CodecError."""
+    """Read, compress and prepare the images of a step. Raises ImageError, CodecError."""
     clean: list[Inputs] = []
     student: list[Inputs] = []
     targets: list[int] = []

@@ -4,7 +4,7 @@
 
 Compression shows in how neighbouring pixels differ: how much, how often not at all, how heavy the
 tails are, and whether differences pile up on a grid of 8. The statistics are fixed and only the
-classifier behind them learns. After 200 steps of 52 pictures it names 57 % of 13 conditions on 60
+classifier behind them learns. After 200 steps of 52 images it names 57 % of 13 conditions on 60
 held-out images, and 99 % of the codecs; a convolutional network of the same size that learned its
 own statistics named 28 % and 58 % (on 16 images) in as many steps.
 
@@ -39,7 +39,7 @@ class ConditionEstimator(nn.Module):
             self.head = nn.Linear(_HIDDEN, entries)
 
     def forward(self, pictures: Sequence[Tensor]) -> Tensor:
-        """(3, H, W) each, of any sizes from 9x9 -> scores (pictures, entries)."""
+        """(3, H, W) each, of any sizes from 9x9 -> scores (images, entries)."""
         if len({picture.shape for picture in pictures}) == 1:
             found = statistics(torch.stack(list(pictures)))
         else:

@@ -1,6 +1,6 @@
 """One condition, written into ordinary weights: the result is a stock checkpoint.
 
-Whoever serves pictures of a single codec and level needs no adapter code at all: transformers and
+Whoever serves images of a single codec and level needs no adapter code at all: transformers and
 vLLM load the folded checkpoint as they load any other.
 """
 
@@ -24,7 +24,7 @@ _BESIDE = ("*.json", "*.jinja", "*.txt", "*.model")
 
 
 def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
-    """A stock model that does to every picture what the adapter does under this condition.
+    """A stock model that does to every image what the adapter does under this condition.
 
     adapter: attached to `model`. Its own conditioning is ignored.
     Exact up to the rounding of one float32 fold.

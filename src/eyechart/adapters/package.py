@@ -46,7 +46,7 @@ class AdapterConfig:
 
     base: name, version, family and options of the VLM it was trained for; fingerprint: of that
     VLM's vision tower. tensors: names of all that the weights file must hold. trained_codecs: a
-    codec that is not here is unseen. codecs: what compressed the training pictures, with versions
+    codec that is not here is unseen. codecs: what compressed the training images, with versions
     and options; empty where that is not known. training: data and cost. results: feature errors,
     and answers where they were measured.
     """

@@ -1,10 +1,10 @@
-"""Training pairs: a clean picture, and what codecs make of it.
+"""Training pairs: a clean image, and what codecs make of it.
 
-    folder of clean images --codec--> bitstream --codec--> compressed picture
-                              (both are kept on disk: a video codec costs a process a picture)
+    folder of clean images --codec--> bitstream --codec--> compressed image
+                              (both are kept on disk: a video codec costs a process an image)
 
 No questions are needed (paper Section 4.1), so any folder of images will do, COCO train2017 as it
-unpacks for one. Pictures that were compressed elsewhere are read from folders instead.
+unpacks for one. Images that were compressed elsewhere are read from folders instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from eyechart.core.images import IMAGE_SUFFIXES, read_image
 from eyechart.core.types import Codec, Component, Rgb8, component_of, is_neural
 from eyechart.store import Blobs
 
-_END_BYTES = 16 << 10  # of a picture file, at each end
+_END_BYTES = 16 << 10  # of an image file, at each end
 
 
 class Pairs(Protocol):
@@ -39,16 +39,16 @@ class Pairs(Protocol):
 
     @property
     def entries(self) -> tuple[Condition, ...]:
-        """Conditions there are pictures of; `source` first."""
+        """Conditions there are images of; `source` first."""
         ...
 
     @property
     def codecs(self) -> tuple[Component, ...]:
-        """What compresses the pictures; nothing where that was done elsewhere."""
+        """What compresses the images; nothing where that was done elsewhere."""
         ...
 
     def digest(self) -> str:
-        """Of all files, by size and both ends: other pictures under the same names differ.
+        """Of all files, by size and both ends: other images under the same names differ.
 
         Raises ImageError.
         """
@@ -125,7 +125,7 @@ class CodecPairs:
 
 
 class FolderPairs:
-    """Pairs on disk already: DIR/source/NAME, DIR/<codec>/<level>/NAME (any picture suffix)."""
+    """Pairs on disk already: DIR/source/NAME, DIR/<codec>/<level>/NAME (any image suffix)."""
 
     codecs: tuple[Component, ...] = ()
 
@@ -145,7 +145,7 @@ class FolderPairs:
             by_stem = {path.stem: path for path in image_paths(place)}
             missing = [name for name in self.names if name not in by_stem]
             if missing:
-                raise InputError(f"{place}: {len(missing)} pictures missing, first {missing[0]}")
+                raise InputError(f"{place}: {len(missing)} images missing, first {missing[0]}")
             entry = (place.parent.name, place.name)
             self._paths[entry] = [by_stem[name] for name in self.names]
         self.entries = tuple(self._paths)
@@ -174,19 +174,19 @@ class FolderPairs:
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """All pictures in a folder and the folders in it, sorted; hidden ones are not taken.
+    """All images in a folder and the folders in it, sorted; hidden ones are not taken.
 
     Raises:
-        InputError: not a readable folder, or no picture in it.
+        InputError: not a readable folder, or no image in it.
     """
     found = [path for path in _files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
-        raise InputError(f"{folder}: no pictures (allowed: {', '.join(IMAGE_SUFFIXES)})")
+        raise InputError(f"{folder}: no images (allowed: {', '.join(IMAGE_SUFFIXES)})")
     return found
 
 
 def left_out(folder: Path) -> list[Path]:
-    """Files beside the pictures that `image_paths` does not take, sorted. Raises InputError."""
+    """Files beside the images that `image_paths` does not take, sorted. Raises InputError."""
     return [path for path in _files(folder) if path.suffix.lower() not in IMAGE_SUFFIXES]
 
 
@@ -203,7 +203,7 @@ def _files(folder: Path) -> list[Path]:
         return sorted(
             path
             for path in folder.rglob("*")
-            # `._photo.jpg` and `.thumbnails/` are no pictures of the user's.
+            # `._photo.jpg` and `.thumbnails/` are no images of the user's.
             if not any(part.startswith(".") for part in path.relative_to(folder).parts)
             and path.is_file()
         )
@@ -212,7 +212,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """Ends alone: a hundred thousand pictures are looked at before the first step of a training,
+    """Ends alone: a hundred thousand images are looked at before the first step of a training,
     and compressed files that differ do so in their size or their last bytes."""
     whole = hashlib.sha256()
     for path in paths:
@@ -230,7 +230,7 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def prepare(pairs: Pairs, *, workers: int = 2) -> None:
-    """Make every picture once, so that training waits for none. Raises ImageError, CodecError."""
+    """Make every image once, so that training waits for none. Raises ImageError, CodecError."""
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(
             lambda image: len(pairs.pictures(image, pairs.entries)), range(len(pairs.names))

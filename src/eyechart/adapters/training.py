@@ -1,4 +1,4 @@
-"""The training loop: pictures are made ahead while the student learns; stops and goes on exactly.
+"""The training loop: images are made ahead while the student learns; stops and goes on exactly.
 
 OUT/training.safetensors   the last state (see `checkpoint`)
     log.jsonl              one line a step: loss by condition, estimator's hits, pairs a second
@@ -45,7 +45,7 @@ from eyechart.vlms.adapter_identity import CONDITIONINGS, Conditioning, check_co
 from eyechart.vlms.checkpoint import LocalVLM
 from eyechart.vlms.towers import Inputs
 
-_AHEAD = 3  # steps whose pictures are made before they are needed
+_AHEAD = 3  # steps whose images are made before they are needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class SilentWatcher:
 class Setting:
     """Where and how a recipe is carried out; none of it changes the adapter.
 
-    save_every: steps between checkpoints. loaders: threads that make pictures.
+    save_every: steps between checkpoints. loaders: threads that make images.
     """
 
     out: Path
@@ -106,7 +106,7 @@ def train(
     """Distil an adapter for a VLM and write it to `setting.out`; goes on where a run was stopped.
 
     Raises:
-        InputError: before any step: too few images, pictures that cannot be read, another training
+        InputError: before any step: too few images, images that cannot be read, another training
         or other files in `out`. TrainingError: the loss is not a number. CodecError, StoreError.
     """
     return AdapterTraining(
@@ -270,7 +270,7 @@ class AdapterTraining:
             f"{what} at step {step + 1}; {saved} in {self.setting.out}; lower the learning rate"
         )
 
-    # --- pictures -----------------------------------------------------------------------------
+    # --- images -----------------------------------------------------------------------------
 
     def batches(self, first: int) -> Iterator[TrainingBatch]:
         """The batches of all steps that are left, some of them made ahead in threads."""

@@ -41,7 +41,7 @@ def analyse(
 ) -> Analysis:
     """Analyse what a run has stored so far; cells without any answer are left out.
 
-    samples, seed: of the paired bootstrap. examples: how many questions to show with pictures.
+    samples, seed: of the paired bootstrap. examples: how many questions to show with images.
     created: the time to write into the analysis (ISO 8601, UTC). data: folder with the tasks'
     files, if it is not where it was. load: finds tasks and codecs.
 

@@ -123,7 +123,7 @@ def _example(
     try:
         original = task.image(candidate.question.image)
     except EyechartError:
-        return None  # the picture was lost since the run; its scores were not
+        return None  # the image was lost since the run; its scores were not
     views = []
     for read, record in candidate.shown:
         decoded = pictures.decoded(read, record, original)
@@ -185,7 +185,7 @@ class _Pictures:
         self._codecs: dict[str, Codec] = {}
 
     def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:
-        """The picture the VLM saw, or None where it can no longer be made here."""
+        """The image the VLM saw, or None where it can no longer be made here."""
         if read.codec == SOURCE:
             return original
         cell = read.cell

@@ -78,7 +78,7 @@ class GapResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One picture of one image, as a VLM saw it, and what it answered."""
+    """One image of one image, as a VLM saw it, and what it answered."""
 
     codec: str
     level: str

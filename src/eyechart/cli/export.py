@@ -276,7 +276,7 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("copy", overflow="fold")
-    for heading in ("rows", "pictures", "bpp", "MB"):
+    for heading in ("rows", "images", "bpp", "MB"):
         table.add_column(heading, justify="right")
     for target, _, copied in made:
         table.add_row(

@@ -11,7 +11,7 @@ from eyechart.core.types import Json, Level
 
 
 class AvifCodec(QualityCodec):
-    """AV1 still pictures, 4:2:0, in the AVIF file format (some 300 bytes of it are boxes).
+    """AV1 still images, 4:2:0, in the AVIF file format (some 300 bytes of it are boxes).
 
     levels: qualities 0..100. speed: 0 (small) to 10 (fast).
     """

@@ -1,10 +1,10 @@
-"""One picture through the ffmpeg of the PyPI package imageio-ffmpeg, by pipes alone.
+"""One image through the ffmpeg of the PyPI package imageio-ffmpeg, by pipes alone.
 
     rgb24 --pipe--> ffmpeg: full-range BT.709, encoder --pipe--> raw stream
     raw stream --pipe--> ffmpeg: decoder, full-range BT.709 --pipe--> PPM
 
 Video tools assume limited range and BT.601 where nobody says otherwise; every scale filter here
-says range and matrix on its own side. The decoder's pictures come back as PPM, because its header
+says range and matrix on its own side. The decoder's images come back as PPM, because its header
 tells the size that was really decoded and a second frame cannot hide.
 """
 
@@ -22,7 +22,7 @@ from eyechart.codecs.process import OUTPUT, Output, ProcessLimits, run
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Rgb8
 
-TIMEOUT_S = 300.0  # for a small picture, however busy the machine; more is allowed per megapixel
+TIMEOUT_S = 300.0  # for a small image, however busy the machine; more is allowed per megapixel
 _TIMEOUT_S_PER_MEGAPIXEL = 60.0
 _DECODE_CPU_S = 10  # and as much more per megapixel
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -45,7 +45,7 @@ def executable() -> str:
 def job_for(
     codec: str, level: str, timeout_s: float, *, height_px: int, width_px: int
 ) -> ProcessLimits:
-    """Limits that grow with the picture: time, and room for two uncompressed frames."""
+    """Limits that grow with the image: time, and room for two uncompressed frames."""
     pixels = height_px * width_px
     return ProcessLimits(
         codec=codec,
@@ -58,7 +58,7 @@ def job_for(
 def encode_frame(
     rgb8: Rgb8, encoder: Sequence[str], muxer: str, job: ProcessLimits, *, yuv: str = ""
 ) -> bytes:
-    """One picture -> raw stream. yuv: pixel format to convert to (BT.709, full range), or RGB.
+    """One image -> raw stream. yuv: pixel format to convert to (BT.709, full range), or RGB.
 
     Raises:
         CodecError: ffmpeg failed, hung, or wrote nothing.
@@ -94,10 +94,10 @@ def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: Process
 def decode_frame(
     stream: bytes, demuxer: str, job: ProcessLimits, *, height_px: int, width_px: int, yuv: bool
 ) -> Rgb8:
-    """Raw stream -> the one picture in it, which must have the given (coded) size.
+    """Raw stream -> the one image in it, which must have the given (coded) size.
 
     Raises:
-        CodecError: damaged stream, another size, none or several pictures.
+        CodecError: damaged stream, another size, none or several images.
     """
     to_rgb = f"scale=in_range=full:out_range=full:in_color_matrix=bt709:{_SCALER},format=rgb24"
     # Inside, sizes are whole coding units of up to 128; a damaged size field may not ask for more.
@@ -114,13 +114,13 @@ def decode_frame(
     head = b"P6\n%d %d\n255\n" % (width_px, height_px)
     pixel_bytes = 3 * height_px * width_px
     if not ppm.startswith(head) or len(ppm) != len(head) + pixel_bytes:
-        raise job.error(f"did not decode to one {width_px}x{height_px} picture")
+        raise job.error(f"did not decode to one {width_px}x{height_px} image")
     return np.frombuffer(ppm, np.uint8, offset=len(head)).reshape(height_px, width_px, 3).copy()
 
 
 @cache
 def version_of(codec: str, encoder: tuple[str, ...], muxer: str, yuv: str, pattern: str) -> str:
-    """What ffmpeg and its encoder say about themselves while coding a 16x16 picture.
+    """What ffmpeg and its encoder say about themselves while coding a 16x16 image.
 
     pattern: finds the encoder's version in its messages; "" where it prints none (ffmpeg's own
     version then stands for the library that was built into it).

@@ -1,4 +1,4 @@
-"""Pictures on their way into and out of an encoder: checked, padded, cropped."""
+"""Images on their way into and out of an encoder: checked, padded, cropped."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from eyechart.core.types import Bitstream, Rgb8
 
 
 def check_rgb8(rgb8: Rgb8) -> Rgb8:
-    """The picture itself, contiguous. Raises InputError unless it is (height, width, 3) uint8."""
+    """The image itself, contiguous. Raises InputError unless it is (height, width, 3) uint8."""
     shape: tuple[int, ...] = np.shape(rgb8)
     dtype = getattr(rgb8, "dtype", type(rgb8).__name__)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
-        raise InputError(f"picture is {dtype} {shape}; a codec takes uint8 (height, width, 3)")
+        raise InputError(f"image is {dtype} {shape}; a codec takes uint8 (height, width, 3)")
     check_size(shape[0], shape[1])
     return np.ascontiguousarray(rgb8)
 
 
 def check_size(height_px: int, width_px: int) -> None:
-    """Raises InputError for an empty picture or one over the pixel limit."""
+    """Raises InputError for an empty image or one over the pixel limit."""
     if height_px < 1 or width_px < 1 or height_px * width_px > MAX_PIXELS:
         raise InputError(
-            f"picture is {width_px}x{height_px}; allowed are 1x1 to {MAX_PIXELS:,} pixels"
+            f"image is {width_px}x{height_px}; allowed are 1x1 to {MAX_PIXELS:,} pixels"
         )
 
 
@@ -44,7 +44,7 @@ def pad_edges(rgb8: Rgb8, height_px: int, width_px: int) -> Rgb8:
 
 
 def crop(rgb8: Rgb8, bitstream: Bitstream) -> Rgb8:
-    """Undo `pad_edges`: the top left (height_px, width_px) of the original picture."""
+    """Undo `pad_edges`: the top left (height_px, width_px) of the original image."""
     return np.ascontiguousarray(rgb8[: bitstream.height_px, : bitstream.width_px])
 
 
@@ -52,7 +52,7 @@ def check_claim(bitstream: Bitstream, height_px: int, width_px: int, *, codec: s
     """Raises CodecError if a payload holds another size than its Bitstream says."""
     if (height_px, width_px) != (bitstream.height_px, bitstream.width_px):
         raise CodecError(
-            f"the payload holds a {width_px}x{height_px} picture, "
+            f"the payload holds a {width_px}x{height_px} image, "
             f"expected {bitstream.width_px}x{bitstream.height_px}",
             codec=codec,
         )

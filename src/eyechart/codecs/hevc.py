@@ -1,4 +1,4 @@
-"""HEVC intra pictures by x265: 4:4:4, 8 bit, constant QP."""
+"""HEVC intra images by x265: 4:4:4, 8 bit, constant QP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eyechart.core.types import Json
 
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 _LONG_PX = 4208
-# keyint=1 alone codes I pictures 1.4 times finer than asked: ipratio=1.0. info=0 drops an SEI of
+# keyint=1 alone codes I images 1.4 times finer than asked: ipratio=1.0. info=0 drops an SEI of
 # 2 kB; psy-* trades PSNR for texture, which the reference encoder does not do.
 _SETTINGS = (
     "keyint=1:qp={qp}:ipratio=1.0:psy-rd=0:psy-rdoq=0:info=0:range=full"
@@ -20,7 +20,7 @@ _SETTINGS = (
 
 
 class HevcCodec(FfmpegCodec):
-    """x265, one intra picture a stream.
+    """x265, one intra image a stream.
 
     levels: QPs, at most 51 (the paper's HM levels of Table 8 lie in 40..51). preset: x265's.
     Raises InputError for a QP or preset that x265 does not have.

@@ -8,10 +8,10 @@ by environment variables:
 
 Encoders are TAppEncoderStatic / EncoderAppStatic, decoders TAppDecoderStatic / DecoderAppStatic,
 the configurations encoder_intra_main_rext.cfg / encoder_intra_vtm.cfg of the same release. The
-programs read and write files, so a picture goes through a temporary folder.
+programs read and write files, so an image goes through a temporary folder.
 
 Paths are no part of a cell's key: the files' checksums are. So a run directory does not know them,
-and what decodes its bitstreams later (pictures in a report) finds the programs by the variables.
+and what decodes its bitstreams later (images in a report) finds the programs by the variables.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _decode(software: Software, bitstream: Bitstream) -> Rgb8:
         planes = _read(picture, job)
     if len(planes) != 3 * height * width:
         raise job.error(
-            f"decoded to {len(planes)} bytes, not to one {width}x{height} picture in 4:4:4"
+            f"decoded to {len(planes)} bytes, not to one {width}x{height} image in 4:4:4"
         )
     return crop(yuv444_to_rgb(planes, height, width), bitstream)
 

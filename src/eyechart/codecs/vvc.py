@@ -1,4 +1,4 @@
-"""VVC intra pictures by Fraunhofer's vvenc: 4:2:0, 10 bit, constant QP."""
+"""VVC intra images by Fraunhofer's vvenc: 4:2:0, 10 bit, constant QP."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import Json
 
 _PRESETS = ("faster", "fast", "medium", "slow", "slower")
-# Without IntraQPOffset=0 the picture is coded 3 QP finer than asked. GOPSize=1 is what
+# Without IntraQPOffset=0 the image is coded 3 QP finer than asked. GOPSize=1 is what
 # IntraPeriod=1 leads to; unsaid, vvenc prints a warning of 109 bytes on stdout.
 _PARAMETERS = "IntraPeriod=1:GOPSize=1:IntraQPOffset=0"
 
 
 class VvcCodec(FfmpegCodec):
-    """vvenc, one intra picture a stream; decoded by ffmpeg's own VVC decoder.
+    """vvenc, one intra image a stream; decoded by ffmpeg's own VVC decoder.
 
     levels: QPs, at most 63 (default: VTM levels of the paper's range, Table 8). preset: vvenc's.
     At 224x224 `fast` takes half the time of `medium` and loses 0.2 dB at the same rate (seven

@@ -60,9 +60,9 @@ def decode_image(
     except ImageError:
         raise
     except UnidentifiedImageError as error:  # its own message names a buffer in memory
-        raise ImageError(f"{name}: not a readable picture (of no known format)") from error
+        raise ImageError(f"{name}: not a readable image (of no known format)") from error
     except Exception as error:  # Pillow's readers raise errors of many kinds on damaged files
-        raise ImageError(f"{name}: not a readable picture ({one_line(error)})") from error
+        raise ImageError(f"{name}: not a readable image ({one_line(error)})") from error
 
 
 def _check_bytes(picture: Image, name: str) -> None:

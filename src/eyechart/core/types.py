@@ -280,7 +280,7 @@ class Decoding:
 class Request:
     """All questions of ONE image together: that is where the speed comes from.
 
-    codec, level: what the picture went through, for adapters that are told; others ignore it.
+    codec, level: what the image went through, for adapters that are told; others ignore it.
     choices: of each prompt the answers it may have, where `Decoding.choice_set` says so.
     """
 

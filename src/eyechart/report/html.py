@@ -1,6 +1,6 @@
 """One analysis -> one HTML file that needs nothing but a browser.
 
-    analysis --analysis_json--> JSON, pictures pooled --+
+    analysis --analysis_json--> JSON, images pooled --+
     finding  --escaped--> title                  +--> template.html --> report.html
     assets/*.css, *.js   --hashed into the CSP---+
 
@@ -98,9 +98,9 @@ def script_json(value: Json) -> str:
 
 
 def _pool_pictures(data: dict[str, Json]) -> tuple[Json, list[Json]]:
-    """Replace every picture by `@n` and list the different ones.
+    """Replace every image by `@n` and list the different ones.
 
-    With and without an adapter a VLM sees the same picture; the page carries it once. The page
+    With and without an adapter a VLM sees the same image; the page carries it once. The page
     puts them back when the analysis is downloaded.
     """
     pool: dict[str, int] = {}

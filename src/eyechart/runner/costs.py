@@ -11,7 +11,7 @@ from eyechart.core.hooks import Billed
 from eyechart.core.types import VLM, Request
 from eyechart.runner.work import TaskWork
 
-_SAMPLED_IMAGES = 8  # of each task; its other pictures are taken to cost the same a question
+_SAMPLED_IMAGES = 8  # of each task; its other images are taken to cost the same a question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class UsdRange:
 
 def usd_before(vlm: VLM, left: Iterable[tuple[TaskWork, int]]) -> UsdRange | None:
     """What so many questions of each task will cost. None: the VLM is not paid for, its prices are
-    not known, or a task has no readable picture."""
+    not known, or a task has no readable image."""
     if not isinstance(vlm, Billed):
         return None
     least = most = 0.0

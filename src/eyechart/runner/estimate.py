@@ -1,7 +1,7 @@
-"""What a plan would take: counted from the data, timed on one picture; nothing is stored.
+"""What a plan would take: counted from the data, timed on one image; nothing is stored.
 
-Codecs that work here are measured at the call, at all their levels, on one picture, and taken to
-other tasks by the pixels of those tasks' own first pictures. VLMs are not loaded for an estimate:
+Codecs that work here are measured at the call, at all their levels, on one image, and taken to
+other tasks by the pixels of those tasks' own first images. VLMs are not loaded for an estimate:
 their speeds were measured before (see rates.py) or are given by the user.
 """
 
@@ -27,7 +27,7 @@ from eyechart.tasks.sampling import by_image
 from eyechart.tasks.sources import OfficialFile
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
-OFFICIAL_SIZE_PX = (480, 640)  # height, width of a picture of COCO
+OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class PublishedCodec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEstimate:
-    """A task's size; `note` says where it was read. pixels: of its first picture."""
+    """A task's size; `note` says where it was read. pixels: of its first image."""
 
     name: str
     questions: int
@@ -51,7 +51,7 @@ class TaskEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecEstimate:
-    """Means over a codec's levels, of one picture. code_s None: it does not work here (`note`);
+    """Means over a codec's levels, of one image. code_s None: it does not work here (`note`);
     payload_bytes then is from the published rates, None where there are none. slow_decode: its
     decoded images are stored, because decoding takes longer than reading them; taken for granted
     of codecs that were not timed."""
@@ -81,8 +81,8 @@ class Estimate:
     models: tuple[ModelEstimate, ...]
     tasks: tuple[TaskEstimate, ...]
     codecs: tuple[CodecEstimate, ...]
-    picture_px: tuple[int, int]  # height, width of the picture that was timed
-    png_bytes: int = 0  # size of that picture as a PNG
+    picture_px: tuple[int, int]  # height, width of the image that was timed
+    png_bytes: int = 0  # size of that image as a PNG
 
     @property
     def levels(self) -> int:
@@ -96,7 +96,7 @@ class Estimate:
 
     @property
     def pictures(self) -> int:
-        """Pictures to encode and decode, if no two tasks share an image."""
+        """Images to encode and decode, if no two tasks share an image."""
         return self.levels * sum(task.images for task in self.tasks)
 
     @property
@@ -117,7 +117,7 @@ class Estimate:
 
     @property
     def code_s(self) -> float:
-        """Processor time of the codecs that were timed, for every picture once."""
+        """Processor time of the codecs that were timed, for every image once."""
         return self._pictures_timed * sum((one.code_s or 0) * one.levels for one in self.codecs)
 
     def stream_bytes(self, codec: CodecEstimate) -> float:
@@ -137,7 +137,7 @@ class Estimate:
 
     @property
     def _pictures_timed(self) -> float:
-        """All tasks' pictures as so many of the size that was timed."""
+        """All tasks' images as so many of the size that was timed."""
         height_px, width_px = self.picture_px
         return sum(task.images * task.pixels for task in self.tasks) / (height_px * width_px)
 
@@ -240,7 +240,7 @@ def _missing_file(task: Task) -> OfficialFile | None:
 
 
 def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
-    """A picture of the data where there is one, else noise as smooth as a photograph's."""
+    """An image of the data where there is one, else noise as smooth as a photograph's."""
     for task, size in zip(tasks, sizes, strict=True):
         if size.note == "counted" and size.images:
             return task.image(by_image(task.questions(), 1)[0][0])

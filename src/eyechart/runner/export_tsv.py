@@ -31,7 +31,7 @@ _QUOTED = re.compile('[\t\r\n"]')
 class Form:
     """What a copy looks like.
 
-    paths: picture files, named in `image_path`, rather than base64 in `image`. prompts: a VLM
+    paths: image files, named in `image_path`, rather than base64 in `image`. prompts: a VLM
     family whose full prompt takes the question's place; the columns it was made of are left out.
     """
 
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
-    """A copy that was made. rate_bpp: mean over its pictures. size_bytes: of all its files."""
+    """A copy that was made. rate_bpp: mean over its images. size_bytes: of all its files."""
 
     path: Path
     rows: int
@@ -85,11 +85,11 @@ class Exporter:
         self._advance = advance
 
     def copy(self, task: TsvTask, target: Target) -> Copied:
-        """Write one copy. It has its name only when it is whole, pictures and all.
+        """Write one copy. It has its name only when it is whole, images and all.
 
         Raises:
-            InputError: a picture of the task cannot be read.
-            EyechartError: a picture cannot be compressed; nothing is written.
+            InputError: an image of the task cannot be read.
+            EyechartError: an image cannot be compressed; nothing is written.
             StoreError: the folder cannot be written, the disk is full.
         """
         sheet = _CopiedRows(task, self._form)
@@ -100,7 +100,7 @@ class Exporter:
         if self._form.paths:
             with store_errors(folder, "be made"):
                 folder.mkdir(parents=True, exist_ok=True)
-                path.unlink(missing_ok=True)  # else it would name pictures old and new
+                path.unlink(missing_ok=True)  # else it would name images old and new
         pictures = self._pictures(task, target, sheet.keys)
         rates_bpp: list[float] = []
         files_bytes = 0
@@ -140,14 +140,14 @@ class Exporter:
 
 
 class _CopiedRows:
-    """A task's rows as a copy lays them out. keys: its pictures in order of first appearance;
+    """A task's rows as a copy lays them out. keys: its images in order of first appearance;
     names: their file names."""
 
     def __init__(self, task: TsvTask, form: Form) -> None:
         self._task, self._form = task, form
         self._questions: Mapping[str, Question] = {q.id: q for q in task.questions()}
         self.rows = [row for row in task.table.rows if row["index"] in self._questions]
-        self._shown_by: dict[str, str] = {}  # picture -> index of the first row with it
+        self._shown_by: dict[str, str] = {}  # image -> index of the first row with it
         for row in self.rows:
             self._shown_by.setdefault(row.image, row["index"])
         self.names = _file_names(self._shown_by)
@@ -155,7 +155,7 @@ class _CopiedRows:
         self.columns = self._columns(task.table.columns)
 
     def reference(self, row: TsvRow) -> str:
-        """Index of the row that holds this row's picture, "" where it holds it itself."""
+        """Index of the row that holds this row's image, "" where it holds it itself."""
         first = self._shown_by[row.image]
         if first == row["index"] or (len(first) > MAX_REFERENCE_CHARS and not self._form.paths):
             return ""
@@ -166,8 +166,8 @@ class _CopiedRows:
         question, name = self._questions[row["index"]], self.names[row.image]
         made = {
             "image": image,
-            # VLMEvalKit saves a picture under this name, and a name in .jpg would compress it
-            # again; a table without pictures inside is read with these paths as they stand.
+            # VLMEvalKit saves an image under this name, and a name in .jpg would compress it
+            # again; a table without images inside is read with these paths as they stand.
             "image_path": str(folder.resolve() / name) if self._form.paths else name,
             "question": row["question"] or question.text,
         }
@@ -185,7 +185,7 @@ class _CopiedRows:
 
 
 def _file_names(shown_by: Mapping[str, str]) -> dict[str, str]:
-    """Picture -> name of its PNG file, after the index of the first row with it."""
+    """Image -> name of its PNG file, after the index of the first row with it."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for number, (image, index) in enumerate(shown_by.items()):

@@ -1,11 +1,11 @@
 """How fast VLMs answer: measured speeds from the package, from a file, or from a run directory.
 
     questions_per_s: 31      what a whole run reached, or
-    image_s: 0.05            seconds a picture costs whatever is asked (vision tower, shared prefix)
+    image_s: 0.05            seconds an image costs whatever is asked (vision tower, shared prefix)
     question_s: 0.004        and seconds a question costs on top
     hardware: NVIDIA H100    where that was measured
 
-Two numbers fit tasks with one question a picture (SEEDBench) and with thirty-two (GQA); one number
+Two numbers fit tasks with one question an image (SEEDBench) and with thirty-two (GQA); one number
 fits the tasks it was measured on.
 """
 
@@ -51,7 +51,7 @@ class Rate(BaseModel):
         return self
 
     def answer_s(self, *, images: float, questions: float) -> float:
-        """Seconds for that many pictures with that many questions together."""
+        """Seconds for that many images with that many questions together."""
         if self.questions_per_s is not None:
             return questions / self.questions_per_s
         return images * (self.image_s or 0) + questions * (self.question_s or 0)
@@ -120,7 +120,7 @@ def keep_rates(speeds: Iterable[Speed], run_dir: Path, device: str) -> None:
 
 
 def split_cost(once_s: float, many_s: float, images: int, questions: int) -> tuple[float, float]:
-    """Seconds a picture and seconds a question, from the time of all pictures with one question
+    """Seconds an image and seconds a question, from the time of all images with one question
     each and with `questions` (2 or more) each."""
     question_s = max(0.0, (many_s - once_s) / (images * (questions - 1)))
     return max(0.0, once_s / images - question_s), question_s

@@ -64,7 +64,7 @@ def machine() -> Iterator[CheckResult]:
 
 
 def codecs() -> Iterator[CheckResult]:
-    """Every registered codec, tried at its lowest rate on a small picture."""
+    """Every registered codec, tried at its lowest rate on a small image."""
     import numpy as np
 
     ramp = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)

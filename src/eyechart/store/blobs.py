@@ -1,4 +1,4 @@
-"""A cache of bytes that can be made again: bitstreams, and decoded pictures that are slow to make.
+"""A cache of bytes that can be made again: bitstreams, and decoded images that are slow to make.
 
 Files are found by what they were made from. At their end stand a digest of their own name and a
 sha256 of everything before, so a torn or damaged file is simply not there, and a file under the

@@ -4,7 +4,7 @@ DIR/run.json      format, title, data
     current.json  which cell counts where versions differ: the one that the last plan asked for
     cells/        one folder a cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
-    decoded/      decoded pictures of slow codecs, lossless, up to a budget
+    decoded/      decoded images of slow codecs, lossless, up to a budget
     leases/       who is writing (store.lease)
 """
 
@@ -61,7 +61,7 @@ class Store:
 
     @property
     def decoded(self) -> Blobs:
-        """Decoded pictures as PNG."""
+        """Decoded images as PNG."""
         return Blobs(self.root / "decoded")
 
     def create(self) -> None:

@@ -1,10 +1,10 @@
-"""A benchmark's TSV file: text in memory, pictures left on disk until they are asked for.
+"""A benchmark's TSV file: text in memory, images left on disk until they are asked for.
 
-    POPE.tsv --one pass--> rows of text + where each picture's row starts + sha256 of the file
+    POPE.tsv --one pass--> rows of text + where each image's row starts + sha256 of the file
              <--seek------ TsvTable.image_bytes(key)
 
-The format is VLMEvalKit's. A picture is base64 in the column `image`; a short cell there is the
-index of another row that holds the picture; without such a cell, `image_path` names a file. Every
+The format is VLMEvalKit's. An image is base64 in the column `image`; a short cell there is the
+index of another row that holds the image; without such a cell, `image_path` names a file. Every
 text cell stays text: "None" and "NA" are options people may choose, not missing values.
 """
 
@@ -26,7 +26,7 @@ MAX_REFERENCE_CHARS = 64  # a shorter image cell is another row's index (VLMEval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsvRow:
-    """One row: its number after the header (from 1), its text cells, the key of its picture."""
+    """One row: its number after the header (from 1), its text cells, the key of its image."""
 
     number: int
     cells: Mapping[str, str]
@@ -39,10 +39,10 @@ class TsvRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsvTable:
-    """A file's rows, and the way to its pictures.
+    """A file's rows, and the way to its images.
 
-    without_image: number of rows left out because they have no picture, as VLMEvalKit does.
-    offsets: picture key -> where the row that holds it starts. stamp: size and time of the file.
+    without_image: number of rows left out because they have no image, as VLMEvalKit does.
+    offsets: image key -> where the row that holds it starts. stamp: size and time of the file.
     """
 
     path: Path
@@ -55,10 +55,10 @@ class TsvTable:
     offsets: Mapping[str, int] = field(repr=False)
 
     def image_bytes(self, key: str) -> bytes:
-        """A picture's bytes as the file holds them (PNG, JPEG), never re-encoded.
+        """An image's bytes as the file holds them (PNG, JPEG), never re-encoded.
 
         Raises:
-            ImageError: not base64, no such picture file, or the table changed since it was read.
+            ImageError: not base64, no such image file, or the table changed since it was read.
         """
         try:
             if key not in self.offsets:
@@ -67,10 +67,10 @@ class TsvTable:
         except OSError as error:
             raise ImageError(f"{self.path.name}: {error.filename}: {error.strerror}") from error
         except (binascii.Error, InputError, ValueError) as error:
-            raise ImageError(f"{self.path.name}, picture {key}: {error}") from error
+            raise ImageError(f"{self.path.name}, image {key}: {error}") from error
 
     def identity(self) -> str:
-        """sha256 (hex) of all that is read: the file, and the picture files it points to."""
+        """sha256 (hex) of all that is read: the file, and the image files it points to."""
         outside = sorted({row.image for row in self.rows} - self.offsets.keys())
         if not outside:
             return self.sha256
@@ -93,7 +93,7 @@ class TsvTable:
         path = self._find(name)
         if path is None:
             looked = ", ".join(str(root) for root in self.image_roots)
-            raise ImageError(f"{self.path.name}: no picture file {name} in {looked}")
+            raise ImageError(f"{self.path.name}: no image file {name} in {looked}")
         return path
 
     def _find(self, name: str) -> Path | None:
@@ -105,11 +105,11 @@ def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -
     """Read a TSV file once, from start to end.
 
     needed: columns that must be there beside `index`, and `image` or `image_path`.
-    image_folder: the folder below images/ where VLMEvalKit keeps this benchmark's picture files.
+    image_folder: the folder below images/ where VLMEvalKit keeps this benchmark's image files.
 
     Raises:
         InputError: no such file, a column missing, a row with too few or too many cells, text
-            that is not UTF-8, an index twice, a picture reference that leads nowhere.
+            that is not UTF-8, an index twice, an image reference that leads nowhere.
     """
     try:
         stamp = _stamp(path)
@@ -139,8 +139,8 @@ class _Scan:
         self.without_image = 0
         self._lines = lines
         self._found: list[tuple[int, dict[str, str], str]] = []  # number, cells, reference
-        self._key_of: dict[str, str] = {}  # index -> picture key
-        self._first: dict[bytes, str] = {}  # digest of base64 -> key: equal pictures, one key
+        self._key_of: dict[str, str] = {}  # index -> image key
+        self._first: dict[bytes, str] = {}  # digest of base64 -> key: equal images, one key
         reader = records(lines)
         header = next(reader, TsvRecord(cells=[], offset=0))
         self.columns = [decoded(cell, lines) for cell in header.cells]
@@ -148,7 +148,7 @@ class _Scan:
         for record in reader:
             self._take(record)
         if not self._found:
-            raise InputError(f"{lines.name}: has no rows with a picture")
+            raise InputError(f"{lines.name}: has no rows with an image")
 
     def rows(self) -> list[TsvRow]:
         """All rows with their references resolved, which may point forward."""

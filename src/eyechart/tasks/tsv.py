@@ -1,6 +1,6 @@
 """Records of a tab-separated file, one at a time, each with its place in the file.
 
-Rows hold pictures of megabytes, so lines are split as bytes and nothing is kept. The csv module
+Rows hold images of megabytes, so lines are split as bytes and nothing is kept. The csv module
 takes over only for records with quotes in them, which may run over several lines.
 """
 
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from eyechart.core.errors import InputError
 
-MAX_ROW_BYTES = 1 << 26  # 64 MiB: a 48 MB picture in base64. Bounds memory on a broken file.
+MAX_ROW_BYTES = 1 << 26  # 64 MiB: a 48 MB image in base64. Bounds memory on a broken file.
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -97,7 +97,7 @@ def records(lines: TsvLines) -> Iterator[TsvRecord]:
 
 
 def _quoted(line: bytes, lines: TsvLines) -> list[bytes]:
-    csv.field_size_limit(MAX_ROW_BYTES)  # the module's own limit is 128 KiB, a small picture
+    csv.field_size_limit(MAX_ROW_BYTES)  # the module's own limit is 128 KiB, a small image
     try:
         cells = next(csv.reader(lines.text(line), delimiter="\t"))
     except csv.Error as error:

@@ -130,7 +130,7 @@ class TsvTask:
 
     @property
     def table(self) -> TsvTable:
-        """The file's columns, rows and places of pictures."""
+        """The file's columns, rows and places of images."""
         return self._table
 
     def questions(self) -> tuple[Question, ...]:
@@ -138,7 +138,7 @@ class TsvTask:
         return self._asked
 
     def image(self, key: str) -> Rgb8:
-        """Decode one picture. Raises ImageError."""
+        """Decode one image. Raises ImageError."""
         return decode_image(self._table.image_bytes(key), name=f"{self.name} image {key}")
 
     def prompt(self, question: Question, vlm_family: str) -> str:

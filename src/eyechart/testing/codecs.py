@@ -213,11 +213,11 @@ def _determinism(codec: Codec, rng: np.random.Generator) -> list[str]:
     for level in codec.levels:
         first, second = codec.encode(rgb8, level), codec.encode(rgb8, level)
         if first != second:
-            found.append(f"level {level.name}: the same picture gave two different payloads")
+            found.append(f"level {level.name}: the same image gave two different payloads")
         if not np.array_equal(codec.decode(first), codec.decode(first)):
-            found.append(f"level {level.name}: the same payload gave two different pictures")
+            found.append(f"level {level.name}: the same payload gave two different images")
     if not np.array_equal(rgb8, kept):
-        found.append("encode changed the picture it was given")
+        found.append("encode changed the image it was given")
     return found
 
 
@@ -255,7 +255,7 @@ def _damage(codec: Codec, rng: np.random.Generator) -> list[str]:
         flipped = bytearray(payload)
         flipped[bit // 8] ^= 1 << (bit % 8)
         damaged[f"bit {bit} of {8 * len(payload)} flipped"] = bytes(flipped)
-    damaged["another file"] = b"not a picture at all"
+    damaged["another file"] = b"not an image at all"
     for what, data in damaged.items():
         try:
             rgb8 = codec.decode(Bitstream(payload=data, height_px=height, width_px=width))
@@ -279,7 +279,7 @@ def _wrong_input(codec: Codec) -> list[str]:
         except Exception as error:  # noqa: BLE001 - as above
             found.append(f"{what}: raised {type(error).__name__} instead of InputError ({error})")
             continue
-        found.append(f"{what}: was coded; only uint8 (height, width, 3) is a picture")
+        found.append(f"{what}: was coded; only uint8 (height, width, 3) is an image")
     return found
 
 

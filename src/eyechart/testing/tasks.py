@@ -34,7 +34,7 @@ ODD_ANSWERS = (
 def check_task(task: Task, *, images: int = 3) -> None:
     """Check a task against the protocol. Raises AssertionError that says what is wrong.
 
-    images: so many pictures are decoded.
+    images: so many images are decoded.
 
     Examples:
         >>> check_task(eyechart.open_task("POPE", data="eyechart-mini"))

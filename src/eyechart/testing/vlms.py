@@ -37,7 +37,7 @@ def check_vlm(
     batching are not among, the identity it has as set up for each task.
 
     vlm: the VLM, or a name, hub id or directory to open it by.
-    sizes: (height, width) of the pictures.
+    sizes: (height, width) of the images.
     Raises:
         AssertionError: says which promise is broken.
 
@@ -58,7 +58,7 @@ def check_vlm(
     _check_shape(requests, together, max_new_tokens)
     texts = [[answer.text for answer in given] for given in together]
     for given in texts:
-        assert given[0] == given[3], "equal questions on one picture got different answers"
+        assert given[0] == given[3], "equal questions on one image got different answers"
     again = vlm.answer(requests, decoding)
     assert [[a.text for a in given] for given in again] == texts, "asked again, it said otherwise"
     _check_alone(vlm, requests, texts, decoding)

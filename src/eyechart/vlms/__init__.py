@@ -1,6 +1,6 @@
 """Vision-language models: one file for each family, and the engine that answers questions.
 
-    Request (image + prompts) -> picture -> vision tower -> shared prefix -> all answers together
+    Request (image + prompts) -> image -> vision tower -> shared prefix -> all answers together
 
 Importing this package loads no torch; opening a VLM does not either, its first answer does.
 """

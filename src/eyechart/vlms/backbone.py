@@ -19,7 +19,7 @@ class Picture:
     """What a family's image processor made of one image.
 
     inputs: tensors for the vision tower. tokens: how many the language model will see. units: as
-    how many pictures the tower sees it (tiles).
+    how many images the tower sees it (tiles).
     """
 
     inputs: dict[str, Tensor]
@@ -33,7 +33,7 @@ class Picture:
 
 
 class Backbone(Protocol):
-    """What a family brings: how it prepares, places and encodes pictures, and its parts."""
+    """What a family brings: how it prepares, places and encodes images, and its parts."""
 
     tokenizer: Any
     text_model: TextModel
@@ -50,7 +50,7 @@ class Backbone(Protocol):
         ...
 
     def expand(self, ids: list[int], picture: Picture) -> list[int]:
-        """Replace the one placeholder by as many tokens as the picture has."""
+        """Replace the one placeholder by as many tokens as the image has."""
         ...
 
     def embed(self, ids: list[int], features: Tensor) -> Tensor:

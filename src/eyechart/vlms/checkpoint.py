@@ -35,7 +35,7 @@ SetConditions: TypeAlias = Callable[
 ]  # (codec, level) of each unit
 
 _DTYPES = ("float32", "bfloat16", "float16")  # names in torch
-_QUESTIONS_ON_GPU = 512  # with ten a picture, about what fills the largest batch
+_QUESTIONS_ON_GPU = 512  # with ten an image, about what fills the largest batch
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 

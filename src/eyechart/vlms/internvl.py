@@ -155,7 +155,7 @@ class InternVLBackbone:
         return counting_positions(ids, self._model.device)
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """All tiles of all pictures as one batch."""
+        """All tiles of all images as one batch."""
         import torch
 
         tiles = torch.cat([picture.inputs["pixel_values"] for picture in pictures])

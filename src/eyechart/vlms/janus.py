@@ -125,7 +125,7 @@ class JanusBackbone:
         return counting_positions(ids, self._model.device)
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """All pictures as one batch."""
+        """All images as one batch."""
         import torch
 
         pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])

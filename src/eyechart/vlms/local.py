@@ -19,7 +19,7 @@ from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.memory import is_out_of_memory
 from eyechart.vlms.shared_prefix import Generated, Row, decode
 
-# Pictures are prepared ahead of the batch that encodes them, so that batches are of alike lengths:
+# Images are prepared ahead of the batch that encodes them, so that batches are of alike lengths:
 # a few batches' worth, and no more than this.
 _BATCHES_AHEAD = 4
 _AHEAD_BYTES = 1 << 30
@@ -82,8 +82,8 @@ class Answerer:
         """One list of answers a request, in order.
 
         Raises:
-            InputError: a prompt and its picture do not fit the model's context.
-            VLMError: even one picture or question alone does not fit the memory.
+            InputError: a prompt and its image do not fit the model's context.
+            VLMError: even one image or question alone does not fit the memory.
         """
         answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
         waiting = deque((i, request) for i, request in enumerate(requests) if request.prompts)
@@ -112,7 +112,7 @@ class Answerer:
                     raise
                 if not jobs:
                     height, width, _ = request.image.shape
-                    raise VLMError(f"out of memory with one picture of {width}x{height}") from error
+                    raise VLMError(f"out of memory with one image of {width}x{height}") from error
                 break  # again when those before it are answered, and gone
             waiting.popleft()
             jobs.append(job)
@@ -128,7 +128,7 @@ class Answerer:
         longest = max(map(len, full)) + decoding.max_new_tokens
         if longest > self.backbone.context_tokens:
             raise InputError(
-                f"prompt with a picture of {picture.tokens} tokens and {decoding.max_new_tokens} "
+                f"prompt with an image of {picture.tokens} tokens and {decoding.max_new_tokens} "
                 f"new ones makes {longest} tokens; the model takes {self.backbone.context_tokens} "
                 "(lower max_pixels or the token limit)"
             )
@@ -189,7 +189,7 @@ class Answerer:
         used = max(job.cost_tokens for job in batch) * len(batch)
         if len(batch) == 1 and len(batch[0].questions) == 1:
             raise VLMError(
-                f"out of memory with one question on one picture of {batch[0].picture.tokens} "
+                f"out of memory with one question on one image of {batch[0].picture.tokens} "
                 "tokens; lower max_pixels, or use a device with more memory"
             )
         self.budget_tokens = max(1, min(self.budget_tokens, used) // 2)

@@ -194,7 +194,7 @@ class QwenBackbone:
         return torch.cat(parts, dim=1).to(self._model.device), after + behind
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """All pictures through the tower in one packed sequence."""
+        """All images through the tower in one packed sequence."""
         import torch
         from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
 

@@ -18,8 +18,8 @@ _LIST_PRICES = {
     "gpt-4o": (2.5, 10.0),
     "gpt-4o-mini": (0.15, 0.6),
 }
-# Tokens of a picture, and of each of its tiles. By OpenAI's table the small model counts so many
-# more that its pictures are no cheaper.
+# Tokens of an image, and of each of its tiles. By OpenAI's table the small model counts so many
+# more that its images are no cheaper.
 _PICTURE_TOKENS = {"gpt-4o": (85, 170), "gpt-4o-mini": (2833, 5667)}
 _TILE_PX, _LONGEST_PX, _SHORTEST_PX = 512, 2048, 768
 _CHARACTERS_A_TOKEN = 4
@@ -79,7 +79,7 @@ class Prices:
 def estimate(
     requests: Sequence[Request], max_new_tokens: int, detail: str, model: str = "gpt-4o"
 ) -> TokenEstimate:
-    """Tokens of requests where every question brings its picture and is answered at full length."""
+    """Tokens of requests where every question brings its image and is answered at full length."""
     questions = sum(len(request.prompts) for request in requests)
     text = sum(
         _MESSAGE_TOKENS + ceil(len(prompt) / _CHARACTERS_A_TOKEN)

@@ -51,7 +51,7 @@ def _template_of_old(folder: Path) -> str:
 
 
 def check_placeholder(backbone: Backbone, source: str) -> None:
-    """Put one question into the template, and a picture of one token where it is to stand.
+    """Put one question into the template, and an image of one token where it is to stand.
 
     Raises:
         InputError: there is no such place, or the template fails.

@@ -1,6 +1,6 @@
 """Window attention of the Qwen2.5-VL vision tower, one call for all windows of a size.
 
-transformers calls the attention kernel once a window and layer (30 windows for a 640x480 picture,
+transformers calls the attention kernel once a window and layer (30 windows for a 640x480 image,
 28 window layers: 840 calls). Windows of one size are independent and stack into one batch, which
 changes nothing but the number of calls.
 """

@@ -90,7 +90,7 @@ def test_tiles_give_what_the_whole_gives(network: Elic) -> None:
         assert torch.allclose(back, network.g_s(whole), atol=1e-4)
 
 
-def test_damaged_payloads_end_in_an_error_or_a_picture_of_the_right_size(
+def test_damaged_payloads_end_in_an_error_or_an_image_of_the_right_size(
     codec: ElicMiniCodec, pictures: list[Rgb8]
 ) -> None:
     rng = np.random.default_rng(1)

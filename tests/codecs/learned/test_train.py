@@ -157,7 +157,7 @@ def test_orthogonalize_brings_singular_values_near_one() -> None:
         assert values.median() > 0.6
 
 
-def test_pictures_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
+def test_images_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
     files = [tmp_path / "a.png", tmp_path / "b.jpg"]
     for file, size in zip(files, ((200, 120), (70, 64)), strict=True):
         Image.new("RGB", size).save(file)

@@ -12,7 +12,7 @@ All return the latent that a decoder knows (y_hat, z_hat), so that a walk is the
 Encoder and decoder must agree on every mean and scale. Both run the entropy networks in float64,
 whose rounding errors (about 1e-15) are far below the steps of the grid that means and scales are
 then rounded to; and each string starts with a checksum of its latent, so that what differs all the
-same is an error, never a wrong picture.
+same is an error, never a wrong image.
 
 Range coding is that of `constriction` (Bamler, arXiv 2201.01741).
 """

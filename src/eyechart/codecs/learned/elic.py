@@ -31,7 +31,7 @@ from eyechart.codecs.learned.principal import start_linear
 class ElicShape:
     """The sizes of an ELIC network. The defaults are those of the paper.
 
-    widths: channels at 1/2, 1/4 and 1/8 of the picture's size. blocks: residual blocks there.
+    widths: channels at 1/2, 1/4 and 1/8 of the image's size. blocks: residual blocks there.
     latent: channels of y, the sum of `slices`; latent_kernel: of the convolutions that make y and
     take it. hyper: channels of z and the middle of its decoder. context: widths of the channel
     context; context_kernel: of both contexts. aggregation: widths of the layers that turn all
@@ -69,7 +69,7 @@ MINI = ElicShape(
 class Elic(nn.Module):
     """The network: transforms g_a, g_s, hyper transforms h_a, h_s, and the contexts of y.
 
-    `forward` takes pictures (batch, 3, height, width) in 0..1 whose sides are multiples of 16 and
+    `forward` takes images (batch, 3, height, width) in 0..1 whose sides are multiples of 16 and
     returns the reconstruction and the likelihoods of `y` and `z`.
     """
 

@@ -66,7 +66,7 @@ def shape_of(tensors: Mapping[str, Tensor]) -> MlicShape:
 class Mlicpp(nn.Module):
     """The network: transforms g_a, g_s, hyper transforms h_a, h_s, and the contexts of y.
 
-    `forward` takes pictures (batch, 3, height, width) in 0..1, sides multiples of 64, and returns
+    `forward` takes images (batch, 3, height, width) in 0..1, sides multiples of 64, and returns
     the reconstruction and the likelihoods of `y` and `z`.
     """
 

@@ -1,11 +1,11 @@
-"""A network with weights as a NeuralCodec: pictures to payloads and back.
+"""A network with weights as a NeuralCodec: images to payloads and back.
 
 A payload is the header of `eyechart.codecs.container` and one string of `coding.LatentEncoder`.
-Pictures are padded at the bottom and right, or on all sides, as the network's own code does.
+Images are padded at the bottom and right, or on all sides, as the network's own code does.
 
-Large pictures go through the transforms in overlapping tiles.
+Large images go through the transforms in overlapping tiles.
 
-Every picture goes through the transforms alone and, on a CPU, in one thread: libraries choose other
+Every image goes through the transforms alone and, on a CPU, in one thread: libraries choose other
 algorithms, with other rounding errors, for other batches and thread counts.
 """
 
@@ -51,7 +51,7 @@ _TRANSFORMS = ("g_a", "h_a", "g_s")
 
 
 class LatentNetwork(Protocol):
-    """What every architecture has. The latent is 1/16 of the picture's size, z 1/64."""
+    """What every architecture has. The latent is 1/16 of the image's size, z 1/64."""
 
     g_a: nn.Module
     h_a: nn.Module
@@ -65,7 +65,7 @@ class LatentNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A kind of network, and how pictures are brought to the size it takes.
+    """A kind of network, and how images are brought to the size it takes.
 
     multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
     where there are some. published: where checkpoints of others are. variant: builds the variant of
@@ -142,7 +142,7 @@ class NetworkCodec:
         return self._one(level).decode([bitstream])[0]
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        """The picture's size from a payload. Raises CodecError if it is another codec's."""
+        """The image's size from a payload. Raises CodecError if it is another codec's."""
         return container.read(self.name, payload).bitstream
 
     def _level_files(self) -> tuple[LevelFile, ...]:
@@ -239,7 +239,7 @@ def in_tiles(
     tile: int = _TILE,
     margin: int = _MARGIN,
 ) -> Tensor:
-    """A transform of a large picture, tile by tile, so that memory stays bounded.
+    """A transform of a large image, tile by tile, so that memory stays bounded.
 
     takes, gives: pixels a side of what goes in and comes out for one latent element. most: latent
     elements that go through as one. tile, margin: latent elements a side; what is computed in the

@@ -1,4 +1,4 @@
-"""Training pictures: folders of image files, decoded once, and random crops from them."""
+"""Training images: folders of image files, decoded once, and random crops from them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from PIL import Image
 from eyechart.core.images import read_image
 from eyechart.core.types import Rgb8
 
-_SMALLER = 2 / 3  # every picture is used at this scale too, where it is large enough
+_SMALLER = 2 / 3  # every image is used at this scale too, where it is large enough
 
 
 def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) -> list[Rgb8]:
-    """Decode pictures of at least `crop_px` on both sides; others are left out.
+    """Decode images of at least `crop_px` on both sides; others are left out.
 
     smaller: add a copy of each at two thirds of its size, as another scale to learn from.
     Raises:
@@ -36,7 +36,7 @@ def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) 
 
 
 class Crops:
-    """Random square crops from groups of pictures, each group drawn with a fixed share."""
+    """Random square crops from groups of images, each group drawn with a fixed share."""
 
     def __init__(self, groups: Sequence[Sequence[Rgb8]], shares: Sequence[float], crop_px: int):
         self._groups = groups
@@ -48,7 +48,7 @@ class Crops:
         self._crop_px = crop_px
 
     def draw(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
-        """(count, crop, crop, 3): pictures by area, places and mirroring at random."""
+        """(count, crop, crop, 3): images by area, places and mirroring at random."""
         return np.stack([self._one(rng) for _ in range(count)])
 
     def _one(self, rng: np.random.Generator) -> Rgb8:

@@ -1,7 +1,7 @@
 """First weights of strided convolutions: a principal component transform and its inverse.
 
 Each convolution takes blocks of 2x2 to their principal components, each transposed convolution
-takes these back. Together they are a linear transform coder of the picture.
+takes these back. Together they are a linear transform coder of the image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def start_linear(
     """Set the weights of stride-2 convolutions and, outermost first, of their inverses.
 
     pictures: (batch, 3, height, width), sides multiples of 2^len(down). gain: factor on the latent.
-    Returns the latent of the pictures.
+    Returns the latent of the images.
     """
     x, channels = pictures, pictures.shape[1]
     for index, (forward, backward) in enumerate(zip(down, up, strict=True)):

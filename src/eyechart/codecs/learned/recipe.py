@@ -1,4 +1,4 @@
-"""One training from folders of photographs: network, pictures, loop, and a card at the end."""
+"""One training from folders of photographs: network, images, loop, and a card at the end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _START_CROPS = 128  # to learn the first weights from
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A folder of training pictures and its share of the crops."""
+    """A folder of training images and its share of the crops."""
 
     path: Path
     share: float = 1.0
@@ -55,10 +55,10 @@ def train_codec(
     """Train one level into `out`, or continue what stopped there.
 
     init: weights to start from, y scaled for the new lambda where they say which they had; first
-    weights are made if None. held_out: pictures of each folder
+    weights are made if None. held_out: images of each folder
     (the first by path) that are measured on and not trained with.
     Raises:
-        InputError: a folder without usable pictures, wrong settings, or another run's folder.
+        InputError: a folder without usable images, wrong settings, or another run's folder.
         CodecError: `init` is not this network's.
     """
     if config.crop_px % _CROP_MULTIPLE or config.crop_px < _CROP_MULTIPLE:
@@ -122,7 +122,7 @@ def _card(
     lines = [
         f"# {codec}, lambda {config.lmbda:g}",
         "",
-        "- data: " + "; ".join(f"{name} ({count} pictures)" for name, count in counts.items()),
+        "- data: " + "; ".join(f"{name} ({count} images)" for name, count in counts.items()),
         f"- {config.steps:,} steps of {config.batch} crops of {config.crop_px}x{config.crop_px}, "
         f"distortion {config.distortion}, learning rate {config.lr:g}, seed {config.seed}",
         f"- cost: {hours:.2f} hours on {device} since it was last started",

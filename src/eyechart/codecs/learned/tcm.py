@@ -108,7 +108,7 @@ class _SliceAttention(AttentionBlock):
 class Tcm(nn.Module):
     """The network: transforms g_a, g_s, hyper transforms, and the networks of each slice of y.
 
-    `forward` takes pictures (batch, 3, height, width) in 0..1 and returns the reconstruction and
+    `forward` takes images (batch, 3, height, width) in 0..1 and returns the reconstruction and
     the likelihoods of `y` and `z`. Sides are multiples of 16 windows.
     """
 

@@ -26,7 +26,7 @@ class TicShape:
     """The sizes of a TIC network. The defaults are those of the authors' code.
 
     width: channels of the transforms and of z. latent: channels of y. depths, heads: transformer
-    blocks and their heads at 1/2, 1/4, 1/8, 1/16 and 1/32 of the picture's size. window: side at
+    blocks and their heads at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image's size. window: side at
     the first three, half of it at the others.
     """
 
@@ -87,7 +87,7 @@ class CausalAttention(nn.Module):
 class Tic(nn.Module):
     """The network: transforms g_a, g_s, hyper transforms h_a, h_s, and the context of y.
 
-    `forward` takes pictures (batch, 3, height, width) in 0..1 and returns the reconstruction and
+    `forward` takes images (batch, 3, height, width) in 0..1 and returns the reconstruction and
     the likelihoods of `y` and `z`. Sides are multiples of 128, or of 8 windows where there are no
     blocks at 1/16 and 1/32.
     """

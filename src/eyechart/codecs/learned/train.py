@@ -214,7 +214,7 @@ def run(
 ) -> None:
     """Train to the last step, saving into `folder` every four minutes and at the end.
 
-    validation: groups of pictures by name; their bpp and PSNR go into the log.
+    validation: groups of images by name; their bpp and PSNR go into the log.
     """
     started = saved = time.monotonic()
     first, window = training.step, []

@@ -1,7 +1,7 @@
 """TransTIC, a transformer codec that prompts adapt to a task (Chen et al., ICCV 2023).
 
 The base is TIC with a hyperprior and no context. Prompts are further tokens that the windows of a
-transformer block see. In the first two stages of the encoder they are made from the picture. In all
+transformer block see. In the first two stages of the encoder they are made from the image. In all
 stages of the decoder they are either constants, the same for every window, or made from the latent.
 With the base frozen, prompts are trained for a task. The network follows the authors' code
 (https://github.com/NYCU-MAPL/TransTIC): its checkpoints load after a rename.
@@ -40,9 +40,9 @@ class TransticShape:
     """The sizes of a TransTIC network. The defaults are those of the authors' base codec.
 
     width: channels of the transforms and of z. latent: channels of y. depths, heads: transformer
-    blocks and their heads at 1/2, 1/4, 1/8, 1/16, 1/32 and 1/64 of the picture's size. window: side
+    blocks and their heads at 1/2, 1/4, 1/8, 1/16, 1/32 and 1/64 of the image's size. window: side
     at the first four, half of it at the others. encoder_prompts: with prompts there; prompt_width:
-    channels of the network that makes them from a picture. decoder_prompts: what they are, none if
+    channels of the network that makes them from an image. decoder_prompts: what they are, none if
     empty.
     """
 
@@ -57,7 +57,7 @@ class TransticShape:
     prompt_width: int = 32
 
     def swin(self, stage: int, *, prompts: DecoderPrompts = "") -> ResidualSwin:
-        """The transformer blocks of a stage, 0 at 1/2 of the picture's size.
+        """The transformer blocks of a stage, 0 at 1/2 of the image's size.
 
         At 1/64 no window is shifted: the authors' code turns that off for maps of one window.
         """
@@ -197,7 +197,7 @@ class _Transform(nn.Module):
 
 
 class _PromptNetwork(nn.Module):
-    """A small U-Net over the picture: (batch, 3, height, width) to half the height and width."""
+    """A small U-Net over the image: (batch, 3, height, width) to half the height and width."""
 
     def __init__(self, outputs: int, width: int) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class _PromptNetwork(nn.Module):
 class Transtic(nn.Module):
     """The network: transforms g_a, g_s and hyper transforms h_a, h_s.
 
-    `forward` takes pictures (batch, 3, height, width) in 0..1 and returns the reconstruction and
+    `forward` takes images (batch, 3, height, width) in 0..1 and returns the reconstruction and
     the likelihoods of `y` and `z`. Sides are multiples of 32 windows.
     """
 

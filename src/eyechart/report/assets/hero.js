@@ -1,6 +1,6 @@
-// The eye chart: one picture, a line for every level, smaller and smaller rates.
+// The eye chart: one image, a line for every level, smaller and smaller rates.
 
-// What the deployable adapter made of the same picture, if the run has one.
+// What the deployable adapter made of the same image, if the run has one.
 const helped = (example, view) => example.views.find((other) =>
   other.adapter === adaptersOf(example.vlm)[0] && other.codec === view.codec && other.level === view.level);
 
@@ -82,5 +82,5 @@ function renderHero(root) {
         h("div", { class: "line-pictures" }, row.map((view) => optotype(example, view))),
         h("span", { class: "line-number", "aria-hidden": "true" }, i + 1))),
       h("p", { class: "fine" }, `One question of ${example.task}, picked because its answers turn; the measurements below are over all questions. `,
-        `Every line down has fewer bits. The fraction counts right answers${views.some((view) => helped(example, view)) ? ` without the adapter \u201c${adaptersOf(example.vlm)[0]}\u201d` : ""}. Click a picture to enlarge it.`)));
+        `Every line down has fewer bits. The fraction counts right answers${views.some((view) => helped(example, view)) ? ` without the adapter \u201c${adaptersOf(example.vlm)[0]}\u201d` : ""}. Click an image to enlarge it.`)));
 }

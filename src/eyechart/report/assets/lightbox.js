@@ -1,4 +1,4 @@
-// One picture, large and unsmoothed: a codec's pixels are what the VLM saw.
+// One image, large and unsmoothed: a codec's pixels are what the VLM saw.
 
 const lightbox = $("lightbox");
 
@@ -53,8 +53,8 @@ function openLightbox(example, first) {
   lightbox.onclick = (event) => { if (event.target === lightbox) lightbox.close(); };
   lightbox.replaceChildren(
     h("div", { class: "bar" },
-      h("button", { type: "button", onclick: () => go(-1), "aria-label": "Previous picture" }, "\u2190"),
-      h("button", { type: "button", onclick: () => go(1), "aria-label": "Next picture" }, "\u2192"),
+      h("button", { type: "button", onclick: () => go(-1), "aria-label": "Previous image" }, "\u2190"),
+      h("button", { type: "button", onclick: () => go(1), "aria-label": "Next image" }, "\u2192"),
       h("span", { class: "zooms", role: "group", "aria-label": "Zoom" }, zooms), compare,
       h("button", { type: "button", class: "close", onclick: () => lightbox.close(), "aria-label": "Close" }, "\u00d7")),
     h("div", { class: "canvas" }, image), about);

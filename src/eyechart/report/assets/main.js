@@ -41,7 +41,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Pictures"], ["adapters", "Adapter"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address holds what is shown, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {

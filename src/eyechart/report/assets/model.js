@@ -86,7 +86,7 @@ function applyHidden() {
   }
 }
 
-// The analysis as it was written: the pictures go back to where `@n` stands for them.
+// The analysis as it was written: the images go back to where `@n` stands for them.
 function analysisText() {
   return $("analysis-data").textContent.replace(
     /("png_base64": )"@(\d+)"/g,

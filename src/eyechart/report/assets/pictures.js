@@ -1,6 +1,6 @@
 // Side by side (paper Fig. 2 and 8): one image under every codec and level, and what was answered.
 
-// With and without an adapter the VLM saw the same picture: one frame, an answer for each.
+// With and without an adapter the VLM saw the same image: one frame, an answer for each.
 function frames(views) {
   const found = new Map();
   for (const view of views) {
@@ -19,7 +19,7 @@ function frame(example, same) {
       "aria-label": `${viewName(view)}, ${bpp(view.bpp)} bits per pixel. Enlarge.` },
     hasPicture(view)
       ? h("img", { src: `data:image/png;base64,${picture(view)}`, alt: "" })
-      : h("span", { class: "no-picture" }, "no picture kept")),
+      : h("span", { class: "no-picture" }, "no image kept")),
     h("figcaption", null,
       h("span", { class: "rate" }, view.codec === SOURCE ? "uncompressed" : view.level, h("b", null, `${bpp(view.bpp)} bpp`),
         isNumber(view.quality["PSNR dB"]) ? h("span", null, `${number(view.quality["PSNR dB"], 1)} dB`) : null),
@@ -66,7 +66,7 @@ function renderPictures(root) {
   const step = (by) => () => show(state.example + by);
   root.replaceChildren(
     ...sectionHead("What the VLM saw, and what it said",
-      "The same image through every codec, with the answers. Click a picture to enlarge it; there it can be compared with the uncompressed one."),
+      "The same image through every codec, with the answers. Click an image to enlarge it; there it can be compared with the uncompressed one."),
     h("div", { class: "picker" },
       h("label", { for: "question" }, "Question"), select,
       h("button", { type: "button", onclick: step(-1), "aria-label": "Previous question" }, "\u2190"),
