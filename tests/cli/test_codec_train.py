@@ -47,6 +47,16 @@ def test_it_writes_weights_and_a_card_and_continues(
     assert "was trained with lmbda 0.01" in capsys.readouterr().err
 
 
+def test_validation_images_are_cropped_to_what_the_network_takes(
+    photos: Path, tmp_path: Path
+) -> None:
+    small = ["--steps", "1", "--batch", "1", "--crop", "64", "--held-out", "1", "--threads", "1"]
+    out = tmp_path / "out"
+    command = ["codec", "train", "tic-mini", str(photos), "--out", str(out), "--lambda", "0.01"]
+    assert run_args([*command, *small]) == 0
+    assert "held out from photos" in (out / "README.md").read_text()
+
+
 def test_bad_input_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,9 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
     return typer.Option(name, metavar=metavar, help=help_, **more)
 
 
-Codec = Annotated[str, typer.Argument(metavar="CODEC", help="elic or elic-mini")]
+Codec = Annotated[
+    str, typer.Argument(metavar="CODEC", help="Name of a learned codec, as elic-mini")
+]
 Photos = Annotated[
     Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs, and its subfolders")
 ]

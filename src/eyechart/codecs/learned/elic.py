@@ -7,7 +7,6 @@ The full-size network follows the re-implementation that most people use
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ from eyechart.codecs.learned.layers import (
     conv,
     deconv,
 )
-from eyechart.codecs.learned.principal import start_linear
+from eyechart.codecs.learned.principal import latent_gain, start_linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,16 +134,16 @@ class Elic(nn.Module):
         return torch.cat(done, 1)
 
     @torch.no_grad()
-    def start(self, pictures: Tensor, lmbda: float) -> None:
+    def start(self, images: Tensor, lmbda: float) -> None:
         """Set the first weights for training: the transforms as principal component transforms.
 
         Learning them from random weights takes thousands of steps; so started, the network is a
-        linear transform codec at once. pictures: (batch, 3, height, width) to learn from. lmbda:
+        linear transform codec at once. images: (batch, 3, height, width) to learn from. lmbda:
         sets the size of y, so that steps of 1 are right for this weight of the distortion.
         """
         down = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)]
         up = [layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d)]
-        y = start_linear(down, up[::-1], pictures, gain=(lmbda * 255**2 * math.log(2) / 18) ** 0.5)
+        y = start_linear(down, up[::-1], images, gain=latent_gain(lmbda))
         for module in self.modules():
             if isinstance(module, ResidualBottleneck):
                 module.conv3.weight.mul_(0.1)
@@ -158,11 +157,14 @@ class Elic(nn.Module):
 
     @torch.no_grad()
     def scale_latent(self, factor: float) -> None:
-        """Multiply y by a factor and take it out again behind: only its rounding changes.
+        """Multiply y by a factor that the synthesis divides by: only the rounding of y changes.
 
-        A network trained for one lambda so becomes a good start for another: the right step of
-        quantisation goes with the inverse root of lambda.
+        Weights that were trained for one lambda are so a good start for another: the step of
+        quantisation is proportional to 1 / sqrt(lambda). With attention blocks on y there is no
+        such factor, and nothing is changed.
         """
+        if self.shape.attention:
+            return
         last = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)][-1]
         first = next(layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d))
         scaled = [last, *(stack.get_submodule("4") for stack in self.ParamAggregation)]

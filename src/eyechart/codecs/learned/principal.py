@@ -6,7 +6,9 @@ takes these back. Together they are a linear transform coder of the image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,27 @@ from torch import Tensor, nn
 from eyechart.codecs.learned.layers import bias_of
 
 _NOISE = 0.02  # of the size that random weights would have
+
+
+@runtime_checkable
+class LinearStart(Protocol):
+    """A network whose training starts as a principal component transform.
+
+    start: set the weights from images (batch, 3, height, width) in 0..1 for a weight of the
+    distortion. scale_latent: multiply y by a factor without changing the transforms otherwise.
+    """
+
+    def start(self, images: Tensor, lmbda: float) -> None: ...
+    def scale_latent(self, factor: float) -> None: ...
+
+
+def latent_gain(lmbda: float) -> float:
+    """Factor on orthonormal components in 0..1 with which a quantisation step of 1 is optimal.
+
+    At a high rate the loss lambda * 255^2 * MSE + bits per pixel of three channels is smallest
+    where the step is sqrt(18 / (lambda * 255^2 * ln 2)).
+    """
+    return math.sqrt(lmbda * 255**2 * math.log(2) / 18)
 
 
 @torch.no_grad()

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX
-from eyechart.codecs.learned.elic import Elic
 from eyechart.codecs.learned.neural import Architecture
 from eyechart.codecs.learned.photos import Crops, read_pictures
+from eyechart.codecs.learned.principal import LinearStart
 from eyechart.codecs.learned.train import (
     STATE,
     WEIGHTS,
@@ -61,8 +61,9 @@ def train_codec(
         InputError: a folder without usable images, wrong settings, or another run's folder.
         CodecError: `init` is not this network's.
     """
-    if config.crop_px % _CROP_MULTIPLE or config.crop_px < _CROP_MULTIPLE:
-        raise InputError(f"crop of {config.crop_px} pixels; allowed are multiples of 64")
+    multiple = max(_CROP_MULTIPLE, architecture.multiple)
+    if config.crop_px % multiple or config.crop_px < multiple:
+        raise InputError(f"crop of {config.crop_px} pixels; allowed are multiples of {multiple}")
     if config.distortion == "ms-ssim" and config.crop_px < MS_SSIM_LEAST_PX:
         raise InputError(f"crop of {config.crop_px} pixels; MS-SSIM needs {MS_SSIM_LEAST_PX}")
     validation: dict[str, list[Rgb8]] = {}
@@ -78,7 +79,12 @@ def train_codec(
         groups.append(kept)
         measured = read_pictures(files[:held_out], config.crop_px, smaller=False)
         if measured:
-            validation[folder.path.name] = measured
+            validation[folder.path.name] = [
+                image[
+                    : image.shape[0] // multiple * multiple, : image.shape[1] // multiple * multiple
+                ]
+                for image in measured
+            ]
     crops = Crops(groups, [folder.share for folder in folders], config.crop_px)
     training = CodecTraining(_network(architecture, crops, config, init, device), crops, config)
     out.mkdir(parents=True, exist_ok=True)
@@ -93,6 +99,12 @@ def train_codec(
     (out / "README.md").write_text(text, encoding="utf-8")
 
 
+def _whole_multiples(image: Rgb8, multiple: int) -> Rgb8:
+    """The upper left part of an image whose sides are multiples of `multiple` pixels."""
+    height, width = (side // multiple * multiple for side in image.shape[:2])
+    return image[:height, :width]
+
+
 def _network(
     architecture: Architecture, crops: Crops, config: TrainConfig, init: Path | None, device: str
 ) -> torch.nn.Module:
@@ -102,9 +114,9 @@ def _network(
         file = init / WEIGHTS if init.is_dir() else init
         load_weights(network, file, codec=architecture.name)
         before = trained_lambda(file)
-        if before and isinstance(network, Elic) and not network.shape.attention:
+        if before and isinstance(network, LinearStart):
             network.scale_latent((config.lmbda / before) ** 0.5)
-    elif isinstance(network, Elic):
+    elif isinstance(network, LinearStart):
         rng = np.random.default_rng(config.seed)
         network.start(to_tensor(crops.draw(rng, _START_CROPS)), config.lmbda)
     placed = network.to(torch.device(device))

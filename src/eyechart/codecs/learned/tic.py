@@ -14,8 +14,15 @@ from torch import Tensor, nn
 
 from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
 from eyechart.codecs.learned.entropy import EntropyBottleneck
-from eyechart.codecs.learned.layers import conv, deconv
-from eyechart.codecs.learned.swin import Mlp, ResidualSwin, attend, relative_positions
+from eyechart.codecs.learned.layers import bias_of, conv, deconv
+from eyechart.codecs.learned.principal import latent_gain, start_linear
+from eyechart.codecs.learned.swin import (
+    Mlp,
+    ResidualSwin,
+    SwinBlock,
+    attend,
+    relative_positions,
+)
 
 _CONTEXT = 5  # side of the window that a latent element's context is taken from
 _CONTEXT_HEADS = 16
@@ -193,6 +200,50 @@ class Tic(nn.Module):
             padded[:, :, rows + around, columns + around] = coded[:, :, 0]
         y_hat: Tensor = padded[:, :, around : around + height, around : around + width]
         return y_hat
+
+    @torch.no_grad()
+    def start(self, images: Tensor, lmbda: float) -> None:
+        """Set the first weights for training: the transforms as principal component transforms.
+
+        images: (batch, 3, height, width) in 0..1 to learn from. lmbda: weight of the distortion,
+        which sets the size of y.
+        """
+        down = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)]
+        up = [layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d)]
+        y = start_linear(down, up[::-1], images, gain=latent_gain(lmbda))
+        for block in self.modules():
+            if isinstance(block, SwinBlock):
+                for layer in (block.attn.proj, block.mlp.fc2):
+                    layer.weight.mul_(0.1)
+                    nn.init.zeros_(layer.bias)
+        # A group of blocks that change nothing returns its input twice.
+        for after in (*down[1:], *up[1:]):
+            after.weight.mul_(0.5)
+        last = self.entropy_parameters.get_submodule("4")
+        assert isinstance(last, nn.Conv2d)
+        last.weight.mul_(0.1)
+        scale = y.std((0, 2, 3))
+        bias_of(last).copy_(torch.cat([scale, torch.zeros_like(scale)]))
+
+    @torch.no_grad()
+    def scale_latent(self, factor: float) -> None:
+        """Multiply y by a factor that the synthesis divides by: only the rounding of y changes.
+
+        Weights that were trained for one lambda are so a good start for another: the step of
+        quantisation is proportional to 1 / sqrt(lambda).
+        """
+        context, parameters = self.context_prediction, self.entropy_parameters
+        for layer in (self.g_a[-1], parameters.get_submodule("4"), context.mlp.fc2):
+            assert isinstance(layer, nn.Conv2d | nn.Linear)
+            assert layer.bias is not None
+            layer.weight.mul_(factor)
+            layer.bias.mul_(factor)
+        values = slice(2 * self.shape.latent, None)  # the layer norms before are free of scale
+        context.qkv.weight[values].mul_(factor)
+        context.qkv.bias[values].mul_(factor)
+        for layer in (self.g_s[0], self.h_a[0], context.proj):
+            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+            layer.weight.div_(factor)
 
     def _means_scales(self, hyper: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         scales, means = self.entropy_parameters(torch.cat([hyper, context], 1)).chunk(2, 1)

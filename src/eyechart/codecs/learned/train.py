@@ -157,15 +157,17 @@ class CodecTraining:
         return found
 
     def validate(self, pictures: Iterable[Rgb8]) -> tuple[float, float]:
-        """Mean bpp by the likelihoods and mean PSNR (dB) of the averaged weights."""
+        """Mean bpp by the likelihoods and mean PSNR (dB) of the averaged weights.
+
+        The images' sides are multiples that the network takes.
+        """
         own = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict(self.averaged())
         self.network.eval()
         found = []
         with torch.no_grad():
             for picture in pictures:
-                height, width = (side // 16 * 16 for side in picture.shape[:2])
-                whole = to_tensor(picture[None, :height, :width]).to(self._device)
+                whole = to_tensor(picture[None]).to(self._device)
                 bpp, x_hat = reconstruct(self.network, whole)
                 mse = (x_hat.clamp(0, 1) - whole).square().mean()
                 found.append((bpp.item(), _psnr_db(mse.item())))
