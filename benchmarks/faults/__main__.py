@@ -1,0 +1,85 @@
+"""What eyechart makes of damaged and hostile input: one line a kind of fault.
+
+    python -m benchmarks.faults --kind bitstreams --count 200 [--seed 1]
+
+Every try is a process of its own, with limits of time and memory. A try that ends in a wrong
+result, a traceback or not at all is printed. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from benchmarks.faults import (
+    answers,
+    bitstreams,
+    disks,
+    images,
+    run_directories,
+    servers,
+    task_files,
+    toy,
+)
+from benchmarks.faults.trial import FAULTS, Trial, Verdict
+
+KINDS: dict[str, Callable[[int, Random, Path], Iterator[Trial]]] = {
+    "bitstreams": bitstreams.trials,
+    "images": images.trials,
+    "task-files": task_files.trials,
+    "answers": answers.trials,
+    "run-directories": run_directories.trials,
+    "servers": servers.trials,
+    "disks": disks.trials,
+}
+_SHOWN = 3  # faults of one row that are printed
+
+
+def main() -> int:
+    """Print the table; 1 if a fault was found."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kind", choices=list(KINDS), required=True)
+    parser.add_argument("--count", type=int, default=20, help="tries a row")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.kind == "disks":
+        disks.enter_namespace()
+    columns = "".join(f"{verdict:>9}" for verdict in Verdict)
+    print(f"{arguments.kind:24}{'tries':>7}{columns}{'slowest s':>11}{'peak MB':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        toy.register(Path(folder))
+        toy.preload(Path(folder))
+        made = KINDS[arguments.kind](arguments.count, Random(arguments.seed), Path(folder))
+        rows: dict[str, list[Trial]] = {}
+        for trial in made:
+            if rows and trial.row not in rows:
+                _print(*rows.popitem())
+            rows.setdefault(trial.row, []).append(trial)
+        return 1 if _print(*rows.popitem()) or _found else 0
+
+
+_found: list[Trial] = []
+
+
+def _print(row: str, trials: list[Trial]) -> bool:
+    counts = Counter(trial.verdict for trial in trials)
+    columns = "".join(f"{counts[verdict]:9}" for verdict in Verdict)
+    slowest_s = max(trial.took_s for trial in trials)
+    peak_mb = max(trial.peak_mb for trial in trials)
+    print(f"{row:24}{len(trials):7}{columns}{slowest_s:11.1f}{peak_mb:9.0f}", flush=True)
+    faults = [trial for trial in trials if trial.verdict in FAULTS]
+    for trial in faults[:_SHOWN]:
+        print(f"    {trial.verdict}: {' '.join(trial.note.split())[:1000]}", flush=True)
+    _found.extend(faults)
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Damaged image files of every format that is read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.faults.damage import damaged
+from benchmarks.faults.trial import Trial, Verdict, command, judge
+
+_MODES = {
+    "avif": ("RGB", "RGBA"),
+    "bmp": ("RGB", "P"),
+    "gif": ("P",),
+    "jpeg": ("RGB", "L", "CMYK"),
+    "png": ("RGB", "RGBA", "P", "I;16", "1"),
+    "ppm": ("RGB", "L"),
+    "tiff": ("RGB", "I;16", "F", "CMYK"),
+    "webp": ("RGB", "RGBA"),
+}
+
+
+def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+    """`count` tries a format: `codec encode` of a damaged file."""
+    for suffix, modes in _MODES.items():
+        payloads = {mode: _file(suffix, mode, chance) for mode in modes}
+        right = {mode: _encoded(data, suffix, folder) for mode, data in payloads.items()}
+        for number in range(count):
+            mode = modes[number % len(modes)]
+            path, out = folder / f"image.{suffix}", folder / "out.bin"
+            path.write_bytes(damaged(payloads[mode], chance))
+            out.unlink(missing_ok=True)
+            ended = command("codec", "encode", path, out, "--codec", "jpeg", "--level", "6")
+            yield judge(suffix, ended, partial(_same, out, right[mode]))
+
+
+def _same(out: Path, right: bytes) -> Verdict:
+    return Verdict.right if out.read_bytes() == right else Verdict.other
+
+
+def _encoded(data: bytes, suffix: str, folder: Path) -> bytes:
+    path, out = folder / f"whole.{suffix}", folder / "whole.bin"
+    path.write_bytes(data)
+    ended = command("codec", "encode", path, out, "--codec", "jpeg", "--level", "6")
+    assert ended.code == 0, ended.said
+    return out.read_bytes()
+
+
+def _file(suffix: str, mode: str, chance: Random) -> bytes:
+    noise = np.random.default_rng(chance.randrange(1 << 32))
+    pixels = noise.integers(0, 256, (40, 52, 3), np.uint8)
+    if mode == "F":
+        image = Image.fromarray(pixels[:, :, 0].astype(np.float32) / 255)
+    elif mode == "I;16":
+        image = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a photograph turned by 90 degrees
+    wanted = {"exif": exif} if suffix in ("jpeg", "webp", "png") else {}
+    image.save(buffer, format=suffix, **wanted)
+    return buffer.getvalue()
