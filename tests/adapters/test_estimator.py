@@ -8,16 +8,15 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from eyechart.adapters.estimator import ConditionEstimator, statistics
-from eyechart.adapters.pairs import image_paths
 from eyechart.codecs.jpeg import JpegCodec
-from eyechart.core.images import read_image
+from eyechart.core.images import find_images, read_image
 
 
 def shown(folder: Path) -> torch.Tensor:
     """Ten images, each as it is and at JPEG quality 1: (20, 3, H, W)."""
     codec = JpegCodec()
     pictures = []
-    for path in image_paths(folder):
+    for path in find_images(folder)[0]:
         clean = read_image(path)
         pictures += [clean, codec.decode(codec.encode(clean, codec.levels[0]))]
     stacked = torch.stack([torch.from_numpy(picture) for picture in pictures])

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from eyechart.adapters.condition import SOURCE
-from eyechart.adapters.pairs import CodecPairs, FolderPairs, image_paths, left_out, prepare
+from eyechart.adapters.pairs import CodecPairs, FolderPairs, prepare
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, ImageError, InputError
-from eyechart.core.images import IMAGE_SUFFIXES, find_images, read_image
+from eyechart.core.images import find_images, read_image
 from eyechart.core.types import Bitstream, Level, Rgb8
 
 Q1 = ("jpeg", "1")
@@ -69,7 +69,7 @@ def test_preparing_encodes_everything_once(image_folder: Path, tmp_path: Path) -
 
 def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None:
     jpeg = JpegCodec()
-    for path in image_paths(image_folder)[:3]:
+    for path in find_images(image_folder)[0][:3]:
         clean = read_image(path)
         for place, rgb8 in (
             ("source", clean),
@@ -94,9 +94,9 @@ def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None
 
 def test_bad_folders_and_images_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        image_paths(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no images"):
-        image_paths(tmp_path)
+        CodecPairs(tmp_path / "nowhere", [JpegCodec()], tmp_path / "cache")
+    with pytest.raises(InputError, match="holds no image"):
+        CodecPairs(tmp_path, [JpegCodec()], tmp_path / "cache")
     (tmp_path / "broken.png").write_bytes(b"not an image")
     pairs = CodecPairs(tmp_path, [JpegCodec()], tmp_path / "cache")
     with pytest.raises(ImageError, match=r"broken.png: not a readable image"):
@@ -123,9 +123,9 @@ def test_compressed_forms_of_another_size_are_named(tmp_path: Path) -> None:
     assert [rgb8.shape for rgb8 in FolderPairs(tmp_path).stored(0)] == [(30, 40, 3)] * 3
 
 
-def test_images_of_every_suffix_that_the_package_reads_are_found(tmp_path: Path) -> None:
-    for number, suffix in enumerate(IMAGE_SUFFIXES):
-        (tmp_path / f"{number:02}{suffix}").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("")
-    assert image_paths(tmp_path) == find_images(tmp_path)[0]
-    assert [path.name for path in left_out(tmp_path)] == ["notes.txt"]
+def test_a_compressed_form_that_is_turned_is_named(tmp_path: Path) -> None:
+    for place, size in (("source", (40, 30)), ("hm/51", (30, 40))):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", size).save(tmp_path / place / "a.png")
+    with pytest.raises(ImageError, match=r"30x40 pixels, its source has 40x30 \(turned by 90"):
+        FolderPairs(tmp_path).stored(0)

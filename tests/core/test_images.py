@@ -98,6 +98,16 @@ def test_images_are_found_in_subfolders_and_the_rest_is_counted(tmp_path: Path) 
     for name in ("b.PNG", "sub/a.webp", "notes.txt", ".hidden.png", ".git/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert images.find_images(tmp_path) == ([tmp_path / "b.PNG", tmp_path / "sub" / "a.webp"], 1)
-    with pytest.raises(InputError, match="not a folder"):
+    found = [tmp_path / "b.PNG", tmp_path / "sub" / "a.webp"]
+    assert images.find_images(tmp_path) == (found, [tmp_path / "notes.txt"])
+    with pytest.raises(InputError, match="does not exist"):
         images.find_images(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="not a folder"):
+        images.find_images(tmp_path / "notes.txt")
+
+
+def test_images_of_every_suffix_are_found(tmp_path: Path) -> None:
+    names = [f"{number:02}{suffix}" for number, suffix in enumerate(images.IMAGE_SUFFIXES)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in images.find_images(tmp_path)[0]] == names

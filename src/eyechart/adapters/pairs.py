@@ -22,7 +22,7 @@ from eyechart.adapters.condition import SOURCE, Condition, entries_of
 from eyechart.codecs.reconstruct import Reconstructor, SourceImage
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
-from eyechart.core.images import IMAGE_SUFFIXES, read_image
+from eyechart.core.images import find_images, read_image
 from eyechart.core.types import Codec, Component, Rgb8, component_of, is_neural
 from eyechart.store import Blobs
 
@@ -85,7 +85,7 @@ class CodecPairs:
         *,
         decoded_budget_bytes: int = 8 << 30,
     ) -> None:
-        self._paths = image_paths(folder)
+        self._paths, _ = find_images(folder)
         self.names = tuple(str(path.relative_to(folder)) for path in self._paths)
         self.entries = entries_of(codecs)
         self._made = {
@@ -130,19 +130,18 @@ class FolderPairs:
     codecs: tuple[Component, ...] = ()
 
     def __init__(self, folder: Path) -> None:
-        _require_folder(folder)
-        if not (folder / "source").is_dir():
+        if folder.is_dir() and not (folder / "source").is_dir():
             raise InputError(
                 f"{folder}: no folder 'source' in it; lay pairs out as source/NAME and "
                 "CODEC/LEVEL/NAME, or give --codecs"
             )
-        clean = image_paths(folder / "source")
+        clean, _ = find_images(folder / "source")
         self.names = tuple(path.stem for path in clean)
         self._paths = {SOURCE: clean}
         for place in sorted(path for path in folder.glob("*/*") if path.is_dir()):
             if place.parent.name == "source":
                 continue
-            by_stem = {path.stem: path for path in image_paths(place)}
+            by_stem = {path.stem: path for path in find_images(place)[0]}
             missing = [name for name in self.names if name not in by_stem]
             if missing:
                 raise InputError(f"{place}: {len(missing)} images missing, first {missing[0]}")
@@ -166,49 +165,13 @@ class FolderPairs:
         height_px, width_px, _ = found[0].shape
         for entry, rgb8 in zip(self.entries, found, strict=True):
             if rgb8.shape != found[0].shape:
+                turned = rgb8.shape[:2] == (width_px, height_px)
+                why = " (turned by 90 degrees; see the EXIF orientation of both)" if turned else ""
                 raise ImageError(
                     f"{self._paths[entry][image]}: {rgb8.shape[1]}x{rgb8.shape[0]} pixels, its "
-                    f"source has {width_px}x{height_px}"
+                    f"source has {width_px}x{height_px}{why}"
                 )
         return found
-
-
-def image_paths(folder: Path) -> list[Path]:
-    """All images in a folder and the folders in it, sorted; hidden ones are not taken.
-
-    Raises:
-        InputError: not a readable folder, or no image in it.
-    """
-    found = [path for path in _files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not found:
-        raise InputError(f"{folder}: no images (allowed: {', '.join(IMAGE_SUFFIXES)})")
-    return found
-
-
-def left_out(folder: Path) -> list[Path]:
-    """Files beside the images that `image_paths` does not take, sorted. Raises InputError."""
-    return [path for path in _files(folder) if path.suffix.lower() not in IMAGE_SUFFIXES]
-
-
-def _require_folder(folder: Path) -> None:
-    if not folder.exists():
-        raise InputError(f"image folder {str(folder)!r} does not exist")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: not a folder of images")
-
-
-def _files(folder: Path) -> list[Path]:
-    _require_folder(folder)
-    try:
-        return sorted(
-            path
-            for path in folder.rglob("*")
-            # `._photo.jpg` and `.thumbnails/` are no images of the user's.
-            if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-            and path.is_file()
-        )
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -245,12 +245,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _left_out(images: Path, *ours: Path | None) -> list[str]:
     """Files below IMAGES that are not used, without those that a training writes."""
-    from eyechart.adapters.pairs import left_out
+    from eyechart.core.images import find_images
 
     written = [place.resolve() for place in ours if place is not None]
     return [
         str(path.relative_to(images))
-        for path in left_out(images)
+        for path in find_images(images)[1]
         if not any(path.resolve().is_relative_to(place) for place in written)
     ]
 

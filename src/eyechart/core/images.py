@@ -142,26 +142,28 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
     return decode_image(data, name=str(path), max_pixels=max_pixels, as_stored=False)
 
 
-def find_images(folder: str | Path) -> tuple[list[Path], int]:
-    """The image files below a folder, subfolders included, sorted; and how many other files.
+def find_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """The image files below a folder, subfolders included, and its other files; both sorted.
 
     Hidden files and folders are passed over. Files are told by their suffix, see IMAGE_SUFFIXES.
     Raises:
-        InputError: not a folder, or without an image.
+        InputError: not a readable folder, or without an image.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: not a folder")
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    found = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    found: list[Path] = []
+    others: list[Path] = []
+    try:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'does not exist'}")
+        for path in sorted(folder.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if not hidden and path.is_file():
+                (found if path.suffix.lower() in IMAGE_SUFFIXES else others).append(path)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
     if not found:
         raise InputError(f"{folder}: holds no image; looked for {' '.join(IMAGE_SUFFIXES)}")
-    return found, len(files) - len(found)
+    return found, others
 
 
 def encode_png(rgb8: Rgb8) -> bytes:

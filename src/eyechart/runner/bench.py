@@ -167,7 +167,7 @@ def measure(
         metrics=metrics,
         rows=rows,
         images=len(files),
-        others=others,
+        others=len(others),
         left_out=list(left_out.values()),
         failures=[failure.message for failure in failed],
     )

@@ -68,8 +68,9 @@ def train_codec(
         raise InputError(f"crop of {config.crop_px} pixels; MS-SSIM needs {MS_SSIM_LEAST_PX}")
     validation: dict[str, list[Rgb8]] = {}
     groups: list[list[Rgb8]] = []
+    counts: dict[str, str] = {}
     for folder in folders:
-        files, _ = find_images(folder.path)
+        files, others = find_images(folder.path)
         kept = read_pictures(files[held_out:], config.crop_px)
         if not kept:
             raise InputError(
@@ -77,6 +78,9 @@ def train_codec(
                 f"held out, of at least {config.crop_px}x{config.crop_px} pixels"
             )
         groups.append(kept)
+        counts[str(folder.path)] = f"{len(kept)} images of {len(files)} image files"
+        if others:
+            counts[str(folder.path)] += f", {len(others)} other files left out"
         measured = read_pictures(files[:held_out], config.crop_px, smaller=False)
         if measured:
             validation[folder.path.name] = [
@@ -94,7 +98,6 @@ def train_codec(
     run(training, out, validation, report)
     hours = (time.monotonic() - started) / 3600
     results = {name: training.validate(pictures) for name, pictures in validation.items()}
-    counts = {str(folder.path): len(group) for folder, group in zip(folders, groups, strict=True)}
     text = _card(architecture.name, config, counts, results, hours, device)
     (out / "README.md").write_text(text, encoding="utf-8")
 
@@ -126,7 +129,7 @@ def _network(
 def _card(
     codec: str,
     config: TrainConfig,
-    counts: dict[str, int],
+    counts: dict[str, str],
     results: dict[str, tuple[float, float]],
     hours: float,
     device: str,
@@ -134,7 +137,7 @@ def _card(
     lines = [
         f"# {codec}, lambda {config.lmbda:g}",
         "",
-        "- data: " + "; ".join(f"{name} ({count} images)" for name, count in counts.items()),
+        "- data: " + "; ".join(f"{name} ({count})" for name, count in counts.items()),
         f"- {config.steps:,} steps of {config.batch} crops of {config.crop_px}x{config.crop_px}, "
         f"distortion {config.distortion}, learning rate {config.lr:g}, seed {config.seed}",
         f"- cost: {hours:.2f} hours on {device} since it was last started",
