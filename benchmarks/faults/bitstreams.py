@@ -96,4 +96,5 @@ def _image(chance: Random) -> Rgb8:
     height, width = _SIZE
     noise = np.random.default_rng(chance.randrange(1 << 32))
     slope = np.linspace(0, 200, width)[None, :, None] * np.array([1.0, 0.6, 0.3])
-    return (slope + noise.integers(0, 55, (height, width, 3))).astype(np.uint8)
+    image: Rgb8 = (slope + noise.integers(0, 55, (height, width, 3))).astype(np.uint8)
+    return image

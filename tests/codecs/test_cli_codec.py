@@ -54,7 +54,17 @@ def test_levels_may_be_chosen_by_option(png: Path, tmp_path: Path) -> None:
     assert out.exists()
 
 
-@pytest.mark.parametrize(("codec", "level"), [("jpeg", "40"), ("hevc", "30"), ("jpegxl", "2.5")])
+@pytest.mark.parametrize(
+    ("codec", "level"),
+    [
+        ("jpeg", "40"),
+        ("webp", "37"),
+        ("avif", "55"),
+        ("hevc", "30"),
+        ("vvc", "40"),
+        ("jpegxl", "2.5"),
+    ],
+)
 def test_any_value_of_the_knob_is_a_level(
     codec: str, level: str, png: Path, tmp_path: Path
 ) -> None:

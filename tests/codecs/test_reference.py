@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eyechart.codecs.levels import choose_level
 from eyechart.codecs.reference import HmCodec, VtmCodec
 from eyechart.codecs.yuv import rgb_to_yuv444, yuv444_to_rgb
 from eyechart.core.errors import CodecError, InputError
@@ -92,6 +93,13 @@ def test_another_configuration_is_another_version(files: dict[str, str]) -> None
     before = HmCodec(**files).version
     Path(files["cfg"]).write_text("# another configuration\n")
     assert HmCodec(**files).version != before
+
+
+@pytest.mark.parametrize("codec", [HmCodec(), VtmCodec()], ids=["hm", "vtm"])
+def test_any_qp_is_a_level(codec: HmCodec | VtmCodec) -> None:
+    assert choose_level(codec, "30").knobs == {"qp": 30}
+    with pytest.raises(InputError, match="also allowed as qp: whole numbers from 0 to"):
+        choose_level(codec, "64")
 
 
 def test_hm_refuses_a_qp_above_51() -> None:

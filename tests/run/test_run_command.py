@@ -67,6 +67,23 @@ def arguments(data: Path, tmp_path: Path, vlm: Colours) -> list[str]:
     return [str(plan), "--out", str(tmp_path / "run"), "--workers", "0"]
 
 
+def test_missing_image_files_are_named_before_anything_is_asked(
+    data: Path, arguments: list[str], vlm: Colours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["index\timage_path\tquestion\tanswer\tcategory"]
+    rows += [f"{n}\tphoto{n}.png\tIs it red?\tYes\trandom" for n in range(5)]
+    (data / "POPE.tsv").write_text("\n".join(rows) + "\n")
+    (data / "photo0.png").write_bytes(encode_png(np.zeros((8, 9, 3), np.uint8)))
+    for command in ("run", "encode"):
+        assert run_args([command, *arguments]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "POPE.tsv: 4 of 5 image files missing, first photo1.png; looked in" in line
+    export = ["export", "tsv", "POPE", "--data", str(data), "--codecs", "jpeg", "--out"]
+    assert run_args([*export, str(data / "copies")]) == 2
+    assert vlm.calls == []
+    assert not (data.parent / "run").exists()
+
+
 def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], vlm: Colours
 ) -> None:

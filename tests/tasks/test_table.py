@@ -102,6 +102,9 @@ def test_image_files_are_found_beside_the_table(tmp_path: Path) -> None:
         assert np.array_equal(decode_image(table.image_bytes(key)), picture)
     with pytest.raises(ImageError, match=r"no image file absent\.png in .*images/POPE"):
         table.image_bytes(keys[3])
+    table.check_files(keys[:3])
+    with pytest.raises(InputError, match=r"t\.tsv: 1 of 4 image files missing, first absent\.png;"):
+        table.check_files(keys)
 
 
 def test_identity_follows_the_file_and_the_images_it_points_to(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def _task(spec: str, data: str | None, prompts: str | None) -> TsvTask:
     (opened,) = open_tasks([spec], data)
     if not isinstance(opened, TsvTask):
         raise InputError(f"{spec}: not a task over a TSV file, so there is nothing to copy")
-    opened.questions()
+    opened.check_images(question.image for question in opened.questions())
     return opened
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from eyechart.codecs import builtin_header
 from eyechart.codecs.ffmpeg import job_for
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
-from eyechart.codecs.levels import knob_of, make_levels
+from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.codecs.process import ProcessLimits, run
 from eyechart.codecs.yuv import rgb_to_yuv444, yuv444_to_rgb
 from eyechart.core.errors import InputError
@@ -191,6 +191,10 @@ class _ReferenceCodec:
             cfg=cfg,
             timeout_s=timeout_s,
         )
+
+    def level_at(self, text: str) -> Level:
+        """The level of any QP. Raises InputError."""
+        return level_at(self.name, "qp", text, self.levels, least=0, most=self._most_qp)
 
     @property
     def options(self) -> Mapping[str, Json]:

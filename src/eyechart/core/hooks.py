@@ -5,6 +5,7 @@
     codec     OpenLevels       level_at(text)
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
+    task      HasImageFiles    check_images(keys)
     task      HasOrigin        origin
     VLM       Checkable        check()
     VLM       TaskDependent    for_task(task)
@@ -20,7 +21,7 @@ value for plug-ins without it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -68,6 +69,18 @@ class HasChoices(Protocol):
 
     def choices(self, question: Question) -> tuple[str, ...]:
         """The allowed answers; () for an open question."""
+        ...
+
+
+@runtime_checkable
+class HasImageFiles(Protocol):
+    """A task whose images are files of their own, which may be missing."""
+
+    def check_images(self, keys: Iterable[str]) -> None:
+        """Look for the files of these images; reads none. Called before a run begins.
+
+        Raises InputError: how many are missing, and the first of them.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from eyechart.codecs.reconstruct import BATCH_IMAGES
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import Executor
 from eyechart.runner.engine import Outcome, Settings, check, encode, run
 from eyechart.runner.plan import Plan
@@ -64,7 +65,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
     work, store = resolve(plan, device=options.device), Store(out)
-    _check_directory(store, work, plan)
+    _check_before(store, work, plan)
     if not (out / "run.json").exists():  # a finished run can be looked at without its servers
         check(work)
     store.create()
@@ -89,7 +90,7 @@ def encode_plan(
         InputError, StoreError: as `run_plan`.
     """
     work, store = resolve(plan, device=options.device), Store(out)
-    _check_directory(store, work, plan)
+    _check_before(store, work, plan)
     store.create()
     with store.encoding(wait=options.wait):
         store.write_info(run_info(plan))
@@ -104,12 +105,16 @@ def encode_plan(
         )
 
 
-def _check_directory(store: Store, work: Work, plan: Plan) -> None:
-    """Refuse a directory that cannot take the plan, before anything is written or asked."""
+def _check_before(store: Store, work: Work, plan: Plan) -> None:
+    """Refuse a directory that cannot take the plan, and tasks whose image files are missing, before
+    anything is written or asked."""
     if store.is_run():
         if (store.root / "run.json").exists():
             store.info()
         refuse_other_data(store, [part.task for part in work.tasks], run_info(plan).data)
+    for part in work.tasks:
+        if isinstance(part.task, HasImageFiles):
+            part.task.check_images(image for image, _ in part.images)
 
 
 def _settings(options: Options) -> Settings:

@@ -14,7 +14,7 @@ import ast
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,21 @@ class TsvTable:
         except (binascii.Error, InputError, ValueError) as error:
             raise ImageError(f"{self.path.name}, image {key}: {error}") from error
 
+    def check_files(self, keys: Iterable[str]) -> None:
+        """Look for the image files of these keys; reads none.
+
+        Raises:
+            InputError: how many are missing, the first of them, and where it was looked for.
+        """
+        wanted = set(keys) - self.offsets.keys()
+        names = [name for name in dict.fromkeys(row.image for row in self.rows) if name in wanted]
+        missing = [name for name in names if self._find(name) is None]
+        if missing:
+            raise InputError(
+                f"{self.path.name}: {len(missing)} of {len(names)} image files missing, "
+                f"first {missing[0]}; looked in {self._looked}"
+            )
+
     def identity(self) -> str:
         """sha256 (hex) of all that is read: the file, and the image files it points to."""
         outside = sorted({row.image for row in self.rows} - self.offsets.keys())
@@ -92,9 +107,12 @@ class TsvTable:
     def _picture_file(self, name: str) -> Path:
         path = self._find(name)
         if path is None:
-            looked = ", ".join(str(root) for root in self.image_roots)
-            raise ImageError(f"{self.path.name}: no image file {name} in {looked}")
+            raise ImageError(f"{self.path.name}: no image file {name} in {self._looked}")
         return path
+
+    @property
+    def _looked(self) -> str:
+        return ", ".join(str(root) for root in self.image_roots)
 
     def _find(self, name: str) -> Path | None:
         places = (root / name for root in self.image_roots)  # an absolute name stays absolute

@@ -141,6 +141,10 @@ class TsvTask:
         """Decode one image. Raises ImageError."""
         return decode_image(self._table.image_bytes(key), name=f"{self.name} image {key}")
 
+    def check_images(self, keys: Iterable[str]) -> None:
+        """See `core.hooks.HasImageFiles`. Raises InputError."""
+        self._table.check_files(keys)
+
     def prompt(self, question: Question, vlm_family: str) -> str:
         own = style_of(vlm_family).by_task.get(self.name)
         return self._benchmark.prompt(question, vlm_family) if own is None else own(question)
