@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from eyechart.core.types import VLM, Decoding, Request, Rgb8
+from eyechart.core.types import VLM, Answer, Decoding, Request, Rgb8
 from eyechart.vlms import open_vlm
+from eyechart.vlms.checkpoint import LocalVLM
 from eyechart.vlms.internvl import InternVL, InternVLBackbone
 from eyechart.vlms.janus import Janus, JanusBackbone
 from tests.vlms.asking import picture, request
@@ -57,7 +59,7 @@ def plain_internvl(
             **inputs, pixel_values=tiles.to(dtype), do_sample=False, max_new_tokens=new_tokens
         )
         new = output[0, inputs["input_ids"].shape[1] :]
-        return str(tokenizer.decode(new, skip_special_tokens=True))
+        return str(tokenizer.decode(new, skip_special_tokens=True)).strip()
 
     return [[answer(asked.image, prompt) for prompt in asked.prompts] for asked in requests]
 
@@ -163,6 +165,51 @@ def test_janus_prompt_keeps_the_tasks_line_break(janus_dir: Path) -> None:
             f"{before}<|User|>: <image_placeholder>\nIs it?\nAnswer.\n\n<|Assistant|>:"
         )
     assert Janus(str(janus_dir)).options["system"] == plain
+
+
+def test_janus_is_asked_as_vlmevalkit_asks_it_where_an_option_says_so(janus_dir: Path) -> None:
+    plain = Janus(str(janus_dir), device="cpu")
+    vlm = Janus(str(janus_dir), device="cpu", vlmevalkit=True)
+    assert "vlmevalkit" not in plain.options  # keys of before this option stay as they were
+    assert vlm.options == {**plain.options, "vlmevalkit": True}
+    backbone = vlm.build()[0]
+    # DeepSeek's processor strips what it is given, and the prompts of some tasks end in a space.
+    assert backbone.text("\nIs it? ") == "User: <image_placeholder>\nIs it?\n\nAssistant:"
+    assert len(vlm.answer([request(60, 90, 1)], Decoding(max_new_tokens=3))[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("height_px", "width_px", "rows"),
+    [(20, 30, 21), (21, 31, 21), (45, 80, 18), (30, 30, 32), (2, 90, 14)],
+)
+def test_janus_cuts_sides_to_whole_pixels_as_vlmevalkit_does(
+    height_px: int, width_px: int, rows: int, janus_dir: Path
+) -> None:
+    from transformers import JanusImageProcessorPil
+
+    backbone = Janus(str(janus_dir), device="cpu", vlmevalkit=True).build()[0]
+    rgb8 = picture(height_px, width_px, seed=5)
+    (pixels,) = backbone.picture(rgb8).inputs["pixel_values"]
+    small = Image.fromarray(rgb8).resize((32, rows), Image.Resampling.BICUBIC)
+    processor = JanusImageProcessorPil.from_pretrained(janus_dir)
+    mean, std = np.array(processor.image_mean), np.array(processor.image_std)
+    square = Image.new("RGB", (32, 32), tuple(int(255 * level) for level in mean))
+    square.paste(small, (0, (32 - rows) // 2))
+    expected = (np.asarray(square, np.float32) / 255 - mean) / std
+    assert np.allclose(pixels.permute(1, 2, 0), expected, atol=1e-5)
+
+
+def test_internvl_answers_are_stripped_as_vlmevalkit_strips_them(
+    internvl_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vlm = InternVL(str(internvl_dir), device="cpu")
+    monkeypatch.setattr(
+        LocalVLM, "answer", lambda *_: [[Answer(text=" a dog\n", tokens=3, truncated=True)]]
+    )
+    asked = [request(60, 90, 1)]
+    said = vlm.answer(asked, Decoding(max_new_tokens=3))
+    assert said == [[Answer(text="a dog", tokens=3, truncated=True)]]
+    assert vlm.options["stripped"] is True
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eyechart.core.prompts import ANSWER_BY_LETTER, SHORT_ANSWER, PromptStyle
-from eyechart.core.types import Question, Rgb8
+from eyechart.core.types import Answer, Decoding, Question, Request, Rgb8
 from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
@@ -72,6 +73,7 @@ class InternVL(LocalVLM):
             own_options={
                 "max_tiles": MAX_TILES if max_tiles is None else max_tiles,
                 "system": system,
+                "stripped": True,  # in the key since `answer` strips
             },
             budget_tokens=budget_tokens,
             adapter=adapter,
@@ -86,6 +88,12 @@ class InternVL(LocalVLM):
         if self._tiles_given or task not in MAX_TILES_BY_TASK:
             return self
         return self._with(max_tiles=MAX_TILES_BY_TASK[task])
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
+        """Answers without white space around them: the `chat` of OpenGVLab's own code, which
+        VLMEvalKit calls, strips them. Raises VLMError, InputError."""
+        given = super().answer(requests, decoding)
+        return [[replace(one, text=one.text.strip()) for one in answers] for answers in given]
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError."""

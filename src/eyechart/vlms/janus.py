@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eyechart.core.prompts import (
     ANSWER_BY_LETTER,
     SHORT_ANSWER,
     PromptStyle,
     option_lines,
 )
-from eyechart.core.types import Question, Rgb8
+from eyechart.core.types import Json, Question, Rgb8
 from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
@@ -38,6 +40,9 @@ class Janus(LocalVLM):
 
     model: hub id (the converted ones of deepseek-community) or directory.
     system: system message; empty for none, as VLMEvalKit runs it.
+    vlmevalkit: True: the roles `User` and `Assistant` of DeepSeek's own code, and image sides that
+        are cut to whole pixels, as VLMEvalKit runs it. False: the checkpoint's chat template, and
+        sides that are rounded, as transformers does. In a cell's key where it is True.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
     device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
     """
@@ -48,28 +53,33 @@ class Janus(LocalVLM):
         *,
         name: str | None = None,
         system: str = "",
+        vlmevalkit: bool = False,
         dtype: str = "auto",
         device: str = "auto",
         budget_tokens: int | None = None,
         adapter: str | None = None,
     ) -> None:
         checked_text("system", system)
+        own_options: dict[str, Json] = {"system": system}
+        if vlmevalkit:  # keys of cells from before this option stay as they were
+            own_options["vlmevalkit"] = True
         super().__init__(
             Checkpoint(model=model, model_type=MODEL_TYPE, dtype=dtype, device=device),
             family="janus-pro",
             name=name,
-            own_options={"system": system},
+            own_options=own_options,
             budget_tokens=budget_tokens,
             adapter=adapter,
         )
-        self._system = system
+        self._system, self._vlmevalkit = system, vlmevalkit
 
     def build(self) -> tuple[Backbone, Any]:
         """Load the weights. Raises InputError."""
         from transformers import JanusForConditionalGeneration
 
         model = self._weights(JanusForConditionalGeneration)
-        return JanusBackbone(model, self.checkpoint.source, system=self._system), model
+        kind = VLMEvalKitBackbone if self._vlmevalkit else JanusBackbone
+        return kind(model, self.checkpoint.source, system=self._system), model
 
 
 class JanusBackbone:
@@ -132,6 +142,25 @@ class JanusBackbone:
         pixels = pixels.to(self._model.device, self._model.dtype)
         features = self._model.model.get_image_features(pixels).pooler_output
         return list(features)
+
+
+class VLMEvalKitBackbone(JanusBackbone):
+    """Text and image sizes as VLMEvalKit's `vlmeval/vlm/janus.py` has DeepSeek's code make them."""
+
+    def picture(self, rgb8: Rgb8) -> Picture:
+        """Pixels (1, 3, side, side); the processor finds the sides as it would make them."""
+        from PIL import Image
+
+        height, width, _ = rgb8.shape
+        longest, side = max(height, width), self._processor.size["height"]
+        least = self._processor.min_size
+        sides = [max(int(size / longest * side), least) for size in (width, height)]
+        resized = Image.fromarray(rgb8).resize((sides[0], sides[1]), Image.Resampling.BICUBIC)
+        return super().picture(np.asarray(resized))
+
+    def text(self, prompt: str) -> str:
+        """DeepSeek's template: the roles are words, not the tokens of the chat template."""
+        return f"{self._system}User: {self._placeholder}{prompt.rstrip()}\n\nAssistant:"
 
 
 def _multiple_choice(question: Question) -> str:
