@@ -109,6 +109,19 @@ def test_eyechart_itself_reads_a_copy_as_the_same_task(data: Path, tmp_path: Pat
             assert np.array_equal(after.image(new.image), jpeg(seed, "1")[0])
 
 
+def test_copies_under_the_original_name_have_a_folder_each(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = ("--codecs", "jpeg", "--levels", "1,6", "--original-names")
+    assert export(data, out, *told) == 0
+    assert sorted(path.relative_to(out) for path in out.glob("*/POPE.tsv")) == [
+        Path("POPE_jpeg_1/POPE.tsv"),
+        Path("POPE_jpeg_6/POPE.tsv"),
+    ]
+    assert not list(out.glob("*.tsv"))
+    (copy,) = open_tasks(["POPE"], str(out / "POPE_jpeg_6"))
+    assert np.array_equal(copy.image(copy.questions()[0].image), jpeg(2, "6")[0])
+
+
 def test_paths_name_image_files(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert export(data, out, "--codecs", "jpeg", "--levels", "1", "--paths") == 0

@@ -8,6 +8,7 @@ import pytest
 
 from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Question, Task
+from eyechart.tasks import choice
 from eyechart.tasks.coco_caption import CocoCaption
 from eyechart.tasks.gqa import Gqa
 from eyechart.tasks.mmbench import MmBench
@@ -15,6 +16,7 @@ from eyechart.tasks.mme import Mme
 from eyechart.tasks.ocrbench import OcrBench
 from eyechart.tasks.pope import Pope
 from eyechart.tasks.seedbench import SeedBench
+from eyechart.tasks.table import TsvRow
 
 POPE_TEXT = "Is there a cat in the image? Please answer yes or no."
 MME_TEXT = "Is this a photo of Rome? Please answer yes or no."
@@ -93,3 +95,11 @@ def test_other_families_get_the_default(task: Task, family: str) -> None:
 def test_the_families_of_the_paper_have_prompts_to_choose() -> None:
     paper = {"default", "qwen2_5_vl", "internvl3", "janus-pro", "qwen-vl-chat", "gpt-4o"}
     assert paper <= set(prompt_families())
+
+
+@pytest.mark.parametrize("cell", ["None", "NA", "nan", ""])
+def test_what_pandas_takes_for_an_empty_cell_is_no_hint(cell: str) -> None:
+    cells = {"index": "1", "question": "?", "answer": "A", "A": "None", "B": "NA", "hint": cell}
+    read = choice.question(TsvRow(number=1, cells=cells, image="i"), group="1")
+    assert read.hint == ""
+    assert read.options == (("A", "None"), ("B", "NA"))

@@ -17,7 +17,7 @@ from eyechart.cli.run import Workers
 from eyechart.core.errors import EyechartError, InputError
 
 if TYPE_CHECKING:
-    from eyechart.runner.export_tsv import Copied, Target
+    from eyechart.runner.export_tsv import Copied, Form, Target
     from eyechart.store import Store
     from eyechart.tasks.tsv_task import TsvTask
 
@@ -71,6 +71,14 @@ def export_tsv(
             help="Write a VLM family's complete prompt into `question`.",
         ),
     ] = None,
+    original_names: Annotated[
+        bool,
+        typer.Option(
+            "--original-names",
+            help="A folder for each copy, in which it has the name of the task's file, "
+            "so that VLMEvalKit treats it as that data set.",
+        ),
+    ] = False,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +108,7 @@ def export_tsv(
     complete, and the same command continues with the images made so far (in
     OUT/.eyechart, which may be deleted afterwards).
     """
+    from eyechart.runner.export_tsv import Form
     from eyechart.store import Store
     from eyechart.store.lease import lease
 
@@ -117,8 +126,7 @@ def export_tsv(
             out,
             Store(run) if run else cache,
             workers,
-            paths=paths,
-            prompts=prompts,
+            Form(paths=paths, prompts=prompts, original_names=original_names),
         )
     if json_out is not None:
         _write_json(json_out, opened, made)
@@ -215,12 +223,10 @@ def _copy_all(
     out: Path,
     store: Store,
     workers: int | None,
-    *,
-    paths: bool,
-    prompts: str | None,
+    form: Form,
 ) -> list[tuple[Target, str, Copied]]:
     """All copies that could be made; errors of the others go to stderr."""
-    from eyechart.runner.export_tsv import Exporter, Form
+    from eyechart.runner.export_tsv import Exporter
     from eyechart.runner.reconstruction import Reconstruction, open_executor
 
     executor = open_executor(workers)
@@ -232,7 +238,7 @@ def _copy_all(
             exporter = Exporter(
                 out,
                 Reconstruction(store, executor, ahead=4),
-                Form(paths=paths, prompts=prompts),
+                form,
                 advance=lambda: progress.advance(bar),
             )
             for place, target in enumerate(targets):

@@ -33,10 +33,13 @@ class Form:
 
     paths: image files, named in `image_path`, rather than base64 in `image`. prompts: a VLM
     family whose full prompt takes the question's place; the columns it was made of are left out.
+    original_names: each copy in a folder of its own, under the name of the task's file, by which
+    VLMEvalKit chooses prompts and settings.
     """
 
     paths: bool = False
     prompts: str | None = None
+    original_names: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +96,8 @@ class Exporter:
             StoreError: the folder cannot be written, the disk is full.
         """
         sheet = _CopiedRows(task, self._form)
-        path = self._out / f"{target.name}.tsv"
-        for left in self._out.glob(f".{path.name}.*.tmp"):  # of a copy that was killed
+        path = self._place(task, target)
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a copy that was killed
             left.unlink(missing_ok=True)
         folder = self._out / "images" / target.name
         if self._form.paths:
@@ -126,6 +129,14 @@ class Exporter:
             rate_bpp=fmean(rates_bpp),
             size_bytes=files_bytes + path.stat().st_size,
         )
+
+    def _place(self, task: TsvTask, target: Target) -> Path:
+        if not self._form.original_names:
+            return self._out / f"{target.name}.tsv"
+        folder = self._out / target.name
+        with store_errors(folder, "be made"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder / task.path.name
 
     def _pictures(
         self, task: TsvTask, target: Target, keys: Sequence[str]

@@ -10,6 +10,9 @@ from eyechart.tasks.table import TsvRow
 
 # Enough for reasoning before the letter; short answers cost no more (see yes_no).
 MAX_NEW_TOKENS = 512
+# VLMEvalKit reads tables with pandas, for which these cells are empty. (Options with such a text
+# are kept: people may choose "None".)
+_NO_HINT = frozenset({"None", "NA", "N/A", "nan", "NaN", "null", "NULL"})
 
 
 def question(row: TsvRow, group: str) -> Question:
@@ -26,7 +29,7 @@ def question(row: TsvRow, group: str) -> Question:
         l2_category=row["l2-category"],
         group=group,
         options=options,
-        hint=row["hint"],
+        hint="" if row["hint"] in _NO_HINT else row["hint"],
     )
 
 
