@@ -261,6 +261,16 @@ def test_what_is_missing_is_flagged(tmp_path: Path) -> None:
     assert analysis.failures == (("grey decode: CodecError", 2),)
 
 
+def test_cells_whose_answers_are_gone_are_named(tmp_path: Path) -> None:
+    store = toy.a_run(tmp_path, PLAIN)
+    assert analysed(tmp_path).unanswered == ()
+    lost = next(stored for stored in store.cells() if stored.cell.codec.name != "source")
+    (lost.path / "records.jsonl").unlink()
+    analysis = analysed(tmp_path)
+    assert analysis.unanswered == (f"reader toy grey {lost.cell.level.name}",)
+    assert "2 of 3 levels" in next(bd.flags for bd in analysis.bd)
+
+
 def test_a_small_run_hides_nothing_of_an_unfinished_large_one(tmp_path: Path) -> None:
     """Two VLMs in one directory: one was stopped in the middle, the other asks a sample."""
     store = toy.a_run(tmp_path, PLAIN)

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from eyechart.analysis.bootstrap import interval, resample
-from eyechart.analysis.cells import CellData, failure_counts, read_cells
+from eyechart.analysis.cells import (
+    CellData,
+    cell_label,
+    failure_counts,
+    planned_levels,
+    read_cells,
+)
 from eyechart.analysis.compare import Comparison, rank_levels
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
@@ -56,6 +62,7 @@ def analyse(
     made_from = store.fingerprint()  # first: what a run adds meanwhile makes this analysis old
     cells = read_cells(store)
     answered = [read for read in cells if read.records]
+    unanswered = [read for read in cells if not read.records and read.asked is not None]
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks = _tasks(answered, data or info.data or None, load)
@@ -66,7 +73,7 @@ def analyse(
     ranks = rank_levels(measured)
     measured = _by_curve(measured, ranks)
     lowest = [one.data for one in measured if ranks[one.data.key] == 0]
-    comparison = Comparison(measured, questions)
+    comparison = Comparison(measured, questions, planned_levels(cells))
     return Analysis(
         title=info.title or run_dir.resolve().name,
         eyechart_version=VERSION,
@@ -84,6 +91,7 @@ def analyse(
         bootstrap_samples=samples,
         seed=seed,
         adapters=_adapters(answered),
+        unanswered=tuple(map(cell_label, unanswered)),
         made_from=made_from,
     )
 

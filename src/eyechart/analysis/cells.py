@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +52,21 @@ def read_cells(store: Store) -> list[CellData]:
         )
         for item in stored
     ]
+
+
+def cell_label(read: CellData) -> str:
+    """A cell in messages: VLM, adapter, task, codec and level."""
+    parts = (read.vlm, read.adapter, read.task, read.codec, read.cell.level.name)
+    return " ".join(part for part in parts if part)
+
+
+def planned_levels(cells: Iterable[CellData]) -> dict[str, int]:
+    """Codec -> how many of its levels were answered or are to be asked."""
+    levels: defaultdict[str, set[str]] = defaultdict(set)
+    for read in cells:
+        if read.records or read.asked is not None:
+            levels[read.codec].add(read.cell.level.name)
+    return {codec: len(names) for codec, names in levels.items()}
 
 
 def failure_counts(cells: Iterable[CellData]) -> tuple[tuple[str, int], ...]:

@@ -40,19 +40,19 @@ class Comparison:
 
     questions: by cell key, how many are planned. Fewer answers than that are flagged, and so are
     cells that ask fewer questions than other cells of the task.
+    levels: by codec, how many are planned. Curves with fewer are flagged.
     """
 
-    def __init__(self, cells: Sequence[Measured], questions: Mapping[str, int]) -> None:
-        self._questions = questions
+    def __init__(
+        self, cells: Sequence[Measured], questions: Mapping[str, int], levels: Mapping[str, int]
+    ) -> None:
+        self._questions, self._levels = questions, levels
         self._curves: defaultdict[Place, list[Measured]] = defaultdict(list)
         self._most: defaultdict[str, int] = defaultdict(int)
-        levels: defaultdict[str, set[str]] = defaultdict(set)
         for measured in cells:
             data = measured.data
             self._curves[data.vlm, data.adapter, data.task, data.codec].append(measured)
-            levels[data.codec].add(data.cell.level.name)
             self._most[data.task] = max(self._most[data.task], questions[data.key])
-        self._levels = {codec: len(names) for codec, names in levels.items()}
 
     def bd(self) -> Iterator[BdResult]:
         """Every curve against uncompressed, and every adapter's curve against none."""

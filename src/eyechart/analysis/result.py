@@ -137,15 +137,19 @@ class Analysis:
     bootstrap_samples: int
     seed: int
     adapters: tuple[AdapterInfo, ...] = ()
+    unanswered: tuple[str, ...] = ()  # cells that are to be asked and hold no answer
     made_from: str = ""  # fingerprint of the records (`Store.fingerprint`), "" where unknown
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as it is stored in JSON. Keys keep their order.
 
-    `reproducible` is left out where it has its usual value, "bitwise".
+    `reproducible` is left out where it has its usual value, "bitwise", and so is an empty
+    `unanswered`.
     """
     value = asdict(analysis)
+    if not analysis.unanswered:
+        del value["unanswered"]
     for cell in value["cells"]:
         if cell["reproducible"] == "bitwise":
             del cell["reproducible"]

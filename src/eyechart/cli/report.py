@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eyechart.cli.files import check_out
+from eyechart.cli.tables import say_unanswered
 from eyechart.core.errors import InputError
 
 
@@ -37,5 +38,7 @@ def report(
             f"{directory}: no eyechart run here; make one with eyechart run --out {directory}"
         )
     check_out(path)
-    write_report(analysis_of(directory, fresh=fresh, data=data), path)
+    analysis = analysis_of(directory, fresh=fresh, data=data)
+    write_report(analysis, path)
+    say_unanswered(analysis)
     print(path)

@@ -7,11 +7,15 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.console import terminal_text
 from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.analysis.result import Analysis
 
 
 class Kind(StrEnum):
@@ -65,10 +69,21 @@ def table(
     tables = tables_of(analysis, kind.value)
     if not tables:
         print(f"no {kind.value} table for {directory}: {_NONE[kind]}", file=sys.stderr)
+    say_unanswered(analysis)
     if form is TableFormat.terminal:
         show(tables, Console())
     else:
         print(render(tables, form.value), end="")
+
+
+def say_unanswered(analysis: Analysis) -> None:
+    """One line on stderr about cells that no table shows, because they hold no answer."""
+    if cells := analysis.unanswered:
+        print(
+            f"not shown: {len(cells)} cells without an answer, first {terminal_text(cells[0])}; "
+            "the same eyechart run asks them",
+            file=sys.stderr,
+        )
 
 
 def bd(
