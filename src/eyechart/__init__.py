@@ -1,4 +1,4 @@
-"""Eyechart: how well does a vision-language model still see when its images are compressed?
+"""Eyechart measures how image compression changes the answers of vision-language models.
 
     import eyechart
 

@@ -148,7 +148,7 @@ def open_vlm(
     """
     from eyechart.vlms import open_vlm as open_named
 
-    name, given = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    name, given = plugins.parse_spec_or_directory(spec)
     chosen: dict[str, Any] = {"device": device, **given, **options}
     return open_named(name, adapter=None if adapter is None else str(adapter), **chosen)
 

@@ -277,12 +277,13 @@ def _train(
 def _ask(vlm: str, out: Path, tasks: list[Task], codecs: list[Codec], images: int) -> AdapterConfig:
     """Ask held-out questions without and with the adapter; store the scores in its config."""
     from eyechart.adapters.answers import compare
-    from eyechart.adapters.base import split_spec
     from eyechart.adapters.package import with_answers
     from eyechart.cli.adapter_view import print_compared
+    from eyechart.core import plugins
     from eyechart.vlms import open_vlm
 
-    name, options = split_spec(vlm)
+    name, given = plugins.parse_spec_or_directory(vlm)
+    options: dict[str, Any] = given
     plain, adapted = open_vlm(name, **options), open_vlm(name, adapter=str(out), **options)
     rows = print_compared(compare(plain, adapted, tasks, codecs, images=images))
     answers: Mapping[str, Any] = {

@@ -1,1 +1,1 @@
-"""The words every room shares: types, identity, plug-in lookup, images, errors."""
+"""Shared by all packages: types, identity, plug-in lookup, workers, images, errors."""

@@ -1,4 +1,4 @@
-"""The boundary of one image or question: an error becomes a value, and the others go on."""
+"""The boundary of one image or question: its error becomes a value, so that the run continues."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """What went wrong, before it is known which questions it affects.
+    """An error, before it is known which questions it affects.
 
-    kind: the exception's class name. bad_input: the user can mend it. unusable: no other question
-    can be answered either. trace: a traceback where the error was not foreseen, else "". error:
-    the exception, where it is one of this package.
+    kind: the exception's class name. bad_input: the user can correct it. unusable: the VLM cannot
+    answer any other question either. trace: the traceback of an unexpected error, else "". error:
+    the exception, if its class is one of this package.
     """
 
     stage: Stage
@@ -38,7 +38,7 @@ class Failed:
     error: EyechartError | None = field(default=None, compare=False, repr=False)
 
     def raise_error(self) -> NoReturn:
-        """Raise it where one failure ends the work. Raises EyechartError."""
+        """Raise the error, for callers that stop at the first failure. Raises EyechartError."""
         raise self.error or EyechartError(self.message)
 
     def of(self, question: Question) -> Failure:
@@ -54,13 +54,13 @@ class Failed:
 
 
 def attempt(stage: Stage, call: Callable[[], _T]) -> _T | Failed:
-    """The call's result, or what went wrong.
+    """The call's result, or its error.
 
-    An error of this package says itself whether trying again may help. Any other one is a bug here
-    or in a plug-in, and is tried again because the bug may have been mended by then.
+    An error of this package says whether a retry may help. Any other error is a bug of this package
+    or of a plug-in. It counts as retryable, because the bug may be fixed before the next run.
 
     Raises:
-        StoreError: the run directory is broken, so nothing can go on.
+        StoreError: the run directory is broken, so the run cannot continue.
     """
     try:
         return call()

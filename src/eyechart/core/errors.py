@@ -12,7 +12,7 @@ class InputError(EyechartError):
 
 
 class PluginError(InputError):
-    """A codec, VLM or task name is unknown, or its plug-in cannot be imported here."""
+    """A codec, VLM or task name is unknown, or its plug-in cannot be imported."""
 
 
 class BrokenPluginError(PluginError):
@@ -29,7 +29,7 @@ class ImageError(InputError):
 
 
 class TrainingError(EyechartError):
-    """A training cannot go on; its last checkpoint is kept."""
+    """A training cannot continue; its last checkpoint is kept."""
 
 
 class StoreError(EyechartError):
@@ -50,7 +50,7 @@ class CodecError(EyechartError):
         self.retryable = retryable
 
     def named(self, *, level: str = "", image: str = "") -> CodecError:
-        """The same error with the level and image added, which only the caller knows."""
+        """The same error with the level and image, which only the caller knows."""
         return CodecError(
             self.message,
             codec=self.codec,
@@ -90,9 +90,10 @@ class WorkerDiedError(EyechartError):
 
 
 def one_line(error: BaseException | str, longest: int = 200) -> str:
-    """A foreign error (with its class) or text as one line of at most `longest` characters.
+    """A foreign error (with its class) or a text, as one line of at most `longest` characters.
 
-    A longer one loses its middle. Control characters are escaped: the line goes to a terminal.
+    The middle of a longer line is cut out. Control characters are escaped, because the line is
+    printed in a terminal.
     """
     text = str(error)
     if isinstance(error, BaseException):

@@ -1,4 +1,4 @@
-"""Reading files that another program wrote: whatever a parser raises becomes one line."""
+"""Reading files that another program wrote: every error of a parser becomes one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a codec, task or VLM may offer beyond its protocol in `core.types`. All of it is optional.
+"""Optional protocols of codecs, tasks and VLMs, beside those in `core.types`.
 
     plug-in   protocol         member
     codec     SelfDescribing   bitstream_from_payload(payload)
@@ -15,8 +15,8 @@
     VLM       Remote           remote
     any       TakesRunOptions  run_options, on the class
 
-A plug-in declares one by having its member; nothing is inherited. The functions below give the
-value for plug-ins without it.
+A plug-in implements one by having its member; it inherits nothing. The functions below return the
+default for plug-ins without it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RunOption: TypeAlias = Literal["device", "adapter", "data"]
 
 @runtime_checkable
 class SelfDescribing(Protocol):
-    """A codec that can tell an image's size from a payload (needed to decode a file alone)."""
+    """A codec that reads an image's size from a payload (needed to decode a single file)."""
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """The payload with the size that is stored in it.
@@ -86,7 +86,7 @@ class HasImageFiles(Protocol):
 
 @runtime_checkable
 class HasOrigin(Protocol):
-    """A task that can say where its data comes from, for `doctor`."""
+    """A task that knows where its data comes from, for `doctor`."""
 
     @property
     def origin(self) -> str: ...
@@ -94,7 +94,7 @@ class HasOrigin(Protocol):
 
 @runtime_checkable
 class Checkable(Protocol):
-    """A VLM that can find out without a question that it will not be able to answer."""
+    """A VLM that can check, without a question, whether it will be able to answer."""
 
     def check(self) -> None:
         """Called before a run directory is made. Raises InputError or UnusableVLMError."""
@@ -126,7 +126,7 @@ class Replicated(Protocol):
     def copies(self) -> int: ...
 
     def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[list[list[Answer]]]:
-        """Have a copy answer a batch; the future raises what `VLM.answer` raises."""
+        """Let a copy answer a batch; the future raises what `VLM.answer` raises."""
         ...
 
 
@@ -141,7 +141,7 @@ class Tokens(Protocol):
 
 @runtime_checkable
 class Billed(Protocol):
-    """A VLM whose answers are paid for. Costs in US dollars; None where no prices are known."""
+    """A VLM whose answers cost money. Costs are in US dollars; None if the prices are unknown."""
 
     @property
     def spent(self) -> Tokens:
@@ -212,7 +212,7 @@ def takes(factory: object, option: RunOption) -> bool:
 
 
 def _class_of(factory: object) -> object:
-    """What is behind `functools.partial`, as entry points may name one."""
+    """The class or function inside a `functools.partial`, which an entry point may name."""
     while isinstance(factory, partial):
         factory = factory.func
     return factory

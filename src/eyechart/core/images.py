@@ -40,8 +40,8 @@ def decode_image(
 ) -> Rgb8:
     """Decode a PNG, JPEG, WebP, ...: (height, width, 3), uint8. Alpha is blended over white.
 
-    as_stored: ignore EXIF orientation and colour profile. Tasks read their images so, because
-        VLMEvalKit does. False: turn the image upright and convert it to sRGB.
+    as_stored: ignore EXIF orientation and colour profile, as VLMEvalKit does; used for the images
+        of tasks. False: turn the image upright and convert it to sRGB.
     Raises:
         ImageError: not an image, truncated, more than `max_pixels` pixels, or too many bytes.
     """
@@ -66,7 +66,7 @@ def decode_image(
 
 
 def _check_bytes(picture: Image, name: str) -> None:
-    """Refuse before decoding what takes too much memory. Raises ImageError."""
+    """Refuse, before decoding, an image that takes too much memory. Raises ImageError."""
     sample_bytes = 4 if picture.mode in ("I", "F") else 2 if ";16" in picture.mode else 1
     copies = _FRAME_COPIES.get(picture.format or "", 1)
     size = picture.width * picture.height * len(picture.getbands()) * sample_bytes * copies
@@ -84,7 +84,7 @@ def _upright_srgb(picture: Image) -> Image:
     profile = picture.info.get("icc_profile")
     if profile and picture.mode in ("RGB", "RGBA", "CMYK"):
         mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-        # A damaged profile says nothing about the colours: they are then taken for sRGB.
+        # With a damaged profile the colours are assumed to be sRGB.
         with suppress(ImageCms.PyCMSError, OSError):
             embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
@@ -145,7 +145,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
 def find_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """The image files below a folder, subfolders included, and its other files; both sorted.
 
-    Hidden files and folders are passed over. Files are told by their suffix, see IMAGE_SUFFIXES.
+    Hidden files and folders are ignored. An image is recognised by its suffix, see IMAGE_SUFFIXES.
     Raises:
         InputError: not a readable folder, or without an image.
     """

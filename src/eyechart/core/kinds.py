@@ -1,7 +1,7 @@
 """Whether a value that a user typed fits a parameter's annotation.
 
-Only the kinds that JSON has are told apart: text, whole numbers, numbers, true and false, null,
-lists and mappings of them. Everything else an annotation may say fits any value.
+Only the kinds of JSON are distinguished: text, whole numbers, numbers, true and false, null, and
+lists and mappings of these. Any value fits every other annotation.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from eyechart.core import hooks
@@ -87,7 +88,7 @@ def load(group: Group, name: str, options: Mapping[str, Json] | None = None) -> 
     Raises:
         PluginError: unknown or ambiguous name, missing package, unknown option, an option of a
             wrong kind, or anything that is raised while importing and constructing.
-        InputError: what the plug-in itself says about its options.
+        InputError: the plug-in refuses the value of an option.
     """
     return construct(name, load_factory(group, name), options)
 
@@ -122,7 +123,7 @@ def takes(group: Group, name: str, option: RunOption) -> bool:
 
 @contextmanager
 def guarded(name: str) -> Iterator[None]:
-    """Foreign code runs inside: whatever it raises becomes a PluginError of one line.
+    """Context for code of plug-ins: every error becomes a PluginError of one line.
 
     Errors of this package pass unchanged.
     """
@@ -160,8 +161,13 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
     return name, options
 
 
+def parse_spec_or_directory(spec: str) -> tuple[str, dict[str, Json]]:
+    """Like `parse_spec`, but the path of a directory is a name without options."""
+    return (spec, {}) if Path(spec).is_dir() else parse_spec(spec)
+
+
 def how_to_install(package: str) -> str:
-    """What to type to get a package that is missing."""
+    """The command that installs a missing package."""
     extra = EXTRAS.get(package)
     return f"pip install 'eyechart[{extra}]'" if extra else f"pip install {package}"
 
@@ -210,10 +216,10 @@ def _check_options(name: str, factory: Any, given: Mapping[str, Json]) -> None:
 
 
 def _allowed(factory: Any) -> list[str] | None:
-    """Names of the options a plug-in is constructed with; None: any, or it cannot be told."""
+    """Names of a plug-in's constructor options; None: any name, or the signature is unknown."""
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # not callable, or written in C: the call itself will tell
+    except (TypeError, ValueError):  # not callable, or written in C: the call itself will fail
         return None
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return None

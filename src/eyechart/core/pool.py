@@ -3,9 +3,9 @@
     submit -> queue -> thread of a free worker -> pipe -> worker process
                                                <- pipe <- result, or the end of the process
 
-A worker that dies affects its own call alone. Nothing here waits without limit for a worker: a
-thread waits for the reply or for the end of the process, whichever comes first, and the threads
-are daemons, so the interpreter's exit does not wait for them either.
+A worker that dies affects only its own call. No thread waits for a worker without limit: it waits
+for the reply or for the end of the process, whichever comes first. The threads are daemons, so the
+interpreter's exit does not wait for them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class WorkerPool:
     def submit(
         self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Have a call made. Raises what pickle raises for arguments that cannot travel."""
+        """Submit a call. Raises pickle's error for arguments that cannot be pickled."""
         future: Future[_T] = Future()
         message = pickle.dumps((call, args, named), protocol=pickle.HIGHEST_PROTOCOL)
         if self._closed.is_set():
@@ -93,8 +93,8 @@ class WorkerPool:
             ).start()
 
     def close(self) -> None:
-        """End the workers at once and wait until they are gone. Happens by itself when the pool is
-        no longer referred to."""
+        """End the workers at once and wait until they have ended. Also called when the pool is
+        garbage collected."""
         self._end()
 
 
@@ -132,7 +132,7 @@ def _serve(
         else:
             continue
         _settle(task.future, result, error)
-        del task, result, error  # a thread that waits must not hold images
+        del task, result, error  # a waiting thread must not keep images in memory
 
 
 def _settle(future: Future[Any], result: object, error: BaseException | None) -> None:
@@ -145,7 +145,7 @@ def _settle(future: Future[Any], result: object, error: BaseException | None) ->
 
 
 class _Worker:
-    """One process and our end of its pipe; started again after it died."""
+    """One process and the main process's end of its pipe. A dead process is started again."""
 
     def __init__(self, device: str, nice: int) -> None:
         self._device, self._nice = device, nice
@@ -159,7 +159,7 @@ class _Worker:
             process, pipe = self._started(closed)
             pipe.send_bytes(message)
             wait([pipe, process.sentinel])
-            reply = pipe.recv_bytes()  # EOFError where the process ended in the middle of it
+            reply = pipe.recv_bytes()  # EOFError: the process ended in the middle of the message
         except Exception as cause:  # noqa: BLE001 - OSError, EOFError, MemoryError: no future stays open
             self.kill()
             died = WorkerDiedError("the worker process died")
@@ -172,7 +172,7 @@ class _Worker:
         return (value, None) if ok else (None, value)
 
     def kill(self) -> None:
-        """End the process at once and wait a bounded time until it is gone."""
+        """End the process at once and wait a limited time for its end."""
         with self._lock:
             process, self._process, self._pipe = self._process, None, None
         if process is not None:
@@ -193,7 +193,7 @@ class _Worker:
                 resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 self._process.start()
-                theirs.close()  # else the end of the process would not close the pipe
+                theirs.close()  # otherwise the end of the process would not close the pipe
                 self._pipe = ours
             return self._process, self._pipe
 

@@ -1,10 +1,10 @@
-"""The central types: what flows from a task through a codec and a VLM to a score.
+"""The central types: the data on the way from a task through a codec and a VLM to a score.
 
     task --Question--> codec --Bitstream--> VLM --Answer--> scorer --Score--> store (Record)
 
-All values are frozen and keyword-only. The three plug-in kinds (Codec, Task, VLM) are
-protocols: a plug-in is any class of that shape, nothing needs to be inherited. What a plug-in may
-offer beyond them is declared in `core.hooks`.
+All values are frozen and keyword-only. The three plug-in kinds (Codec, Task, VLM) are protocols: a
+plug-in is any class with these members and needs no base class. Optional members are declared in
+`core.hooks`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """Who took part in a cell: a plug-in's name, version and every option that changes results."""
+    """Identity of a plug-in in a cell: its name, version and every option that changes results."""
 
     name: str
     version: str
@@ -31,7 +31,7 @@ class Component:
 
 
 class Plugin(Protocol):
-    """What every codec, task and VLM has. `options` holds only what can change a result."""
+    """Members of every codec, task and VLM. `options` holds only what can change a result."""
 
     @property
     def name(self) -> str: ...
@@ -42,7 +42,7 @@ class Plugin(Protocol):
 
 
 def component_of(plugin: Plugin) -> Component:
-    """The identity of a plug-in instance, as it enters a cell's key."""
+    """The identity of a plug-in instance, as used in a cell's key."""
     return Component(name=plugin.name, version=plugin.version, options=dict(plugin.options))
 
 
@@ -53,8 +53,8 @@ def component_of(plugin: Plugin) -> Component:
 class Level:
     """One rate point of a codec; `name` is what users type.
 
-    rank: place in its codec's list, 0 for the smallest rate. It changes with the other levels that
-    are listed and changes no bit of the stream, so it is no part of a level's identity.
+    rank: position in the codec's list, 0 for the smallest rate. It depends on the other levels in
+    the list and does not change the bitstream, so it is not part of a level's identity.
     weights: sha256 (hex) of the level's checkpoint; "" for a codec without weights.
     """
 
@@ -65,7 +65,7 @@ class Level:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """What makes it this level, in whatever list it stands."""
+        """What identifies the level, independent of the list that it is in."""
         weights = {"weights": self.weights} if self.weights else {}
         return {"name": self.name, "knobs": self.knobs, **weights}
 
@@ -83,7 +83,7 @@ class Bitstream:
 
     @property
     def bpp(self) -> float:
-        """Bits per pixel: everything a receiver needs, over the original's pixels."""
+        """Bits per pixel: 8 * bytes of the payload / pixels of the original image."""
         return 8 * len(self.payload) / (self.height_px * self.width_px)
 
 
@@ -110,9 +110,9 @@ Reproducible: TypeAlias = Literal["bitwise", "per device"]
 
 @runtime_checkable
 class NeuralCodec(Codec, Protocol):
-    """A codec with weights: one level at a time is held in memory, images go through in batches.
+    """A codec with weights. It holds one level in memory and processes images in batches.
 
-    The inherited `encode` and `decode` work on one image and may load a level on each call.
+    `encode` and `decode` of `Codec` process one image and may load a level on each call.
     """
 
     @property
@@ -122,7 +122,7 @@ class NeuralCodec(Codec, Protocol):
         ...
 
     def check(self) -> None:
-        """See that the files of all levels are there, without reading weights.
+        """Check that the files of all levels exist, without reading weights.
 
         Raises PluginError: a file or package is missing; the message says how to get it.
         """
@@ -157,9 +157,9 @@ def is_neural(codec: Codec) -> TypeGuard[NeuralCodec]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecSpec:
-    """How a codec travels to a worker: the plug-in's name and its constructor's options.
+    """What a worker needs to open a codec: the plug-in's name and its constructor's options.
 
-    component: the codec's identity, as opened by the sender.
+    component: the codec's identity in the main process.
     """
 
     plugin: str
@@ -174,9 +174,9 @@ class CodecSpec:
 class Question:
     """One question of a benchmark.
 
-    id: the row's index, as text. image: key for `Task.image`; questions with equal keys share it.
-    answer: the reference (for several references a JSON list). category: as in the task's file.
-    group: questions scored together (MME's pairs, MMBench's rotations); the id where there is none.
+    id: the row's index, as text. image: key for `Task.image`; questions on one image have equal
+    keys. answer: the reference, or a JSON list of several. category: as in the task's file. group:
+    questions that are scored together (MME's pairs, MMBench's rotations) share it; else the id.
     options: (letter, text) pairs of a multiple-choice question.
     """
 
@@ -193,11 +193,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a scorer read from one answer.
+    """The score of one answer.
 
-    value: 0..1, right or wrong (captions: 0, they are scored as a corpus from `parsed_answer`).
-    parsed_answer: the extracted answer ("yes", "B", the caption). parsed: False when nothing could
-    be extracted; such an answer is wrong and is counted beside every score.
+    value: 0..1 (captions: 0, because they are scored as a corpus from `parsed_answer`).
+    parsed_answer: the extracted answer ("yes", "B", the caption). parsed: False if nothing could be
+    extracted; such an answer counts as wrong, and reports show how many there are.
     """
 
     question_id: str
@@ -211,9 +211,9 @@ class ImageSums:
     """The headline metric as sums over images, so that a bootstrap is one matrix product.
 
     images: keys, in order. sums: (images, k) sufficient statistics; `Task.headline` turns the sum
-    of any (weighted) selection of rows into the metric. strata: one an image, or none at all; a
-    resampling draws as many images of each as there are. A metric that adds up parts (categories,
-    counts) needs them: a part that happened not to be drawn would count 0.
+    of any (weighted) selection of rows into the metric. strata: the stratum of each image, or ()
+    for none. The bootstrap resamples within each stratum. A metric that adds up parts (categories,
+    counts) needs strata, because a part that is not drawn would count 0.
     """
 
     images: tuple[str, ...]
@@ -243,7 +243,7 @@ class Task(Plugin, Protocol):
         ...
 
     def max_new_tokens(self, question: Question) -> int:
-        """Enough for any right answer of this task."""
+        """Token limit of the answer, high enough for any right answer of this task."""
         ...
 
     def score(self, question: Question, answer: str) -> Score:
@@ -268,9 +268,11 @@ class Task(Plugin, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How answers are generated, greedily always. choice_set: an answer is one of its question's
-    choices, the one whose first token is likeliest (a protocol of its own, never mixed with free
-    answers in one table)."""
+    """How answers are generated; always greedily.
+
+    choice_set: the answer is the one of its question's choices with the likeliest first token.
+    This is a separate protocol, which is never in one table with free answers.
+    """
 
     max_new_tokens: int = 64
     choice_set: bool = False
@@ -278,10 +280,10 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """All questions of ONE image together: that is where the speed comes from.
+    """All questions of ONE image. Answering them together makes the engine fast.
 
-    codec, level: what the image went through, for adapters that are told; others ignore it.
-    choices: of each prompt the answers it may have, where `Decoding.choice_set` says so.
+    codec, level: how the image was compressed, for adapters with labelled conditioning.
+    choices: the allowed answers of each prompt if `Decoding.choice_set` is set, else ().
     """
 
     image: Rgb8
@@ -293,7 +295,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a VLM said. truncated: the token limit ended it."""
+    """An answer of a VLM. truncated: the token limit ended it."""
 
     text: str
     tokens: int
@@ -308,7 +310,7 @@ class VLM(Plugin, Protocol):
     def family(self) -> str: ...
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
-        """One list of answers a request, in order. Raises VLMError."""
+        """One list of answers for each request, in order. Raises VLMError."""
         ...
 
 
@@ -319,8 +321,8 @@ class VLM(Plugin, Protocol):
 class Cell:
     """task x codec x level x VLM x adapter: the unit of work, of storage and of resumption.
 
-    The adapter stands in `vlm.options` too when it changes answers; here it is named for tables.
-    Workers, devices and batch sizes are not part of a cell, nor is the scorer's version.
+    An adapter that changes answers is also in `vlm.options`; `adapter` is its name for tables.
+    Workers, devices, batch sizes and the scorer's version are not part of a cell.
     """
 
     task: Component
@@ -344,7 +346,7 @@ class Record:
     payload_bytes: int
     height_px: int
     width_px: int
-    truncated: bool = False  # records of before it was stored do not say
+    truncated: bool = False  # older records do not have it
 
     @property
     def bpp(self) -> float:

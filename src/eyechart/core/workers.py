@@ -1,4 +1,4 @@
-"""Where calls are made: in this process, or in worker processes. One protocol for all of them."""
+"""Executors: they run calls in this process or in worker processes, behind one protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a call needs while it runs. device: one of the executor's devices, for networks."""
+    """What a call needs while it runs. device: whether it needs one of the executor's devices."""
 
     device: bool = False
 
@@ -23,10 +23,10 @@ DEVICE = Resources(device=True)
 
 
 class Executor(Protocol):
-    """Takes calls at once and gives their results later.
+    """Accepts calls without waiting and returns futures.
 
-    A call is a module-level function; it and its arguments travel to another process. State that
-    is expensive to make (a loaded codec, an open VLM) stays in the worker between calls.
+    A call is a module-level function. The function and its arguments are pickled. State that is
+    expensive to make (a loaded codec, an open VLM) stays in the worker between calls.
     """
 
     def workers(self, resources: Resources) -> int:
@@ -36,17 +36,17 @@ class Executor(Protocol):
     def submit(
         self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Have a call made. Its future raises what the call raises, and WorkerDiedError where the
-        worker process ended during the call."""
+        """Submit a call. Its future raises what the call raises, or WorkerDiedError if the worker
+        process ended during the call."""
         ...
 
     def close(self) -> None:
-        """End all work at once, finished or not. No future stays open."""
+        """End all work at once. Futures of unfinished calls get an error."""
         ...
 
 
 class SerialExecutor:
-    """Makes each call at once, in this process: for tests and debugging.
+    """Runs each call at once in this process, for tests and debugging.
 
     device: for calls that need one.
     """
@@ -61,7 +61,7 @@ class SerialExecutor:
     def submit(
         self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Make the call and return its result as a finished future."""
+        """Run the call and return a finished future."""
         future: Future[_T] = Future()
         set_worker_device(self._device if resources.device else "cpu")
         try:
@@ -71,7 +71,7 @@ class SerialExecutor:
         return future
 
     def close(self) -> None:
-        """Nothing is left to end."""
+        """Does nothing."""
 
 
 _device = "cpu"
@@ -83,6 +83,6 @@ def worker_device() -> str:
 
 
 def set_worker_device(device: str) -> None:
-    """Say which device calls in this process shall use."""
+    """Set the device for calls in this process."""
     global _device
     _device = device

@@ -134,7 +134,7 @@ def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
     from eyechart.vlms import known_vlms
 
     vlm = spec.partition(" + ")[0]
-    plain = vlm if Path(vlm).is_dir() else plugins.parse_spec(vlm)[0]
+    plain = plugins.parse_spec_or_directory(vlm)[0]
     names = [spec, vlm, plain, Path(plain).name if Path(plain).is_dir() else plain.lower()]
     names += [
         known.name for _, known in known_vlms() if known.hub_id.lower() == plain.lower() != ""

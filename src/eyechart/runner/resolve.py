@@ -63,9 +63,9 @@ def model_names(plan: Plan) -> list[str]:
     from eyechart.vlms import vlm_names
 
     for spec in plan.vlms:
-        name = plugins.parse_spec(spec)[0]
+        name = plugins.parse_spec_or_directory(spec)[0]
         known = vlm_names()
-        if name.lower() not in known and "/" not in name and not Path(spec).is_dir():
+        if name.lower() not in known and "/" not in name and not Path(name).is_dir():
             raise InputError(f"unknown vlm {name!r}; {plugins.near(name, known)}")
     for spec in plan.adapters:
         if spec != "none" and "/" not in spec:  # a folder may still have to be trained
@@ -122,7 +122,7 @@ def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VL
     """
     from eyechart.vlms import open_vlm
 
-    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    name, options = plugins.parse_spec_or_directory(spec)
     if "adapter" in options:  # it has to stand in the cell, not in the VLM's options
         raise InputError(f"vlm {name}: give an adapter with --adapter, not as an option")
     given: dict[str, Any] = {"device": device, **options}

@@ -63,7 +63,7 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
     Raises:
         InputError: an unknown option or conditioning, or both spellings of the option.
     """
-    name, options = (spec, {}) if Path(spec).is_dir() else plugins.parse_spec(spec)
+    name, options = plugins.parse_spec_or_directory(spec)
     if unknown := sorted(options.keys() - {"conditioning", "tell"}):
         raise InputError(f"adapter {name}: unknown option {unknown[0]!r}; allowed: conditioning")
     if len(options) > 1:
