@@ -1,4 +1,4 @@
-"""Image codecs with real bitstreams: what is counted as rate is what a decoder is given.
+"""Image codecs with real bitstreams: the rate counts all bytes that a decoder is given.
 
 Built in: source (PNG), jpeg, webp, avif (Pillow); hevc, vvc, jpegxl (ffmpeg); hm, vtm (the
 reference software of the user). Each is found by name through `eyechart.core.plugins`.

@@ -11,9 +11,9 @@ from eyechart.core.types import Json, Level
 
 
 class AvifCodec(QualityCodec):
-    """AV1 still images, 4:2:0, in the AVIF file format (some 300 bytes of it are boxes).
+    """AV1 images, 4:2:0, in the AVIF file format, whose boxes take about 300 bytes.
 
-    levels: qualities 0..100. speed: 0 (small) to 10 (fast).
+    levels: qualities 0..100. speed: 0 (small files) to 10 (fast).
     """
 
     name, format = "avif", "AVIF"

@@ -6,9 +6,9 @@
     +----+-----------+-----------+---------+------------------------------+
 
 It is 7 bytes for a 224x224 image; a video container would be 700 to 1000. Their streams hold all
-settings that a decoder needs, so no level is stored. Padding is always at the bottom and right, and
-how much follows from the size. All other codecs use `eyechart.codecs.container`, whose fields these
-are: ids cannot be handed out to codecs that nobody here knows.
+settings that a decoder needs, so no level is stored. Padding is always at the bottom and right; its
+extent follows from the size. All other codecs use `eyechart.codecs.container`, which identifies the
+codec by a hash instead of an id, because ids would have to be registered in this package.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def pack(codec: str, stream: bytes, *, height_px: int, width_px: int) -> Bitstre
 
 
 def unpack(codec: str, payload: bytes) -> tuple[Bitstream, bytes]:
-    """Payload -> what it says about itself, and the raw stream.
+    """Split a payload into a Bitstream with the stored size, and the raw stream.
 
     Raises:
-        CodecError: another codec's, cut, damaged, or a size that is not allowed.
+        CodecError: a payload of another codec, cut or damaged, or a size that is not allowed.
     """
     if not payload or payload[0] != _IDS[codec]:
         raise CodecError(f"not a payload of this codec (starts with {payload[:1]!r})", codec=codec)
@@ -41,7 +41,7 @@ def unpack(codec: str, payload: bytes) -> tuple[Bitstream, bytes]:
 
 
 def stream_of(codec: str, bitstream: Bitstream) -> bytes:
-    """The raw stream, once its header agrees with the Bitstream. Raises CodecError."""
+    """The raw stream of a bitstream whose header has the same size. Raises CodecError."""
     found, stream = unpack(codec, bitstream.payload)
     check_claim(bitstream, found.height_px, found.width_px, codec=codec)
     return stream

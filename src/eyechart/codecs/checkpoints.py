@@ -1,12 +1,12 @@
 """Checkpoints of codecs with weights: digests, folders, and where a missing one is published.
 
-A weights folder holds one file a level and `levels.json`, which lists them, lowest rate first:
+A weights folder holds one file for each level and `levels.json`, which lists them by rising rate:
 
     {"codec": "elic", "levels": [{"name": "0.008", "knobs": {"lambda": 0.008},
                                   "file": "0.008.safetensors", "sha256": "..."}]}
 
-The sha256 is taken once, when a level is added. So whoever lists levels or plans a run reads this
-file and no weights. Nothing here imports torch.
+The sha256 is computed once, when a level is added. Listing levels and planning a run read this file
+and no weights. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from eyechart.store.files import file_sha256, write_atomic
 from eyechart.store.lease import lease
 
 LISTING = "levels.json"
-_SETTLED_S = 2.0  # the coarsest clock of a file system in use (FAT) has steps of 2 s
+_SETTLED_S = 2.0  # FAT, the file system with the coarsest clock, has steps of 2 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class LevelFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """Where checkpoints of these levels can be had, and under which licence."""
+    """Where checkpoints of these levels are published, and under which licence."""
 
     levels: tuple[str, ...]
     url: str
@@ -56,10 +56,10 @@ class Published:
 
 
 def digest(path: Path, *, cache: Path | None = None) -> str:
-    """sha256 (hex) of a file, remembered as long as its path, size and mtime stay the same.
+    """sha256 (hex) of a file, cached as long as its path, size and mtime stay the same.
 
-    cache: folder of remembered digests; the user's cache folder if None. One that is damaged or
-        cannot be written costs time and changes no result.
+    cache: folder of cached digests; the user's cache folder if None. If it is damaged or cannot be
+        written, the digest is computed again.
     Raises:
         InputError: the file cannot be read, or is being written to.
     """
@@ -85,7 +85,7 @@ def digest(path: Path, *, cache: Path | None = None) -> str:
 
 
 def verify(path: Path, sha256: str, *, codec: str) -> None:
-    """See that a checkpoint is the file that was added. Raises CodecError."""
+    """Check that a checkpoint is the file that was added. Raises CodecError."""
     try:
         found = digest(path)
     except InputError as error:
@@ -114,7 +114,7 @@ def _remembered_file(path: Path, cache: Path | None) -> Path:
 
 
 def _recall(remembered: Path, state: Mapping[str, int]) -> str | None:
-    """The remembered digest of a file in this state; None if there is none that can be used."""
+    """The cached digest of a file in this state; None without a usable one."""
     try:
         entry = json.loads(remembered.read_bytes())
         same = {key: entry[key] for key in state} == dict(state)
@@ -128,17 +128,17 @@ def _recall(remembered: Path, state: Mapping[str, int]) -> str | None:
 
 
 def data_folder(codec: str) -> Path:
-    """The weights folder of what the user added to a codec (below $XDG_DATA_HOME on Linux)."""
+    """Folder of the weights that the user added to a codec (below $XDG_DATA_HOME on Linux)."""
     import platformdirs
 
     return platformdirs.user_data_path("eyechart", appauthor=False) / "codecs" / codec
 
 
 def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
-    """The levels of a weights folder; none where there is no folder.
+    """The levels of a weights folder; () if the folder does not exist.
 
     Raises:
-        InputError: the listing is damaged or another codec's.
+        InputError: the listing is damaged or belongs to another codec.
     """
     path = folder / LISTING
     if not path.exists():
@@ -155,12 +155,12 @@ def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
 def add_level(
     folder: Path, codec: str, level: LevelFile, *, knob: str, rate: Literal["rises", "falls"]
 ) -> None:
-    """Enter a level, whose file is in the folder, into the listing, or replace it there.
+    """Add or replace a level in the listing. Its file is already in the folder.
 
-    knob: the one that orders levels. rate: whether the rate rises or falls with it.
+    knob: the setting that orders the levels. rate: whether the rate rises or falls with it.
     Two processes may add levels to one folder at the same time.
     Raises:
-        InputError: the listing there is damaged or another codec's.
+        InputError: the listing is damaged or belongs to another codec.
         StoreError: the folder cannot be written.
     """
     with lease(folder / f".{LISTING}.lock", wait=True):
@@ -185,7 +185,7 @@ def levels_of(files: Sequence[LevelFile]) -> tuple[Level, ...]:
 def check_files(
     folder: Path, codec: str, *, published: Sequence[Published] = ()
 ) -> tuple[LevelFile, ...]:
-    """The levels of a weights folder, once all their files are there. Reads no weights.
+    """The levels of a weights folder, after a check that all files exist. Reads no weights.
 
     Raises:
         PluginError: no level, or a listed file is missing; says where files are published.

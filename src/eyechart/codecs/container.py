@@ -1,7 +1,7 @@
 """The header before a codec's own stream, so that the payload alone decodes in a fresh process.
 
-`pack` and `unpack` are for every codec that has no file format of its own: third parties' codecs
-and codecs with weights.
+`pack` and `unpack` are for codecs without a file format of their own: codecs of third parties and
+codecs with weights.
 
     +------+------------+----------+-----------+----------+-----------+---------+--------+
     | form | codec name | level    | weights   | width_px | height_px | CRC-16  | stream |
@@ -10,14 +10,14 @@ and codecs with weights.
 
 - form: 0xE8 without weights, 0xE9 with weights.
 - codec name: the first bytes of sha256(name).
-- level: its name, digits packed two a byte ("0.008" takes 3 bytes). The name itself is stored, not
-  its place in the list of levels: levels are added to and removed from that list, and a payload
-  must not change its level with it. It is not a hash either: an error can then name the level
-  whose checkpoint is missing, and a level that is not listed can still be opened by its name.
+- level: its name, two digits in each byte ("0.008" takes 3 bytes). The name is stored instead of
+  its position in the list of levels, because that list may change. It is stored instead of a hash,
+  so that an error can name the level whose checkpoint is missing, and so that a level outside the
+  list can be opened by its name.
 - weights: the first bytes of the checkpoint's sha256 (`Level.weights`).
 - sizes: LEB128. They are those of the original image; a codec that pads crops to them.
-- CRC-16: of everything else. Decoders conceal damage: without a checksum half a stream would come
-  back as an image of the right size, and be scored.
+- CRC-16: of everything else. Decoders conceal damage: without a checksum, half a stream would
+  decode to an image of the right size, which would be scored.
 
 That is 16 bytes for a 224x224 image at level "0.008" of a codec with weights. The built-in video
 codecs have a shorter header, see `eyechart.codecs.builtin_header`.
@@ -41,15 +41,15 @@ _NAME_BYTES = 2
 _WEIGHTS_BYTES = 4
 _DIGITS = "0123456789.-+e"  # one half byte each
 _END = 0xF
-_TEXT = 0xE0  # in place of two digits: a length byte and UTF-8 follow
+_TEXT = 0xE0  # instead of two digits: a length byte and UTF-8 follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a payload says about itself.
+    """The fields of a payload.
 
     level: the level's name. weights: the first 8 hex digits of the checkpoint's sha256, or "".
-    stream: what the codec itself wrote.
+    stream: the codec's own stream.
     """
 
     bitstream: Bitstream
@@ -63,7 +63,7 @@ def pack(codec: str, level: Level, stream: bytes, *, height_px: int, width_px: i
 
     codec: the codec's name. height_px, width_px: size of the original image.
     Raises:
-        InputError: the level's name is empty or over 255 bytes, or its weights are no sha256.
+        InputError: the level's name is empty or over 255 bytes, or its weights are not a sha256.
     """
     form, digest = _WITHOUT_WEIGHTS, b""
     if level.weights:
@@ -83,10 +83,10 @@ def pack(codec: str, level: Level, stream: bytes, *, height_px: int, width_px: i
 
 
 def read(codec: str, payload: bytes) -> Contents:
-    """What a payload of the codec says about itself. Needs no levels and no weights.
+    """The fields of a payload of the codec. Needs neither levels nor weights.
 
     Raises:
-        CodecError: another codec's payload, cut or damaged, or a size that is not allowed.
+        CodecError: a payload of another codec, cut or damaged, or a size that is not allowed.
     """
     known = payload[:1] in (bytes([_WITHOUT_WEIGHTS]), bytes([_WITH_WEIGHTS]))
     if not known or payload[1 : 1 + _NAME_BYTES] != _name_hash(codec):
@@ -102,10 +102,10 @@ def read(codec: str, payload: bytes) -> Contents:
 def unpack(codec: str, bitstream: Bitstream, levels: Sequence[Level]) -> tuple[Level, bytes]:
     """The level a bitstream was made at, and the codec's own stream.
 
-    levels: those that the caller can decode: all of the codec's, or the one that is loaded.
+    levels: those that the caller can decode: all of the codec, or the loaded one.
     Raises:
         CodecError: as `read`; a size that differs from the bitstream's; a level that is not among
-            `levels`; a level whose checkpoint here is another one than the encoder had.
+            `levels`; a level whose checkpoint differs from the encoder's.
     """
     found = read(codec, bitstream.payload)
     check_claim(bitstream, found.bitstream.height_px, found.bitstream.width_px, codec=codec)

@@ -1,11 +1,11 @@
-"""One image through the ffmpeg of the PyPI package imageio-ffmpeg, by pipes alone.
+"""Coding one image with the ffmpeg of the PyPI package imageio-ffmpeg, through pipes.
 
     rgb24 --pipe--> ffmpeg: full-range BT.709, encoder --pipe--> raw stream
     raw stream --pipe--> ffmpeg: decoder, full-range BT.709 --pipe--> PPM
 
-Video tools assume limited range and BT.601 where nobody says otherwise; every scale filter here
-says range and matrix on its own side. The decoder's images come back as PPM, because its header
-tells the size that was really decoded and a second frame cannot hide.
+The defaults of video tools are limited range and BT.601, so every scale filter here sets range and
+matrix for its side. The decoder writes PPM, because the header of each frame shows its real size
+and a second frame is noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eyechart.codecs.process import OUTPUT, Output, ProcessLimits, run
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Rgb8
 
-TIMEOUT_S = 300.0  # for a small image, however busy the machine; more is allowed per megapixel
+TIMEOUT_S = 300.0  # for a small image on a busy machine; more is allowed per megapixel
 _TIMEOUT_S_PER_MEGAPIXEL = 60.0
 _DECODE_CPU_S = 10  # and as much more per megapixel
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -30,7 +30,7 @@ _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 
 
 def executable() -> str:
-    """Path of ffmpeg. Raises InputError where this platform has none."""
+    """Path of ffmpeg. Raises InputError if there is none for this platform."""
     import imageio_ffmpeg
 
     try:
@@ -45,7 +45,7 @@ def executable() -> str:
 def job_for(
     codec: str, level: str, timeout_s: float, *, height_px: int, width_px: int
 ) -> ProcessLimits:
-    """Limits that grow with the image: time, and room for two uncompressed frames."""
+    """Limits that grow with the image: time, and output of two uncompressed frames."""
     pixels = height_px * width_px
     return ProcessLimits(
         codec=codec,
@@ -82,7 +82,7 @@ def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: Process
     try:
         return run(command, feed, job)
     except CodecError as error:
-        # An ffmpeg without the encoder stumbles over its name, or over the first of its options.
+        # An ffmpeg without the encoder fails at its name, or at the first of its options.
         if "Unknown encoder" in error.message or "Unrecognized option" in error.message:
             raise InputError(
                 f"{job.codec}: {command[0]} has no {encoder} (or an old one); "
@@ -94,13 +94,13 @@ def _run_encoder(command: Sequence[str], feed: bytes, encoder: str, job: Process
 def decode_frame(
     stream: bytes, demuxer: str, job: ProcessLimits, *, height_px: int, width_px: int, yuv: bool
 ) -> Rgb8:
-    """Raw stream -> the one image in it, which must have the given (coded) size.
+    """Raw stream -> its only image, which must have the given (coded) size.
 
     Raises:
-        CodecError: damaged stream, another size, none or several images.
+        CodecError: a damaged stream, another size, no image or several.
     """
     to_rgb = f"scale=in_range=full:out_range=full:in_color_matrix=bt709:{_SCALER},format=rgb24"
-    # Inside, sizes are whole coding units of up to 128; a damaged size field may not ask for more.
+    # Coded sizes are multiples of coding units of up to 128; a damaged size may not be larger.
     most_pixels = (width_px + 128) * (height_px + 128)
     command = [
         *(executable(), *_QUIET, "-threads", "1", "-xerror", "-err_detect", "explode"),
@@ -120,10 +120,10 @@ def decode_frame(
 
 @cache
 def version_of(codec: str, encoder: tuple[str, ...], muxer: str, yuv: str, pattern: str) -> str:
-    """What ffmpeg and its encoder say about themselves while coding a 16x16 image.
+    """Versions of ffmpeg and its encoder, from their messages while coding a 16x16 image.
 
-    pattern: finds the encoder's version in its messages; "" where it prints none (ffmpeg's own
-    version then stands for the library that was built into it).
+    pattern: finds the encoder's version in the messages; "" if it prints none (ffmpeg's own version
+    then stands for the library that is built into it).
     """
     command = [
         *(executable(), "-nostdin", "-loglevel", "verbose", "-f", "rawvideo", "-pix_fmt", "rgb24"),

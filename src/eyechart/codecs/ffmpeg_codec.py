@@ -1,4 +1,4 @@
-"""What hevc, vvc and jpegxl share: one intra image through ffmpeg as a raw stream with a header."""
+"""Shared by hevc, vvc and jpegxl: one intra image, coded by ffmpeg as a raw stream."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from eyechart.core.types import Bitstream, Level, Rgb8
 
 
 class FfmpegCodec:
-    """A codec of ffmpeg's, described by class attributes. The rate falls with its knob.
+    """A codec of ffmpeg, described by class attributes. The rate falls with its knob.
 
-    muxer, demuxer: ffmpeg's names of the raw stream. yuv: pixel format that the encoder is given;
-    "" for RGB. least_px, multiple: sides that the encoder takes; images are padded to them.
+    muxer, demuxer: ffmpeg's names of the raw stream. yuv: pixel format of the encoder's input, ""
+    for RGB. least_px, multiple: smallest side of the encoder's input and the number that sides are
+    multiples of; images are padded to them.
     """
 
     name: str
@@ -61,7 +62,7 @@ class FfmpegCodec:
         return crop(frame, bitstream)
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        """What a payload says about its own size. Raises CodecError."""
+        """The payload with the size that is stored in it. Raises CodecError."""
         return builtin_header.unpack(self.name, payload)[0]
 
     def _encoder(self, value: str) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ class FfmpegCodec:
         raise NotImplementedError
 
     def _coded_size(self, height_px: int, width_px: int) -> tuple[int, int]:
-        """Height and width that the encoder is given; follows from the original size alone."""
+        """Height and width of the encoder's input, a function of the original size."""
         return (
             padded_size(height_px, least=self.least_px, multiple=self.multiple),
             padded_size(width_px, least=self.least_px, multiple=self.multiple),

@@ -1,4 +1,4 @@
-"""Images on their way into and out of an encoder: checked, padded, cropped."""
+"""Checking, padding and cropping images for encoders and decoders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eyechart.core.types import Bitstream, Rgb8
 
 
 def check_rgb8(rgb8: Rgb8) -> Rgb8:
-    """The image itself, contiguous. Raises InputError unless it is (height, width, 3) uint8."""
+    """The image as a contiguous array. Raises InputError unless it is (height, width, 3) uint8."""
     shape: tuple[int, ...] = np.shape(rgb8)
     dtype = getattr(rgb8, "dtype", type(rgb8).__name__)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
@@ -28,14 +28,14 @@ def check_size(height_px: int, width_px: int) -> None:
 
 
 def padded_size(size_px: int, *, least: int, multiple: int) -> int:
-    """The smallest size an encoder takes that holds `size_px`."""
+    """The smallest side from `size_px` and `least` up that is a multiple of `multiple`."""
     return max(least, -(-size_px // multiple) * multiple)
 
 
 def pad_edges(rgb8: Rgb8, height_px: int, width_px: int) -> Rgb8:
     """Grow to (height_px, width_px) at the bottom and right by repeating the edge pixels.
 
-    Repeated pixels cost an encoder next to nothing; black ones would cost a sharp edge.
+    Repeated pixels cost almost no bits; black ones would cost those of a sharp edge.
     """
     height, width, _ = rgb8.shape
     if (height, width) == (height_px, width_px):
@@ -49,7 +49,7 @@ def crop(rgb8: Rgb8, bitstream: Bitstream) -> Rgb8:
 
 
 def check_claim(bitstream: Bitstream, height_px: int, width_px: int, *, codec: str) -> None:
-    """Raises CodecError if a payload holds another size than its Bitstream says."""
+    """Raises CodecError if the size in a payload differs from its Bitstream's."""
     if (height_px, width_px) != (bitstream.height_px, bitstream.width_px):
         raise CodecError(
             f"the payload holds a {width_px}x{height_px} image, "

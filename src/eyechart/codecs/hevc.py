@@ -11,8 +11,8 @@ from eyechart.core.types import Json
 
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 _LONG_PX = 4208
-# keyint=1 alone codes I images 1.4 times finer than asked: ipratio=1.0. info=0 drops an SEI of
-# 2 kB; psy-* trades PSNR for texture, which the reference encoder does not do.
+# ipratio=1.0, because x265 otherwise codes I frames with a 1.4 times smaller quantiser. info=0
+# drops an SEI of 2 kB. psy-* is off as in the reference encoder: it trades PSNR for texture.
 _SETTINGS = (
     "keyint=1:qp={qp}:ipratio=1.0:psy-rd=0:psy-rdoq=0:info=0:range=full"
     ":pools=1:frame-threads=1:log-level={log}"
@@ -29,7 +29,7 @@ class HevcCodec(FfmpegCodec):
     name, knob, knob_range = "hevc", "qp", (0, 51)
     muxer = demuxer = "hevc"
     yuv = "yuv444p"
-    least_px = 16  # x265 opens no smaller image
+    least_px = 16  # x265 refuses smaller images
 
     def __init__(
         self,
@@ -49,14 +49,17 @@ class HevcCodec(FfmpegCodec):
 
     @property
     def version(self) -> str:
-        """x265's and ffmpeg's. The first call in a process asks ffmpeg. Raises EyechartError."""
+        """Versions of x265 and ffmpeg. The first call of a process runs ffmpeg.
+
+        Raises EyechartError.
+        """
         pattern = r"HEVC encoder version (\S+)"
         return "x265 " + ffmpeg.version_of(
             self.name, self._encoder("40", log="info"), self.muxer, self.yuv, pattern
         )
 
     def _coded_size(self, height_px: int, width_px: int) -> tuple[int, int]:
-        # Beside a side of more than 4208 px, x265 opens no side below 32 px.
+        # If one side is longer than 4208 px, x265 refuses another side below 32 px.
         least = self.least_px if max(height_px, width_px) <= _LONG_PX else 2 * self.least_px
         return max(height_px, least), max(width_px, least)
 

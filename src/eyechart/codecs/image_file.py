@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def version_of(library: str) -> str:
-    """Pillow's version and that of the library under it (both can change bits)."""
+    """Versions of Pillow and of the library that it uses; both can change bits."""
     import PIL
     from PIL import features
 
@@ -28,7 +28,7 @@ def version_of(library: str) -> str:
 
 
 class ImageFileCodec:
-    """What JPEG, WebP, AVIF and PNG share: the payload is a whole file of Pillow's `format`."""
+    """Shared by JPEG, WebP, AVIF and PNG: the payload is a file of Pillow's `format`."""
 
     name: str
     format: str
@@ -57,13 +57,13 @@ class ImageFileCodec:
         return rgb8
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        """What a payload says about its own size. Raises CodecError."""
+        """The payload with the size that is stored in it. Raises CodecError."""
         with _opened(payload, self.name, self.format) as picture:
             width, height = picture.size
         return Bitstream(payload=payload, height_px=height, width_px=width)
 
     def _settings(self, level: Level) -> dict[str, Any]:
-        """What `PIL.Image.save` is given besides the format."""
+        """Arguments of `PIL.Image.save` beside the format."""
         return {}
 
 
@@ -89,11 +89,11 @@ class QualityCodec(ImageFileCodec):
 
 @contextmanager
 def _opened(payload: bytes, codec: str, format: str) -> Iterator[ImageFile]:
-    """A payload as Pillow's image; what Pillow raises on damage becomes CodecError."""
+    """A payload as Pillow's image; Pillow's errors on damaged files become CodecError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        # No other format is tried: flipped bits must not turn one decoder's file into another's.
+        # No other format is tried, because flipped bits can make a file look like another format.
         with Image.open(io.BytesIO(payload), formats=(format,)) as picture:
             size = f"{picture.width}x{picture.height}"
             if not 1 <= picture.width * picture.height <= MAX_PIXELS:

@@ -16,17 +16,17 @@ class JpegCodec(QualityCodec):
     """Baseline JPEG at the paper's qualities (Table 7), 4:2:0.
 
     optimize: Huffman tables made for the image, instead of the standard's. The default is off,
-    because that gives the paper's rates. Mean bpp of seven 640x480 photographs (astronaut,
-    chelsea, coffee, rocket, motorcycle of scikit-image; china, flower of scikit-learn), against
-    POPE's in Table 9:
+    which gives about the paper's rates. Mean bpp of seven 640x480 photographs (astronaut, chelsea,
+    coffee, rocket, motorcycle of scikit-image; china, flower of scikit-learn), compared with POPE's
+    in Table 9:
 
         quality          1      3      5      6
         Table 9        0.19   0.20   0.25   0.27
         optimize off   0.176  0.185  0.220  0.239   (0.155..0.203 to 0.183..0.309)
         optimize on    0.090  0.100  0.140  0.162   (0.069..0.119 to 0.100..0.241)
 
-    On small images the fixed header (623 bytes) is most of the rate, and qualities 1 and 3
-    nearly coincide, because both quantisation tables saturate: both are JPEG's truth.
+    On small images most of the rate is the fixed header (623 bytes). Qualities 1 and 3 are almost
+    equal, because both quantisation tables saturate.
     """
 
     name, format = "jpeg", "JPEG"

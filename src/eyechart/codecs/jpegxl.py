@@ -1,4 +1,4 @@
-"""JPEG XL by libjxl, through the ffmpeg that is there anyway."""
+"""JPEG XL by libjxl, through ffmpeg."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from eyechart.core.types import Json
 class JpegXlCodec(FfmpegCodec):
     """libjxl's lossy mode (VarDCT), a bare codestream.
 
-    levels: Butteraugli distances, 0.1..15 (ffmpeg takes no more). effort: 1 (fast) to 9.
-    The stream is kept in this package's container although it knows its own size, for the
-    checksum: ffmpeg's demuxer never ends on a truncated JPEG XL stream.
+    levels: Butteraugli distances, 0.1..15 (ffmpeg's range). effort: 1 (fast) to 9.
+    The stream has its own size, but is stored behind this package's header because of the checksum:
+    ffmpeg's demuxer never ends on a truncated JPEG XL stream.
     """
 
     name, knob, knob_range = "jpegxl", "distance", (0.1, 15.0)
@@ -39,7 +39,7 @@ class JpegXlCodec(FfmpegCodec):
 
     @property
     def version(self) -> str:
-        """ffmpeg's, which stands for the libjxl inside it. Raises EyechartError."""
+        """Version of ffmpeg, which stands for the libjxl in it. Raises EyechartError."""
         return "libjxl in " + ffmpeg.version_of(self.name, self._encoder("1"), self.muxer, "", "")
 
     def _encoder(self, value: str) -> tuple[str, ...]:

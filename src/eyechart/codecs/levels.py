@@ -12,7 +12,7 @@ from eyechart.core.types import Codec, Level
 def make_levels(
     codec: str, knob: str, values: Sequence[float], *, least: float, most: float, rate: str
 ) -> tuple[Level, ...]:
-    """One level a value, named by the value, lowest rate first.
+    """One level for each value, named by the value, lowest rate first.
 
     rate: `rises` or `falls` with the value (quality: rises; QP and distance: falls).
     Raises:
@@ -36,7 +36,7 @@ def make_levels(
 
 
 def knob_of(codec: str, level: Level, knob: str) -> str:
-    """A level's setting as text for an encoder. Raises InputError for another codec's level."""
+    """A level's setting as text for an encoder. Raises InputError for a level of another codec."""
     value = level.knobs.get(knob)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{codec}: level {level.name!r} has no {knob}; it is not one of {codec}'s")
@@ -46,7 +46,7 @@ def knob_of(codec: str, level: Level, knob: str) -> str:
 def level_at(
     codec: str, knob: str, text: str, levels: Sequence[Level], *, least: float, most: float
 ) -> Level:
-    """A level at any value of the knob, for a user who typed it.
+    """A level at any value of the knob that a user typed.
 
     Its rank is that of the listed level with the nearest value. Runs use listed levels only.
     Raises:
@@ -70,9 +70,9 @@ def level_at(
 def choose_level(codec: Codec, name: str | None) -> Level:
     """The level for a single image: a listed one, or any that the codec offers.
 
-    name: None for a codec that has one level only.
+    name: None for a codec with one level.
     Raises:
-        InputError: no such level; no name where there are several levels.
+        InputError: no such level; no name for a codec with several levels.
     """
     if name is None:
         if len(codec.levels) != 1:
@@ -85,7 +85,7 @@ def choose_level(codec: Codec, name: str | None) -> Level:
 
 
 def find_level(codec: Codec, name: str) -> Level:
-    """The listed level of that name. Raises InputError with the names there are."""
+    """The listed level of that name. Raises InputError, which lists the names."""
     levels = {level.name: level for level in codec.levels}
     if name not in levels:
         raise InputError(f"codec {codec.name}: no level {name!r}; allowed: {', '.join(levels)}")

@@ -1,8 +1,8 @@
-"""Running an encoder or decoder as a child process that can neither outlive us nor fill memory.
+"""Running an encoder or decoder as a child process with limits of time and output.
 
-A child gets its input on stdin and hands its result back on a pipe of its own: some encoders
-print notices on stdout, and a notice between the bytes of a stream would be counted as rate.
-It is ended when it takes too long, when it writes too much, and when this process dies.
+A child reads its input from stdin and writes its result to a separate pipe, because some encoders
+print notices on stdout, which would be counted as rate. It is ended when it takes too long, when it
+writes too much, and when this process dies.
 
 Linux and macOS; on Windows, where children inherit no pipes, `run` raises CodecError.
 """
@@ -24,9 +24,9 @@ from typing import IO
 
 from eyechart.core.errors import CodecError
 
-OUTPUT = "{output}"  # stands in a command for the name under which the child finds the pipe
+OUTPUT = "{output}"  # placeholder in a command for the path of the child's end of the pipe
 _TAIL_BYTES = 16_384  # how much of the child's messages is kept
-_SHOWN_CHARS = 270  # how much of them stands in an error
+_SHOWN_CHARS = 270  # how much of them is shown in an error
 
 # For a Linux without a setpriv that knows --pdeathsig: ask the kernel, then become the child.
 _LAUNCHER = (
@@ -38,9 +38,9 @@ _LAUNCHER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessLimits:
-    """For whom a process runs (error messages) and what it may use.
+    """Limits of a process, and its codec, level and image for error messages.
 
-    cpu_limit_s: processor time, on Linux. Unlike `timeout_s` it can be tight, because it does not
+    cpu_limit_s: processor time, on Linux. It can be lower than `timeout_s`, because it does not
     depend on how busy the machine is.
     """
 
@@ -57,7 +57,7 @@ class ProcessLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a process wrote: its result, and the last of its messages (stdout and stderr)."""
+    """Output of a process: its result, and the end of its messages (stdout and stderr)."""
 
     result: bytes
     messages: str
@@ -111,7 +111,7 @@ def _watch(
     job: ProcessLimits,
     program: str,
 ) -> Output:
-    """Feed and read a running child to its end, and say how it ended."""
+    """Feed and read a running child until it ends. Raises CodecError."""
     late = threading.Event()
     tail = bytearray()
 
@@ -132,13 +132,13 @@ def _watch(
         too_much = len(result) > job.output_limit_bytes
         if too_much:
             _end(child)
-        # Wait without reaping: until then the process number is the child's and ours to signal.
+        # Wait without reaping: until it is reaped, the process number is surely the child's.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     finally:
         alarm.cancel()
         if alarm.ident is not None:
             alarm.join()
-        _end(child)  # what it left running, and itself if we were interrupted
+        _end(child)  # the child's own children, and the child after an interruption
         status = child.wait()
     for thread in helpers:
         thread.join()
@@ -152,20 +152,20 @@ def _watch(
         raise job.error(f"{program} was ended; it may use {job.cpu_limit_s} s of processor time")
     if status != 0:
         told = f"{program} {_ending(status)}: {_shortened(messages) or 'no message'}"
-        # A SIGKILL that is not ours is mostly the kernel's, for want of memory.
+        # A SIGKILL from elsewhere is usually the kernel's, because memory ran out.
         raise job.error(told, retryable=status == -signal.SIGKILL)
     return Output(result=result, messages=messages)
 
 
 def _shortened(messages: str) -> str:
-    """The head, where ffmpeg names the cause, and the end, where other programs do."""
+    """The start, where ffmpeg names the cause, and the end, where other programs do."""
     if len(messages) <= _SHOWN_CHARS:
         return messages
     return f"{messages[: _SHOWN_CHARS * 2 // 3]} ... {messages[-_SHOWN_CHARS // 3 :]}"
 
 
 def _feed(stdin: IO[bytes], data: bytes) -> None:
-    # A child may end before it has read everything; its exit status tells what that means.
+    # A child may end before it has read everything; its exit status is checked later.
     with suppress(BrokenPipeError), stdin:
         stdin.write(data)
 
@@ -195,7 +195,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 @cache
 def _dying_with_parent() -> tuple[str, ...]:
-    """What to put before a command so that the kernel kills it when this process dies."""
+    """Prefix of a command with which the kernel kills it when this process dies."""
     if sys.platform != "linux":
         return ()
     setpriv = shutil.which("setpriv")

@@ -37,8 +37,9 @@ from eyechart.core.types import (
 )
 from eyechart.store import Blobs
 
-# An image that a codec without weights decodes faster than this is not stored: reading a file takes
-# as long. Those of codecs with weights always are, for the VLMs and adapters that follow.
+# If a codec without weights decodes an image faster than this, the decoded image is not stored,
+# because reading it would take as long. Those of codecs with weights are always stored, for the
+# VLMs and adapters that use them later.
 SLOW_DECODE_S = 0.03
 BATCH_IMAGES = 8
 
@@ -61,10 +62,10 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedImage:
-    """What a codec makes of an image.
+    """An image after encoding and decoding.
 
-    rgb8: of the original size. encode_s, decode_s: seconds an image, 0 where it was stored.
-    kept_bytes: disk that was taken to store the decoded image.
+    rgb8: of the original size. encode_s, decode_s: seconds for this image, 0 if it was stored.
+    kept_bytes: disk space that storing the decoded image took.
     """
 
     rgb8: Rgb8
@@ -82,7 +83,7 @@ class DecodedImage:
 class Reconstructor:
     """Reconstructs images in one process; one level of one codec with weights stays in memory.
 
-    bitstreams, decoded: where to look and to store; None: nowhere.
+    bitstreams, decoded: stores that are read and written; None: no store.
     device, batch_images: for codecs with weights. clock: seconds.
     """
 
@@ -109,13 +110,13 @@ class Reconstructor:
         component: Component | None = None,
         encode: bool = True,
     ) -> list[DecodedImage | Failed]:
-        """Images as the codec leaves them at a level, in order; an error costs its image alone.
+        """Encode and decode images at a level; results in order. An error affects only its image.
 
-        keep: decoded images may be stored. component: the codec's identity, where it is known.
-        encode: False takes stored bitstreams only.
+        keep: decoded images may be stored. component: the codec's identity, if it is known.
+        encode: False uses stored bitstreams only.
 
         Raises:
-            StoreError: the folder cannot be written any more.
+            StoreError: the folder cannot be written.
         """
         made = _Batch(images=images, component=component or component_of(codec), level=level)
         bitstreams = self._encoded(codec, made, encode=encode)
@@ -231,10 +232,10 @@ class Reconstructor:
         places: list[int],
         call: Callable[[list[int]], list[_B]],
     ) -> list[tuple[int, _B | Failed]]:
-        """The call's results by place. A batch that fails is halved, because memory ran out or
-        because of one image, until only the images that fail alone are left."""
+        """The call's results by place. A batch that fails, for lack of memory or because of one
+        image, is halved until only images that fail alone are left."""
         size = self._batch_images if is_neural(codec) else 1
-        # Outside of the halving: a level that cannot be read is not tried again for every image.
+        # Loaded before the halving, so that an unreadable level is not tried again for every image.
         loaded = attempt(stage, lambda: self._load(codec, made.level)) if places else None
         if isinstance(loaded, Failed):
             return [(place, _named(loaded, made, made.images[place])) for place in places]
@@ -256,7 +257,7 @@ class Reconstructor:
         if not is_neural(codec):
             return _OneByOne(codec, level)
         if self._loaded is None or self._loaded[:2] != (codec, level):
-            self.close()  # before the next one is read: both together may not fit
+            self.close()  # before the next one is read, because both may not fit in memory
             self._loaded = (codec, level, codec.load(level, self._device))
         return self._loaded[2]
 
@@ -282,8 +283,7 @@ def open_spec(spec: CodecSpec) -> Codec:
 
 
 def reconstruct_one(codec: Codec, level: Level, image: SourceImage) -> DecodedImage:
-    """One image as the codec leaves it at a level. Raises CodecError, or what else it raises of
-    this package's errors."""
+    """Encode and decode one image. Raises CodecError or another EyechartError."""
     reconstructor = Reconstructor()
     try:
         (made,) = reconstructor.reconstruct(codec, level, [image])
@@ -296,7 +296,8 @@ def decode_payload(codec: Codec, payload: bytes, name: str) -> Rgb8:
     """The image in a payload, whatever its level. name: for messages.
 
     Raises:
-        CodecError: damaged, or another codec's. InputError: the codec cannot decode it alone.
+        CodecError: damaged, or of another codec. InputError: the codec cannot decode a payload
+            without its size.
     """
     if not isinstance(codec, SelfDescribing):
         raise InputError(
@@ -359,7 +360,7 @@ def _failed(stage: Stage, made: _Batch, image: SourceImage, message: str) -> Fai
 
 
 def _named(failed: Failed, made: _Batch, image: SourceImage) -> Failed:
-    """A failure with the level and the image that the codec itself does not know."""
+    """A failure with the level and the image, which the codec does not know."""
     if not isinstance(failed.error, CodecError):
         return failed
     error = failed.error.named(level=made.level.name, image=image.name)
@@ -367,7 +368,7 @@ def _named(failed: Failed, made: _Batch, image: SourceImage) -> Failed:
 
 
 def _fast_png(rgb8: Rgb8) -> bytes:
-    """Lossless like any PNG, quick to write and to read, a little larger."""
+    """A PNG that is fast to write and to read, and slightly larger than by default."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -1,7 +1,7 @@
 """The reference software HM (HEVC) and VTM (VVC), for users who have built it.
 
-Where to find it is said by options (`hm:encoder=PATH,decoder=PATH,cfg=PATH`, the same for vtm) or
-by environment variables:
+Its files are given by options (`hm:encoder=PATH,decoder=PATH,cfg=PATH`, the same for vtm) or by
+environment variables:
 
     EYECHART_HM_ENCODER   EYECHART_HM_DECODER   EYECHART_HM_CFG
     EYECHART_VTM_ENCODER  EYECHART_VTM_DECODER  EYECHART_VTM_CFG
@@ -10,8 +10,8 @@ Encoders are TAppEncoderStatic / EncoderAppStatic, decoders TAppDecoderStatic / 
 the configurations encoder_intra_main_rext.cfg / encoder_intra_vtm.cfg of the same release. The
 programs read and write files, so an image goes through a temporary folder.
 
-Paths are no part of a cell's key: the files' checksums are. So a run directory does not know them,
-and what decodes its bitstreams later (images in a report) finds the programs by the variables.
+A cell's key holds the files' checksums instead of their paths. So a run directory does not know the
+paths, and a report, which decodes its bitstreams later, finds the programs by the variables.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LEAST_PX = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
-    """Where one reference software lies (None: see the environment) and how it is called."""
+    """Paths of one reference software (None: see the environment) and how it is called."""
 
     codec: str
     extra_arguments: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Software:
     timeout_s: float
 
     def path(self, part: str) -> str:
-        """Path of `encoder`, `decoder` or `cfg`. Raises InputError where there is none."""
+        """Path of `encoder`, `decoder` or `cfg`. Raises InputError if it is not set or missing."""
         variable = f"EYECHART_{self.codec.upper()}_{part.upper()}"
         given: str | None = getattr(self, part) or os.environ.get(variable)
         if not given:
@@ -60,7 +60,7 @@ class Software:
         return str(Path(given).resolve())
 
     def version(self) -> str:
-        """Checksums of the three files: any change of them can change bits."""
+        """Checksums of the three files, each of which can change bits."""
         parts = ("encoder", "decoder", "cfg")
         return ", ".join(f"{part} {_checksum(self.path(part))}" for part in parts)
 
@@ -103,7 +103,8 @@ def _decode(software: Software, bitstream: Bitstream) -> Rgb8:
 
 
 def _coded_size(height_px: int, width_px: int) -> tuple[int, int]:
-    # Sizes that are no whole coding units are the encoder's to pad (ConformanceWindowMode=1).
+    # The encoder itself pads sizes that are not multiples of its coding unit
+    # (ConformanceWindowMode=1).
     return (
         padded_size(height_px, least=_LEAST_PX, multiple=1),
         padded_size(width_px, least=_LEAST_PX, multiple=1),
@@ -118,7 +119,7 @@ def _job(software: Software, level: str, height_px: int, width_px: int) -> Proce
 
 @contextmanager
 def _folder(job: ProcessLimits) -> Iterator[Path]:
-    """A temporary folder; a full disk is a CodecError."""
+    """A temporary folder. Raises CodecError, for example on a full disk."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="eyechart-", ignore_cleanup_errors=True)
     except OSError as error:
@@ -135,7 +136,7 @@ def _write(path: Path, data: bytes, job: ProcessLimits) -> None:
 
 
 def _read(path: Path, job: ProcessLimits) -> bytes:
-    """What the program wrote, within the job's limit. Raises CodecError."""
+    """The file that the program wrote, up to the job's limit. Raises CodecError."""
     try:
         with path.open("rb") as file:
             data = file.read(job.output_limit_bytes + 1)
@@ -159,7 +160,7 @@ def _checksum_of(path: str, mtime_ns: int, size_bytes: int) -> str:
 
 
 class _ReferenceCodec:
-    """All of HM and VTM but their names, QPs and a flag."""
+    """Shared by HM and VTM, which differ in their names, QPs and a flag."""
 
     name: str
     _qps: tuple[int, ...]
@@ -198,11 +199,11 @@ class _ReferenceCodec:
 
     @property
     def options(self) -> Mapping[str, Json]:
-        return {}  # where the files lie changes nothing; what they are stands in the version
+        return {}  # paths change no result; the checksums of the files are the version
 
     @property
     def version(self) -> str:
-        """Raises InputError, saying what is missing and how to name it."""
+        """Checksums of the programs. Raises InputError if one is missing."""
         return self.software.version()
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:

@@ -1,4 +1,4 @@
-"""The uncompressed image as a codec, so that no code branches on "no codec"."""
+"""The uncompressed image as a codec, so that runs need no special case for it."""
 
 from __future__ import annotations
 

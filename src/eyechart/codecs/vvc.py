@@ -10,24 +10,24 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import Json
 
 _PRESETS = ("faster", "fast", "medium", "slow", "slower")
-# Without IntraQPOffset=0 the image is coded 3 QP finer than asked. GOPSize=1 is what
-# IntraPeriod=1 leads to; unsaid, vvenc prints a warning of 109 bytes on stdout.
+# Without IntraQPOffset=0 the image is coded at a QP lower by 3. IntraPeriod=1 implies GOPSize=1; if
+# that is not given, vvenc prints a warning of 109 bytes on stdout.
 _PARAMETERS = "IntraPeriod=1:GOPSize=1:IntraQPOffset=0"
 
 
 class VvcCodec(FfmpegCodec):
-    """vvenc, one intra image a stream; decoded by ffmpeg's own VVC decoder.
+    """vvenc, one intra image in each stream; decoded by ffmpeg's own VVC decoder.
 
     levels: QPs, at most 63 (default: VTM levels of the paper's range, Table 8). preset: vvenc's.
     At 224x224 `fast` takes half the time of `medium` and loses 0.2 dB at the same rate (seven
-    photographs; mean of four levels 113 and 251 ms of CPU an encode).
+    photographs, mean of four levels: 113 and 251 ms of CPU for each encode).
     Raises InputError for a QP or preset that vvenc does not have.
     """
 
     name, knob, knob_range = "vvc", "qp", (0, 63)
     muxer = demuxer = "vvc"
-    yuv = "yuv420p10le"  # the only one that vvenc takes
-    least_px = 16  # vvenc opens no smaller image
+    yuv = "yuv420p10le"  # the only one that vvenc accepts
+    least_px = 16  # vvenc refuses smaller images
     multiple = 2  # 4:2:0 halves both sides, so both are made even
 
     def __init__(
@@ -48,7 +48,10 @@ class VvcCodec(FfmpegCodec):
 
     @property
     def version(self) -> str:
-        """vvenc's and ffmpeg's. The first call in a process asks ffmpeg. Raises EyechartError."""
+        """Versions of vvenc and ffmpeg. The first call of a process runs ffmpeg.
+
+        Raises EyechartError.
+        """
         pattern = r"libvvenc version: (\S+)"
         return "vvenc " + ffmpeg.version_of(
             self.name, self._encoder("40"), self.muxer, self.yuv, pattern

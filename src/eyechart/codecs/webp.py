@@ -11,7 +11,7 @@ from eyechart.core.types import Json, Level
 
 
 class WebpCodec(QualityCodec):
-    """Lossy WebP. levels: qualities 0..100. method: 0 (fast) to 6 (small)."""
+    """Lossy WebP. levels: qualities 0..100. method: 0 (fast) to 6 (small files)."""
 
     name, format = "webp", "WEBP"
     quality_range = (0, 100)

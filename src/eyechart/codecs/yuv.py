@@ -1,4 +1,4 @@
-"""RGB <-> planar full-range BT.709 YCbCr 4:4:4, 8 bit: what the reference encoders are given."""
+"""RGB <-> planar full-range BT.709 YCbCr 4:4:4, 8 bit, the input of the reference encoders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seven benchmarks: questions from VLMEvalKit's TSV files, prompts, scores as it scores them.
+"""The seven benchmarks: questions from VLMEvalKit's TSV files, its prompts, and its scores.
 
 Each benchmark is one file (columns, prompt, scorer, sub-metrics). `tsv_task` combines it with a
 data file into a Task; `table` and `tsv` read the file; `extraction` parses answers.

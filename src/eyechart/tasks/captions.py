@@ -1,8 +1,8 @@
 """BLEU-1..4, ROUGE-L and CIDEr of captions, as pycocoevalcap computes them, without its tokenizer.
 
-Texts are split at whitespace and compared as they are, with case and punctuation, as VLMEvalKit
-calls it. Papineni et al., ACL 2002 (BLEU); Lin, 2004 (ROUGE-L); Vedantam et al., CVPR 2015
-(CIDEr). The details that textbooks leave open are pycocoevalcap's and are said in each function.
+Texts are split at whitespace and compared with case and punctuation, as VLMEvalKit does. Papineni
+et al., ACL 2002 (BLEU); Lin, 2004 (ROUGE-L); Vedantam et al., CVPR 2015 (CIDEr). Details that these
+papers leave open follow pycocoevalcap and are described in each function.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Ngram: TypeAlias = tuple[str, ...]
 References: TypeAlias = tuple[str, ...]
 
 _LONGEST = 4  # n-grams of 1..4 words, in BLEU and in CIDEr
-_TINY, _SMALL = 1e-15, 1e-9  # pycocoevalcap's guards in BLEU's fractions
+_TINY, _SMALL = 1e-15, 1e-9  # pycocoevalcap adds these to BLEU's fractions to avoid zeros
 _ROUGE_BETA = 1.2
 _CIDER_SIGMA = 6.0
 
 
 def ngrams(text: str) -> Counter[Ngram]:
-    """How often each run of 1 to 4 words stands in a text."""
+    """How often each n-gram of 1 to 4 words occurs in a text."""
     words = text.split()
     return Counter(
         tuple(words[start : start + size])
@@ -37,7 +37,7 @@ def ngrams(text: str) -> Counter[Ngram]:
 
 
 def bleu(pairs: Iterable[tuple[str, References]]) -> tuple[float, float, float, float]:
-    """Corpus BLEU-1..4, each 0..1. The reference length is the closest one, the shorter of two."""
+    """Corpus BLEU-1..4, each 0..1. The reference length is the closest one, of two the shorter."""
     said_words = reference_words = 0
     right, possible = [0] * _LONGEST, [0] * _LONGEST
     for caption, references in pairs:
@@ -65,9 +65,10 @@ def bleu(pairs: Iterable[tuple[str, References]]) -> tuple[float, float, float, 
 
 
 def rouge_l(caption: str, references: References) -> float:
-    """ROUGE-L of one caption, 0..1: best precision and best recall, even of two references.
+    """ROUGE-L of one caption, 0..1, from the best precision and the best recall.
 
-    Words are parted by single spaces here, so that two spaces make an empty word.
+    The two may come from different references. Words are separated by single spaces here, so that
+    two spaces make an empty word.
     """
     said = caption.split(" ")
     precision = recall = 0.0
@@ -83,7 +84,7 @@ def rouge_l(caption: str, references: References) -> float:
 
 
 def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, one big-integer step a word (Hyyro, 2004)."""
+    """Length of the longest common subsequence, by one big integer per word (Hyyro, 2004)."""
     places: dict[str, int] = {}
     for index, word in enumerate(first):
         places[word] = places.get(word, 0) | 1 << index
@@ -111,8 +112,8 @@ class _Vector:
 class Cider:
     """CIDEr against a corpus of references, with precomputed document frequencies.
 
-    images: number of images in the corpus. frequency: in how many images' references an n-gram
-    stands.
+    images: number of images in the corpus. frequency: for each n-gram the number of images whose
+    references contain it.
     """
 
     images: int
@@ -156,9 +157,9 @@ def _similarities(said: _Vector, reference: _Vector) -> list[float]:
 
 @lru_cache(maxsize=4)
 def cider_of(corpus: tuple[References, ...]) -> Cider:
-    """CIDEr with the document frequencies of a corpus, one tuple of references an image.
+    """CIDEr with the document frequencies of a corpus, one tuple of references for each image.
 
-    Counting takes seconds at COCO's size and every cell of a run asks for the same corpus.
+    Cached, because counting takes seconds at COCO's size and every cell uses the same corpus.
     """
     frequency: Counter[Ngram] = Counter()
     for references in corpus:

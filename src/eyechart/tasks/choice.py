@@ -34,7 +34,7 @@ def question(row: TsvRow, group: str) -> Question:
 
 
 def choices(question: Question) -> tuple[str, ...]:
-    """What choice-set decoding may answer: the letters of its own options."""
+    """The allowed answers in choice-set decoding: the letters of the question's options."""
     return tuple(letter for letter, _ in question.options)
 
 

@@ -1,4 +1,4 @@
-"""COCO-Caption (val): describe the image; scored as a corpus against five people's captions.
+"""COCO-Caption (val): describe the image; scored as a corpus against five reference captions.
 
 Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; metrics in captions.py. All
 are in percent, so CIDEr goes up to 1000.
@@ -38,7 +38,7 @@ def _prompt(question: Question, vlm_family: str) -> str:
 
 
 def _score(question: Question, answer: str) -> Score:
-    """The caption itself; what it is worth depends on the others."""
+    """The caption, with value 0: captions are scored together as a corpus."""
     return Score(
         question_id=question.id, value=0.0, parsed_answer=answer, parsed=bool(answer.strip())
     )
@@ -66,7 +66,7 @@ def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
 
 
 def _cider(results: ScoredQuestions) -> Cider:
-    """CIDEr over the whole file's references, whatever part of it has been asked or answered."""
+    """CIDEr with the references of the whole file, also if only a part of it is asked."""
     return cider_of(tuple(tuple(references(question)) for question in results.file))
 
 
@@ -90,7 +90,7 @@ CocoCaption = partial(
         ),
         question=_question,
         prompt=_prompt,
-        max_new_tokens=256,  # some VLMs write long captions whatever the prompt, at a cost in CIDEr
+        max_new_tokens=256,  # some VLMs write long captions whatever the prompt
         score=_score,
         summarize=_summarize,
         statistics=_statistics,

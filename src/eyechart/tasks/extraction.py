@@ -22,12 +22,12 @@ _REFUSALS = (
     "Cannot determine the answer",
 )
 _NO_ANSWER = "Failed to obtain answer via API"
-# No word border after the letter: "the answer is black" reads as B, there and so here.
+# No word border after the letter: "the answer is black" gives B, as in VLMEvalKit.
 _ANSWER_IS = re.compile(r"(?i)answer\s+is\s+\**([ABCD])")
 
 
 def read_yes_no(answer: str) -> str:
-    """ "Yes" or "No" where exactly one of the two words stands in the answer, else ""."""
+    """ "Yes" or "No" if exactly one of the two words is in the answer, else ""."""
     words = strip_punctuation(answer.lower()).split()
     yes, no = "yes" in words, "no" in words
     if yes == no:
@@ -50,7 +50,7 @@ def strip_punctuation(text: str) -> str:
 
 
 def read_option(answer: str, options: Sequence[tuple[str, str]]) -> str:
-    """The letter of the option that an answer chooses, "" where none or several could be meant.
+    """The letter of the option that an answer chooses; "" if it could mean none or several.
 
     options: (letter, text) pairs.
     """
@@ -61,7 +61,7 @@ def read_option(answer: str, options: Sequence[tuple[str, str]]) -> str:
 
 
 def _letter_in(answer: str, letters: Sequence[str]) -> str | None:
-    """A letter, "" for a refusal, None where the letters leave it open."""
+    """A letter, "" for a refusal, None if the letters do not decide."""
     if any(refusal in answer for refusal in _REFUSALS) and _NO_ANSWER not in answer:
         return ""
     if _NO_ANSWER in answer:

@@ -1,7 +1,8 @@
 """MMBench (dev, English): every question asked with its options in every rotation.
 
 Liu et al., "MMBench: Is Your Multi-modal Model an All-around Player?", ECCV 2024. The rotations
-of question q have the indices q, q + 1000000, q + 2000000, ...; only all of them right counts.
+of question q have the indices q, q + 1000000, q + 2000000, ...; the question counts as right only
+if all of them are right.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
 
 
 def _main(group: Sequence[Scored]) -> Question:
-    """The unrotated question of a group, which gives its category."""
+    """The unrotated question of a group, whose category the group has."""
     return min((question for question, _ in group), key=lambda question: int(question.id))
 
 

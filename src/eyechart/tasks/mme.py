@@ -1,4 +1,4 @@
-"""MME: two yes/no questions an image; accuracy plus the share of images with both right.
+"""MME: two yes/no questions on each image; accuracy plus the share of images with both right.
 
 Fu et al., "MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models", 2023.
 A category is worth up to 200 points, perception (10 categories) 2000, reasoning (4) 800.
@@ -37,7 +37,7 @@ _REASONING = (
     "numerical_calculation",
     "text_translation",
 )
-_PARTS = 4  # numbers a category: answers right, answers, pairs right, pairs
+_PARTS = 4  # numbers of each category: right answers, answers, right pairs, pairs
 
 
 def _question(row: TsvRow) -> Question:
@@ -86,9 +86,9 @@ def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
 
 
 def _strata(asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
-    """By category: the headline is their sum, and one that was not drawn would count 0.
+    """Strata by category: the headline is a sum over categories, and one not drawn would count 0.
 
-    An image of several categories counts for the rarest of them, which has the fewest images.
+    An image of several categories belongs to the one with the fewest images.
     """
     of = {
         image: {question.category for question in its} & {*_PERCEPTION}

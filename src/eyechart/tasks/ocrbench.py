@@ -1,4 +1,4 @@
-"""OCRBench: reading text. An answer is right where it contains any of the references.
+"""OCRBench: reading text. An answer is right if it contains any of the references.
 
 Liu et al., "OCRBench: On the Hidden Mystery of OCR in Large Multimodal Models", 2023. Scores are
 counts of right answers; the official file has 1000 questions.
@@ -77,8 +77,8 @@ def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
 
 
 def _strata(asked: Mapping[str, Sequence[Question]]) -> dict[str, str]:
-    """By number of questions, 1 to 4 or more: the headline is a count, and so is out of as many
-    in every resampling."""
+    """Strata by number of questions, 1 to 4 or more: the headline is a count of right answers, so
+    every resampling should have about as many questions."""
     return {image: str(min(len(its), 4)) for image, its in asked.items()}
 
 

@@ -1,8 +1,8 @@
-"""POPE: is there a ... in the image? F1 over all answers, per way of choosing what to ask for.
+"""POPE: is there a ... in the image? F1 of "Yes", over all answers and in each split.
 
 Li et al., "Evaluating Object Hallucination in Large Vision-Language Models", EMNLP 2023. A row
-may belong to several splits (`category` is a comma list); it counts once in each of them, and so
-as often in Overall.
+may belong to several splits (`category` is a comma-separated list). It counts once in each of them,
+and as many times in Overall.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _split_names(results: ScoredQuestions) -> list[str]:
 
 
 def _counts(question: Question, score: Score) -> Floats:
-    """True positives, false positives, false negatives of one answer. Unreadable is negative."""
+    """True positives, false positives, false negatives of one answer. Unparsed is negative."""
     truth, said = question.answer == "Yes", score.parsed_answer == "Yes"
     return np.array([truth and said, said and not truth, truth and not said], dtype=np.float64)
 

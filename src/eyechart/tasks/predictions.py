@@ -33,9 +33,9 @@ _Pair = tuple[object, object]
 class Result:
     """Scores of one prediction file.
 
-    metrics: as Task.summarize names them. unparsed_percent: answers from which
-    nothing could be extracted, in percent of those given. missing: ids of questions without a
-    prediction, which count nowhere.
+    metrics: by name, as from Task.summarize. unparsed_percent: answers from which nothing could be
+    extracted, in percent of those given. missing: ids of questions without a prediction, which are
+    not scored.
     """
 
     metrics: Mapping[str, float]
@@ -45,7 +45,7 @@ class Result:
 
 
 def score_predictions(task: Task, answers: Mapping[str, str], name: str) -> Result:
-    """Score answers by question id. name: of their file, for messages.
+    """Score answers, given by question id. name: their file, for messages.
 
     Raises:
         InputError: an id that the task does not have, or no answers.
@@ -102,7 +102,7 @@ def read_predictions(path: Path) -> dict[str, str]:
 
 
 def _text(path: Path, row: int, value: object) -> str:
-    """A cell as text. Spreadsheets make 3.0 of the index 3; lmms-eval wraps answers in lists."""
+    """A cell as text. Spreadsheets store the index 3 as 3.0; lmms-eval puts answers into lists."""
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None:
@@ -131,10 +131,10 @@ def _json(path: Path) -> Iterator[_Pair]:
 
 
 def _json_pair(where: str, row: object) -> _Pair:
-    """Index and prediction of an object, in our form or in that of lmms-eval's sample files.
+    """Index and prediction of an object, with keys of these names or those of lmms-eval.
 
     lmms-eval: `filtered_resps` (or `resps`) are the answers. The index is that of the data set's
-    row `doc` where it has one, else the position `doc_id`.
+    row `doc` if it has one, else the position `doc_id`.
     """
     if isinstance(row, dict):
         doc = row.get("doc")
@@ -147,8 +147,8 @@ def _json_pair(where: str, row: object) -> _Pair:
 
 
 def _csv(path: Path) -> Iterator[_Pair]:
-    """Rows of quoted cells. Where the quotes do not fit (an answer that begins with a quote was
-    written without escaping it), every line is a row and quotes are characters."""
+    """Rows of quoted cells. If the quotes do not match (an answer that begins with a quote was
+    written without escaping it), every line is a row and quotes are ordinary characters."""
     csv.field_size_limit(_MAX_CELL_CHARS)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -167,15 +167,15 @@ def _xlsx(path: Path) -> Iterator[_Pair]:
     except ImportError as error:
         raise PluginError(f"{path}: needs openpyxl; pip install 'eyechart[xlsx]'") from error
 
-    # Formulas as text: an answer that begins with "=" was taken for one when it was written.
+    # Formulas are read as text: an answer that begins with "=" was stored as a formula.
     book = openpyxl.load_workbook(path, read_only=True)
     sheet = book.active
-    sheet.reset_dimensions()  # some writers store a size that is too small, and rows were lost
+    sheet.reset_dimensions()  # the size that some writers store is too small
     yield from _columns(path, sheet.iter_rows(values_only=True))
 
 
 def _columns(path: Path, rows: Iterable[Iterable[object]]) -> Iterator[_Pair]:
-    """The two columns index and prediction of rows under a header."""
+    """The columns index and prediction of rows with a header."""
     table = iter(rows)
     header = [_text(path, 0, cell).strip() for cell in next(table, ())]
     for column in ("index", "prediction"):

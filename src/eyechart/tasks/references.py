@@ -9,7 +9,7 @@ from eyechart.tasks.table import TsvRow, text_list
 
 
 def references_json(row: TsvRow) -> str:
-    """The row's answers as a JSON list. Raises ValueError where the cell is no list of texts."""
+    """The row's answers as a JSON list. Raises ValueError if the cell is not a list of texts."""
     texts = text_list(row["answer"])
     if not texts:
         raise ValueError(f"answer {row['answer'][:60]!r} is not a list of references, ['...']")

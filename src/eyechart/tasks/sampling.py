@@ -1,8 +1,8 @@
 """The order in which a task's images are asked.
 
-A part of a task, whether `max_images` cuts it or the run is stopped, should stand for the whole.
-So images come in a fixed shuffled order in which every category keeps its share, and a longer run
-begins with the images of a shorter one.
+The first images of a task, after `max_images` or a stopped run, should represent the whole task. So
+the order is shuffled with a fixed seed, every category keeps its share in any beginning of it, and
+a longer run begins with the images of a shorter one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def by_image(
     place: dict[str, tuple[float, str]] = {}
     for images in categories.values():
         for rank, image in enumerate(sorted(images, key=_shuffled)):
-            # Spread evenly over 0..1, so that any beginning holds every category by its share.
+            # Spread evenly over 0..1, so that any beginning holds the share of every category.
             place[image] = ((rank + 0.5) / len(images), _shuffled(image))
     order = sorted(asked, key=lambda image: place[image])
     return [(image, asked[image]) for image in order[:max_images]]

@@ -15,10 +15,10 @@ Scored: TypeAlias = tuple[Question, Score]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredQuestions:
-    """What a benchmark's sums are taken over.
+    """Questions and scores that a benchmark's metrics are computed from.
 
-    file: all questions of the file. asked: those of this task (fewer with max_images), of which
-    the metrics' names come. scored: those with a score, in file order; fewer while a run goes on.
+    file: all questions of the file. asked: those of this task (fewer with max_images), which define
+    the names of the metrics. scored: those with a score, in file order; fewer during a run.
     """
 
     file: tuple[Question, ...]
@@ -30,7 +30,7 @@ class ScoredQuestions:
         return sorted({of(question) for question in self.asked} - {""})
 
     def whole_groups(self) -> list[list[Scored]]:
-        """Groups of which every question has a score, in file order; others are still open."""
+        """Groups of which every question has a score, in file order."""
         size: dict[str, int] = {}
         for question in self.asked:
             size[question.group] = size.get(question.group, 0) + 1
@@ -46,12 +46,12 @@ def right(scored: Iterable[Scored]) -> float:
 
 
 def all_right(members: Sequence[Scored]) -> float:
-    """1 where every question of a group is answered rightly, else 0."""
+    """1 if every question of a group is answered correctly, else 0."""
     return float(all(score.value == 1 for _, score in members))
 
 
 def percent(part: float, whole: float) -> float:
-    """100 part / whole, 0 where there is nothing."""
+    """100 part / whole, 0 if `whole` is 0."""
     return part / whole * 100 if whole else 0.0
 
 

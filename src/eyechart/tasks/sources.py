@@ -1,4 +1,4 @@
-"""Official data files: where they are published, and where they are searched on this machine."""
+"""Official data files: where they are published, and where they are looked for locally."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from eyechart.core.errors import InputError
 from eyechart.zoo import chart_dir
 
-CHART = "eyechart-mini"  # the built-in data; `data="eyechart-mini"` asks for it whatever is set
+CHART = "eyechart-mini"  # the built-in data; `data="eyechart-mini"` overrides the environment
 _VARIABLES = ("EYECHART_DATA", "LMUData")  # the latter is VLMEvalKit's
 _SERVER = "https://opencompass.openxlab.space/utils"
 
@@ -19,8 +19,8 @@ _SERVER = "https://opencompass.openxlab.space/utils"
 class OfficialFile:
     """One of VLMEvalKit's files.
 
-    md5: as VLMEvalKit lists it. images: folder of its image files below images/, as VLMEvalKit
-    names it. rows, image_count: how many rows and different images it holds, where that is known.
+    md5: as VLMEvalKit lists it. images: folder of its image files below images/, as in VLMEvalKit.
+    rows, image_count: numbers of rows and of different images, None if unknown.
     """
 
     name: str
@@ -55,13 +55,13 @@ def find(
     file: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> DataFile:
-    """The file to read: `data` (a file, a folder, or eyechart-mini), else what the first variable
-    that is set names, else the built-in chart. The first of these that is given decides.
+    """The file to read: in `data` (a file, a folder or eyechart-mini) if given, else in the first
+    of $EYECHART_DATA and $LMUData that is set, else the built-in chart.
 
     official: the benchmark's files, in order of preference. file: name of the one to use.
 
     Raises:
-        InputError: the place does not exist or holds none of the files (and how to get them).
+        InputError: the place does not exist or holds none of the files (says how to get them).
     """
     place, origin = place_of(data, environ)
     if place.is_file():
@@ -76,7 +76,7 @@ def find(
 
 
 def place_of(data: str | None, environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:
-    """The folder or file where all tasks look for their data, and who named it (see `find`).
+    """The folder or file where all tasks look for their data, and its origin (see `find`).
 
     Raises:
         InputError: there is no such place.

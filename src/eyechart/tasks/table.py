@@ -1,11 +1,11 @@
-"""A benchmark's TSV file: text in memory, images left on disk until they are asked for.
+"""A benchmark's TSV file: text in memory; images are read when they are needed.
 
     POPE.tsv --one pass--> rows of text + where each image's row starts + sha256 of the file
              <--seek------ TsvTable.image_bytes(key)
 
-The format is VLMEvalKit's. An image is base64 in the column `image`; a short cell there is the
-index of another row that holds the image; without such a cell, `image_path` names a file. Every
-text cell stays text: "None" and "NA" are options people may choose, not missing values.
+The format is VLMEvalKit's. An image is base64 in the column `image`. A short cell there is the
+index of another row that holds the image. Without such a cell, `image_path` names a file. Every
+text cell stays text: "None" and "NA" are possible options, not missing values.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class TsvRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsvTable:
-    """A file's rows, and the way to its images.
+    """A file's rows, and access to its images.
 
     without_image: number of rows left out because they have no image, as VLMEvalKit does.
-    offsets: image key -> where the row that holds it starts. stamp: size and time of the file.
+    offsets: image key -> byte offset of the row that holds it. stamp: size and mtime of the file.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class TsvTable:
     offsets: Mapping[str, int] = field(repr=False)
 
     def image_bytes(self, key: str) -> bytes:
-        """An image's bytes as the file holds them (PNG, JPEG), never re-encoded.
+        """An image's bytes as stored in the file (PNG, JPEG), not re-encoded.
 
         Raises:
             ImageError: not base64, no such image file, or the table changed since it was read.
@@ -85,7 +85,7 @@ class TsvTable:
             )
 
     def identity(self) -> str:
-        """sha256 (hex) of all that is read: the file, and the image files it points to."""
+        """sha256 (hex) of the file and of the image files that it refers to."""
         outside = sorted({row.image for row in self.rows} - self.offsets.keys())
         if not outside:
             return self.sha256
@@ -115,7 +115,7 @@ class TsvTable:
         return ", ".join(str(root) for root in self.image_roots)
 
     def _find(self, name: str) -> Path | None:
-        places = (root / name for root in self.image_roots)  # an absolute name stays absolute
+        places = (root / name for root in self.image_roots)  # an absolute path stays absolute
         return next((path for path in places if path.is_file()), None)
 
 
@@ -150,7 +150,7 @@ def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -
 
 
 class _Scan:
-    """One pass over a file, and what it found."""
+    """One pass over a file, and its results."""
 
     def __init__(self, lines: TsvLines, needed: Sequence[str]) -> None:
         self.offsets: dict[str, int] = {}
@@ -217,7 +217,7 @@ class _Scan:
 
 
 def text_list(cell: str) -> list[str] | None:
-    """A list of texts written out in a cell, `['a', 'b']`; None where the cell is no such list."""
+    """A list of texts written in a cell, `['a', 'b']`; None if the cell is not such a list."""
     try:
         value = ast.literal_eval(cell.strip())
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

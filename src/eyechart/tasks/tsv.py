@@ -1,7 +1,7 @@
-"""Records of a tab-separated file, one at a time, each with its place in the file.
+"""Records of a tab-separated file, one at a time, each with its position in the file.
 
-Rows hold images of megabytes, so lines are split as bytes and nothing is kept. The csv module
-takes over only for records with quotes in them, which may run over several lines.
+Rows hold images of megabytes, so lines are split as bytes and not kept. The csv module parses only
+records with quotes, which may span several lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TsvRecord:
 
 
 class TsvLines:
-    """A file's lines, counted and hashed as they pass."""
+    """A file's lines, counted and hashed while they are read."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
@@ -68,7 +68,7 @@ def row_error(name: str, row: int, what: str) -> InputError:
 
 
 def decoded(cell: bytes, lines: TsvLines) -> str:
-    """A cell as text. Raises InputError where it is not UTF-8."""
+    """A cell as text. Raises InputError if it is not UTF-8."""
     try:
         return cell.decode()
     except UnicodeDecodeError as error:
@@ -76,7 +76,7 @@ def decoded(cell: bytes, lines: TsvLines) -> str:
 
 
 def records(lines: TsvLines) -> Iterator[TsvRecord]:
-    """All records from where `lines` stands; empty lines are passed over.
+    """All records from the position of `lines` on, without empty lines.
 
     Raises:
         InputError: a row over the size limit, a quote never closed, text that is not UTF-8.

@@ -29,7 +29,7 @@ from eyechart.tasks.tsv import row_error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsvBenchmark:
-    """What distinguishes one benchmark from the others. All functions are pure.
+    """The parts in which one benchmark differs from the others. All functions are pure.
 
     The defaults score a benchmark by accuracy in percent: overall, then by category.
     """
@@ -69,8 +69,8 @@ class TsvTask:
 
     data: a folder or a TSV file, or "eyechart-mini" for the built-in chart; None: the folder in
     $EYECHART_DATA or $LMUData, else the built-in chart.
-    file: name of the official file to use, where there are several (MMBench).
-    max_images: only the questions about so many images, the sample that `run --max-images` takes.
+    file: name of the official file to use if there are several (MMBench).
+    max_images: use only the questions on this many images, the sample of `run --max-images`.
     """
 
     run_options: ClassVar[tuple[RunOption, ...]] = ("data",)
@@ -96,12 +96,12 @@ class TsvTask:
 
     @property
     def version(self) -> str:
-        """Version of the questions and prompts, and which data: equal bytes, equal version."""
+        """Version of the questions and prompts, and a digest of the data file."""
         return f"{self._benchmark.version}+{self._identity[:16]}"
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """What can change an answer: not where the data lies, nor how many questions are asked."""
+        """What can change an answer: neither the data's path nor the number of questions."""
         return {} if self._file is None else {"file": self._file}
 
     @property
@@ -125,12 +125,12 @@ class TsvTask:
 
     @property
     def origin(self) -> str:
-        """Who named the file: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+        """What named the file: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
         return self._found.origin
 
     @property
     def table(self) -> TsvTable:
-        """The file's columns, rows and places of images."""
+        """The file's columns, rows and the positions of its images."""
         return self._table
 
     def questions(self) -> tuple[Question, ...]:
@@ -153,7 +153,7 @@ class TsvTask:
         return self._benchmark.max_new_tokens
 
     def choices(self, question: Question) -> tuple[str, ...]:
-        """What choice-set decoding may answer; () where the benchmark has no `choices`."""
+        """The allowed answers in choice-set decoding; () if the benchmark has no `choices`."""
         return () if (choices := self._benchmark.choices) is None else choices(question)
 
     def score(self, question: Question, answer: str) -> Score:

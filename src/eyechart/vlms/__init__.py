@@ -2,7 +2,7 @@
 
     Request (image + prompts) -> image -> vision tower -> shared prefix -> all answers together
 
-Importing this package loads no torch; opening a VLM does not either, its first answer does.
+Neither importing this package nor opening a VLM loads torch; the first answer does.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def open_vlm(
     Raises:
         PluginError: unknown name (with the near ones), missing package, unknown option.
         InputError: a directory without config or weights, or of a family that is not supported;
-            a device that cannot be; a device or an adapter for a plug-in that takes none.
+            an impossible device; a device or an adapter for a plug-in that takes none.
     """
     opener, model = _resolve(name_or_path)
     if adapter is not None:
@@ -85,7 +85,7 @@ def open_vlm(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opener:
-    """What makes a VLM: a plug-in of its own, or a family. Can be sent to another process."""
+    """What opens a VLM: a plug-in of `eyechart.vlms` or a family. It can be pickled."""
 
     group: Literal["eyechart.vlms", "eyechart.families"]
     name: str

@@ -1,4 +1,4 @@
-"""The identity of an adapter, as a run needs it before any weights are loaded. Loads no torch.
+"""The identity of an adapter, which a run needs before weights are loaded. Loads no torch.
 
     universal | DIR | DIR:conditioning=unknown -> folder and conditioning -> identity
 

@@ -1,4 +1,4 @@
-"""What a family's backbone offers to the engine that answers questions. Loads no torch."""
+"""Protocol of a family's backbone, for the engine that answers questions. Loads no torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What a family's image processor made of one image.
+    """One image, prepared by a family's image processor.
 
-    inputs: tensors for the vision tower. tokens: how many the language model will see. units: as
-    how many images the tower sees it (tiles).
+    inputs: tensors for the vision tower. tokens: number of visual tokens for the language model.
+    units: number of images that the tower encodes (tiles of InternVL, else 1).
     """
 
     inputs: dict[str, Tensor]
@@ -33,7 +33,7 @@ class Picture:
 
 
 class Backbone(Protocol):
-    """What a family brings: how it prepares, places and encodes images, and its parts."""
+    """How a family prepares and encodes images, where their tokens go, and its modules."""
 
     tokenizer: Any
     text_model: TextModel
@@ -50,7 +50,7 @@ class Backbone(Protocol):
         ...
 
     def expand(self, ids: list[int], picture: Picture) -> list[int]:
-        """Replace the one placeholder by as many tokens as the image has."""
+        """Replace the placeholder by the image's tokens."""
         ...
 
     def embed(self, ids: list[int], features: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Backbone(Protocol):
         ...
 
     def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
-        """Rotary positions (axes, N) of a prefix, and the position of the token behind it."""
+        """Rotary positions (axes, N) of a prefix, and the position of the next token."""
         ...
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:

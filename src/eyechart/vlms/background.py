@@ -1,7 +1,7 @@
-"""An event loop in a thread of its own: work that waits for a network, and can be called off.
+"""An event loop in a separate thread, for cancellable work that waits for a network.
 
-A thread that waits for a socket cannot be interrupted, a task in an event loop can: Ctrl-C and
-deadlines need that.
+A thread that waits for a socket cannot be interrupted, but a task in an event loop can be
+cancelled, which Ctrl-C and deadlines need.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _T = TypeVar("_T")
 
 
 class Background:
-    """Runs coroutines until it is no longer referred to. at_end: what to close then.
+    """Runs coroutines until it is garbage collected. at_end: closes resources then.
 
-    The thread is a daemon: no wait for a server keeps the program from ending.
+    The thread is a daemon, so that waiting for a server does not keep the program from ending.
     """
 
     def __init__(self, at_end: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -29,7 +29,7 @@ class Background:
         stop.atexit = False
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Start some work. Cancelling the future calls the work off."""
+        """Start a coroutine. Cancelling the future cancels it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
 

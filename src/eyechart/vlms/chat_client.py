@@ -1,4 +1,4 @@
-"""The client of one server: sends questions, waits, retries, and words errors in one line."""
+"""The client of one server: it sends questions, waits, retries, and makes one-line errors."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from eyechart.vlms.chat_options import KEY_VARIABLE
 from eyechart.vlms.chat_reply import MAX_REPLY_BYTES, read_reply, without_thinking
 from eyechart.vlms.token_cost import Spent
 
-# A server is given up after so many requests in a row without a reply (at least twice as many as
-# are in flight: one stall fails all of these together).
+# After this many requests in a row without a reply, no more are sent (at least twice the number in
+# flight, because one stall fails all of these together).
 SILENT_REQUESTS = 8
-_RETRIES_OF_SILENCE = 1  # a server that was silent for a whole timeout seldom answers the next time
-# A server that refuses its first questions with one and the same message will refuse all others.
+_RETRIES_OF_SILENCE = 1  # a server that did not reply within a timeout seldom replies to a retry
+# A server that refuses its first questions with the same message will refuse all others too.
 SAME_REFUSALS = 8
 _CONNECT_S, _CHECK_S = 10.0, 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LONGEST_RETRY_AFTER_S = 0.5, 8.0, 600.0
@@ -42,10 +42,10 @@ _SECRET_LENGTH = 12  # shorter keys are placeholders such as EMPTY, which an ans
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where and how to ask.
+    """Address and settings of a server.
 
-    shown: the name in error messages. timeout_s: for one request as a whole. parameters: sent with
-    every question beside the model and the messages. token_limit: the name of the parameter for
+    shown: the name in error messages. timeout_s: limit of one whole request. parameters: sent with
+    every question, beside the model and the messages. token_limit: the name of the parameter for
     the token limit, "" to send none. strip_thinking: remove `<think>` blocks from answers.
     """
 
@@ -63,9 +63,9 @@ class Server:
 
 
 class ChatClient:
-    """Asks one server in the background, several questions at a time.
+    """Sends questions to one server in the background, several at a time.
 
-    sleep: for tests.
+    sleep: replaced in tests.
     Raises:
         InputError: no connection can be set up (a proxy or certificate variable is wrong).
     """
@@ -89,10 +89,10 @@ class ChatClient:
         return self._background.submit(self._ask(image_url, prompt, decoding))
 
     def check(self) -> Future[None]:
-        """See whether the server can be reached and accepts the key, without a question.
+        """Check, without a question, that the server can be reached and accepts the key.
 
-        The future raises UnusableVLMError for a server that cannot be reached or that calls the
-        key invalid. Nothing else is concluded from its reply.
+        The future raises UnusableVLMError for a server that cannot be reached or that refuses the
+        key. Other replies are ignored.
         """
         return self._background.submit(self._check())
 
@@ -116,7 +116,7 @@ class ChatClient:
                     worded, retries = self._worded(error)
                     pause_s = _pause_s(error, tried)
                     if tried >= retries or pause_s > _LONGEST_RETRY_AFTER_S:
-                        raise worded from None  # the cause holds headers, and so the key
+                        raise worded from None  # the cause contains the headers and so the key
                 await self._sleep(pause_s)
         raise AssertionError("unreachable")
 
@@ -160,7 +160,7 @@ class ChatClient:
     def _worded(
         self, error: openai.OpenAIError | TimeoutError | ConnectionError
     ) -> tuple[EyechartError, int]:
-        """An error in this package's words, and how many retries follow such an error."""
+        """This package's error for it, and the number of retries after such an error."""
         where, retries = self._server.shown, self._server.retries
         if _never_connected(error):
             why = one_line(str(error.__cause__), 120)
@@ -220,7 +220,7 @@ class ChatClient:
         return refused
 
     def _said(self, error: openai.APIStatusError) -> str:
-        """The server's code, parameter and message behind a colon, without the key; "" for none."""
+        """The server's code, parameter and message after a colon, without the key; "" for none."""
         body = error.body if isinstance(error.body, dict) else {}
         parts = [body.get("code"), body.get("param"), body.get("message", body.get("detail"))]
         said = ", ".join(one_line(str(part), 150) for part in parts if isinstance(part, str | int))
@@ -234,7 +234,7 @@ async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
     """A reply's whole body.
 
     Raises:
-        ConnectionError: it broke off. VLMError: it is too long.
+        ConnectionError: the connection broke. VLMError: the reply is too long.
     """
     body = bytearray()
     try:
@@ -242,7 +242,7 @@ async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
             body += piece
             if len(body) > MAX_REPLY_BYTES:
                 break
-    except Exception as error:  # of whatever HTTP library openai uses: the transfer failed
+    except Exception as error:  # an error of the HTTP library that openai uses: the transfer failed
         raise ConnectionError from error
     if len(body) > MAX_REPLY_BYTES:
         raise VLMError(f"{shown}: the reply is longer than {MAX_REPLY_BYTES:,} bytes")
@@ -256,7 +256,7 @@ def _open_client(server: Server) -> openai.AsyncOpenAI:
             base_url=server.url,
             timeout=openai.Timeout(server.timeout_s, connect=min(server.timeout_s, _CONNECT_S)),
             max_retries=0,  # the library knows no limit for a request as a whole
-            # The key and the images go where the user said and nowhere else.
+            # The key and the images are sent to no other address than the user's.
             http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
         )
     # ALL_PROXY with an unknown scheme, a certificate file that is missing or damaged.

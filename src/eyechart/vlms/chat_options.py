@@ -1,4 +1,4 @@
-"""Options of a server: each is checked before anything is sent or stored."""
+"""Checks of a server's options, before anything is sent or stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eyechart.core.errors import InputError
 
 KEY_VARIABLE, URL_VARIABLE = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 OPENAI_URL = "https://api.openai.com/v1"
-_NO_KEY = "none"  # most local servers need no key, the client library always wants one
+_NO_KEY = "none"  # most local servers need no key, but the client library requires one
 
 
 def url_of_environment() -> str:
@@ -27,10 +27,10 @@ def url_of_environment() -> str:
 
 
 def key_of_environment(*, needed: bool) -> str:
-    """The key, or a placeholder where none is set and none is needed.
+    """The key, or a placeholder if none is set and none is needed.
 
     Raises:
-        InputError: no key, or text that cannot be one. The message never shows it.
+        InputError: no key, or text that cannot be one. The message does not contain it.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key and needed:
@@ -43,7 +43,7 @@ def key_of_environment(*, needed: bool) -> str:
 def checked_url(url: object, name: str = "base_url") -> str:
     """An address that `/chat/completions` can be appended to. Raises InputError."""
     if not isinstance(url, str) or not _is_address(url):
-        # Neither a password nor a token in the query may be shown.
+        # A password, or a token in the query, must not be shown.
         shown = re.sub(r"//[^/]*@", "//", str(url)).partition("?")[0]
         what = "has a query" if "?" in str(url) else "is not an address"
         raise InputError(
@@ -54,21 +54,21 @@ def checked_url(url: object, name: str = "base_url") -> str:
 
 
 def checked_text(name: str, value: object) -> str:
-    """Some text. Raises InputError."""
+    """The value if it is text that is not empty. Raises InputError."""
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{name} {value!r}: allowed: text that is not empty")
     return value
 
 
 def checked_choice(name: str, value: object, allowed: Sequence[str]) -> str:
-    """One of these. Raises InputError."""
+    """The value if it is one of the allowed. Raises InputError."""
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name} {value!r}: allowed: {', '.join(allowed)}")
     return value
 
 
 def checked_flag(name: str, value: object) -> bool:
-    """true or false. Raises InputError."""
+    """The value if it is true or false. Raises InputError."""
     if not isinstance(value, bool):
         raise InputError(f"{name} {value!r}: allowed: true, false")
     return value
@@ -90,7 +90,7 @@ def checked_seconds(name: str, value: object) -> float:
 
 
 def checked_price(name: str, value: object) -> float | None:
-    """US dollars, or None where none is given. Raises InputError."""
+    """US dollars from 0 up, or None if none are given. Raises InputError."""
     if value is None:
         return None
     usd = _number(value)

@@ -15,8 +15,8 @@ _THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 class Reply:
     """A chat completion.
 
-    text: None where the reply holds no usable answer; `why_none` is the reason. It is "" where the
-    token limit ended the answer before its first word, as with a model that was still reasoning.
+    text: None if the reply holds no usable answer; `why_none` is the reason. "" if the token limit
+    ended the answer before its first word, for example during the model's reasoning.
     input_tokens, output_tokens: as the server counted them, 0 where it did not.
     """
 
@@ -31,7 +31,7 @@ def read_reply(body: bytes) -> Reply:
     """The first choice of a chat completion.
 
     Raises:
-        ValueError: one line on what the reply is not.
+        ValueError: not a chat completion; one line that says why.
     """
     try:
         reply = json.loads(body)
@@ -49,7 +49,7 @@ def read_reply(body: bytes) -> Reply:
     if text is None and ended == "length":
         text = ""
     why_none = "no text"
-    if ended == "content_filter":  # what is left of the answer is not the model's answer
+    if ended == "content_filter":  # a filtered text is not the model's answer
         text, why_none = None, "its content filter ended the answer"
     usage = _field(reply, "usage")
     return Reply(
@@ -66,15 +66,15 @@ def _field(value: object, name: str) -> object:
 
 
 def _count(value: object) -> int:
-    """A token count, or 0 for anything else: an unreadable count must not cost the answer."""
+    """A token count, or 0 for anything else: an invalid count must not make the answer fail."""
     counted = isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MAX_TOKENS
     return value if counted and isinstance(value, int) else 0
 
 
 def without_thinking(text: str) -> str:
-    """An answer without its `<think>...</think>` blocks. A block that never ends is cut to the end.
+    """An answer without its `<think>...</think>` blocks. A block without an end is cut to the end.
 
-    Templates may open the block in the prompt: then the answer has only the closing tag.
+    If the template opens the block in the prompt, the answer has only the closing tag.
     """
     head, closing, tail = text.partition("</think>")
     if closing and "<think>" not in head:

@@ -1,4 +1,4 @@
-"""Opening a checkpoint, and what the VLMs of all local families share. Loads no torch by itself."""
+"""Opening a checkpoint, and the base class of all local VLMs. Loads no torch when imported."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SetConditions: TypeAlias = Callable[
 ]  # (codec, level) of each unit
 
 _DTYPES = ("float32", "bfloat16", "float16")  # names in torch
-_QUESTIONS_ON_GPU = 512  # with ten an image, about what fills the largest batch
+_QUESTIONS_ON_GPU = 512  # with ten on each image, about one full batch
 _IDENTITY_FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Where weights come from, and their dtype and device. model: hub id or directory."""
+    """Source of the weights, and their dtype and device. model: hub id or directory."""
 
     model: str
     model_type: str
@@ -76,7 +76,7 @@ class Checkpoint:
 
 
 class Adapter(Protocol):
-    """What a trained adapter must offer to be attached (see eyechart.adapters)."""
+    """Protocol of a trained adapter that is attached to a VLM (see eyechart.adapters)."""
 
     def attach(self, model: Any) -> None:
         """Change the transformers model in place, once, after its weights are loaded."""
@@ -91,7 +91,7 @@ class Adapter(Protocol):
 
 
 class LocalVLM(ABC):
-    """A VLM of a local family: known without its weights, which the first answer loads.
+    """A VLM of a local family. Its first answer loads the weights.
 
     Raises:
         ModuleNotFoundError: torch or transformers is not installed.
@@ -160,8 +160,8 @@ class LocalVLM(ABC):
 
     @property
     def questions_at_once(self) -> int:
-        """How many questions to hand to it in one call. On a GPU it cuts batches to the memory, so
-        that it needs many questions to fill them."""
+        """How many questions to pass in one call. On a GPU the engine makes batches that fill the
+        memory, so it needs many questions."""
         on_gpu = pick_device(self.checkpoint.device).startswith(("cuda", "map"))
         return _QUESTIONS_ON_GPU if on_gpu else QUESTIONS_AT_ONCE
 
@@ -180,13 +180,13 @@ class LocalVLM(ABC):
         return other
 
     def _weights(self, model_class: Any) -> Any:
-        """The transformers model for `build`: loaded, or that of the VLM it was copied from."""
+        """The transformers model for `build`: loaded, or that of the VLM that this is a copy of."""
         if self._parent is not None:
             return self._parent.model
         return load_model(self.checkpoint, model_class)
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
-        """One list of answers a request, in order. Raises VLMError, InputError."""
+        """One list of answers for each request, in order. Raises VLMError, InputError."""
         return self._answerer.answer(requests, decoding)
 
     @cached_property
@@ -226,7 +226,7 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
     """Weights from a directory or the hub, in evaluation mode on the wanted device.
 
     Raises:
-        InputError: device not there, files that cannot be loaded, weights that are missing or of
+        InputError: no such device, files that cannot be loaded, weights that are missing or of
             another shape.
     """
     import torch
@@ -263,8 +263,8 @@ def load_model(checkpoint: Checkpoint, model_class: Any) -> Any:
 def load_image_processor(processor_class: Any, source: str, **options: Any) -> Any:
     """The checkpoint's image processor. Raises InputError.
 
-    processor_class: the one that works by Pillow, whether or not torchvision is there: the two
-    resize differently, and an answer shall not depend on what else is installed.
+    processor_class: the one that uses Pillow. The one that uses torchvision resizes differently,
+    and answers must not depend on whether torchvision is installed.
     """
     try:
         return processor_class.from_pretrained(source, **options)
@@ -288,10 +288,10 @@ def open_adapter(spec: str) -> Adapter:
 
 
 def directory_digest(folder: Path) -> str:
-    """sha256 (16 hex digits) over names and contents of the files that make a checkpoint.
+    """sha256 (16 hex digits) over names and contents of a checkpoint's files.
 
     Raises:
-        InputError: the directory has none of them.
+        InputError: the directory has no such files.
     """
     paths = sorted({path for pattern in _IDENTITY_FILES for path in folder.glob(pattern)})
     if not paths:

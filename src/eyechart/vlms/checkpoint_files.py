@@ -1,4 +1,4 @@
-"""What the files of a checkpoint directory say: its model type, and whether weights are missing."""
+"""Reading a checkpoint directory without loading it: model type and missing weights files."""
 
 from __future__ import annotations
 

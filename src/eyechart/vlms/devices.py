@@ -1,4 +1,4 @@
-"""Where a VLM runs: on one device, on several with a copy on each, or spread over all GPUs."""
+"""Devices of a VLM: one, several with a copy on each, or all GPUs for one copy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _ALLOWED = "auto, cpu, cuda, cuda:1, cuda:0,cuda:1, all, map"
 
 
 def devices_of(wanted: str) -> tuple[str, ...]:
-    """The devices to put a copy of the VLM on; nearly always one.
+    """The devices that get a copy of the VLM; usually one.
 
-    wanted: `all` is every CUDA device of this machine, `cuda:0,cuda:2` these; anything else
-    (`auto`, `cpu`, `cuda`, `cuda:1`, `map`) is one place. Only `all` loads torch.
+    wanted: `all` means every CUDA device of this machine, `cuda:0,cuda:2` these two; all others
+    (`auto`, `cpu`, `cuda`, `cuda:1`, `map`) mean one copy. Only `all` loads torch.
 
     Raises:
         InputError: not a device, a device twice, `all` without a CUDA device.

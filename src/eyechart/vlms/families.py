@@ -31,9 +31,9 @@ class Known:
     """A VLM that resolves by name.
 
     hub_id: its checkpoint on the hub; empty if there is none. folder: its checkpoint, if it is
-    installed with a package. served_model: its name on a server. note: shown where there is no
-    model name, and by servers as what is needed. plugin: a plug-in of `eyechart.vlms` that opens it
-    in place of the family's `open`.
+    installed with a package. served_model: its name on a server. note: shown in lists instead of a
+    model name, and as the reason why a served VLM is not ready. plugin: a plug-in of
+    `eyechart.vlms` that opens it instead of the family's `open`.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Known:
 
     @property
     def model(self) -> str | None:
-        """Value of the option `model` with which it is opened. None: the default."""
+        """Value of the option `model` that opens it. None: the default."""
         return self.hub_id or self.served_model or None
 
     @property
@@ -69,10 +69,10 @@ def why_not_ready(known: Known) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What differs between VLM families.
+    """The parts in which VLM families differ.
 
     open: class or function that makes a VLM from `model` and options. It must be importable by
-        name, because copies of a VLM run in processes of their own.
+        name, because copies of a VLM run in separate processes.
     known: VLMs that resolve by name. model_types: `model_type` in config.json of the checkpoints
         that `open` loads. aliases: more names of the family; these, the model types and the
         family's own name open it with `NAME:model=...`.
@@ -112,7 +112,7 @@ def all_families() -> dict[str, Family]:
 
 
 def broken_families() -> dict[str, str]:
-    """Families that cannot be imported, and why, in one line each."""
+    """Families that cannot be imported, each with a one-line reason."""
     found = {}
     for name in plugins.names("eyechart.families"):
         try:
@@ -140,7 +140,7 @@ def family_named(name: str) -> str | None:
 
 
 def family_of_type(model_type: str) -> str | None:
-    """The family of a `model_type`. None: there is none.
+    """The family of a `model_type`, or None.
 
     Raises:
         PluginError: two families that load this type.

@@ -22,8 +22,8 @@ def in_hub_cache(hub_id: str) -> bool:
 def hub_revision(hub_id: str) -> str:
     """The commit to use: that of the local cache if there is one, else the hub's `main`.
 
-    The cache comes first, so that a continued run uses the weights it started with. A checkpoint
-    that was downloaded by its commit has no `main` in the cache. It is used if it is the only one.
+    The cache comes first, so that a continued run uses the same weights. A checkpoint that was
+    downloaded by its commit has no `main` in the cache; it is used if it is the only one.
 
     Raises:
         InputError: neither the cache nor the hub has it.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MODEL_TYPE = "internvl"
 MAX_TILES = 6
 MAX_TILES_BY_TASK = {"OCRBench": 24}
-# OpenGVLab's conversation template begins with this, that of the converted checkpoints does not.
+# OpenGVLab's conversation template begins with this; the converted checkpoints' template does not.
 SYSTEM = (
     "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位"
     "联合开发的多模态大语言模型。"
@@ -44,11 +44,11 @@ class InternVL(LocalVLM):
     """InternVL3 1B, 2B, 8B, or any checkpoint of that architecture.
 
     model: hub id (the converted `-hf` ones) or directory.
-    max_tiles: most tiles of 448x448 that an image is cut into, not counting the thumbnail. None is
+    max_tiles: largest number of tiles of 448x448 for an image, without the thumbnail. None:
         VLMEvalKit's number, which depends on the task.
     system: system message; empty for none.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
-    device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
+    device, budget_tokens (largest number of tokens in a batch): not part of a cell's key.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class InternVL(LocalVLM):
 
 
 class InternVLBackbone:
-    """Tiles and counted positions; all tiles have the same number of tokens."""
+    """Prepares tiles, which all have the same number of tokens. Positions count all tokens."""
 
     def __init__(self, model: Any, source: str, options: Mapping[str, Any]) -> None:
         from transformers import GotOcr2ImageProcessorPil
@@ -124,7 +124,7 @@ class InternVLBackbone:
         self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(["<img>", "</img>"])
 
     def picture(self, rgb8: Rgb8) -> Picture:
-        """Tiles (n, 3, 448, 448), the thumbnail last where there is more than one."""
+        """Tiles (n, 3, 448, 448); if there are several, the thumbnail is the last."""
         with quiet():  # it warns that the colour axis of images 3 pixels wide is ambiguous
             made = self._processor(
                 images=[rgb8],

@@ -44,7 +44,7 @@ class Janus(LocalVLM):
         are cut to whole pixels, as VLMEvalKit runs it. False: the checkpoint's chat template, and
         sides that are rounded, as transformers does. In a cell's key where it is True.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
-    device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
+    device, budget_tokens (largest number of tokens in a batch): not part of a cell's key.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Janus(LocalVLM):
 
 
 class JanusBackbone:
-    """One square for each image, a fixed number of tokens, counted positions."""
+    """Pads an image to a square with a fixed number of tokens. Positions count all tokens."""
 
     def __init__(self, model: Any, source: str, *, system: str) -> None:
         from transformers import JanusImageProcessorPil

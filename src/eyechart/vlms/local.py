@@ -1,7 +1,7 @@
-"""A VLM on this machine: a family's backbone, the shared-prefix engine, and text in and out.
+"""Answering with a VLM on this machine: a family's backbone and the shared-prefix engine.
 
-What families share is here: batches cut to the memory at hand, answers in the order of the
-questions, an out-of-memory error that shrinks the batch and loses nothing.
+All families share this code: it makes batches that fit the memory, returns answers in the order of
+the questions, and retries smaller batches after an out-of-memory error.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from eyechart.vlms.backbone import Backbone, Picture
 from eyechart.vlms.memory import is_out_of_memory
 from eyechart.vlms.shared_prefix import Generated, Row, decode
 
-# Images are prepared ahead of the batch that encodes them, so that batches are of alike lengths:
-# a few batches' worth, and no more than this.
+# Images of a few batches are prepared ahead, at most this many bytes, so that a batch can be formed
+# of images with similar numbers of tokens.
 _BATCHES_AHEAD = 4
 _AHEAD_BYTES = 1 << 30
 _EXPECTED_ANSWER_TOKENS = 8
@@ -28,8 +28,10 @@ _EXPECTED_ANSWER_TOKENS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RequestPart:
-    """Some or all questions of one request. choices: of each question, by first token; ()
-    for free answers."""
+    """Some or all questions of one request.
+
+    choices: for each question its choices by first token; () for free answers.
+    """
 
     request: int
     first_question: int
@@ -41,7 +43,7 @@ class _RequestPart:
 
     @property
     def cost_tokens(self) -> int:
-        """Key slots this job will need: what memory and time are about proportional to."""
+        """Key slots that this job needs; memory and time are about proportional to it."""
         asked = sum(len(question) + _EXPECTED_ANSWER_TOKENS for question in self.questions)
         return len(self.prefix) + asked
 
@@ -79,11 +81,11 @@ class Answerer:
         self._known_choices: dict[tuple[str, ...], Mapping[int, str]] = {}
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
-        """One list of answers a request, in order.
+        """One list of answers for each request, in order.
 
         Raises:
-            InputError: a prompt and its image do not fit the model's context.
-            VLMError: even one image or question alone does not fit the memory.
+            InputError: a prompt and its image exceed the model's context.
+            VLMError: a single image or question exceeds the memory.
         """
         answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
         waiting = deque((i, request) for i, request in enumerate(requests) if request.prompts)
@@ -98,8 +100,8 @@ class Answerer:
     def _prepare(
         self, waiting: deque[tuple[int, Request]], decoding: Decoding
     ) -> list[_RequestPart]:
-        """Take requests from the front, and make jobs of as many as memory shall hold; at least
-        one."""
+        """Take requests from the front and make jobs of them, as many as fit the memory limit; at
+        least one."""
         jobs: list[_RequestPart] = []
         held_bytes = cost_tokens = 0
         most_tokens = _BATCHES_AHEAD * self.budget_tokens
@@ -113,7 +115,7 @@ class Answerer:
                 if not jobs:
                     height, width, _ = request.image.shape
                     raise VLMError(f"out of memory with one image of {width}x{height}") from error
-                break  # again when those before it are answered, and gone
+                break  # it is prepared again after those before it are answered
             waiting.popleft()
             jobs.append(job)
             held_bytes += job.picture.size_bytes
@@ -148,12 +150,12 @@ class Answerer:
     def _run(
         self, jobs: list[_RequestPart], decoding: Decoding
     ) -> Iterator[tuple[_RequestPart, list[Generated]]]:
-        """All jobs, in batches of alike lengths; what does not fit the memory is tried smaller."""
+        """Run all jobs in batches of similar lengths, smaller ones after out-of-memory errors."""
         waiting = sorted(jobs, key=lambda job: (len(job.prefix), job.cost_tokens))
         while waiting:
             batch = self._next_batch(waiting)
             results = self._try(batch, decoding)
-            if results is None:  # here, where no traceback holds the tensors any more
+            if results is None:  # done here, where no traceback keeps the tensors alive
                 self._shrink(batch, waiting)
                 continue
             del waiting[: len(batch)]
@@ -183,7 +185,7 @@ class Answerer:
         return waiting[:count]
 
     def _shrink(self, batch: list[_RequestPart], waiting: list[_RequestPart]) -> None:
-        """After an out-of-memory error: a smaller budget for this batch and all later ones."""
+        """After an out-of-memory error: reduce the budget for this batch and all later ones."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         used = max(job.cost_tokens for job in batch) * len(batch)
@@ -232,8 +234,8 @@ class Answerer:
     def _by_first_token(self, choices: tuple[str, ...]) -> Mapping[int, str]:
         """The token that begins a choice -> the choice.
 
-        A choice also counts as said with a space before it, as chat templates that end without
-        one make a model say it, unless that space is a token that begins other choices too.
+        A choice may also begin with a space, which models generate after chat templates that end
+        without one. That form is left out if its first token begins several choices.
         """
         if choices not in self._known_choices:
             bare, spaced = (self._first_tokens(choices, before) for before in ("", " "))

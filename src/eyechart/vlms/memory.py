@@ -1,4 +1,4 @@
-"""How many tokens a batch may have: from free memory, halved after out-of-memory errors."""
+"""Number of tokens in a batch, from the free memory; halved after out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-# A batch larger than this gains nothing: the matrix products are long enough for the device.
+# A larger batch is not faster: the matrix products already use the whole device.
 _MOST_TOKENS_CUDA = 65_536
 _MOST_TOKENS_CPU = 4_096
 _SHARE_OF_FREE_MEMORY = 0.5
@@ -24,9 +24,9 @@ def pick_device(wanted: str) -> str:
 
 
 def budget_tokens(model: Any, *, patches_a_token: int, device: torch.device) -> int:
-    """Key slots a batch may have on this device, from a rough count of bytes a token.
+    """Key slots that a batch may have on this device, from a rough count of bytes per token.
 
-    patches_a_token: vision-tower tokens behind one token of the language model.
+    patches_a_token: vision-tower tokens for each token of the language model.
     """
     import torch
 
@@ -45,7 +45,7 @@ def budget_tokens(model: Any, *, patches_a_token: int, device: torch.device) -> 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so: CUDA has an error class for it, the CPU allocator only a text."""
+    """Whether memory ran out. CUDA has an error class for it, the CPU allocator only a text."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

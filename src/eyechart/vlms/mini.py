@@ -1,4 +1,4 @@
-"""The built-in VLM: a small Qwen2.5-VL, trained from nothing on the built-in chart's scenes."""
+"""The built-in VLM: a small Qwen2.5-VL, trained from scratch on the built-in chart's scenes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eyechart.zoo import weights_dir
 
 
 class EyechartMini(Qwen25VL):
-    """Qwen2.5-VL's architecture at 7 million parameters; weights ship with the package.
+    """Qwen2.5-VL's architecture with 7 million parameters; the weights ship with the package.
 
     model: another directory of the same architecture, for example a fresh training run.
     """
@@ -39,11 +39,12 @@ class EyechartMini(Qwen25VL):
         )
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
-        """As Qwen2.5-VL answers.
+        """One list of answers for each request, in order.
 
         Raises:
-            InputError: choice-set decoding. It was taught to name what it sees first ("star. Yes")
-                and to answer in an option's words, so its first token is never the choice.
+            InputError: choice-set decoding. The model was trained to name the object first
+                ("star. Yes") and to answer with an option's text, so its first token is never the
+                choice.
         """
         if decoding.choice_set:
             raise InputError(

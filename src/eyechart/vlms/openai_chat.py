@@ -1,7 +1,7 @@
-"""GPT-4o, and any server that speaks the same protocol (vLLM, SGLang, `transformers serve`).
+"""GPT-4o, and any server with the same protocol (vLLM, SGLang, `transformers serve`).
 
-Images are sent as PNG of what the codec decoded: another lossy compression would change what is
-measured. The key comes from the environment and is never stored or shown.
+Decoded images are sent as PNG, because another lossy compression would change the measurement. The
+key comes from the environment and is never stored or shown.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from eyechart.vlms.token_cost import Prices, Spent, estimate
 
 DETAILS = ("high", "low", "auto")
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
-# A VLM that OpenAI does not have: it is a family of its own, with the default prompts.
+# A VLM that OpenAI does not serve; it is a separate family with the default prompts.
 _QWEN_VL_CHAT = Known(
     name="qwen-vl-chat",
     served_model="Qwen/Qwen-VL-Chat",
@@ -51,17 +51,18 @@ _GPT_4O = Known(name="gpt-4o", served_model="gpt-4o", note="needs OPENAI_API_KEY
 class OpenAIChat:
     """A VLM behind a chat-completions endpoint.
 
-    model: as the server calls it. base_url: without it, $OPENAI_BASE_URL or OpenAI's own address.
-        It is not in a cell's key: model, name and revision say what answers, wherever it runs.
+    model: its name on the server. base_url: without it, $OPENAI_BASE_URL or OpenAI's own address.
+        It is not in a cell's key: model, name and revision identify the VLM.
     family: the family whose prompts are used, "default" or a registered one; without it, GPT-4o's.
-    detail: `high` lets GPT-4o see 512-pixel tiles, `low` one small view, `auto` its own choice.
+    detail: GPT-4o sees 512-pixel tiles with `high` and one small image with `low`; `auto` lets the
+        server choose.
     revision: change it when a server's weights or engine change, so that results are not mixed.
     token_limit: the parameter for the token limit, one of TOKEN_LIMITS. temperature, seed: whether
         `temperature=0` and `seed=0` are sent; some models refuse them.
     strip_thinking: remove `<think>` blocks from answers before they are stored and scored.
     usd_per_million_input, usd_per_million_output: prices for estimates; known for gpt-4o.
-    concurrency, timeout_s, retries: never in a cell's key. Retries wait for the time in the
-        server's Retry-After header, else with exponential backoff.
+    concurrency, timeout_s, retries: not part of a cell's key. A retry waits for the time in the
+        server's Retry-After header, else for an exponential backoff.
 
     Raises:
         InputError: an option that is not allowed.
@@ -126,7 +127,7 @@ class OpenAIChat:
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """All that can change an answer. Parameters appear where they differ from the default."""
+        """Everything that can change an answer; parameters that differ from the default."""
         changed: dict[str, Json] = {
             "token_limit": self._token_limit,
             "temperature": self._temperature,
@@ -148,7 +149,7 @@ class OpenAIChat:
 
     @property
     def address(self) -> str:
-        """Where the server is, without user, password or query. Raises InputError."""
+        """The server's address, without user, password or query. Raises InputError."""
         parts = urlsplit(self._url)
         place = parts.netloc.rpartition("@")[2].lower()
         return urlunsplit((parts.scheme, place, parts.path, "", ""))
@@ -156,14 +157,14 @@ class OpenAIChat:
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers for each request, in order, asked concurrently.
 
-        When questions fail, all others are still asked, and their answers kept: a second call
-        sends only what failed. A call for a part of the batch, to find out which questions failed,
-        sends nothing.
+        If questions fail, all others are asked and their answers kept, so that a second call sends
+        only those that failed. A call for a part of the batch, which finds out which questions
+        failed, sends nothing.
 
         Raises:
             InputError: no key, choice-set decoding.
-            UnusableVLMError: a refused key, a used-up quota, an unknown model, a server that is
-                not there (any more). Answers until then are kept.
+            UnusableVLMError: a refused key, a used-up quota, an unknown model, a server that cannot
+                be reached. Earlier answers are kept.
             VLMError: the server failed on a question (retryable or not).
         """
         if decoding.choice_set:
@@ -184,11 +185,11 @@ class OpenAIChat:
         return answers
 
     def check(self) -> None:
-        """Raise what would fail every question, as far as that costs nothing: see `answer`."""
+        """Raise the errors of `answer` that concern every question and can be found for free."""
         self._client.check().result()
 
     def estimate_usd(self, requests: Sequence[Request], decoding: Decoding) -> float | None:
-        """Approximate cost of these requests in US dollars; None where no prices are known.
+        """Approximate cost of these requests in US dollars; None if the prices are unknown.
 
         Counted: text at four characters a token, images as OpenAI bills tiles, full answers.
         """
@@ -225,7 +226,7 @@ class OpenAIChat:
     def _gather(
         self, requests: Sequence[Request], keys: Sequence[Sequence[str]], decoding: Decoding
     ) -> None:
-        """Ask what is neither answered nor failed; results go to `_kept` and `_failed`."""
+        """Ask all questions without an answer or failure; fills `_kept` and `_failed`."""
         client = self._client
         futures: dict[str, Future[Answer]] = {}
         try:
@@ -243,9 +244,9 @@ class OpenAIChat:
             self._sort(futures)
 
     def _sort(self, futures: Mapping[str, Future[Answer]]) -> None:
-        """Keep what is answered or failed, and cancel the others. An UnusableVLMError becomes the
-        error of all cancelled questions, of retryable failures, and, where the server never
-        answered, of all failures: they are asked again once the cause is removed."""
+        """Keep answers and failures, and cancel the other questions. An UnusableVLMError becomes
+        the error of all cancelled questions and of retryable failures, and of all failures if the
+        server never answered, so that they are asked again after the cause is removed."""
         unusable: EyechartError | None = None
         waiting = [key for key, future in futures.items() if future.cancel()]
         for key, future in futures.items():
@@ -278,7 +279,7 @@ def _data_url(rgb8: Rgb8) -> str:
 
 
 def _why_not_ready(known: Known) -> str | None:
-    """Without the client, or the key of the environment, nothing can be asked."""
+    """The missing client package or key, or None if questions can be asked."""
     if find_spec("openai") is None:
         return plugins.how_to_install("openai")
     return None if known is _GPT_4O and os.environ.get("OPENAI_API_KEY") else known.note

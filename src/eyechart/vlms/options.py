@@ -1,4 +1,4 @@
-"""What a user may say of a VLM on this machine, checked before anything is loaded."""
+"""Checks of the options of local VLMs, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from eyechart.core.errors import InputError
 
 
 def checked_count(name: str, value: object, *, or_else: str = "") -> None:
-    """Refuse what is not a whole number from 1 on. or_else: what else is allowed, for the message.
+    """Check for a whole number from 1 on. or_else: what else is allowed, for the message.
 
     Raises:
         InputError: names the option, its value and what is allowed.
@@ -16,6 +16,6 @@ def checked_count(name: str, value: object, *, or_else: str = "") -> None:
 
 
 def checked_text(name: str, value: object) -> None:
-    """Refuse what is not text; empty text is. Raises InputError."""
+    """Check for text, which may be empty. Raises InputError."""
     if not isinstance(value, str):
         raise InputError(f"{name}={value}: allowed: text, empty for none")

@@ -1,4 +1,4 @@
-"""Image tokens and positions in a prompt, as most families have them. Loads no torch by itself."""
+"""Image tokens and positions in a prompt, for most families. Loads no torch when imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transformers' own progress bars, tables and warnings, kept from between the lines of ours."""
+"""Hides progress bars, tables and warnings of transformers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing of transformers below an error is shown: what matters is raised or checked here."""
+    """Show only errors of transformers. Important conditions are checked by the caller."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging

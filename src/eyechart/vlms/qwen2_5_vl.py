@@ -31,7 +31,7 @@ MODEL_TYPE = "qwen2_5_vl"
 # What VLMEvalKit runs Qwen2.5-VL with (28 x 28 pixels are one visual token).
 MIN_PIXELS = 1280 * 28 * 28
 MAX_PIXELS = 16384 * 28 * 28
-RELEASED_PIXELS = (56 * 56, MAX_PIXELS)  # what Qwen's own image processors say
+RELEASED_PIXELS = (56 * 56, MAX_PIXELS)  # the limits of Qwen's own image processors
 MIN_PIXELS_BY_TASK = {"OCRBench": 100 * 28 * 28}
 
 # `auto`: the checkpoint's own limits if they differ from the release's, else VLMEvalKit's.
@@ -47,7 +47,7 @@ class Qwen25VL(LocalVLM):
         1280 tokens, for OCRBench to 100. For a directory whose image processor has other limits
         than Qwen's release, `auto` takes those, because it was trained with them.
     dtype: `auto` is bfloat16 on a GPU and float32 on a CPU.
-    device: where it computes. budget_tokens: most tokens of a batch. Neither is in a cell's key.
+    device, budget_tokens (largest number of tokens in a batch): not part of a cell's key.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Qwen25VL(LocalVLM):
 
 
 def own_limits(folder: Path) -> tuple[int, int] | None:
-    """(min_pixels, max_pixels) of a checkpoint's image processor. None: the files do not say, or
-    cannot be read, which loading them will report."""
+    """(min_pixels, max_pixels) of a checkpoint's image processor. None: not in its files, or these
+    cannot be read; loading them will raise the error."""
     for name in ("processor_config.json", "preprocessor_config.json"):
         try:
             saved = json.loads((folder / name).read_text(encoding="utf-8"))
@@ -194,7 +194,7 @@ class QwenBackbone:
         return torch.cat(parts, dim=1).to(self._model.device), after + behind
 
     def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """All images through the tower in one packed sequence."""
+        """Encode all images as one packed sequence."""
         import torch
         from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
 
@@ -252,7 +252,7 @@ class PackedPatches:
         found = []
         parts = torch.split(inputs["pixel_values"], self.packed(inputs))
         for (_, rows, columns), patches in zip(inputs["grid"].tolist(), parts, strict=True):
-            # Patches are ordered by merge block; a single image fills both frames alike.
+            # Patches are ordered by merge block; both frames hold the same image.
             frame = patches[: rows * columns].view(
                 *(rows // merge, columns // merge, merge, merge),
                 -1,

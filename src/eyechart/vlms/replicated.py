@@ -1,10 +1,10 @@
-"""One copy of a VLM on each device of this machine, each in a process of its own.
+"""One copy of a VLM on each device of this machine, each in a separate process.
 
     batches -> queue -> worker on cuda:0 -> answers
                      -> worker on cuda:1 -> answers
 
-Processes, because the Python code between two kernels would make threads wait for each other.
-To the run it is one VLM: neither a cell nor its key knows how many devices answered.
+Processes instead of threads, because the Python code between two kernels would make threads wait
+for each other. For the run it is one VLM: a cell's key does not depend on the number of devices.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
 from eyechart.core.workers import DEVICE, Executor, worker_device
 
-Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; it travels to the workers
+Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; pickled for the workers
 Answers: TypeAlias = list[list[Answer]]
 _PIXELS_PER_TOKEN = 28 * 28
 _TOKENS_PER_QUESTION = 32
@@ -29,21 +29,21 @@ _TOKENS_PER_QUESTION = 32
 class ReplicatedVLM:
     """Answers with as many copies of a VLM as there are devices; workers start at the first answer.
 
-    open_on: opens the VLM on a device without loading weights. executor: its workers have the
-    devices; None: processes of this machine.
+    open_on: opens the VLM on a device without loading weights. executor: has one worker for each
+    device; None: processes of this machine.
     """
 
     def __init__(
         self, open_on: Open, devices: Sequence[str], executor: Executor | None = None
     ) -> None:
         self._open_on = open_on
-        self._local = open_on(devices[0])  # only asked for its identity
+        self._local = open_on(devices[0])  # used only for its identity
         self._executor = executor or WorkerPool(0, devices)
         self._task = ""
 
     @property
     def name(self) -> str:
-        """The VLM's own, as are the others."""
+        """Name of the VLM."""
         return self._local.name
 
     @property
@@ -78,7 +78,7 @@ class ReplicatedVLM:
         return other
 
     def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[Answers]:
-        """Have the next free copy answer a batch. The future raises what `answer` raises."""
+        """Let the next free copy answer a batch. The future raises what `answer` raises."""
         given: Future[Answers] = Future()
         asked = self._executor.submit(
             DEVICE, _answer, self._open_on, self._task, list(requests), decoding
@@ -87,11 +87,11 @@ class ReplicatedVLM:
         return given
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> Answers:
-        """One list of answers per request, in order, shared out among the copies.
+        """One list of answers for each request, in order; the requests are split among the copies.
 
         Raises:
-            VLMError: a worker died (it is started again at the next call), or what the VLM raises.
-            InputError: what the VLM raises.
+            VLMError: a worker died (it is started again at the next call), or the VLM's error.
+            InputError: the VLM's error.
         """
         shares = [share for share in split(list(map(cost_tokens, requests)), self.copies) if share]
         futures = [self.submit([requests[i] for i in share], decoding) for share in shares]
@@ -103,7 +103,7 @@ class ReplicatedVLM:
         return answers
 
     def close(self) -> None:
-        """End the workers. Happens by itself when the VLM is no longer referred to."""
+        """End the workers. Also called when the VLM is garbage collected."""
         self._executor.close()
 
     def _settle(self, done: Future[Answers], given: Future[Answers]) -> None:
@@ -119,14 +119,17 @@ class ReplicatedVLM:
 
 
 def cost_tokens(request: Request) -> int:
-    """About the tokens of an image and its questions: enough to share work out evenly."""
+    """Approximate tokens of an image and its questions, to split the work evenly."""
     height_px, width_px = request.image.shape[:2]
     pixels: int = height_px * width_px
     return pixels // _PIXELS_PER_TOKEN + _TOKENS_PER_QUESTION * len(request.prompts)
 
 
 def split(costs: Sequence[int], parts: int) -> list[list[int]]:
-    """Indices in `parts` shares, each in order: the most expensive first, to the smallest share."""
+    """Indices in `parts` shares of similar cost, each share in ascending order.
+
+    The most expensive item is assigned first, each to the share with the lowest cost.
+    """
     shares: list[list[int]] = [[] for _ in range(parts)]
     loads = [0] * parts
     for index in sorted(range(len(costs)), key=lambda i: -costs[i]):
@@ -136,7 +139,7 @@ def split(costs: Sequence[int], parts: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-# In a worker: the VLM, and its settings for each task. They keep their weights between calls.
+# In a worker: the VLM and its settings for each task, kept between calls.
 _vlm: VLM | None = None
 _by_task: dict[str, VLM] = {}
 

@@ -1,18 +1,18 @@
-"""Many questions on one image, at the cost of little more than one.
+"""Many questions on one image, at little more than the cost of one question.
 
     row of the batch = one image
 
     keys:     [ prefix: system text + image tokens | question 1 | question 2 | ... | new tokens ]
     queries:                                         question 1   question 2
 
-The prefix up to the first differing token is computed once an image. All its questions then stand
-one behind another in ONE row, and a mask lets each see the prefix and itself only. Compared with
-repeating the key-value cache for every question this stores the prefix once, wastes no padding on
-short questions, and a finished answer simply leaves the next step's queries.
+The prefix up to the first differing token is computed once for each image. All its questions are
+concatenated in ONE row, and a mask lets each question attend only to the prefix and itself. Unlike
+repeating the key-value cache for every question, this stores the prefix once and needs no padding
+for short questions. Finished answers are left out of the next step's queries.
 
-Rows of different prefix lengths are padded on the right: under a causal mask no real token sees
-that padding, and later steps mask it. Positions are always explicit, because what a row's slot
-number says about a token's position stopped being true with the first question.
+Rows of different prefix lengths are padded on the right. Under a causal mask no real token attends
+to that padding, and later steps mask it. Positions are always explicit, because after the prefix a
+token's slot in its row is not its position.
 
 Shape suffixes: B rows (images), N prefix tokens, S question tokens, K key slots, W width, A axes of
 the rotary positions (3 for Qwen2.5-VL, else 1).
@@ -32,7 +32,7 @@ _GROWTH_STEPS = 16  # decoding steps the key-value buffers are grown by at a tim
 
 
 class TextModel(Protocol):
-    """What Qwen2, Llama and Qwen2.5-VL text models of transformers have in common."""
+    """Common interface of transformers' Qwen2, Llama and Qwen2.5-VL text models."""
 
     embed_tokens: Callable[[Tensor], Tensor]
     layers: Sequence[Callable[..., Tensor]]
@@ -45,9 +45,9 @@ class Row:
     """One image with its questions, as tokens.
 
     prefix_NW: input embeddings of the shared prefix, image features in place.
-    positions_AN: rotary positions of the prefix. next_position: of the first token behind it.
-    questions: token ids of each question behind the prefix, none empty.
-    allowed: of each question the ids its first token may be; () for free answers.
+    positions_AN: rotary positions of the prefix. next_position: of the first token after it.
+    questions: token ids of each question after the prefix, none empty.
+    allowed: for each question the ids allowed as the answer's first token; () for free answers.
     """
 
     prefix_NW: Tensor
@@ -59,16 +59,16 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Generated:
-    """Token ids of one answer, without the one that ended it. truncated: the limit ended it."""
+    """Token ids of one answer, without the stop token. truncated: the token limit ended it."""
 
     tokens: list[int] = field(default_factory=list)
     truncated: bool = False
 
 
 class PackedCache:
-    """Keys and values of every layer, written in place into buffers that grow now and then.
+    """Keys and values of every layer, written in place into buffers that grow in steps.
 
-    Stands where transformers expects a cache: a layer calls `update` and nothing else.
+    Replaces transformers' cache, of which a layer calls only `update`.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class PackedCache:
     def update(
         self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Write this step's (B, heads, S, D) behind the earlier ones; return all."""
+        """Append this step's (B, heads, S, D) to the earlier ones; return all."""
         end = self.start + keys.shape[2]
         held = self._buffers.get(layer_idx)
         if held is None or held[0].shape[2] < end:
@@ -110,8 +110,8 @@ def decode(
 ) -> list[list[Generated]]:
     """Greedy answers to every question of every row, in order.
 
-    stop: token ids that end an answer. Where rows say what is `allowed` (choice-set mode), one
-    token is generated and nothing else.
+    stop: token ids that end an answer. For rows with `allowed` (choice-set decoding) only one token
+    is generated.
     """
     batch = _PrefixBatch(model, rows)
     batch.prefill()
@@ -140,7 +140,7 @@ def decode(
 
 
 def _likeliest(logits_NV: Tensor, allowed: Sequence[Sequence[int]]) -> list[int]:
-    """Of each row's allowed token ids (at least one) the one with the largest logit."""
+    """For each row the allowed token id (there is at least one) with the largest logit."""
     most = max(map(len, allowed))
     padded = [[*ids, *[ids[0]] * (most - len(ids))] for ids in allowed]
     ids_NC = torch.tensor(padded, device=logits_NV.device)  # the head may be on another device
@@ -150,7 +150,7 @@ def _likeliest(logits_NV: Tensor, allowed: Sequence[Sequence[int]]) -> list[int]
 
 
 class _PrefixBatch:
-    """The state of one batch: who owns which key slot, and the cache."""
+    """The state of one batch: the owner of each key slot, and the cache."""
 
     def __init__(self, model: TextModel, rows: Sequence[Row]) -> None:
         self._model, self._rows = model, rows
@@ -179,7 +179,7 @@ class _PrefixBatch:
         self._cache.reserve = _GROWTH_STEPS * questions
 
     def ask(self) -> Tensor:
-        """Run all questions; -> hidden states (questions, W) behind their last tokens."""
+        """Run all questions; -> hidden states (questions, W) of their last tokens."""
         tokens, offsets, owners, last = [], [], [], []
         for b, row in enumerate(self._rows):
             tokens.append([token for question in row.questions for token in question])
@@ -212,7 +212,7 @@ class _PrefixBatch:
     def _extend(
         self, tokens: list[list[int]], offsets: list[list[int]], owners: list[list[int]]
     ) -> Tensor:
-        """Append ragged lists of tokens to the rows. offsets: places behind each row's prefix."""
+        """Append lists of tokens of different lengths to the rows. offsets: after the prefix."""
         width = max(map(len, tokens))
 
         def padded(lists: list[list[int]], fill: int) -> Tensor:
@@ -239,7 +239,7 @@ class _PrefixBatch:
         owner: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
-        """Through all layers, without the final norm. mask None: causal, nothing cached before."""
+        """Run all layers, without the final norm. mask None: causal, with an empty cache."""
         axes = positions if positions.shape[0] > 1 else positions[0]
         rotary = self._model.rotary_emb(hidden, axes)
         for layer in self._model.layers:

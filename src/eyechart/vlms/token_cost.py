@@ -1,4 +1,4 @@
-"""What answers of a server cost: tokens before they are asked, tokens and money after."""
+"""Costs of a server's answers: estimates before questions are asked, and totals after."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from math import ceil
 from eyechart.core.hooks import Tokens
 from eyechart.core.types import Request
 
-# US dollars a million tokens (input, output), OpenAI's list prices of August 2024; the first
-# gpt-4o kept its own.
+# US dollars per million tokens (input, output), OpenAI's list prices of August 2024; the first
+# version of gpt-4o kept its older price.
 _LIST_PRICES = {
     "gpt-4o-2024-05-13": (5.0, 15.0),
     "gpt-4o": (2.5, 10.0),
     "gpt-4o-mini": (0.15, 0.6),
 }
-# Tokens of an image, and of each of its tiles. By OpenAI's table the small model counts so many
-# more that its images are no cheaper.
+# Tokens of an image, and of each of its tiles. OpenAI's table gives the small model more tokens for
+# an image, so that its images cost as much.
 _PICTURE_TOKENS = {"gpt-4o": (85, 170), "gpt-4o-mini": (2833, 5667)}
 _TILE_PX, _LONGEST_PX, _SHORTEST_PX = 512, 2048, 768
 _CHARACTERS_A_TOKEN = 4
-_MESSAGE_TOKENS = 10  # what the chat format puts around a question, about
+_MESSAGE_TOKENS = 10  # approximate tokens of the chat format around a question
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEstimate:
-    """Tokens some requests will about need."""
+    """Approximate tokens of some requests."""
 
     input_tokens: int
     output_tokens: int
@@ -52,15 +52,15 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """US dollars a million tokens; None where unknown."""
+    """US dollars per million tokens; None if unknown."""
 
     usd_input: float | None
     usd_output: float | None
 
     @classmethod
     def of(cls, model: str, usd_input: float | None, usd_output: float | None) -> Prices:
-        """The given prices, else the list price of the model, also under a dated name, else
-        unknown."""
+        """The given prices, else the list price of the model (also of its dated names), else
+        None."""
         unknown = (None, None)
         listed = _LIST_PRICES.get(model) or _LIST_PRICES.get(_undated(model)) or unknown
         return cls(
@@ -69,7 +69,7 @@ class Prices:
         )
 
     def usd(self, tokens: Tokens) -> float | None:
-        """Money for these tokens, or None."""
+        """Cost of these tokens in US dollars, or None if a price is unknown."""
         if self.usd_input is None or self.usd_output is None:
             return None
         cost = tokens.input_tokens * self.usd_input + tokens.output_tokens * self.usd_output
@@ -79,7 +79,7 @@ class Prices:
 def estimate(
     requests: Sequence[Request], max_new_tokens: int, detail: str, model: str = "gpt-4o"
 ) -> TokenEstimate:
-    """Tokens of requests where every question brings its image and is answered at full length."""
+    """Tokens of requests if every question sends its image and gets the longest answer."""
     questions = sum(len(request.prompts) for request in requests)
     text = sum(
         _MESSAGE_TOKENS + ceil(len(prompt) / _CHARACTERS_A_TOKEN)
@@ -94,9 +94,9 @@ def estimate(
 
 
 def image_tokens(height_px: int, width_px: int, *, detail: str, model: str = "gpt-4o") -> int:
-    """OpenAI's count: within 2048, the shorter side within 768, then tiles of 512 and a base.
+    """OpenAI's count: scaled to 2048 px, shorter side to 768 px, then tiles of 512 px and a base.
 
-    Other models than theirs are counted as GPT-4o.
+    Models of others are counted like GPT-4o.
     """
     base, tile = _PICTURE_TOKENS.get(_undated(model), _PICTURE_TOKENS["gpt-4o"])
     if detail == "low":

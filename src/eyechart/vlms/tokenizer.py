@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer and chat template: opened, and tried before a question is asked."""
+"""A checkpoint's tokenizer and chat template: loading, and a check before the first question."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 from eyechart.core.errors import InputError, VLMError
 from eyechart.vlms.backbone import Backbone, Picture
 
-# One of these holds the vocabulary; without any, transformers makes an empty one up.
+# One of these holds the vocabulary; without any, transformers makes an empty vocabulary.
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
 
 
@@ -19,7 +19,7 @@ def load_tokenizer(source: str) -> Any:
     """The checkpoint's tokenizer with its chat template.
 
     Raises:
-        InputError: one of them is not there or cannot be read.
+        InputError: one of them is missing or cannot be read.
     """
     from transformers import AutoTokenizer
 
@@ -51,10 +51,10 @@ def _template_of_old(folder: Path) -> str:
 
 
 def check_placeholder(backbone: Backbone, source: str) -> None:
-    """Put one question into the template, and an image of one token where it is to stand.
+    """Put one question and an image of one token into the chat template.
 
     Raises:
-        InputError: there is no such place, or the template fails.
+        InputError: the template has no image placeholder, or it fails.
     """
     try:
         (ids,) = backbone.tokenizer([backbone.text("?")])["input_ids"]
@@ -67,7 +67,7 @@ def check_placeholder(backbone: Backbone, source: str) -> None:
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end an answer, as `generate` would take them."""
+    """Tokens that end an answer, the same as for `generate`."""
     found = model.generation_config.eos_token_id
     if found is None:
         found = tokenizer.eos_token_id
@@ -75,6 +75,6 @@ def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -1,6 +1,6 @@
-"""A family's vision tower, as adapters need it: where conditions enter, and how to run it.
+"""A family's vision tower for adapters: where conditions enter, and how to run it.
 
-A `unit` is what the tower sees as one image: a tile for InternVL, the image for other families.
+A `unit` is one input image of the tower: a tile for InternVL, the image for other families.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Inputs = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormSite:
-    """A norm that AdaLN modulates, and the linear layers that read its output and nothing else.
+    """A norm that AdaLN modulates, and the linear layers whose only input is its output.
 
-    repeat: how many norm outputs are concatenated to one input of theirs (Qwen's merger: 4).
+    repeat: how many norm outputs are concatenated to one input of these (Qwen's merger: 4).
     """
 
     name: str
@@ -60,11 +60,11 @@ class Stacked:
         return {"pixel_values": args[0] if args else kwargs["pixel_values"]}
 
     def units(self, inputs: Mapping[str, Tensor]) -> int:
-        """The first dimension."""
+        """The size of the first dimension."""
         return len(inputs["pixel_values"])
 
     def packed(self, inputs: Mapping[str, Tensor]) -> list[int] | None:
-        """None: units have a dimension of their own."""
+        """None: units are stacked, not packed."""
         return None
 
     def select(self, inputs: Mapping[str, Tensor], units: slice) -> Inputs:
@@ -80,7 +80,7 @@ class Stacked:
 class Tower:
     """One family's vision tower.
 
-    family: `model_type` of the model. prefix: the encoder's place in the model's state dict.
+    family: `model_type` of the model. prefix: of the encoder's keys in the model's state dict.
     module: the encoder, which is trained. patches: the module whose output are patch embeddings.
     patch_conv: the convolution in it. rotary: makes (cos, sin) of the patches, or None. head_dim:
     of one attention head. channels_first: the patch module's output is (n, W, h, w) instead of
@@ -101,7 +101,7 @@ class Tower:
     layout: InputLayout = field(default_factory=Stacked)
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What the language model sees: (visual tokens of all units, W), after the projector."""
+        """Input of the language model: (visual tokens of all units, W), after the projector."""
         return self.run(inputs)
 
     def token_counts(self, inputs: Mapping[str, Tensor]) -> list[int]:
@@ -110,7 +110,7 @@ class Tower:
 
 
 def norm_site(name: str, norm: nn.Module, *readers: nn.Linear, repeat: int = 1) -> NormSite:
-    """A `NormSite`, briefly."""
+    """A `NormSite` from positional arguments."""
     return NormSite(name=name, norm=norm, readers=readers, repeat=repeat)
 
 

@@ -1,8 +1,8 @@
-"""Window attention of the Qwen2.5-VL vision tower, one call for all windows of a size.
+"""Window attention of the Qwen2.5-VL vision tower, one call for all windows of one size.
 
-transformers calls the attention kernel once a window and layer (30 windows for a 640x480 image,
-28 window layers: 840 calls). Windows of one size are independent and stack into one batch, which
-changes nothing but the number of calls.
+transformers calls the attention kernel once for each window and layer (30 windows for a 640x480
+image, 28 window layers: 840 calls). Windows of one size are independent and are stacked into one
+batch, which only reduces the number of calls.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _forward(
     position_embeddings: tuple[Tensor, Tensor],
     **_: Any,
 ) -> Tensor:
-    """(S, W) -> (S, W); cu_seqlens: borders of the windows (int, on whatever device)."""
+    """(S, W) -> (S, W); cu_seqlens: borders of the windows (int, on any device)."""
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
     length = hidden_states.shape[0]
@@ -45,7 +45,7 @@ def _forward(
             _attend(query[index], key[index], value[index], size, self.scaling)
             for size, index in groups
         ]
-        # Of the parts' type: autocast lowers attention, and training on a CPU widens its operands.
+        # In the dtype of the parts, as autocast and training on a CPU change that of the operands.
         mixed = torch.empty_like(value, dtype=parts[0].dtype)
         for group, part in zip(groups, parts, strict=True):
             mixed[group[1]] = part

@@ -1,18 +1,18 @@
-"""From a latent to bytes and back: range coding of what the entropy models describe.
+"""From a latent to bytes and back: range coding with the entropy models.
 
-A network walks through its latent once, in `code_latent(coder, ...)`, and hands every part to a
+A network passes through its latent once, in `code_latent(coder, ...)`, and gives every part to a
 coder. Three coders have the same methods:
 
 - `Estimator`: nothing is coded; likelihoods are collected, gradients pass (training, rate estimate)
 - `LatentEncoder`: symbols are range coded; one string per image
 - `LatentDecoder`: symbols are read from such strings
 
-All return the latent that a decoder knows (y_hat, z_hat), so that a walk is the same for the three.
+All return the latent that a decoder knows (y_hat, z_hat), so that all share `code_latent`.
 
 Encoder and decoder must agree on every mean and scale. Both run the entropy networks in float64,
 whose rounding errors (about 1e-15) are far below the steps of the grid that means and scales are
-then rounded to; and each string starts with a checksum of its latent, so that what differs all the
-same is an error, never a wrong image.
+then rounded to. Each string starts with a checksum of its latent, so that a difference is an error
+and never a wrong image.
 
 Range coding is that of `constriction` (Bamler, arXiv 2201.01741).
 """
@@ -56,7 +56,7 @@ _GAUSSIAN = _model.QuantizedGaussian(-_SYMBOL_MAX, _SYMBOL_MAX)
 
 
 class LatentCoder(Protocol):
-    """What a network hands its latent to. A decoder gets None for values."""
+    """Codes the parts of a latent. When decoding, the values passed to it are None."""
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         """z (batch, channels, *size) -> z_hat."""
@@ -78,7 +78,7 @@ class Estimator:
     def __init__(self, *, training: bool) -> None:
         self._training = training
         self.z_likelihoods: list[Tensor] = []
-        self.y_likelihoods: list[Tensor] = []  # of each call of `gaussian`, 1 outside of `where`
+        self.y_likelihoods: list[Tensor] = []  # of each call of `gaussian`; 1 outside `where`
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         assert z is not None
@@ -152,7 +152,7 @@ class LatentEncoder:
 
 
 class LatentDecoder:
-    """Reads what a `LatentEncoder` wrote. Call `finish` at the end: it verifies the checksums."""
+    """Reads the strings of a `LatentEncoder`. `finish`, called at the end, checks the checksums."""
 
     def __init__(self, strings: Sequence[bytes], tables: BottleneckTables, *, codec: str) -> None:
         self._tables = tables
@@ -217,7 +217,7 @@ class LatentDecoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BottleneckTables:
-    """What z is coded with: for each channel its lowest and highest symbol, and a distribution.
+    """The distributions of z: for each channel its lowest and highest symbol and probabilities.
 
     medians: (1, channels, 1, 1) float64 on the grid; symbols are relative to them.
     """
@@ -229,7 +229,7 @@ class BottleneckTables:
 
 
 def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
-    """The tables of a trained bottleneck, probabilities in steps of 2^-22; made once a network."""
+    """The tables of a trained bottleneck, probabilities in steps of 2^-22."""
     quantiles = bottleneck.quantiles.detach().double().cpu()[:, 0]
     medians = _on_grid(quantiles[:, 1])
     low = torch.floor(quantiles[:, 0] - medians).clamp(-_Z_REACH, 0).int().numpy()
@@ -249,7 +249,7 @@ def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
 
 
 def scale_indices(scales: Tensor) -> Tensor:
-    """Places in the table of 64 scales from 0.11 to 256, nearest by ratio."""
+    """Indices into the table of 64 scales from 0.11 to 256, nearest by ratio."""
     logs = torch.log(scales.double().clamp(min=SCALE_MIN, max=SCALE_MAX) / SCALE_MIN)
     return torch.round(logs / _LOG_STEP).long()
 

@@ -1,4 +1,4 @@
-"""What training minimises beside the rate: mean squared error or 1 - MS-SSIM."""
+"""The distortion term of the training loss: mean squared error or 1 - MS-SSIM."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""MLIC++, multi-reference entropy coding of linear complexity (Jiang et al., arXiv 2307.15421).
+"""MLIC++, multi-reference entropy model with linear complexity (Jiang et al., arXiv 2307.15421).
 
 The full-size network follows the authors' code (https://github.com/JiangWeibeta/MLIC): its
 checkpoints load after a rename. The authors changed two parts in April 2024, the first layer of
-g_s and the networks that predict rounding errors; `MlicShape` says which ones a network has, and
-`shape_of` reads it from a checkpoint. `MlicShape` scales the same network down, too.
+g_s and the networks that predict rounding errors. `MlicShape` holds the variant and the sizes, and
+`shape_of` reads it from a checkpoint.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class MlicShape:
 
 
 def shape_of(tensors: Mapping[str, Tensor]) -> MlicShape:
-    """The variant that a full-size checkpoint, under this package's keys, is of."""
+    """The variant of a full-size checkpoint, whose keys are already those of this package."""
     first = tensors.get("g_s.0.conv1.weight")
     return MlicShape(
         synthesis_2023=first is not None and first.shape[0] != first.shape[1],
@@ -122,7 +122,7 @@ class Mlicpp(nn.Module):
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
     ) -> Tensor:
-        """Hand z and then y to a coder, slice by slice; a decoder gets None for both.
+        """Pass z and then y to a coder, slice by slice; both are None when decoding.
 
         Anchors are where row and column add up to an odd number. size: height and width of y.
         Returns y_hat (batch, latent, height, width) with predicted rounding errors.
@@ -154,7 +154,7 @@ class Mlicpp(nn.Module):
         return torch.cat(done, 1)
 
     def _channels(self, index: int, done: list[Tensor]) -> list[Tensor]:
-        """What slice `index` knows from the slices before it."""
+        """The earlier slices that slice `index` is conditioned on."""
         if index == 0:
             return []
         known = torch.cat(done, 1)
@@ -162,7 +162,7 @@ class Mlicpp(nn.Module):
 
 
 def _gelu(*layers: nn.Module) -> nn.Sequential:
-    """Layers with a GELU between each two."""
+    """The layers with a GELU between them."""
     spaced = [part for layer in layers for part in (layer, nn.GELU())]
     return nn.Sequential(*spaced[:-1])
 

@@ -1,4 +1,4 @@
-"""The contexts of MLIC++ (arXiv 2307.15421, section 3): what is known about a part of y.
+"""The contexts of MLIC++ (arXiv 2307.15421, section 3), from the parts of y that are known.
 
 All take and return (batch, channels, height, width). `anchors` is bool (height, width): positions
 of a slice that are coded first.
@@ -72,7 +72,7 @@ class ChannelContext(nn.Module):
     def __init__(self, inputs: int, outputs: int, widths: tuple[int, int]) -> None:
         super().__init__()
         first, second = widths
-        self.fushion = nn.Sequential(  # spelled as in the authors' checkpoints
+        self.fushion = nn.Sequential(  # name as in the authors' checkpoints
             nn.Conv2d(inputs, first, 3, padding=1),
             nn.GELU(),
             nn.Conv2d(first, second, 3, padding=1),

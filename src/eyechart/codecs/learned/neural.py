@@ -104,7 +104,7 @@ class NetworkCodec:
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """None that changes results: a level's identity holds the digest of its weights."""
+        """Empty: a level's identity holds the digest of its weights."""
         return {}
 
     @property
@@ -118,7 +118,7 @@ class NetworkCodec:
         return levels_of(self._level_files())
 
     def check(self) -> None:
-        """See that there are levels and that their files are there. Raises PluginError."""
+        """Check that there are levels and that their files exist. Raises PluginError."""
         check_files(self.folder, self.name, published=self.architecture.published)
 
     def load(self, level: Level, device: str) -> LoadedNetwork:
@@ -142,7 +142,7 @@ class NetworkCodec:
         return self._one(level).decode([bitstream])[0]
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        """The image's size from a payload. Raises CodecError if it is another codec's."""
+        """The payload with its image's size. Raises CodecError for a payload of another codec."""
         return container.read(self.name, payload).bitstream
 
     def _level_files(self) -> tuple[LevelFile, ...]:
@@ -266,7 +266,7 @@ def in_tiles(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Span:
-    """One axis of a tile: what it is for, what it is computed from, and its place in that."""
+    """One axis of a tile: its output range, its input range, and its position in the input."""
 
     own: slice
     around: slice
@@ -303,14 +303,14 @@ def _to_tensor(image: Rgb8, device: torch.device) -> Tensor:
 
 
 def _pad(x: Tensor, architecture: Architecture) -> Tensor:
-    """Grow to the sides that the network takes."""
+    """Pad to sides that the network takes."""
     top, bottom, left, right = _margins(x.shape[2], x.shape[3], architecture)
     mode = "replicate" if architecture.padding == "edge" else "constant"
     return nn.functional.pad(x, (left, right, top, bottom), mode=mode)
 
 
 def _margins(height: int, width: int, architecture: Architecture) -> tuple[int, int, int, int]:
-    """What is added at the top, bottom, left and right."""
+    """Padding at the top, bottom, left and right."""
     down, across = -height % architecture.multiple, -width % architecture.multiple
     if architecture.padding == "centred zeros":
         return down // 2, down - down // 2, across // 2, across - across // 2

@@ -1,4 +1,4 @@
-"""Published checkpoints: which network they are of, and how their keys are renamed.
+"""Published checkpoints: the network that each belongs to, and how its keys are renamed.
 
 | published by | what is renamed |
 | --- | --- |

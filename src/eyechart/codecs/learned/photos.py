@@ -12,7 +12,7 @@ from PIL import Image
 from eyechart.core.images import read_image
 from eyechart.core.types import Rgb8
 
-_SMALLER = 2 / 3  # every image is used at this scale too, where it is large enough
+_SMALLER = 2 / 3  # every image that is large enough is used at this scale too
 
 
 def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) -> list[Rgb8]:
@@ -48,7 +48,7 @@ class Crops:
         self._crop_px = crop_px
 
     def draw(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
-        """(count, crop, crop, 3): images by area, places and mirroring at random."""
+        """(count, crop, crop, 3): images drawn by area, with random position and mirroring."""
         return np.stack([self._one(rng) for _ in range(count)])
 
     def _one(self, rng: np.random.Generator) -> Rgb8:

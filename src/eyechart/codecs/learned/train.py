@@ -2,13 +2,13 @@
 
 The loss is lambda * 255^2 * MSE + bpp, or lambda * (1 - MS-SSIM) + bpp, the rate by the
 likelihoods of the latent with noise. All randomness is a function of the seed and the step, so a
-run that was stopped continues as if it had not been. A run's folder:
+stopped run continues exactly as an uninterrupted one. A run's folder:
 
     state.safetensors    the weights, their average, the optimizer's momenta; step and settings
     weights.safetensors  the averaged weights
     log.jsonl            the learning curve, one line for every 100 steps
 
-What is kept for use are the averaged weights: an exponential mean over about 1,000 steps.
+Codecs use the averaged weights, an exponential mean over about 1,000 steps.
 """
 
 from __future__ import annotations

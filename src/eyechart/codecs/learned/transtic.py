@@ -1,7 +1,7 @@
-"""TransTIC, a transformer codec that prompts adapt to a task (Chen et al., ICCV 2023).
+"""TransTIC, a transformer codec that is adapted to a task by prompts (Chen et al., ICCV 2023).
 
-The base is TIC with a hyperprior and no context. Prompts are further tokens that the windows of a
-transformer block see. In the first two stages of the encoder they are made from the image. In all
+The base is TIC with a hyperprior and no context. Prompts are additional tokens in the windows of a
+transformer block. In the first two stages of the encoder they are made from the image. In all
 stages of the decoder they are either constants, the same for every window, or made from the latent.
 With the base frozen, prompts are trained for a task. The network follows the authors' code
 (https://github.com/NYCU-MAPL/TransTIC): its checkpoints load after a rename.

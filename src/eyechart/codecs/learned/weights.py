@@ -62,7 +62,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, codec
 
 
 def misfit(network: nn.Module, tensors: Mapping[str, Tensor]) -> str:
-    """Why these weights are not this network's, naming the first keys; "" if they are."""
+    """Why these weights do not fit the network, with the first keys; "" if they fit."""
     wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     missing = [key for key in wanted if key not in tensors]
     unknown = [key for key in tensors if key not in wanted]
