@@ -78,7 +78,7 @@ class GapResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One image of one image, as a VLM saw it, and what it answered."""
+    """An image as a VLM received it, with the VLM's answer."""
 
     codec: str
     level: str
