@@ -217,6 +217,7 @@ def run(
 
     Raises:
         InputError: something in the plan cannot be used; nothing was written.
+        UnusableVLMError: a VLM cannot be used; what the others answered is stored.
         StoreError: the run directory cannot be used, or another run writes to it.
 
     Examples:
@@ -252,7 +253,9 @@ def run(
         retry_failed=retry_failed,
         wait=wait,
     )
-    return run_plan(chosen, Path(out), Silent() if log is None else Lines(log), options)
+    outcome = run_plan(chosen, Path(out), Silent() if log is None else Lines(log), options)
+    outcome.raise_unusable()
+    return outcome
 
 
 def analyse(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from eyechart.cli import run_args
 from eyechart.cli.adapter import app
+from eyechart.core.errors import InputError
 from eyechart.core.types import Decoding, Request
 from eyechart.vlms import checkpoint, open_vlm
 
@@ -72,6 +73,41 @@ def test_the_adapter_answers_by_the_condition_of_each_image(
     assert [len(one) for one in answers] == [1, 2]
     assert vlm.options["adapter"]
     assert "adapter" not in open_vlm(str(tiny_dirs["janus"])).options
+
+
+def test_an_adapter_that_does_not_fit_is_found_without_weights(
+    trained: Path, tiny_dirs: dict[str, Path], registered: None, tmp_path: Path
+) -> None:
+    open_vlm(str(tiny_dirs["janus"]), adapter=str(trained), device="cpu").check()
+    with pytest.raises(InputError, match="of family janus-pro, this VLM is of family qwen2_5_vl"):
+        open_vlm(str(tiny_dirs["qwen2_5_vl"]), adapter=str(trained), device="cpu").check()
+    peft = tmp_path / "peft"
+    peft.mkdir()
+    (peft / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}')
+    (peft / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"adapter_config\.json: damaged"):
+        open_vlm(str(tiny_dirs["janus"]), adapter=str(peft), device="cpu").check()
+
+
+def test_a_stopped_training_says_what_is_kept_and_how_to_go_on(
+    trained: Path,
+    tiny_dirs: dict[str, Path],
+    image_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eyechart.adapters.training.AdapterTraining.run", stop)
+    for out, kept in ((trained, f"the state after step 4 is kept in {trained}"), (None, "no step")):
+        command = arguments(image_folder, tiny_dirs, out or tmp_path / "new")
+        monkeypatch.setattr("sys.argv", ["eyechart", *command])
+        assert run_args(command) == 130
+        said = capsys.readouterr().err
+        assert f"stopped; {kept}" in said
+        assert "Continue with: eyechart adapter train" in said
 
 
 def test_list_shows_adapters_and_damaged_ones(

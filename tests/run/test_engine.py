@@ -22,7 +22,7 @@ from eyechart.core.errors import (
 from eyechart.core.types import Answer, Bitstream, Decoding, Request
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.answering import batches
-from eyechart.runner.engine import Outcome, Settings, run
+from eyechart.runner.engine import Outcome, Settings, refusals, run
 from eyechart.runner.progress import Silent
 from eyechart.runner.reconstruction import PreparedItem, open_executor
 from eyechart.runner.work import Work, pending_cells, work_items
@@ -32,7 +32,9 @@ from eyechart.store import Store, TaskSize
 def go(work: Work, root: Path, **settings: object) -> Outcome:
     store = Store(root)
     store.create()
-    return run(work, store, SerialExecutor(), Silent(), Settings(**settings))  # type: ignore[arg-type]
+    outcome = run(work, store, SerialExecutor(), Silent(), Settings(**settings))  # type: ignore[arg-type]
+    outcome.raise_unusable()
+    return outcome
 
 
 def stored_lines(root: Path) -> dict[str, bytes]:
@@ -324,6 +326,36 @@ def test_other_vlms_go_on_after_one_that_is_unusable(tmp_path: Path) -> None:
         go(work, tmp_path / "run", batch_prompts=2)
     kept = {(cell.cell.vlm.name, len(cell.records())) for cell in Store(tmp_path / "run").cells()}
     assert kept == {("bad", 4), ("bad", 0), ("good", 6)}
+
+
+def test_other_vlms_go_on_after_one_that_cannot_be_opened(tmp_path: Path) -> None:
+    def fail() -> FakeVLM:
+        raise InputError("foreign: not an adapter of this package")
+
+    bad, good = fake_work(FakeVLM(name="bad")), fake_work(FakeVLM(name="good"))
+    work = replace(good, models=(replace(bad.models[0], open=fail), *good.models))
+    store = Store(tmp_path / "run")
+    store.create()
+    outcome = run(work, store, SerialExecutor(), Silent())
+    assert (outcome.answered, outcome.clean) == (12, False)
+    assert outcome.unusable == ["foreign: not an adapter of this package"]
+
+
+def test_every_vlm_with_questions_left_is_checked_before_the_first_is_asked(
+    tmp_path: Path,
+) -> None:
+    class Checked(FakeVLM):
+        def check(self) -> None:
+            raise UnusableVLMError("no server")
+
+    good, bad = FakeVLM(name="good"), Checked(name="bad")
+    works = [fake_work(good), fake_work(bad)]
+    work = replace(works[0], models=tuple(one.models[0] for one in works))
+    store = Store(tmp_path / "run")
+    assert refusals(work, store) == {1: "bad: no server"}
+    assert not (tmp_path / "run").exists()
+    go(fake_work(FakeVLM(name="bad")), tmp_path / "run")
+    assert refusals(work, store) == {}  # its answers are there: it will not be asked
 
 
 def test_bad_input_about_one_question_is_that_questions_failure(tmp_path: Path) -> None:

@@ -22,15 +22,14 @@ def a_tally(settled: frozenset[str] = frozenset()) -> Tally:
 def test_a_tally_counts_cells_images_and_questions() -> None:
     tally = a_tally(frozenset({"0", "3", "1"}))  # all of i0, half of i1
     assert (tally.cells, tally.images, tally.questions) == (2, 6, 12)
-    assert (tally.cells_done, tally.images_done, tally.questions_done) == (0, 1, 3)
+    assert (tally.images_done, tally.questions_done) == (1, 3)
     tally.settle("x", 1)
     tally.settle("x", 2)
-    assert (tally.cells_done, tally.images_done, tally.questions_done) == (1, 3, 6)
+    assert (tally.images_done, tally.questions_done) == (3, 6)
     assert not tally.complete
     for _ in range(3):
         tally.settle("y", 2)
     assert tally.complete
-    assert tally.cells_done == 2
 
 
 def test_durations_read_as_people_write_them() -> None:
@@ -61,9 +60,9 @@ def test_lines_come_now_and_then_and_at_the_end() -> None:
     lines.close()
     assert said == [
         "vlm: 2 cells, 6 images, 12 questions",
-        "vlm: 4/12 questions, 0/2 cells, starting (Fake jpeg 1)",
-        "vlm: 8/12 questions, 1/2 cells, 0.2 questions/s, 0:20 left (Fake jpeg 1)",
-        "vlm: 12/12 questions, 2/2 cells, 0.2 questions/s, 0:00 left (Fake jpeg 1)",
+        "vlm: 2/6 images, 4/12 questions, starting (Fake jpeg 1)",
+        "vlm: 4/6 images, 8/12 questions, 0.2 questions/s, 0:20 left (Fake jpeg 1)",
+        "vlm: 6/6 images, 12/12 questions, 0.2 questions/s, 0:00 left (Fake jpeg 1)",
     ]
 
 
@@ -86,6 +85,20 @@ def test_no_speed_is_told_from_loading_a_vlm() -> None:
     ]
 
 
+def test_questions_that_fail_are_no_speed() -> None:
+    now = [0.0]
+    tally = a_tally()
+    clock = Clock(lambda: now[0], tally)
+    told = []
+    for now[0], cell, failed in ((1, "x", 0), (2, "x", 2), (3, "x", 2), (4, "y", 0), (5, "y", 1)):
+        tally.settle(cell, 2)
+        tally.failed += failed
+        clock.batch(tally)
+        told.append(clock.words(tally))
+    assert told[2:] == ["no answers", "0.7 questions/s, 0:06 left", "0.8 questions/s, 0:03 left"]
+    assert tally.counts == "5/6 images, 10/12 questions, 5 failed"
+
+
 def test_a_turn_of_one_batch_ends_with_its_speed() -> None:
     now = [0.0]
     tally = Tally()
@@ -101,9 +114,9 @@ def test_warnings_are_told_once_and_then_counted() -> None:
     said: list[str] = []
     lines = Lines(said.append, lambda: 0.0)
     for number in [0, 0, *range(8)]:
-        lines.warn(f"image {number}")
+        lines.warn(f"image {number}", "POPE question 7")
     lines.close()
-    assert said[:2] == ["failed: image 0", "failed: image 1"]
+    assert said[:2] == [f"failed: image {n} (POPE question 7)" for n in range(2)]
     assert said[-1].startswith("failed: and 3 more")
     assert len(said) == 6
 
@@ -118,10 +131,10 @@ def test_bars_show_counts_speed_and_time_left() -> None:
     for now[0], cell in ((60.0, "x"), (62.0, "y"), (64.0, "y")):
         tally.settle(cell, 2)
         bars.advance("Fake jpeg 1", tally)
-    bars.warn("image [x] failed")
+    bars.warn("image [x] failed", "POPE question [7]")
     bars.close()
     shown = out.getvalue()
-    assert "0/2 cells" in shown
+    assert "4/6 images" in shown
     assert "8/12 questions" in shown
     assert "1.0 questions/s, 0:04 left" in shown
     assert "my [vlm]" in shown

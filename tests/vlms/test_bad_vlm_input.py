@@ -183,7 +183,6 @@ def test_a_system_message_that_is_no_text(
         (without_image_token, "the chat template made 0 image placeholders"),
         (with_broken_template, "tokenizer, chat template and config.json do not fit together"),
         (with_broken_old_template, "chat_template.json: has no chat_template"),
-        (with_few_places, "the model takes 40 (lower max_pixels or the token limit)"),
     ],
 )
 def test_what_only_loading_shows_ends_the_run_and_loses_no_question(
@@ -203,6 +202,18 @@ def test_what_only_loading_shows_ends_the_run_and_loses_no_question(
     assert message in line
     assert not library_says
     assert stored_questions(tmp_path / "out") == 0
+
+
+def test_a_question_that_is_too_long_fails_alone_and_is_named(
+    qwen_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "vlm"
+    shutil.copytree(qwen_dir, folder)
+    with_few_places(folder)
+    vlm = f"qwen2_5_vl:model={folder},min_pixels=null,max_pixels=null"
+    assert run(vlm, tmp_path / "out") == 1
+    said = capsys.readouterr().out
+    assert "the model takes 40 (lower max_pixels or the token limit) (POPE question " in said
 
 
 def test_an_unreachable_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

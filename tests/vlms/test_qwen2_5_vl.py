@@ -267,7 +267,7 @@ def test_choices_that_do_not_decide_are_refused(
 
 
 def test_image_too_large_for_the_context_is_refused(vlm: Qwen25VL) -> None:
-    with pytest.raises(InputError, match="the model takes 32768"):
+    with pytest.raises(VLMError, match="the model takes 32768"):
         vlm.answer([request(56, 56, 1)], Decoding(max_new_tokens=32768))
 
 

@@ -63,6 +63,12 @@ def load_state(folder: Path, module: nn.Module, optimizer: Any, identity: object
     return int(metadata["step"])
 
 
+def saved_step(folder: Path) -> int:
+    """Steps that the saved state of a training has done, 0 without one. Raises InputError."""
+    path = folder / STATE
+    return int(_read(path)[1].get("step", 0)) if path.is_file() else 0
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     from safetensors import SafetensorError, safe_open
 

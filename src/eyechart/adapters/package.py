@@ -97,6 +97,15 @@ class LoadedAdapter:
         self.tower: Tower | None = None
         self._weights = weights
 
+    def check(self, family: str) -> None:
+        """Refuse a VLM of another family than its base. Raises InputError."""
+        base = self.config.base
+        if base.get("family", family) != family:
+            raise InputError(
+                f"adapter {self.where}: made for {base.get('name')} of family {base['family']}, "
+                f"this VLM is of family {family}"
+            )
+
     def attach(self, model: Any) -> None:
         """Change the model's vision tower in place and hook the condition into it.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from eyechart.cli.console import stopped
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,10 +133,13 @@ def train_adapter(
         conditioning=conditioning,
     )
     asked = _tasks(tasks)
-    pairs, coders = _pairs(images, codecs, out, cache or out / "cache")
-    config = _train(vlm, pairs, recipe, out, alias, _left_out(images, out, cache))
-    if asked:
-        config = _ask(vlm, out, asked, coders, task_images)
+    try:
+        pairs, coders = _pairs(images, codecs, out, cache or out / "cache")
+        config = _train(vlm, pairs, recipe, out, alias, _left_out(images, out, cache))
+        if asked:
+            config = _ask(vlm, out, asked, coders, task_images)
+    except KeyboardInterrupt:
+        _stopped(out)
     print_results(config, out)
 
 
@@ -206,6 +210,13 @@ def export_adapter(
     with without_bars():
         export(opened, base.model, base.checkpoint.folder, (codec, level), out)
     print(f"{out}: {base.name} for images of {codec} {level}".rstrip())
+
+
+def _stopped(out: Path) -> NoReturn:
+    from eyechart.adapters.checkpoint import saved_step
+
+    step = saved_step(out)
+    stopped(f"the state after step {step} is kept in {out}" if step else "no step is saved yet")
 
 
 def _tasks(names: str) -> list[Task]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eyechart.cli.bars import progress_bar
+from eyechart.cli.console import stopped
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def train(
     from eyechart.codecs.learned.distortion import DISTORTIONS
     from eyechart.codecs.learned.plugins import ARCHITECTURES
     from eyechart.codecs.learned.recipe import Folder, train_codec
-    from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
+    from eyechart.codecs.learned.train import WEIGHTS, TrainConfig, saved_step
 
     if codec not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
@@ -95,21 +96,25 @@ def train(
     folders = [Folder(path=photos)]
     if also is not None:
         folders.append(Folder(path=also, share=ALSO_SHARE))
-    with progress_bar() as bar:
-        task = bar.add_task(f"{codec} lambda {lmbda:g}", total=steps)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task(f"{codec} lambda {lmbda:g}", total=steps)
 
-        def report(progress: TrainingProgress) -> None:
-            rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
-            bar.update(task, completed=progress.step, description=rate)
+            def report(progress: TrainingProgress) -> None:
+                rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
+                bar.update(task, completed=progress.step, description=rate)
 
-        train_codec(
-            ARCHITECTURES[codec],
-            folders,
-            config,
-            out,
-            init=init,
-            held_out=held_out,
-            device=device,
-            report=report,
-        )
+            train_codec(
+                ARCHITECTURES[codec],
+                folders,
+                config,
+                out,
+                init=init,
+                held_out=held_out,
+                device=device,
+                report=report,
+            )
+    except KeyboardInterrupt:
+        step = saved_step(out)
+        stopped(f"the state after step {step} is kept in {out}" if step else "no step is saved yet")
     print(f"{out / WEIGHTS}: trained to step {steps:,}, see {out / 'README.md'}")

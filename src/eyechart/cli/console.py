@@ -1,11 +1,14 @@
-"""The console that tables are printed to."""
+"""The console that tables are printed to, and what is said where the user stops the work."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from eyechart.core.errors import StoppedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +22,15 @@ def table_console() -> Console:
 
     chosen = sys.stdout.isatty() or "COLUMNS" in os.environ  # rich reads both itself
     return Console(width=None if chosen else _UNLIMITED, highlight=False)
+
+
+def stopped(kept: str) -> NoReturn:
+    """The end after Ctrl-C, with the command that goes on. kept: what is not lost.
+
+    Raises StoppedError.
+    """
+    command = shlex.join(["eyechart", *sys.argv[1:]])
+    raise StoppedError(f"stopped; {kept}. Continue with: {command}") from None
 
 
 def terminal_text(text: str) -> str:

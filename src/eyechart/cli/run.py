@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eyechart.core.errors import InputError, StoppedError
+from eyechart.cli.console import stopped
+from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +158,7 @@ def run(
     )
     console = _console()
     outcome = _run(chosen, out, console, options)
-    shown = _show_results(out, console) if report else True
+    shown = not report or _show_results(out, console, silent=bool(outcome.unusable))
     _end(outcome, out)
     if not shown:
         raise typer.Exit(1)
@@ -205,7 +205,7 @@ def encode(
         try:
             failures = encode_plan(chosen, out, options, advance)
         except KeyboardInterrupt:
-            _stopped("everything encoded is kept")
+            stopped("everything encoded is kept")
     for message in dict.fromkeys(failure.message for failure in failures):
         print(f"eyechart: {message}", file=sys.stderr)
     print(f"{out}: {len(failures):,} images failed" if failures else f"{out}: all images encoded")
@@ -305,12 +305,7 @@ def _run(plan: Plan, out: Path, console: Console, options: Options) -> Outcome:
     try:
         return run_plan(plan, out, _progress(console), options)
     except KeyboardInterrupt:
-        _stopped("all answers so far are kept")
-
-
-def _stopped(kept: str) -> NoReturn:
-    command = shlex.join(["eyechart", *sys.argv[1:]])
-    raise StoppedError(f"stopped; {kept}. Continue with: {command}") from None
+        stopped("all answers so far are kept")
 
 
 def _progress(console: Console) -> Progress:
@@ -327,9 +322,9 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
-def _show_results(out: Path, console: Console) -> bool:
-    """Print the tables and write the report; False, with the reason on stderr, where there are
-    none."""
+def _show_results(out: Path, console: Console, *, silent: bool) -> bool:
+    """Print the tables and write the report; False where there are none, with the reason on stderr
+    unless `silent`."""
     from eyechart.analysis.files import analysis_of
     from eyechart.analysis.tables import tables_of
     from eyechart.analysis.terminal import show
@@ -338,7 +333,8 @@ def _show_results(out: Path, console: Console) -> bool:
     try:
         analysis = analysis_of(out, fresh=True)
     except InputError as error:
-        print(f"eyechart: no table and no report: {error}", file=sys.stderr)
+        if not silent:
+            print(f"eyechart: no table and no report: {error}", file=sys.stderr)
         return False
     show([*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")], console)
     write_report(analysis, out / "report.html")
@@ -356,5 +352,6 @@ def _end(outcome: Outcome, out: Path) -> None:
             f"eyechart: {lost:,} questions failed{again} (failures.jsonl under {out / 'cells'})",
             file=sys.stderr,
         )
+    outcome.raise_unusable()
     if not outcome.clean:
         raise typer.Exit(1)

@@ -97,8 +97,8 @@ class Answering:
 
     def settle(
         self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
-    ) -> tuple[int, list[Failed]]:
-        """Answer, score and store a batch: how many records, and the failures, one a question.
+    ) -> tuple[int, list[tuple[Question, Failed]]]:
+        """Answer, score and store a batch: how many records, and the questions that failed.
 
         started: its answers to come, from `in_order`.
 
@@ -110,7 +110,7 @@ class Answering:
         """
         records: defaultdict[StoredCell, list[Record]] = defaultdict(list)
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
-        reasons: list[tuple[str, Failed]] = []  # with the image
+        failed: list[tuple[Question, Failed]] = []
         unusable = ""
         for item, question, result in self._answers(batch, started):
             if isinstance(result, Failed) and result.unusable:
@@ -119,7 +119,7 @@ class Answering:
             scored = result if isinstance(result, Failed) else _record(item, question, result)
             if isinstance(scored, Failed):
                 failures[item.use.cell.stored].append(scored.of(question))
-                reasons.append((item.use.image, scored))
+                failed.append((question, scored))
             else:
                 records[item.use.cell.stored].append(scored)
         for cell, its_records in records.items():
@@ -129,13 +129,13 @@ class Answering:
         self._unsynced |= records.keys() | failures.keys()
         if self._clock() - self._synced_s > self._sync_every_s:
             self.sync()
-        answered, failed = sum(map(len, records.values())), [reason for _, reason in reasons]
-        self._note_traces(failed)
+        answered = sum(map(len, records.values()))
+        self._note_traces([why for _, why in failed])
         if unusable:
             self.sync()
             kept = "; what was answered is kept, run again to go on" if self._ever_answered else ""
             raise UnusableVLMError(f"{unusable}{kept}")
-        self._judge(answered, [(image, why) for image, why in reasons if why.stage == "answer"])
+        self._judge(answered, [one for one in failed if one[1].stage == "answer"])
         return answered, failed
 
     def sync(self) -> None:
@@ -194,14 +194,14 @@ class Answering:
         traces = dict.fromkeys(reason.trace for reason in reasons if reason.trace)
         append_lines(self._store.root / "errors.log", traces)
 
-    def _judge(self, answered: int, unanswered: Sequence[tuple[str, Failed]]) -> None:
+    def _judge(self, answered: int, unanswered: Sequence[tuple[Question, Failed]]) -> None:
         if answered:
             self._failed_in_a_row = 0
             self._failed_images.clear()
         if answered or not unanswered:
             return
         self._failed_in_a_row += len(unanswered)
-        self._failed_images |= {image for image, _ in unanswered}
+        self._failed_images |= {question.image for question, _ in unanswered}
         out_of_service = all(why.retryable and not why.trace for _, why in unanswered)
         enough = out_of_service or len(self._failed_images) >= GIVE_UP_IMAGES
         if self._failed_in_a_row >= GIVE_UP_AFTER and enough:

@@ -14,10 +14,11 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from eyechart.codecs.reconstruct import BATCH_IMAGES
-from eyechart.core.attempt import Failed
-from eyechart.core.errors import UnusableVLMError
+from eyechart.core.attempt import Failed, attempt
+from eyechart.core.errors import EyechartError, StoreError, UnusableVLMError
 from eyechart.core.hooks import Checkable, questions_at_once
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
@@ -33,6 +34,7 @@ from eyechart.runner.work import (
     Work,
     WorkItem,
     encode_items,
+    finished,
     pending_cells,
     work_items,
 )
@@ -80,31 +82,47 @@ class Speed:
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """What a run did. lost_before: failed permanently in an earlier run, not asked again.
-    given_up: one line for each VLM that answered nothing any more."""
+    given_up: one line for each VLM that answered nothing any more. unusable: one line for each that
+    cannot answer until the user changes something."""
 
     answered: int = 0
     failed: int = 0
     lost_before: int = 0
     given_up: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list, compare=False)  # no two runs are equally fast
 
     @property
     def clean(self) -> bool:
         """Every question of the plan has an answer."""
-        return not (self.failed or self.lost_before or self.given_up)
+        return not (self.failed or self.lost_before or self.given_up or self.unusable)
+
+    def raise_unusable(self) -> None:
+        """Raises UnusableVLMError with all lines of `unusable`, if there are any."""
+        if self.unusable:
+            raise UnusableVLMError("; ".join(dict.fromkeys(self.unusable)))
 
 
-def check(work: Work) -> None:
-    """Ask every VLM with a method `check` (a server, a key) whether it can work, before there is
-    a run directory.
+def refusals(work: Work, store: Store, *, retry_failed: bool = False) -> dict[int, str]:
+    """Which VLMs with questions left cannot work, by their place in `work.models`, and why.
 
-    Raises:
-        InputError: one of them cannot answer anything.
+    Each is opened, and asked where it has a method `check` (its server, key, files, adapter), so
+    that a run does not learn of the last one's fault after hours with the others.
     """
-    for model in work.models:
-        vlm = model.open()
-        if isinstance(vlm, Checkable):
-            vlm.check()
+    found = {}
+    for place, model in enumerate(work.models):
+        if store.is_run() and finished(work, model, store, retry_failed=retry_failed):
+            continue
+        opened = attempt("answer", partial(_checked, model))
+        if isinstance(opened, Failed):
+            found[place] = f"{model.label}: {opened.message.removeprefix(f'{model.label}: ')}"
+    return found
+
+
+def _checked(model: ModelConfig) -> None:
+    vlm = model.open()
+    if isinstance(vlm, Checkable):
+        vlm.check()
 
 
 def run(
@@ -119,15 +137,14 @@ def run(
 
     executor: makes decoded images; it is closed at the end. clock: seconds, for `Outcome.speeds`.
 
+    A VLM that cannot be opened, that refuses its very first question as bad input, or that answers
+    nothing any more (key, quota, server) stands in `Outcome.unusable`; the others go on.
+
     Raises:
         StoreError: the run directory cannot be written any more; what was answered stays.
-        InputError: a VLM cannot be opened, or refuses its very first question as bad input.
-        UnusableVLMError: after the other VLMs, for those that ended because they answer nothing
-            any more (key, quota, server); what was answered stays.
     """
     chosen = settings or Settings()
     outcome = Outcome()
-    unusable: list[str] = []
     try:
         reconstruction = _reconstruction(store, executor, chosen)
         for model in work.models:
@@ -143,15 +160,15 @@ def run(
             )
             try:
                 turn.run()
-            except UnusableVLMError as error:
-                unusable.append(str(error))
+            except StoreError:
+                raise
+            except EyechartError as error:
+                outcome.unusable.append(str(error))
                 if model is not work.models[-1]:
                     progress.note(f"no more of this VLM: {error}")
     finally:
         executor.close()
         progress.close()
-    if unusable:
-        raise UnusableVLMError("; ".join(dict.fromkeys(unusable)))
     return outcome
 
 
@@ -206,11 +223,6 @@ class _Turn:
     outcome: Outcome
     clock: Callable[[], float]
 
-    @property
-    def label(self) -> str:
-        adapter = self.model.adapter
-        return self.model.vlm.name + (f" + {adapter.name}" if adapter else "")
-
     def run(self) -> None:
         pending = [
             (
@@ -223,7 +235,7 @@ class _Turn:
         ]
         self.store.make_current(cell.stored for _, cells in pending for cell in cells)
         tally = self._tally(pending)
-        self.progress.begin(self.label, tally)
+        self.progress.begin(self.model.label, tally)
         if tally.complete:
             return
         vlm = self.model.open()
@@ -235,7 +247,7 @@ class _Turn:
         try:
             self._answer(vlm, batches(prepared, prompts), tally)
         finally:
-            bill = bill_of(vlm, self.label)
+            bill = bill_of(vlm, self.model.label)
             if bill is not None:
                 append_lines(self.store.root / "costs.jsonl", [canonical_json(bill)])
                 self.progress.note(str(bill))
@@ -259,16 +271,17 @@ class _Turn:
         usd = usd_before(vlm, left)
         if usd is not None:
             questions = tally.questions - tally.questions_done
-            self.progress.note(f"{self.label}: about {usd} for {questions:,} questions")
+            self.progress.note(f"{self.model.label}: about {usd} for {questions:,} questions")
 
     def _answer(self, vlm: VLM, prepared: Iterable[list[Prepared]], tally: Tally) -> None:
         answering = Answering(vlm, self.store)
-        speed, start_s = Speed(vlm=self.label), None
+        speed, start_s = Speed(vlm=self.model.label), None
         self.outcome.speeds.append(speed)
         for batch, started in answering.in_order(prepared):
-            answered, reasons = answering.settle(batch, started)
+            answered, failed = answering.settle(batch, started)
             self.outcome.answered += answered
-            self.outcome.failed += len(reasons)
+            self.outcome.failed += len(failed)
+            tally.failed += len(failed)
             if start_s is None:
                 start_s = self.clock()
             else:
@@ -277,10 +290,10 @@ class _Turn:
             for item in batch:
                 tally.settle(item.use.cell.stored.key, len(item.use.questions))
             self.progress.advance(_where(batch[-1].use), tally)
-            for message in dict.fromkeys(reason.message for reason in reasons):
-                self.progress.warn(message)
+            for question, why in failed:
+                self.progress.warn(why.message, f"{batch[0].use.task.name} question {question.id}")
             if answering.given_up:
-                self.outcome.given_up.append(f"{self.label}: {answering.given_up}")
+                self.outcome.given_up.append(f"{self.model.label}: {answering.given_up}")
                 break
         answering.sync()
 

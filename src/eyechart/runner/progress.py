@@ -19,7 +19,7 @@ BATCHES_BEFORE_SPEED = 3
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Cells, images and questions of one VLM's turn: how many in all, how many are settled.
+    """Cells, images and questions of one VLM's turn, and how many of the latter two are settled.
 
     An image counts once for every codec level it is seen under.
     """
@@ -27,9 +27,9 @@ class Tally:
     cells: int = 0
     images: int = 0
     questions: int = 0
-    cells_done: int = 0
     images_done: int = 0
     questions_done: int = 0
+    failed: int = 0  # of those done in this turn
     _left: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -50,19 +50,31 @@ class Tally:
             left += its_left
         self.images += len(images)
         self.cells += 1
-        self.cells_done += left == 0
         self._left[cell] = left
 
     def left(self, cell: str) -> int:
         """Questions of that cell that are not settled."""
         return self._left[cell]
 
+    @property
+    def answered(self) -> int:
+        """Questions that are settled and did not fail in this turn: only they count as speed."""
+        return self.questions_done - self.failed
+
+    @property
+    def counts(self) -> str:
+        """`12/60 images, 24/120 questions, 3 failed`."""
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return (
+            f"{self.images_done:,}/{self.images:,} images, "
+            f"{self.questions_done:,}/{self.questions:,} questions{failed}"
+        )
+
     def settle(self, cell: str, questions: int) -> None:
         """Count all questions that were left of one image in one cell."""
         self._left[cell] -= questions
         self.questions_done += questions
         self.images_done += 1
-        self.cells_done += self._left[cell] == 0
 
 
 class Progress(Protocol):
@@ -80,8 +92,8 @@ class Progress(Protocol):
         """Something to know, such as what a VLM's answers cost."""
         ...
 
-    def warn(self, text: str) -> None:
-        """A question failed; the run goes on."""
+    def warn(self, text: str, question: str) -> None:
+        """A question failed; the run goes on. text: why. question: the first one, with its task."""
         ...
 
     def close(self) -> None: ...
@@ -96,7 +108,7 @@ class Silent:
 
     def note(self, text: str) -> None: ...
 
-    def warn(self, text: str) -> None: ...
+    def warn(self, text: str, question: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -107,22 +119,24 @@ class Clock:
 
     def __init__(self, now: Callable[[], float], tally: Tally) -> None:
         self._now, self._batches = now, 0
-        self._start_s, self._before = now(), tally.questions_done
+        self._start_s, self._before = now(), tally.answered
 
     def batch(self, tally: Tally) -> None:
         """A batch is settled."""
         self._batches += 1
         if self._batches == 1 and not tally.complete:
-            self._start_s, self._before = self._now(), tally.questions_done
+            self._start_s, self._before = self._now(), tally.answered
 
     def words(self, tally: Tally) -> str:
         """`31.4 questions/s, 2:05 left`."""
         elapsed_s = self._now() - self._start_s
-        done = tally.questions_done - self._before
+        answered = tally.answered - self._before
         early = self._batches < BATCHES_BEFORE_SPEED and not tally.complete
-        if early or not done or elapsed_s <= 0:
+        if not early and answered <= 0 and tally.failed:
+            return "no answers"
+        if early or answered <= 0 or elapsed_s <= 0:
             return "starting"
-        rate = done / elapsed_s
+        rate = answered / elapsed_s
         left_s = (tally.questions - tally.questions_done) / rate
         return f"{rate:.1f} questions/s, {duration(left_s)} left"
 
@@ -160,16 +174,13 @@ class Lines:
         if self._now() - self._last_s < LINE_EVERY_S and not tally.complete:
             return
         self._last_s = self._now()
-        self._say(
-            f"{self._label}: {tally.questions_done:,}/{tally.questions:,} questions, "
-            f"{tally.cells_done}/{tally.cells} cells, {self._clock.words(tally)} ({where})"
-        )
+        self._say(f"{self._label}: {tally.counts}, {self._clock.words(tally)} ({where})")
 
     def note(self, text: str) -> None:
         self._say(text)
 
-    def warn(self, text: str) -> None:
-        self._warnings.add(text)
+    def warn(self, text: str, question: str) -> None:
+        self._warnings.add(text, question)
 
     def close(self) -> None:
         self._warnings.close()
@@ -204,8 +215,8 @@ class Bars:
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)
 
-    def warn(self, text: str) -> None:
-        self._warnings.add(text)
+    def warn(self, text: str, question: str) -> None:
+        self._warnings.add(text, question)
 
     def close(self) -> None:
         self._live.stop()
@@ -233,13 +244,9 @@ class Bars:
         line.add_row(
             Text(self._label, style="bold"), bar, Text(f"{share:4.0%}"), Text(speed, style="cyan")
         )
-        counts = (
-            f"  {tally.cells_done:,}/{tally.cells:,} cells, "
-            f"{tally.images_done:,}/{tally.images:,} images, "
-            f"{tally.questions_done:,}/{tally.questions:,} questions"
-        )
         place = "" if tally.complete or not where else f", now {where}"
-        return Group(line, Text(counts + place, style="dim", no_wrap=True, overflow="ellipsis"))
+        counts = Text(f"  {tally.counts}{place}", style="dim", no_wrap=True, overflow="ellipsis")
+        return Group(line, counts)
 
 
 class _Warnings:
@@ -250,10 +257,10 @@ class _Warnings:
         self._seen: set[str] = set()
         self._more = 0
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, question: str) -> None:
         if len(self._seen) < SHOWN_WARNINGS and text not in self._seen:
             self._seen.add(text)
-            self._say(f"failed: {text}")
+            self._say(f"failed: {text} ({question})")
         elif text not in self._seen:
             self._more += 1
 

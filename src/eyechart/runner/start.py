@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from eyechart.codecs.reconstruct import BATCH_IMAGES
 from eyechart.core.attempt import Failed
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import Executor
-from eyechart.runner.engine import Outcome, Settings, check, encode, run
+from eyechart.runner.engine import Outcome, Settings, encode, refusals, run
 from eyechart.runner.plan import Plan
 from eyechart.runner.progress import Progress
 from eyechart.runner.rates import keep_rates
@@ -57,22 +57,29 @@ class Options:
 def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
     """Answer everything in the plan that the run directory does not hold yet.
 
-    Nothing is written before everything that the plan names was found.
+    Nothing is written before everything that the plan names was found. A VLM that cannot be used
+    stands in `Outcome.unusable`, and the others answer.
 
     Raises:
-        InputError: a name, option, level or file of the plan cannot be used; a VLM refuses to work;
+        InputError: a name, option, level or file of the plan cannot be used, or none of its VLMs;
             the directory holds answers about another version of a task's data.
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
     work, store = resolve(plan, device=options.device), Store(out)
     _check_before(store, work, plan)
-    if not (out / "run.json").exists():  # a finished run can be looked at without its servers
-        check(work)
+    refused = refusals(work, store, retry_failed=options.retry_failed)
+    if not store.is_run() and len(refused) == len(work.models):
+        raise UnusableVLMError("; ".join(dict.fromkeys(refused.values())))
+    usable = [model for place, model in enumerate(work.models) if place not in refused]
+    for reason in refused.values() if usable else ():
+        progress.note(f"not asked, the other VLMs go on: {reason}")
+    work = replace(work, models=tuple(usable))
     store.create()
     with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
         executor = _executor(work, options)
         outcome = run(work, store, executor, progress, _settings(options))
+        outcome.unusable[:0] = refused.values()
         with store.updating("rates"):
             keep_rates(outcome.speeds, out, options.device)
     return outcome

@@ -38,6 +38,11 @@ class ModelConfig:
     open: Callable[[], VLM]
     by_task: Mapping[str, Component] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """`VLM`, or `VLM + ADAPTER`."""
+        return self.vlm.name + (f" + {self.adapter.name}" if self.adapter else "")
+
 
 def vlm_identity(vlm: VLM) -> Component:
     """A VLM's identity in a cell. An adapter has its own place there, so it is left out here."""
@@ -134,6 +139,46 @@ class PendingCell:
     failed: int  # of the settled ones
 
 
+def _cells(
+    work: Work, model: ModelConfig, part: TaskWork
+) -> Iterator[tuple[Cell, CodecLevels, Level]]:
+    """All cells of a VLM and a task, in order of codec and level."""
+    task = component_of(part.task)
+    for entry in work.codecs:
+        codec = component_of(entry.codec)
+        for level in entry.levels:
+            cell = Cell(
+                task=task,
+                codec=codec,
+                level=level,
+                vlm=model.by_task.get(part.task.name, model.vlm),
+                adapter=model.adapter,
+                decoding=part.decoding,
+            )
+            yield cell, entry, level
+
+
+def _settled(stored: StoredCell, *, retry_failed: bool) -> tuple[set[str], set[str]]:
+    """Ids of the questions that have an answer, and of those that failed for good."""
+    answered = {record.question_id for record in stored.records()}
+    failed = {
+        failure.question_id
+        for failure in stored.failures()
+        if not (failure.retryable or retry_failed)
+    }
+    return answered, failed
+
+
+def finished(work: Work, model: ModelConfig, store: Store, *, retry_failed: bool) -> bool:
+    """Whether nothing is left to ask a VLM, without changing the store. Raises StoreError."""
+    for part in work.tasks:
+        for cell, _, _ in _cells(work, model, part):
+            answered, failed = _settled(store.find(cell), retry_failed=retry_failed)
+            if len(answered | failed) < part.size.questions:
+                return False
+    return True
+
+
 def pending_cells(
     work: Work, model: ModelConfig, part: TaskWork, store: Store, *, retry_failed: bool
 ) -> list[PendingCell]:
@@ -142,40 +187,22 @@ def pending_cells(
     Cuts off what a kill left half-written: call it under the VLM's lease. Raises StoreError.
     """
     found = []
-    task, size, questions = component_of(part.task), part.size, len(part.task.questions())
-    vlm = model.by_task.get(part.task.name, model.vlm)
-    for entry in work.codecs:
-        codec = component_of(entry.codec)
-        for level in entry.levels:
-            stored = store.add(
-                Cell(
-                    task=task,
-                    codec=codec,
-                    level=level,
-                    vlm=vlm,
-                    adapter=model.adapter,
-                    decoding=part.decoding,
-                ),
-                entry.reproducible,
+    size, questions = part.size, len(part.task.questions())
+    for cell, entry, level in _cells(work, model, part):
+        stored = store.add(cell, entry.reproducible)
+        stored.recover()
+        stored.check_asked(questions)
+        stored.ask(size)
+        answered, lost = _settled(stored, retry_failed=retry_failed)
+        found.append(
+            PendingCell(
+                stored=stored,
+                codec=entry,
+                level=level,
+                settled=frozenset(answered | lost),
+                failed=len(lost),
             )
-            stored.recover()
-            stored.check_asked(questions)
-            stored.ask(size)
-            answered = {record.question_id for record in stored.records()}
-            lost = {
-                failure.question_id
-                for failure in stored.failures()
-                if not (failure.retryable or retry_failed)
-            }
-            found.append(
-                PendingCell(
-                    stored=stored,
-                    codec=entry,
-                    level=level,
-                    settled=frozenset(answered | lost),
-                    failed=len(lost),
-                )
-            )
+        )
     return found
 
 

@@ -25,7 +25,7 @@ from eyechart.vlms.hub import hub_revision, hub_snapshot
 from eyechart.vlms.memory import budget_tokens, pick_device
 from eyechart.vlms.options import checked_count
 from eyechart.vlms.quiet import quiet
-from eyechart.vlms.tokenizer import check_placeholder, one_line
+from eyechart.vlms.tokenizer import check_placeholder, load_tokenizer, one_line
 
 if TYPE_CHECKING:
     from eyechart.vlms.local import Answerer
@@ -77,6 +77,13 @@ class Checkpoint:
 
 class Adapter(Protocol):
     """Protocol of a trained adapter that is attached to a VLM (see eyechart.adapters)."""
+
+    def check(self, family: str) -> None:
+        """Refuse a VLM of a family that it was not made for, before weights are loaded.
+
+        Raises InputError.
+        """
+        ...
 
     def attach(self, model: Any) -> None:
         """Change the transformers model in place, once, after its weights are loaded."""
@@ -184,6 +191,18 @@ class LocalVLM(ABC):
         if self._parent is not None:
             return self._parent.model
         return load_model(self.checkpoint, model_class)
+
+    def check(self) -> None:
+        """Read all that is small: tokenizer, chat template and adapter, but not the weights. A
+        checkpoint of the hub is not downloaded for it.
+
+        Raises InputError.
+        """
+        if (folder := self.checkpoint.folder) is not None:
+            check_directory(folder, self.checkpoint.model_type)
+            load_tokenizer(str(folder))
+        if self._adapter is not None:
+            open_adapter(self._adapter).check(self.family)
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers for each request, in order. Raises VLMError, InputError."""

@@ -84,8 +84,9 @@ class Answerer:
         """One list of answers for each request, in order.
 
         Raises:
-            InputError: a prompt and its image exceed the model's context.
-            VLMError: a single image or question exceeds the memory.
+            InputError: choice-set decoding without choices, or with ones that it cannot tell apart.
+            VLMError: a prompt and its image exceed the model's context; a single image or question
+                exceeds the memory.
         """
         answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
         waiting = deque((i, request) for i, request in enumerate(requests) if request.prompts)
@@ -129,7 +130,7 @@ class Answerer:
         full = [self.backbone.expand(ids, picture) for ids in encoded]
         longest = max(map(len, full)) + decoding.max_new_tokens
         if longest > self.backbone.context_tokens:
-            raise InputError(
+            raise VLMError(
                 f"prompt with an image of {picture.tokens} tokens and {decoding.max_new_tokens} "
                 f"new ones makes {longest} tokens; the model takes {self.backbone.context_tokens} "
                 "(lower max_pixels or the token limit)"

@@ -15,7 +15,7 @@ from copy import copy
 from typing import TypeAlias
 
 from eyechart.core.errors import VLMError, WorkerDiedError
-from eyechart.core.hooks import for_task, questions_at_once
+from eyechart.core.hooks import Checkable, for_task, questions_at_once
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
 from eyechart.core.workers import DEVICE, Executor, worker_device
@@ -67,6 +67,11 @@ class ReplicatedVLM:
     def questions_at_once(self) -> int:
         """Questions of a batch: each goes to one copy."""
         return questions_at_once(self._local)
+
+    def check(self) -> None:
+        """What the VLM itself checks. Raises InputError."""
+        if isinstance(self._local, Checkable):
+            self._local.check()
 
     def for_task(self, task: str) -> ReplicatedVLM:
         """The same workers, with the VLM's settings for a task."""

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from eyechart.cli import run_args  # noqa: E402
 from eyechart.codecs.learned.distortion import ms_ssim  # noqa: E402
 from eyechart.codecs.learned.elic import MINI, Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.optimizer import orthogonalize  # noqa: E402
@@ -186,3 +187,21 @@ def test_images_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
         Image.new("RGB", size).save(file)
     assert [p.shape for p in read_pictures(files, 64)] == [(120, 200, 3), (80, 133, 3), (64, 70, 3)]
     assert len(read_pictures(files, 96, smaller=False)) == 1
+
+
+def test_a_stopped_training_says_what_is_kept_and_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eyechart.codecs.learned.recipe.train_codec", stop)
+    command = ["codec", "train", "elic-mini", str(tmp_path), "--lambda", "1", "--out"]
+    monkeypatch.setattr("sys.argv", ["eyechart", *command])
+    assert run_args([*command, str(tmp_path / "new")]) == 130
+    assert "stopped; no step is saved yet. Continue with: eyechart" in capsys.readouterr().err
+    training = _training(_config(1))
+    training.run_step()
+    training.save(tmp_path)
+    assert run_args([*command, str(tmp_path)]) == 130
+    assert "stopped; the state after step 1 is kept in" in capsys.readouterr().err

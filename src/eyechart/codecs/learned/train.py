@@ -247,6 +247,14 @@ def run(
             saved = time.monotonic()
 
 
+def saved_step(folder: Path) -> int:
+    """Steps that the saved state of a training has done, 0 without one."""
+    if not (folder / STATE).is_file():
+        return 0
+    with safe_open(folder / STATE, "pt") as file:
+        return int((file.metadata() or {}).get("step", 0))
+
+
 def trained_lambda(weights: Path) -> float | None:
     """The lambda that a training says its weights were made with; None where they do not say."""
     with safe_open(weights, "pt") as file:
