@@ -66,11 +66,11 @@ def test_an_answer_that_the_token_limit_ended_is_marked(tmp_path: Path) -> None:
         assert cut == ["3"]
 
 
-def test_records_of_before_truncation_was_stored_still_load(tmp_path: Path) -> None:
+def test_records_of_before_truncation_and_checks_were_stored_still_load(tmp_path: Path) -> None:
     go(fake_work(), tmp_path / "run")
     for path in tmp_path.glob("run/cells/*/records.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        old = [{key: row[key] for key in row if key != "truncated"} for row in rows]
+        old = [{key: row[key] for key in row if key not in ("truncated", "check")} for row in rows]
         path.write_text("".join(f"{json.dumps(row)}\n" for row in old))
     vlm = FakeVLM()
     assert go(fake_work(vlm), tmp_path / "run") == Outcome()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -331,8 +332,7 @@ def test_rescore_finds_the_data_by_itself(
     assert run_args(["run", *arguments, "--no-report"]) == 0
     cell = Store(tmp_path / "run").cells()[0]
     (record, *others) = cell.records()
-    path = cell.path / "records.jsonl"
-    path.write_text(path.read_text().replace('"parsed":true', '"parsed":false'))
+    cell.replace_records([replace(one, parsed=False) for one in (record, *others)])
     assert cell.records() != [record, *others]
     capsys.readouterr()
     assert run_args(["rescore", str(tmp_path / "run")]) == 0

@@ -156,6 +156,25 @@ def test_a_damaged_line_is_named(store: Store) -> None:
         stored.records()
 
 
+def test_a_changed_character_in_any_record_is_noticed(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_records([a_record("1")])
+    path = stored.path / "records.jsonl"
+    line = path.read_bytes()
+    for place in range(len(line) - 1):
+        path.write_bytes(line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :])
+        with pytest.raises(StoreError, match="damaged"):
+            stored.records()
+
+
+def test_records_of_another_cell_are_refused(store: Store) -> None:
+    stored, other = store.add(a_cell()), store.add(a_cell(decoding=Decoding(max_new_tokens=9)))
+    stored.append_records([a_record("1")])
+    (stored.path / "records.jsonl").replace(other.path / "records.jsonl")
+    with pytest.raises(StoreError, match=r"line 1 is damaged .*another cell's"):
+        other.records()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

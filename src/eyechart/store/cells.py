@@ -4,6 +4,9 @@ cells/<first 16 digits of the key>/cell.json        the cell, canonical JSON
                                    asked.json       how much of its task it is to hold
                                    records.jsonl    one answered question a line
                                    failures.jsonl   one failed attempt a line
+
+A line of records or failures ends in `"check"`, a CRC-32 of the cell's key and the rest of the
+line: a line that was changed, or is another cell's, is noticed. Lines without it are read, too.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 from eyechart.core.errors import StoreError, one_line
 from eyechart.core.identity import canonical_json, cell_key
@@ -30,6 +34,7 @@ from eyechart.store.files import (
 )
 
 _T = TypeVar("_T")
+_CHECK = ',"check":'
 _KINDS: dict[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
     Record: (
         *((name, str) for name in ("question_id", "image", "answer", "parsed_answer")),
@@ -97,7 +102,7 @@ class StoredCell:
     def records(self) -> list[Record]:
         """Every answered question once, ordered by question id. Raises StoreError."""
         found: dict[str, Record] = {}
-        for record in _read(self.path / "records.jsonl", _record):
+        for record in self._read("records.jsonl", _record):
             found.setdefault(record.question_id, record)
         return sorted(found.values(), key=lambda record: _natural(record.question_id))
 
@@ -105,7 +110,7 @@ class StoredCell:
         """The last failure of every question that has no answer, ordered by question id."""
         found = {
             failure.question_id: failure
-            for failure in _read(self.path / "failures.jsonl", lambda row: _built(Failure, row))
+            for failure in self._read("failures.jsonl", lambda row: _built(Failure, row))
         }
         if found:
             for record in self.records():
@@ -122,11 +127,11 @@ class StoredCell:
 
         Raises StoreError.
         """
-        append_lines(self.path / "records.jsonl", map(canonical_json, records))
+        append_lines(self.path / "records.jsonl", map(self._line, records))
 
     def append_failures(self, failures: Iterable[Failure]) -> None:
         """Add failed attempts. Raises StoreError."""
-        append_lines(self.path / "failures.jsonl", map(canonical_json, failures))
+        append_lines(self.path / "failures.jsonl", map(self._line, failures))
 
     def sync(self) -> None:
         """Wait until all that was appended is on the disk. Raises StoreError."""
@@ -135,8 +140,32 @@ class StoredCell:
 
     def replace_records(self, records: Sequence[Record]) -> None:
         """Put new records in place of all old ones, in one step. Raises StoreError."""
-        lines = "".join(f"{canonical_json(record)}\n" for record in records)
+        lines = "".join(f"{self._line(record)}\n" for record in records)
         write_atomic(self.path / "records.jsonl", lines.encode())
+
+    def _line(self, item: Record | Failure) -> str:
+        # What cannot be written (a lone surrogate) is replaced before the check is computed.
+        line = canonical_json(item).encode("utf-8", "replace").decode()
+        return line[:-1] + self._check(line)
+
+    def _check(self, line: str) -> str:
+        return f'{_CHECK}"{crc32(f"{self.key}{line}".encode()):08x}"}}'
+
+    def _read(self, name: str, build: Callable[[Any], _T]) -> Iterable[_T]:
+        path = self.path / name
+        for number, line in enumerate(read_lines(path), start=1):
+            try:
+                start = line.rfind(_CHECK)
+                if start > 0:
+                    line, check = f"{line[:start]}}}", line[start:]
+                    if check != self._check(line):
+                        raise ValueError("it was changed, or is another cell's")
+                yield build(parse_json(line))
+            except DAMAGED as error:
+                raise StoreError(
+                    f"{path}: line {number} is damaged ({one_line(error, 100)}); "
+                    "delete that line and run again to ask its question anew"
+                ) from error
 
 
 def cell_from_json(value: Any) -> Cell:
@@ -186,17 +215,6 @@ def _built(kind: type[_T], row: Any) -> _T:
         if not isinstance(getattr(value, name), wanted):
             raise ValueError(f"{name} is {getattr(value, name)!r}")
     return value
-
-
-def _read(path: Path, build: Callable[[Any], _T]) -> Iterable[_T]:
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            yield build(parse_json(line))
-        except DAMAGED as error:
-            raise StoreError(
-                f"{path}: line {number} is damaged ({one_line(error, 100)}); "
-                "delete that line and run again to ask its question anew"
-            ) from error
 
 
 def _natural(question_id: str) -> tuple[int, str]:
