@@ -313,12 +313,12 @@ def test_images_that_cannot_be_used_are_named_before_training(
     typed = arguments(folder, tiny_dirs, out, "--vlm", str(tiny_dirs["qwen2_5_vl"]))
     (folder / "3.png").write_bytes(whole[: len(whole) // 2])  # its header is whole
     line = refused(typed, capsys)
-    assert "1 image cannot be trained on" in line
+    assert "1 image cannot be used for training" in line
     assert "3.png: not a readable image" in line
     Image.new("RGB", (600, 2)).save(folder / "0.png")
     (folder / "4.png").write_bytes(b"")
     line = refused(typed, capsys)
-    assert "3 images cannot be trained on" in line
+    assert "3 images cannot be used for training" in line
     assert "0.png: image of 600x2 pixels" in line
     assert "4.png" in line
     assert not out.exists()

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import torch
 
-from eyechart.adapters.cpu_speed import straighten
+from eyechart.adapters.cpu_speed import speed_up_on_cpu
 from tests.adapters.tiny_towers import built, pictures
 
 
-def test_the_straightened_tower_gives_the_same_features_and_gradients(
+def test_the_faster_tower_gives_the_same_features_and_gradients(
     tiny_dirs: dict[str, Path],
 ) -> None:
     backbone, _, plain = built(tiny_dirs["qwen2_5_vl"])
     _, _, fast = built(tiny_dirs["qwen2_5_vl"])
-    straighten(fast)
+    speed_up_on_cpu(fast)
     inputs = pictures(backbone)
     found = []
     for tower in (plain, fast):
@@ -33,5 +33,5 @@ def test_other_families_are_left_alone(tiny_dirs: dict[str, Path]) -> None:
     inputs = pictures(backbone)
     with torch.no_grad():
         plain = tower.features(inputs)
-        straighten(tower)
+        speed_up_on_cpu(tower)
         assert torch.equal(plain, tower.features(inputs))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eyechart.adapters.cpu_speed import straighten
+from eyechart.adapters.cpu_speed import speed_up_on_cpu
 from eyechart.adapters.towers import tower_of
 from eyechart.vlms.qwen2_5_vl import Qwen25VL, QwenBackbone
 from tests.vlms.asking import picture
@@ -38,7 +38,7 @@ def test_the_tower_runs_under_autocast_as_training_runs_it(
     lower, model = trained.build()
     assert isinstance(lower, QwenBackbone)
     if widened:
-        straighten(tower_of(model))
+        speed_up_on_cpu(tower_of(model))
     exact = features(backbone, size)
     with torch.autocast("cpu", torch.bfloat16):
         lowered = features(lower, size)

@@ -5,8 +5,8 @@
     distill     the loss          training  the loop  pairs       the images
     package     save and load     fold      one condition as ordinary weights
 
-Paper Section 4. This package loads torch; no package below may import it, so VLMs find it
-through the entry point `eyechart.adapters`: `open`.
+Paper Section 4. This package loads torch. The package `vlms` may not import it and opens adapters
+through the entry point `open` of the group `eyechart.adapters`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""After training: do the answers get better too? A small look; `eyechart run` measures in full."""
+"""Scores without and with a new adapter on a few images; `eyechart run` does the full benchmark."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Compared:
 def compare(
     plain: VLM, adapted: VLM, tasks: Sequence[Task], codecs: Sequence[Codec], *, images: int
 ) -> Iterator[Compared]:
-    """Some images of each task, those a run of as many would ask about, uncompressed and at every
-    level of every codec.
+    """Scores on the first `images` images of each task, in the order of a run, uncompressed and at
+    every level of every codec.
 
     Raises ImageError, CodecError, VLMError.
     """
@@ -78,7 +78,7 @@ def _score(
         )
         for key, questions in asked.items()
     ]
-    # Of the whole task, as a run has it: not a matter of the images chosen.
+    # The token limit of the whole task, as in a run, independent of the images chosen.
     limit = max(map(task.max_new_tokens, task.questions()))
     answers = vlm.answer(requests, Decoding(max_new_tokens=limit))
     scores: list[Score] = [

@@ -1,4 +1,4 @@
-"""The model card of an adapter: what it is for, what it was trained on, what was measured."""
+"""The model card of an adapter: its purpose, its training data, and its measured errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eyechart.adapters.package import AdapterConfig
 
 
 def card(config: AdapterConfig, name: str) -> str:
-    """Markdown, from the configuration alone: every number in it was measured in training."""
+    """Markdown, from the configuration alone; every number in it was measured in training."""
     base: Any = config.base
     codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
     lines = [
@@ -25,7 +25,7 @@ def card(config: AdapterConfig, name: str) -> str:
         "the vision encoder's weights; the language model is untouched.",
         "",
         "```",
-        f'eyechart vlm ask PICTURE "question" --vlm {base["name"]} --adapter DIR',
+        f'eyechart vlm ask IMAGE "question" --vlm {base["name"]} --adapter DIR',
         "```",
         "",
         f"- conditions: {', '.join('/'.join(entry) for entry in config.vocabulary.entries)}, "
@@ -58,7 +58,7 @@ def _features(results: Mapping[str, Any]) -> list[str]:
     before, after = results["feature_error_before"], results["feature_error"]
     accuracy = results["estimator_accuracy"]
     lines = [
-        "Squared error of the features the language model sees, over their variance, on held-out "
+        "Squared error of the language model's input features, over their variance, on held-out "
         "images, without the adapter and with it, by conditioning:",
         "",
         f"| condition | without | {' | '.join(after)} |",
@@ -76,7 +76,7 @@ def _answers(results: Mapping[str, Any]) -> list[str]:
     if not answers:
         return []
     lines = [
-        f"Scores on held-out questions ({answers['images']} images a task):",
+        f"Scores on held-out questions ({answers['images']} images of each task):",
         "",
         "| task | condition | without | with |",
         "| --- | --- | ---: | ---: |",

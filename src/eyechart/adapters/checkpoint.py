@@ -1,5 +1,5 @@
-"""Training state on disk: one safetensors file, replaced in one step, so a kill costs no more than
-the steps since. No pickle: optimizer state is tensors under names.
+"""Training state on disk: one safetensors file, replaced atomically, so that a kill loses only the
+steps after the last save. The optimizer state is stored as named tensors, without pickle.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def save_state(
 
 
 def load_state(folder: Path, module: nn.Module, optimizer: Any, identity: object) -> int:
-    """Put a saved state in place; -> steps done, 0 without one.
+    """Load a saved state; -> number of steps done, 0 without a saved state.
 
-    identity: what must be the same for the saved state to be continued.
+    identity: must equal that of the saved state.
     Raises:
         InputError: the state is damaged, or of another training.
     """
@@ -78,12 +78,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
             return tensors, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: damaged or cut short ({error}); delete it to begin anew"
+            f"{path}: damaged or cut short ({error}); delete it to start again"
         ) from error
 
 
 def cut_log(folder: Path, steps: int) -> None:
-    """Forget what was logged after the step that training goes on from. Raises StoreError."""
+    """Remove log lines after the step from which training continues. Raises StoreError."""
     path = folder / LOG
     kept = [line for line in read_lines(path) if _step_of(path, line) <= steps]
     if path.exists():

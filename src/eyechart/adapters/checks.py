@@ -16,23 +16,23 @@ from eyechart.adapters.pairs import Pairs
 from eyechart.core.errors import ImageError, InputError, VLMError
 from eyechart.vlms.backbone import Backbone
 
-# One of these makes a folder a training's; the last is all that a training has that was stopped
-# before its first step. A finished adapter alone does not: nothing of it could be gone on from.
+# A folder with one of these is that of a training; a training stopped before its first step has
+# only the last one. A finished adapter alone is not a training that can be continued.
 _SIGNS = (STATE, LOG, "cache/bitstreams", "cache/decoded")
 _NAMED = 3  # broken images that a message names
 
 
 def require_place(folder: Path) -> None:
-    """Refuse a folder that could not be made or written to; makes none.
+    """Check that a folder exists or can be made, and can be written to. Does not make it.
 
     Raises:
-        InputError: it, or what it would be made in, is a file or may not be written to.
+        InputError: it or its parent is a file or is not writable.
     """
     there = folder.absolute()
     try:
         while not there.exists() and there != there.parent:
             there = there.parent
-    except OSError as error:  # a name that is too long
+    except OSError as error:  # for example, a name that is too long
         raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
     if not there.is_dir():
         raise InputError(f"{folder}: {there} is not a folder; choose another")
@@ -41,28 +41,29 @@ def require_place(folder: Path) -> None:
 
 
 def require_training_folder(out: Path) -> None:
-    """Refuse a folder with things in it that no training put there. Raises InputError."""
+    """Check that a folder is new, empty or that of a training. Raises InputError."""
     require_place(out)
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not any((out / sign).exists() for sign in _SIGNS):
-        raise InputError(f"{out}: not empty and holds no training to go on with; choose another")
+        raise InputError(f"{out}: not empty and holds no training to continue; choose another")
 
 
 def require_empty(out: Path) -> None:
-    """Refuse a folder with anything in it. Raises InputError."""
+    """Check that a folder is new or empty. Raises InputError."""
     require_place(out)
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: not empty; choose another")
 
 
 def require_pictures(pairs: Pairs, images: Sequence[int], backbone: Backbone, workers: int) -> None:
-    """Open each of these images once and let the VLM's own preparation have it.
+    """Open each of these images once and prepare it for the VLM.
 
-    Training would do both in the end, hours later. Costs one of the 1 + levels times that it will.
+    Otherwise training would fail at a bad image hours later. Training prepares each image
+    1 + levels times; this adds one.
 
     Raises:
-        InputError: how many cannot be used, and the first of them with the reasons.
+        InputError: the number of unusable images, and the first of them with the reasons.
     """
 
     def wrong(image: int) -> str | None:
@@ -82,5 +83,5 @@ def require_pictures(pairs: Pairs, images: Sequence[int], backbone: Backbone, wo
     which = "1 image" if len(found) == 1 else f"{len(found)} images"
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise InputError(
-        f"{which} cannot be trained on and must be taken out: {'; '.join(found[:_NAMED])}{more}"
+        f"{which} cannot be used for training; remove them: {'; '.join(found[:_NAMED])}{more}"
     )

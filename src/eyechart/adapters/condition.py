@@ -1,7 +1,8 @@
-"""What an adapter is told about an image: which codec, at which level (paper eq. 2).
+"""The condition of an image: the codec and level that compressed it (paper eq. 2).
 
-m codecs x n levels are m * n entries, each a row of an embedding table; one more row, the last, is
-`unknown`. It is trained by leaving the condition out now and then, and serves codecs nobody named.
+m codecs x n levels are m * n entries, each a row of an embedding table. The last row of the table
+is `unknown`. It is trained by dropping the condition at random, and is used for codecs outside the
+vocabulary.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ SOURCE: Condition = ("source", "lossless")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vocabulary:
-    """The conditions an adapter knows, in the order of its embedding rows.
+    """The conditions of an adapter, in the order of its embedding rows.
 
-    aliases: what to take an unseen condition for (paper Section 4.3: HM as JPEG, MLICpp as ELIC,
-    DiffEIC as MS-ILLM). What is in neither is `unknown`.
+    aliases: unseen condition -> entry that is used for it (paper Section 4.3: HM as JPEG, MLICpp as
+    ELIC, DiffEIC as MS-ILLM). All other conditions are `unknown`.
     """
 
     entries: tuple[Condition, ...]
@@ -52,13 +53,13 @@ class Vocabulary:
 
     @property
     def codecs(self) -> tuple[str, ...]:
-        """Codecs by name, in order, `source` included where it is an entry."""
+        """Names of the codecs, in order, including `source` if it is an entry."""
         return tuple(dict.fromkeys(codec for codec, _ in self.entries))
 
     def row(self, codec: str, level: str) -> int:
         """The embedding row of an image's condition; never fails.
 
-        A codec with a single level (`source`) is known by its name alone.
+        For a codec with one entry (`source`) the level may be "".
         """
         asked = self.aliases.get((codec, level), (codec, level))
         if asked in self.entries:
@@ -67,7 +68,7 @@ class Vocabulary:
         return of_codec[0] if len(of_codec) == 1 and not asked[1] else self.unknown
 
     def require(self, codec: str, level: str) -> int:
-        """Like `row`, for a condition that a person asked for. Raises InputError."""
+        """Like `row`, for a condition that a user typed. Raises InputError if it is unknown."""
         row = self.row(codec, level)
         if row == self.unknown and codec != "unknown":
             raise InputError(
@@ -78,16 +79,16 @@ class Vocabulary:
 
 
 def entries_of(codecs: Sequence[Codec]) -> tuple[Condition, ...]:
-    """`source`, because clean images are trained on too, then every level of every codec."""
-    told = [(codec.name, level.name) for codec in codecs for level in codec.levels]
-    return (SOURCE, *(entry for entry in told if entry != SOURCE))
+    """`source`, because training includes uncompressed images, then all levels of all codecs."""
+    entries = [(codec.name, level.name) for codec in codecs for level in codec.levels]
+    return (SOURCE, *(entry for entry in entries if entry != SOURCE))
 
 
 def aliases_by_rank(pairs: Mapping[str, str], vocabulary: Vocabulary) -> dict[Condition, Condition]:
-    """`{"hm": "jpeg"}` -> level for level, lowest rate to lowest rate.
+    """Aliases of all levels, matched in order of rate. pairs: unseen codec -> known codec.
 
     Raises:
-        InputError: the codec to be taken for is not in the vocabulary, or the other is unknown.
+        InputError: the known codec is not in the vocabulary, or the unseen one is not a codec.
     """
     found: dict[Condition, Condition] = {}
     for unseen, known in pairs.items():

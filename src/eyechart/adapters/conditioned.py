@@ -22,7 +22,7 @@ from eyechart.vlms.towers import Tower
 
 
 class Conditioner(nn.Module):
-    """Everything of an adapter beside the encoder's own weights.
+    """The parts of an adapter beside the encoder's weights: injection and estimator.
 
     conditioning: `labelled` uses the conditions that were set, `unknown` ignores them, `estimated`
     uses the estimator.
@@ -41,20 +41,20 @@ class Conditioner(nn.Module):
         self.estimator = ConditionEstimator(len(vocabulary.entries))
         self.handles: list[Any] = []
         self._given: list[int] | None = None
-        self._rows: Tensor | None = None  # (units,) of the call under way
+        self._rows: Tensor | None = None  # (units,) of the current call
         self._mix: Tensor | None = None  # (units, entries), estimated
-        self._patches: list[int] | None = None  # of each unit, for towers that pack units in a row
+        self._patches: list[int] | None = None  # of each unit, or None if units are not packed
 
     def set_conditions(self, conditions: Sequence[Condition]) -> None:
-        """(codec, level) of each unit of the next call; one for all units if all are alike."""
+        """Set the (codec, level) of each unit of the next call, or one for all units."""
         self.set_rows([self.vocabulary.row(codec, level) for codec, level in conditions])
 
     def set_rows(self, rows: Sequence[int]) -> None:
-        """The same as table rows."""
+        """Like `set_conditions`, given as table rows."""
         self._given = list(rows)
 
     def attach(self, tower: Tower) -> None:
-        """Hook into the tower; `handles` take everything away again."""
+        """Register the hooks in the tower; `handles` remove them."""
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self._begin(tower, tower.layout.from_call(args, kwargs))

@@ -34,7 +34,7 @@ from eyechart.core.types import Rgb8
 from eyechart.vlms.backbone import Backbone
 from eyechart.vlms.towers import Inputs, Tower
 
-_ESTIMATOR_RATE = 1e-2  # it begins at random, the encoder does not
+_ESTIMATOR_RATE = 1e-2  # high, because the estimator starts from random weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def _joined(parts: Sequence[Inputs]) -> Inputs:
 
 
 class Student(nn.Module):
-    """The encoder with its condition and the estimator, as one module to train."""
+    """The encoder, the injection and the estimator as one module to train."""
 
     def __init__(self, tower: Tower, conditioner: Conditioner) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ def split_units(features: Tensor, inputs: Inputs, tower: Tower) -> list[Tensor]:
 
 
 def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[Student, Tower]:
-    """Condition and trainable weights on the model's own tower; the rest of the model is frozen."""
+    """Add a conditioner to the model's tower and make its weights trainable; freeze the rest."""
     model.requires_grad_(False)
     tower = tower_of(model)
     conditioner = Conditioner(tower, vocabulary, recipe.injection)
@@ -147,7 +147,7 @@ def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[S
     make_trainable(tower, recipe.trainable, recipe.lora)
     if recipe.gradient_checkpointing:
         module: Any = tower.module
-        # The library is renaming it; the old name is gone in its next major version.
+        # transformers renames it: the old name is removed in its next major version.
         old = "gradient_checkpointing_enable"
         enable = getattr(module, "activation_checkpointing_enable", None) or getattr(module, old)
         enable({"use_reentrant": False})
@@ -156,7 +156,10 @@ def build_student(model: Any, vocabulary: Vocabulary, recipe: Recipe) -> tuple[S
 
 
 def parameter_groups(student: Student, recipe: Recipe) -> list[dict[str, Any]]:
-    """Encoder, condition tables and estimator, each with its own rate; only matrices decay."""
+    """Encoder, condition tables and estimator, each with its own learning rate.
+
+    Only matrices have weight decay.
+    """
     encoder = [p for p in student.encoder.parameters() if p.requires_grad]
     rate = recipe.learning_rate
     groups = [
@@ -174,8 +177,8 @@ def parameter_groups(student: Student, recipe: Recipe) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLoss:
-    """loss: to be minimised. errors: relative feature error of each unit. named: whether the
-    estimator named its condition."""
+    """loss: minimised by training. errors: relative feature error of each unit. named: for each
+    unit whether the estimator gave its condition the highest score."""
 
     loss: Tensor
     errors: Tensor
@@ -190,7 +193,9 @@ def losses(
     targets: Sequence[Tensor],
     variance: float,
 ) -> StepLoss:
-    """Sum over some units of a batch, over all units of it: parts add up to the step's mean.
+    """Loss of some units of a batch, divided by the number of all its units.
+
+    The losses of the parts of a batch add up to the mean over the batch.
 
     student: `Student`, possibly wrapped. targets: the teacher's features by clean unit.
     """
@@ -203,7 +208,7 @@ def losses(
         / variance
     )
     true = torch.tensor(batch.rows[units], device=scores.device)
-    # The estimator shares no weight with the encoder: one sum trains both.
+    # The estimator shares no weights with the encoder, so one sum trains both.
     naming = cross_entropy(scores.float(), true, reduction="sum")
     return StepLoss(
         loss=(errors.sum() + naming) / len(batch.rows),

@@ -1,7 +1,6 @@
-"""One condition, written into ordinary weights: the result is a stock checkpoint.
+"""Folding one condition into ordinary weights: the result is a checkpoint without adapter code.
 
-Whoever serves images of a single codec and level needs no adapter code at all: transformers and
-vLLM load the folded checkpoint as they load any other.
+It is for images of a single codec and level. transformers and vLLM load it like any other.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from eyechart.adapters.towers import tower_of
 from eyechart.core.errors import InputError
 from eyechart.store.files import store_errors
 
-# Everything of a checkpoint directory that is not weights: tokenizer, processors, templates.
+# The files of a checkpoint directory beside the weights: tokenizer, processors, templates.
 _BESIDE = ("*.json", "*.jinja", "*.txt", "*.model")
 
 
 def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
-    """A stock model that does to every image what the adapter does under this condition.
+    """A stock model with the same output as the adapter under this condition.
 
     adapter: attached to `model`. Its own conditioning is ignored.
-    Exact up to the rounding of one float32 fold.
+    The result is exact up to the rounding of one float32 operation.
     Raises:
         InputError: the condition is not in the vocabulary, or the injection cannot be folded (the
             message says why).
@@ -42,7 +41,7 @@ def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
 
 
 def _take_hooks_away(tower: nn.Module, ours: set[int]) -> None:
-    """Only ours: transformers hooks into its own modules too."""
+    """Remove only the adapter's hooks: transformers has hooks in its own modules too."""
     for module in tower.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for number in ours & set(hooks):
@@ -57,7 +56,7 @@ def export(
 
     source: the base model's directory, for tokenizer and processors.
     Raises:
-        InputError: see `folded`; `out` is a file, a folder with something in it, or cannot be made.
+        InputError: see `folded`; `out` is a file or a folder that is not empty, or cannot be made.
         StoreError.
     """
     if out.exists() and not out.is_dir():

@@ -1,10 +1,10 @@
-"""What an injection is: the way in which a condition enters a vision tower.
+"""Protocol of injections: how a condition enters a vision tower.
 
     condition -> row of an embedding table -> injection (forward hooks) -> tower
 
 An injection is one file in `adapters/injections` or in a third party's package, registered as an
-entry point in the group `eyechart.injections`. Its tables have one row for each condition and begin
-at zero, so that an untrained adapter changes no bit of the output.
+entry point in the group `eyechart.injections`. Its tables have one row for each condition and are
+initialised with zeros, so that an untrained adapter does not change the output.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.vlms.towers import Tower
 
-# (table (rows, D), activations (..., W)) -> the activations with the units on an axis of their own,
-# and the row of the table of each unit; the two broadcast over the patches of a unit.
+# (table (rows, D), activations (..., W)) -> the activations with a separate axis for the units, and
+# the table row of each unit; the two broadcast over the patches of a unit.
 Spread: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -34,7 +34,7 @@ class Injection(Protocol):
 
     @classmethod
     def for_tower(cls, tower: Tower, rows: int) -> Injection:
-        """All zeros, for a tower. rows: conditions, `unknown` included."""
+        """An injection for a tower, all zeros. rows: number of conditions, including `unknown`."""
         ...
 
     def attach(self, tower: Tower, spread: Spread) -> list[Any]:
@@ -59,12 +59,12 @@ def injection_names() -> list[str]:
 
 
 def check_injection(name: str) -> None:
-    """Refuse a name that is not registered; imports nothing. Raises PluginError."""
+    """Check that a name is registered; imports nothing. Raises PluginError."""
     plugins.find("eyechart.injections", name)
 
 
 def make_injection(name: str, tower: Tower, rows: int) -> Any:
-    """The injection `name` for a tower, all zeros: an nn.Module with the shape of `Injection`.
+    """The injection `name` for a tower, all zeros: an nn.Module with the methods of `Injection`.
 
     Raises:
         PluginError: unknown name.

@@ -1,4 +1,4 @@
-"""An adapter on disk: save, load, and the checks between the two.
+"""An adapter on disk: saving, loading and checking it.
 
 DIR/adapter_config.json        base model, vocabulary, injection, training data and cost
     adapter_model.safetensors  what training changed in the encoder, the condition tables,
@@ -44,11 +44,10 @@ CARD = "README.md"
 class AdapterConfig:
     """The configuration of an adapter.
 
-    base: name, version, family and options of the VLM it was trained for; fingerprint: of that
-    VLM's vision tower. tensors: names of all that the weights file must hold. trained_codecs: a
-    codec that is not here is unseen. codecs: what compressed the training images, with versions
-    and options; empty where that is not known. training: data and cost. results: feature errors,
-    and answers where they were measured.
+    base: name, version, family and options of the VLM it was trained for. fingerprint: of that
+    VLM's vision tower. tensors: names of all tensors in the weights file. codecs: those that
+    compressed the training images, with versions and options; empty if unknown. training: data and
+    cost. results: feature errors, and scores of answers if they were measured.
     """
 
     base: Mapping[str, Json]
@@ -64,11 +63,11 @@ class AdapterConfig:
 
     @property
     def trained_codecs(self) -> tuple[str, ...]:
-        """Codecs seen in training, `source` included."""
+        """Codecs seen in training, including `source`."""
         return self.vocabulary.codecs
 
     def to_json(self) -> dict[str, Json]:
-        """As it stands in adapter_config.json."""
+        """The contents of adapter_config.json."""
         return {
             "format": FORMAT,
             "base": self.base,
@@ -89,7 +88,7 @@ class AdapterConfig:
 
 
 class LoadedAdapter:
-    """An adapter from disk, to be attached to one model (the shape `vlms.checkpoint.Adapter`)."""
+    """An adapter from disk, to be attached to one model (see `vlms.checkpoint.Adapter`)."""
 
     def __init__(self, config: AdapterConfig, weights: Mapping[str, Tensor], where: str) -> None:
         self.config, self.where = config, where
@@ -153,9 +152,9 @@ def fingerprint(tower: Tower) -> str:
 def save(
     folder: Path, config: AdapterConfig, conditioner: Conditioner, changed: Mapping[str, Tensor]
 ) -> None:
-    """Write an adapter; each file in one step, the configuration last.
+    """Write an adapter; each file atomically, the configuration last.
 
-    changed: `trainable.changes`; `config.tensors` is filled in. Raises StoreError.
+    changed: from `trainable.changes`. `config.tensors` is filled in. Raises StoreError.
     """
     from safetensors.torch import save as to_bytes
 
@@ -173,7 +172,7 @@ def open_adapter(spec: str | Path) -> LoadedAdapter:
     """An adapter by directory or name; `DIR:conditioning=estimated` replaces its own conditioning.
 
     Raises:
-        InputError: no adapter there, damaged, cut short, an unknown option.
+        InputError: not an adapter, a damaged or truncated one, an unknown option.
     """
     folder, conditioning = parse_adapter(str(spec))
     config = read_config(folder)
@@ -229,7 +228,7 @@ def _named(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _results(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored results, with the feature errors by the conditionings of today."""
+    """Stored results, with the current names of the conditionings."""
     if "feature_error" not in stored:
         return dict(stored)
     errors = {check_conditioning(key): value for key, value in stored["feature_error"].items()}
@@ -301,9 +300,9 @@ def with_conditioning(folder: Path, out: Path, conditioning: str) -> None:
 
 
 def with_answers(folder: Path, answers: Mapping[str, Any]) -> AdapterConfig:
-    """Note measured answers in a saved adapter's configuration and model card.
+    """Add measured answers to a saved adapter's configuration and model card.
 
-    The weights file stays; the configuration changes, and with it the adapter's identity.
+    The weights file is unchanged. The configuration and so the adapter's identity change.
     Raises InputError, StoreError.
     """
     found = read_config(folder)

@@ -1,10 +1,10 @@
-"""Training pairs: a clean image, and what codecs make of it.
+"""Training pairs: an uncompressed image and its compressed forms.
 
-    folder of clean images --codec--> bitstream --codec--> compressed image
-                              (both are kept on disk: a video codec costs a process an image)
+    folder of images --encode--> bitstream --decode--> compressed image
 
-No questions are needed (paper Section 4.1), so any folder of images will do, COCO train2017 as it
-unpacks for one. Images that were compressed elsewhere are read from folders instead.
+Bitstreams and decoded images are kept on disk, because a video codec starts a process for each
+image. No questions are needed (paper Section 4.1), so any folder of images can be used, such as an
+unpacked COCO train2017. Images that were compressed elsewhere are read from folders instead.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _END_BYTES = 16 << 10  # of an image file, at each end
 
 
 class Pairs(Protocol):
-    """Clean images and their compressed forms."""
+    """Uncompressed images and their compressed forms."""
 
     @property
     def names(self) -> Sequence[str]:
-        """One name an image, in a fixed order."""
+        """One name for each image, in a fixed order."""
         ...
 
     @property
     def entries(self) -> tuple[Condition, ...]:
-        """Conditions there are images of; `source` first."""
+        """Conditions of which there are images; `source` first."""
         ...
 
     @property
     def codecs(self) -> tuple[Component, ...]:
-        """What compresses the images; nothing where that was done elsewhere."""
+        """The codecs that compress the images; () if they were compressed elsewhere."""
         ...
 
     def digest(self) -> str:
-        """Of all files, by size and both ends: other images under the same names differ.
+        """Digest of all files, from their sizes and both ends, so that other images differ.
 
         Raises ImageError.
         """
@@ -62,19 +62,18 @@ class Pairs(Protocol):
         ...
 
     def stored(self, image: int) -> list[Rgb8]:
-        """What the user's files hold of the image, the clean one first; no codec is asked.
-        Thread-safe.
+        """The image's forms that the user has as files, the uncompressed one first. Thread-safe.
 
-        Raises ImageError: a file cannot be read, or compressed forms are of another size.
+        Raises ImageError: a file cannot be read, or a compressed form has another size.
         """
         ...
 
 
 class CodecPairs:
-    """Pairs made by codecs from a folder of clean images, on demand, each once.
+    """Pairs made by codecs from a folder of images, each once, when they are needed.
 
     cache: folder for bitstreams, and for the decoded images of slow codecs. decoded_budget_bytes:
-    above this no more decoded images are stored; they are decoded again each time.
+    limit of the stored decoded images; others are decoded again each time.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class CodecPairs:
         decoded = Blobs(cache / "decoded")
         self._reconstructor = Reconstructor(Blobs(cache / "bitstreams"), decoded)
         self._left_bytes = decoded_budget_bytes - decoded.size_bytes()
-        self._neural = Lock()  # one level is in memory: threads take turns
+        self._neural = Lock()  # one level is in memory, so threads take turns
 
     def digest(self) -> str:
         """See `Pairs`."""
@@ -125,7 +124,7 @@ class CodecPairs:
 
 
 class FolderPairs:
-    """Pairs on disk already: DIR/source/NAME, DIR/<codec>/<level>/NAME (any image suffix)."""
+    """Pairs that are on disk: DIR/source/NAME, DIR/<codec>/<level>/NAME (any image suffix)."""
 
     codecs: tuple[Component, ...] = ()
 
@@ -175,8 +174,8 @@ class FolderPairs:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """Ends alone: a hundred thousand images are looked at before the first step of a training,
-    and compressed files that differ do so in their size or their last bytes."""
+    """Reads only the ends of files, because there may be a hundred thousand images. Different
+    compressed files differ in their size or their last bytes."""
     whole = hashlib.sha256()
     for path in paths:
         try:
@@ -193,7 +192,7 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def prepare(pairs: Pairs, *, workers: int = 2) -> None:
-    """Make every image once, so that training waits for none. Raises ImageError, CodecError."""
+    """Make all images, so that training waits for none. Raises ImageError, CodecError."""
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(
             lambda image: len(pairs.pictures(image, pairs.entries)), range(len(pairs.names))

@@ -1,4 +1,4 @@
-"""How an adapter is trained: every setting that changes the result, and what each step shows."""
+"""How an adapter is trained: every setting that changes the result, and the images of each step."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _WARMUP_STEPS = 20
 class Recipe:
     """Settings of a distillation.
 
-    images_a_step: clean images a step and process; each is shown under `source` and under
-    levels_an_image of its compressed forms (None: all), so that the teacher sees it once for all.
-    condition_rate: learning rate of the condition tables over that of the encoder. AdamW moves
-    every weight by about the learning rate a step, and patch embeddings are some hundred times
-    larger than such steps add up to: a table that moves no faster stays too small to matter.
+    images_a_step: uncompressed images in each step and process. Each is used as `source` and in
+    levels_an_image compressed forms (None: all), so that the teacher computes its features once.
+    condition_rate: learning rate of the condition tables, relative to that of the encoder. AdamW
+    moves every weight by about the learning rate in each step. Patch embeddings are about a hundred
+    times larger than the sum of such steps, so tables need a higher rate to have an effect.
     condition_dropout: share of pairs whose condition is replaced by `unknown`, from 0 to 1.
     micro_pairs: pairs in one forward pass, in training and in validation, to bound the memory
     (None: a whole step, a whole image).
@@ -87,7 +87,7 @@ def plan_step(
     process: int = 0,
     processes: int = 1,
 ) -> list[Shown]:
-    """What a process shows in a step: a pure function, so that a resumed run draws the same.
+    """The images of a process in a step: a pure function, so that a resumed run draws the same.
 
     images: those to train on, shuffled anew every epoch. entries: all conditions, `source` first.
     """
@@ -116,7 +116,7 @@ def plan_step(
 def images_shown(
     recipe: Recipe, images: Sequence[int], first: int = 0, processes: int = 1
 ) -> list[int]:
-    """The images that the steps from `first` on show on all processes, each once, sorted."""
+    """All images of the steps from `first` on, of all processes, sorted."""
     wanted, count = recipe.images_a_step * processes, len(images)
     start, end = first * wanted, recipe.steps * wanted
     found: set[int] = set()

@@ -1,6 +1,6 @@
-"""Which weights of a vision tower are trained: all of them (the paper), or low-rank additions.
+"""Which weights of a vision tower are trained: all (as in the paper), or low-rank additions.
 
-LoRA (Hu et al., arXiv:2106.09685) by peft, on the linear layers of the blocks.
+LoRA (Hu et al., arXiv:2106.09685) from the package peft, on the linear layers of the blocks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Lora:
 
 
 def make_trainable(tower: Tower, trainable: str, lora: Lora) -> None:
-    """Let gradients reach the chosen weights of the tower and no others.
+    """Set `requires_grad` for the chosen weights of the tower and clear it for all others.
 
     Raises:
         InputError: not one of the two choices. PluginError: peft is missing.
@@ -54,7 +54,7 @@ def _add_lora(tower: Tower, lora: Lora) -> None:
         if isinstance(module, nn.Linear) and name.startswith(_BLOCKS)
     ]
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets)
-    with torch.random.fork_rng(devices=[]):  # the additions begin at random; always the same
+    with torch.random.fork_rng(devices=[]):  # fixed seed of the random initial values
         torch.manual_seed(0)
         inject_adapter_in_model(config, tower.module)
 
@@ -62,10 +62,10 @@ def _add_lora(tower: Tower, lora: Lora) -> None:
 def changes(
     tower: Tower, base: Mapping[str, Tensor], dtype: torch.dtype = torch.bfloat16
 ) -> dict[str, Tensor]:
-    """What training changed, ready to be stored: `delta.NAME`, or `lora_a.NAME` and `lora_b.NAME`.
+    """The changes of training, to be stored: `delta.NAME`, or `lora_a.NAME` and `lora_b.NAME`.
 
-    base: the tower's state before. Differences are small, so a short mantissa costs them little:
-    what is stored is base + rounded(difference), not rounded(weight).
+    base: the tower's state before. Storing rounded differences is more exact than storing rounded
+    weights, because differences are small.
     """
     found: dict[str, Tensor] = {}
     for name, module in tower.module.named_modules():
@@ -84,7 +84,7 @@ def changes(
 
 
 def apply_changes(tower: Tower, changed: Mapping[str, Tensor]) -> None:
-    """Add stored changes to a tower's weights, in float32, cast once."""
+    """Add stored changes to a tower's weights in float32, then cast."""
     state = tower.module.state_dict()
     with torch.no_grad():
         for key, tensor in changed.items():

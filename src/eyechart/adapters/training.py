@@ -1,7 +1,7 @@
-"""The training loop: images are made ahead while the student learns; stops and goes on exactly.
+"""The training loop: threads make images ahead. A stopped training continues exactly.
 
 OUT/training.safetensors   the last state (see `checkpoint`)
-    log.jsonl              one line a step: loss by condition, estimator's hits, pairs a second
+    log.jsonl              one line for each step: loss by condition, accuracy, pairs per second
     adapter_*, README.md   the finished adapter
 """
 
@@ -23,7 +23,7 @@ from eyechart.adapters import package
 from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
 from eyechart.adapters.checks import require_pictures, require_training_folder
 from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
-from eyechart.adapters.cpu_speed import straighten
+from eyechart.adapters.cpu_speed import speed_up_on_cpu
 from eyechart.adapters.distill import (
     StepLoss,
     Teacher,
@@ -50,8 +50,8 @@ _AHEAD = 3  # steps whose images are made before they are needed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLog:
-    """One step. loss: relative feature error, mean over pairs; by_condition: the same by
-    `codec/level`. estimator: share of conditions it named. pairs_per_s: of this step alone."""
+    """One step. loss: relative feature error, mean over pairs. by_condition: the same by
+    `codec/level`. estimator: its accuracy, 0..1. pairs_per_s: of this step alone."""
 
     step: int
     loss: float
@@ -83,7 +83,7 @@ class SilentWatcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Where and how a recipe is carried out; none of it changes the adapter.
+    """Settings of a training that do not change the adapter.
 
     save_every: steps between checkpoints. loaders: threads that make images.
     """
@@ -103,7 +103,7 @@ def train(
     *,
     aliases: Mapping[Condition, Condition] | None = None,
 ) -> package.AdapterConfig:
-    """Distil an adapter for a VLM and write it to `setting.out`; goes on where a run was stopped.
+    """Distil an adapter for a VLM and write it to `setting.out`; continues a stopped training.
 
     Raises:
         InputError: before any step: too few images, images that cannot be read, another training
@@ -115,7 +115,7 @@ def train(
 
 
 class AdapterTraining:
-    """What the steps share. Whatever can be refused is refused when one is made; `run` works."""
+    """One training. The constructor raises all errors of the input; `run` trains."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class AdapterTraining:
         self.vocabulary = Vocabulary(entries=pairs.entries, aliases=aliases)
         self.train_images = range(len(pairs.names) - held)
         self.held_images = range(len(pairs.names) - held, len(pairs.names))
-        # Precision is ours to set: the library keeps one for all trainings of a process.
+        # accelerate keeps one precision for the whole process, so it is not set there.
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.backbone, model = vlm.build()
         model.to(self.accelerator.device)
@@ -154,8 +154,8 @@ class AdapterTraining:
         optimizer = torch.optim.AdamW(parameter_groups(self.student, recipe), betas=(0.9, 0.98))
         self.student.to(self.accelerator.device)
         if self.accelerator.device.type == "cpu":
-            straighten(self.tower)
-            straighten(self.teacher.tower)
+            speed_up_on_cpu(self.tower)
+            speed_up_on_cpu(self.teacher.tower)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.variance = 1.0
         self.identity = self._identity()
@@ -246,7 +246,7 @@ class AdapterTraining:
         return torch.autocast(device, torch.bfloat16, enabled=self.recipe.bf16)
 
     def _clipped(self) -> list[nn.Parameter]:
-        # The estimator's gradients are of another size and must not hold the encoder back.
+        # Without the estimator, whose larger gradients would reduce those of the encoder.
         parts = (self.student.encoder, self.student.conditioner.injection)
         return [p for part in parts for p in part.parameters() if p.requires_grad]
 
@@ -273,7 +273,7 @@ class AdapterTraining:
     # --- images -----------------------------------------------------------------------------
 
     def batches(self, first: int) -> Iterator[TrainingBatch]:
-        """The batches of all steps that are left, some of them made ahead in threads."""
+        """The batches of all steps from `first` on, some of them made ahead in threads."""
         device = self.accelerator.device
         with ThreadPoolExecutor(self.setting.loaders) as pool:
             waiting: list[Future[TrainingBatch]] = []
@@ -303,7 +303,7 @@ class AdapterTraining:
     # --- validation ---------------------------------------------------------------------------
 
     def _validate_base(self) -> dict[str, float]:
-        """Feature errors without an adapter, and the variance that errors are relative to."""
+        """Feature errors without an adapter. Sets the variance that errors are divided by."""
         sums: list[torch.Tensor] = []
         for image in self.held_images:
             batch = _on(self.accelerator.device, self._batch([self._held(image, SOURCE)]))

@@ -1,4 +1,4 @@
-"""The run: a plan, the cells it asks for, and the engine that fills a run directory with them.
+"""The run: a plan, its cells, and the engine that fills a run directory with them.
 
 The package is not called `run`, because `eyechart.run` is the function that runs a plan.
 """

@@ -19,9 +19,9 @@ from eyechart.runner.work import WorkItem
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
-# A VLM is given up after so many questions in a row without an answer. They must be about several
-# images, unless its errors say that it is out of service: one image that it cannot process fails
-# with all its questions at every level.
+# A VLM's turn ends after this many questions in a row without an answer. They must be about several
+# images, unless the errors mean that the VLM is out of service, because one image that it cannot
+# process fails with all its questions at every level.
 GIVE_UP_AFTER = 50
 GIVE_UP_IMAGES = 10
 BATCH_BYTES = 1 << 29
@@ -33,8 +33,8 @@ Prepared: TypeAlias = PreparedItem[WorkItem]
 def batches(
     items: Iterable[Prepared], prompts: int, most_bytes: int = BATCH_BYTES
 ) -> Iterator[list[Prepared]]:
-    """Neighbours of one task together: up to `prompts` questions and `most_bytes` of pixels, at
-    least one image."""
+    """Group neighbours of one task: up to `prompts` questions and `most_bytes` of pixels, at least
+    one image."""
     batch: list[Prepared] = []
     size = held_bytes = 0
     for item in items:
@@ -50,7 +50,7 @@ def batches(
 
 
 class Answering:
-    """One open VLM at work. given_up: why no more should be asked of it, or ""."""
+    """Answering with one open VLM. given_up: why no more questions should be asked, or ""."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class Answering:
     def in_order(
         self, batches: Iterable[list[Prepared]]
     ) -> Iterator[tuple[list[Prepared], Future[list[list[Answer]]] | None]]:
-        """Batches, with the answers to come where the VLM has several copies: as many are in flight
-        as keep all copies busy."""
+        """Each batch with the future of its answers, or None for a VLM without copies. Enough
+        batches are in flight to keep all copies busy."""
         flight: deque[tuple[list[Prepared], Future[list[list[Answer]]] | None]] = deque()
         for batch in batches:
             flight.append((batch, self._start(batch)))
@@ -91,21 +91,21 @@ class Answering:
         if not isinstance(vlm, Replicated):
             return None
         requests = attempt("answer", lambda: _requests(shown, vlm))
-        if isinstance(requests, Failed):  # it is met again, and told, when the batch is settled
+        if isinstance(requests, Failed):  # `settle` meets the error again and stores it
             return None
         return vlm.submit(requests, part.decoding)
 
     def settle(
         self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
     ) -> tuple[int, list[tuple[Question, Failed]]]:
-        """Answer, score and store a batch: how many records, and the questions that failed.
+        """Answer, score and store a batch; -> number of records, and the questions that failed.
 
-        started: its answers to come, from `in_order`.
+        started: the future of its answers, from `in_order`.
 
         Raises:
-            StoreError: nothing can be stored any more.
-            UnusableVLMError: the VLM answers nothing any more. What it did answer of the batch is
-                stored, and no failure: the questions are for the next run.
+            StoreError: the run directory cannot be written.
+            UnusableVLMError: the VLM cannot answer any more questions. Its answers of the batch are
+                stored, but no failures, so that the next run asks the other questions.
             InputError: the VLM refuses its first question as bad input (no weights, no package).
         """
         records: defaultdict[StoredCell, list[Record]] = defaultdict(list)
@@ -139,7 +139,7 @@ class Answering:
         return answered, failed
 
     def sync(self) -> None:
-        """Wait until all that was stored is on the disk. Raises StoreError."""
+        """Wait until all records are on the disk. Raises StoreError."""
         for stored in self._unsynced:
             stored.sync()
         self._unsynced.clear()
@@ -148,7 +148,7 @@ class Answering:
     def _answers(
         self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
     ) -> Iterator[tuple[Prepared, Question, Answer | Failed]]:
-        """Every question of a batch with its answer. A batch that fails is halved until only the
+        """Every question of a batch with its answer. A batch that fails is halved until only
         questions that fail alone are left."""
         shown = _with_images(batch)
         for item in batch:

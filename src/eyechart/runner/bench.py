@@ -21,7 +21,7 @@ _BLOCK_IMAGES = 16  # in memory at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchCodec:
-    """A codec, how it was asked for, and what it is called in the results."""
+    """A codec, its plug-in name and options, and its label in the results."""
 
     spec: str
     label: str
@@ -32,8 +32,8 @@ class BenchCodec:
 class Trial:
     """One image through one codec at one level.
 
-    rate_bpp: of the real bitstream. estimated_bpp: what the likelihoods say, None for codecs that
-    have none. quality: by the metric's label, not finite where it is not defined. encode_s,
+    rate_bpp: of the real bitstream. estimated_bpp: from the likelihoods; None for codecs that have
+    none. quality: by the metric's label, not finite where it is not defined. encode_s,
     decode_s: of a codec with weights the mean of the batch that the image was in.
     """
 
@@ -77,7 +77,7 @@ class BenchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What was measured.
+    """The results of a measurement.
 
     versions: of the codecs, by label. metrics: in order. rows: level by level, lowest rate first; a
     level at which all images failed has none. images, others: files of the folder that are images,
@@ -96,7 +96,8 @@ class Bench:
 
 
 def open_codecs(specs: Sequence[str]) -> list[BenchCodec]:
-    """Codecs by name or `name:key=value,...`; labelled by name, or by spec where two have one name.
+    """Codecs by name or `name:key=value,...`. Their label is the name, or the spec if two have one
+    name.
 
     Raises:
         PluginError, InputError: one of them cannot be opened.
@@ -131,7 +132,7 @@ def measure(
     Raises:
         InputError: not a folder, or it holds no image that can be read.
         PluginError: a codec's program or weights are missing.
-        EyechartError: what went wrong, where nothing could be measured.
+        EyechartError: nothing could be measured; the error of the first failure.
     """
     versions = {one.label: one.codec.version for one in codecs}
     for one in codecs:
@@ -174,7 +175,7 @@ def measure(
 
 
 class _Work:
-    """One level of one codec, and what came of its images."""
+    """One level of one codec, and the results of its images."""
 
     def __init__(self, bench: BenchCodec, level: Level) -> None:
         self.bench, self.level = bench, level
@@ -183,7 +184,7 @@ class _Work:
 
 
 def _passes(work: Sequence[_Work]) -> list[list[_Work]]:
-    """What is measured together while the images are read once.
+    """Groups of levels that are measured in one pass over the images.
 
     A level with weights has the files to itself: its weights are then read once.
     """

@@ -1,4 +1,4 @@
-"""What a VLM that is paid for costs: about, before it is asked, and as it was billed, after."""
+"""Cost of a paid VLM: an estimate before a run, and the server's count after it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from eyechart.core.hooks import Billed
 from eyechart.core.types import VLM, Request
 from eyechart.runner.work import TaskWork
 
-_SAMPLED_IMAGES = 8  # of each task; its other images are taken to cost the same a question
+_SAMPLED_IMAGES = 8  # of each task; other images are assumed to cost the same per question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsdRange:
-    """US dollars, from answers of one token to answers as long as a task allows."""
+    """Range in US dollars, from answers of one token to answers of the longest allowed length."""
 
     least: float
     most: float
@@ -26,8 +26,8 @@ class UsdRange:
 
 
 def usd_before(vlm: VLM, left: Iterable[tuple[TaskWork, int]]) -> UsdRange | None:
-    """What so many questions of each task will cost. None: the VLM is not paid for, its prices are
-    not known, or a task has no readable image."""
+    """Cost of a number of questions of each task. None: the VLM is not paid, its prices are
+    unknown, or a task has no readable image."""
     if not isinstance(vlm, Billed):
         return None
     least = most = 0.0
@@ -55,7 +55,7 @@ def _sample(part: TaskWork, family: str) -> list[Request]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What one VLM's turn has cost, by the server's own count."""
+    """Cost of one VLM in a run, by the server's count."""
 
     vlm: str
     input_tokens: int
@@ -68,7 +68,7 @@ class Bill:
 
 
 def bill_of(vlm: VLM, label: str) -> Bill | None:
-    """What it has spent since it was opened; None: nothing, or it is not paid for."""
+    """Cost of a VLM since it was opened; None if there was none or the VLM is not paid."""
     if not isinstance(vlm, Billed) or not (vlm.spent.input_tokens or vlm.spent.output_tokens):
         return None
     return Bill(
@@ -80,5 +80,5 @@ def bill_of(vlm: VLM, label: str) -> Bill | None:
 
 
 def dollars(usd: float) -> str:
-    """Cents from a cent up, two digits below."""
+    """An amount as text: with cents, or below one cent with two significant digits."""
     return f"${usd:,.2f}" if usd >= 0.01 else f"${usd:.2g}"

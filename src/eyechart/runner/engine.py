@@ -3,9 +3,9 @@
     work items -> source image -> executor (encode, decode) -> batch -> VLM -> scorer -> store
                   main process    worker processes             main process
 
-One VLM is loaded at a time. Everything that was answered is on disk before the next batch starts,
-so a kill loses the questions of the batch in flight and nothing else. What a record says depends on
-nothing but its cell and question: not on workers, order, or how often the run was stopped.
+One VLM is loaded at a time. All answers of a batch are on disk before the next batch starts, so a
+kill loses only the batch in flight. A record depends only on its cell and question, not on workers,
+order, or how often the run was stopped.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from eyechart.runner.work import (
 from eyechart.store import Store
 from eyechart.store.files import append_lines
 
-# Images of a block: a codec with weights reads each of its levels once a block.
+# Images of a block. A codec with weights reads each of its levels once for each block.
 BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
 
 
@@ -49,11 +49,11 @@ BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
 class Settings:
     """How to run; none of it changes a record.
 
-    batch_prompts: questions handed to the VLM at a time (at least one image's); None: as the VLM
-    wants it. block_images: images that go through all codecs and levels before the next ones;
-    None: more where a codec has weights. codec_batch: images that a codec with weights takes at a
-    time. ahead: images reconstructed before they are needed, per worker. decoded_budget_bytes: disk
-    for decoded images. retry_failed: ask again what failed permanently, too.
+    batch_prompts: questions passed to the VLM at a time (at least those of one image); None: the
+    VLM's preference. block_images: images that go through all codecs and levels before the next
+    ones; None: a larger block if a codec has weights. codec_batch: images in one call of a codec
+    with weights. ahead: images reconstructed in advance, per worker. decoded_budget_bytes: disk
+    space for decoded images. retry_failed: ask questions again that failed permanently.
     """
 
     batch_prompts: int | None = None
@@ -71,8 +71,8 @@ class Settings:
 
 @dataclass(slots=True, kw_only=True)
 class Speed:
-    """How many questions one VLM answered in how many seconds, without its first batch, which
-    loads it."""
+    """Questions that one VLM answered, and the seconds it took, without its first batch, which
+    loads the VLM."""
 
     vlm: str
     questions: int = 0
@@ -81,20 +81,20 @@ class Speed:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What a run did. lost_before: failed permanently in an earlier run, not asked again.
-    given_up: one line for each VLM that answered nothing any more. unusable: one line for each that
-    cannot answer until the user changes something."""
+    """Result of a run. lost_before: questions that failed permanently in an earlier run and were
+    not asked again. given_up: one line for each VLM whose turn ended early. unusable: one line for
+    each VLM that cannot answer until the user changes something."""
 
     answered: int = 0
     failed: int = 0
     lost_before: int = 0
     given_up: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
-    speeds: list[Speed] = field(default_factory=list, compare=False)  # no two runs are equally fast
+    speeds: list[Speed] = field(default_factory=list, compare=False)  # differ between equal runs
 
     @property
     def clean(self) -> bool:
-        """Every question of the plan has an answer."""
+        """Whether every question of the plan has an answer."""
         return not (self.failed or self.lost_before or self.given_up or self.unusable)
 
     def raise_unusable(self) -> None:
@@ -104,10 +104,10 @@ class Outcome:
 
 
 def refusals(work: Work, store: Store, *, retry_failed: bool = False) -> dict[int, str]:
-    """Which VLMs with questions left cannot work, by their place in `work.models`, and why.
+    """VLMs with questions left that cannot work: index in `work.models` -> reason.
 
-    Each is opened, and asked where it has a method `check` (its server, key, files, adapter), so
-    that a run does not learn of the last one's fault after hours with the others.
+    Each VLM is opened and, if it has a method `check`, checked (server, key, files, adapter), so
+    that a run does not find out hours later that its last VLM is unusable.
     """
     found = {}
     for place, model in enumerate(work.models):
@@ -133,15 +133,15 @@ def run(
     settings: Settings | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Answer everything in `work` that `store` does not hold. The caller holds the VLMs' leases.
+    """Answer all questions of `work` that `store` lacks. The caller holds the VLMs' leases.
 
     executor: makes decoded images; it is closed at the end. clock: seconds, for `Outcome.speeds`.
 
-    A VLM that cannot be opened, that refuses its very first question as bad input, or that answers
-    nothing any more (key, quota, server) stands in `Outcome.unusable`; the others go on.
+    A VLM is listed in `Outcome.unusable` if it cannot be opened, refuses its very first question as
+    bad input, or cannot answer any more questions (key, quota, server). The others continue.
 
     Raises:
-        StoreError: the run directory cannot be written any more; what was answered stays.
+        StoreError: the run directory cannot be written; earlier answers are kept.
     """
     chosen = settings or Settings()
     outcome = Outcome()
@@ -179,13 +179,13 @@ def encode(
     settings: Settings,
     advance: Callable[[str], None],
 ) -> list[Failed]:
-    """Store every bitstream and decoded image of a plan ahead of the VLMs; the failures, one an
-    image. A codec that decodes fast stores bitstreams only.
+    """Store every bitstream and decoded image of a plan before the VLMs run; -> one failure for
+    each failed image. Decoded images of fast codecs are not stored.
 
-    executor: closed at the end. advance: called after each image with what it was.
+    executor: closed at the end. advance: called after each image with task, codec and level.
 
     Raises:
-        StoreError: the run directory cannot be written any more.
+        StoreError: the run directory cannot be written.
     """
     failures = []
     try:
@@ -252,7 +252,7 @@ class _Turn:
                 append_lines(self.store.root / "costs.jsonl", [canonical_json(bill)])
                 self.progress.note(str(bill))
             del vlm
-            gc.collect()  # the next VLM needs the memory, on a GPU above all
+            gc.collect()  # frees the memory for the next VLM, above all on a GPU
 
     def _tally(self, pending: Sequence[tuple[TaskWork, list[PendingCell]]]) -> Tally:
         tally = Tally()

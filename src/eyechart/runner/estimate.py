@@ -1,8 +1,8 @@
-"""What a plan would take: counted from the data, timed on one image; nothing is stored.
+"""Estimate of a plan's size and time, from the data and from timing one image. Stores nothing.
 
-Codecs that work here are measured at the call, at all their levels, on one image, and taken to
-other tasks by the pixels of those tasks' own first images. VLMs are not loaded for an estimate:
-their speeds were measured before (see rates.py) or are given by the user.
+Installed codecs are timed at all their levels on one image. The times are scaled to other tasks by
+the pixels of their first images. VLMs are not loaded: their speeds are earlier measurements (see
+rates.py) or given by the user.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedCodec:
-    """What is published of a codec that may not be here. bpp: mean over its levels."""
+    """Published facts of a codec that may not be installed. bpp: mean over its levels."""
 
     levels: int
     bpp: float
@@ -40,7 +40,7 @@ class PublishedCodec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEstimate:
-    """A task's size; `note` says where it was read. pixels: of its first image."""
+    """A task's size. note: where it was read. pixels: of its first image."""
 
     name: str
     questions: int
@@ -51,10 +51,12 @@ class TaskEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecEstimate:
-    """Means over a codec's levels, of one image. code_s None: it does not work here (`note`);
-    payload_bytes then is from the published rates, None where there are none. slow_decode: its
-    decoded images are stored, because decoding takes longer than reading them; taken for granted
-    of codecs that were not timed."""
+    """Means over a codec's levels, for one image.
+
+    code_s: None if the codec does not work on this machine (`note` says why); payload_bytes is then
+    from the published rates, or None. slow_decode: whether its decoded images are stored, because
+    decoding takes longer than reading them; assumed for codecs that were not timed.
+    """
 
     name: str
     levels: int
@@ -66,8 +68,8 @@ class CodecEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEstimate:
-    """A VLM with its adapter. rate: None where nobody measured it. usd: of all its questions; None
-    where it costs nothing or the cost cannot be told."""
+    """A VLM with its adapter. rate: None if it was not measured. usd: cost of all its questions;
+    None if there is none or it is unknown."""
 
     name: str
     rate: Rate | None
@@ -86,12 +88,12 @@ class Estimate:
 
     @property
     def levels(self) -> int:
-        """Codec levels together."""
+        """Number of levels of all codecs."""
         return sum(codec.levels for codec in self.codecs)
 
     @property
     def cells(self) -> int:
-        """Cells of the plan."""
+        """Number of cells of the plan."""
         return len(self.models) * len(self.tasks) * self.levels
 
     @property
@@ -101,13 +103,13 @@ class Estimate:
 
     @property
     def questions(self) -> int:
-        """Questions to answer, all VLMs together."""
+        """Number of questions to answer, of all VLMs."""
         return len(self.models) * self.levels * sum(task.questions for task in self.tasks)
 
     def answer_s(self, unmeasured: Rate | None = None) -> float | None:
-        """Time of all VLMs after one another; None where one was never measured.
+        """Time of all VLMs, one after another; None if the rate of one is unknown.
 
-        unmeasured: stands for the rates of these.
+        unmeasured: rate to use for these.
         """
         questions = self.questions / len(self.models)
         rates = [rate for model in self.models if (rate := model.rate or unmeasured)]
@@ -121,12 +123,12 @@ class Estimate:
         return self._pictures_timed * sum((one.code_s or 0) * one.levels for one in self.codecs)
 
     def stream_bytes(self, codec: CodecEstimate) -> float:
-        """Bitstreams of a codec, as far as their size is known."""
+        """Size of a codec's bitstreams; 0 if unknown."""
         return self._pictures_timed * (codec.payload_bytes or 0) * codec.levels
 
     @property
     def disk_bytes(self) -> float:
-        """Bitstreams, as far as their size is known, and records."""
+        """Size of the records and of the bitstreams with known sizes."""
         return sum(map(self.stream_bytes, self.codecs)) + self.questions * RECORD_BYTES
 
     @property
@@ -137,13 +139,13 @@ class Estimate:
 
     @property
     def _pictures_timed(self) -> float:
-        """All tasks' images as so many of the size that was timed."""
+        """Number of images of the timed size that have as many pixels as all tasks' images."""
         height_px, width_px = self.picture_px
         return sum(task.images * task.pixels for task in self.tasks) / (height_px * width_px)
 
 
 def processor_s() -> float:
-    """Processor time of this process and the programs it has run: other load does not count."""
+    """Processor time of this process and its child processes, independent of other load."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -156,13 +158,13 @@ def estimate(
     published: Mapping[str, PublishedCodec] | None = None,
     clock: Callable[[], float] = processor_s,
 ) -> Estimate:
-    """Size up a plan; files and codecs that are not here are counted as published.
+    """Estimate a plan; published numbers replace missing data files and codecs.
 
-    rate: questions a second of every VLM, instead of what was measured. rates: measured speeds by
-    VLM; they come before the package's own. published: codecs by name, for those that are not here.
+    rate: questions per second of every VLM, instead of measurements. rates: measured speeds by VLM,
+    which override the package's own. published: facts of codecs by name, for missing ones.
 
     Raises:
-        InputError: a name that nobody knows, a level that the codec does not have.
+        InputError: an unknown name, or a level that the codec does not have.
     """
     from eyechart.tasks import open_tasks
 
@@ -199,7 +201,7 @@ def estimate(
 def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> UsdRange | None:
     try:
         return usd_before(open_spec(spec), left)
-    except EyechartError:  # a plan may be sized up where its VLM cannot be opened
+    except EyechartError:  # a plan can be estimated without a VLM that opens
         return None
 
 
@@ -226,7 +228,7 @@ def _task_size(task: Task, plan: Plan) -> TaskEstimate:
 
 
 def _missing_file(task: Task) -> OfficialFile | None:
-    """The official file of a task that has no data here; None where the task can be counted."""
+    """The official file of a task without data; None if the task's data is found."""
     from eyechart.tasks.tsv_task import TsvTask
 
     if not isinstance(task, TsvTask):
@@ -240,7 +242,7 @@ def _missing_file(task: Task) -> OfficialFile | None:
 
 
 def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
-    """An image of the data where there is one, else noise as smooth as a photograph's."""
+    """An image of the data, or smooth noise similar to a photograph if there is none."""
     for task, size in zip(tasks, sizes, strict=True):
         if size.note == "counted" and size.images:
             return task.image(by_image(task.questions(), 1)[0][0])

@@ -1,4 +1,4 @@
-"""A run's records as one table: a row a question of a cell, for pandas, R or a spreadsheet."""
+"""A run's records as one table with a row for each question of a cell, for pandas or R."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eyechart.store.files import open_atomic
 Format: TypeAlias = Literal["csv", "parquet"]
 Row: TypeAlias = dict[str, str | int | float | bool | None]
 
-# Column -> its type in parquet. What a failed question lacks is null there and empty in csv.
+# Column -> its type in parquet. Values that a failed question lacks are null, and empty in csv.
 COLUMNS = {
     "cell": "string",
     "vlm": "string",
@@ -54,13 +54,13 @@ COLUMNS = {
 
 
 def export_records(store: Store, path: Path, form: Format, data: str | None = None) -> int:
-    """Write all records and failures of a run; how many rows. A run may be going meanwhile.
+    """Write all records and failures of a run; -> number of rows. The run may still be going on.
 
-    data: folder with the tasks' files, if it is not where it was.
+    data: folder with the tasks' files, if it has moved.
 
     Raises:
-        InputError: no records, a task or its data is not here, or the questions are not those
-            answered.
+        InputError: no records, a task or its data is missing, or its questions are not those that
+            were answered.
         PluginError: parquet without pyarrow.
         StoreError: a record file is damaged, the table cannot be written.
     """
@@ -78,7 +78,7 @@ def export_records(store: Store, path: Path, form: Format, data: str | None = No
 
 
 def record_rows(store: Store, data: str | None = None) -> Iterator[Row]:
-    """The rows that `export_records` writes, each with all columns, None where it lacks a value.
+    """The rows that `export_records` writes, each with all columns; missing values are None.
 
     Raises:
         InputError: as `export_records`.
@@ -158,7 +158,7 @@ def _write_csv(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
     for table in cells:
         writer.writerows(table)
         rows += len(table)
-    text.detach()  # flushes; the file is closed by whoever opened it
+    text.detach()  # flushes; the caller closes the file
     return rows
 
 

@@ -23,16 +23,16 @@ from eyechart.store.files import open_atomic, store_errors, write_atomic
 from eyechart.tasks.table import MAX_REFERENCE_CHARS, TsvRow
 from eyechart.tasks.tsv_task import TsvTask
 
-_OPTION = re.compile("[A-Z]")  # columns of a multiple-choice question's options
+_OPTION = re.compile("[A-Z]")  # option columns of a multiple-choice question
 _QUOTED = re.compile('[\t\r\n"]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What a copy looks like.
+    """The format of a copy.
 
-    paths: image files, named in `image_path`, rather than base64 in `image`. prompts: a VLM
-    family whose full prompt takes the question's place; the columns it was made of are left out.
+    paths: image files, named in `image_path`, instead of base64 in `image`. prompts: a VLM family
+    whose full prompt replaces the question; the columns that the prompt contains are left out.
     original_names: each copy in a folder of its own, under the name of the task's file, by which
     VLMEvalKit chooses prompts and settings.
     """
@@ -63,8 +63,8 @@ class Copied:
 
 
 def copy_name(task: TsvTask, codec: str, level: Level) -> str:
-    """`POPE_jpeg_1`, `POPE-max_images-50_vvc-preset-fast_42`: the file's own name and how much of
-    it, the codec as the user wrote it, the level."""
+    """`POPE_jpeg_1`, `POPE-max_images-50_vvc-preset-fast_42`: the file's name and sample size, the
+    codec's spec, the level."""
     part = "" if task.max_images is None else f"-max_images-{task.max_images}"
     parts = (f"{task.path.stem}{part}", codec, level.name)
     return "_".join(re.sub(r"[^A-Za-z0-9._+-]+", "-", part) for part in parts)
@@ -88,7 +88,7 @@ class Exporter:
         self._advance = advance
 
     def copy(self, task: TsvTask, target: Target) -> Copied:
-        """Write one copy. It has its name only when it is whole, images and all.
+        """Write one copy. It gets its name when it and all its images are complete.
 
         Raises:
             InputError: an image of the task cannot be read.
@@ -103,7 +103,7 @@ class Exporter:
         if self._form.paths:
             with store_errors(folder, "be made"):
                 folder.mkdir(parents=True, exist_ok=True)
-                path.unlink(missing_ok=True)  # else it would name images old and new
+                path.unlink(missing_ok=True)  # otherwise it would refer to old and new images
         pictures = self._pictures(task, target, sheet.keys)
         rates_bpp: list[float] = []
         files_bytes = 0
@@ -151,8 +151,8 @@ class Exporter:
 
 
 class _CopiedRows:
-    """A task's rows as a copy lays them out. keys: its images in order of first appearance;
-    names: their file names."""
+    """A task's rows in the format of a copy. keys: its images in order of first appearance. names:
+    their file names."""
 
     def __init__(self, task: TsvTask, form: Form) -> None:
         self._task, self._form = task, form
@@ -166,19 +166,19 @@ class _CopiedRows:
         self.columns = self._columns(task.table.columns)
 
     def reference(self, row: TsvRow) -> str:
-        """Index of the row that holds this row's image, "" where it holds it itself."""
+        """Index of the row that holds this row's image; "" if it is this row."""
         first = self._shown_by[row.image]
         if first == row["index"] or (len(first) > MAX_REFERENCE_CHARS and not self._form.paths):
             return ""
         return first
 
     def cells(self, row: TsvRow, image: str, folder: Path) -> list[str]:
-        """A row of the copy. image: base64 or a reference."""
+        """The cells of a row of the copy. image: base64 or a reference."""
         question, name = self._questions[row["index"]], self.names[row.image]
         made = {
             "image": image,
-            # VLMEvalKit saves an image under this name, and a name in .jpg would compress it
-            # again; a table without images inside is read with these paths as they stand.
+            # VLMEvalKit saves an image under this name, and would compress it again under a name in
+            # .jpg. In a table without images it reads these paths unchanged.
             "image_path": str(folder.resolve() / name) if self._form.paths else name,
             "question": row["question"] or question.text,
         }
@@ -190,13 +190,13 @@ class _CopiedRows:
         kept = [column for column in there if column not in ("image", "image_path")]
         if self._form.prompts is not None:
             kept = [name for name in kept if name != "hint" and not _OPTION.fullmatch(name)]
-        if "question" not in kept:  # VLMEvalKit opens no table of a user's without it
+        if "question" not in kept:  # VLMEvalKit refuses a user's table without it
             kept.insert(1, "question")
         return [*kept, *([] if self._form.paths else ["image"]), "image_path"]
 
 
 def _file_names(shown_by: Mapping[str, str]) -> dict[str, str]:
-    """Image -> name of its PNG file, after the index of the first row with it."""
+    """Image -> name of its PNG file, from the index of the first row with it."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for number, (image, index) in enumerate(shown_by.items()):
@@ -208,6 +208,8 @@ def _file_names(shown_by: Mapping[str, str]) -> dict[str, str]:
 
 
 def _line(cells: Sequence[str]) -> bytes:
-    """A TSV line as pandas reads it. (The csv module leaves a lone carriage return unquoted.)"""
-    told = ['"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells]
-    return ("\t".join(told) + "\n").encode()
+    """A TSV line for pandas. (The csv module does not quote a lone carriage return.)"""
+    quoted = [
+        '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells
+    ]
+    return ("\t".join(quoted) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The plan: a YAML file that says which VLMs, tasks, codecs and adapters to cross."""
+"""The plan: a YAML file with the VLMs, tasks, codecs and adapters to combine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 def _texts(value: Any) -> Any:
-    """A single word for a list of one; levels written as numbers are names."""
+    """A value as a list of texts; levels written as numbers are names."""
     return [str(item) if isinstance(item, int | float) else item for item in _listed(value)]
 
 
@@ -57,7 +57,7 @@ class CodecEntry(_File):
 
 
 def _expanded(place: str | None) -> str | None:
-    """`$LMUData` as the environment says; left as it is where it says nothing."""
+    """A path with environment variables expanded; unset variables are unchanged."""
     return None if place is None else os.path.expandvars(place)
 
 
@@ -72,16 +72,16 @@ def _levels_once(entries: tuple[CodecEntry, ...]) -> tuple[CodecEntry, ...]:
 
 
 class Plan(_File):
-    """What to run. Every VLM, with every adapter, sees every task under every codec level.
+    """What to run: every VLM with every adapter answers every task at every codec level.
 
     vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
     codecs: names with options (`vvc:preset=fast`), or {codec: ..., levels: [...]}.
     adapters: directories or names, `DIR:conditioning=unknown` for another conditioning;
-        `none` is the VLM as it is.
+        `none` is the VLM without an adapter.
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
-    max_images: of each task, a sample that stands for the whole.
-    choice_set: let VLMs choose among a question's answers instead of answering freely: another
-        protocol, which never stands in one table with free answers.
+    max_images: size of a sample of each task's images in which categories keep their shares.
+    choice_set: let VLMs choose among a question's answers instead of answering freely. This is
+        another protocol, whose scores are never in one table with those of free answers.
     """
 
     title: str = "Eyechart"
@@ -142,9 +142,8 @@ def make_plan(value: dict[str, Any], name: str) -> Plan:
 def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     """A plan with other values for some keys; `name` is named in errors.
 
-    What was chosen for the old value goes with it: adapters are made for one VLM, and a sample of
-    one data folder's images says nothing about another's. Codecs come beside the uncompressed
-    image, with which every table compares. Raises InputError.
+    Other VLMs remove the plan's adapters, which are made for one VLM. Another data folder removes
+    `max_images`. Codecs are added to `source`, with which every table compares. Raises InputError.
     """
     fitting: dict[str, Any] = {}
     if given.get("codecs"):
@@ -171,7 +170,7 @@ def split_specs(text: str) -> list[str]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    # A key nobody knows comes first: it is mostly the one that is missing, misspelt.
+    # An unknown key comes first: usually it is a misspelling of the missing one.
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -180,7 +179,7 @@ def _first_problem(error: ValidationError) -> str:
         return f"unknown key {where!r}; {near(key, known)} (allowed: {', '.join(known)})"
     if problem["type"] == "missing":
         return f"key {where!r} is missing; {_allowed()}"
-    if problem["type"] == "value_error":  # ours
+    if problem["type"] == "value_error":  # raised by this module
         return f"{where}: {problem['ctx']['error']}"
     given = repr(problem["input"])
     return f"{where}: {problem['msg']}, not {given if len(given) < 60 else given[:57] + '...'}"

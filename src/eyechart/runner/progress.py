@@ -1,4 +1,4 @@
-"""Telling how far a run is: a bar in a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar in a terminal, a line at intervals elsewhere."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 20.0
 SHOWN_WARNINGS = 5
-# Batches before a speed is told: the first one loads the VLM and starts the codec processes, and a
-# single one after it says little.
+# Batches before a speed is shown: the first one loads the VLM and starts the codec processes, and
+# the time of a single one after it varies much.
 BATCHES_BEFORE_SPEED = 3
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Cells, images and questions of one VLM's turn, and how many of the latter two are settled.
+    """Numbers of cells, images and questions of one VLM's turn, and of settled ones.
 
-    An image counts once for every codec level it is seen under.
+    An image counts once for every codec level.
     """
 
     cells: int = 0
@@ -34,7 +34,7 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Nothing is left to ask."""
+        """Whether all questions are settled."""
         return self.questions_done == self.questions
 
     def expect(
@@ -53,7 +53,7 @@ class Tally:
         self._left[cell] = left
 
     def left(self, cell: str) -> int:
-        """Questions of that cell that are not settled."""
+        """Number of questions of that cell that are not settled."""
         return self._left[cell]
 
     @property
@@ -71,25 +71,25 @@ class Tally:
         )
 
     def settle(self, cell: str, questions: int) -> None:
-        """Count all questions that were left of one image in one cell."""
+        """Count the remaining questions of one image in one cell as settled."""
         self._left[cell] -= questions
         self.questions_done += questions
         self.images_done += 1
 
 
 class Progress(Protocol):
-    """Receives what the engine has done."""
+    """Receives the progress of the engine."""
 
     def begin(self, label: str, tally: Tally) -> None:
         """A VLM's turn starts."""
         ...
 
     def advance(self, where: str, tally: Tally) -> None:
-        """A batch is settled. where: what is being worked on."""
+        """A batch is settled. where: the current task, codec and level."""
         ...
 
     def note(self, text: str) -> None:
-        """Something to know, such as what a VLM's answers cost."""
+        """An information, such as the cost of a VLM's answers."""
         ...
 
     def warn(self, text: str, question: str) -> None:
@@ -100,7 +100,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Says nothing."""
+    """Ignores the progress."""
 
     def begin(self, label: str, tally: Tally) -> None: ...
 
@@ -114,8 +114,8 @@ class Silent:
 
 
 class Clock:
-    """Speed and time left of one VLM's turn, from what this run did itself after its first batch,
-    which takes as long as it takes to load a VLM."""
+    """Speed and time left of one VLM's turn, measured after its first batch, which loads the
+    VLM."""
 
     def __init__(self, now: Callable[[], float], tally: Tally) -> None:
         self._now, self._batches = now, 0
@@ -187,7 +187,7 @@ class Lines:
 
 
 class Bars:
-    """Two live lines for each VLM: bar, speed and time left above; counts and place below."""
+    """Two live lines for each VLM: bar, speed and time left; below, counts and current cell."""
 
     def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         from rich.live import Live
@@ -250,7 +250,7 @@ class Bars:
 
 
 class _Warnings:
-    """The first few different warnings; the others are counted."""
+    """Shows the first few different warnings and counts the others."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

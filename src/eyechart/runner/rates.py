@@ -1,12 +1,12 @@
-"""How fast VLMs answer: measured speeds from the package, from a file, or from a run directory.
+"""Measured speeds of VLMs, from the package, a file or a run directory.
 
-    questions_per_s: 31      what a whole run reached, or
-    image_s: 0.05            seconds an image costs whatever is asked (vision tower, shared prefix)
-    question_s: 0.004        and seconds a question costs on top
-    hardware: NVIDIA H100    where that was measured
+    questions_per_s: 31      speed of a whole run, or
+    image_s: 0.05            seconds for each image (vision tower, shared prefix)
+    question_s: 0.004        and seconds for each of its questions
+    hardware: NVIDIA H100    where this was measured
 
-Two numbers fit tasks with one question an image (SEEDBench) and with thirty-two (GQA); one number
-fits the tasks it was measured on.
+Two numbers fit both tasks with one question on each image (SEEDBench) and tasks with thirty-two
+(GQA). One number fits only the tasks that it was measured on.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from eyechart.runner.engine import Speed
 
 FILE_NAME = "rates.yaml"  # in the package, and in a run directory
-MIN_QUESTIONS = 200  # a shorter measurement says little
+MIN_QUESTIONS = 200  # a shorter measurement is not reliable
 
 _Seconds = Annotated[float, Field(ge=0)]
 
 
 class Rate(BaseModel):
-    """One VLM's speed, in one of two forms (see this file's head)."""
+    """One VLM's speed, in one of the two forms above."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,7 +51,7 @@ class Rate(BaseModel):
         return self
 
     def answer_s(self, *, images: float, questions: float) -> float:
-        """Seconds for that many images with that many questions together."""
+        """Seconds for a number of images with a number of questions in all."""
         if self.questions_per_s is not None:
             return questions / self.questions_per_s
         return images * (self.image_s or 0) + questions * (self.question_s or 0)
@@ -71,7 +71,7 @@ _RATES = TypeAdapter(dict[str, Rate])
 
 
 def built_in_rates() -> dict[str, Rate]:
-    """What was measured by the authors."""
+    """The measured speeds in the package."""
     return _parse(resources.files(__package__).joinpath(FILE_NAME).read_text("utf-8"), FILE_NAME)
 
 
@@ -79,7 +79,7 @@ def load_rates(place: Path) -> dict[str, Rate]:
     """Rates by VLM from a YAML file, or from a run directory that has answered enough.
 
     Raises:
-        InputError: nothing there, not YAML, an entry that is no rate.
+        InputError: no such file, not YAML, or an entry that is not a rate.
     """
     path = place / FILE_NAME if place.is_dir() else place
     try:
@@ -93,10 +93,10 @@ def load_rates(place: Path) -> dict[str, Rate]:
 
 
 def save_rates(path: Path, rates: Mapping[str, Rate]) -> None:
-    """Add rates to a file; entries of other VLMs stay, unless it is damaged. Raises StoreError."""
+    """Add rates to a file and keep those of other VLMs. Raises StoreError."""
     try:
         before = load_rates(path) if path.is_file() else {}
-    except InputError:  # measured speeds are a help for later estimates, no result of a run
+    except InputError:  # damaged: it is replaced, because it holds no results
         before = {}
     entries = {
         name: rate.model_dump(exclude_none=True, exclude_defaults=True)
@@ -106,7 +106,7 @@ def save_rates(path: Path, rates: Mapping[str, Rate]) -> None:
 
 
 def keep_rates(speeds: Iterable[Speed], run_dir: Path, device: str) -> None:
-    """Add what a run measured to its directory; too few answers say nothing. Raises StoreError."""
+    """Store the speeds of a run with enough answers in its directory. Raises StoreError."""
     where = f"in {run_dir.name}, --device {device}"
     rates = {
         speed.vlm: Rate(
@@ -120,16 +120,19 @@ def keep_rates(speeds: Iterable[Speed], run_dir: Path, device: str) -> None:
 
 
 def split_cost(once_s: float, many_s: float, images: int, questions: int) -> tuple[float, float]:
-    """Seconds an image and seconds a question, from the time of all images with one question
-    each and with `questions` (2 or more) each."""
+    """Seconds per image and seconds per question.
+
+    once_s, many_s: time of all images with one question each, and with `questions` (2 or more)
+    questions each.
+    """
     question_s = max(0.0, (many_s - once_s) / (images * (questions - 1)))
     return max(0.0, once_s / images - question_s), question_s
 
 
 def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
-    """The rate of a VLM as a plan names it: by name, hub id or directory, whatever its options.
+    """The rate of a VLM given by name, hub id or directory; its options are ignored.
 
-    Where `NAME + ADAPTER` was not measured, NAME stands for it.
+    If `NAME + ADAPTER` was not measured, the rate of NAME is used.
     """
     from eyechart.vlms import known_vlms
 
@@ -153,5 +156,5 @@ def _parse(text: str, name: str) -> dict[str, Rate]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
-        told = (f"rates {name!r}", where, str(reason))
-        raise InputError(": ".join(filter(None, told))) from error
+        parts = (f"rates {name!r}", where, str(reason))
+        raise InputError(": ".join(filter(None, parts))) from error

@@ -1,4 +1,4 @@
-"""What is ready on this machine, what is missing and how to get it, and what is broken."""
+"""Which codecs, tasks, VLMs and packages work on this machine; how to get those that do not."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _OPTIONAL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One thing that was looked at.
+    """The result of one check.
 
-    detail: its version, how to get it where it is missing, or what is wrong with it.
+    detail: the version, how to get what is missing, or the error.
     """
 
     name: str
@@ -103,7 +103,7 @@ def tasks() -> Iterator[CheckResult]:
 
 
 def vlms() -> Iterator[CheckResult]:
-    """Every VLM that has a name, as far as can be told without loading or downloading it."""
+    """Every VLM that is known by name, checked without loading or downloading it."""
     from eyechart.vlms import known_vlms, open_vlm, vlm_names
     from eyechart.vlms.families import broken_families, family
 
@@ -127,7 +127,7 @@ def vlms() -> Iterator[CheckResult]:
 
 
 def packages() -> Iterator[CheckResult]:
-    """What the extras install."""
+    """The packages that extras install."""
     for name, use in _OPTIONAL.items():
         if find_spec(name) is None:
             detail = f"{use}: {plugins.how_to_install(name)}"

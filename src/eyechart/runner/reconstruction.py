@@ -1,10 +1,10 @@
-"""Decoded images for the run: made in workers, some of them ahead of their time.
+"""Decoded images for the run: made in workers, before they are needed.
 
     uses of images -> source image -> job of one codec and level -> executor -> decoded images
                       main process                                  workers
 
-The order of the uses is kept. Neighbours of one codec and level share a job where the codec works
-in batches, so that a worker loads a level once for all of them.
+The order of the uses is kept. If a codec works in batches, neighbours of one level share a job, so
+that a worker loads the level once for all of them.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from eyechart.core.types import (
 from eyechart.core.workers import CPU, DEVICE, Executor, Resources, SerialExecutor, worker_device
 from eyechart.store import Store
 
-_SOURCES_BYTES = 512 << 20  # source images of the block at hand that stay in memory
+_SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
 _AHEAD_BYTES = 512 << 20  # source images of jobs that are not finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecLevels:
-    """A codec and the levels to run, lowest rate first. options: it was opened with."""
+    """A codec and the levels to run, lowest rate first. options: those it was opened with."""
 
     codec: Codec
     plugin: str
@@ -55,12 +55,12 @@ class CodecLevels:
 
     @property
     def reproducible(self) -> Reproducible:
-        """Whether its images are equal on all devices."""
+        """Whether its decoded images are equal on all devices."""
         return self.codec.reproducible if is_neural(self.codec) else "bitwise"
 
     @property
     def spec(self) -> CodecSpec:
-        """How the codec travels to a worker. Raises EyechartError where it cannot run here."""
+        """The codec's spec, for workers. Raises EyechartError if it cannot run here."""
         component = component_of(self.codec)
         return CodecSpec(plugin=self.plugin, options=self.options, component=component)
 
@@ -71,7 +71,7 @@ class CodecLevels:
 
 
 class ImageUse(Protocol):
-    """Something that needs an image of a task as a codec leaves it at a level."""
+    """A use of a task's image, encoded and decoded by a codec at a level."""
 
     @property
     def task(self) -> Task: ...
@@ -88,7 +88,7 @@ _Use = TypeVar("_Use", bound=ImageUse)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedItem(Generic[_Use]):
-    """A use of an image with its decoded image, or with the reason why there is none."""
+    """A use of an image, with the decoded image or the failure."""
 
     use: _Use
     image: DecodedImage | Failed
@@ -101,7 +101,7 @@ class PreparedItem(Generic[_Use]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What travels to a worker. root: the run directory with the stored bitstreams."""
+    """A call of a worker. root: the run directory with the stored bitstreams."""
 
     root: str
     spec: CodecSpec
@@ -114,8 +114,8 @@ class _Job:
 class Reconstruction:
     """Turns uses of images into prepared items, in their order.
 
-    batch_images: of a codec with weights, in one call. ahead: images in the making, per worker.
-    decoded_budget_bytes: disk for decoded images.
+    batch_images: images in one call of a codec with weights. ahead: images made in advance, per
+    worker. decoded_budget_bytes: disk space for decoded images.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Reconstruction:
             yield from self._finish(window.popleft())
 
     def _groups(self, uses: Iterable[_Use]) -> Iterator[list[_Use]]:
-        """Neighbours that one job takes: of one codec and level, up to a batch."""
+        """Neighbours of one codec and level, up to a batch, for one job."""
         group: list[_Use] = []
         for use in uses:
             size = self._batch_images if use.codec.neural else 1
@@ -191,8 +191,8 @@ class Reconstruction:
     def _result(
         self, job: _Job, future: Future[list[DecodedImage | Failed]], resources: Resources
     ) -> list[DecodedImage | Failed]:
-        """A job's result. One whose worker died is made again, because memory may have run out
-        for reasons that are not its own; then its images are made one by one."""
+        """A job's result. If the worker died, the job is repeated, because other processes may have
+        used up the memory; after that its images are made one by one."""
         try:
             return future.result()
         except WorkerDiedError:
@@ -211,8 +211,8 @@ class Reconstruction:
         ]
 
     def _source(self, use: ImageUse) -> SourceImage | Failed:
-        """The uncompressed image. Those of the block at hand are kept: each is used by every codec
-        and level."""
+        """The uncompressed image. Those of the current block stay in memory, because every codec
+        and level uses them."""
         key = (id(use.task), use.image)
         if key not in self._sources:
             read = attempt("load", lambda: SourceImage.of(use.task.image(use.image), use.image))
@@ -226,7 +226,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pending(Generic[_Use]):
-    """A job in the making, with the uses it is for."""
+    """A running job, with its uses."""
 
     uses: tuple[_Use, ...]
     sources: tuple[SourceImage | Failed, ...]
@@ -239,11 +239,11 @@ class _Pending(Generic[_Use]):
 
 
 def open_executor(workers: int | None, devices: Sequence[str] = ("cpu",)) -> Executor:
-    """Worker processes for codecs: `workers` for those without weights (None: one a core; 0: all
-    work in this process), and one a device for those with weights."""
+    """Worker processes for codecs: `workers` for those without weights (None: one per core; 0: all
+    work in this process), and one per device for those with weights."""
     if workers == 0:
         return SerialExecutor(devices[0])
-    # The VLM's threads wait for one another: a codec must not take a core from one of them.
+    # The VLM's threads wait for each other, so codecs must not take a core from one of them.
     return WorkerPool(workers or len(os.sched_getaffinity(0)), devices, nice=5)
 
 

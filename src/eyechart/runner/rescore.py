@@ -1,4 +1,4 @@
-"""Scoring stored answers anew: for a new scorer, without running a VLM."""
+"""Scoring stored answers again with a new scorer, without running a VLM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eyechart.tasks import open_task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescored:
-    """What `rescore` went through, and how many records say something else now."""
+    """Number of cells and records that `rescore` read, and of those that changed."""
 
     cells: int
     records: int
@@ -24,11 +24,12 @@ class Rescored:
 def rescore(store: Store, data: str | None = None) -> Rescored:
     """Replace value, parsed_answer and parsed of every record, inside `store.rewriting()`.
 
-    A cell is replaced in one step; stopped in the middle, the others keep their old scores and a
-    second call mends them. data: folder with the tasks' files, if it is not where it was.
+    Each cell is replaced in one step. After an interruption the remaining cells have their old
+    scores, and a second call rescores them. data: folder with the tasks' files, if it has moved.
 
     Raises:
-        InputError: a task or its data is not here, or the questions are not those answered.
+        InputError: a task or its data is missing, or its questions are not those that were
+            answered.
     """
     cells = store.cells()
     tasks = open_tasks_of(store, cells, data)

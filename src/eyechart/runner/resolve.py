@@ -1,4 +1,4 @@
-"""From the names in a plan to instances: the only place of the run that looks up plug-ins."""
+"""Opening what a plan names; the only module of the run that looks up plug-ins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUILT_IN_DATA = "eyechart-mini"
 
 
 def resolve(plan: Plan, *, device: str = "auto") -> Work:
-    """Open everything a plan names, as far as that is cheap: no weights are loaded.
+    """Open everything that a plan names, without loading weights.
 
     device: for VLMs that take one (`auto`, `cpu`, `cuda:1`, ...).
 
@@ -33,16 +33,16 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
 
     codecs = tuple(codec_levels(entry) for entry in plan.codecs)
     for entry in codecs:
-        component_of(entry.codec)  # its version may need a program: miss it now, not in the run
+        component_of(entry.codec)  # its version may need a program, whose absence must be found now
     tasks = open_tasks(plan.tasks, plan.data)
-    # Last, because finding a VLM may take the network.
+    # Last, because finding a VLM may use the network.
     models = tuple(
         _model_config(vlm, adapter, device, tasks) for vlm in plan.vlms for adapter in plan.adapters
     )
-    _refuse_twins("vlm and adapter", [(model.vlm, model.adapter) for model in models])
-    _refuse_twins("task", [(component_of(task),) for task in tasks])
+    _refuse_duplicates("vlm and adapter", [(model.vlm, model.adapter) for model in models])
+    _refuse_duplicates("task", [(component_of(task),) for task in tasks])
     rates = [(component_of(entry.codec), level) for entry in codecs for level in entry.levels]
-    _refuse_twins("codec and level", [(codec, level.name) for codec, level in rates])
+    _refuse_duplicates("codec and level", [(codec, level.name) for codec, level in rates])
     return Work(
         models=models,
         codecs=codecs,
@@ -50,8 +50,8 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
     )
 
 
-def _refuse_twins(kind: str, members: Sequence[tuple[Component | str | None, ...]]) -> None:
-    """Two names for one thing (`qwen2.5-vl-3b` and its hub id) would make every cell twice."""
+def _refuse_duplicates(kind: str, members: Sequence[tuple[Component | str | None, ...]]) -> None:
+    """Refuse two names of one member (`qwen2.5-vl-3b` and its hub id). Raises InputError."""
     for place, member in enumerate(members):
         if member in members[:place]:
             names = [part.name if isinstance(part, Component) else part for part in member]
@@ -59,7 +59,7 @@ def _refuse_twins(kind: str, members: Sequence[tuple[Component | str | None, ...
 
 
 def model_names(plan: Plan) -> list[str]:
-    """The plan's VLMs with their adapters, by name. Raises InputError for a name nobody knows."""
+    """Names of the plan's VLMs with their adapters. Raises InputError for an unknown name."""
     from eyechart.vlms import vlm_names
 
     for spec in plan.vlms:
@@ -68,7 +68,7 @@ def model_names(plan: Plan) -> list[str]:
         if name.lower() not in known and "/" not in name and not Path(name).is_dir():
             raise InputError(f"unknown vlm {name!r}; {plugins.near(name, known)}")
     for spec in plan.adapters:
-        if spec != "none" and "/" not in spec:  # a folder may still have to be trained
+        if spec != "none" and "/" not in spec:  # a folder may not exist yet
             parse_adapter(spec)
     return [
         vlm if adapter == "none" else f"{vlm} + {Path(adapter).name}"
@@ -78,19 +78,19 @@ def model_names(plan: Plan) -> list[str]:
 
 
 def run_info(plan: Plan) -> RunInfo:
-    """What the run directory shall say of this run."""
+    """Title and data of a plan, for the run directory."""
     return RunInfo(title=plan.title, data=_place(plan.data))
 
 
 def _place(data: str | None) -> str:
-    """Where the data lies, so that later commands find it whatever folder or variable is set."""
+    """Absolute path of the data, so that later commands find it with other variables set."""
     variables = (os.environ.get(variable) for variable in ("EYECHART_DATA", "LMUData"))
     named = data or next(filter(None, variables), BUILT_IN_DATA)
     return named if named == BUILT_IN_DATA else str(Path(named).expanduser().resolve())
 
 
 def codec_levels(entry: CodecEntry) -> CodecLevels:
-    """A codec with the levels a plan asks for, lowest rate first. Raises InputError."""
+    """A codec with the levels of a plan, lowest rate first. Raises InputError."""
     name, options = plugins.parse_spec(entry.codec)
     codec: Codec = plugins.load("eyechart.codecs", name, options)
     if is_neural(codec):
@@ -103,19 +103,19 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
 
 
 def _model_config(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> ModelConfig:
-    worn = None if adapter == "none" else adapter
-    opened = partial(open_spec, spec, worn, device)
+    adapter_spec = None if adapter == "none" else adapter
+    opened = partial(open_spec, spec, adapter_spec, device)
     vlm = opened()
     return ModelConfig(
         vlm=vlm_identity(vlm),
-        adapter=None if worn is None else adapter_component(worn),
+        adapter=None if adapter_spec is None else adapter_component(adapter_spec),
         open=opened,
         by_task={task.name: vlm_component(vlm, task.name) for task in tasks},
     )
 
 
 def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VLM:
-    """A VLM as a plan names it (a directory, or a name with options), with an adapter.
+    """A VLM by its spec in a plan (a directory, or a name with options), with an adapter.
 
     Raises:
         InputError: an unknown or unusable name or option.
@@ -123,7 +123,7 @@ def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VL
     from eyechart.vlms import open_vlm
 
     name, options = plugins.parse_spec_or_directory(spec)
-    if "adapter" in options:  # it has to stand in the cell, not in the VLM's options
+    if "adapter" in options:  # a cell names its adapter beside the VLM's options
         raise InputError(f"vlm {name}: give an adapter with --adapter, not as an option")
     given: dict[str, Any] = {"device": device, **options}
     return open_vlm(name, adapter=adapter, **given)

@@ -1,4 +1,4 @@
-"""One version of each task's data in a run directory: another one is refused before a question."""
+"""A run directory holds one version of each task's data; a plan with another one is refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from eyechart.tasks import open_task
 
 
 def refuse_other_data(store: Store, tasks: Sequence[Task], data: str) -> None:
-    """Refuse a plan whose answers could not stand in one analysis with those that are stored.
+    """Refuse a plan whose answers cannot be in one analysis with the stored ones.
 
-    tasks: of the plan. data: its data folder, in which the stored tasks that the plan does not
-    name have to lie, too: an analysis looks for all of them in one place.
+    tasks: of the plan. data: its data folder. It must also hold the data of stored tasks outside
+    the plan, because an analysis looks for all tasks in one folder.
 
     Raises:
         InputError: another version of a task's data, or a folder without it.

@@ -1,4 +1,4 @@
-"""Run a plan, or encode its images ahead: open what it names and take the run directory."""
+"""Running a plan, or encoding its images in advance: checks, leases and settings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from eyechart.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to run a plan; nothing here changes a record.
+    """How to run a plan; no option changes a record.
 
     device: `auto`, `cpu`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy of the VLM on each GPU;
         `map` to spread one copy over all GPUs.
-    workers: processes for codecs without weights; 0: none; None: one a CPU core.
+    workers: processes for codecs without weights; 0: none; None: one per CPU core.
     codec_device: for codecs with weights, as `device`; `auto`: all GPUs, else the CPU.
-    codec_batch: images that a codec with weights takes at a time; None: 8.
-    batch: questions handed to each copy of a VLM at once; None: as the VLM wants it.
+    codec_batch: images in one call of a codec with weights; None: 8.
+    batch: questions passed to each copy of a VLM at once; None: the VLM's preference.
     decoded_gb: disk space for decoded images, in GB (10^9 bytes).
     retry_failed: ask questions again that failed permanently in an earlier run.
     wait: wait while another run writes to the directory, instead of refusing.
@@ -55,7 +55,7 @@ class Options:
 
 
 def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
-    """Answer everything in the plan that the run directory does not hold yet.
+    """Answer all questions of the plan that the run directory lacks.
 
     Nothing is written before everything that the plan names was found. A VLM that cannot be used
     stands in `Outcome.unusable`, and the others answer.
@@ -89,9 +89,9 @@ def encode_plan(
     plan: Plan, out: Path, options: Options, advance: Callable[[str, int], None]
 ) -> list[Failed]:
     """Fill a run directory with the bitstreams of a plan, and with the decoded images of slow
-    codecs, ahead of its VLMs; the failures, one an image.
+    codecs, before its VLMs run; -> one failure for each failed image.
 
-    advance: called after each image with what it was and the number of images in all.
+    advance: called after each image with task, codec and level, and the number of all images.
 
     Raises:
         InputError, StoreError: as `run_plan`.

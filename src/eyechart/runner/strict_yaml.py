@@ -10,7 +10,7 @@ from eyechart.core.errors import one_line
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML allows and a reader would not expect."""
+    """Refuses repeated keys and aliases, which YAML allows."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):  # nested aliases grow without bound

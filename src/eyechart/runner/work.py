@@ -1,4 +1,4 @@
-"""What a run has to do: tasks x codecs x levels for each VLM, less what is stored already."""
+"""The work of a run: tasks x codecs x levels for each VLM, without what is already stored."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """One VLM with one adapter or none. `open` is called when its turn comes, so that one VLM
+    """One VLM with one adapter or none. `open` is called at the start of its turn, so that one VLM
     is in memory at a time.
 
-    by_task: the VLM's identity in the cells of a task that changes its settings; else `vlm`.
+    by_task: the VLM's identity in the cells of each task, which may change its settings.
     """
 
     vlm: Component
@@ -45,7 +45,7 @@ class ModelConfig:
 
 
 def vlm_identity(vlm: VLM) -> Component:
-    """A VLM's identity in a cell. An adapter has its own place there, so it is left out here."""
+    """A VLM's identity in a cell, without its adapter, which a cell names separately."""
     whole = component_of(vlm)
     return replace(
         whole, options={key: value for key, value in whole.options.items() if key != "adapter"}
@@ -53,9 +53,9 @@ def vlm_identity(vlm: VLM) -> Component:
 
 
 def vlm_component(vlm: VLM, task: str) -> Component:
-    """The VLM's identity in a cell of that task: the options it was opened with, and in the option
-    `for_task` what the task changed. It is kept apart from the other options because tables show
-    one VLM over all its tasks."""
+    """The VLM's identity in a cell of a task: the options it was opened with, and the changes for
+    the task in the option `for_task`. These are separate, because tables show one VLM over all its
+    tasks."""
     opened, used = vlm_identity(vlm), vlm_identity(for_task(vlm, task))
     changed = {
         key: used.options.get(key)
@@ -76,14 +76,14 @@ class TaskWork:
 
     @property
     def size(self) -> TaskSize:
-        """Questions and images to ask."""
+        """Number of questions and images."""
         questions = sum(len(questions) for _, questions in self.images)
         return TaskSize(questions=questions, images=len(self.images))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The whole grid."""
+    """All models, codecs and tasks of a run."""
 
     models: tuple[ModelConfig, ...]
     codecs: tuple[CodecLevels, ...]
@@ -91,13 +91,13 @@ class Work:
 
     @property
     def cells(self) -> int:
-        """Cells in the grid."""
+        """Number of cells."""
         levels = sum(len(entry.levels) for entry in self.codecs)
         return len(self.models) * len(self.tasks) * levels
 
 
 def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = False) -> TaskWork:
-    """All of a task, or the first `max_images` images of it.
+    """All images of a task, or its first `max_images` images.
 
     choice_set: let the VLM choose among a question's answers instead of answering freely.
 
@@ -113,7 +113,7 @@ def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = F
 
 
 def _free(task: Task, questions: Sequence[Question]) -> Decoding:
-    """The token limit is that of the whole task: it does not depend on the images chosen."""
+    """Free answers. The token limit is that of the whole task, independent of the images chosen."""
     limit = max((task.max_new_tokens(question) for question in questions), default=1)
     return Decoding(max_new_tokens=limit)
 
@@ -130,12 +130,12 @@ def _choosing(task: Task, questions: Sequence[Question]) -> Decoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingCell:
-    """A cell with the questions that still want an answer."""
+    """A cell with its settled questions; all others are to be asked."""
 
     stored: StoredCell
     codec: CodecLevels
     level: Level
-    settled: frozenset[str]  # ids answered, or failed for good
+    settled: frozenset[str]  # ids of answered or permanently failed questions
     failed: int  # of the settled ones
 
 
@@ -182,9 +182,9 @@ def finished(work: Work, model: ModelConfig, store: Store, *, retry_failed: bool
 def pending_cells(
     work: Work, model: ModelConfig, part: TaskWork, store: Store, *, retry_failed: bool
 ) -> list[PendingCell]:
-    """All cells of a VLM and a task, in order of codec and level, with what is settled in each.
+    """All cells of a VLM and a task, in order of codec and level, with their settled questions.
 
-    Cuts off what a kill left half-written: call it under the VLM's lease. Raises StoreError.
+    Cuts off half-written lines, so call it under the VLM's lease. Raises StoreError.
     """
     found = []
     size, questions = part.size, len(part.task.questions())
@@ -208,7 +208,7 @@ def pending_cells(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """Questions about one image in one cell: what reaches the VLM as one Request."""
+    """Questions about one image in one cell, which the VLM gets as one Request."""
 
     part: TaskWork
     cell: PendingCell
@@ -222,7 +222,7 @@ class WorkItem:
 
     @property
     def codec(self) -> CodecLevels:
-        """What the image goes through."""
+        """The codec that compresses the image."""
         return self.cell.codec
 
     @property
@@ -244,11 +244,11 @@ class EncodeItem:
 def work_items(
     part: TaskWork, cells: Sequence[PendingCell], block_images: int
 ) -> Iterator[WorkItem]:
-    """All that is left to ask of a task: block after block of images, in a block one codec and
-    level after another.
+    """The questions of a task that are not settled, in blocks of images; within a block, one codec
+    and level after another.
 
-    A stopped run so holds the same images in every cell to within a block, and a codec with
-    weights loads each level once a block.
+    So a stopped run holds the same images in every cell to within a block, and a codec with weights
+    loads each level once for each block.
     """
     for block in _blocks(part.images, block_images):
         for cell in cells:

@@ -1,4 +1,4 @@
-"""The run directory: records that survive a kill, bitstreams, leases, queries."""
+"""The run directory: crash-safe records, bitstreams, leases, queries."""
 
 from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, TaskSize

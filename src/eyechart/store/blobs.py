@@ -1,8 +1,8 @@
-"""A cache of bytes that can be made again: bitstreams, and decoded images that are slow to make.
+"""A cache of reproducible bytes: bitstreams, and decoded images that are slow to make.
 
-Files are found by what they were made from. At their end stand a digest of their own name and a
-sha256 of everything before, so a torn or damaged file is simply not there, and a file under the
-name of another one is an error. That is why nothing waits for the disk here.
+A file's name follows from what it was made from. A file ends with a digest of its own name and a
+sha256 of everything before. So a torn or damaged file counts as missing, and a file under another
+file's name is an error. For the same reason writing does not wait for the disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from eyechart.core.types import Component, Level
 from eyechart.store.files import store_errors, write_atomic
 
 _FOOTER_BYTES = 32
-_NAMED = b"eyechart"  # begins the part that ties a file to its name; the first versions wrote none
+_NAMED = b"eyechart"  # start of the digest of the name, which the first versions did not write
 _NAME_BYTES = len(_NAMED) + 32
 
 
@@ -31,7 +31,7 @@ class Blobs:
         self.root = root
 
     def path(self, codec: Component, level: Level, image: str) -> Path:
-        """Where the blob of this image stands. image: `core.identity.image_digest`."""
+        """Path of the blob of an image. image: `core.identity.image_digest`."""
         identity = digest([digest(codec), digest(level.identity)])[:12]
         return self.root / f"{_slug(codec.name)}-{identity}" / _slug(level.name) / f"{image}.bin"
 
@@ -71,7 +71,7 @@ class Blobs:
         return _NAMED + hashlib.sha256(name.encode()).digest()
 
     def size_bytes(self) -> int:
-        """Disk taken by all blobs together. Raises StoreError."""
+        """Disk space of all blobs. Raises StoreError."""
         with store_errors(self.root, "be read"):
             return sum(path.stat().st_size for path in self.root.glob("*/*/*.bin"))
 

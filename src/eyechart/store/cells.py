@@ -1,4 +1,4 @@
-"""One cell on disk: what it is, its records, its failures.
+"""One cell on disk: its identity, its records, its failures.
 
 cells/<first 16 digits of the key>/cell.json        the cell, canonical JSON
                                    asked.json       how much of its task it is to hold
@@ -51,7 +51,7 @@ _KINDS: dict[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSize:
-    """How much of its task a cell is to hold."""
+    """Number of questions and images that a run plans for a cell."""
 
     questions: int
     images: int
@@ -72,7 +72,7 @@ class StoredCell:
         return cell_key(self.cell)
 
     def asked(self) -> TaskSize | None:
-        """The most that any run set out to ask; None where none said. Raises StoreError."""
+        """The largest size that a run has planned; None without one. Raises StoreError."""
         path = self.path / "asked.json"
         lines = read_lines(path)
         try:
@@ -82,7 +82,7 @@ class StoredCell:
             raise StoreError(f"{path}: damaged ({why}); delete it and run again") from error
 
     def check_asked(self, questions: int) -> None:
-        """Refuse a size beyond the number of questions of the task. Raises StoreError."""
+        """Check that the size is within the number of questions of the task. Raises StoreError."""
         asked = self.asked()
         if asked is not None and asked.questions > questions:
             raise StoreError(
@@ -91,7 +91,7 @@ class StoredCell:
             )
 
     def ask(self, size: TaskSize) -> None:
-        """Note how much is to be asked, under a lease; a smaller run later takes nothing back.
+        """Store the planned size, under a lease. A smaller later run does not reduce it.
 
         Raises StoreError.
         """
@@ -118,12 +118,12 @@ class StoredCell:
         return sorted(found.values(), key=lambda failure: _natural(failure.question_id))
 
     def recover(self) -> None:
-        """Cut off what a kill left half-written. Call it once, under a lease, before appending."""
+        """Cut off a half-written last line. Call it once, under a lease, before appending."""
         cut_torn_line(self.path / "records.jsonl")
         cut_torn_line(self.path / "failures.jsonl")
 
     def append_records(self, records: Iterable[Record]) -> None:
-        """Add answered questions; a kill cannot undo it, a power cut until `sync` can.
+        """Append answered questions. They survive a kill at once, a power cut after `sync`.
 
         Raises StoreError.
         """
@@ -134,7 +134,7 @@ class StoredCell:
         append_lines(self.path / "failures.jsonl", map(self._line, failures))
 
     def sync(self) -> None:
-        """Wait until all that was appended is on the disk. Raises StoreError."""
+        """Wait until all appended lines are on the disk. Raises StoreError."""
         sync_file(self.path / "records.jsonl")
         sync_file(self.path / "failures.jsonl")
 
@@ -169,8 +169,8 @@ class StoredCell:
 
 
 def cell_from_json(value: Any) -> Cell:
-    """The cell that `canonical_json` wrote. Raises KeyError, TypeError, ValueError on anything
-    else."""
+    """The cell from the JSON of `canonical_json`. Raises KeyError, TypeError, ValueError on other
+    values."""
     decoding = value["decoding"]
     cell = Cell(
         task=Component(**value["task"]),
@@ -183,7 +183,7 @@ def cell_from_json(value: Any) -> Cell:
             choice_set=decoding["choice_set"],
         ),
     )
-    if not fits(cell.level.rank, int):  # unlike all the rest it is no part of the cell's key
+    if not fits(cell.level.rank, int):  # the only field that is not part of the cell's key
         raise ValueError(f"rank is {cell.level.rank!r}")
     return cell
 
@@ -218,5 +218,5 @@ def _built(kind: type[_T], row: Any) -> _T:
 
 
 def _natural(question_id: str) -> tuple[int, str]:
-    """Ids are row numbers as text nearly everywhere: 9 before 10."""
+    """Sort key of ids, which are usually row numbers as text: 9 before 10."""
     return (int(question_id) if question_id.isdecimal() else -1, question_id)

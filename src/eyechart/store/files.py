@@ -1,7 +1,7 @@
-"""Writing that survives a kill at any byte: whole-file replacement, and lines that are appended.
+"""Crash-safe writing: replacing whole files, and appending lines.
 
-A file that is replaced is either the old or the new one. A file that is appended to may end in a
-torn line after a kill or a full disk; readers ignore it and the next writer cuts it off.
+A replaced file is either the old or the new one. A file with appended lines may end in a torn line
+after a kill or a full disk; readers ignore that line and the next writer cuts it off.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 @contextmanager
 def open_atomic(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to that takes its name, in one step, when the block ends without an error.
+    """A file that gets its name, in one step, when the block ends without an error.
 
     Raises:
         StoreError: the folder cannot be written, the disk is full.
@@ -67,8 +67,8 @@ def open_atomic(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 def append_lines(path: Path, lines: Iterable[str]) -> None:
     """Append lines with one write. All of them, or none after an error.
 
-    They survive this process at once, and the machine after `sync_file`: to wait for the disk at
-    every line would cost more than the answers in them.
+    They survive a kill of this process at once, and a power cut after `sync_file`, because waiting
+    for the disk at every line would take longer than the answers.
 
     Raises:
         StoreError: the file cannot be written, the disk is full.
@@ -90,7 +90,7 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file is on the disk, if there is one. Raises StoreError."""
+    """Wait until a file, if it exists, is on the disk. Raises StoreError."""
     with store_errors(path, "be written"):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -117,8 +117,8 @@ def read_lines(path: Path) -> list[str]:
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON that this package wrote: without NaN and infinities. Raises ValueError or
-    RecursionError on anything else."""
+    """The value of JSON without NaN and infinities, as this package writes it. Raises ValueError or
+    RecursionError on other text."""
     return json.loads(text, parse_constant=_refuse_constant)
 
 
@@ -127,7 +127,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def file_sha256(path: Path) -> bytes:
-    """sha256 of a file, which need not fit into memory; of nothing where there is no file."""
+    """sha256 of a file, read in pieces; that of no bytes if the file does not exist."""
     with store_errors(path, "be read"):
         try:
             with path.open("rb") as file:
@@ -137,7 +137,7 @@ def file_sha256(path: Path) -> bytes:
 
 
 def cut_torn_line(path: Path) -> int:
-    """Remove a torn last line before appending; returns how many bytes went."""
+    """Remove a torn last line before appending; returns the number of removed bytes."""
     with store_errors(path, "be repaired"):
         try:
             data = path.read_bytes()
@@ -156,6 +156,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _cut(descriptor: int, size_bytes: int) -> None:
-    # If this fails too, the next run cuts the torn line off; the first error is the one to tell.
+    # If this fails too, the next run cuts the torn line off; the first error is reported.
     with suppress(OSError):
         os.ftruncate(descriptor, size_bytes)

@@ -1,8 +1,9 @@
-"""Who may write where: advisory locks that the kernel drops when their process dies.
+"""Leases: advisory file locks, which the kernel releases when their process ends.
 
-A run takes the directory shared and its own model (one VLM with one adapter) for itself, so that
-two runs with different VLMs may fill one directory, each on its own GPU. Whoever rewrites stored
-records takes the whole directory for itself. Nothing is left to clean up after a SIGKILL.
+A run holds a shared lease on the directory and an exclusive one on its model (one VLM with one
+adapter), so that two runs with different VLMs may fill one directory, each on its own GPU. A
+process that rewrites stored records holds an exclusive lease on the directory. A SIGKILL leaves no
+lock behind.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from eyechart.store.files import store_errors
 
 
 class HeldError(StoreError):
-    """Another process is writing there."""
+    """Another process holds the lease."""
 
 
 @contextmanager
 def lease(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    shared: others may hold it shared, too. wait: until it is free, instead of an error.
+    shared: others may hold it shared too. wait: wait until it is free instead of raising.
 
     Raises:
-        HeldError: held by another process (named, where it holds it alone).
+        HeldError: held by another process (which is named if it holds it exclusively).
         StoreError: the file cannot be opened.
     """
     with store_errors(path, "be locked"):
@@ -45,7 +46,7 @@ def lease(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[N
             ) from None
         except OSError as error:  # a file system without locks
             raise StoreError(f"{path}: cannot be locked ({error.strerror})") from error
-        # A full disk does not undo the lock: then a refused process is not told who holds it.
+        # On a full disk the lock is still held, but other processes cannot read who holds it.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             if not shared:

@@ -1,11 +1,11 @@
-"""A run directory: everything one or many runs have measured, and the way to ask for it.
+"""A run directory: the results of one or several runs, and queries for them.
 
 DIR/run.json      format, title, data
-    current.json  which cell counts where versions differ: the one that the last plan asked for
-    cells/        one folder a cell (store.cells)
+    current.json  the cells of the last plan, which count where there are several versions
+    cells/        one folder for each cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded images of slow codecs, lossless, up to a budget
-    leases/       who is writing (store.lease)
+    leases/       lock files of the writing processes (store.lease)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RunDirError(StoreError, InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """What the last run says of a directory. data: the user's data folder, "" for the built-in."""
+    """Title and data of the last run. data: the user's data folder, "" for the built-in."""
 
     title: str
     data: str = ""
@@ -65,7 +65,7 @@ class Store:
         return Blobs(self.root / "decoded")
 
     def create(self) -> None:
-        """Make the directory, or take up an existing run. Raises RunDirError."""
+        """Make the directory, or check that it is a run's. Raises RunDirError."""
         if self.root.is_dir() and not self.is_run() and any(self.root.iterdir()):
             raise RunDirError(f"{self.root}: not empty and not an eyechart run; choose another")
         try:
@@ -80,7 +80,7 @@ class Store:
         self.info()
 
     def require(self) -> None:
-        """Refuse a directory that holds no run. Raises RunDirError."""
+        """Check that the directory is a run's. Raises RunDirError."""
         if not self.is_run():
             raise RunDirError(
                 f"{self.root}: no eyechart run here; make one with eyechart run --out {self.root}"
@@ -88,10 +88,10 @@ class Store:
         self.info()
 
     def is_run(self) -> bool:
-        """Whether the directory holds a run, or what a killed one had begun."""
+        """Whether the directory is a run's, also that of a run killed at its start."""
         return (self.root / "run.json").is_file() or (self.root / "cells").is_dir()
 
-    # --- what the run is ----------------------------------------------------------------------
+    # --- title and data -----------------------------------------------------------------------
 
     def info(self) -> RunInfo:
         """Title and data. Raises StoreError, RunDirError for another format."""
@@ -111,7 +111,7 @@ class Store:
             raise RunDirError(f"{path}: damaged ({why}); delete it and run again") from error
 
     def write_info(self, info: RunInfo) -> None:
-        """Replace what the directory says of itself. Raises StoreError."""
+        """Replace title and data. Raises StoreError."""
         fields = {"format": FORMAT, "title": info.title, "data": info.data}
         write_atomic(self.root / "run.json", f"{canonical_json(fields)}\n".encode())
 
@@ -137,7 +137,7 @@ class Store:
         return StoredCell(self.root / "cells" / cell_key(cell)[:16], cell)
 
     def make_current(self, cells: Iterable[StoredCell]) -> None:
-        """Note the cells that a plan asks for: they count from now on, and not those of other
+        """Store the cells of a plan as current: from now on they count instead of cells of other
         versions. Raises StoreError."""
         with self.updating("current"):
             current = {**self._current(), **{_label(one.cell): one.key for one in cells}}
@@ -146,8 +146,8 @@ class Store:
     def cells(self) -> list[StoredCell]:
         """All cells that count, in a fixed order (VLM, adapter, task, codec, rank as first stored).
 
-        Where a task, codec, VLM or adapter was run in several versions, or under several token
-        limits, only the one that the last plan asked for counts: a table never mixes versions.
+        If a task, codec, VLM or adapter was run in several versions, or with several token limits,
+        only the cells of the last plan count, so that a table never mixes versions.
         Raises StoreError.
         """
         with store_errors(self.root, "be read"):
@@ -192,8 +192,8 @@ class Store:
         return stored
 
     def fingerprint(self) -> str:
-        """sha256 (hex) of all that an analysis is made from: equal only while nothing was answered,
-        failed, asked or scored since. Reads every record once. Raises StoreError."""
+        """sha256 (hex) of everything that an analysis reads: records, failures, planned sizes and
+        scores. Reads every record once. Raises StoreError."""
         whole = sha256(b"\0".join(line.encode() for line in read_lines(self.root / "run.json")))
         for stored in self.cells():
             whole.update(stored.key.encode())
@@ -213,7 +213,7 @@ class Store:
                 f"{re.sub('[^A-Za-z0-9.-]+', '_', vlm.name)[:40]}-{digest([vlm, adapter])[:12]}"
                 for vlm, adapter in models
             }
-        )  # sorted: two waiting runs take their leases in one order and cannot block each other
+        )  # sorted, so that two waiting runs take their leases in one order and cannot deadlock
         with ExitStack() as stack:
             leases = self.root / "leases"
             stack.enter_context(lease(leases / "directory", shared=True, wait=wait))
@@ -223,27 +223,27 @@ class Store:
 
     @contextmanager
     def encoding(self, *, wait: bool = False) -> Iterator[None]:
-        """Hold the right to add bitstreams and decoded images; runs may go on. Raises HeldError."""
+        """Hold the right to add bitstreams and decoded images, beside runs. Raises HeldError."""
         with lease(self.root / "leases" / "directory", shared=True, wait=wait):
             yield
 
     @contextmanager
     def updating(self, name: str) -> Iterator[None]:
-        """Have a file of the directory alone for a moment, to read it and write it anew: runs of
-        other models do so, too. Waits for them. Raises StoreError."""
+        """Hold an exclusive lease on one file while it is read and rewritten, because runs of other
+        models rewrite it too. Waits for them. Raises StoreError."""
         with lease(self.root / "leases" / f"updating-{name}", wait=True):
             yield
 
     @contextmanager
     def rewriting(self, *, wait: bool = False) -> Iterator[None]:
-        """Hold the right to change stored records; no run is going meanwhile. Raises HeldError."""
+        """Hold the right to change stored records, which excludes all runs. Raises HeldError."""
         with lease(self.root / "leases" / "directory", wait=wait):
             yield
 
 
 def _label(cell: Cell) -> str:
-    """What a cell is apart from versions and the token limit: cells of one label are not shown
-    together."""
+    """The identity of a cell without versions and token limit. Of several cells with one label
+    only one is shown."""
     parts = (cell.vlm, cell.adapter, cell.task, cell.codec)
     named = [None if part is None else [part.name, part.options] for part in parts]
     return canonical_json([*named, cell.level.name, cell.decoding.choice_set])

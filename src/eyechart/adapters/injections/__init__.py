@@ -1,4 +1,4 @@
-"""Ways to put a condition into a vision tower, one file each (entry points `eyechart.injections`).
+"""The built-in injections, one file each (entry points `eyechart.injections`).
 
 none             the condition is not used; only the encoder is fine-tuned
 rope_angle       added to the rotary angles of every patch (paper Section 4.1, literally)

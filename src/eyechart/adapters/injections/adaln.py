@@ -47,16 +47,17 @@ class AdaLN(nn.Module):
         return modulate
 
     def fold(self, tower: Tower, row: int) -> None:
-        """Scale into the norm's weight; shift into its bias, or into its readers' biases."""
+        """Scale into the norm's weight; shift into its bias, or those of the layers after it."""
         for name, site in zip(self.names, tower.norms, strict=True):
             scale, shift = self.tables[name][row].detach().chunk(2)
             _fold_norm(site, scale, shift)
 
 
 def _fold_norm(site: NormSite, scale: Tensor, shift: Tensor) -> None:
-    """weight' = weight * (1 + scale); bias' = bias * (1 + scale) + shift, where there is a bias.
+    """weight' = weight * (1 + scale); bias' = bias * (1 + scale) + shift, if the norm has a bias.
 
-    An RMS norm has none; the shift goes into each reader's: W (n + shift) + b = W n + W shift + b.
+    An RMS norm has none. The shift then goes into the bias of each linear layer that reads the
+    norm's output n: W (n + shift) + b = W n + W shift + b.
     """
     norm: Any = site.norm
     wide = torch.promote_types(norm.weight.dtype, torch.float32)

@@ -39,7 +39,7 @@ class RopeCosSin(nn.Module):
         return [tower.rotary.register_forward_hook(add)]
 
     def fold(self, tower: Tower, row: int) -> None:
-        """Raises InputError always: no weight holds cosine and sine."""
+        """Always raises InputError: cosine and sine are not weights."""
         raise InputError(
             "cannot fold rope_cos_sin: cosine and sine are computed from positions, no weight "
             "holds them; use the injection adaln, or run the adapter itself"
