@@ -89,7 +89,7 @@ class Progress(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """An information, such as the cost of a VLM's answers."""
+        """A piece of information, such as the cost of a VLM's answers."""
         ...
 
     def warn(self, text: str, question: str) -> None:
