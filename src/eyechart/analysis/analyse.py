@@ -8,18 +8,21 @@ store --records--> measure (score, rate, resampled) --> curves --> BD-Metric
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.cells import (
+    SOURCE,
     CellData,
     cell_label,
     failure_counts,
     planned_levels,
     read_cells,
 )
+from eyechart.analysis.chance import chance_note, chances
 from eyechart.analysis.compare import Comparison, rank_levels
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
@@ -135,8 +138,12 @@ def _measured(
             for image, stratum in zip(found.images, found.strata, strict=False)
         }
         resampling = resample(images, samples=samples, seed=seed, strata=strata)
+        chance = chances(task)
         for read in own:
-            measured[read.key] = measure(task, read, sums[read.key], resampling)
+            one = measure(task, read, sums[read.key], resampling)
+            if read.codec == SOURCE:
+                one = replace(one, at_chance=chance_note(read.records, chance, resampling))
+            measured[read.key] = one
     return [measured[read.key] for read in cells]
 
 
@@ -195,6 +202,7 @@ def _cell_result(
         unparsed_share=measured.unparsed_share,
         choices=read.cell.decoding.choice_set,
         reproducible=read.reproducible,
+        at_chance=measured.at_chance,
     )
 
 

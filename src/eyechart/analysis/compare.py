@@ -125,9 +125,9 @@ class Comparison:
     ) -> tuple[Measured | None, tuple[str, ...]]:
         """The uncompressed score of the plain VLM; the adapter's own where that is missing."""
         if plain := self._curves.get((vlm, "", task, SOURCE)):
-            return plain[0], self._unfinished(plain, "uncompressed: ")
+            return plain[0], (*self._unfinished(plain, "uncompressed: "), *_chance(plain))
         if own := self._curves.get((vlm, adapter, task, SOURCE)):
-            return own[0], ("uncompressed score read with the adapter",)
+            return own[0], ("uncompressed score read with the adapter", *_chance(own))
         return None, ()
 
     def _flags(self, cells: Sequence[Measured]) -> tuple[str, ...]:
@@ -147,6 +147,10 @@ class Comparison:
         most = self._most[cells[0].data.task]
         least = min(self._questions[measured.data.key] for measured in cells)
         return (*flags, *([f"{where}asks {least} of {most} questions"] if least < most else []))
+
+
+def _chance(uncompressed: Sequence[Measured]) -> tuple[str, ...]:
+    return (uncompressed[0].at_chance,) if uncompressed[0].at_chance else ()
 
 
 def _s(count: int) -> str:

@@ -26,6 +26,7 @@ class Measured:
     total_bpp: float  # all bits over all pixels
     unparsed_share: float
     caution: str = ""  # what is wrong with its intervals
+    at_chance: str = ""  # of an uncompressed cell: that its VLM does not answer better than a guess
 
 
 def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:

@@ -43,6 +43,7 @@ class CellResult:
     unparsed_share: float  # 0..1 of the answered
     choices: bool  # choice-set protocol: never in one table with free answers
     reproducible: Reproducible = "bitwise"  # "per device": decoded images depend on the device
+    at_chance: str = ""  # of an uncompressed cell: that the VLM does not answer better than a guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +145,8 @@ class Analysis:
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as it is stored in JSON. Keys keep their order.
 
-    `reproducible` is left out where it has its usual value, "bitwise", and so is an empty
-    `unanswered`.
+    `reproducible` is left out where it has its usual value, "bitwise", and so are an empty
+    `unanswered` and an empty `at_chance`.
     """
     value = asdict(analysis)
     if not analysis.unanswered:
@@ -153,6 +154,8 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     for cell in value["cells"]:
         if cell["reproducible"] == "bitwise":
             del cell["reproducible"]
+        if not cell["at_chance"]:
+            del cell["at_chance"]
     return value
 
 

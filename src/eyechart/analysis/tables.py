@@ -233,6 +233,8 @@ def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
         notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
     if task.caution:
         notes.append(task.caution)
+    if cell.at_chance:
+        notes.append(cell.at_chance)
     if cell.questions < task.questions:
         notes.append(f"asks {cell.questions} of {task.questions} questions")
     if cell.reproducible == "per device":

@@ -5,6 +5,7 @@
     codec     OpenLevels       level_at(text)
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
+    task      HasChance        chance(question)
     task      HasImageFiles    check_images(keys)
     task      HasOrigin        origin
     VLM       Checkable        check()
@@ -81,6 +82,15 @@ class HasImageFiles(Protocol):
 
         Raises InputError: how many are missing, and the first of them.
         """
+        ...
+
+
+@runtime_checkable
+class HasChance(Protocol):
+    """A task that knows how often a guess is right that does not look at the image."""
+
+    def chance(self, question: Question) -> float | None:
+        """Probability (0..1) that a guess is right; None where that means nothing."""
         ...
 
 
@@ -182,6 +192,15 @@ class TakesRunOptions(Protocol):
 def choices_of(task: object, question: Question) -> tuple[str, ...]:
     """The allowed answers for choice-set decoding; () for an open question."""
     return task.choices(question) if isinstance(task, HasChoices) else ()
+
+
+def chance_of(task: object, question: Question) -> float | None:
+    """Probability that a guess is right: as the task says, else one of the question's choices;
+    None for an open question."""
+    if isinstance(task, HasChance):
+        return task.chance(question)
+    choices = choices_of(task, question)
+    return 1 / len(choices) if choices else None
 
 
 def for_task(vlm: VLM, task: str) -> VLM:

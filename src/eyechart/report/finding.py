@@ -81,7 +81,24 @@ def find(analysis: Analysis) -> Finding:
 
 
 def _details(analysis: Analysis) -> tuple[str, ...]:
-    return (*_best_codecs(analysis), *_adapter_gains(analysis), *_per_device(analysis))
+    return (
+        *_at_chance(analysis),
+        *_best_codecs(analysis),
+        *_adapter_gains(analysis),
+        *_per_device(analysis),
+    )
+
+
+def _at_chance(analysis: Analysis) -> list[str]:
+    """One sentence where VLMs do not answer a task better than a guess."""
+    found = dict.fromkeys((cell.vlm, cell.task) for cell in analysis.cells if cell.at_chance)
+    if not found:
+        return []
+    names = ", ".join(f"{vlm} on {task}" for vlm, task in found)
+    return [
+        f"At chance level even on uncompressed images: {names}. Differences between codecs say "
+        "nothing there."
+    ]
 
 
 def _per_device(analysis: Analysis) -> list[str]:

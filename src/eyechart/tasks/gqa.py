@@ -48,6 +48,7 @@ Gqa = partial(
         version="1",
         headline_metric="Overall",
         columns=("question", "answer", "category"),
+        guess_most_frequent=True,
         official=(
             OfficialFile(
                 name="GQA_TestDev_Balanced.tsv",

@@ -7,6 +7,7 @@ The file is read when the first question, image or version is asked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +52,8 @@ class TsvBenchmark:
     """Scores one answer; never raises."""
     choices: Callable[[Question], tuple[str, ...]] | None = None
     """The answers allowed in choice-set decoding; None: the benchmark has no such sets."""
+    guess_most_frequent: bool = False
+    """Of open questions with short answers: a guess is the most frequent answer of the file."""
     summarize: Callable[[ScoredQuestions], dict[str, float]] = accuracies
     """All sub-metrics in table order, the headline included."""
     statistics: Callable[[ScoredQuestions], list[tuple[str, list[float]]]] = right_and_asked
@@ -156,6 +159,13 @@ class TsvTask:
         """The allowed answers in choice-set decoding; () if the benchmark has no `choices`."""
         return () if (choices := self._benchmark.choices) is None else choices(question)
 
+    def chance(self, question: Question) -> float | None:
+        """See `core.hooks.HasChance`: one of the choices, or the most frequent answer."""
+        if self._benchmark.guess_most_frequent:
+            return self._most_frequent_share
+        choices = self.choices(question)
+        return 1 / len(choices) if choices else None
+
     def score(self, question: Question, answer: str) -> Score:
         return self._benchmark.score(question, answer)
 
@@ -213,6 +223,11 @@ class TsvTask:
     @cached_property
     def _questions(self) -> tuple[Question, ...]:
         return tuple(self._question(row) for row in self._table.rows)
+
+    @cached_property
+    def _most_frequent_share(self) -> float:
+        answers = Counter(question.answer.strip().lower() for question in self._questions)
+        return max(answers.values()) / answers.total()
 
     @cached_property
     def _asked(self) -> tuple[Question, ...]:
