@@ -68,7 +68,7 @@ def analyse(
     unanswered = [read for read in cells if not read.records and read.asked is not None]
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
-    tasks = _tasks(answered, data or info.data or None, load)
+    tasks = tasks_of(answered, data or info.data or None, load)
     _check_sizes(store, answered, tasks)
     sizes = {name: _size([read for read in answered if read.task == name]) for name in tasks}
     questions = {read.key: (read.asked or sizes[read.task]).questions for read in answered}
@@ -99,10 +99,13 @@ def analyse(
     )
 
 
-def _tasks(
+def tasks_of(
     cells: Sequence[CellData], data: str | None, load: Callable[..., Any]
 ) -> dict[str, Task]:
-    """Every task of the run by its label, checked to ask the questions that were answered."""
+    """Every task of the cells by its label, checked to ask the questions that were answered.
+
+    Raises InputError.
+    """
     tasks: dict[str, Task] = {}
     for name, wanted in {read.task: read.cell.task for read in cells}.items():
         task = open_task(wanted.name, wanted.options, data, load)

@@ -38,6 +38,7 @@ _VERBS = {
     "task": ("eyechart.cli.task:app", "Tasks: list, show."),
     "adapter": ("eyechart.cli.adapter:app", "Adapters: train, list, export."),
     "paper": ("eyechart.cli.paper:app", "The paper's published numbers: show, bd, diff."),
+    "runs": ("eyechart.cli.runs:app", "Run directories: compare, merge, drop."),
     "rescore": ("eyechart.cli.run:rescore", "Score a run's stored answers again."),
     "doctor": (
         "eyechart.cli.doctor:doctor",

@@ -134,6 +134,9 @@ def run(
         ),
     ] = False,
     wait: Wait = False,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Title of the report, instead of the plan's.")
+    ] = None,
     report: Annotated[
         bool, typer.Option(help="Print tables and write the HTML report at the end.")
     ] = True,
@@ -146,6 +149,8 @@ def run(
     from eyechart.runner.start import Options
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images, choice_set=choice_set)
+    if title is not None:
+        chosen = chosen.model_copy(update={"title": title})
     options = Options(
         device=device,
         workers=workers,

@@ -71,6 +71,15 @@ class StoredCell:
         """The cell's full identity (64 hex digits)."""
         return cell_key(self.cell)
 
+    @property
+    def label(self) -> str:
+        """What the cell is apart from versions and the token limit: cells of one label are not
+        shown together."""
+        cell = self.cell
+        parts = (cell.vlm, cell.adapter, cell.task, cell.codec)
+        named = [None if part is None else [part.name, part.options] for part in parts]
+        return canonical_json([*named, cell.level.name, cell.decoding.choice_set])
+
     def asked(self) -> TaskSize | None:
         """The largest size that a run has planned; None without one. Raises StoreError."""
         path = self.path / "asked.json"

@@ -140,7 +140,7 @@ class Store:
         """Store the cells of a plan as current: from now on they count instead of cells of other
         versions. Raises StoreError."""
         with self.updating("current"):
-            current = {**self._current(), **{_label(one.cell): one.key for one in cells}}
+            current = {**self._current(), **{one.label: one.key for one in cells}}
             write_atomic(self.root / "current.json", f"{canonical_json(current)}\n".encode())
 
     def cells(self) -> list[StoredCell]:
@@ -155,7 +155,7 @@ class Store:
         current = self._current()
         counting: dict[str, StoredCell] = {}
         for stored in map(self._read_cell, folders):
-            label = _label(stored.cell)
+            label = stored.label
             if current.get(label, stored.key) != stored.key:
                 continue
             if label in counting:
@@ -239,14 +239,6 @@ class Store:
         """Hold the right to change stored records, which excludes all runs. Raises HeldError."""
         with lease(self.root / "leases" / "directory", wait=wait):
             yield
-
-
-def _label(cell: Cell) -> str:
-    """The identity of a cell without versions and token limit. Of several cells with one label
-    only one is shown."""
-    parts = (cell.vlm, cell.adapter, cell.task, cell.codec)
-    named = [None if part is None else [part.name, part.options] for part in parts]
-    return canonical_json([*named, cell.level.name, cell.decoding.choice_set])
 
 
 def _order(stored: StoredCell) -> tuple[str, str, str, str, int, str]:

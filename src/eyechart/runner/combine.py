@@ -1,0 +1,178 @@
+"""Run directories as a whole: several in one, and cells taken out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eyechart.core import plugins
+from eyechart.core.errors import InputError
+from eyechart.core.types import Cell
+from eyechart.runner.same_data import refuse_other_data
+from eyechart.store import RunInfo, Store, StoredCell
+from eyechart.store.files import append_lines, read_lines, store_errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What a merge has brought into a directory. known: answers that it held already."""
+
+    cells: int
+    records: int
+    known: int
+
+
+def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> Merged:
+    """Bring the cells of several run directories into `out`, a run directory or a new one.
+
+    A question that has an answer in `out` keeps it. Bitstreams come along; decoded images do not,
+    they can be made again. Stopped in the middle, the same call goes on.
+
+    data: the folder with the tasks' files; None: that of the first directory.
+    Raises:
+        InputError: not a run directory, `out` among the sources, two versions of a task's data or
+            of a cell.
+        StoreError: a damaged or locked directory, a full disk.
+    """
+    for source in sources:
+        source.require()
+        if source.root.resolve() == out.root.resolve():
+            raise InputError(f"{out.root}: is one of the directories to merge; choose another")
+    info = sources[0].info()
+    place = data or info.data
+    stores = [*([out] if out.is_run() else []), *sources]
+    cells = {store.root: store.cells() for store in stores}
+    _refuse_two_versions(cells)
+    for store in stores:
+        refuse_other_data(store, [], place)
+    out.create()
+    brought = known = 0
+    counting: dict[str, StoredCell] = {}
+    with out.rewriting():
+        title = out.info().title or info.title
+        out.write_info(RunInfo(title=title, data=place))
+        for store in sources:
+            for cell in cells[store.root]:
+                into = counting[cell.key] = out.add(cell.cell, cell.reproducible)
+                new, old = _bring(cell, into)
+                brought, known = brought + new, known + old
+            _copy_bitstreams(store, out)
+            append_lines(out.root / "costs.jsonl", _new_lines(store, out, "costs.jsonl"))
+        out.make_current(counting.values())
+    return Merged(cells=len(counting), records=brought, known=known)
+
+
+def _refuse_two_versions(cells: dict[Path, list[StoredCell]]) -> None:
+    """Cells that a table would show as one have to be one. Raises InputError."""
+    first: dict[str, tuple[Path, StoredCell]] = {}
+    for root, own in cells.items():
+        for stored in own:
+            where, other = first.setdefault(stored.label, (root, stored))
+            if other.key != stored.key:
+                raise InputError(
+                    f"{where} and {root}: two versions of one cell ({_differing(other, stored)}); "
+                    "keep them in two directories"
+                )
+
+
+def _differing(one: StoredCell, other: StoredCell) -> str:
+    for kind in ("task", "codec", "vlm", "adapter"):
+        versions = [getattr(cell.cell, kind) for cell in (one, other)]
+        if versions[0] != versions[1]:
+            named = versions[0] or versions[1]
+            return f"{kind} {named.name} {versions[0].version} and {versions[1].version}"
+    if one.cell.level.identity != other.cell.level.identity:
+        return f"{one.cell.codec.name} level {one.cell.level.name} with other settings or weights"
+    limits = [str(cell.cell.decoding.max_new_tokens) for cell in (one, other)]
+    return f"token limits {' and '.join(limits)}"
+
+
+def _bring(cell: StoredCell, into: StoredCell) -> tuple[int, int]:
+    """-> answers added, answers that were there."""
+    into.recover()
+    held = {record.question_id for record in into.records()}
+    records = cell.records()
+    new = [record for record in records if record.question_id not in held]
+    noted = set(into.failures())
+    into.append_failures(failure for failure in cell.failures() if failure not in noted)
+    into.append_records(new)
+    if (asked := cell.asked()) is not None:
+        into.ask(asked)
+    into.sync()
+    return len(new), len(records) - len(new)
+
+
+def _copy_bitstreams(source: Store, out: Store) -> None:
+    for path in sorted(source.bitstreams.root.glob("*/*/*.bin")):
+        target = out.bitstreams.root / path.relative_to(source.bitstreams.root)
+        if target.exists() or (payload := source.bitstreams.get(path)) is None:
+            continue
+        out.bitstreams.put(target, payload)
+
+
+def _new_lines(source: Store, out: Store, name: str) -> list[str]:
+    held = set(read_lines(out.root / name))
+    return [line for line in read_lines(source.root / name) if line not in held]
+
+
+_KINDS = ("vlm", "adapter", "task", "codec", "level")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which cells: those that fit every name given. adapter: `none` is the VLM as it is."""
+
+    vlm: str | None = None
+    adapter: str | None = None
+    task: str | None = None
+    codec: str | None = None
+    level: str | None = None
+
+    def fits(self, cell: Cell) -> bool:
+        """Whether a cell is chosen."""
+        return all(
+            wanted is None or wanted == name
+            for wanted, name in zip(self._wanted, names_of(cell).values(), strict=True)
+        )
+
+    @property
+    def _wanted(self) -> tuple[str | None, ...]:
+        return (self.vlm, self.adapter, self.task, self.codec, self.level)
+
+    def of(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
+        """The chosen ones. Raises InputError: nothing given, a name that no cell has, no cell."""
+        if not any(wanted is not None for wanted in self._wanted):
+            raise InputError("give --vlm, --adapter, --task, --codec or --level")
+        for kind, wanted in zip(_KINDS, self._wanted, strict=True):
+            known = sorted({names_of(stored.cell)[kind] for stored in cells})
+            if wanted is not None and wanted not in known:
+                raise InputError(f"no cell of {kind} {wanted!r}; {plugins.near(wanted, known)}")
+        found = [stored for stored in cells if self.fits(stored.cell)]
+        if not found:
+            raise InputError("no cell fits all of these names")
+        return found
+
+
+def names_of(cell: Cell) -> dict[str, str]:
+    """What a `Choice` compares with."""
+    return {
+        "vlm": cell.vlm.name,
+        "adapter": "none" if cell.adapter is None else cell.adapter.name,
+        "task": cell.task.name,
+        "codec": cell.codec.name,
+        "level": cell.level.name,
+    }
+
+
+def drop(store: Store, cells: Sequence[StoredCell]) -> None:
+    """Delete cells with their answers, inside `store.rewriting()`; each goes in one step.
+
+    Bitstreams stay, because cells share them. Raises StoreError.
+    """
+    for stored in cells:
+        aside = store.root / f".dropped-{stored.path.name}"
+        with store_errors(stored.path, "be deleted"):
+            stored.path.rename(aside)
+            shutil.rmtree(aside)
