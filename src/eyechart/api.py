@@ -1,8 +1,8 @@
-"""What `import eyechart` offers. The command line is a thin layer over the same functions.
+"""The public functions of `import eyechart`. The command line is a thin layer over them.
 
 Functions take names as the command line does (`jpeg`, `vvc:preset=fast`, `MMBench:max_images=20`);
-options may also be given as keyword arguments. Whatever cannot be done is an `EyechartError` whose
-text is one line; `InputError` is the part of them that the caller can mend.
+options may also be given as keyword arguments. Errors are `EyechartError`s with a message of one
+line; `InputError`s are those that the caller can correct.
 """
 
 from __future__ import annotations
@@ -195,9 +195,9 @@ def run(
     wait: bool = False,
     log: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Answer everything in a plan that the run directory does not hold yet.
+    """Answer all questions of a plan that the run directory lacks.
 
-    An interrupted run keeps what was answered; the same call goes on with it.
+    An interrupted run keeps its answers; the same call continues it.
 
     plan: a built-in plan (`quick`, `paper`), a YAML file, or the plan's keys as a mapping.
     out: the run directory.
@@ -205,15 +205,15 @@ def run(
         without the plan's adapters, a data folder with all of its images, and codecs beside
         `source`, the uncompressed image.
     device: see `open_vlm`.
-    workers: processes for codecs without weights; 0: none; None: one a CPU core.
-    codec_device, codec_batch: device of codecs with weights, and images that one takes at once.
-    batch: questions handed to each copy of a VLM at once; None: as the VLM wants it.
+    workers: processes for codecs without weights; 0: none; None: one per CPU core.
+    codec_device, codec_batch: device of codecs with weights, and images in one call of them.
+    batch: questions passed to each copy of a VLM at once; None: the VLM's preference.
     decoded_gb: disk space for decoded images, in GB.
-    retry_failed: ask questions again that failed for good before.
+    retry_failed: ask questions again that failed permanently in an earlier run.
     wait: wait while another run writes to the directory, instead of raising.
-    log: called with a line of progress now and then, for example `print`.
+    log: called with lines of progress, for example `print`.
 
-    Returns what was done: `answered`, `failed`, `clean` (every question has an answer), ...
+    Returns the outcome: `answered`, `failed`, `clean` (every question has an answer), ...
 
     Raises:
         InputError: something in the plan cannot be used; nothing was written.
@@ -263,9 +263,10 @@ def analyse(
 ) -> Analysis:
     """The analysis of a run: scores, curves, BD-Metrics with 95 % intervals, gaps.
 
-    It is kept as `analysis.json` in the run directory and made again when answers or scores change.
+    It is stored as `analysis.json` in the run directory and made again when answers or scores
+    change.
 
-    fresh: make it again even so. data: folder with the tasks' files, if it is not where it was.
+    fresh: make it again in any case. data: folder with the tasks' files, if it has moved.
 
     Raises:
         InputError: not a run directory, no answers in it, a task or its data not found.
@@ -289,7 +290,7 @@ def table(
     kind: Literal["bd", "scores", "gap", "adapter"] = "bd",
     form: Literal["md", "csv", "latex", "json"] = "md",
 ) -> str:
-    """A table of a run as text; empty where the run has none of that kind.
+    """A table of a run as text; empty if the run has no table of that kind.
 
     Examples:
         >>> "POPE" in eyechart.table("out/first", "bd", "csv")
@@ -304,7 +305,7 @@ def table(
 def write_report(
     run_directory: str | Path, out: str | Path | None = None, *, data: str | Path | None = None
 ) -> Path:
-    """Write the HTML report of a run, one file that needs no network; its path.
+    """Write the HTML report of a run, one file that needs no network; -> its path.
 
     out: the file; None: `report.html` in the run directory.
 
@@ -322,8 +323,8 @@ def write_report(
 def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[Row]:
     """Every answered or failed question of a run as one row, ready for `pandas.DataFrame`.
 
-    All rows have the same columns; docs/export.md describes them. What a failed question lacks is
-    None. A run may be going on meanwhile.
+    All rows have the same columns; docs/export.md describes them. Values that a failed question
+    lacks are None. The run may still be going on.
 
     Raises:
         InputError: not a run directory, no records, a task or its data not found.
@@ -363,7 +364,7 @@ def bd_metric(
     rates_bpp, scores: the points, shape (n,) each, n >= 2, in any order.
     uncompressed: a score. against: rates and scores of the other curve. Give one of the two.
 
-    Returns `value`, and `flags` that say what to mistrust.
+    Returns `value`, and warnings in `flags`.
 
     Raises:
         InputError: fewer than two points, equal rates, a rate not above 0, NaN; no shared range.

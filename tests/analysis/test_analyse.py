@@ -92,7 +92,7 @@ def test_where_no_interval_can_be_had_no_loss_is_claimed(tmp_path: Path) -> None
     assert analysis.tasks[0].caution == caution
     assert [bd.flags for bd in analysis.bd] == [(caution,)]
     assert [cell.loss for cell in analysis.cells] == [None] * 4
-    assert find(analysis).headline.startswith("No loss that this run can resolve")
+    assert find(analysis).headline.startswith("No significant loss")
     (table,) = score_tables(analysis)
     assert table.notes == (caution,)
 

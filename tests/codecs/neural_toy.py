@@ -1,7 +1,7 @@
 """A NeuralCodec in numpy alone: a learned linear transform of 8x8 blocks, deflated.
 
-Its two levels have checkpoints of 4 KB each in a weights folder that a test makes. `broken` breaks
-one promise at a time.
+Its two levels have checkpoints of 4 KB each in a weights folder that a test makes. `broken`
+violates one requirement at a time.
 """
 
 from __future__ import annotations

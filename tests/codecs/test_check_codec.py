@@ -15,7 +15,7 @@ COUNTER = iter(range(10_000))
 
 
 class ToyCodec:
-    """A third party's codec around JPEG, with one promise broken at a time."""
+    """A third party's codec around JPEG, that violates one requirement at a time."""
 
     name = "toy"
     version = "1"
@@ -59,7 +59,7 @@ def test_a_good_codec_passes_and_is_told_its_rates() -> None:
         ("input", "was coded"),
     ],
 )
-def test_a_broken_promise_is_named(broken: str, message: str) -> None:
+def test_a_violated_requirement_is_named(broken: str, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         check_codec(ToyCodec(broken), sizes=[(9, 20)])
 

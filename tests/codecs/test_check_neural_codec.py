@@ -63,7 +63,7 @@ def test_options_that_cannot_travel_are_found(weights: str) -> None:
         ("any weights", "other weights: level coarse: a payload of other weights gave"),
     ],
 )
-def test_a_broken_promise_is_named(weights: str, broken: str, message: str) -> None:
+def test_a_violated_requirement_is_named(weights: str, broken: str, message: str) -> None:
     codec = NeuralToy(weights=weights, broken=broken)
     report = examine_codec(codec, sizes=SIZES, options={"weights": weights, "broken": broken})
     assert any(failure.startswith(message) for failure in report.failures), report.failures

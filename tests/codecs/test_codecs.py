@@ -1,4 +1,4 @@
-"""What every built-in codec promises, on any image size, and what damage does to it."""
+"""Requirements of every built-in codec on any image size, and the effect of damage."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def psnr_db(first: Rgb8, second: Rgb8) -> float:
 
 
 @pytest.mark.parametrize("codec", [*STILL, *VIDEO], ids=name_of)
-def test_it_keeps_the_promises_of_a_codec(codec: Codec) -> None:
+def test_it_meets_the_requirements_of_a_codec(codec: Codec) -> None:
     sizes = [(1, 1), (1, 9), (17, 33)]
     options = dict(codec.options)
     report = check_codec(codec, sizes=sizes, options=options)

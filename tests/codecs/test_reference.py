@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("factory", [HmCodec, VtmCodec])
-def test_it_keeps_the_promises_of_a_codec(
+def test_it_meets_the_requirements_of_a_codec(
     factory: Callable[..., HmCodec | VtmCodec], files: dict[str, str]
 ) -> None:
     codec = factory(**files, levels=[42, 49])

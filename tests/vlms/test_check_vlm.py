@@ -1,4 +1,4 @@
-"""The conformance check passes a real VLM and catches VLMs that break each promise."""
+"""The conformance check passes a real VLM and fails VLMs that violate a requirement."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_honest_parrot_passes() -> None:
         (lambda _, __, prompt: prompt, "is not an Answer"),
     ],
 )
-def test_broken_promises_are_named(say: Say, broken: str) -> None:
+def test_violated_requirements_are_named(say: Say, broken: str) -> None:
     with pytest.raises(AssertionError, match=broken):
         check_vlm(Parrot(say))
 

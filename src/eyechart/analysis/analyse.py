@@ -1,4 +1,4 @@
-"""A run directory -> its analysis: every number that tables and report show.
+"""From a run directory to its analysis: every number in tables and report.
 
 store --records--> measure (score, rate, resampled) --> curves --> BD-Metric
                                                    |
@@ -50,19 +50,19 @@ def analyse(
 ) -> Analysis:
     """Analyse what a run has stored so far; cells without any answer are left out.
 
-    samples, seed: of the paired bootstrap. examples: how many questions to show with images.
-    created: the time to write into the analysis (ISO 8601, UTC). data: folder with the tasks'
-    files, if it is not where it was. load: finds tasks and codecs.
+    samples, seed: of the paired bootstrap. examples: number of questions to show with images.
+    created: time of the analysis (ISO 8601, UTC). data: folder with the tasks' files, if it has
+    moved. load: opens tasks and codecs.
 
     Raises:
-        InputError: not a run directory, no answers in it, a task or its data not found or not
-            those that were asked.
+        InputError: not a run directory, no answers in it, a task or its data not found, or another
+            version of the data than was asked.
         StoreError: a damaged record.
     """
     store = Store(run_dir)
     store.require()
     info = store.info()
-    made_from = store.fingerprint()  # first: what a run adds meanwhile makes this analysis old
+    made_from = store.fingerprint()  # first: later answers make this analysis outdated
     cells = read_cells(store)
     answered = [read for read in cells if read.records]
     unanswered = [read for read in cells if not read.records and read.asked is not None]
@@ -102,7 +102,7 @@ def analyse(
 def tasks_of(
     cells: Sequence[CellData], data: str | None, load: Callable[..., Any]
 ) -> dict[str, Task]:
-    """Every task of the cells by its label, checked to ask the questions that were answered.
+    """Every task of the cells by its label. Its questions must be those that were answered.
 
     Raises InputError.
     """
@@ -119,7 +119,7 @@ def tasks_of(
 
 
 def _check_sizes(store: Store, cells: Sequence[CellData], tasks: Mapping[str, Task]) -> None:
-    """Refuse a cell that is to hold more than its task has. Raises StoreError."""
+    """Refuse a cell whose planned size exceeds its task. Raises StoreError."""
     questions = {read.key: len(tasks[read.task].questions()) for read in cells}
     for stored in store.cells():
         if stored.key in questions:
@@ -151,7 +151,8 @@ def _measured(
 
 
 def _size(cells: Sequence[CellData]) -> TaskSize:
-    """The largest size planned for any cell of a task; without plans, what was asked at all."""
+    """The largest planned size of a task's cells; if none is stored, the number of questions
+    asked."""
     planned = [read.asked for read in cells if read.asked is not None]
     if planned:
         return max(planned, key=lambda size: size.questions)

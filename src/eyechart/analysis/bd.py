@@ -1,4 +1,4 @@
-"""BD-Metric: by how much a codec's rate-metric curve lies below the uncompressed score.
+"""BD-Metric: mean difference between a codec's rate-metric curve and the uncompressed score.
 
     score ^        uncompressed  - - - - - - - - -     BD = mean of the curve over its own bpp range
           |              ______o                           minus the uncompressed score
@@ -12,8 +12,8 @@ The paper prints BD-Metrics without defining them; this definition reproduces it
 range, minus the uncompressed score (Tables 2 and 16); between two curves the same average of the
 difference, over the range that both share (Tables 4, 5 and 17).
 
-The plain functions take one curve, check it and raise; the `*_many` functions take a leading axis
-of bootstrap samples and answer NaN where a sample cannot be used.
+The plain functions take one curve and raise errors; the `*_many` functions take leading axes for
+bootstrap samples and return NaN for samples that cannot be used.
 """
 
 from __future__ import annotations
@@ -101,8 +101,10 @@ def bd_rate_percent(
 
 
 def bd_metric_many(rates_bpp: Floats, scores: Floats, anchors: float | Floats) -> Floats:
-    """BD-Metric of samples: (..., n), (..., n), (...) -> (...). NaN where rates are equal
-    or scores are NaN."""
+    """BD-Metric of samples: (..., n), (..., n), (...) -> (...).
+
+    NaN for samples with equal rates or with NaN scores.
+    """
     rates, values, usable = _sorted(rates_bpp, scores)
     low, high = rates[..., 0], rates[..., -1]
     mean = integral(rates, values, low, high) / (high - low)
@@ -114,7 +116,7 @@ def bd_between_many(
 ) -> Floats:
     """BD-Metric between samples of two curves: (..., n) and (..., m) -> (...).
 
-    NaN where rates are equal, scores are NaN or no range is shared.
+    NaN for samples with equal rates, with NaN scores or without a shared range.
     """
     rates, values, usable = _sorted(rates_bpp, scores)
     other_rates, other_values, other_usable = _sorted(against_bpp, against_scores)
@@ -135,7 +137,7 @@ def overlap(rates_bpp: Floats, against_bpp: Floats) -> float:
 
 
 def checked_points(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """The points of one curve as arrays, (n,) and (n,), or an InputError that says why not."""
+    """The points of one curve as arrays, (n,) and (n,). Raises InputError."""
     rates = np.asarray(rates_bpp, dtype=np.float64)
     values = np.asarray(scores, dtype=np.float64)
     if rates.ndim != 1 or rates.shape != values.shape:
@@ -154,7 +156,7 @@ def checked_points(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flo
 
 
 def _sorted(rates: Floats, scores: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Points by rising rate, and which samples are usable (the others get harmless ones)."""
+    """Points by rising rate, and which samples are usable (others get valid dummy points)."""
     rates, scores = np.broadcast_arrays(rates, scores)
     order = np.argsort(rates, axis=-1, kind="stable")
     rates = np.take_along_axis(rates, order, axis=-1)
@@ -174,7 +176,7 @@ def _log_rate_over_score(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tup
 
 
 def _order_flags(rates: Floats) -> tuple[str, ...]:
-    """Points come level by level: a rate that turns back means that a level is not what it says."""
+    """A flag if the rates, in order of levels, do not rise: then a level is not as declared."""
     steps = np.diff(rates)
     return () if (steps > 0).all() or (steps < 0).all() else ("non-monotone rates",)
 

@@ -1,9 +1,9 @@
 """Paired bootstrap over images: intervals of scores, rates and BD-Metrics.
 
-Images are drawn, not questions, because answers about one image are correlated. One draw is used
-for every codec, level, VLM and adapter of a task, so that what two curves have in common (hard
-images) cancels in their difference. Where a task has strata (`ImageSums.strata`), each of them is
-drawn from by itself, as often as it has images.
+Images are resampled, not questions, because answers about one image are correlated. One resampling
+is used for every codec, level, VLM and adapter of a task, so that common effects (hard images)
+cancel in the difference of two curves. Within each stratum of a task (`ImageSums.strata`) as many
+images are drawn as it has.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ COVERAGE = 0.95  # of every interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampling:
-    """Weights (samples, images): how often each image was drawn; every row sums to the images.
+    """Weights (samples, images): how often each image was drawn; each row sums to the number of
+    images.
 
-    caution: what is wrong with its intervals, "" for nothing.
+    caution: why its intervals are unreliable, or "".
     """
 
     images: tuple[str, ...]
@@ -38,9 +39,9 @@ def resample(
 ) -> Resampling:
     """Draw as many images as there are, with replacement, `samples` times.
 
-    strata: image -> stratum; each is drawn from by itself. Images without one are one more. A
-    stratum of one image is the same in every draw, which makes the interval too narrow: `caution`
-    says so, and if half of the strata are such, nothing is drawn.
+    strata: image -> stratum. Each stratum is resampled separately; images without one are a stratum
+    too. A stratum of one image is the same in every sample, which makes the interval too narrow:
+    `caution` says so, and if that holds for half of the strata, there are no samples.
 
     Raises:
         InputError: a negative number of samples.
@@ -69,7 +70,7 @@ def resample(
 
 
 def interval(value: float, draws: Floats) -> Interval:
-    """`value` with the central 95 % of its draws; without usable draws the bounds are the value."""
+    """`value` with the central 95 % of its draws; without usable draws both bounds are `value`."""
     usable = draws[np.isfinite(draws)]
     if not usable.size:
         return Interval(value=value, low=value, high=value)

@@ -1,4 +1,4 @@
-"""The cells of a run directory, read once, with the names that tables show."""
+"""The cells of a run directory, read once, with their names in tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = "source"  # the codec that stands for "uncompressed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellData:
-    """A cell, its names in tables, and everything that is stored for it."""
+    """A cell, its names in tables, and its stored records and failures."""
 
     cell: Cell
     key: str
@@ -70,7 +70,7 @@ def planned_levels(cells: Iterable[CellData]) -> dict[str, int]:
 
 
 def failure_counts(cells: Iterable[CellData]) -> tuple[tuple[str, int], ...]:
-    """What failed and how often, the most frequent first; includes cells without any answer."""
+    """Kinds of failures and their counts, most frequent first, also of cells without answers."""
     counts = Counter(
         f"{read.codec} {failure.stage}: {failure.kind}"
         for read in cells

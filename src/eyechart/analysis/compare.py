@@ -17,10 +17,9 @@ Place = tuple[str, str, str, str]  # vlm, adapter, task, codec
 
 
 def rank_levels(cells: Sequence[Measured]) -> dict[str, int]:
-    """Cell key -> rank of its level among those measured for its task and codec, 0 the lowest rate.
+    """Cell key -> rank of its level by rate, 0 the lowest, among those of its task and codec.
 
-    The order is that of the mean bpp over all cells of a level; a level's name and its place in the
-    plan say nothing about its rate.
+    The order is that of the mean bpp over all cells of a level, not that of names or of the plan.
     """
     levels: defaultdict[tuple[str, str], defaultdict[str, list[Measured]]]
     levels = defaultdict(lambda: defaultdict(list))
@@ -38,8 +37,8 @@ def rank_levels(cells: Sequence[Measured]) -> dict[str, int]:
 class Comparison:
     """The measured cells of a run, grouped into curves.
 
-    questions: by cell key, how many are planned. Fewer answers than that are flagged, and so are
-    cells that ask fewer questions than other cells of the task.
+    questions: planned questions, by cell key. Flagged are cells with fewer answers, and cells with
+    fewer planned questions than other cells of the task.
     levels: by codec, how many are planned. Curves with fewer are flagged.
     """
 
@@ -73,8 +72,8 @@ class Comparison:
                 yield BdResult(**names, baseline="no adapter", bd=bd, flags=flags)
 
     def loss(self, measured: Measured) -> Interval | None:
-        """Uncompressed score of the VLM without adapter, less the cell's; None where there is no
-        such score or no interval.
+        """Uncompressed score of the VLM without adapter, minus the cell's score; None without such
+        a score or an interval.
 
         Both use the same resamplings: two scores whose own intervals overlap may still differ.
         """
@@ -123,7 +122,7 @@ class Comparison:
     def _uncompressed(
         self, vlm: str, adapter: str, task: str
     ) -> tuple[Measured | None, tuple[str, ...]]:
-        """The uncompressed score of the plain VLM; the adapter's own where that is missing."""
+        """The uncompressed score of the VLM without adapter, or with it if that is missing."""
         if plain := self._curves.get((vlm, "", task, SOURCE)):
             return plain[0], (*self._unfinished(plain, "uncompressed: "), *_chance(plain))
         if own := self._curves.get((vlm, adapter, task, SOURCE)):

@@ -19,13 +19,13 @@ BdOutcome = tuple[Interval | None, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One task x codec x VLM x adapter: points by rising rate, (n,), their draws, (samples, n)."""
+    """One task x codec x VLM x adapter: points by rising rate, (n,), and draws, (samples, n)."""
 
     rates_bpp: Floats
     scores: Floats
     rate_draws: Floats
     score_draws: Floats
-    flags: tuple[str, ...] = ()  # what its cells lack
+    flags: tuple[str, ...] = ()  # missing levels or answers
 
 
 def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve:
@@ -41,7 +41,7 @@ def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve
 
 
 def bd_from_uncompressed(curve: Curve, uncompressed: Measured | None) -> BdOutcome:
-    """BD-Metric against the uncompressed score; (None, why) where it cannot be computed."""
+    """BD-Metric against the uncompressed score; (None, reason) if it cannot be computed."""
     if uncompressed is None:
         return None, (*curve.flags, "no uncompressed score")
     try:
@@ -53,7 +53,8 @@ def bd_from_uncompressed(curve: Curve, uncompressed: Measured | None) -> BdOutco
 
 
 def bd_from_curve(curve: Curve, base: Curve | None) -> BdOutcome:
-    """BD-Metric against another curve (an adapter's against none); (None, why) where impossible."""
+    """BD-Metric against another curve (with an adapter against without); (None, reason) if it
+    cannot be computed."""
     if base is None:
         return None, (*curve.flags, "no curve to compare with")
     flags = tuple(dict.fromkeys((*curve.flags, *base.flags)))

@@ -32,7 +32,7 @@ RIGHT = 1.0  # a score's value; partial credit does not count as right
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """A question, its answers at the lowest level of each codec and uncompressed."""
+    """A question, with its answers at the lowest level of each codec and uncompressed."""
 
     vlm: str
     task: str
@@ -48,7 +48,7 @@ def choose_examples(
     count: int,
     load: Callable[..., Any],
 ) -> list[Example]:
-    """At most `count` examples, spread over VLMs and tasks; fewer where nothing fits.
+    """At most `count` examples, spread over VLMs and tasks; fewer if there are not enough.
 
     cells: those of each codec's lowest level, and the uncompressed ones. load:
     `core.plugins.load`, for the codecs.
@@ -66,7 +66,7 @@ def choose_examples(
 
 
 def _candidates(cells: Sequence[CellData], tasks: Mapping[str, Task]) -> Iterator[list[_Candidate]]:
-    """For each VLM and task, the suitable questions, the clearest examples first."""
+    """For each VLM and task the suitable questions, the clearest first."""
     groups: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
     for read in cells:
         if not (read.codec == SOURCE and read.adapter):
@@ -103,7 +103,7 @@ def _candidate(
 
 
 def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
-    """The best of every group, then the second best, and so on; no image twice."""
+    """The first of every group, then the second of every group, and so on; no image twice."""
     queues = [iter(group) for group in groups]
     seen: set[tuple[str, str]] = set()
     while queues:
@@ -165,7 +165,7 @@ def _asked(question: Question) -> str:
 
 
 def _reference(question: Question) -> str:
-    """What was to be answered: the option with its letter, all of several references."""
+    """The reference answer: an option with its letter, or all references."""
     chosen = dict(question.options).get(question.answer)
     if chosen is not None:
         return f"{question.answer}. {chosen}"
@@ -177,7 +177,7 @@ def _reference(question: Question) -> str:
 
 
 class _Pictures:
-    """Decodes what the run stored; each codec is loaded once."""
+    """Decodes the stored bitstreams of a run; each codec is loaded once."""
 
     def __init__(self, store: Store, load: Callable[..., Any]) -> None:
         self._load = load
@@ -185,7 +185,7 @@ class _Pictures:
         self._codecs: dict[str, Codec] = {}
 
     def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:
-        """The image the VLM saw, or None where it can no longer be made here."""
+        """The image that the VLM received, or None if it cannot be decoded here."""
         if read.codec == SOURCE:
             return original
         cell = read.cell
@@ -195,7 +195,7 @@ class _Pictures:
                 self._codecs[read.codec] = self._load(
                     "eyechart.codecs", cell.codec.name, cell.codec.options
                 )
-            # Only what is stored: another version of the codec would make other images.
+            # Only stored bitstreams: another version of the codec would make other images.
             (decoded,) = self._reconstructor.reconstruct(
                 self._codecs[read.codec],
                 cell.level,
@@ -205,7 +205,7 @@ class _Pictures:
                 encode=False,
             )
         except EyechartError:
-            return None  # a codec that is not installed on the machine that analyses
+            return None  # a codec that is not installed on this machine
         return None if isinstance(decoded, Failed) else decoded.rgb8
 
 

@@ -1,4 +1,4 @@
-"""An analysis as a file: JSON with a digest of itself, replaced in one step, checked when it is
+"""An analysis as a file: JSON with a digest of its content, written in one step and checked when
 read."""
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _DIGEST = "sha256"  # key of the digest of all other keys
 
 
 def write_analysis(analysis: Analysis, path: Path) -> None:
-    """Write `analysis.json`. Raises StoreError when it cannot be written.
+    """Write `analysis.json`. Raises StoreError.
 
-    Keys keep their order: sub-metrics are listed as the benchmark lists them.
+    Keys keep their order, so that sub-metrics are in the benchmark's order.
     """
     value = analysis_json(analysis)
     value[_DIGEST] = digest(value)
@@ -33,7 +33,7 @@ def write_analysis(analysis: Analysis, path: Path) -> None:
 
 
 def current_analysis(path: Path, store: Store) -> Analysis | None:
-    """The stored analysis, if this version made it from just what the store holds now.
+    """The stored analysis, if this version made it from the present contents of the store.
 
     Raises StoreError.
     """
@@ -54,10 +54,10 @@ def analysis_of(
 ) -> Analysis:
     """The analysis of a run directory, or of a folder that holds only an `analysis.json`.
 
-    The stored one is returned while it is current. Otherwise, or where `fresh`, the run is analysed
-    and `analysis.json` is written.
+    The stored one is returned if it is current. Otherwise, or with `fresh`, the run is analysed and
+    `analysis.json` is written.
 
-    data: folder with the tasks' files, if it is not where it was. now: the clock.
+    data: folder with the tasks' files, if it has moved. now: the clock.
 
     Raises:
         InputError: neither a run nor an analysis, no answers, a task or its data not found.
@@ -74,7 +74,7 @@ def analysis_of(
 
 
 def read_analysis(path: Path) -> Analysis:
-    """Read what `write_analysis` wrote.
+    """Read a file of `write_analysis`.
 
     Raises:
         InputError: no such file, not an analysis of this version, or changed since it was written.

@@ -23,15 +23,15 @@ from eyechart.core.types import Component, Floats
 
 
 def trained_codecs(adapter: Component | None) -> tuple[str, ...]:
-    """The codecs an adapter saw in training, from its option `trained_codecs`; `source` aside."""
+    """The codecs an adapter saw in training, from its option `trained_codecs`, without `source`."""
     named = adapter.options.get("trained_codecs", ()) if adapter else ()
     names = named if isinstance(named, Sequence) and not isinstance(named, str) else (named,)
     return tuple(str(name) for name in names if name != "source")
 
 
 def best_tuned(codec: str, adapters: Mapping[str, Component | None]) -> str | None:
-    """Of some adapters, by name, the one that stands for theta*: made for this codec alone, or
-    else with the fewest others; None where none saw the codec."""
+    """The adapter to use as theta*, by name: of those trained on this codec, the one trained on the
+    fewest other codecs; None if there is none."""
     seen = {name: trained_codecs(adapter) for name, adapter in adapters.items()}
     fitting = [name for name, codecs in seen.items() if codec in codecs]
     return min(fitting, key=lambda name: len(seen[name]), default=None)

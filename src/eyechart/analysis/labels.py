@@ -1,4 +1,4 @@
-"""What components are called in tables: names, with only the options that tell them apart."""
+"""Labels of components in tables: names, with only those options that distinguish them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HIDDEN = frozenset({"for_task"})
 
 
 class Labels:
-    """Names for a run's components of one kind, distinct whenever the components are."""
+    """Labels of a run's components of one kind. Different components have different labels."""
 
     def __init__(self, components: Iterable[Component]) -> None:
         distinct = {_identity(component): component for component in components}

@@ -1,4 +1,4 @@
-"""One cell's records -> its score and rate, for the full set of images and each resampling."""
+"""Score and rate of one cell from its records, for all images and for each resampling."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from eyechart.core.types import Floats, ImageSums, Record, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Score (headline metric) and rate of one cell. Draws: (samples,), NaN where a resampling
-    contains none of the cell's images (images are missing from cells with failures)."""
+    """Score (headline metric) and rate of one cell. Draws: (samples,), NaN if a resampling contains
+    none of the cell's images (cells with failures lack some images)."""
 
     data: CellData
     metrics: dict[str, float]
@@ -30,7 +30,7 @@ class Measured:
 
 
 def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:
-    """The headline metric of one cell's records as sums per image."""
+    """Sums per image for the headline metric of one cell's records."""
     return task.image_sums([record.score for record in records])
 
 

@@ -1,9 +1,9 @@
 """Piecewise cubic Hermite interpolation (PCHIP) of many curves at once, and its exact integral.
 
-scipy interpolates one set of abscissae at a time; a paired bootstrap needs a thousand curves whose
-rates differ as well, because resampling images changes the mean bpp too. Same slopes as
+scipy interpolates curves with common abscissae; a paired bootstrap needs a thousand curves with
+different rates, because resampling images changes the mean bpp too. The slopes are those of
 `scipy.interpolate.PchipInterpolator` (Fritsch and Butland, "A method for constructing local
-monotone piecewise cubic interpolants", SIAM J. Sci. Stat. Comput. 1984), checked against it.
+monotone piecewise cubic interpolants", SIAM J. Sci. Stat. Comput. 1984); a test compares them.
 
 Shapes: `...` are any leading axes (bootstrap samples), n >= 2 the points of a curve.
 """
@@ -38,20 +38,20 @@ def integral(x: Floats, y: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def _inner_slopes(width: Floats, secant: Floats) -> Floats:
-    """Weighted harmonic mean of the neighbouring secants; flat where they disagree in sign."""
+    """Weighted harmonic mean of the neighbouring secants; 0 if their signs differ."""
     left, right = secant[..., :-1], secant[..., 1:]
     weight_left = width[..., :-1] + 2 * width[..., 1:]
     weight_right = 2 * width[..., :-1] + width[..., 1:]
     same_sign = (np.sign(left) == np.sign(right)) & (left != 0)
     safe_left, safe_right = np.where(same_sign, left, 1.0), np.where(same_sign, right, 1.0)
-    with np.errstate(over="ignore"):  # a secant next to nothing: its mean is 0, as it should be
+    with np.errstate(over="ignore"):  # a secant near 0 overflows to a mean of 0, which is right
         reciprocal = weight_left / safe_left + weight_right / safe_right
     harmonic = (weight_left + weight_right) / reciprocal
     return np.where(same_sign, harmonic, 0.0)
 
 
 def _end_slope(width: Floats, next_width: Floats, secant: Floats, next_secant: Floats) -> Floats:
-    """Three-point estimate at an end, limited so that the end piece keeps the data's shape."""
+    """Three-point estimate at an end, limited so that the end piece stays monotone."""
     slope = ((2 * width + next_width) * secant - width * next_secant) / (width + next_width)
     turns = np.sign(secant) != np.sign(next_secant)
     slope = np.where(turns & (np.abs(slope) > 3 * np.abs(secant)), 3 * secant, slope)

@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV, LaTeX (booktabs) and JSON. The terminal has its own file."""
+"""Tables as Markdown, CSV, LaTeX (booktabs) and JSON. See `terminal` for the terminal."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _tex(text: str) -> str:
 
 
 def _csv(tables: Sequence[Table]) -> str:
-    """One line a figure, full precision: what a spreadsheet or a data frame wants to read."""
+    """One line for each figure, with full precision, for spreadsheets and data frames."""
     buffer = io.StringIO()
     keys = list(dict.fromkeys(key for table in tables for key in table.keys))
     kinds = list(dict.fromkeys(table.column_kind for table in tables))
@@ -169,7 +169,7 @@ def _object(table: Table) -> dict[str, object]:
 
 
 def _grouped(table: Table) -> Iterator[tuple[TableRow, tuple[str, ...]]]:
-    """Rows with the keys to print: a first key that repeats the line above is left blank."""
+    """Rows with the keys to print. A first key equal to that of the row above is left blank."""
     before = ""
     for row in table.rows:
         first, *rest = row.keys

@@ -1,7 +1,7 @@
-"""The frozen analysis of a run: everything tables and the report show, and nothing else.
+"""The frozen analysis of a run: all data of tables and the report.
 
-It is computed once from the store (`analyse`) and written as `analysis.json`; the terminal, the
-exports and the HTML report only lay it out. Scores are in the benchmark's own units.
+It is computed once from the store (`analyse`) and written as `analysis.json`. The terminal, the
+exports and the HTML report only format it. Scores are in the benchmark's own units.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from eyechart.core.types import Reproducible
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A value with its bootstrap interval (paired over images); equal bounds when not resampled."""
+    """A value with its bootstrap interval (paired over images). Equal bounds: not resampled."""
 
     value: float
     low: float
@@ -48,7 +48,8 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BdResult:
-    """A BD-Metric: of one codec's curve against uncompressed, or of an adapter's against none."""
+    """A BD-Metric: of a codec's curve against the uncompressed score, or with an adapter against
+    without."""
 
     vlm: str
     adapter: str
@@ -93,7 +94,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One question about one image, seen through every codec (paper Fig. 2 and 8)."""
+    """One question about one image, answered under every codec (paper Fig. 2 and 8)."""
 
     vlm: str
     task: str
@@ -123,7 +124,7 @@ class AdapterInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """The whole run, ready to be laid out."""
+    """The analysis of a whole run."""
 
     title: str
     eyechart_version: str
@@ -143,7 +144,7 @@ class Analysis:
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
-    """The analysis as it is stored in JSON. Keys keep their order.
+    """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out where it has its usual value, "bitwise", and so are an empty
     `unanswered` and an empty `at_chance`.

@@ -1,4 +1,4 @@
-"""A table as a value: what stands in it, not how it looks. Renderers lay it out (render)."""
+"""A table as a value, without formatting, which `render` and `terminal` do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mark: TypeAlias = Literal["", "best", "second", "gain", "loss"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One figure. None: it cannot be given; `notes` say why, and give warnings."""
+    """One figure. value: None if there is none. notes: the reason, or warnings."""
 
     value: float | None
     low: float | None = None  # 95 % interval
@@ -24,12 +24,12 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The figure as digits; an en dash for nothing."""
+        """The figure as digits; an en dash if there is none."""
         return "–" if self.value is None else _digits(self.value, self.decimals)
 
     @property
     def bounds(self) -> tuple[str, str] | None:
-        """The interval as digits, one decimal less than the figure: it is rougher than that."""
+        """The interval as digits, with one decimal less than the figure."""
         if self.low is None or self.high is None:
             return None
         decimals = max(0, self.decimals - 1)
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One line: its keys (VLM, task, ...) and one entry a column."""
+    """One row: its keys (VLM, task, ...) and one entry for each column."""
 
     keys: tuple[str, ...]
     entries: tuple[Entry, ...]
@@ -60,12 +60,12 @@ class Table:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Footnotes in order of appearance; an entry's number is its note's place here, from 1."""
+        """Footnotes in order of appearance, numbered from 1."""
         every = (note for row in self.rows for entry in row.entries for note in entry.notes)
         return tuple(dict.fromkeys(every))
 
     def has(self, mark: Mark) -> bool:
-        """Whether any entry bears this mark."""
+        """Whether any entry has this mark."""
         return any(entry.mark == mark for row in self.rows for entry in row.entries)
 
 
@@ -81,7 +81,7 @@ def entry_of(interval: Interval | None, *, notes: tuple[str, ...] = ()) -> Entry
 def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """The highest of at least two entries marked best, the next of at least three second.
 
-    Entries that print alike share their mark.
+    Entries with the same digits get the same mark.
     """
     shown = [float(entry.text) for entry in entries if entry.value is not None]
     ranks = sorted(set(shown), reverse=True)
@@ -108,7 +108,7 @@ def signed(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 
 
 def same_decimals(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """As the paper prints: two decimals, one for scores that run to hundreds (OCRBench, MME)."""
+    """Decimals as in the paper: two, or one for scores in the hundreds (OCRBench, MME)."""
     largest = max((abs(entry.value) for entry in entries if entry.value is not None), default=0.0)
     return tuple(replace(entry, decimals=1 if largest >= 100 else 2) for entry in entries)
 

@@ -37,7 +37,7 @@ PER_DEVICE = "reproducible per device: the codec's decoded images depend on the 
 def tables_of(analysis: Analysis, kind: Kind) -> list[Table]:
     """The tables of one kind, possibly none (no adapter in the run, no fine-tuned codec).
 
-    Answers from a choice set are another protocol: they have tables of their own.
+    Answers from choice sets are another protocol and have separate tables.
     """
     makers: dict[Kind, Callable[[Analysis], list[Table]]] = {
         "bd": bd_tables,
@@ -92,7 +92,7 @@ def bd_tables(analysis: Analysis) -> list[Table]:
 
 
 def score_tables(analysis: Analysis) -> list[Table]:
-    """Every sub-metric of every cell, a table a task; the uncompressed cell comes first."""
+    """Every sub-metric of every cell, one table for each task; the uncompressed cell first."""
     tables = []
     for task in analysis.tasks:
         cells = sorted(
@@ -147,7 +147,7 @@ def gap_tables(analysis: Analysis) -> list[Table]:
 
 
 def _theta_star(gaps: Sequence[GapResult]) -> str:
-    """Which adapters stand for the fine-tuned VLM."""
+    """Which adapters are used as the fine-tuned VLM."""
     of = {gap.codec: gap.adapter for gap in gaps}
     if len({*of.values()}) == 1:
         return f"θ* = {gaps[0].adapter}"
@@ -243,7 +243,7 @@ def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
 
 
 def _column_decimals(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Counts as counts, percentages with two decimals, sums of them with one."""
+    """Counts without decimals, percentages with two, sums of percentages with one."""
     values = [entry.value for entry in entries if entry.value is not None]
     if all(value.is_integer() for value in values):
         decimals = 0

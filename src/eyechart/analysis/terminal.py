@@ -1,4 +1,4 @@
-"""Tables in the terminal: aligned, and cut into blocks of columns where the window is narrow.
+"""Tables in the terminal: aligned, and split into blocks of columns in a narrow window.
 
     title
                  jpeg           hevc            column names, broken at spaces and underscores
@@ -39,8 +39,8 @@ _PLAIN = str.maketrans("●○▲▼…–─·×±−", "*+^v~---x+-")  # for t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """Where one column's figures stand: right-aligned in `width`, then marks and notes in `tail`,
-    then, in compact tables, the interval in `behind`."""
+    """Widths of one column: figures right-aligned in `width`, then marks and notes in `tail`, then,
+    in compact tables, the interval in `behind`."""
 
     index: int
     header: tuple[str, ...]
@@ -114,7 +114,7 @@ def _block_lines(
 
 
 def _key_lines(table: Table, width: int) -> Iterator[Text]:
-    """A table of words alone: the last key is wrapped below itself."""
+    """Rows of a table without figures; the last key is wrapped."""
     from rich.text import Text
 
     yield Text(_key_text(table, table.keys)[:width].rstrip(), style="dim")
@@ -150,7 +150,7 @@ def _row_lines(
 
 
 def _blocks(table: Table, width: int, *, unicode: bool) -> list[list[_Column]]:
-    """Columns in as few groups as fit into `width`, evenly filled; a column alone may be wider."""
+    """Columns in as few groups as fit into `width`, evenly filled; a single column may be wider."""
     columns = [_measured(table, index, unicode=unicode) for index in range(len(table.columns))]
     blocks = _filled(columns, width, len(columns))
     even = _filled(columns, width, -(-len(columns) // len(blocks)))

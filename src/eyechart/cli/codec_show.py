@@ -39,7 +39,7 @@ def show(codec: CodecArgument) -> None:
 
 
 def check(codec: CodecArgument) -> None:
-    """Check that a codec keeps the promises that runs rely on. Takes up to a minute."""
+    """Check that a codec meets the requirements of runs. Takes up to a minute."""
     from eyechart.testing import examine_codec
 
     name, given = plugins.parse_spec(codec)

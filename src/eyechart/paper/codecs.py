@@ -1,4 +1,4 @@
-"""What the paper says of its codecs' rates, for plans whose codecs are not installed."""
+"""Rates of the paper's codecs, for plans with codecs that are not installed."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from eyechart.core import plugins
 
-# The headline metric of each task, as the two sources spell it.
+# The headline metric of each task, with its names in the two sources.
 HEADLINE = {
     "POPE": "Overall Overall",
     "GQA": "Overall",
@@ -34,7 +34,7 @@ def rows(name: str) -> tuple[dict[str, str], ...]:
 
 @cache
 def official_questions() -> dict[str, int]:
-    """How many questions the published scores of a task are of: the rows of its official file."""
+    """Number of questions behind the published scores of a task: the rows of its official file."""
     official = {name: plugins.load("eyechart.tasks", name).official[0] for name in HEADLINE}
     return {name: file.rows for name, file in official.items() if file.rows is not None}
 
@@ -63,7 +63,7 @@ def headline_scores() -> dict[tuple[str, str, str], dict[str, float]]:
 def printed_rates() -> dict[tuple[str, str], tuple[float, ...]]:
     """Rates of Tables 9 to 15 in bpp, ascending: (task, codec) -> one a level.
 
-    They belong to the compressed images, so they serve every VLM.
+    They are rates of the compressed images, so they apply to every VLM.
     """
     found: dict[tuple[str, str], set[float]] = {}
     for row in rows("qwen_vl_chat_rate_metric"):
@@ -72,9 +72,9 @@ def printed_rates() -> dict[tuple[str, str], tuple[float, ...]]:
 
 
 def by_rising_rate(codec: str, levels: dict[str, float]) -> list[float]:
-    """Scores of the four levels in the order of rising rate, for the codecs whose rates are known.
+    """Scores of the four levels in order of rising rate, for the codecs whose rates are known.
 
-    MS-ILLM's lowest level is called `vlo2`; with the others the parameter grows with the rate.
+    MS-ILLM's lowest level is called `vlo2`; for the other codecs the parameter grows with the rate.
     """
 
     def order(level: str) -> float:

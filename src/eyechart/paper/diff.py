@@ -1,8 +1,8 @@
-"""A run beside the published numbers, where both name the same VLM, task and codec.
+"""Comparison of a run with the published numbers of the same VLM, task and codec.
 
-A name is the same when only its spelling differs (`qwen2.5-vl-3b` is `Qwen2.5-VL-3B`); another
-encoder of the same standard is another codec (`hevc` is x265, `HM` the reference encoder), and the
-built-in chart's tasks only share their names with the benchmarks.
+Names are equal if they differ only in spelling (`qwen2.5-vl-3b` and `Qwen2.5-VL-3B`). Another
+encoder of the same standard is another codec (`hevc` is x265, `HM` the reference encoder). The
+built-in chart's tasks share only their names with the benchmarks.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from eyechart.analysis.result import Analysis, BdResult, CellResult
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
 from eyechart.paper.data import SOURCE, headline_scores, official_questions, printed_bd
 
-_RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, other encoder
+_RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, another encoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff:
-    """Tables of what can be compared, and sentences about what cannot and why."""
+    """Tables of comparable numbers, and sentences on numbers that are not comparable."""
 
     tables: tuple[Table, ...]
     remarks: tuple[str, ...]
@@ -83,7 +83,7 @@ def _bd(analysis: Analysis) -> Table:
 
 
 def _apart(result: BdResult, analysis: Analysis) -> list[str]:
-    """In what a BD-Metric differs from the printed one before it is computed: questions, levels."""
+    """Differences in questions or levels between a BD-Metric's curve and the paper's."""
     same = [
         cell
         for cell in analysis.cells
@@ -105,7 +105,7 @@ def _apart(result: BdResult, analysis: Analysis) -> list[str]:
 
 
 def _sampled(cells: Sequence[CellResult]) -> list[str]:
-    """How many questions were asked, where that is not what the published scores are of."""
+    """Notes on cells with another number of questions than the published scores."""
     official = {_plain(name): count for name, count in official_questions().items()}
     counts = [(cell.answered + cell.failed, official.get(_plain(cell.task))) for cell in cells]
     others = [(asked, whole) for asked, whole in counts if whole is not None and asked != whole]
@@ -132,7 +132,7 @@ def _beside(run: Entry, published: float) -> tuple[Entry, ...]:
 
 
 def _remarks(analysis: Analysis, compared: bool) -> list[str]:
-    """Why something, or all, stands beside nothing."""
+    """Reasons why some or all numbers have no published counterpart."""
     if not _comparable(analysis):
         return [
             f"Nothing is comparable: the data is {BUILT_IN_DATA}, whose tasks share names and "
@@ -160,7 +160,7 @@ def _comparable(analysis: Analysis) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A name without what spelling changes: case, separators, a publisher, `-Instruct`, `-hf`."""
+    """A name without case, separators, publisher, `-Instruct` and `-hf`."""
     stem = name.partition(":")[0].rpartition("/")[2].lower()
     for suffix in ("-instruct", "-hf"):
         stem = stem.removesuffix(suffix)

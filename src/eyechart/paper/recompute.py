@@ -1,8 +1,8 @@
 """BD-Metrics of Tables 2 and 16, computed again from the published scores and the printed rates.
 
-This is how the definition in analysis/bd was found and is kept: scores per level (published with
-the authors' code), rates per task, codec and level (Tables 9 to 15, two decimals), for the four
-codecs whose rates are printed.
+The definition in analysis/bd was found with this comparison, and a test repeats it. Its input are
+scores per level (published with the authors' code) and rates per task, codec and level (Tables 9 to
+15, two decimals), for the four codecs whose rates are printed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def recompute() -> list[Recomputed]:
 
 
 def recomputed_tables(found: Sequence[Recomputed]) -> list[Table]:
-    """VLM x task rows with printed and computed figures, and the differences a task."""
+    """VLM x task rows with printed and computed figures, and the differences for each task."""
     return [_figures(found), _differences(found)]
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables, as printed (Table 2 with its labels put right), by number."""
+"""The paper's tables by number, as printed (Table 2 with corrected labels)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _COPIES = {
 
 
 def titles() -> dict[int, str]:
-    """Table number -> what it shows, for the tables that ship."""
+    """Table number -> title, for the tables in this package."""
     return {
         2: "BD-Metric against uncompressed, four VLMs",
         3: "Information and generalization gap (Qwen2.5-VL-3B, each codec's lowest level)",
@@ -231,7 +231,7 @@ def _printed(text: str | None, decimals: int, *, notes: tuple[str, ...] = ()) ->
 
 
 def _line(texts: Sequence[str | None]) -> tuple[Entry, ...]:
-    """The entries of one line, in the decimals that its most precise figure is printed with."""
+    """The entries of one row, with the decimals of its most precise figure."""
     decimals = _decimals(texts)
     return tuple(_printed(text, decimals) for text in texts)
 

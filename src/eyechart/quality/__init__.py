@@ -1,4 +1,4 @@
-"""How close a decoded image is to its original. A metric is one file and one entry point.
+"""Metrics of image quality. A metric is one file and one entry point.
 
 The group is `eyechart.metrics`; a metric is any class with the members of QualityMetric.
 """
@@ -30,13 +30,13 @@ class QualityMetric(Protocol):
     def higher_is_better(self) -> bool: ...
 
     def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
-        """Compare two images of one size. Infinite or NaN where the metric is not defined."""
+        """Compare two images of one size. Infinite or NaN if the metric is not defined."""
         ...
 
 
 @runtime_checkable
 class InDecibels(Protocol):
-    """A metric whose curves are drawn and compared in dB. Optional; nothing is inherited."""
+    """Optional protocol of a metric whose curves are drawn and compared in dB."""
 
     def decibels(self, value: float) -> float:
         """A value of the metric in dB; rises with the quality."""
@@ -44,7 +44,7 @@ class InDecibels(Protocol):
 
 
 def on_curve(metric: QualityMetric, value: float) -> float:
-    """A value as it is drawn and compared: in dB where the metric has them."""
+    """A value for drawing and comparing: in dB if the metric has `decibels`."""
     return metric.decibels(value) if isinstance(metric, InDecibels) else value
 
 
@@ -66,7 +66,7 @@ def label(metric: QualityMetric) -> str:
 
 
 def text(value: float | None) -> str:
-    """Four significant digits; a dash where the metric is not defined."""
+    """Four significant digits; a dash if the metric is not defined."""
     if value is None or isnan(value):
         return "–"
     return "∞" if isinf(value) else f"{value:#.4g}"

@@ -44,7 +44,7 @@ class MsSsim:
         return float(product_C.mean())
 
     def decibels(self, value: float) -> float:
-        """-10 log10(1 - MS-SSIM): near 1 differences that are seen would not be."""
+        """-10 log10(1 - MS-SSIM), which shows differences of values near 1."""
         return -10 * float(np.log10(1 - value)) if value < 1 else float("inf")
 
 

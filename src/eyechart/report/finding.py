@@ -1,4 +1,4 @@
-"""The run's key finding in one sentence, computed and worded no stronger than its curves are."""
+"""The run's main result in one sentence, with claims only where intervals support them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CodecLoss:
-    """One codec's points without adapter, lowest rate first, beside the uncompressed cell."""
+    """One codec's cells without adapter, lowest rate first, and the uncompressed cell."""
 
     uncompressed: CellResult
     points: tuple[CellResult, ...]
@@ -62,21 +62,22 @@ def codec_label(name: str) -> str:
 
 
 def find(analysis: Analysis) -> Finding:
-    """Word the most costly case of the run, and what the BD tables add to it.
+    """Sentences on the largest loss of the run and on its BD tables.
 
-    The case is the one whose lowest rate costs the largest share of the uncompressed score, so
-    that benchmarks with different units compare; cases that can be held against another codec at
-    no higher rate come first. Scores between levels are interpolated linearly.
+    The headline is about the VLM, task and codec whose lowest rate costs the largest share of the
+    uncompressed score; shares are comparable between benchmarks with different units. Cases with
+    another codec at the same or a lower rate come first. Scores between levels are interpolated
+    linearly.
     """
     curves = _curves(analysis)
     if not curves:
         return Finding(headline=_without_curves(analysis), details=_details(analysis))
     rivals = {key: _comparison(key, curves) for key in curves}
     key = max(curves, key=lambda k: (curves[k].resolved, rivals[k] != "", curves[k].share_lost))
-    won_back = _won_back(analysis, *key, curves[key].lowest.level)
+    recovered = _recovered(analysis, *key, curves[key].lowest.level)
     return Finding(
         headline=_headline(*key, curves[key], rivals[key]),
-        details=(*won_back, *_details(analysis)),
+        details=(*recovered, *_details(analysis)),
     )
 
 
@@ -102,7 +103,7 @@ def _at_chance(analysis: Analysis) -> list[str]:
 
 
 def _per_device(analysis: Analysis) -> list[str]:
-    """One sentence where decoded images depend on the device."""
+    """One sentence if decoded images depend on the device."""
     codecs = per_device_codecs(analysis)
     if not codecs:
         return []
@@ -117,7 +118,7 @@ def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str) ->
     low, uncompressed = worst.lowest.score.value, worst.uncompressed.score.value
     if not worst.resolved:
         return (
-            f"No loss that this run can resolve: at {worst.lowest.bpp:.2f} bpp "
+            f"No significant loss: at {worst.lowest.bpp:.2f} bpp "
             f"{codec_label(codec)}, {vlm} scores {_number(low)} on {task}, "
             f"and {_number(uncompressed)} uncompressed"
         )
@@ -127,11 +128,11 @@ def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str) ->
     )
 
 
-def _won_back(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -> list[str]:
-    """What an adapter gives back in the headline's case, where that is beyond its interval."""
+def _recovered(analysis: Analysis, vlm: str, task: str, codec: str, level: str) -> list[str]:
+    """The significant gain of each adapter in the headline's case."""
     return [
-        f"The adapter “{gap.adapter}” wins {_number(gap.generalization.value)} of these "
-        f"{_number(gap.performance.value)} points back."
+        f"The adapter “{gap.adapter}” recovers {_number(gap.generalization.value)} of these "
+        f"{_number(gap.performance.value)} points."
         for gap in analysis.gaps
         if (gap.vlm, gap.task, gap.codec, gap.level) == (vlm, task, codec, level)
         and _sure(gap.generalization) > 0
@@ -183,7 +184,7 @@ def _without_curves(analysis: Analysis) -> str:
 
 
 def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _CodecLoss]:
-    """Codec curves by (VLM, task, codec): no adapter, a uncompressed above zero."""
+    """Codec curves without adapter by (VLM, task, codec), if the uncompressed score is above 0."""
     cells = [c for c in analysis.cells if not c.adapter and c.answered > 0]
     uncompressed_cells = {
         (c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0
@@ -226,16 +227,16 @@ def _best_codecs(analysis: Analysis) -> list[str]:
 
 
 def _sole_best(codecs: dict[str, float]) -> list[str]:
-    """The codec with the highest value, unless others reach it too."""
+    """The codec with the highest value, if it is the only one."""
     highest = max(codecs.values())
     best = [name for name, value in codecs.items() if value == highest]
     return best if len(best) == 1 else []
 
 
 def _adapter_gains(analysis: Analysis) -> list[str]:
-    """Per VLM and adapter: how many BD gains and losses exceed their interval.
+    """Per VLM and adapter: the numbers of significant BD gains and losses.
 
-    Adapters for a single codec measure the gap and are not what one would deploy.
+    Adapters for a single codec are left out: they measure the gap and are not for deployment.
     """
     single = {info.name for info in analysis.adapters if len(info.trained_codecs) == 1}
     groups: dict[tuple[str, str], list[BdResult]] = {}
@@ -250,20 +251,20 @@ def _adapter_gains(analysis: Analysis) -> list[str]:
         sentences.append(
             f"With the adapter “{adapter}”, {vlm} gains on {above} of {len(bds)} "
             f"{_plural(len(bds), 'pair')} of task and codec, and loses on {below}; "
-            "the rest is within the interval."
+            "the other differences are not significant."
         )
     return sentences
 
 
 def _sure(interval: Interval) -> int:
-    """1: the whole interval lies above 0, -1: below. 0: neither, or there is no interval."""
+    """1: the whole interval is above 0, -1: below. 0: neither, or there is no interval."""
     if interval.low == interval.high:
         return 0
     return (interval.low > 0) - (interval.high < 0)
 
 
 def _number(value: float) -> str:
-    """One decimal below a hundred, none above: MME and OCRBench count in hundreds."""
+    """One decimal below 100, none from 100 up (MME, OCRBench)."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 

@@ -1,12 +1,12 @@
-"""One analysis -> one HTML file that needs nothing but a browser.
+"""One analysis as one HTML file that needs only a browser.
 
     analysis --analysis_json--> JSON, images pooled --+
     finding  --escaped--> title                  +--> template.html --> report.html
     assets/*.css, *.js   --hashed into the CSP---+
 
-The page is laid out in the browser from the embedded JSON. Text of a run (answers, names) reaches
-it only as JSON data or as text nodes, and the content security policy lets no script run but the
-page's own: an answer that looks like markup stays an answer.
+Scripts in the page build it from the embedded JSON. Text of a run (answers, names) is only in JSON
+data or text nodes, and the content security policy allows only the page's own scripts, so that an
+answer with markup is shown as text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from eyechart.core.types import Json
 from eyechart.report.finding import codec_label, find
 from eyechart.store.files import write_atomic
 
-# In the order in which they build on each other; all share one scope.
+# In order of their dependencies; all share one scope.
 SCRIPTS = (
     "dom.js",
     "model.js",
@@ -64,7 +64,7 @@ def render_report(analysis: Analysis) -> str:
         "pictures": pictures,
         "labels": {codec: codec_label(codec) for codec in codecs},
     }
-    # One closure: the files share names with each other and with nobody else.
+    # One closure: the files share names only with each other.
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     style = "\n".join(_asset(name) for name in STYLES)
     parts = {
@@ -91,7 +91,7 @@ def _unbroken(escaped: str) -> str:
 def script_json(value: Json) -> str:
     """JSON that is inert inside a <script> element: ASCII, and no `<`, `>` or `&`.
 
-    Numbers that are not finite become null; JSON has no other word for them.
+    Numbers that are not finite become null, because JSON cannot represent them.
     """
     text = json.dumps(_finite(value), ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -100,8 +100,8 @@ def script_json(value: Json) -> str:
 def _pool_pictures(data: dict[str, Json]) -> tuple[Json, list[Json]]:
     """Replace every image by `@n` and list the different ones.
 
-    With and without an adapter a VLM sees the same image; the page carries it once. The page
-    puts them back when the analysis is downloaded.
+    A VLM gets the same image with and without an adapter; the page stores it once. The page inserts
+    the images again when the analysis is downloaded.
     """
     pool: dict[str, int] = {}
 

@@ -32,7 +32,7 @@ _MARKERS = "osD^vP*X"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BdRate:
-    """A codec's rate change at equal quality, in percent; None where there is none, and why."""
+    """A codec's rate change at equal quality, in percent; None if there is none, and why."""
 
     codec: str
     metric: str
@@ -98,9 +98,9 @@ def write_json(bench: Bench, folder: Path, path: Path, found: Sequence[BdRate]) 
 
 
 def write_compressai(bench: Bench, folder: Path) -> None:
-    """One file a codec, as `compressai.utils.eval_model` writes it and its `plot` reads it.
+    """One file for each codec, in the format of `compressai.utils.eval_model` and its `plot`.
 
-    Times are seconds an image. Raises StoreError.
+    Times are seconds per image. Raises StoreError.
     """
     for codec, version in bench.versions.items():
         rows = [row for row in bench.rows if row.codec == codec]
@@ -123,7 +123,7 @@ def write_compressai(bench: Bench, folder: Path) -> None:
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be drawn. Raises InputError, PluginError."""
+    """Check that a plot can be drawn. Raises InputError, PluginError."""
     if path.suffix.lower() not in PLOT_FORMATS:
         raise InputError(f"{path}: a plot is one of {', '.join(PLOT_FORMATS)}")
     try:
@@ -133,7 +133,7 @@ def check_plot(path: Path) -> None:
 
 
 def write_plot(bench: Bench, path: Path) -> None:
-    """Draw every metric over the rate, one panel a metric. The suffix chooses SVG, PNG or PDF.
+    """Draw every metric over the rate, one panel each. The suffix chooses SVG, PNG or PDF.
 
     Raises:
         InputError, PluginError: as `check_plot`. StoreError: the file cannot be written.

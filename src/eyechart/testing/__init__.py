@@ -1,4 +1,4 @@
-"""Conformance checks that a third party runs on its own plug-ins."""
+"""Conformance checks for plug-ins of third parties."""
 
 from eyechart.testing.codecs import CodecReport, ConformanceError, check_codec, examine_codec
 from eyechart.testing.tasks import check_task

@@ -1,4 +1,4 @@
-"""The conformance check for a codec: what the rest of this package relies on.
+"""The conformance check for a codec: the properties that this package relies on.
 
 from eyechart.testing import check_codec
 print(check_codec(MyCodec()))
@@ -39,15 +39,15 @@ _MISTAKES = (
 
 
 class ConformanceError(AssertionError):
-    """A plug-in breaks promises; the message lists all of them."""
+    """A plug-in violates requirements; the message lists all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecReport:
-    """What was checked; printed, it is one line a check.
+    """Results of the checks; as text, one line for each check.
 
     mean_bpp: level name -> mean rate of the check's larger images. passed: names of checks.
-    failures: `check: what is wrong`, one a broken promise.
+    failures: one `check: error` for each violated requirement.
     """
 
     codec: str
@@ -71,7 +71,7 @@ def check_codec(
     options: Mapping[str, Json] | None = None,
     seed: int = 0,
 ) -> CodecReport:
-    """Check that a codec keeps its promises; needs no test framework.
+    """Check that a codec meets the requirements; needs no test framework.
 
     Sizes from 1x1 up, determinism, payloads that decode in a fresh process, levels in order of
     rate, damage that ends in CodecError or an image of the right size, wrong input that ends in
@@ -85,7 +85,7 @@ def check_codec(
         the object itself is never sent, so its attributes need not be picklable.
     seed: of the test images and of the damage.
     Raises:
-        ConformanceError: lists every promise broken.
+        ConformanceError: lists all violated requirements.
 
     Examples:
         >>> report = check_codec(eyechart.open_codec("webp"), sizes=[(1, 1), (17, 24)])
@@ -96,7 +96,7 @@ def check_codec(
     if report.failures:
         listed = "\n".join(f"  - {failure}" for failure in report.failures)
         count = len(report.failures)
-        raise ConformanceError(f"codec {codec.name!r} breaks {count} promises:\n{listed}")
+        raise ConformanceError(f"codec {codec.name!r} violates {count} requirements:\n{listed}")
     return report
 
 
@@ -107,7 +107,7 @@ def examine_codec(
     options: Mapping[str, Json] | None = None,
     seed: int = 0,
 ) -> CodecReport:
-    """The checks of `check_codec`, with what is wrong in the report instead of an error."""
+    """The checks of `check_codec`, with errors in the report instead of an exception."""
     rng = np.random.default_rng(seed)
     options = codec.options if options is None else options
     rates: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""A codec built again in a fresh interpreter, as a worker process builds it."""
+"""Building a codec again in a fresh interpreter, as worker processes do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eyechart.core.identity import canonical_json
 from eyechart.core.types import Bitstream, Codec, Json, Level, Rgb8, component_of
 
 _TIMEOUT_S = 300.0
-# How many threads the usual libraries use is read from these.
+# The usual libraries read their number of threads from these.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _SCRIPT = """
@@ -99,7 +99,7 @@ def build_again(
 
 
 def identity_of(codec: Codec) -> str:
-    """What makes a codec the same codec: name, version and options, as text."""
+    """The identity of a codec: name, version and options, as text."""
     return canonical_json(component_of(codec))
 
 
@@ -114,7 +114,7 @@ def payload_sha256(bitstream: Bitstream) -> str:
 
 
 def _import_path(codec: Codec) -> tuple[str, str]:
-    """Where another process finds the codec's class or factory: its entry point, or its module."""
+    """Module and name by which another process imports the codec's class or factory."""
     kind: Any = type(codec)
     for point in entry_points(group="eyechart.codecs", name=codec.name):
         if point.module == kind.__module__:

@@ -1,4 +1,4 @@
-"""What a codec with weights promises beyond a codec: levels to load, batches, its own weights."""
+"""Requirements of codecs with weights beyond those of all codecs: levels, batches, weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHER_WEIGHTS = "0123456789abcdef" * 4
 def neural_checks(
     codec: NeuralCodec, options: Mapping[str, Json], images: Sequence[Rgb8], damage_seed: int
 ) -> Checks:
-    """The further checks of a NeuralCodec by name; each returns what is wrong.
+    """The additional checks of a NeuralCodec by name; each returns its errors.
 
     images: of several sizes. They are encoded in one batch.
     """
@@ -61,7 +61,7 @@ def _files(codec: NeuralCodec) -> list[str]:
     digits = set("0123456789abcdef")
     return [
         f"level {level.name}: weights {level.weights!r} are no sha256 in hex; results of another "
-        "checkpoint could not be told apart"
+        "checkpoint could not be distinguished"
         for level in codec.levels
         if len(level.weights) != 64 or not set(level.weights) <= digits
     ]
@@ -168,7 +168,7 @@ def _outcome(held: LoadedCodec, bitstream: Bitstream) -> str:
 
 
 def _reproducible(codec: NeuralCodec, options: Mapping[str, Json], image: Rgb8) -> list[str]:
-    """A `bitwise` codec gives the same bytes and pixels whatever the number of threads."""
+    """A `bitwise` codec gives the same bytes and pixels with any number of threads."""
     allowed = get_args(Reproducible)
     if codec.reproducible not in allowed:
         return [f"{codec.reproducible!r}; allowed are {', '.join(allowed)}"]

@@ -32,9 +32,9 @@ ODD_ANSWERS = (
 
 
 def check_task(task: Task, *, images: int = 3) -> None:
-    """Check a task against the protocol. Raises AssertionError that says what is wrong.
+    """Check a task against the protocol. Raises AssertionError with the reason.
 
-    images: so many images are decoded.
+    images: number of images to decode.
 
     Examples:
         >>> check_task(eyechart.open_task("POPE", data="eyechart-mini"))

@@ -1,4 +1,4 @@
-"""What every VLM must do, as a check that a third party runs on its own.
+"""The conformance check for a VLM.
 
 from eyechart.testing.vlms import check_vlm
 check_vlm(MyVLM())
@@ -30,16 +30,16 @@ _SIZES = ((64, 64), (48, 96), (131, 67))  # (height, width)
 def check_vlm(
     vlm: VLM | str, *, max_new_tokens: int = 8, sizes: Sequence[tuple[int, int]] = _SIZES
 ) -> None:
-    """Ask a VLM a few questions and check its promises.
+    """Ask a VLM a few questions and check that it meets the requirements.
 
-    Identity, one answer a question in order, empty requests, the token limit, the same answer
-    whether asked alone or with others and whether asked once or twice, options that device and
-    batching are not among, the identity it has as set up for each task.
+    It checks the identity, one answer for each question in order, empty requests, the token limit,
+    equal answers alone and with other questions and at a second call, options without device and
+    batch size, and the identity with the settings for each task.
 
-    vlm: the VLM, or a name, hub id or directory to open it by.
+    vlm: the VLM, or a name, hub id or directory to open.
     sizes: (height, width) of the images.
     Raises:
-        AssertionError: says which promise is broken.
+        AssertionError: names the violated requirement.
 
     Examples:
         >>> check_vlm("eyechart-mini", max_new_tokens=2, sizes=[(56, 56)])
@@ -60,7 +60,7 @@ def check_vlm(
     for given in texts:
         assert given[0] == given[3], "equal questions on one image got different answers"
     again = vlm.answer(requests, decoding)
-    assert [[a.text for a in given] for given in again] == texts, "asked again, it said otherwise"
+    assert [[a.text for a in given] for given in again] == texts, "a second call gave other answers"
     _check_alone(vlm, requests, texts, decoding)
     assert vlm.answer([], decoding) == [], "no requests must give no answers"
     empty = Request(image=_picture(64, 64, 0), prompts=())

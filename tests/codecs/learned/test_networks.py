@@ -141,7 +141,7 @@ class SmallTranstic(NetworkCodec):
 
 
 @pytest.mark.parametrize("kind", [SmallTcm, SmallMlicpp, SmallTranstic])
-def test_small_networks_keep_the_promises_of_a_codec(
+def test_small_networks_meet_the_requirements_of_a_codec(
     kind: type[SmallTcm | SmallMlicpp | SmallTranstic], tmp_path: Path
 ) -> None:
     codec = kind(weights=str(tmp_path))

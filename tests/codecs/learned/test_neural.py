@@ -40,7 +40,7 @@ def pictures() -> list[Rgb8]:
     return [picture(*size, rng) for size in ((1, 1), (33, 17), (64, 64), (50, 90), (64, 64))]
 
 
-def test_it_keeps_the_promises_of_a_codec(codec: ElicMiniCodec, weights: Path) -> None:
+def test_it_meets_the_requirements_of_a_codec(codec: ElicMiniCodec, weights: Path) -> None:
     assert isinstance(codec, NeuralCodec)
     codec.check()
     check_codec(codec, options={"weights": str(weights)})

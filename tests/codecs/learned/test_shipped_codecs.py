@@ -61,7 +61,7 @@ def test_the_rate_is_what_the_likelihoods_say(images: list[Rgb8]) -> None:
         assert abs(size - bits / 8) < 0.01 * bits / 8 + header
 
 
-def test_it_keeps_the_promises_of_a_codec() -> None:
+def test_it_meets_the_requirements_of_a_codec() -> None:
     codec = ElicMiniCodec()
     codec.check()
     check_codec(codec, sizes=((1, 1), (17, 33)))

@@ -1,6 +1,6 @@
 // BD-Metric tables: rows are VLM x task, columns are codecs.
 
-// Footnote letters in order of first use; one letter for one text.
+// Footnote letters in order of first use; equal texts share a letter.
 function footnotes() {
   const texts = [];
   return {
@@ -16,14 +16,14 @@ function footnotes() {
 
 const letter = (i) => (i < 26 ? "" : letter(Math.floor(i / 26) - 1)) + String.fromCharCode(97 + (i % 26));
 
-// Best of a row, and second best where there is a third; equal values share their place.
+// Best of a row, and second best if there are at least three; equal values have the same rank.
 function places(results) {
   const values = unique(results.filter((r) => r?.bd).map((r) => r.bd.value)).sort((a, b) => b - a);
   if (values.length < 2) return new Map();
   return new Map(values.length < 3 ? [[values[0], "best"]] : [[values[0], "best"], [values[1], "second"]]);
 }
 
-// The colour is the share of the uncompressed score, so that rows with other units compare.
+// The colour shows the share of the uncompressed score, which is comparable between units.
 function tint(result, ceiling) {
   if (!ceiling) return {};
   const share = result.bd.value / ceiling.score.value;
@@ -33,7 +33,7 @@ function tint(result, ceiling) {
 
 const PLACES = { best: "best", second: "second best" };
 
-// Gains are not ranked between codecs; what counts is whether the interval excludes zero.
+// Gains are not ranked between codecs; a mark shows whether the interval excludes zero.
 const certainty = (bd) => (bd.low !== bd.high && (bd.low > 0 || bd.high < 0) ? "sure" : "unsure");
 
 function bdCell(result, ceiling, place, notes) {
@@ -61,7 +61,7 @@ function bdCell(result, ceiling, place, notes) {
 
 const UNSEEN = "codec not seen in training";
 
-// What an adapter was trained on, and which of its gains are on codecs it never saw.
+// The codecs an adapter was trained on, and which of its gains are on unseen codecs.
 function withUnseen(result) {
   const trained = trainedOn(result.adapter);
   return trained.length && !trained.includes(result.codec_name) ? { ...result, flags: [...result.flags, UNSEEN] } : result;
@@ -106,7 +106,7 @@ function tintKey(loss, win, marks) {
     h("span", { class: "places" }, marks));
 }
 
-// The key names a mark only where a row can bear it.
+// The legend lists a mark only if a row can have it.
 const rankMarks = () => [
   codecs.length > 1 && h("b", { class: "best" }, "best"), codecs.length > 2 && h("b", { class: "second" }, "second best"),
 ];

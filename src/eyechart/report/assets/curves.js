@@ -1,6 +1,6 @@
-// Rate-metric curves (paper Fig. 4): one panel a task.
+// Rate-metric curves (paper Fig. 4): one panel for each task.
 
-// Panels share the rate axis as long as no task would be squeezed into a corner of it.
+// Panels share the rate axis unless a task would use only a small part of it.
 function rateLimits(panels) {
   const own = panels.map((panel) => Math.max(...panel.curves.flatMap((curve) => curve.cells.map((c) => c.bpp))) * 1.06);
   const widest = Math.max(...own);
@@ -16,7 +16,7 @@ function curvePanels(vlm, keep) {
 }
 
 function renderCurves(root) {
-  // One adapter is drawn beside its base; several would be a tangle and have their own section.
+  // One adapter is drawn with its base; several would be unreadable and have a separate section.
   const adapters = adaptersOf(state.vlm).slice(0, 2);
   const panels = curvePanels(state.vlm, (curve) => curve.adapter === "" || (adapters.length === 1 && curve.adapter === adapters[0]));
   root.hidden = panels.length === 0;

@@ -1,6 +1,6 @@
 // Building elements. Strings become text nodes, never markup: answers are arbitrary text.
 
-// Errors are left where a test (or a curious reader) can find them.
+// Errors are stored on the page, where tests can read them.
 window.addEventListener("error", (event) => {
   const root = document.documentElement;
   root.dataset.errors = `${root.dataset.errors || ""}${event.message}\n`;
@@ -37,7 +37,7 @@ const signed = (value, digits = 1) => (value > 0 && number(value, digits) !== nu
 const percent = (share, digits = 1) => `${number(100 * share, digits)}\u00a0%`;
 const bpp = (value) => number(value, value >= 1 ? 2 : 3);
 
-// Equal bounds mean that nothing was resampled; then there is no interval to show.
+// Equal bounds mean that nothing was resampled, so there is no interval to show.
 function intervalText(interval, format = number) {
   if (!interval || interval.low === interval.high || !isNumber(interval.low)) return "";
   return `[${format(interval.low)}, ${format(interval.high)}]`;

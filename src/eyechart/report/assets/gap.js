@@ -70,7 +70,7 @@ function renderGap(root) {
   const levels = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
     levels.setAttribute("aria-pressed", String(table.classList.toggle("each-level")));
   } }, "Each level");
-  // With nothing averaged there is nothing to unfold.
+  // Only averaged rows can be unfolded.
   const averaged = gaps.some((gap) => gap.level === "") && gaps.some((gap) => gap.level !== "");
   const heads = ["uncompressed", "compressed", "fine-tuned", "performance", "information", "generalization"];
   const table = h("table", { class: averaged ? "gap-table" : "gap-table each-level" }, h("caption", { class: "sr" }, "Performance, information and generalization gap"),
@@ -78,7 +78,7 @@ function renderGap(root) {
         tasks.map((task) => [task, gaps.filter((gap) => gap.task === task)]).filter(([, own]) => own.length).map(([task, own]) => gapTask(task, own)));
   root.replaceChildren(
     ...sectionHead("Where the loss comes from",
-      `The performance gap is what compression costs. Fine-tuned (here: ${unique(gaps.map((gap) => gap.adapter)).map(fineTuned).join("; ")}), the model wins a part back: the generalization gap. What remains counts as the information gap; better training could only make it smaller.`),
+      `The performance gap is what compression costs. After fine-tuning (here: ${unique(gaps.map((gap) => gap.adapter)).map(fineTuned).join("; ")}) the model recovers a part of it: the generalization gap. The rest is the information gap, which better training could only reduce.`),
     h("p", { class: "gap-key" }, h("i", { class: "information" }), "information gap", h("i", { class: "generalization" }), "generalization gap",
       h("span", { class: "muted" }, "whisker: 95 % interval of the performance gap"), averaged ? levels : null),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gap table" }, table));

@@ -1,11 +1,11 @@
-// The eye chart: one image, a line for every level, smaller and smaller rates.
+// The eye chart: one image, a line for every level, with rates that decrease downwards.
 
-// What the deployable adapter made of the same image, if the run has one.
+// The answer on the same image with the adapter for several codecs, if the run has one.
 const helped = (example, view) => example.views.find((other) =>
   other.adapter === adaptersOf(example.vlm)[0] && other.codec === view.codec && other.level === view.level);
 
-// The example that shows most: read without compression, then lost, but not all at once, or won
-// back by an adapter.
+// The most informative example: right without compression, wrong at some lower rates, and preferably
+// right again with an adapter.
 function heroExample(vlm) {
   const plain = (example) => example.views.filter((view) => !view.adapter && hasPicture(view));
   const worth = (example) => {
@@ -22,7 +22,7 @@ function heroExample(vlm) {
     .sort((a, b) => b.worth - a.worth)[0];
 }
 
-// How cleanly answers turn from right to wrong as the rate falls: 1 when every wrong one is lower.
+// How cleanly answers change from right to wrong with falling rate: 1 if all wrong ones are lower.
 function turns(views) {
   const [right, wrong] = [views.filter((v) => v.right), views.filter((v) => !v.right)];
   if (!right.length || !wrong.length) return 0;
@@ -51,7 +51,7 @@ function optotype(example, view) {
       helped(example, view) && h("span", { class: "helped" }, "with adapter ", verdict(helped(example, view)))));
 }
 
-// Lines of the chart: the source first, then the levels of all codecs by rank from the top.
+// Lines of the chart: the uncompressed image first, then the levels of all codecs from the highest.
 function heroLines(views) {
   const lines = [];
   const source = views.filter((view) => view.codec === SOURCE).slice(0, 1);

@@ -1,4 +1,4 @@
-// One image, large and unsmoothed: a codec's pixels are what the VLM saw.
+// One image, enlarged without smoothing, so that the pixels are those that the VLM received.
 
 const lightbox = $("lightbox");
 

@@ -1,4 +1,4 @@
-// A rate-metric chart: scores over linear bpp, bootstrap bands, the uncompressed score as a ceiling.
+// A rate-metric chart: scores over linear bpp, bootstrap bands, the uncompressed score as a line.
 
 const FRAME = { width: 360, height: 248, left: 44, right: 14, top: 18, bottom: 38 };
 const MARKERS = [
@@ -84,7 +84,7 @@ function curveMark(curve, scales, bands) {
   return group;
 }
 
-// Between a base curve and its adapted one: what the adapter gains, over the shared rates.
+// The area between the curves without and with an adapter, over the shared rates.
 function gainMark(base, adapted, scales) {
   const low = Math.max(base.cells[0].bpp, adapted.cells[0].bpp);
   const high = Math.min(base.cells.at(-1).bpp, adapted.cells.at(-1).bpp);

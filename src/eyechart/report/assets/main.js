@@ -1,4 +1,4 @@
-// Puts the page together.
+// Builds the page.
 
 function renderFacts() {
   const answered = analysis.cells.reduce((sum, cell) => sum + cell.answered, 0);
@@ -10,7 +10,7 @@ function renderFacts() {
   $("facts").replaceChildren(...facts.map((fact) => h("span", null, fact)));
 }
 
-// Failures stand before the first number: whoever reads a score should have seen them.
+// Failures are shown above the first number, so that readers of a score have seen them.
 function renderAlarm() {
   const failed = analysis.failures.reduce((sum, [, count]) => sum + count, 0);
   if (!failed) return;
@@ -28,7 +28,7 @@ function renderToolbar() {
   const toggle = (codec) => {
     if (state.hidden.has(codec)) state.hidden.delete(codec);
     else state.hidden.add(codec);
-    // Everything hidden is nothing to look at: the last one brings all back.
+    // Hiding the last visible codec shows all again.
     if (state.hidden.size === codecs.length) state.hidden.clear();
     applyHidden();
     writeLink();
@@ -43,7 +43,7 @@ function renderToolbar() {
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
   const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
-    // The address holds what is shown, so jumping to a section must not overwrite it.
+    // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
       event.preventDefault();
       $(id).scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });

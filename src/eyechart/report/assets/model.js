@@ -1,4 +1,4 @@
-// The embedded analysis, indexed; what is shown of it; and the link that shows it again.
+// The embedded analysis, indexed; the current view; and the link that restores the view.
 
 const page = JSON.parse($("page-data").textContent);
 const analysis = JSON.parse($("analysis-data").textContent);
@@ -13,13 +13,13 @@ const codecs = unique(
 const tasks = unique([...analysis.tasks.map((task) => task.name), ...analysis.cells.map((cell) => cell.task)]);
 const taskInfo = new Map(analysis.tasks.map((task) => [task.name, task]));
 
-// A VLM asked with a choice set stands under a name of its own; its numbers get tables of their own.
+// A VLM asked with choice sets has a separate name, and separate tables.
 const choiceVlms = new Set(analysis.cells.filter((cell) => cell.choices).map((cell) => cell.vlm));
 
 const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
 const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
 const codecClass = (codec) => (codecIndex.has(codec) ? `codec c${codecIndex.get(codec) % 8}` : "codec source");
-// POPE's headline is the metric Overall of the split Overall; once is enough to read.
+// POPE's headline is the metric Overall of the split Overall; the name is shown once.
 const metricName = (task) => (taskInfo.get(task)?.headline_metric || "").replace(/^(.+) \1$/, "$1");
 const picture = (view) => page.pictures[Number(view.png_base64.slice(1))] || "";
 const hasPicture = (view) => picture(view) !== "";
@@ -43,7 +43,7 @@ function curvesOf(vlm, task) {
 }
 
 const trainedOn = (adapter) => (analysis.adapters || []).find((info) => info.name === adapter)?.trained_codecs || [];
-// Adapters for one codec only measure the gap; those for several are what one would deploy.
+// Adapters for one codec only measure the gap; those for several codecs are for deployment.
 function adaptersOf(vlm) {
   const all = unique(analysis.cells.filter((c) => c.vlm === vlm && c.adapter).map((c) => c.adapter));
   const universal = all.filter((adapter) => trainedOn(adapter).length !== 1);
@@ -68,7 +68,7 @@ function writeLink() {
   if (state.hidden.size) link.set("codec", codecs.filter((codec) => !state.hidden.has(codec)).join(","));
   if (state.example) link.set("example", state.example);
   const hash = link.toString().replaceAll("%2C", ",");
-  // A page opened from a sandboxed frame may not touch its address; the view still changes.
+  // A page in a sandboxed frame cannot change its address; the view changes anyway.
   try {
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   } catch (error) {
@@ -76,7 +76,7 @@ function writeLink() {
   }
 }
 
-// Marks what belongs to a hidden codec; the style sheet does the hiding, so no chart is redrawn.
+// Marks the elements of hidden codecs; the style sheet hides them, so no chart is redrawn.
 function applyHidden() {
   for (const node of document.querySelectorAll("[data-codec]")) {
     node.classList.toggle("off", state.hidden.has(node.dataset.codec));
@@ -86,7 +86,7 @@ function applyHidden() {
   }
 }
 
-// The analysis as it was written: the images go back to where `@n` stands for them.
+// The analysis as it was written, with the images instead of their placeholders `@n`.
 function analysisText() {
   return $("analysis-data").textContent.replace(
     /("png_base64": )"@(\d+)"/g,

@@ -1,6 +1,6 @@
-// Side by side (paper Fig. 2 and 8): one image under every codec and level, and what was answered.
+// Side by side (paper Fig. 2 and 8): one image under every codec and level, with the answers.
 
-// With and without an adapter the VLM saw the same image: one frame, an answer for each.
+// The VLM gets the same image with and without an adapter: one frame with both answers.
 function frames(views) {
   const found = new Map();
   for (const view of views) {

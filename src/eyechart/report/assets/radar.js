@@ -1,4 +1,4 @@
-// Radar per codec (paper Fig. 3): axes are tasks, the rim is the uncompressed score.
+// Radar chart of each codec (paper Fig. 3): axes are tasks, the rim is the uncompressed score.
 
 const RADAR = { width: 350, height: 262, radius: 92, cap: 1.15 };
 
@@ -8,7 +8,7 @@ function radarPoint(index, count, share) {
   return [RADAR.width / 2 + r * Math.cos(angle), RADAR.height / 2 + r * Math.sin(angle)];
 }
 
-// Long names break at their hyphen, or they would leave the card.
+// Long names break at their hyphen so that they fit the card.
 function axisName(name, x, y, side) {
   const parts = name.length > 10 ? name.split(/(?<=-)/) : [name];
   return s("text", { class: "tick", y, "text-anchor": side }, parts.map((part, i) => s("tspan", { x, dy: i ? 14 : 0 }, part)));
@@ -35,7 +35,7 @@ function radarFrame(names) {
   ];
 }
 
-// One polygon a level: the lowest rate is the strongest, since that is where the shape shows.
+// One polygon for each level; that of the lowest rate has the strongest colour.
 function radarCodec(codec, names, rows) {
   const svg = s("svg", { class: "radar", viewBox: `0 0 ${RADAR.width} ${RADAR.height}`, role: "img",
     "aria-label": `${codecName(codec)}: score relative to uncompressed, per task. ${rows.map((row) => `${row.level}: ${row.shares.map((x, i) => `${names[i]} ${percent(x, 0)}`).join(", ")}`).join("; ")}` },
@@ -58,7 +58,7 @@ function radarCodec(codec, names, rows) {
       h("i"), `${row.level} `, h("small", null, `${bpp(row.cells.reduce((sum, c) => sum + c.bpp, 0) / row.cells.length)} bpp`)))));
 }
 
-// Only tasks that every level of this codec was scored on: a polygon needs all its corners.
+// Only tasks with scores at every level of this codec, because a polygon needs all its corners.
 function radarRows(vlm, codec) {
   const scored = tasks.filter((task) => (ceilingOf(vlm, task)?.score.value || 0) > 0);
   const cells = analysis.cells.filter((c) => c.vlm === vlm && c.codec === codec && !c.adapter && c.answered > 0 && isNumber(c.score.value));

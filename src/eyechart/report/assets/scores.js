@@ -1,4 +1,4 @@
-// Every score with every sub-metric: one table a task (and protocol), sortable.
+// Every score with every sub-metric: one sortable table for each task (and protocol).
 
 function scoreColumns(cells) {
   const headline = taskInfo.get(cells[0].task)?.headline_metric;
@@ -42,7 +42,7 @@ function scoreTable(cells, label) {
     h("table", { class: "score-table" }, h("caption", { class: "sr" }, label), h("thead", null, h("tr", null, heads)), body));
 }
 
-// The ceiling first, then codec by codec from the lowest rate.
+// The uncompressed score first, then the codecs, each from the lowest rate.
 function scoreOrder(a, b) {
   return vlms.indexOf(a.vlm) - vlms.indexOf(b.vlm)
     || (codecIndex.get(a.codec) ?? -1) - (codecIndex.get(b.codec) ?? -1)

@@ -1,4 +1,4 @@
-// One tooltip for the page. It is also the live region that a screen reader hears.
+// One tooltip for the page. It is also a live region for screen readers.
 
 const tooltip = $("tooltip");
 
@@ -14,7 +14,7 @@ function showTooltip(x, y, ...content) {
 
 const hideTooltip = () => { tooltip.hidden = true; };
 
-// For elements that explain themselves as a whole: table cells, bars.
+// For elements with one tooltip for the whole element: table cells, bars.
 function explain(node, content) {
   const show = () => {
     const box = node.getBoundingClientRect();
