@@ -42,7 +42,7 @@ def test_an_honest_parrot_passes() -> None:
 @pytest.mark.parametrize(
     ("say", "broken"),
     [
-        (lambda calls, _, __: word(str(calls)), "said otherwise"),
+        (lambda calls, _, __: word(str(calls)), "second call gave other answers"),
         (lambda _, r, __: word(str(len(r.prompts))), "asked alone"),
         (lambda _, __, prompt: Answer(text=prompt, tokens=99), "99 tokens, allowed 8"),
         (lambda _, __, prompt: prompt, "is not an Answer"),

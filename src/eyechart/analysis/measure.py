@@ -25,7 +25,7 @@ class Measured:
     bpp_draws: Floats
     total_bpp: float  # all bits over all pixels
     unparsed_share: float
-    caution: str = ""  # what is wrong with its intervals
+    caution: str = ""  # why its intervals are unreliable
     at_chance: str = ""  # of an uncompressed cell: that its VLM does not answer better than a guess
 
 

@@ -146,8 +146,8 @@ class Analysis:
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
-    `reproducible` is left out where it has its usual value, "bitwise", and so are an empty
-    `unanswered` and an empty `at_chance`.
+    `reproducible` is left out if it is "bitwise", the usual value, and so are an empty `unanswered`
+    and an empty `at_chance`.
     """
     value = asdict(analysis)
     if not analysis.unanswered:
