@@ -140,7 +140,7 @@ def measure(
             one.codec.check()
     files, others = find_images(folder)
     files = files[:max_images]
-    work = [_Work(one, level) for one in codecs for level in one.codec.levels]
+    work = [_LevelTrials(one, level) for one in codecs for level in one.codec.levels]
     left_out: dict[Path, str] = {}
     reconstructor = Reconstructor(device=device, batch_images=batch_images)
     done = 0
@@ -174,7 +174,7 @@ def measure(
     )
 
 
-class _Work:
+class _LevelTrials:
     """One level of one codec, and the results of its images."""
 
     def __init__(self, bench: BenchCodec, level: Level) -> None:
@@ -183,7 +183,7 @@ class _Work:
         self.failed: list[Failed] = []
 
 
-def _passes(work: Sequence[_Work]) -> list[list[_Work]]:
+def _passes(work: Sequence[_LevelTrials]) -> list[list[_LevelTrials]]:
     """Groups of levels that are measured in one pass over the images.
 
     A level with weights has the files to itself: its weights are then read once.
@@ -205,7 +205,7 @@ def _read(folder: Path, paths: Sequence[Path], left_out: dict[Path, str]) -> lis
 
 def _try(
     reconstructor: Reconstructor,
-    item: _Work,
+    item: _LevelTrials,
     images: Sequence[SourceImage],
     metrics: Sequence[QualityMetric],
 ) -> None:
@@ -234,7 +234,7 @@ def _try(
         )
 
 
-def _row(item: _Work) -> BenchRow:
+def _row(item: _LevelTrials) -> BenchRow:
     trials = item.trials
     quality = {name: [trial.quality[name] for trial in trials] for name in trials[0].quality}
     estimates = [trial.estimated_bpp for trial in trials if trial.estimated_bpp is not None]
