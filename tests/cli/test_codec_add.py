@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,14 @@ pytest.importorskip("constriction")
 from safetensors.torch import save_file  # noqa: E402
 
 from eyechart.cli import run_args  # noqa: E402
+from eyechart.codecs.learned import transtic  # noqa: E402
 from eyechart.codecs.learned.elic import MINI, Elic  # noqa: E402
 from eyechart.codecs.learned.plugins import ElicMiniCodec  # noqa: E402
+from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E402
+
+SMALL: dict[str, Any] = {
+    "width": 16, "latent": 24, "depths": (1,) * 6, "heads": (2,) * 6, "window": 4,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +90,13 @@ class _RunsCode:
 
 def _run() -> None:
     _RunsCode.ran = True
+
+
+def test_the_variant_that_was_found_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transtic, "TransticShape", partial(TransticShape, **SMALL))
+    torch.manual_seed(0)
+    torch.save(Transtic(TransticShape(**SMALL)).state_dict(), tmp_path / "base.pth.tar")
+    assert _add(tmp_path / "base.pth.tar", tmp_path / "weights", codec="transtic") == 0
+    assert "of transtic (base, without prompts), sha256" in capsys.readouterr().out

@@ -50,4 +50,6 @@ def add(
         raise InputError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     folder = into or data_folder(codec)
     added = write_level(folder, codec, name=level, lmbda=lmbda, weights=network.state_dict())
-    print(f"{folder / added.file}: level {level} of {codec}, sha256 {added.sha256[:16]}")
+    variant = ARCHITECTURES[codec].variant_name(network)
+    named = f"{codec} ({variant})" if variant else codec
+    print(f"{folder / added.file}: level {level} of {named}, sha256 {added.sha256[:16]}")

@@ -50,6 +50,14 @@ class MlicShape:
     prediction_2023: bool = False
 
     @property
+    def variant(self) -> str:
+        """Which of the authors' networks this is: the synthesis transform and the prediction."""
+        years = [2023 if old else 2024 for old in (self.synthesis_2023, self.prediction_2023)]
+        if years[0] == years[1]:
+            return f"of {years[0]}"
+        return f"synthesis transform of {years[0]}, prediction of {years[1]}"
+
+    @property
     def slice(self) -> int:
         return self.latent // self.slices
 

@@ -84,6 +84,11 @@ class Architecture:
         """The network, still without weights, that takes these tensors."""
         return self.build() if self.variant is None else self.variant(tensors)
 
+    def variant_name(self, network: nn.Module) -> str:
+        """Which of several variants a network of this architecture is; "" if there is one."""
+        shape = getattr(network, "shape", None)
+        return "" if self.variant is None or shape is None else str(shape.variant)
+
 
 class NetworkCodec:
     """The codec of an architecture, with the levels of one weights folder.

@@ -43,6 +43,11 @@ class TcmShape:
     window: int = 8
 
     @property
+    def variant(self) -> str:
+        """What tells this network from the authors' other one."""
+        return f"N = {self.width}"
+
+    @property
     def slice(self) -> int:
         return self.latent // self.slices
 

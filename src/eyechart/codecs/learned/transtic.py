@@ -56,6 +56,15 @@ class TransticShape:
     decoder_prompts: DecoderPrompts = ""
     prompt_width: int = 32
 
+    @property
+    def variant(self) -> str:
+        """Where this network has prompts."""
+        where = [
+            *(["encoder"] if self.encoder_prompts else []),
+            *([f"decoder ({self.decoder_prompts})"] if self.decoder_prompts else []),
+        ]
+        return f"prompts in {' and '.join(where)}" if where else "base, without prompts"
+
     def swin(self, stage: int, *, prompts: DecoderPrompts = "") -> ResidualSwin:
         """The transformer blocks of a stage, 0 at 1/2 of the image's size.
 
