@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +118,25 @@ def test_closing_ends_hanging_calls_and_waiting_ones() -> None:
             future.result(LONG_S)
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
+
+
+SCRIPT = """
+import math
+from eyechart.core.pool import WorkerPool
+from eyechart.core.workers import CPU
+
+print("the script runs")
+pool = WorkerPool(2)
+print([future.result() for future in [pool.submit(CPU, math.sqrt, n) for n in (4, 9, 16)]])
+pool.close()
+"""
+
+
+def test_a_script_is_not_run_again_in_the_workers_it_starts(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # without `if __name__ == "__main__"`
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=LONG_S, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout == "the script runs\n[2.0, 3.0, 4.0]\n"

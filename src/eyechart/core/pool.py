@@ -15,15 +15,17 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 from eyechart.core.errors import WorkerDiedError, one_line
@@ -34,6 +36,7 @@ _T = TypeVar("_T")
 _JOIN_S = 5.0  # a killed process is gone within milliseconds
 # Not forked: neither threads (torch) nor CUDA survive that.
 _SPAWN = multiprocessing.get_context("spawn")
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,10 +195,24 @@ class _Worker:
                 # tracker comes first, because its start would take SIGINT out of the mask again.
                 resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-                self._process.start()
+                with _without_main():
+                    self._process.start()
                 theirs.close()  # otherwise the end of the process would not close the pipe
                 self._pipe = ours
             return self._process, self._pipe
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """While a process is started, hide which file is the main module: the process would run it
+    again, and with it the user's script that called us. Calls name what they need by import."""
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _work(pipe: Connection, device: str, nice: int) -> None:
