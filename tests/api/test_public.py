@@ -13,6 +13,7 @@ import pytest
 
 import eyechart
 from eyechart import api
+from eyechart.api import curves, opening, runs, tools
 from eyechart.core import images
 from eyechart.testing import codecs, tasks, vlms
 
@@ -34,13 +35,13 @@ def test_every_function_shows_an_example(name: str) -> None:
     assert ">>> " in (inspect.getdoc(getattr(eyechart, name)) or "")
 
 
-@pytest.mark.parametrize("module", [api, images, codecs, tasks, vlms])
+@pytest.mark.parametrize("module", [opening, runs, tools, curves, images, codecs, tasks, vlms])
 def test_the_examples_hold(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the examples write there
-    if module is api:  # doctest runs functions by name, and `analyse` comes before `run`
-        doctest.run_docstring_examples(api.run, {"eyechart": eyechart})
+    if module is runs:  # doctest runs functions by name, and `analyse` comes before `run`
+        doctest.run_docstring_examples(runs.run, {"eyechart": eyechart})
     found = doctest.testmod(module, extraglobs={"eyechart": eyechart})
     assert found.attempted > 0
     assert found.failed == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,6 +143,20 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path) -> None
     made = good(reconstructor.reconstruct(toy, toy.levels[0], images(*range(7))))
     assert [int(result.rgb8[0, 0, 0]) for result in made] == list(range(7))
     assert max(size for *_, size in toy.batches) <= 2
+
+
+def test_memory_of_a_failed_batch_is_given_back_before_half_of_it_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toy = NeuralToy(most=2)
+    tries_before_clearing: list[int] = []
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        empty_cache=lambda: tries_before_clearing.append(len(toy.batches)),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    good(Reconstructor(batch_images=4).reconstruct(toy, toy.levels[0], images(1, 2, 3, 4)))
+    assert tries_before_clearing == [0, 2]  # a batch of four to encode, and one to decode
 
 
 def test_a_level_that_cannot_be_read_is_tried_once_for_all_images(slow: Reconstructor) -> None:

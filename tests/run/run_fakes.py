@@ -18,6 +18,7 @@ from eyechart.core.types import (
     Json,
     Level,
     Question,
+    Reproducible,
     Request,
     Rgb8,
     Score,
@@ -67,6 +68,58 @@ class FakeCodec:
         if len(data) == height * width:
             return np.repeat(data, 3).reshape(height, width, 3)
         return data.reshape(height, width, 3)
+
+
+@dataclass
+class FakeNeuralCodec:
+    """A codec with weights, by the shape of it. `log`: a file with a line for each call."""
+
+    log: str
+    name: str = "fake-neural"
+    version: str = "1"
+    options: Mapping[str, Json] = field(default_factory=dict)
+    reproducible: Reproducible = "bitwise"
+
+    levels = (Level(name="only", rank=0, knobs={}, weights="0" * 64),)
+
+    def check(self) -> None: ...
+
+    def load(self, level: Level, device: str) -> LoadedFake:
+        return LoadedFake(self.log, device)
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        return self.load(level, "cpu").encode([rgb8])[0]
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        return self.load(self.levels[0], "cpu").decode([bitstream])[0]
+
+
+@dataclass
+class LoadedFake:
+    """Keeps the pixels as they are."""
+
+    log: str
+    device: str
+
+    def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
+        self._note("encode", len(images))
+        return [
+            Bitstream(payload=image.tobytes(), height_px=image.shape[0], width_px=image.shape[1])
+            for image in images
+        ]
+
+    def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
+        self._note("decode", len(bitstreams))
+        return [
+            np.frombuffer(one.payload, np.uint8).reshape(one.height_px, one.width_px, 3)
+            for one in bitstreams
+        ]
+
+    def close(self) -> None: ...
+
+    def _note(self, what: str, images: int) -> None:
+        with open(self.log, "a") as file:  # noqa: PTH123
+            file.write(f"{what} {images} {self.device}\n")
 
 
 @dataclass

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
+from eyechart.core.plugins import split_specs
 from eyechart.runner.plan import (
     BUILT_IN,
     CodecEntry,
@@ -18,7 +19,6 @@ from eyechart.runner.plan import (
     load_plan,
     make_plan,
     parse_plan,
-    split_specs,
 )
 from eyechart.runner.resolve import codec_levels, model_names, resolve
 from eyechart.zoo import weights_dir

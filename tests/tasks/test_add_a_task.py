@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_the_list_shows_every_task_and_one_line_for_a_broken_one(site: Path, fol
     assert "Counting.tsv" in lines["Counting"]
     assert "accuracy" in lines["Squares"]
     assert "POPE" in lines
+
+
+def test_a_broken_task_takes_no_other_down(site: Path, folder: Path) -> None:
+    code = """
+from eyechart.tasks import open_tasks
+print(sorted(task.name for task in open_tasks()))
+"""
+    done = python_in(site, "-c", code, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert {"Counting", "Squares", "POPE"} <= set(ast.literal_eval(done.stdout))
 
 
 @pytest.mark.slow

@@ -221,7 +221,7 @@ def _stopped(out: Path) -> NoReturn:
 
 def _tasks(names: str) -> list[Task]:
     """The tasks, with their files read: a wrong name or file is an error before the training."""
-    from eyechart.runner.plan import split_specs
+    from eyechart.core.plugins import split_specs
     from eyechart.tasks import open_tasks
 
     tasks = open_tasks(specs) if (specs := split_specs(names)) else []
@@ -234,7 +234,7 @@ def _pairs(images: Path, codecs: str | None, out: Path, cache: Path) -> tuple[Pa
     from eyechart.adapters.checks import require_place, require_training_folder
     from eyechart.adapters.pairs import CodecPairs, FolderPairs
     from eyechart.core import plugins
-    from eyechart.runner.plan import split_specs
+    from eyechart.core.plugins import split_specs
 
     require_training_folder(out)
     if codecs is None:

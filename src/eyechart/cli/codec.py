@@ -16,6 +16,7 @@ from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import table_console
 from eyechart.cli.files import check_out
+from eyechart.codecs import open_codec
 from eyechart.codecs.levels import choose_level
 from eyechart.codecs.reconstruct import (
     SourceImage,
@@ -25,7 +26,7 @@ from eyechart.codecs.reconstruct import (
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.images import encode_png, read_image
-from eyechart.core.types import Codec, is_neural
+from eyechart.core.types import is_neural
 from eyechart.quality import open_metric
 from eyechart.store.files import write_atomic
 
@@ -50,7 +51,7 @@ def list_codecs() -> None:
     for name in plugins.names("eyechart.codecs"):
         levels = version = ""
         try:
-            codec = load_codec(name)
+            codec = open_codec(name)
             with plugins.guarded(name):
                 levels = " ".join(level.name for level in codec.levels)
                 version = codec.version
@@ -82,7 +83,7 @@ def encode(
 ) -> None:
     """Compress an image; print bytes, bits per pixel and PSNR."""
     check_out(out)
-    coder = load_codec(codec)
+    coder = open_codec(codec)
     chosen = choose_level(coder, level)
     source = SourceImage.of(read_image(picture), picture.name)
     decoded = reconstruct_one(coder, chosen, source)
@@ -101,7 +102,7 @@ def decode(
 ) -> None:
     """Decode a payload written by `codec encode` into a PNG."""
     check_out(out)
-    coder = load_codec(codec)
+    coder = open_codec(codec)
     try:
         data = payload.read_bytes()
     except OSError as error:
@@ -109,10 +110,3 @@ def decode(
     rgb8 = decode_payload(coder, data, payload.name)
     write_atomic(out, encode_png(rgb8))
     print(f"{out}: {rgb8.shape[1]}x{rgb8.shape[0]}")
-
-
-def load_codec(spec: str) -> Codec:
-    """`name` or `name:key=value,...` -> codec. Raises InputError."""
-    name, options = plugins.parse_spec(spec)
-    codec: Codec = plugins.load("eyechart.codecs", name, options)
-    return codec

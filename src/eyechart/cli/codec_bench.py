@@ -65,8 +65,8 @@ def bench(
     ] = BATCH_IMAGES,
 ) -> None:
     """Measure rate, quality and time of codecs on a folder of images, at all their levels."""
+    from eyechart.core.plugins import split_specs
     from eyechart.report import rate_distortion
-    from eyechart.runner.plan import split_specs
 
     for file in (out, plot):
         if file is not None:

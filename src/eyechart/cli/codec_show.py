@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eyechart.cli.console import table_console
+from eyechart.codecs import open_codec
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError
 from eyechart.core.hooks import OpenLevels
@@ -23,8 +24,8 @@ CodecArgument = Annotated[
 
 def show(codec: CodecArgument) -> None:
     """Show a codec's description, version, levels and the options it can be opened with."""
-    name, given = plugins.parse_spec(codec)
-    opened: Codec = plugins.load("eyechart.codecs", name, given)
+    name, _ = plugins.parse_spec(codec)
+    opened = open_codec(codec)
     out = table_console()
     out.print(Text(name, "bold"))
     out.print(Text(inspect.getdoc(type(opened)) or "(no description)"))
@@ -42,8 +43,8 @@ def check(codec: CodecArgument) -> None:
     """Check that a codec meets the requirements of runs. Takes up to a minute."""
     from eyechart.testing import examine_codec
 
-    name, given = plugins.parse_spec(codec)
-    report = examine_codec(plugins.load("eyechart.codecs", name, given), options=given)
+    _, options = plugins.parse_spec(codec)
+    report = examine_codec(open_codec(codec), options=options)
     table_console().print(Text(str(report)))
     if report.failures:
         raise typer.Exit(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +13,10 @@ import typer
 from eyechart.cli.bars import progress_bar
 from eyechart.cli.files import check_out
 from eyechart.cli.run import Workers
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
-    from eyechart.runner.export_tsv import Copied, Form, Target
-    from eyechart.store import Store
-    from eyechart.tasks.tsv_task import TsvTask
+    from eyechart.runner.export_tsv import TsvExport
 
 _UNPACKED_BYTES = 1 << 30  # VLMEvalKit unpacks larger tables into image files before it reads them
 
@@ -41,7 +38,7 @@ class Format(StrEnum):
 
 
 @app.command("tsv")
-def export_tsv(
+def tsv(
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="Its name, with options: POPE:max_images=50.")
     ],
@@ -108,36 +105,39 @@ def export_tsv(
     complete, and the same command continues with the images made so far (in
     OUT/.eyechart, which may be deleted afterwards).
     """
-    from eyechart.runner.export_tsv import Form
-    from eyechart.store import Store
-    from eyechart.store.lease import lease
+    from eyechart.core.plugins import split_specs
+    from eyechart.runner.export_tsv import Form, export_tsv
 
     if json_out is not None:
         check_out(json_out)
-    opened = _task(task, data, prompts)
-    targets = _targets(opened, codecs, levels)
-    if run is not None:
-        Store(run).require()
-    cache = Store(_cache_folder(out))
-    with lease(cache.root / "lease", wait=wait):
-        made = _copy_all(
-            opened,
-            targets,
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=None)
+        made = export_tsv(
+            task,
+            split_specs(codecs),
             out,
-            Store(run) if run else cache,
-            workers,
-            Form(paths=paths, prompts=prompts, original_names=original_names),
+            levels=None if levels is None else [level.strip() for level in levels.split(",")],
+            data=data,
+            form=Form(paths=paths, prompts=prompts, original_names=original_names),
+            run=run,
+            workers=workers,
+            wait=wait,
+            advance=lambda name, done, total: progress.update(
+                bar, description=name, completed=done, total=total
+            ),
         )
+    for failure in made.failures:
+        print(f"eyechart: {failure}", file=sys.stderr)
     if json_out is not None:
-        _write_json(json_out, opened, made)
-    if made:
-        _print(opened, task, made, out)
-    if len(made) < len(targets):
+        _write_json(json_out, made)
+    if made.copies:
+        _print(made, task, out)
+    if made.failures:
         raise typer.Exit(1)
 
 
 @app.command("records")
-def export_records(
+def records(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     form: Annotated[
@@ -156,7 +156,7 @@ def export_records(
     are scored as a corpus and have 0 here), bytes, size and bpp of the image.
     A question that failed has no prediction; the column failure says why.
     """
-    from eyechart.runner.export_records import export_records as write
+    from eyechart.runner.export_records import export_records
     from eyechart.store import Store
 
     if form is None:
@@ -167,115 +167,30 @@ def export_records(
     store = Store(directory)
     store.require()
     check_out(out)
-    rows = write(store, out, form.value, data)
+    rows = export_records(store, out, form.value, data)
     print(f"{out}: {rows:,} rows, {out.stat().st_size:,} bytes")
 
 
-def _task(spec: str, data: str | None, prompts: str | None) -> TsvTask:
-    from eyechart.core.prompts import prompt_families
-    from eyechart.tasks import open_tasks
-    from eyechart.tasks.tsv_task import TsvTask
-
-    if prompts is not None and prompts not in prompt_families():
-        raise InputError(f"--prompts {prompts!r}: allowed: {', '.join(prompt_families())}")
-    (opened,) = open_tasks([spec], data)
-    if not isinstance(opened, TsvTask):
-        raise InputError(f"{spec}: not a task over a TSV file, so there is nothing to copy")
-    opened.check_images(question.image for question in opened.questions())
-    return opened
-
-
-def _targets(task: TsvTask, codecs: str, levels: str | None) -> list[Target]:
-    from eyechart.runner.export_tsv import Target, copy_name
-    from eyechart.runner.plan import CodecEntry, split_specs
-    from eyechart.runner.resolve import codec_levels
-
-    specs = split_specs(codecs)
-    if not specs:
-        raise InputError("--codecs: no codec named")
-    chosen = None if levels is None else tuple(level.strip() for level in levels.split(","))
-    entries = [codec_levels(CodecEntry(codec=spec, levels=chosen)) for spec in specs]
-    targets = [
-        Target(name=copy_name(task, spec, level), codec=entry, level=level)
-        for spec, entry in zip(specs, entries, strict=True)
-        for level in entry.levels
-    ]
-    names = [target.name.lower() for target in targets]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise InputError(f"--codecs {codecs}: {twice}.tsv would be written twice")
-    return targets
-
-
-def _cache_folder(out: Path) -> Path:
-    folder = out / ".eyechart"
-    for cached in ("bitstreams", "decoded"):
-        try:
-            (folder / cached).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
-    return folder
-
-
-def _copy_all(
-    task: TsvTask,
-    targets: Sequence[Target],
-    out: Path,
-    store: Store,
-    workers: int | None,
-    form: Form,
-) -> list[tuple[Target, str, Copied]]:
-    """All copies that could be made; errors of the others go to stderr."""
-    from eyechart.runner.export_tsv import Exporter
-    from eyechart.runner.reconstruction import Reconstruction, open_executor
-
-    executor = open_executor(workers)
-    made: list[tuple[Target, str, Copied]] = []
-    try:
-        with progress_bar() as progress:
-            images = len({question.image for question in task.questions()})
-            bar = progress.add_task("", total=images * len(targets))
-            exporter = Exporter(
-                out,
-                Reconstruction(store, executor, ahead=4),
-                form,
-                advance=lambda: progress.advance(bar),
-            )
-            for place, target in enumerate(targets):
-                progress.update(bar, description=target.name, completed=place * images)
-                try:
-                    copied = exporter.copy(task, target)
-                except InputError:
-                    raise
-                except EyechartError as error:
-                    print(f"eyechart: {target.name}.tsv not written: {error}", file=sys.stderr)
-                else:
-                    made.append((target, target.codec.codec.name, copied))
-    finally:
-        executor.close()
-    return made
-
-
-def _write_json(path: Path, task: TsvTask, made: Sequence[tuple[Target, str, Copied]]) -> None:
+def _write_json(path: Path, made: TsvExport) -> None:
     from eyechart.store.files import write_atomic
 
     rows = [
         {
             "file": str(copied.path),
-            "codec": codec,
-            "level": target.level.name,
+            "codec": copied.codec,
+            "level": copied.level,
             "rows": copied.rows,
             "pictures": copied.pictures,
             "rate_bpp": copied.rate_bpp,
             "size_bytes": copied.size_bytes,
         }
-        for target, codec, copied in made
+        for copied in made.copies
     ]
-    told = {"task": task.name, "version": task.version, "copies": rows}
-    write_atomic(path, json.dumps(told, indent=2, allow_nan=False).encode() + b"\n")
+    written = {"task": made.task.name, "version": made.task.version, "copies": rows}
+    write_atomic(path, json.dumps(written, indent=2, allow_nan=False).encode() + b"\n")
 
 
-def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]], out: Path) -> None:
+def _print(made: TsvExport, spec: str, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -284,9 +199,9 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
     table.add_column("copy", overflow="fold")
     for heading in ("rows", "images", "bpp", "MB"):
         table.add_column(heading, justify="right")
-    for target, _, copied in made:
+    for copied in made.copies:
         table.add_row(
-            Text(target.name),
+            Text(copied.name),
             f"{copied.rows:,}",
             f"{copied.pictures:,}",
             f"{copied.rate_bpp:.4f}",
@@ -297,12 +212,13 @@ def _print(task: TsvTask, spec: str, made: Sequence[tuple[Target, str, Copied]],
     console.print(
         f"\n.tsv files in {out}; bpp is the mean over images", soft_wrap=True, markup=False
     )
-    if any(copied.path.stat().st_size > _UNPACKED_BYTES for _, _, copied in made):
+    if any(copied.path.stat().st_size > _UNPACKED_BYTES for copied in made.copies):
         console.print("[yellow]VLMEvalKit unpacks files above 1 GiB wrongly: use --paths[/]")
-    if task.table.without_image:
-        console.print(f"left out: {task.table.without_image:,} rows without an image")
+    source = made.task.table
+    if source.without_image:
+        console.print(f"left out: {source.without_image:,} rows without an image")
     console.print(
-        f"score the answers with: eyechart score {spec} --data {task.path} --predictions FILE",
+        f"score the answers with: eyechart score {spec} --data {made.task.path} --predictions FILE",
         soft_wrap=True,
         markup=False,
     )

@@ -283,7 +283,8 @@ def _plan(
     choice_set: bool = False,
 ) -> Plan:
     """The plan of that name, changed by the options."""
-    from eyechart.runner.plan import changed, load_plan, split_specs
+    from eyechart.core.plugins import split_specs
+    from eyechart.runner.plan import changed, load_plan
 
     given: dict[str, Any] = {
         key: split_specs(text)

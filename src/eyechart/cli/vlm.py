@@ -116,14 +116,14 @@ def ask(
 
 
 def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec | None, Level | None]:
-    from eyechart.cli.codec import load_codec
+    from eyechart.codecs import open_codec
     from eyechart.codecs.levels import choose_level
 
     if spec is None:
         if level is not None:
             raise InputError(f"--level {level} needs a --codec")
         return None, None
-    codec = load_codec(spec)
+    codec = open_codec(spec)
     return codec, choose_level(codec, level)
 
 

@@ -3,3 +3,20 @@
 Built in: source (PNG), jpeg, webp, avif (Pillow); hevc, vvc, jpegxl (ffmpeg); hm, vtm (the
 reference software of the user). Each is found by name through `eyechart.core.plugins`.
 """
+
+from __future__ import annotations
+
+from eyechart.core import plugins
+from eyechart.core.types import Codec, Json
+
+
+def open_codec(spec: str, **options: Json) -> Codec:
+    """A codec by name or spec (`jpeg`, `vvc:preset=fast`); `options` replace those of the spec.
+
+    Raises:
+        PluginError: an unknown name or option, a missing package.
+        InputError: an option's value is not allowed.
+    """
+    name, given = plugins.parse_spec(spec)
+    codec: Codec = plugins.load("eyechart.codecs", name, {**given, **options})
+    return codec

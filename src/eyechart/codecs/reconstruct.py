@@ -8,7 +8,9 @@ Runs, adapter training, examples, exports and the command line all reconstruct i
 
 from __future__ import annotations
 
+import gc
 import io
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -249,6 +251,7 @@ class Reconstructor:
             elif len(batch) == 1:
                 done.append((batch[0], _named(results, made, made.images[batch[0]])))
             else:
+                _free_memory()
                 middle = len(batch) // 2
                 waiting[:0] = [batch[:middle], batch[middle:]]
         return done
@@ -337,6 +340,15 @@ class _Batch:
 
     def path(self, blobs: Blobs, image: SourceImage) -> Path:
         return blobs.path(self.component, self.level, image.digest)
+
+
+def _free_memory() -> None:
+    """Give back what torch keeps of a failed batch, else half a batch may not fit either. Torch is
+    there if the codec has loaded it; this module does not."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _bitstream(payload: bytes, image: SourceImage) -> Bitstream:

@@ -166,6 +166,18 @@ def parse_spec_or_directory(spec: str) -> tuple[str, dict[str, Json]]:
     return (spec, {}) if Path(spec).is_dir() else parse_spec(spec)
 
 
+def split_specs(text: str) -> list[str]:
+    """`jpeg,vvc:preset=fast,threads=1,hevc` -> three specs: a comma before `key=value` joins."""
+    specs: list[str] = []
+    pieces = re.split(_COMMA, text)
+    for part in filter(None, (piece.strip() for piece in pieces)):
+        if specs and ":" in specs[-1] and "=" in part and ":" not in part.partition("=")[0]:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return specs
+
+
 def how_to_install(package: str) -> str:
     """The command that installs a missing package."""
     extra = EXTRAS.get(package)

@@ -8,8 +8,8 @@ from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
+from eyechart.codecs import open_codec
 from eyechart.codecs.reconstruct import BATCH_IMAGES, Reconstructor, SourceImage
-from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import find_images, read_image
@@ -102,10 +102,7 @@ def open_codecs(specs: Sequence[str]) -> list[BenchCodec]:
     Raises:
         PluginError, InputError: one of them cannot be opened.
     """
-    opened: list[Codec] = []
-    for spec in specs:
-        name, options = plugins.parse_spec(spec)
-        opened.append(plugins.load("eyechart.codecs", name, options))
+    opened = [open_codec(spec) for spec in specs]
     names = [codec.name for codec in opened]
     return [
         BenchCodec(

@@ -7,6 +7,7 @@ rows -> each image once -> executor (encode, decode) -> PNG -> base64 in `image`
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,18 @@ from statistics import fmean
 
 from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.attempt import Failed
+from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.images import encode_png
+from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Level, Question
-from eyechart.runner.reconstruction import CodecLevels, Reconstruction
+from eyechart.runner.plan import CodecEntry
+from eyechart.runner.reconstruction import CodecLevels, Reconstruction, open_executor
+from eyechart.runner.resolve import codec_levels
 from eyechart.runner.work import EncodeItem
+from eyechart.store import Store
 from eyechart.store.files import open_atomic, store_errors, write_atomic
+from eyechart.store.lease import lease
+from eyechart.tasks import open_tasks
 from eyechart.tasks.table import MAX_REFERENCE_CHARS, TsvRow
 from eyechart.tasks.tsv_task import TsvTask
 
@@ -55,11 +63,131 @@ class Target:
 class Copied:
     """A copy that was made. rate_bpp: mean over its images. size_bytes: of all its files."""
 
+    name: str
     path: Path
+    codec: str
+    level: str
     rows: int
     pictures: int
     rate_bpp: float
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TsvExport:
+    """Copies of a task's file. failures: one message for each copy that could not be made."""
+
+    task: TsvTask
+    copies: tuple[Copied, ...]
+    failures: tuple[str, ...]
+
+
+def export_tsv(
+    task: str,
+    codecs: Sequence[str],
+    out: Path,
+    *,
+    levels: Sequence[str] | None = None,
+    data: str | None = None,
+    form: Form | None = None,
+    run: Path | None = None,
+    workers: int | None = None,
+    wait: bool = False,
+    advance: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> TsvExport:
+    """Copy a task's file once for each codec level, with all images compressed and decoded.
+
+    task, codecs: names, with options. levels: names; None: all of each codec. data: folder with the
+    task's file. run: a run directory whose bitstreams are used and added to; None: a folder in
+    `out`. workers: see `open_executor`. wait: until another export to `out` has ended.
+    advance: called after each image with the copy, the images done and those of all copies.
+
+    Raises:
+        InputError: something named is not there, an image of the task cannot be read, `out` cannot
+            be written.
+        HeldError: another export writes to `out`.
+        StoreError: the disk is full.
+    """
+    chosen = form or Form()
+    opened = _open_task(task, data, chosen)
+    targets = _targets(opened, codecs, levels)
+    if run is not None:
+        Store(run).require()
+    cache = Store(_cache_folder(out))
+    with lease(cache.root / "lease", wait=wait):
+        return _export(opened, targets, out, Store(run) if run else cache, workers, chosen, advance)
+
+
+def _export(
+    task: TsvTask,
+    targets: Sequence[Target],
+    out: Path,
+    store: Store,
+    workers: int | None,
+    form: Form,
+    advance: Callable[[str, int, int], None],
+) -> TsvExport:
+    images = len({question.image for question in task.questions()})
+    copies: list[Copied] = []
+    failures: list[str] = []
+    executor = open_executor(workers)
+    try:
+        for place, target in enumerate(targets):
+            done = itertools.count(place * images + 1)
+            exporter = Exporter(
+                out,
+                Reconstruction(store, executor, ahead=4),
+                form,
+                advance=lambda name=target.name, done=done: advance(  # type: ignore[misc]
+                    name, next(done), images * len(targets)
+                ),
+            )
+            try:
+                copies.append(exporter.copy(task, target))
+            except InputError:
+                raise
+            except EyechartError as error:
+                failures.append(f"{target.name}.tsv not written: {error}")
+    finally:
+        executor.close()
+    return TsvExport(task=task, copies=tuple(copies), failures=tuple(failures))
+
+
+def _open_task(spec: str, data: str | None, form: Form) -> TsvTask:
+    if form.prompts is not None and form.prompts not in prompt_families():
+        raise InputError(f"--prompts {form.prompts!r}: allowed: {', '.join(prompt_families())}")
+    (opened,) = open_tasks([spec], data)
+    if not isinstance(opened, TsvTask):
+        raise InputError(f"{spec}: not a task over a TSV file, so there is nothing to copy")
+    opened.check_images(question.image for question in opened.questions())
+    return opened
+
+
+def _targets(task: TsvTask, codecs: Sequence[str], levels: Sequence[str] | None) -> list[Target]:
+    if not codecs:
+        raise InputError("--codecs: no codec named")
+    chosen = None if levels is None else tuple(levels)
+    entries = [codec_levels(CodecEntry(codec=spec, levels=chosen)) for spec in codecs]
+    targets = [
+        Target(name=copy_name(task, spec, level), codec=entry, level=level)
+        for spec, entry in zip(codecs, entries, strict=True)
+        for level in entry.levels
+    ]
+    names = [target.name.lower() for target in targets]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"--codecs {','.join(codecs)}: {twice}.tsv would be written twice")
+    return targets
+
+
+def _cache_folder(out: Path) -> Path:
+    folder = out / ".eyechart"
+    for cached in ("bitstreams", "decoded"):
+        try:
+            (folder / cached).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
+    return folder
 
 
 def copy_name(task: TsvTask, codec: str, level: Level) -> str:
@@ -123,7 +251,10 @@ class Exporter:
                     self._advance()
                 file.write(_line(sheet.cells(row, image, folder)))
         return Copied(
+            name=target.name,
             path=path,
+            codec=target.codec.codec.name,
+            level=target.level.name,
             rows=len(sheet.rows),
             pictures=len(rates_bpp),
             rate_bpp=fmean(rates_bpp),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -155,18 +154,6 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     if "data" in given:
         fitting["max_images"] = None
     return make_plan({**plan.model_dump(), **fitting, **given}, name) if given else plan
-
-
-def split_specs(text: str) -> list[str]:
-    """`jpeg,vvc:preset=fast,threads=1,hevc` -> three specs: a comma before `key=value` joins."""
-    specs: list[str] = []
-    pieces = re.split(r",(?![^\[]*\])", text)  # not at the commas inside a list
-    for part in filter(None, (piece.strip() for piece in pieces)):
-        if specs and ":" in specs[-1] and "=" in part and ":" not in part.partition("=")[0]:
-            specs[-1] += f",{part}"
-        else:
-            specs.append(part)
-    return specs
 
 
 def _first_problem(error: ValidationError) -> str:

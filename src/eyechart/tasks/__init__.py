@@ -7,9 +7,11 @@ data file into a Task; `table` and `tsv` read the file; `extraction` parses answ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from eyechart.core import plugins
+from eyechart.core.errors import PluginError
 from eyechart.core.types import Json, Task
 
 
@@ -35,12 +37,18 @@ def open_task(
 
 
 def open_tasks(names: Sequence[str] = (), data: str | None = None) -> list[Task]:
-    """Tasks by name or spec (`POPE`, `MMBench:max_images=20`); no names means all registered ones.
+    """Tasks by name or spec (`POPE`, `MMBench:max_images=20`).
 
-    data: as in `open_task`, for all of them.
+    names: none means all registered ones that can be opened; `eyechart task list` says what is
+    wrong with the others. data: as in `open_task`, for all of them.
 
     Raises:
         PluginError: a name or an option that no task has.
     """
-    specs = [plugins.parse_spec(spec) for spec in names or plugins.names("eyechart.tasks")]
-    return [open_task(name, options, data) for name, options in specs]
+    if names:
+        return [open_task(*plugins.parse_spec(spec), data) for spec in names]
+    opened = []
+    for name in plugins.names("eyechart.tasks"):
+        with suppress(PluginError):
+            opened.append(open_task(name, data=data))
+    return opened

@@ -1,0 +1,51 @@
+"""The public functions of `import eyechart`. The command line is a thin layer over them.
+
+Functions take names as the command line does (`jpeg`, `vvc:preset=fast`, `MMBench:max_images=20`);
+options may also be given as keyword arguments. Errors are `EyechartError`s with a message of one
+line; `InputError`s are those that the caller can correct.
+"""
+
+from eyechart.api.curves import bd_metric, bd_rate
+from eyechart.api.opening import names, open_adapter, open_codec, open_task, open_vlm
+from eyechart.api.runs import (
+    analyse,
+    encode,
+    estimate,
+    export_records,
+    records,
+    rescore,
+    run,
+    table,
+    write_report,
+)
+from eyechart.api.tools import bench_codecs, export_tsv, score
+from eyechart.core.images import read_image
+from eyechart.runner.plan import Plan
+from eyechart.testing import check_codec, check_task, check_vlm
+
+__all__ = [
+    "Plan",
+    "analyse",
+    "bd_metric",
+    "bd_rate",
+    "bench_codecs",
+    "check_codec",
+    "check_task",
+    "check_vlm",
+    "encode",
+    "estimate",
+    "export_records",
+    "export_tsv",
+    "names",
+    "open_adapter",
+    "open_codec",
+    "open_task",
+    "open_vlm",
+    "read_image",
+    "records",
+    "rescore",
+    "run",
+    "score",
+    "table",
+    "write_report",
+]

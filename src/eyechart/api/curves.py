@@ -1,0 +1,74 @@
+"""BD-Metric and BD-rate of curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from eyechart.analysis.bd import Bd
+
+Curve: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
+
+
+def bd_metric(
+    rates_bpp: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    uncompressed: float | None = None,
+    against: Curve | None = None,
+) -> Bd:
+    """BD-Metric of a rate-metric curve, in units of the score.
+
+    Against the score of uncompressed images: PCHIP over linear bpp, averaged over the curve's own
+    range, minus that score. Against another curve: the mean difference over the range that both
+    share. This reproduces Tables 2, 4, 5, 16 and 17 of the paper (docs/bd-metric.md).
+
+    rates_bpp, scores: the points, shape (n,) each, n >= 2, in any order.
+    uncompressed: a score. against: rates and scores of the other curve. Give one of the two.
+
+    Returns `value`, and warnings in `flags`.
+
+    Raises:
+        InputError: fewer than two points, equal rates, a rate not above 0, NaN; no shared range.
+
+    Examples:
+        >>> eyechart.bd_metric([0.1, 0.2, 0.3], [60, 70, 80], uncompressed=85).value
+        -15.0
+        >>> eyechart.bd_metric([0.1, 0.2], [60, 70], against=([0.1, 0.2], [50, 60])).value
+        10.0
+    """
+    from eyechart.analysis import bd
+
+    if against is not None and uncompressed is None:
+        return bd.bd_between(rates_bpp, scores, *against)
+    if uncompressed is not None and against is None:
+        return bd.bd_metric(rates_bpp, scores, uncompressed)
+    raise InputError("give either uncompressed=SCORE or against=(rates_bpp, scores)")
+
+
+def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: Curve) -> float:
+    """BD-rate between two curves: change of the rate in percent at equal score.
+
+    Negative: fewer bits than `against`. PCHIP of the logarithm of the rate over the score, averaged
+    over the scores that both curves reach (Bjontegaard, ITU-T VCEG-M33; interpolation of ITU-T
+    HSTP-VID-WPOM).
+
+    rates_bpp, scores: the points, shape (n,) each, n >= 2, in any order; scores rise with the rate.
+    against: rates and scores of the other curve.
+
+    Raises:
+        InputError: as `bd_metric`; scores that do not rise with the rate; no shared scores.
+
+    Examples:
+        >>> scores = [60, 70, 80]
+        >>> change = eyechart.bd_rate([0.1, 0.2, 0.4], scores, against=([0.2, 0.4, 0.8], scores))
+        >>> round(change, 6)
+        -50.0
+    """
+    from eyechart.analysis.bd import bd_rate_percent
+
+    return bd_rate_percent(rates_bpp, scores, *against)

@@ -1,0 +1,333 @@
+"""Runs: encode ahead, estimate, run, analyse, tables, reports, records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from eyechart.core.errors import InputError
+from eyechart.runner.plan import Plan, changed, load_plan, make_plan
+
+if TYPE_CHECKING:
+    from eyechart.analysis.result import Analysis
+    from eyechart.core.attempt import Failed
+    from eyechart.runner.engine import Outcome
+    from eyechart.runner.estimate import Estimate
+    from eyechart.runner.export_records import Row
+    from eyechart.runner.rescore import Rescored
+
+
+def run(
+    plan: Plan | Mapping[str, Any] | str | Path = "quick",
+    *,
+    out: str | Path,
+    vlms: str | Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
+    codecs: str | Sequence[str] | None = None,
+    adapters: str | Sequence[str] | None = None,
+    data: str | Path | None = None,
+    max_images: int | None = None,
+    choice_set: bool | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
+    batch: int | None = None,
+    decoded_gb: float = 2.0,
+    retry_failed: bool = False,
+    wait: bool = False,
+    log: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Answer all questions of a plan that the run directory lacks.
+
+    An interrupted run keeps its answers; the same call continues it.
+
+    plan: a built-in plan (`quick`, `paper`), a YAML file, or the plan's keys as a mapping.
+    out: the run directory.
+    vlms, tasks, codecs, adapters, data, max_images, choice_set: instead of the plan's. VLMs come
+        without the plan's adapters, a data folder with all of its images, and codecs beside
+        `source`, the uncompressed image.
+    device: see `open_vlm`.
+    workers: processes for codecs without weights; 0: none; None: one per CPU core.
+    codec_device, codec_batch: device of codecs with weights, and images in one call of them.
+    batch: questions passed to each copy of a VLM at once; None: the VLM's preference.
+    decoded_gb: disk space for decoded images, in GB.
+    retry_failed: ask questions again that failed permanently in an earlier run.
+    wait: wait while another run writes to the directory, instead of raising.
+    log: called with lines of progress, for example `print`.
+
+    Returns the outcome: `answered`, `failed`, `clean` (every question has an answer), ...
+
+    Raises:
+        InputError: something in the plan cannot be used; nothing was written.
+        UnusableVLMError: a VLM cannot be used; what the others answered is stored.
+        StoreError: the run directory cannot be used, or another run writes to it.
+
+    Examples:
+        >>> outcome = eyechart.run(
+        ...     "quick", out="out/first", tasks="POPE", codecs="jpeg", adapters="none",
+        ...     max_images=2, workers=0,
+        ... )
+        >>> outcome.clean
+        True
+    """
+    from eyechart.runner.progress import Lines, Silent
+    from eyechart.runner.start import Options, run_plan
+
+    chosen = _plan(
+        plan,
+        vlms=vlms,
+        tasks=tasks,
+        codecs=codecs,
+        adapters=adapters,
+        data=data,
+        max_images=max_images,
+        choice_set=choice_set,
+    )
+    options = Options(
+        device=device,
+        workers=workers,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
+        batch=batch,
+        decoded_gb=decoded_gb,
+        retry_failed=retry_failed,
+        wait=wait,
+    )
+    outcome = run_plan(chosen, Path(out), Silent() if log is None else Lines(log), options)
+    outcome.raise_unusable()
+    return outcome
+
+
+def encode(
+    plan: Plan | Mapping[str, Any] | str | Path = "quick",
+    *,
+    out: str | Path,
+    tasks: str | Sequence[str] | None = None,
+    codecs: str | Sequence[str] | None = None,
+    data: str | Path | None = None,
+    max_images: int | None = None,
+    workers: int | None = None,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
+    decoded_gb: float = 2.0,
+    wait: bool = False,
+    advance: Callable[[str, int], None] = lambda what, total: None,
+) -> list[Failed]:
+    """Encode and decode a plan's images into a run directory, without asking a VLM.
+
+    `run` with the same plan and directory finds them. Every bitstream is stored, and the decoded
+    images of codecs that decode slowly, up to `decoded_gb`.
+
+    plan, out, tasks, codecs, data, max_images, workers, codec_device, codec_batch, decoded_gb,
+        wait: as for `run`.
+    advance: called after each image with its task, codec and level, and the number of all images.
+
+    Returns the failures, one for each image that could not be made: `stage`, `message`, ...
+
+    Raises:
+        InputError, StoreError: as `run`.
+
+    Examples:
+        >>> plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": "jpeg", "max_images": 2}
+        >>> eyechart.encode(plan, out="out/ahead", workers=0)
+        []
+        >>> eyechart.run(plan, out="out/ahead", workers=0).clean
+        True
+    """
+    from eyechart.runner.start import Options, encode_plan
+
+    chosen = _plan(plan, tasks=tasks, codecs=codecs, data=data, max_images=max_images)
+    options = Options(
+        workers=workers,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
+        decoded_gb=decoded_gb,
+        wait=wait,
+    )
+    return encode_plan(chosen, Path(out), options, advance)
+
+
+def estimate(
+    plan: Plan | Mapping[str, Any] | str | Path = "quick",
+    *,
+    rate: float | None = None,
+    rates: str | Path | None = None,
+) -> Estimate:
+    """What a plan would take: cells, images, questions, disk space, time. Runs no VLM.
+
+    The codecs are timed on one image. rate: questions a second that every VLM answers. rates: a
+    YAML file of measured speeds, or a run directory; None: those that ship with eyechart.
+
+    Raises:
+        InputError: something in the plan, or the rates, cannot be used.
+
+    Examples:
+        >>> plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": ["source", "jpeg"]}
+        >>> found = eyechart.estimate(plan, rate=100)
+        >>> found.cells
+        5
+        >>> found.answer_s() == found.questions / 100
+        True
+    """
+    from eyechart.paper.codecs import published_codecs
+    from eyechart.runner.estimate import estimate as estimate_plan
+    from eyechart.runner.rates import load_rates
+
+    if rate is not None and not rate > 0:
+        raise InputError(f"rate {rate}: allowed: more than 0")
+    measured = None if rates is None else load_rates(Path(rates))
+    return estimate_plan(_plan(plan), rate=rate, rates=measured, published=published_codecs())
+
+
+def analyse(
+    run_directory: str | Path, *, fresh: bool = False, data: str | Path | None = None
+) -> Analysis:
+    """The analysis of a run: scores, curves, BD-Metrics with 95 % intervals, gaps.
+
+    It is stored as `analysis.json` in the run directory and made again when answers or scores
+    change.
+
+    fresh: make it again in any case. data: folder with the tasks' files, if it has moved.
+
+    Raises:
+        InputError: not a run directory, no answers in it, a task or its data not found.
+        StoreError: a damaged record.
+
+    Examples:
+        >>> analysis = eyechart.analyse("out/first")
+        >>> sorted({cell.codec for cell in analysis.cells})
+        ['jpeg', 'source']
+        >>> [bd.codec for bd in analysis.bd]
+        ['jpeg']
+    """
+    from eyechart.analysis.files import analysis_of
+
+    place = None if data is None else str(data)
+    return analysis_of(Path(run_directory), fresh=fresh, data=place)
+
+
+def table(
+    run_directory: str | Path,
+    kind: Literal["bd", "scores", "gap", "adapter"] = "bd",
+    form: Literal["md", "csv", "latex", "json"] = "md",
+) -> str:
+    """A table of a run as text; empty if the run has no table of that kind.
+
+    Examples:
+        >>> "POPE" in eyechart.table("out/first", "bd", "csv")
+        True
+    """
+    from eyechart.analysis.render import render
+    from eyechart.analysis.tables import tables_of
+
+    return render(tables_of(analyse(run_directory), kind), form)
+
+
+def write_report(
+    run_directory: str | Path, out: str | Path | None = None, *, data: str | Path | None = None
+) -> Path:
+    """Write the HTML report of a run, one file that needs no network; -> its path.
+
+    out: the file; None: `report.html` in the run directory.
+
+    Examples:
+        >>> eyechart.write_report("out/first").name
+        'report.html'
+    """
+    from eyechart.report.html import write_report as write
+
+    path = Path(run_directory) / "report.html" if out is None else Path(out)
+    write(analyse(run_directory, data=data), path)
+    return path
+
+
+def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[Row]:
+    """Every answered or failed question of a run as one row, ready for `pandas.DataFrame`.
+
+    All rows have the same columns; docs/export.md describes them. Values that a failed question
+    lacks are None. The run may still be going on.
+
+    Raises:
+        InputError: not a run directory, no records, a task or its data not found.
+        StoreError: a damaged record.
+
+    Examples:
+        >>> rows = eyechart.records("out/first")
+        >>> {row["codec"] for row in rows} == {"source", "jpeg"}
+        True
+        >>> all(0 <= row["score"] <= 1 and row["bpp"] > 0 for row in rows)
+        True
+    """
+    from eyechart.runner.export_records import record_rows
+    from eyechart.store import Store
+
+    store = Store(Path(run_directory))
+    store.require()
+    return list(record_rows(store, None if data is None else str(data)))
+
+
+def export_records(
+    run_directory: str | Path,
+    out: str | Path,
+    form: Literal["csv", "parquet"] = "csv",
+    *,
+    data: str | Path | None = None,
+) -> int:
+    """Write the rows of `records` to a file; how many. Parquet needs the extra `parquet`.
+
+    Raises:
+        InputError, StoreError: as `records`; the file cannot be written.
+
+    Examples:
+        >>> eyechart.export_records("out/first", "first.csv") == len(eyechart.records("out/first"))
+        True
+    """
+    from eyechart.runner.export_records import export_records as write
+    from eyechart.store import Store
+
+    store = Store(Path(run_directory))
+    store.require()
+    return write(store, Path(out), form, None if data is None else str(data))
+
+
+def rescore(
+    run_directory: str | Path, *, data: str | Path | None = None, wait: bool = False
+) -> Rescored:
+    """Score the stored answers of a run again with the scorers of this version. No VLM is run.
+
+    data: folder with the tasks' files, if it is not where it was. wait: wait while a run writes to
+        the directory, instead of raising.
+
+    Returns how many `cells` and `records` there are, and how many scores `changed`.
+
+    Raises:
+        InputError: not a run directory, a task or its data not found, other questions than those
+            answered.
+        StoreError: a damaged record; a run writes to the directory.
+
+    Examples:
+        >>> eyechart.rescore("out/first").changed
+        0
+    """
+    from eyechart.runner.rescore import rescore as rescore_run
+    from eyechart.store import Store
+
+    store = Store(Path(run_directory))
+    store.require()
+    with store.rewriting(wait=wait):
+        return rescore_run(store, None if data is None else str(data))
+
+
+def _plan(plan: Plan | Mapping[str, Any] | str | Path, **given: Any) -> Plan:
+    """The plan with what is given, other than None, in place of its own."""
+    if isinstance(plan, Mapping):
+        found = make_plan(dict(plan), "mapping")
+    else:
+        found = plan if isinstance(plan, Plan) else load_plan(str(plan))
+    if given.get("data") is not None:
+        given["data"] = str(given["data"])
+    return changed(
+        found, {key: value for key, value in given.items() if value is not None}, "arguments"
+    )

@@ -1,0 +1,149 @@
+"""What works without a run: measuring codecs, scoring answers, files for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eyechart.core.plugins import split_specs
+
+if TYPE_CHECKING:
+    from eyechart.runner.bench import Bench
+    from eyechart.runner.export_tsv import TsvExport
+    from eyechart.tasks.predictions import Result
+
+
+def bench_codecs(
+    folder: str | Path,
+    codecs: str | Sequence[str],
+    metrics: str | Sequence[str] = ("psnr", "ms-ssim"),
+    *,
+    max_images: int | None = None,
+    device: str = "cpu",
+    batch_images: int = 8,
+) -> Bench:
+    """Measure rate, quality and time of codecs on a folder of images, at all their levels.
+
+    codecs, metrics: names, with options; several in one text are separated by commas.
+    max_images: only the first ones by name.
+    device, batch_images: for codecs with weights: where they run, and images at a time.
+
+    Returns `rows`, one for each codec and level, with means over the images (`mean_bpp`, `quality`,
+    ...) and the single measurements; `left_out` and `failures`, a message for each image.
+
+    Raises:
+        InputError: a codec that cannot work here, no readable image.
+        EyechartError: nothing could be measured; the error of the first failure.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Path("photos").mkdir()
+        >>> Image.linear_gradient("L").save("photos/gradient.png")
+        >>> low, high = eyechart.bench_codecs("photos", "jpeg:levels=[10,40]", "psnr").rows
+        >>> low.mean_bpp < high.mean_bpp and low.quality["PSNR dB"] < high.quality["PSNR dB"]
+        True
+    """
+    from eyechart.quality import open_metric
+    from eyechart.runner.bench import measure, open_codecs
+
+    return measure(
+        open_codecs(_specs(codecs)),
+        Path(folder),
+        [open_metric(spec) for spec in _specs(metrics)],
+        max_images=max_images,
+        device=device,
+        batch_images=batch_images,
+    )
+
+
+def score(
+    task: str, predictions: Mapping[str, str] | str | Path, *, data: str | Path | None = None
+) -> Result:
+    """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
+
+    task: name, with options. predictions: answers by question id, or a file (xlsx, tsv, csv, json,
+    jsonl) with the columns index and prediction. data: as for `open_task`.
+
+    Returns `metrics` by name, the share of answers that could not be parsed, and the ids of
+    questions without a prediction, which count nowhere.
+
+    Raises:
+        InputError: a file that cannot be read; an index that is no question of the task.
+
+    Examples:
+        >>> task = eyechart.open_task("POPE", data="eyechart-mini")
+        >>> answers = {question.id: question.answer for question in task.questions()}
+        >>> eyechart.score("POPE", answers, data="eyechart-mini").metrics["Overall Overall"]
+        100.0
+    """
+    from eyechart.api.opening import open_task
+    from eyechart.tasks.predictions import read_predictions, score_predictions
+
+    opened = open_task(task, data=data)
+    if isinstance(predictions, Mapping):
+        return score_predictions(opened, predictions, name="predictions")
+    path = Path(predictions)
+    return score_predictions(opened, read_predictions(path), name=str(path))
+
+
+def export_tsv(
+    task: str,
+    codecs: str | Sequence[str],
+    *,
+    out: str | Path,
+    levels: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    paths: bool = False,
+    prompts: str | None = None,
+    original_names: bool = False,
+    run_directory: str | Path | None = None,
+    workers: int | None = None,
+    wait: bool = False,
+    advance: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> TsvExport:
+    """Write a copy of a task's file for each codec level, for VLMEvalKit and other tools.
+
+    All images are compressed and decoded; a copy has the rows and indices of the original.
+
+    task, codecs: names, with options. out: the folder for the copies. levels: by name; None: all.
+    data: as for `open_task`. paths: PNG files named in `image_path`, not base64 in `image`.
+    prompts: a VLM family whose complete prompt is written into `question`. original_names: a folder
+    for each copy, in which it has the name of the task's file. run_directory: use its
+    bitstreams, and add to them. workers, wait: as for `run`. advance: called after each image with
+    the copy, the images done and those of all copies.
+
+    Returns `copies`, and `failures`: a message for each copy that could not be made.
+
+    Raises:
+        InputError: something named is not there, an image cannot be read, `out` not written.
+        StoreError: the disk is full; another export writes to `out`.
+
+    Examples:
+        >>> made = eyechart.export_tsv(
+        ...     "POPE:max_images=1", "jpeg:levels=[10]", out="copies", data="eyechart-mini",
+        ...     workers=0,
+        ... )
+        >>> [copied.path.name for copied in made.copies]
+        ['POPE-max_images-1_jpeg-levels-10-_10.tsv']
+    """
+    from eyechart.runner.export_tsv import Form
+    from eyechart.runner.export_tsv import export_tsv as export
+
+    return export(
+        task,
+        _specs(codecs),
+        Path(out),
+        levels=levels,
+        data=None if data is None else str(data),
+        form=Form(paths=paths, prompts=prompts, original_names=original_names),
+        run=None if run_directory is None else Path(run_directory),
+        workers=workers,
+        wait=wait,
+        advance=advance,
+    )
+
+
+def _specs(given: str | Sequence[str]) -> list[str]:
+    return split_specs(given) if isinstance(given, str) else list(given)
