@@ -102,7 +102,7 @@ def test_a_call_that_exits_is_an_error_of_its_call() -> None:
 
 def test_a_result_that_cannot_travel_is_an_error_of_its_call() -> None:
     pool = WorkerPool(1)
-    with pytest.raises(RuntimeError, match="pickle"):
+    with pytest.raises(RuntimeError, match="cannot be pickled"):
         pool.submit(CPU, unpicklable).result(LONG_S)
     assert pool.submit(CPU, double, 4).result(LONG_S) == 8
     pool.close()

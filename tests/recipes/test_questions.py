@@ -9,6 +9,7 @@ import pytest
 
 from eyechart.core import prompts
 from eyechart.core.types import Question
+from eyechart.tasks import coco_caption
 from recipes.chart import ask_caption, ask_choice, ask_gqa, ask_text, ask_yesno
 from recipes.chart.asking import COCO_PROMPT, GQA_SUFFIX, LETTERS, Ask, Rng, with_letter
 from recipes.chart.questions import MAKERS
@@ -341,7 +342,7 @@ def test_prompts_are_those_of_the_default_family() -> None:
     )
     assert made.prompt == prompts.multiple_choice(question, "default")
     assert GQA_SUFFIX == "\n" + prompts.SHORT_ANSWER
-    assert COCO_PROMPT == prompts.DESCRIBE
+    assert COCO_PROMPT == coco_caption.DESCRIBE
     queried = ask_gqa.query_color(THREE, rng())
     assert queried is not None
     assert queried.prompt == f"What color is the star?\n{prompts.SHORT_ANSWER}"

@@ -231,7 +231,15 @@ def test_a_server_that_lets_all_questions_hang_is_given_up_early() -> None:
     assert len(server.asked) <= 10
 
 
-def test_ctrl_c_ends_the_wait_for_a_server_and_keeps_what_was_answered() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also in background jobs of a shell, which ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_the_wait_for_a_server_and_keeps_what_was_answered(interruptible: None) -> None:
     def reply(body: dict[str, Any]) -> Reply | None:
         if len(server.asked) < 3:
             return completion("fine")

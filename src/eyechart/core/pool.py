@@ -251,5 +251,6 @@ def _pickled(reply: tuple[bool, object]) -> bytes:
     try:
         return pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # noqa: BLE001 - whatever the value's class raises
-        what = reply[1] if not reply[0] and isinstance(reply[1], BaseException) else error
-        return pickle.dumps((False, RuntimeError(one_line(what))))
+        if not reply[0] and isinstance(reply[1], BaseException):
+            return pickle.dumps((False, RuntimeError(one_line(reply[1]))))
+        return pickle.dumps((False, RuntimeError(f"the result cannot be pickled: {error}")))
