@@ -167,6 +167,16 @@ def test_a_changed_character_in_any_record_is_noticed(store: Store) -> None:
             stored.records()
 
 
+def test_records_without_their_cell_are_named(store: Store) -> None:
+    stored = store.add(a_cell())
+    (stored.path / "cell.json").unlink()
+    assert store.cells() == []  # a kill may leave a folder without anything
+    store.add(a_cell()).append_records([a_record("1")])
+    (stored.path / "cell.json").unlink()
+    with pytest.raises(StoreError, match=r"has records but no cell\.json"):
+        store.cells()
+
+
 def test_records_of_another_cell_are_refused(store: Store) -> None:
     stored, other = store.add(a_cell()), store.add(a_cell(decoding=Decoding(max_new_tokens=9)))
     stored.append_records([a_record("1")])

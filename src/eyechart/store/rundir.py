@@ -152,6 +152,12 @@ class Store:
         """
         with store_errors(self.root, "be read"):
             folders = sorted(path.parent for path in (self.root / "cells").glob("*/cell.json"))
+            holding = {path.parent for path in (self.root / "cells").glob("*/records.jsonl")}
+        if lost := sorted(holding.difference(folders)):
+            raise StoreError(
+                f"{lost[0]}: has records but no cell.json; restore the file, or move the folder "
+                "away and run again"
+            )
         current = self._current()
         counting: dict[str, StoredCell] = {}
         for stored in map(self._read_cell, folders):
