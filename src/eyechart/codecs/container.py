@@ -128,8 +128,8 @@ def unpack(codec: str, bitstream: Bitstream, levels: Sequence[Level]) -> tuple[L
 
 def read_size_and_stream(codec: str, payload: bytes, at: int) -> tuple[Bitstream, bytes]:
     """The end of every header, from byte `at`: sizes, checksum, stream. Raises CodecError."""
-    width_px, at = _read_leb128(codec, payload, at)
-    height_px, at = _read_leb128(codec, payload, at)
+    width_px, at = read_leb128(codec, payload, at)
+    height_px, at = read_leb128(codec, payload, at)
     if width_px < 1 or height_px < 1 or width_px * height_px > MAX_PIXELS:
         raise CodecError(f"the payload claims {width_px}x{height_px} pixels", codec=codec)
     stream = payload[at + CRC_BYTES :]
@@ -152,7 +152,8 @@ def leb128(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def _read_leb128(codec: str, data: bytes, at: int) -> tuple[int, int]:
+def read_leb128(codec: str, data: bytes, at: int) -> tuple[int, int]:
+    """The number at byte `at`, and where it ends. Raises CodecError."""
     value = 0
     for index, byte in enumerate(data[at : at + 4]):
         value |= (byte & 0x7F) << (7 * index)

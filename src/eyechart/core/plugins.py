@@ -41,11 +41,13 @@ EXTRAS = {
     "accelerate": "vlm",
     "peft": "adapter",
     "constriction": "learned",
+    "compressai": "compressai",
     "openai": "openai",
     "pyarrow": "parquet",
     "openpyxl": "xlsx",
 }
 
+_MODEL = re.compile(r"[^:=,]+:[^:=,]+(,|$)")
 _COMMA = r",(?![^\[]*\])"  # not the commas inside a list, as in `levels=[1,10,30]`
 
 
@@ -145,10 +147,13 @@ def guarded(name: str) -> Iterator[None]:
 def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
     """`jpeg` or `jpeg:optimize=true,subsampling=444` -> name and options (values as JSON or text).
 
+    `compressai:mbt2018:4` is short for `compressai:model=mbt2018:4`.
     Raises:
         InputError: an option without `=`.
     """
     name, _, rest = spec.partition(":")
+    if _MODEL.match(rest):
+        rest = f"model={rest}"
     options: dict[str, Json] = {}
     for pair in filter(None, re.split(_COMMA, rest)):
         key, equals, value = pair.partition("=")
