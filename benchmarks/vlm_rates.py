@@ -30,7 +30,7 @@ def seconds(vlm: VLM, requests: list[Request], batch: int, decoding: Decoding) -
 
 
 def main() -> None:
-    """Read arguments, measure, print, and keep it where told."""
+    """Read arguments, measure, print, and store the rates if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("vlm", help="name, hub id or directory")
     parser.add_argument("--name", help="entry's name; default: the VLM's")

@@ -5,7 +5,7 @@
     python -m recipes.adapter train    --work DIR NAME... single trainings; no NAME: all
     python -m recipes.adapter ablation --work DIR        injection x conditioning x seed
 
-Everything goes on where it was stopped. Results lie in DIR/NAME.
+Every command continues where it was stopped. Results are in DIR/NAME.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PLAN = Path(__file__).with_suffix(".yaml")
 
 
 class Lines:
-    """A line now and then; this runs for long, in logs."""
+    """Prints a line at intervals, for logs of long trainings."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""For all rooms: a property that holds must not fail because the machine is busy."""
+"""For all tests: a property test must not fail because the machine is busy."""
 
 from hypothesis import settings
 

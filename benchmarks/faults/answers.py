@@ -76,8 +76,8 @@ def _score(row: str, task: str, path: Path, out: Path, right: dict[str, float] |
 
 
 def _arguments(task: str, path: Path, out: Path) -> list[str]:
-    told = ["score", task, "--data", CHART, "--predictions", str(path)]
-    return [*told, "--json", str(out)]
+    arguments = ["score", task, "--data", CHART, "--predictions", str(path)]
+    return [*arguments, "--json", str(out)]
 
 
 def _metrics(out: Path) -> dict[str, float]:

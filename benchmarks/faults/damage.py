@@ -1,4 +1,4 @@
-"""Damage to bytes, as disks, networks and editors do it, and as somebody does on purpose."""
+"""Damage to bytes, accidental (disks, networks, editors) and deliberate."""
 
 from __future__ import annotations
 

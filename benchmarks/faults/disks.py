@@ -21,7 +21,7 @@ _LEAST_KB, _MOST_KB = 4, 600  # a whole run takes about 400 KB
 
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
-    """`count` disks that fill up in a run, and `count` that become read-only before one goes on."""
+    """`count` disks that fill up in a run, and `count` that become read-only before the next."""
     data, whole, disk = folder / "data", folder / "whole", folder / "disk"
     pope(data, chance, images=40)
     assert command(*run_arguments(data, whole)).code == 0
@@ -47,13 +47,13 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
 
 
 def _continued(trial: Trial, data: Path, out: Path, right: dict[str, list[Record]]) -> Trial:
-    """The trial, or what went wrong when the disk was mended and the run was called again."""
+    """The trial, or the error after the disk was repaired and the run was called again."""
     again = judge(trial.row, command(*run_arguments(data, out)), lambda: Verdict.right)
     if again.verdict == Verdict.right:
         found = _records(out)
         if all(found[key] == records for key, records in right.items()):
             return trial
-    note = again.note or "after it was mended, the records differ or the run fails"
+    note = again.note or "after it was repaired, the records differ or the run fails"
     return Trial(row=trial.row, verdict=Verdict.wrong, note=note, took_s=trial.took_s)
 
 

@@ -26,12 +26,12 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
         "records": ("export", "records", str(out), str(folder / "records.csv")),
         "report": ("report", str(out)),
     }
-    for row, told in commands.items():
+    for row, command_line in commands.items():
         for _ in range(count):
             shutil.rmtree(out, ignore_errors=True)
             shutil.copytree(whole, out)
             what = _spoil(out, chance)
-            ended = command(*told)
+            ended = command(*command_line)
             trial = judge(row, ended, lambda: _unchanged(right, out))
             yield _noted(trial, what)
 

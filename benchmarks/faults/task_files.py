@@ -1,4 +1,4 @@
-"""Malformed task files: bytes that were damaged, and cells that somebody filled in wrongly."""
+"""Malformed task files: damaged bytes, and cells with wrong contents."""
 
 from __future__ import annotations
 

@@ -77,5 +77,5 @@ def preload(folder: Path) -> None:
 
 def run_arguments(data: Path, out: Path, *, vlm: str = VLM, codecs: str = "jpeg") -> list[str]:
     """`eyechart run` of POPE with the toy VLM."""
-    told = ["run", "--vlm", vlm, "--tasks", "POPE", "--data", str(data), "--codecs", codecs]
-    return [*told, "--out", str(out), "--workers", "0", "--no-report"]
+    arguments = ["run", "--vlm", vlm, "--tasks", "POPE", "--data", str(data), "--codecs", codecs]
+    return [*arguments, "--out", str(out), "--workers", "0", "--no-report"]

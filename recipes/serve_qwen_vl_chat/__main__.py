@@ -12,7 +12,7 @@ from recipes.serve_qwen_vl_chat.protocol import ChatServer
 
 
 def main() -> None:
-    """Read arguments, load the model, serve until told to stop."""
+    """Read arguments, load the model, serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m recipes.serve_qwen_vl_chat")
     parser.add_argument("--model", default="Qwen/Qwen-VL-Chat", help="hub id or folder")
     parser.add_argument("--revision", help="commit of the hub id; its code runs here, so name one")

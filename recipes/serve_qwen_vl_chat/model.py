@@ -23,7 +23,7 @@ class QwenVLChat:
     def __init__(self, source: str, *, revision: str | None = None, device: str = "cuda") -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        # `fp32`, `bf16`: options of the checkpoint's own code. Told neither, it picks by GPU.
+        # `fp32`, `bf16`: options of the checkpoint's own code, which else chooses by the GPU.
         precision = {"fp32": True} if device == "cpu" else {"bf16": True}
         given: dict[str, Any] = {"revision": revision, "trust_remote_code": True}
         self._tokenizer: Any = AutoTokenizer.from_pretrained(source, **given)

@@ -86,7 +86,7 @@ class ChatServer(ThreadingHTTPServer):
     def complete(self, body: bytes) -> dict[str, Any]:
         """The completion for a request's body. Raises Refused."""
         ask = read_request(body, self.name)
-        # The client's own bytes, so the pixels are those that were sent; gone when answered.
+        # The client's bytes unchanged, so the pixels are equal; deleted after the answer.
         with tempfile.NamedTemporaryFile(suffix=".png", dir=self._folder) as file:
             file.write(ask.png)
             file.flush()

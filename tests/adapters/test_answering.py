@@ -35,7 +35,7 @@ def labelled(folder: Path, out: Path) -> Path:
     return out
 
 
-def test_an_adapter_told_nothing_answers_alike_under_every_label(
+def test_with_unknown_conditioning_labels_change_no_answer(
     tiny_dirs: dict[str, Path], tmp_path: Path, registered: None
 ) -> None:
     adapter = labelled(tiny_dirs["janus"], tmp_path / "adapter")
@@ -51,7 +51,7 @@ def test_an_adapter_told_nothing_answers_alike_under_every_label(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_images_answered_together_are_told_as_when_answered_alone(
+def test_conditions_in_a_batch_equal_those_of_single_images(
     tiny_dirs: dict[str, Path], tmp_path: Path, registered: None, family: str
 ) -> None:
     adapter = labelled(tiny_dirs[family], tmp_path / "adapter")

@@ -23,7 +23,7 @@ class Yes:
         return [[Answer(text="yes", tokens=1) for _ in request.prompts] for request in requests]
 
 
-def test_a_look_at_some_images_asks_of_every_category() -> None:
+def test_a_sample_of_images_has_every_category() -> None:
     (task,) = open_tasks(["MME"])
     vlm = Yes()
     (row,) = compare(vlm, vlm, [task], [], images=40)

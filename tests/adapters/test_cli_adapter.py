@@ -89,7 +89,7 @@ def test_an_adapter_that_does_not_fit_is_found_without_weights(
         open_vlm(str(tiny_dirs["janus"]), adapter=str(peft), device="cpu").check()
 
 
-def test_a_stopped_training_says_what_is_kept_and_how_to_go_on(
+def test_a_stopped_training_prints_what_is_kept_and_how_to_continue(
     trained: Path,
     tiny_dirs: dict[str, Path],
     image_folder: Path,
@@ -176,9 +176,9 @@ def refused(typed: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a refusal is."""
     capsys.readouterr()
     assert run_args(typed) == 2, typed
-    told = capsys.readouterr()
-    [line] = told.err.splitlines()
-    assert told.out == ""
+    printed = capsys.readouterr()
+    [line] = printed.err.splitlines()
+    assert printed.out == ""
     return line
 
 
@@ -237,7 +237,7 @@ def test_a_folder_with_other_things_in_it_is_left_as_it_is(
     assert (copy / "adapter_model.safetensors").read_bytes() == weights
 
 
-def test_a_training_stopped_before_its_first_step_goes_on(
+def test_a_training_stopped_before_its_first_step_continues(
     tiny_dirs: dict[str, Path], image_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -246,7 +246,7 @@ def test_a_training_stopped_before_its_first_step_goes_on(
     assert (out / "adapter_config.json").is_file()
 
 
-def test_images_without_codecs_are_told_to_name_some(
+def test_images_without_codecs_are_an_error_that_names_the_option(
     tiny_dirs: dict[str, Path],
     image_folder: Path,
     tmp_path: Path,
@@ -287,7 +287,7 @@ def save_odd_pictures(folder: Path) -> None:
     (folder / "._large.jpg").write_bytes(b"a resource fork")
 
 
-def test_odd_images_are_used_or_told(
+def test_odd_images_are_used_or_reported(
     tiny_dirs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "photos"
@@ -297,7 +297,7 @@ def test_odd_images_are_used_or_told(
     assert run_args(typed) == 0
     first = "10 images; not used, unknown format: notes.txt"
     assert capsys.readouterr().err.splitlines()[0] == first
-    # What the training itself wrote below the images is not told.
+    # Files that the training itself wrote below the images are not listed.
     assert run_args(typed) == 0
     assert capsys.readouterr().err.splitlines()[0] == f"{first}; continues after step 4"
 
@@ -324,7 +324,7 @@ def test_images_that_cannot_be_used_are_named_before_training(
     assert not out.exists()
 
 
-def test_listing_a_folder_that_is_not_there_says_so(
+def test_listing_a_missing_folder_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "nope: no such folder" in refused(["adapter", "list", str(tmp_path / "nope")], capsys)
@@ -362,7 +362,7 @@ def test_export_shows_no_bars_of_other_libraries(
 
 
 @pytest.mark.parametrize("verb", ["train", "list", "export"])
-def test_every_option_says_what_it_is_for(verb: str) -> None:
+def test_every_option_has_a_help_text(verb: str) -> None:
     group: Any = typer.main.get_command(app)
     parameters = group.commands[verb].params
     assert parameters

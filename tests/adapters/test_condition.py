@@ -37,7 +37,7 @@ def test_the_papers_vocabulary_has_twelve_entries() -> None:
     assert (vocabulary.unknown, vocabulary.rows) == (12, 13)
 
 
-def test_source_comes_first_and_is_known_without_its_level() -> None:
+def test_source_is_first_and_found_without_its_level() -> None:
     entries = entries_of([JpegCodec()])
     assert entries == (SOURCE, *(("jpeg", level) for level in "1356"))
     vocabulary = Vocabulary(entries=entries)
@@ -56,7 +56,7 @@ def test_aliases_match_levels_rank_by_rank() -> None:
     assert vocabulary.row("hevc", "7") == vocabulary.unknown
 
 
-def test_bad_vocabularies_are_told_in_one_line() -> None:
+def test_bad_vocabularies_are_one_line() -> None:
     with pytest.raises(InputError, match="needs entries"):
         Vocabulary(entries=())
     with pytest.raises(InputError, match="each of them once"):

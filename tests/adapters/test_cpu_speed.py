@@ -28,7 +28,7 @@ def test_the_faster_tower_gives_the_same_features_and_gradients(
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
 
 
-def test_other_families_are_left_alone(tiny_dirs: dict[str, Path]) -> None:
+def test_other_families_are_unchanged(tiny_dirs: dict[str, Path]) -> None:
     backbone, _, tower = built(tiny_dirs["janus"])
     inputs = pictures(backbone)
     with torch.no_grad():

@@ -23,7 +23,7 @@ def shown(folder: Path) -> torch.Tensor:
     return (stacked.permute(0, 3, 1, 2).float() - 128) / 64
 
 
-def test_it_tells_compressed_from_clean_after_a_few_steps(image_folder: Path) -> None:
+def test_it_distinguishes_compressed_images_after_a_few_steps(image_folder: Path) -> None:
     pictures, labels = shown(image_folder), torch.arange(20) % 2
     estimator = ConditionEstimator(2)
     optimizer = torch.optim.AdamW(estimator.parameters(), lr=1e-2)

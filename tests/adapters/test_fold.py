@@ -87,7 +87,7 @@ def test_an_exported_directory_loads_with_transformers_alone(
             export(adapter, model, tiny_dirs[family], JPEG, place)
 
 
-def test_what_cannot_be_folded_says_why(tiny_dirs: dict[str, Path], tmp_path: Path) -> None:
+def test_refused_folds_give_the_reason(tiny_dirs: dict[str, Path], tmp_path: Path) -> None:
     cases = {
         "rope_cos_sin": "cannot fold rope_cos_sin: cosine and sine are computed",
         "patch_embedding": "patch projection of qwen2_5_vl has no bias",

@@ -94,7 +94,7 @@ def test_conditioning_is_an_option_of_the_adapter(saved: Path) -> None:
         open_adapter(f"{saved}:volume=3")
 
 
-def test_another_base_is_refused_and_left_alone(tiny_dirs: dict[str, Path], saved: Path) -> None:
+def test_another_base_is_refused_and_unchanged(tiny_dirs: dict[str, Path], saved: Path) -> None:
     backbone, model, tower = built(tiny_dirs["qwen2_5_vl"])
     with torch.no_grad():
         next(tower.module.parameters()).mul_(1.5)
@@ -127,7 +127,7 @@ def test_missing_tensors_are_named(saved: Path, lost: str) -> None:
         open_adapter(saved)
 
 
-def test_strangers_among_the_tensors_are_refused(tiny_dirs: dict[str, Path], saved: Path) -> None:
+def test_unknown_tensors_are_refused(tiny_dirs: dict[str, Path], saved: Path) -> None:
     weights = load_file(saved / WEIGHTS)
     save_file({**weights, "delta.blocks.9.norm1.weight": torch.ones(3)}, saved / WEIGHTS)
     _, model, tower = built(tiny_dirs["qwen2_5_vl"])
@@ -160,7 +160,7 @@ def test_bad_configurations_are_one_line(saved: Path, tmp_path: Path) -> None:
             open_adapter(saved)
 
 
-def test_low_rank_changes_come_back(tiny_dirs: dict[str, Path]) -> None:
+def test_low_rank_changes_round_trip(tiny_dirs: dict[str, Path]) -> None:
     backbone, _, tower = built(tiny_dirs["internvl"])
     inputs = pictures(backbone)
     make_trainable(tower, "lora", Lora(rank=4, alpha=8))

@@ -25,7 +25,7 @@ from eyechart.zoo import weights_dir
 MAX_BYTES = 10_000_000
 
 
-def test_it_is_small_and_says_what_it_saw() -> None:
+def test_it_is_small_and_names_its_codecs() -> None:
     folder = weights_dir("universal")
     assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_BYTES
     assert read_config(folder).trained_codecs == ("source", "jpeg", "hevc", "vvc")
@@ -37,7 +37,7 @@ def test_it_loads_though_it_was_saved_before_codecs_were_noted() -> None:
     assert read_config(folder).codecs == ()
 
 
-def test_its_name_stands_for_its_folder(tmp_path: Path) -> None:
+def test_its_name_is_accepted_instead_of_its_folder(tmp_path: Path) -> None:
     out = tmp_path / "copy"
     export = ["adapter", "export", "universal", "--conditioning", "labelled", "--out", str(out)]
     assert run_args(export) == 0

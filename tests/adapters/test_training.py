@@ -1,4 +1,4 @@
-"""Distillation: it learns, stops and goes on exactly, keeps its last good state."""
+"""Distillation: it reduces the error, continues exactly, and keeps its last good state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.adapters.tiny_towers import open_tiny, recipe
 
 
 class Stop(Exception):  # noqa: N818
-    """Somebody stops the training."""
+    """Stops the training."""
 
 
 class StopAfter(training.SilentWatcher):
@@ -57,7 +57,7 @@ def losses(out: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl", "janus"])
-def test_features_come_nearer_to_those_of_clean_images(
+def test_training_reduces_the_feature_error(
     tiny_dirs: dict[str, Path], pairs: CodecPairs, tmp_path: Path, family: str
 ) -> None:
     vlm = open_tiny(tiny_dirs[family])
@@ -81,7 +81,7 @@ def test_features_come_nearer_to_those_of_clean_images(
 
 
 @pytest.mark.parametrize("trainable", ["encoder", "lora"])
-def test_a_stopped_training_goes_on_exactly(
+def test_a_stopped_training_continues_exactly(
     qwen: Any, pairs: CodecPairs, tmp_path: Path, trainable: str
 ) -> None:
     wanted = recipe(trainable=trainable)
@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
     ):
         poisoned.run()
     assert not (out / "adapter_config.json").exists()
-    train(qwen, pairs, recipe(), Setting(out=out, save_every=2))  # goes on from step 2
+    train(qwen, pairs, recipe(), Setting(out=out, save_every=2))  # continues from step 2
     assert len(losses(out)) == 6
     assert np.isfinite(losses(out)).all()
 
@@ -219,7 +219,7 @@ def test_recomputed_activations_change_nothing(
     assert losses(tmp_path / "again") == pytest.approx(losses(tmp_path / "kept"), rel=1e-4)
 
 
-def test_too_few_images_are_told(qwen: Any, pairs: CodecPairs, tmp_path: Path) -> None:
+def test_too_few_images_are_refused(qwen: Any, pairs: CodecPairs, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="10 images are too few: 10 are held out"):
         train(qwen, pairs, recipe(validation_images=10), Setting(out=tmp_path / "out"))
 
@@ -282,7 +282,7 @@ def test_an_epoch_shows_every_image_once() -> None:
     assert sorted(shown) == list(range(8))
 
 
-def test_settings_out_of_range_are_told() -> None:
+def test_settings_out_of_range_are_refused() -> None:
     bad: list[tuple[Mapping[str, Any], str]] = [
         ({"injection": "film"}, "injection 'film'"),
         ({"steps": 0}, "steps 0 must be at least 1"),

@@ -60,7 +60,7 @@ def test_strata_are_drawn_from_as_often_as_they_have_images() -> None:
     assert len(np.unique(drawn[:, 1:4], axis=0)) == 10  # ways to draw 3 of 3
 
 
-def test_what_only_one_image_stands_for_is_not_called_sure() -> None:
+def test_a_result_of_one_image_is_not_significant() -> None:
     images = [f"{n}" for n in range(6)]
     some = resample(images, samples=9, seed=0, strata=dict(zip(images, "xxxyyz", strict=True)))
     assert some.caution == "interval too narrow: 1 of 3 strata have one image"
@@ -211,7 +211,7 @@ def test_gaps_add_up(tmp_path: Path) -> None:
     assert gaps[-1].compressed == pytest.approx(np.mean([gap.compressed for gap in gaps[:-1]]))
 
 
-def test_the_adapter_made_for_the_codec_alone_stands_for_theta_star(tmp_path: Path) -> None:
+def test_the_adapter_for_one_codec_is_used_as_theta_star(tmp_path: Path) -> None:
     universal = {(codec, rank, "universal"): right for (codec, rank, _), right in TUNED.items()}
     toy.a_run(tmp_path / "both", PLAIN | universal | TUNED)
     toy.a_run(tmp_path / "many", PLAIN | universal)
@@ -261,7 +261,7 @@ def test_what_is_missing_is_flagged(tmp_path: Path) -> None:
     assert analysis.failures == (("grey decode: CodecError", 2),)
 
 
-def test_cells_whose_answers_are_gone_are_named(tmp_path: Path) -> None:
+def test_cells_with_lost_answers_are_named(tmp_path: Path) -> None:
     store = toy.a_run(tmp_path, PLAIN)
     assert analysed(tmp_path).unanswered == ()
     lost = next(stored for stored in store.cells() if stored.cell.codec.name != "source")
@@ -293,23 +293,23 @@ def test_a_small_run_hides_nothing_of_an_unfinished_large_one(tmp_path: Path) ->
     assert table.notes == ("asks 30 of 60 questions", "30 of 60 questions answered so far")
 
 
-def test_a_curve_of_one_point_says_so(tmp_path: Path) -> None:
+def test_a_curve_of_one_point_is_an_error(tmp_path: Path) -> None:
     toy.a_run(tmp_path, {("source", 0, ""): 0.9, ("grey", 1, ""): 0.5})
     (result,) = analysed(tmp_path).bd
     assert result.bd is None
     assert "at least 2" in result.flags[-1]
 
 
-def test_examples_show_what_the_smallest_stream_hid(tmp_path: Path) -> None:
+def test_examples_are_right_uncompressed_and_wrong_at_the_lowest_rate(tmp_path: Path) -> None:
     toy.a_run(tmp_path, PLAIN | TUNED)
     examples = analysed(tmp_path, examples=4).examples
     assert len(examples) == 4
     assert len({example.question for example in examples}) == 4
     for example in examples:
-        clean, small, mended = example.views
+        clean, small, recovered = example.views
         assert (clean.codec, clean.right, clean.quality["PSNR dB"]) == ("source", True, None)
         assert (small.codec, small.level, small.adapter, small.right) == ("grey", "0", "", False)
-        assert (mended.adapter, mended.right) == ("for-grey", True)  # most telling ones first
+        assert (recovered.adapter, recovered.right) == ("for-grey", True)  # the clearest first
         picture = Image.open(io.BytesIO(base64.b64decode(small.png_base64)))
         assert picture.size == (toy.SIDE_PX, toy.SIDE_PX)
         assert picture.getpixel((3, 3)) == (128, 128, 128)

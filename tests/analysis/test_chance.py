@@ -1,4 +1,4 @@
-"""A VLM that does not answer better than a guess is told in tables and report."""
+"""A VLM that does not answer better than a guess is marked in tables and report."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def analysed(root: Path, uncompressed: float) -> Analysis:
     return analyse(root, created="2025-01-01T00:00:00Z", load=load, examples=0)
 
 
-def test_a_vlm_at_chance_level_is_told_with_its_figures(tmp_path: Path) -> None:
+def test_a_vlm_at_chance_level_is_marked_in_tables_and_report(tmp_path: Path) -> None:
     analysis = analysed(tmp_path, 0.5)
     (noted,) = {cell.at_chance for cell in analysis.cells if cell.codec == "source"}
     assert noted.startswith("at chance level: ")
     assert noted.endswith("50.0 % of guesses")
     for kind in ("bd", "scores"):
         assert [noted in table.notes for table in tables_of(analysis, kind)] == [True]
-    told = " ".join(find(analysis).details)
-    assert "At chance level even on uncompressed images: reader on toy." in told
+    details = " ".join(find(analysis).details)
+    assert "At chance level even on uncompressed images: reader on toy." in details
 
 
 def test_a_vlm_above_chance_is_not(tmp_path: Path) -> None:

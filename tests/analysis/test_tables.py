@@ -86,7 +86,7 @@ def test_score_table_begins_with_the_ceiling(analysis: Analysis) -> None:
     )
 
 
-def test_rows_of_one_reader_stand_together_whatever_the_order_of_results(
+def test_rows_of_one_vlm_are_adjacent_for_any_order_of_results(
     analysis: Analysis,
 ) -> None:
     again = [replace(bd, task="toy 2") for bd in analysis.bd]
@@ -95,7 +95,7 @@ def test_rows_of_one_reader_stand_together_whatever_the_order_of_results(
     assert readers == ["reader", "reader", "reader + for-grey", "reader + for-grey"]
 
 
-def test_choice_sets_and_free_answers_stand_in_no_table_together(analysis: Analysis) -> None:
+def test_choice_sets_and_free_answers_are_in_separate_tables(analysis: Analysis) -> None:
     mark = " (choice set)"
     both = replace(
         analysis,
@@ -130,7 +130,7 @@ def test_gap_table_has_the_six_lines_of_table_3(analysis: Analysis) -> None:
     assert generalization == pytest.approx(tuned - compressed)
 
 
-def test_adapter_table_tells_seen_from_unseen(analysis: Analysis) -> None:
+def test_adapter_table_distinguishes_seen_and_unseen_codecs(analysis: Analysis) -> None:
     (table,) = tables_of(analysis, "adapter")
     seen = {row.keys[1]: row.keys[2] for row in table.rows}
     assert seen == {"grey": "yes", "blue": "no", "red": "no"}
@@ -239,7 +239,7 @@ def test_only_an_interval_clear_of_zero_is_a_gain_or_loss() -> None:
     assert [entry.mark for entry in signed(entries)] == ["gain", "loss", "", ""]
 
 
-def test_labels_show_only_options_that_tell_components_apart() -> None:
+def test_labels_show_only_distinguishing_options() -> None:
     plain = Component(name="jpeg", version="1")
     other = Component(name="jpeg", version="1", options={"optimize": False, "for_task": "x"})
     third = Component(name="vvc", version="2", options={"preset": "fast"})

@@ -44,7 +44,7 @@ def call(*arguments: object) -> str:
 def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
     (png.parent / "second.png").write_bytes(encode_png(PHOTO[:20]))
     out = tmp_path / "bench.json"
-    told = call(png.parent, "--codec", "source,jpeg:levels=[1,10],webp", "--json", out)
+    printed = call(png.parent, "--codec", "source,jpeg:levels=[1,10],webp", "--json", out)
     rows = json.loads(out.read_text())["rows"]
     assert [(row["codec"], row["level"]) for row in rows[:4]] == [
         ("source", "lossless"),
@@ -58,8 +58,8 @@ def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
     assert rows[2]["images"] == 2
     assert rows[0]["quality"]["PSNR dB"] is None
     assert 20 < rows[1]["quality"]["PSNR dB"] < rows[2]["quality"]["PSNR dB"]
-    assert "bpp" in told
-    assert f"{rows[2]['mean_bpp']:.4f}" in told
+    assert "bpp" in printed
+    assert f"{rows[2]['mean_bpp']:.4f}" in printed
 
 
 def test_bench_misses_a_program_before_it_begins(
@@ -116,19 +116,19 @@ def test_rates_are_means_of_ratios_and_ratios_of_sums(png: Path, tmp_path: Path)
 def test_bd_rate_against_a_codec(png: Path, tmp_path: Path) -> None:
     levels = "levels=[10,30,60,90]"
     out = tmp_path / "bench.json"
-    told = call(
+    printed = call(
         png.parent, "--codec", f"jpeg:{levels},optimize=true", "--metric", "psnr", "--json", out,
         "--against", f"jpeg:{levels},optimize=false",
     )  # fmt: skip
     (found,) = json.loads(out.read_text())["bd_rates"]
     assert found["codec"] == f"jpeg:{levels},optimize=true"
     assert -40 < found["percent"] < 0  # the same pictures; optimized tables take fewer bits
-    assert f"{found['percent']:+.1f} %" in told
+    assert f"{found['percent']:+.1f} %" in printed
 
 
 def test_bd_rate_is_refused_with_a_reason(png: Path, tmp_path: Path) -> None:
-    told = call(png.parent, "--codec", "source", "--against", "jpeg")
-    assert "a curve needs at least 2" in told
+    printed = call(png.parent, "--codec", "source", "--against", "jpeg")
+    assert "a curve needs at least 2" in printed
 
 
 def test_ms_ssim_is_compared_in_decibels(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_ms_ssim_is_compared_in_decibels(tmp_path: Path) -> None:
 
 def test_compressai_files_have_its_layout(png: Path, tmp_path: Path) -> None:
     call(png.parent, "--codec", "jpeg:levels=[10,90],webp", "--compressai-json", tmp_path)
-    told = json.loads((tmp_path / "jpeg.json").read_text())
-    assert told["name"] == "jpeg"
-    results = told["results"]
+    written = json.loads((tmp_path / "jpeg.json").read_text())
+    assert written["name"] == "jpeg"
+    results = written["results"]
     assert set(results) == {"psnr-rgb", "ms-ssim-rgb", "bpp", "encoding_time", "decoding_time"}
     assert {len(values) for values in results.values()} == {2}
     assert results["psnr-rgb"][0] < results["psnr-rgb"][1]
@@ -206,7 +206,7 @@ class Picky:
         return self._jpeg.decode(bitstream)
 
 
-def test_an_image_that_fails_costs_that_image_alone(png: Path) -> None:
+def test_a_failing_image_affects_no_other_image(png: Path) -> None:
     (png.parent / "odd.png").write_bytes(encode_png(PHOTO[:13]))
     picky = BenchCodec(spec="picky", label="picky", codec=Picky())  # type: ignore[arg-type]
     jpeg = BenchCodec(spec="jpeg", label="jpeg", codec=JpegCodec(levels=[20]))
@@ -224,9 +224,9 @@ def test_an_image_that_fails_costs_that_image_alone(png: Path) -> None:
 
 
 def test_progress_ends_at_the_total(png: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     jpeg = BenchCodec(spec="jpeg", label="jpeg", codec=JpegCodec(levels=[20, 60]))
-    report: Callable[[str, int, int], None] = lambda *one: told.append(one)  # noqa: E731
+    report: Callable[[str, int, int], None] = lambda *one: reported.append(one)  # noqa: E731
     measure([jpeg], png.parent, [], report=report)
-    assert told[0] == ("jpeg 20", 0, 2)
-    assert told[-1][1:] == (2, 2)
+    assert reported[0] == ("jpeg 20", 0, 2)
+    assert reported[-1][1:] == (2, 2)

@@ -49,7 +49,7 @@ def test_it_runs_where_nothing_is_installed(
 
 
 @pytest.mark.usefixtures("bare")
-def test_every_missing_package_comes_with_what_to_type() -> None:
+def test_every_missing_package_has_an_install_command() -> None:
     for finding in readiness.packages():
         assert finding.state == "missing"
         assert "pip install 'eyechart[" in finding.detail
@@ -78,7 +78,7 @@ def test_a_codec_that_returns_another_size_is_broken_and_code_1(
     assert "shrinking broken" in shown
 
 
-def test_missing_data_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_names_the_searched_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(group: str, name: str) -> Any:
         raise InputError("no POPE.tsv in /data ($LMUData); get it from there")
 

@@ -57,7 +57,7 @@ def test_the_commands_work_as_written(site: Path, folder: Path) -> None:
     assert read_image(folder / "decoded.png").shape == (60, 90, 3)
 
 
-def test_a_codec_in_the_calling_script_is_told_to_move(site: Path, folder: Path) -> None:
+def test_a_codec_in_the_calling_script_must_move_to_a_module(site: Path, folder: Path) -> None:
     script = folder / "one_script.py"
     check = "\nfrom eyechart.testing import check_codec\nprint(check_codec(GreyCodec()))\n"
     own = MODULES["my_codecs/grey.py"].replace('name = "grey"', 'name = "mine"')

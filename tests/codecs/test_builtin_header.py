@@ -15,7 +15,7 @@ streams = st.binary(max_size=300)
 
 
 @given(stream=streams, height_px=sides, width_px=sides)
-def test_a_payload_tells_its_size_and_stream(stream: bytes, height_px: int, width_px: int) -> None:
+def test_a_payload_holds_its_size_and_stream(stream: bytes, height_px: int, width_px: int) -> None:
     packed = pack("vvc", stream, height_px=height_px, width_px=width_px)
     assert unpack("vvc", packed.payload) == (packed, stream)
 

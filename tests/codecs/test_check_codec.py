@@ -43,7 +43,7 @@ class ToyCodec:
         return self._jpeg.decode(bitstream)
 
 
-def test_a_good_codec_passes_and_is_told_its_rates() -> None:
+def test_a_good_codec_passes_and_its_rates_are_shown() -> None:
     report = check_codec(ToyCodec(), sizes=[(1, 1), (9, 20)])
     assert list(report.mean_bpp) == ["1", "3", "5", "6"]
     assert "fresh process" in report.passed

@@ -110,7 +110,7 @@ def test_a_checkpoint_that_changed_is_refused(tmp_path: Path) -> None:
         checkpoints.verify(path, sha256(b"weights"), codec="elic")
 
 
-def test_levels_stand_in_order_of_rate(tmp_path: Path) -> None:
+def test_levels_are_in_order_of_rate(tmp_path: Path) -> None:
     for name in ("0.016", "0.004", "0.032", "0.004"):
         add_level(tmp_path, "elic", level_file(name), knob="lambda", rate="rises")
     levels = checkpoints.levels_of(read_listing(tmp_path, "elic"))
@@ -157,7 +157,7 @@ def test_a_damaged_listing_is_one_line(tmp_path: Path, listing: str, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_missing_is_said_with_where_to_get_it(tmp_path: Path) -> None:
+def test_missing_data_is_reported_with_its_source(tmp_path: Path) -> None:
     published = [Published(levels=("0.004", "0.008"), url="https://example.org", licence="MIT")]
     said = (
         r"levels 0\.004, 0\.008 are published at https://example\.org \(MIT\); "

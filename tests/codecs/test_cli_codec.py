@@ -39,11 +39,11 @@ def call(*arguments: object) -> str:
 
 def test_encode_then_decode(png: Path, tmp_path: Path) -> None:
     payload, back = tmp_path / "out.bin", tmp_path / "back.png"
-    told = call("encode", png, payload, "--codec", "jpeg", "--level", "5")
+    printed = call("encode", png, payload, "--codec", "jpeg", "--level", "5")
     codec = JpegCodec()
     expected = codec.encode(PHOTO, codec.levels[2])
     assert payload.read_bytes() == expected.payload
-    assert f"{len(expected.payload):,} bytes, {expected.bpp:.4f} bpp, PSNR" in told
+    assert f"{len(expected.payload):,} bytes, {expected.bpp:.4f} bpp, PSNR" in printed
     assert call("decode", payload, back, "--codec", "jpeg").endswith("56x40\n")
     assert np.array_equal(read_image(back), codec.decode(expected))
 
@@ -80,11 +80,11 @@ def test_one_level_needs_no_name(png: Path, tmp_path: Path) -> None:
         call("encode", png, tmp_path / "p", "--codec", "jpeg")
 
 
-def test_show_says_what_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_lists_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    told = call("show", "jpeg:levels=[10,30]")
-    assert "quality=10" in told
-    lines = {line.split()[0]: line for line in told.splitlines() if line.strip()}
+    printed = call("show", "jpeg:levels=[10,30]")
+    assert "quality=10" in printed
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     assert "a list of whole numbers" in lines["levels"]
     assert "4:2:0" in lines["subsampling"]
     assert "libjpeg_turbo" in lines["version:"]
@@ -92,14 +92,14 @@ def test_show_says_what_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_check_prints_a_line_a_check() -> None:
-    told = call("check", "webp")
-    assert "passed  fresh process" in told
-    assert "level 0: " in told
+    printed = call("check", "webp")
+    assert "passed  fresh process" in printed
+    assert "level 0: " in printed
 
 
 def test_source_says_lossless(png: Path, tmp_path: Path) -> None:
-    told = call("encode", png, tmp_path / "o", "--codec", "source", "--level", "lossless")
-    assert "lossless" in told
+    printed = call("encode", png, tmp_path / "o", "--codec", "source", "--level", "lossless")
+    assert "lossless" in printed
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_broken_payload_is_named(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_what_is_no_image_is_said_without_pillows_words(
+def test_errors_about_non_images_do_not_quote_pillow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake = tmp_path / "fake.png"
@@ -162,10 +162,10 @@ def test_text_of_others_reaches_the_terminal_without_control_characters() -> Non
     )
 
 
-def test_list_tells_what_is_ready_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_ready_and_missing_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    told = call("list")
-    lines = {line.split()[0]: line for line in told.splitlines() if line.strip()}
+    printed = call("list")
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     assert "ready" in lines["jpeg"]
     assert "1 3 5 6" in lines["jpeg"]
     assert "vvenc" in lines["vvc"]

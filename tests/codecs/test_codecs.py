@@ -25,7 +25,7 @@ from eyechart.core.hooks import SelfDescribing
 from eyechart.core.types import Bitstream, Codec, Level, Rgb8
 from eyechart.testing.codecs import check_codec, picture
 
-STILL = [SourceCodec(), JpegCodec(), WebpCodec(), AvifCodec(speed=9)]
+IMAGE_FILES = [SourceCodec(), JpegCodec(), WebpCodec(), AvifCodec(speed=9)]
 VIDEO = [
     HevcCodec(levels=[51, 40], preset="fast"),
     VvcCodec(levels=[53, 40], preset="faster"),
@@ -46,7 +46,7 @@ def psnr_db(first: Rgb8, second: Rgb8) -> float:
     return float(10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2)))
 
 
-@pytest.mark.parametrize("codec", [*STILL, *VIDEO], ids=name_of)
+@pytest.mark.parametrize("codec", [*IMAGE_FILES, *VIDEO], ids=name_of)
 def test_it_meets_the_requirements_of_a_codec(codec: Codec) -> None:
     sizes = [(1, 1), (1, 9), (17, 33)]
     options = dict(codec.options)
@@ -54,17 +54,17 @@ def test_it_meets_the_requirements_of_a_codec(codec: Codec) -> None:
     assert list(report.mean_bpp) == [level.name for level in codec.levels]
 
 
-@pytest.mark.parametrize("codec", STILL, ids=name_of)
+@pytest.mark.parametrize("codec", IMAGE_FILES, ids=name_of)
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 70), width=st.integers(1, 70), seed=st.integers(0, 99))
-def test_any_size_comes_back(codec: Codec, height: int, width: int, seed: int) -> None:
+def test_any_size_round_trips(codec: Codec, height: int, width: int, seed: int) -> None:
     comes_back(codec, height, width, seed)
 
 
 @pytest.mark.parametrize("codec", VIDEO, ids=name_of)
 @settings(max_examples=6, deadline=None)
 @given(height=st.integers(1, 70), width=st.integers(1, 70), seed=st.integers(0, 99))
-def test_any_size_comes_back_from_a_process(
+def test_any_size_round_trips_through_a_process(
     codec: Codec, height: int, width: int, seed: int
 ) -> None:
     comes_back(codec, height, width, seed)
@@ -80,7 +80,7 @@ def comes_back(codec: Codec, height: int, width: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("codec", VIDEO, ids=name_of)
-def test_long_thin_images_come_back(codec: Codec) -> None:
+def test_long_thin_images_round_trip(codec: Codec) -> None:
     rgb8 = picture(2, 1500, np.random.default_rng(1))
     assert codec.decode(codec.encode(rgb8, codec.levels[0])).shape == rgb8.shape
 
@@ -122,8 +122,8 @@ def test_flat_colours_keep_their_colour(codec: Codec) -> None:
         assert np.abs(decoded.astype(int).mean(axis=(0, 1)) - colour).max() <= 4, colour
 
 
-@pytest.mark.parametrize("codec", [*STILL, *VIDEO], ids=name_of)
-def test_workers_can_be_handed_a_codec(codec: Codec) -> None:
+@pytest.mark.parametrize("codec", [*IMAGE_FILES, *VIDEO], ids=name_of)
+def test_a_codec_can_be_sent_to_workers(codec: Codec) -> None:
     again: Codec = pickle.loads(pickle.dumps(codec))
     assert (again.name, again.options, again.levels) == (codec.name, codec.options, codec.levels)
 
@@ -156,14 +156,14 @@ def test_a_header_that_lies_about_the_size(codec: Codec, size: tuple[int, int]) 
         codec.decode(lie)
 
 
-@pytest.mark.parametrize("codec", STILL, ids=name_of)
+@pytest.mark.parametrize("codec", IMAGE_FILES, ids=name_of)
 def test_a_bitstream_that_lies_about_the_size(codec: Codec) -> None:
     payload = codec.encode(PHOTO, codec.levels[0]).payload
     with pytest.raises(CodecError, match="160x120"):
         codec.decode(Bitstream(payload=payload, height_px=160, width_px=120))
 
 
-@pytest.mark.parametrize("codec", STILL, ids=name_of)
+@pytest.mark.parametrize("codec", IMAGE_FILES, ids=name_of)
 def test_damaged_files_end_in_an_error_or_an_image(codec: Codec) -> None:
     rng = np.random.default_rng(5)
     whole = codec.encode(PHOTO[:40, :56], codec.levels[-1])
@@ -192,7 +192,7 @@ def test_a_bomb_is_refused_before_a_pixel_is_decoded() -> None:
 
 def test_an_image_over_the_limit_is_refused() -> None:
     huge = np.broadcast_to(np.zeros(3, np.uint8), (8001, 8000, 3))
-    for codec in (*STILL, *VIDEO):
+    for codec in (*IMAGE_FILES, *VIDEO):
         with pytest.raises(InputError, match="8000x8001"):
             codec.encode(huge, codec.levels[0])
 
@@ -218,7 +218,7 @@ def test_an_image_over_the_limit_is_refused() -> None:
         (lambda: AvifCodec(speed=11), "speed 11.*0 to 10"),
     ],
 )
-def test_options_out_of_range_say_what_is_allowed(make: object, message: str) -> None:
+def test_options_out_of_range_name_the_allowed_values(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(InputError, match=message):
         make()
@@ -255,11 +255,11 @@ def test_jpegs_header_is_most_of_a_small_images_rate() -> None:
     assert 620 <= len(codec.encode(flat, codec.levels[0]).payload) <= 640
 
 
-@pytest.mark.parametrize("codec", [*STILL, *VIDEO], ids=name_of)
+@pytest.mark.parametrize("codec", [*IMAGE_FILES, *VIDEO], ids=name_of)
 def test_versions_name_the_libraries(codec: Codec) -> None:
     assert any(char.isdigit() for char in codec.version)
-    told = "pillow" if codec in STILL else "ffmpeg"
-    assert told in codec.version
+    library = "pillow" if codec in IMAGE_FILES else "ffmpeg"
+    assert library in codec.version
     if codec.name in ("hevc", "vvc"):
         assert codec.version.split()[1][0].isdigit()  # the encoder's own, not only ffmpeg's
 

@@ -23,7 +23,7 @@ LEVEL = Level(name="0.008", rank=0, knobs={}, weights=WEIGHTS)
 
 
 @given(codec=names, name=names, weights=digests, stream=streams, height_px=sides, width_px=sides)
-def test_a_payload_says_everything_that_decoding_needs(
+def test_a_payload_holds_everything_that_decoding_needs(
     codec: str, name: str, weights: str, stream: bytes, height_px: int, width_px: int
 ) -> None:
     level = Level(name=name, rank=0, knobs={}, weights=weights)
@@ -128,5 +128,5 @@ def test_the_container_reads_in_a_fresh_process() -> None:
         f"found = read('elic', bytes.fromhex('{packed.payload.hex()}')); "
         "print(found.level, found.weights, found.stream.decode(), found.bitstream.height_px)"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert told.stdout.decode().split() == ["0.008", WEIGHTS[:8], "stream", "2"]
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert process.stdout.decode().split() == ["0.008", WEIGHTS[:8], "stream", "2"]

@@ -39,7 +39,7 @@ def test_chatter_on_stdout_is_no_part_of_the_result() -> None:
     assert done.messages == "notice bye"
 
 
-def test_a_failure_tells_codec_level_and_the_last_message() -> None:
+def test_a_failure_names_codec_level_and_the_last_message() -> None:
     with pytest.raises(CodecError, match=r"toy level 7: python.* exit code 3: no such chroma"):
         run(python("print('no such chroma'); sys.exit(3)"), b"", job())
 

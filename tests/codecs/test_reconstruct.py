@@ -175,7 +175,7 @@ def test_a_level_that_cannot_be_read_is_tried_once_for_all_images(slow: Reconstr
     assert toy.tries == 1
 
 
-def test_an_error_costs_its_image_alone_and_names_it(slow: Reconstructor) -> None:
+def test_an_error_fails_and_names_only_its_image(slow: Reconstructor) -> None:
     toy = NeuralToy()
     results = slow.reconstruct(toy, toy.levels[1], images(64, 65, 66, 67, 68))
     failed = [result for result in results if isinstance(result, Failed)]

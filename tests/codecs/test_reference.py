@@ -81,7 +81,7 @@ def test_programs_are_found_by_environment(
     assert codec.decode(codec.encode(RGB8, codec.levels[-1])).shape == RGB8.shape
 
 
-def test_a_missing_program_says_how_to_name_it(files: dict[str, str]) -> None:
+def test_a_missing_program_names_the_option(files: dict[str, str]) -> None:
     with pytest.raises(InputError, match="EYECHART_VTM_ENCODER or the option encoder=PATH"):
         assert VtmCodec().version
     without = {**files, "cfg": "/nowhere.cfg"}
@@ -137,7 +137,7 @@ def test_a_decoder_that_writes_too_little(
         codec.decode(bitstream)
 
 
-def test_no_room_for_temporary_files(
+def test_a_full_disk_for_temporary_files_is_an_error(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))

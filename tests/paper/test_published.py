@@ -56,7 +56,7 @@ def test_every_table_shows(number: int, capsys: pytest.CaptureFixture[str]) -> N
         assert paper_table(number).rows[-1].keys[-1] in out.replace("\\", "")
 
 
-def test_table_2_stands_under_the_right_labels() -> None:
+def test_table_2_has_the_right_labels() -> None:
     table = paper_table(2)
     line = next(row for row in table.rows if row.keys == ("Janus-Pro-7B", "POPE"))
     assert [entry.text for entry in line.entries[:3]] == ["-22.79", "-13.60", "-13.48"]
@@ -64,7 +64,7 @@ def test_table_2_stands_under_the_right_labels() -> None:
     assert best == {"RDEIC"}
 
 
-def test_table_3_says_what_is_wrong_in_print() -> None:
+def test_table_3_notes_the_printing_errors() -> None:
     table = paper_table(3)
     (note,) = table.notes
     assert "49.92" in note
@@ -132,7 +132,7 @@ def test_a_run_is_put_beside_the_same_vlm_task_and_codec(vlm: str) -> None:
     assert found.remarks == ()
 
 
-def test_what_is_not_of_the_same_questions_or_levels_says_so() -> None:
+def test_other_questions_or_levels_are_noted() -> None:
     """Two JPEG levels of nine questions beside four others of all 5127."""
     run = a_run("qwen2.5-vl-3b", "jpeg", "LMUData")
     clean, point = (replace(cell, questions=9, answered=9, failed=0) for cell in run.cells)
@@ -163,7 +163,7 @@ def test_another_encoder_of_the_same_standard_is_not_compared() -> None:
     assert "hevc is not compared with HM" in found.remarks[0]
 
 
-def test_nothing_comparable_is_said_and_why() -> None:
+def test_reasons_are_given_if_nothing_is_comparable() -> None:
     chart = diff(a_run("qwen2.5-vl-3b", "jpeg", "eyechart-mini"))
     assert chart.tables == ()
     assert "the data is eyechart-mini" in chart.remarks[0]

@@ -57,11 +57,11 @@ def test_commands_name_verbs_and_options_that_exist(
         verb = words[:1]
         if " COMMAND " in help_of(*verb):
             verb = words[:2]
-        told = help_of(*verb)
+        help_text = help_of(*verb)
         for word in words[len(verb) :]:
             if word.startswith("-") and not word.lstrip("-")[:1].isdigit():
                 option = word.partition("=")[0]
-                assert re.search(rf"(^|[\s,]){option}\b", told), f"{' '.join(verb)}: {option}"
+                assert re.search(rf"(^|[\s,]){option}\b", help_text), f"{' '.join(verb)}: {option}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -90,7 +90,7 @@ def test_eyechart_gets_every_answer_and_the_model_every_pixel(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cut_answer_says_so(server: ChatServer) -> None:
+def test_a_truncated_answer_is_marked(server: ChatServer) -> None:
     asked = Request(image=noise(0), prompts=("short", "long"))
     [answers] = asked_by_eyechart(server).answer([asked], Decoding())
     assert [answer.truncated for answer in answers] == [False, True]

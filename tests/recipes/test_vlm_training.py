@@ -68,7 +68,7 @@ def test_signs_are_spelled_letter_by_letter(tokenizer: Any) -> None:
     assert tokenizer.tokenize("STOP") == ["S", "T", "O", "P"]
 
 
-def test_options_are_said_by_their_text() -> None:
+def test_an_option_is_recognised_by_its_text() -> None:
     asked = Ask(
         task="SEEDBench", category="", question="?", answer="B", options=("blue", "red", "green")
     )

@@ -86,7 +86,7 @@ class Browser:
             "node.scrollIntoView({ block: 'center', behavior: 'instant' });"
             "const place = () => { const box = node.getBoundingClientRect();"
             "return [box.x + box.width / 2, box.y + box.height / 2]; };"
-            # A scroll is told one frame later; a pointer that comes before it would be undone.
+            # A scroll event is sent one frame later and would undo an earlier pointer event.
             "return new Promise((done) => requestAnimationFrame(() =>"
             "requestAnimationFrame(() => done(place())))); })()"
         )

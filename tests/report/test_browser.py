@@ -106,7 +106,7 @@ def test_bd_table_marks_best_second_flags_and_holes(page: Browser) -> None:
     assert "not seen in training" in _text(page, "#adapters .footnotes")
 
 
-def test_failures_stand_before_the_results(page: Browser) -> None:
+def test_failures_are_shown_before_the_results(page: Browser) -> None:
     assert "6 questions failed" in _text(page, "#alarm summary")
     assert page.run(
         "document.getElementById('alarm').getBoundingClientRect().top <"
@@ -161,7 +161,7 @@ def test_a_link_that_makes_no_sense_does_no_harm(browser: Browser, full: Path, l
     assert _errors(browser) is None
 
 
-def test_a_point_tells_its_numbers(page: Browser) -> None:
+def test_a_point_shows_its_numbers(page: Browser) -> None:
     page.hover("#curves .panel:nth-child(2) .curve.c0 .point")
     assert _shown(page, "#tooltip") == 1
     tip = _text(page, "#tooltip")

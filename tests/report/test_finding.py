@@ -80,7 +80,7 @@ def test_a_codec_that_never_needs_the_rate_is_named_with_its_own() -> None:
     assert find(_analysis(cells)).headline.endswith("; VVC at 0.05 bpp costs 8.0")
 
 
-def test_one_codec_stands_alone() -> None:
+def test_one_codec_has_no_comparison() -> None:
     cells = [_cell("source", 9.0, 86.0), *_curve("jpeg", (0.2, 64.0))]
     assert (
         find(_analysis(cells)).headline
@@ -98,7 +98,7 @@ def test_a_rival_that_loses_nothing_is_not_given_a_negative_cost() -> None:
 
 
 @pytest.mark.parametrize(("loss", "sure"), [(11.7, 5.0), (0.5, -0.2), (0.0, 0.0), (-2.0, -3.0)])
-def test_a_loss_is_one_where_its_paired_interval_says_so(loss: float, sure: float) -> None:
+def test_a_loss_needs_a_paired_interval_above_zero(loss: float, sure: float) -> None:
     """Whatever the scores' own intervals do: here they overlap by far."""
     paired = Interval(value=loss, low=sure, high=2 * loss - sure)
     clean = _cell("source", 9.0, 75.0, half=20.0)
@@ -153,7 +153,7 @@ def test_codecs_that_tie_have_no_winner() -> None:
     assert find(_analysis([_cell("source", 9.0, 86.0)], bds)).details == ()
 
 
-def test_an_empty_run_says_so() -> None:
+def test_an_empty_run_is_reported() -> None:
     assert find(empty_analysis()).headline == "Nothing has been scored yet"
     assert find(empty_analysis()).details == ()
 

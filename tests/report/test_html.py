@@ -37,7 +37,7 @@ def _embedded(page: str, name: str) -> str:
 
 
 def test_nothing_is_fetched_from_anywhere(full_page: str) -> None:
-    # The name of the SVG namespace looks like an address; nobody goes there.
+    # The name of the SVG namespace looks like an address, but is not requested.
     assert set(re.findall(r"https?://[^\s\"'<>)]+", full_page)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<link\b|@import|\bsrc=\"|url\(", full_page)
     assert "default-src 'none'" in full_page
@@ -64,7 +64,7 @@ def test_text_that_looks_like_a_placeholder_is_not_filled_in() -> None:
 
 @given(text=st.text(alphabet=st.characters(), max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_any_text_is_inert_and_comes_back(text: str) -> None:
+def test_any_text_is_inert_and_round_trips(text: str) -> None:
     embedded = script_json({"answer": text, text: 1})
     assert not set("<>&") & set(embedded)
     assert embedded.isascii()

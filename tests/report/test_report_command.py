@@ -17,7 +17,7 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_report_stands_beside_the_analysis(
+def test_the_report_is_in_the_folder_of_the_analysis(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_args(["report", str(run_dir)]) == 0
@@ -25,7 +25,7 @@ def test_the_report_stands_beside_the_analysis(
     assert "eyechart-mini" in (run_dir / "report.html").read_text("utf-8")
 
 
-def test_the_report_goes_where_it_is_told(run_dir: Path) -> None:
+def test_the_report_is_written_to_the_given_path(run_dir: Path) -> None:
     assert run_args(["report", str(run_dir), "--out", str(run_dir / "page.html")]) == 0
     assert (run_dir / "page.html").exists()
     assert not (run_dir / "report.html").exists()

@@ -112,7 +112,7 @@ def test_blocks_of_images_go_through_one_level_after_another(tmp_path: Path) -> 
     assert order == ["low"] * 2 + ["high"] * 2 + ["low"] * 2 + ["high"] * 2 + ["low", "high"]
 
 
-def test_a_vlm_says_how_much_it_wants_to_be_asked_at_once(tmp_path: Path) -> None:
+def test_a_vlm_sets_the_number_of_questions_in_a_call(tmp_path: Path) -> None:
     class Hungry(FakeVLM):
         questions_at_once = 6
 
@@ -127,7 +127,7 @@ def test_a_vlm_says_how_much_it_wants_to_be_asked_at_once(tmp_path: Path) -> Non
     assert [len(call) for call in modest.calls] == [16] * 5
 
 
-def test_no_more_images_than_memory_shall_hold_are_handed_over_together(tmp_path: Path) -> None:
+def test_the_bytes_of_images_in_a_batch_are_limited(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=[FakeTask(images=7, per_image=1)])
@@ -200,7 +200,7 @@ def test_a_longer_run_begins_with_the_images_of_a_shorter_one(tmp_path: Path) ->
     assert short < {r.image for r in Store(tmp_path / "run").cells()[0].records()}
 
 
-def test_an_image_that_cannot_be_encoded_costs_its_questions_only(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_encoded_fails_only_its_questions(tmp_path: Path) -> None:
     codec = FakeCodec(bad_images=(15,))
     outcome = go(fake_work(codecs=[codec]), tmp_path / "run")
     assert outcome == Outcome(answered=8, failed=4)
@@ -236,7 +236,7 @@ def refuse(word: str, error: Exception) -> FakeVLM:
     return FakeVLM(refuse=check)
 
 
-def test_one_bad_question_costs_no_other(tmp_path: Path) -> None:
+def test_one_bad_question_fails_no_other(tmp_path: Path) -> None:
     vlm = refuse("q4", VLMError("too long"))
     outcome = go(fake_work(vlm), tmp_path / "run", batch_prompts=100)
     assert outcome == Outcome(answered=10, failed=2)
@@ -405,7 +405,7 @@ def test_a_broken_run_directory_ends_the_run(tmp_path: Path) -> None:
         go(fake_work(FakeVLM(refuse=break_it)), tmp_path / "run")
 
 
-def test_a_worker_that_dies_costs_only_the_image_that_killed_it(tmp_path: Path) -> None:
+def test_a_worker_that_dies_fails_only_its_image(tmp_path: Path) -> None:
     codec = FakeCodec(dies_on=(15,))
     work = fake_work(codecs=[codec])
     store = Store(tmp_path / "run")

@@ -61,7 +61,7 @@ def test_a_task_counts_its_own_images_size() -> None:
     assert [task.pixels for task in away.tasks] == [640 * 480] * 2
 
 
-def test_the_page_says_what_it_leaves_out(
+def test_the_page_lists_omitted_rows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")

@@ -103,7 +103,7 @@ def test_parquet_holds_the_same(run_dir: Path, tmp_path: Path) -> None:
     assert {str(table.schema.field(name).type) for name in ("bpp", "score")} == {"double"}
 
 
-def test_parquet_without_pyarrow_says_how_to_get_it(
+def test_parquet_without_pyarrow_names_the_install_command(
     run_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -115,9 +115,9 @@ def test_parquet_without_pyarrow_says_how_to_get_it(
         lambda name: None if name == "pyarrow" else there(name),
     )
     assert export(run_dir, tmp_path / "all", "--format", "parquet") == 2
-    told = capsys.readouterr().err
-    assert told.endswith("parquet needs pyarrow; pip install 'eyechart[parquet]'\n")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.endswith("parquet needs pyarrow; pip install 'eyechart[parquet]'\n")
+    assert printed.count("\n") == 1
     assert not (tmp_path / "all").exists()
 
 
@@ -139,9 +139,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
     message: str,
 ) -> None:
     assert export(run_dir, tmp_path / out, *more) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

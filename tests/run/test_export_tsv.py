@@ -111,8 +111,8 @@ def test_eyechart_itself_reads_a_copy_as_the_same_task(data: Path, tmp_path: Pat
 
 def test_copies_under_the_original_name_have_a_folder_each(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    told = ("--codecs", "jpeg", "--levels", "1,6", "--original-names")
-    assert export(data, out, *told) == 0
+    options = ("--codecs", "jpeg", "--levels", "1,6", "--original-names")
+    assert export(data, out, *options) == 0
     assert sorted(path.relative_to(out) for path in out.glob("*/POPE.tsv")) == [
         Path("POPE_jpeg_1/POPE.tsv"),
         Path("POPE_jpeg_6/POPE.tsv"),
@@ -173,7 +173,7 @@ def test_the_same_command_again_takes_what_was_compressed_before(
     assert (out / "POPE_jpeg_1.tsv").read_bytes() == first
 
 
-def test_an_image_that_cannot_be_compressed_costs_its_copy_only(
+def test_an_image_that_cannot_be_compressed_fails_only_its_copy(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -190,8 +190,8 @@ def test_an_image_that_cannot_be_compressed_costs_its_copy_only(
     out = tmp_path / "out"
     assert export(data, out, "--codecs", "jpeg", "--levels", "1,6") == 1
     assert [path.name for path in out.iterdir() if path.suffix] == ["POPE_jpeg_6.tsv"]
-    told = capsys.readouterr()
-    assert told.err == "eyechart: POPE_jpeg_1.tsv not written: jpeg level 1 image 11: cannot\n"
+    printed = capsys.readouterr()
+    assert printed.err == "eyechart: POPE_jpeg_1.tsv not written: jpeg level 1 image 11: cannot\n"
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
     message: str,
 ) -> None:
     assert export(data, tmp_path / "out", *arguments) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

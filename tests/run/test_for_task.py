@@ -23,8 +23,8 @@ class Tiled(FakeVLM):
     """Answers with its number of tiles, which a task called Fine raises."""
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
-        told = f"{self.options['tiles']} tiles"
-        return [[Answer(text=told, tokens=1) for _ in request.prompts] for request in requests]
+        text = f"{self.options['tiles']} tiles"
+        return [[Answer(text=text, tokens=1) for _ in request.prompts] for request in requests]
 
     def for_task(self, task: str) -> Tiled:
         return replace(self, options={"tiles": 24}) if task == "Fine" else self

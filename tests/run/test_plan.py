@@ -26,7 +26,7 @@ from eyechart.zoo import weights_dir
 LEAST = "vlms: a\ntasks: b\ncodecs: c\n"
 
 
-def test_a_word_stands_for_a_list_of_one() -> None:
+def test_a_single_word_is_a_list_of_one() -> None:
     plan = parse_plan(LEAST, "p")
     assert (plan.vlms, plan.tasks, plan.codecs) == (("a",), ("b",), (CodecEntry(codec="c"),))
     assert (plan.adapters, plan.data, plan.max_images) == (("none",), None, None)
@@ -78,7 +78,7 @@ def test_built_in_plans_name_what_exists(name: str) -> None:
         ("vlms: a\ntasks: b\ncodecs: [3]", "codecs.0"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(text: str, words: str) -> None:
+def test_errors_are_one_line(text: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_plan(text, "my.yaml")
     assert words in str(caught.value)
@@ -100,7 +100,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
             load_plan(str(path))
 
 
-def test_the_environment_may_say_where_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_may_name_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMUData", "/data/lmu")
     assert load_plan("paper").data == "/data/lmu"
 
@@ -124,14 +124,14 @@ def test_specs_are_split_at_their_own_commas(text: str, specs: list[str]) -> Non
     assert split_specs(text) == specs
 
 
-def test_levels_come_lowest_rate_first_and_unknown_ones_are_refused() -> None:
+def test_levels_are_in_order_of_rate_and_unknown_ones_are_refused() -> None:
     found = codec_levels(CodecEntry(codec="jpeg", levels=("5", "1")))
     assert [level.name for level in found.levels] == ["1", "5"]
     with pytest.raises(InputError, match="no level '2'; allowed: 1, 3, 5, 6"):
         codec_levels(CodecEntry(codec="jpeg", levels=("2",)))
 
 
-def test_what_belongs_to_a_replaced_value_goes_with_it() -> None:
+def test_replacing_a_value_removes_dependent_ones() -> None:
     plan = load_plan("quick")
     assert plan.adapters == ("none", "universal")
     assert plan.max_images is not None

@@ -46,7 +46,7 @@ def test_durations_read_as_people_write_them() -> None:
     ]
 
 
-def test_lines_come_now_and_then_and_at_the_end() -> None:
+def test_lines_are_printed_at_intervals_and_at_the_end() -> None:
     said: list[str] = []
     now = [0.0]
     lines = Lines(said.append, lambda: now[0])
@@ -66,17 +66,17 @@ def test_lines_come_now_and_then_and_at_the_end() -> None:
     ]
 
 
-def test_no_speed_is_told_from_loading_a_vlm() -> None:
+def test_the_first_batch_does_not_count_for_the_speed() -> None:
     now = [0.0]
     tally = a_tally()
     clock = Clock(lambda: now[0], tally)
-    told = []
+    printed = []
     # The first batch waits a minute for the model, the others take a second.
     for now[0], cell in ((60.0, "x"), (61.0, "x"), (62.0, "x"), (63.0, "y"), (64.0, "y")):
         tally.settle(cell, 2)
         clock.batch(tally)
-        told.append(clock.words(tally))
-    assert told == [
+        printed.append(clock.words(tally))
+    assert printed == [
         "starting",
         "starting",
         "2.0 questions/s, 0:03 left",
@@ -89,13 +89,13 @@ def test_questions_that_fail_are_no_speed() -> None:
     now = [0.0]
     tally = a_tally()
     clock = Clock(lambda: now[0], tally)
-    told = []
+    printed = []
     for now[0], cell, failed in ((1, "x", 0), (2, "x", 2), (3, "x", 2), (4, "y", 0), (5, "y", 1)):
         tally.settle(cell, 2)
         tally.failed += failed
         clock.batch(tally)
-        told.append(clock.words(tally))
-    assert told[2:] == ["no answers", "0.7 questions/s, 0:06 left", "0.8 questions/s, 0:03 left"]
+        printed.append(clock.words(tally))
+    assert printed[2:] == ["no answers", "0.7 questions/s, 0:06 left", "0.8 questions/s, 0:03 left"]
     assert tally.counts == "5/6 images, 10/12 questions, 5 failed"
 
 
@@ -110,7 +110,7 @@ def test_a_turn_of_one_batch_ends_with_its_speed() -> None:
     assert clock.words(tally) == "0.5 questions/s, 0:00 left"
 
 
-def test_warnings_are_told_once_and_then_counted() -> None:
+def test_warnings_are_shown_once_and_then_counted() -> None:
     said: list[str] = []
     lines = Lines(said.append, lambda: 0.0)
     for number in [0, 0, *range(8)]:

@@ -35,7 +35,7 @@ def test_both_forms_give_seconds() -> None:
     assert Rate(questions_per_s=31.4, hardware="H100").words == "31.4/s H100"
 
 
-def test_the_benchmark_tells_images_from_questions() -> None:
+def test_the_benchmark_separates_image_and_question_costs() -> None:
     image_s, question_s = 0.05, 0.004
     once = 64 * (image_s + question_s)
     many = 64 * (image_s + 18 * question_s)
@@ -86,7 +86,7 @@ def test_no_rates_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "rates.yaml' cannot be read" in line
 
 
-def test_a_vlm_is_found_by_whatever_name_a_plan_gives_it(tmp_path: Path) -> None:
+def test_a_vlms_rate_is_found_by_any_of_its_names(tmp_path: Path) -> None:
     three, tuned, adapted = (Rate(questions_per_s=n) for n in (3, 4, 5))
     folder = tmp_path / "tuned"
     folder.mkdir()
@@ -132,7 +132,7 @@ def ticking(step_s: float) -> Callable[[], float]:
     return lambda: step_s * next(ticks)
 
 
-def test_a_run_says_how_fast_it_was_without_its_first_batch(tmp_path: Path) -> None:
+def test_the_speed_of_a_run_excludes_its_first_batch(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=(FakeTask(images=4, per_image=2),))

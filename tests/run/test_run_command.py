@@ -104,7 +104,7 @@ def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
     assert "30 of them done before" in capsys.readouterr().out
 
 
-def test_codecs_of_the_command_line_come_beside_the_uncompressed_image(
+def test_codecs_of_the_command_line_are_added_to_source(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_args(["run", *arguments, "--codecs", "jpeg"]) == 0
@@ -156,7 +156,7 @@ class Paid(Colours):
         return (0.02 if decoding.max_new_tokens > 1 else 0.011) * asked
 
 
-def test_what_a_paid_vlm_costs_is_told_before_and_after(
+def test_costs_of_a_paid_vlm_are_printed_before_and_after(
     arguments: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -193,7 +193,7 @@ def test_failures_are_counted_and_code_1(
     assert run_args(["run", *arguments, "--retry-failed"]) == 0
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_prints_how_to_continue(
     arguments: list[str],
     vlm: Colours,
     capsys: pytest.CaptureFixture[str],
@@ -231,7 +231,7 @@ def test_bad_names_are_found_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_two_runs_at_once_are_told_apart(
+def test_two_runs_at_once_exclude_each_other(
     arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes: list[int] = []

@@ -17,7 +17,7 @@ CODEC = Component(name="jpeg", version="1")
 LEVEL = Level(name="3", rank=1, knobs={"quality": 3})
 
 
-def test_bytes_come_back(tmp_path: Path) -> None:
+def test_bytes_round_trip(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
     path = blobs.path(CODEC, LEVEL, "a" * 64)
     assert blobs.get(path) is None

@@ -35,7 +35,7 @@ def file_size_limit(size_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, old)
 
 
-def test_appended_lines_come_back(tmp_path: Path) -> None:
+def test_appended_lines_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     append_lines(path, ["one", "zwei ü"])
     append_lines(path, [])

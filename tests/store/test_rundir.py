@@ -62,7 +62,7 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def test_a_cell_comes_back_as_it_was(store: Store) -> None:
+def test_a_cell_round_trips(store: Store) -> None:
     cells = [a_cell(), a_cell(adapter=Component(name="a", version="2", options={"x": [1, None]}))]
     for cell in cells:
         store.add(cell)
@@ -71,7 +71,7 @@ def test_a_cell_comes_back_as_it_was(store: Store) -> None:
     assert [found.cell.adapter for found in store.cells()] == [None, cells[1].adapter]
 
 
-def test_a_level_is_the_same_in_whatever_list_it_stands(store: Store) -> None:
+def test_a_levels_identity_does_not_depend_on_its_list(store: Store) -> None:
     alone = a_cell(level=Level(name="3", rank=0, knobs={"quality": 3}))
     assert store.add(a_cell()).path == store.add(alone).path
     assert len(store.cells()) == 1
@@ -105,7 +105,7 @@ def test_the_token_limit_of_the_last_plan_counts(store: Store) -> None:
 
 
 @given(answer=st.text(st.characters(codec=None)))
-def test_any_answer_text_comes_back(tmp_path_factory: pytest.TempPathFactory, answer: str) -> None:
+def test_any_answer_text_round_trips(tmp_path_factory: pytest.TempPathFactory, answer: str) -> None:
     store = Store(tmp_path_factory.mktemp("run"))
     store.create()
     stored = store.add(a_cell())
@@ -133,7 +133,7 @@ def test_an_answer_ends_a_failure(store: Store) -> None:
     assert [(f.question_id, f.message) for f in stored.failures()] == [("1", "second")]
 
 
-def test_a_torn_record_is_dropped_and_the_next_one_stands(store: Store) -> None:
+def test_a_torn_record_is_dropped_and_the_next_one_is_kept(store: Store) -> None:
     stored = store.add(a_cell())
     stored.append_records([a_record("1"), a_record("2")])
     path = stored.path / "records.jsonl"
@@ -279,7 +279,7 @@ def test_a_fingerprint_changes_with_all_that_an_analysis_is_made_from(store: Sto
         seen.add(store.fingerprint())
 
 
-def test_info_comes_back(store: Store) -> None:
+def test_info_round_trips(store: Store) -> None:
     info = RunInfo(title="t", data="/d")
     store.write_info(info)
     assert store.info() == info
@@ -318,7 +318,7 @@ def test_a_damaged_size_is_named(store: Store, text: str) -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
+def test_a_foreign_directory_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(RunDirError, match="not empty"):
         Store(tmp_path).create()

@@ -26,7 +26,7 @@ P0, P1, P2 = (png_base64(seed) for seed in range(3))
 
 @dataclass(frozen=True, repr=False)  # the images would fill the screen
 class Case:
-    """A file, the answers somebody gave, and what they are worth."""
+    """A file, answers, and their expected scores."""
 
     task: Callable[..., TsvTask]
     file: str

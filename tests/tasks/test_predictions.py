@@ -40,7 +40,7 @@ def write(path: Path, answers: Mapping[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("name", ["p.jsonl", "p.json", "p.csv", "p.tsv", "p.xlsx"])
-def test_answers_come_back_as_they_were_written(tmp_path: Path, name: str) -> None:
+def test_answers_round_trip(tmp_path: Path, name: str) -> None:
     assert read_predictions(write(tmp_path / name, ANSWERS)) == ANSWERS
 
 
@@ -185,7 +185,7 @@ def test_score_command(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture
         assert f"{value:.4f}" in printed
 
 
-def test_score_command_says_what_is_missing(
+def test_score_command_names_missing_questions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = POPE.open(tmp_path)
@@ -210,7 +210,7 @@ def test_task_list_shows_what_is_here_and_how_to_get_the_rest(
     assert "POPE.tsv: get it" not in printed
 
 
-def test_task_show_tells_columns_categories_and_questions(
+def test_task_show_prints_columns_categories_and_questions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     MMBENCH.open(tmp_path)

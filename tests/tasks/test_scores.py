@@ -34,7 +34,7 @@ def test_scores_are_those_worked_out_by_hand(case: Case, tmp_path: Path) -> None
 
 
 @PER_CASE
-def test_unreadable_answers_are_told(case: Case, tmp_path: Path) -> None:
+def test_unparsed_answers_are_reported(case: Case, tmp_path: Path) -> None:
     task = case.open(tmp_path)
     unparsed = [score.question_id for score in case.scores(task) if not score.parsed]
     assert tuple(unparsed) == case.unparsed

@@ -1,4 +1,4 @@
-"""Where data is looked for, and what people are told who lack it."""
+"""Where data is looked for, and the messages if it is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder_with(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_data_comes_before_the_variables_and_these_in_order(tmp_path: Path) -> None:
+def test_data_overrides_the_variables_in_order(tmp_path: Path) -> None:
     data, mine, theirs = (folder_with(tmp_path / name, "POPE.tsv") for name in "abc")
     both = {"EYECHART_DATA": str(mine), "LMUData": str(theirs)}
     assert find(POPE, str(data), environ=both).path == data / "POPE.tsv"
@@ -34,7 +34,7 @@ def test_data_comes_before_the_variables_and_these_in_order(tmp_path: Path) -> N
     assert find(POPE, str(data / "POPE.tsv"), environ={}).path == data / "POPE.tsv"
 
 
-def test_the_first_place_named_decides_even_where_it_lacks_the_file(tmp_path: Path) -> None:
+def test_the_first_named_folder_decides_even_without_the_file(tmp_path: Path) -> None:
     empty, full = folder_with(tmp_path / "a"), folder_with(tmp_path / "b", "POPE.tsv")
     environ = {"EYECHART_DATA": str(empty), "LMUData": str(full)}
     message = (

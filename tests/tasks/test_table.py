@@ -63,7 +63,7 @@ def test_records_are_what_the_csv_module_wrote(rows: list[tuple[str, str]]) -> N
         assert tuple(cell.decode() for cell in cells) == row
 
 
-def test_an_image_is_handed_over_byte_for_byte(tmp_path: Path) -> None:
+def test_an_image_is_returned_byte_for_byte(tmp_path: Path) -> None:
     jpeg = io.BytesIO()
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(jpeg, "JPEG")

@@ -1,4 +1,4 @@
-"""A small local server that answers as a test tells it to, and remembers what it was asked."""
+"""A small local server with answers set by a test; it records its requests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cut_short() -> Reply:
 
 
 def dripping(server: ChatServer) -> Reply:
-    """A reply that goes on and on and says nothing."""
+    """An endless reply without content."""
 
     def drops() -> Iterator[bytes]:
         while not server.closing.wait(0.01):

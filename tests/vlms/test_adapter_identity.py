@@ -21,7 +21,7 @@ def adapter(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_adapter_is_known_by_its_files(adapter: Path) -> None:
+def test_an_adapters_identity_is_that_of_its_files(adapter: Path) -> None:
     first = adapter_component(str(adapter))
     assert (first.name, first.options) == ("universal", {"trained_codecs": ["jpeg", "vvc"]})
     (adapter / "adapter_model.safetensors").write_bytes(b"other weights")

@@ -43,7 +43,7 @@ def test_the_class_passes_the_check_opened_by_its_name() -> None:
     check_vlm("my-vlm")
 
 
-def test_the_class_runs_and_its_options_stand_in_the_cells_key(tmp_path: Path) -> None:
+def test_the_class_runs_and_its_options_are_in_the_cells_key(tmp_path: Path) -> None:
     assert run(tmp_path / "a") == 0
     (cell,) = Store(tmp_path / "a").cells()
     assert {record.answer for record in cell.records()} <= {"Yes", "No"}

@@ -185,7 +185,7 @@ def test_a_system_message_that_is_no_text(
         (with_broken_old_template, "chat_template.json: has no chat_template"),
     ],
 )
-def test_what_only_loading_shows_ends_the_run_and_loses_no_question(
+def test_errors_of_loading_end_the_run_and_lose_no_question(
     spoil: Callable[[Path], None],
     message: str,
     qwen_dir: Path,

@@ -15,7 +15,7 @@ Say = Callable[[int, Request, str], Answer]
 
 
 class Parrot:
-    """Says what it is told to say of (its call count, the request, the prompt)."""
+    """Answers with a function of its call count, the request and the prompt."""
 
     name, version, family = "parrot", "1", "default"
 

@@ -76,10 +76,10 @@ def test_bad_input_is_one_line(
     image: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ask(image, "Is it red?", *arguments) == 2
-    told = capsys.readouterr()
-    assert message in told.err
-    assert len(told.err.strip().splitlines()) == 1
-    assert told.out == ""
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    assert printed.out == ""
 
 
 def test_an_image_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

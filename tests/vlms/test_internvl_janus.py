@@ -118,7 +118,7 @@ def test_internvl_cuts_at_most_the_tiles_it_is_allowed(internvl_dir: Path) -> No
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 1), (4, 3)])
-def test_images_of_three_pixels_are_seen_without_a_word(
+def test_images_of_three_pixels_cause_no_warning(
     internvl_dir: Path, size: tuple[int, int], library_says: list[LogRecord]
 ) -> None:
     backbone = InternVL(str(internvl_dir), device="cpu").build()[0]
@@ -129,7 +129,7 @@ def test_images_of_three_pixels_are_seen_without_a_word(
     assert len(seen[0, :, 0, 0].unique()) == 3
 
 
-def test_internvl_reads_ocrbench_with_more_tiles_and_says_so_in_the_key(internvl_dir: Path) -> None:
+def test_internvls_tiles_for_ocrbench_are_in_the_key(internvl_dir: Path) -> None:
     plain = InternVL(str(internvl_dir), device="cpu")
     reading = plain.for_task("OCRBench")
     assert plain.options["max_tiles"] == 6
@@ -155,8 +155,8 @@ def test_internvl_prompt_is_the_makers(internvl_dir: Path) -> None:
 
 
 def test_janus_prompt_keeps_the_tasks_line_break(janus_dir: Path) -> None:
-    plain, told = "", "You are a helpful assistant."
-    for system, before in ((plain, ""), (told, f"{told}\n\n")):
+    plain, given = "", "You are a helpful assistant."
+    for system, before in ((plain, ""), (given, f"{given}\n\n")):
         vlm = Janus(str(janus_dir), device="cpu", system=system)
         assert vlm.options["system"] == system
         backbone = vlm.build()[0]
@@ -167,7 +167,7 @@ def test_janus_prompt_keeps_the_tasks_line_break(janus_dir: Path) -> None:
     assert Janus(str(janus_dir)).options["system"] == plain
 
 
-def test_janus_is_asked_as_vlmevalkit_asks_it_where_an_option_says_so(janus_dir: Path) -> None:
+def test_an_option_selects_vlmevalkits_prompt_for_janus(janus_dir: Path) -> None:
     plain = Janus(str(janus_dir), device="cpu")
     vlm = Janus(str(janus_dir), device="cpu", vlmevalkit=True)
     assert "vlmevalkit" not in plain.options  # keys of before this option stay as they were

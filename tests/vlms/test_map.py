@@ -28,10 +28,10 @@ def put_half_on_disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     def from_pretrained(cls: Any, source: str, *, device_map: str, **options: Any) -> Any:
         assert device_map == "auto"
         model, found = load(cls, source, **options)
-        room = sum(parameter.nbytes for parameter in model.parameters()) // 2
+        limit_bytes = sum(parameter.nbytes for parameter in model.parameters()) // 2
         places = accelerate.infer_auto_device_map(
             model,
-            max_memory={"cpu": room},
+            max_memory={"cpu": limit_bytes},
             no_split_module_classes=model._no_split_modules,
         )
         assert "disk" in places.values()

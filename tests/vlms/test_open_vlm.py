@@ -249,7 +249,7 @@ def test_importing_and_naming_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_built_in_vlm_refuses_choice_sets_that_its_own_words_would_spoil() -> None:
+def test_the_built_in_vlm_refuses_choice_sets() -> None:
     with pytest.raises(InputError, match="allowed: free answers"):
         open_vlm("eyechart-mini", device="cpu").answer(
             [], Decoding(max_new_tokens=1, choice_set=True)

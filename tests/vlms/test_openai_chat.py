@@ -1,4 +1,4 @@
-"""Servers that answer, refuse, stumble, hang and babble; and the key that nobody may see."""
+"""Servers that answer, refuse, fail, hang and send endless replies; and the secrecy of the key."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def client_of(server: ChatServer, waited: list[float]) -> ChatClient:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    told = Server(
+    settings = Server(
         shown="m",
         url=server.url,
         key=KEY,
@@ -101,7 +101,7 @@ def client_of(server: ChatServer, waited: list[float]) -> ChatClient:
         timeout_s=60.0,
         retries=6,
     )
-    return ChatClient(told, Spent(), sleep)
+    return ChatClient(settings, Spent(), sleep)
 
 
 def test_pauses_are_as_the_server_asks_or_longer_each_time() -> None:
@@ -158,7 +158,7 @@ def test_a_pause_of_hours_is_not_waited_for() -> None:
         (completion(None, finish_reason="content_filter"), False, "content filter"),
     ],
 )
-def test_failures_are_one_line_and_say_whether_to_try_again(
+def test_failures_are_one_line_and_retryable_or_not(
     reply: Reply, retryable: bool, message: str
 ) -> None:
     with serve(lambda _: reply) as server:
@@ -202,7 +202,7 @@ def many(count: int) -> Request:
     return Request(image=picture(8, 8), prompts=tuple(f"{i}?" for i in range(count)))
 
 
-def test_finding_out_which_questions_failed_asks_none_again() -> None:
+def test_finding_failed_questions_sends_no_request() -> None:
     def reply(body: dict[str, Any]) -> Reply:
         return error(400) if prompt_of(body) in ("1?", "4?") else completion("fine")
 
@@ -213,7 +213,7 @@ def test_finding_out_which_questions_failed_asks_none_again() -> None:
     assert list(found.values()).count("fine") == 4
 
 
-def test_one_question_that_hangs_is_asked_twice_and_costs_no_other() -> None:
+def test_one_hanging_question_is_asked_twice_and_fails_no_other() -> None:
     with serve(lambda body: None if prompt_of(body) == "3?" else completion("fine")) as server:
         vlm = OpenAIChat("m", base_url=server.url, timeout_s=0.5, concurrency=3)
         found = ask_halving(vlm, many(6))
@@ -276,7 +276,7 @@ def test_what_ends_all_questions_in_the_middle_leaves_the_answers_before_it(
         found = ask_halving(vlm, many(19))
         assert len(server.asked) <= good + 2  # the next one may be on its way
         assert [text for text in found.values() if message not in text] == ["fine"] * 3
-        good = 100  # mended
+        good = 100  # repaired
         [answers] = vlm.answer([many(20)], DECODING)
     assert len(answers) == 20
 
@@ -338,7 +338,7 @@ def test_an_answer_that_holds_the_key_is_not_kept(monkeypatch: pytest.MonkeyPatc
         OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
 
 
-def test_a_refusal_is_what_the_model_said() -> None:
+def test_a_refusal_is_an_answer() -> None:
     with serve(lambda _: completion(None, message={"refusal": "I cannot help."})) as server:
         [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
     assert answer.text == "I cannot help."
@@ -433,7 +433,7 @@ def test_an_answer_that_the_content_filter_cut_is_no_answer() -> None:
         ("Yes", "Yes"),
     ],
 )
-def test_thinking_is_removed_where_the_option_says_so(text: str, left: str) -> None:
+def test_thinking_is_removed_with_the_option(text: str, left: str) -> None:
     with serve(lambda _: completion(text)) as server:
         stripping = OpenAIChat("m", base_url=server.url, strip_thinking=True)
         [[stripped]] = stripping.answer([request(8, 8, 1)], DECODING)
@@ -455,7 +455,7 @@ def test_an_endless_reply_is_cut_off() -> None:
             vlm.answer([request(8, 8, 1)], DECODING)
 
 
-def test_an_answer_cut_by_the_limit_says_so() -> None:
+def test_an_answer_cut_by_the_limit_is_marked() -> None:
     with serve(lambda _: completion("a long", finish_reason="length")) as server:
         [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)
     assert answer.truncated
@@ -503,7 +503,7 @@ def test_the_key_is_never_shown(
     assert not any(KEY in text for text in shown)
 
 
-def test_no_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_an_error_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(InputError, match="no key; set the environment variable OPENAI_API_KEY"):
         OpenAIChat("gpt-4o").answer([request(8, 8, 1)], DECODING)
@@ -512,7 +512,7 @@ def test_no_key_is_said_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "key", ["sk-\n-very-secret", "sk-sécret-0123456789", "sk secret sk secret"]
 )
-def test_what_cannot_be_a_key_is_said_without_showing_it(
+def test_an_invalid_key_is_refused_without_showing_it(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
@@ -601,7 +601,7 @@ def run_fresh(out: Path, url: str) -> int:
     )
 
 
-def test_a_run_that_cannot_begin_leaves_no_directory(
+def test_a_run_that_cannot_start_leaves_no_directory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"

@@ -104,7 +104,7 @@ def test_out_of_memory_halves_the_batch_and_loses_no_answer(
     assert calls.index(done[0]) == len(calls) - len(done)  # and it failed only at the start
 
 
-def test_out_of_memory_with_a_single_question_is_said_in_one_line(
+def test_out_of_memory_with_a_single_question_is_one_line(
     qwen_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eyechart.vlms import local
@@ -175,17 +175,17 @@ def test_large_images_are_not_all_prepared_before_the_first_is_answered(
     assert (waiting, most) == (0, 3)
 
 
-def test_an_image_that_finds_no_memory_is_prepared_again_when_others_are_gone(
+def test_an_image_is_prepared_again_after_out_of_memory(
     vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = vlm._answerer.backbone
     real, encode = backbone.picture, backbone.encode
     held = 0
-    room = 2
+    capacity = 2
 
     def prepare(rgb8: Any) -> Any:
         nonlocal held
-        if held == room:
+        if held == capacity:
             raise MemoryError
         held += 1
         return real(rgb8)
@@ -200,7 +200,7 @@ def test_an_image_that_finds_no_memory_is_prepared_again_when_others_are_gone(
     monkeypatch.setattr(backbone, "picture", prepare)
     monkeypatch.setattr(backbone, "encode", seen)
     assert texts(vlm, asked, 2) == expected
-    room = 0
+    capacity = 0
     with pytest.raises(VLMError, match="out of memory with one image of 84x56"):
         texts(vlm, asked, 2)
 
@@ -242,7 +242,7 @@ def test_a_choice_is_the_one_whose_first_token_is_likeliest(vlm: Qwen25VL) -> No
     assert all(expected == got for expected, got in pairs)
 
 
-def test_a_choice_may_be_said_with_a_space_before_it(vlm: Qwen25VL) -> None:
+def test_a_choice_may_begin_with_a_space(vlm: Qwen25VL) -> None:
     asked = request(112, 112, 12, seed=3)
     plain, spaced = ("A", "B"), (" A", " B")
     [both] = vlm.answer([replace(asked, choices=(plain,) * 12)], CHOICE_SET)
@@ -287,7 +287,7 @@ def test_pixel_limits_set_the_number_of_visual_tokens(qwen_dir: Path) -> None:
     assert tokens() >= 1280  # VLMEvalKit's lower limit
 
 
-def test_ocrbench_enlarges_less_and_says_so_in_the_key(qwen_dir: Path) -> None:
+def test_the_pixel_limit_of_ocrbench_is_in_the_key(qwen_dir: Path) -> None:
     plain = Qwen25VL(str(qwen_dir), device="cpu", max_pixels=MAX_PIXELS)
     reading = plain.for_task("OCRBench")
     assert plain.for_task("POPE") is plain
@@ -313,7 +313,7 @@ def test_the_built_in_vlm_reads_ocrbench_as_all_else() -> None:
 
 
 def with_limits(qwen_dir: Path, folder: Path, least: int, most: int, layout: str) -> Path:
-    """A copy of the checkpoint whose image processor says so, as transformers of that age did."""
+    """A copy of the checkpoint with an image processor in the format of older transformers."""
     shutil.copytree(qwen_dir, folder)
     path = folder / "preprocessor_config.json"
     saved = json.loads(path.read_text())

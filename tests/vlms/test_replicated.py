@@ -58,7 +58,7 @@ def requests_of(*prompts: Sequence[str]) -> list[Request]:
     ]
 
 
-def test_answers_come_in_order_from_a_process_each_and_survive_a_death() -> None:
+def test_answers_are_in_order_and_survive_a_killed_worker() -> None:
     """One test, because every worker process is a Python that has to start."""
     vlm = ReplicatedVLM(Echo, ("cpu", "cpu"))
     assert (vlm.name, vlm.version, vlm.family) == ("echo", "1", "fam")

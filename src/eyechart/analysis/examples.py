@@ -96,10 +96,10 @@ def _candidate(
     if not shown or shown[0][0].codec != SOURCE or shown[0][1].value < RIGHT:
         return None
     misled = sum(not read.adapter and record.value < RIGHT for read, record in shown[1:])
-    mended = sum(bool(read.adapter) and record.value >= RIGHT for read, record in shown[1:])
+    recovered = sum(bool(read.adapter) and record.value >= RIGHT for read, record in shown[1:])
     if not misled:
         return None
-    return _Candidate(vlm=vlm, task=task, question=question, shown=shown, worth=(misled, mended))
+    return _Candidate(vlm=vlm, task=task, question=question, shown=shown, worth=(misled, recovered))
 
 
 def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:

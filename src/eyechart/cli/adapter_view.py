@@ -20,7 +20,7 @@ _NAMED = 5  # files named in a line
 
 
 class Bar:
-    """A bar with loss, speed and time left in a terminal; a line now and then elsewhere."""
+    """A bar with loss, speed and time left in a terminal; lines at intervals elsewhere."""
 
     def __init__(self, steps: int) -> None:
         from rich.console import Console

@@ -73,12 +73,12 @@ def _measured(codec: CodecEstimate) -> tuple[str, str]:
 
 
 def _disk(estimate: Estimate) -> str:
-    told = f"{_bytes(estimate.disk_bytes)} for bitstreams and records"
+    text = f"{_bytes(estimate.disk_bytes)} for bitstreams and records"
     source = sum(map(estimate.stream_bytes, (c for c in estimate.codecs if c.name == "source")))
     if source:
-        told += f", {_bytes(source)} of them source"
+        text += f", {_bytes(source)} of them source"
     left_out = [codec.name for codec in estimate.codecs if codec.payload_bytes is None]
-    return f"{told}; without {', '.join(left_out)}" if left_out else told
+    return f"{text}; without {', '.join(left_out)}" if left_out else text
 
 
 def _decoded(estimate: Estimate, budget_gb: float) -> str:

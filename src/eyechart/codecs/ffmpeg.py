@@ -132,8 +132,8 @@ def version_of(codec: str, encoder: tuple[str, ...], muxer: str, yuv: str, patte
         *("-f", muxer, OUTPUT),
     ]
     job = ProcessLimits(codec=codec, timeout_s=TIMEOUT_S)
-    told = _run_encoder(command, bytes(16 * 16 * 3), encoder[1], job).messages
-    ffmpeg = re.search(r"ffmpeg version (\S+)", told)
-    library = re.search(pattern, told) if pattern else None
+    messages = _run_encoder(command, bytes(16 * 16 * 3), encoder[1], job).messages
+    ffmpeg = re.search(r"ffmpeg version (\S+)", messages)
+    library = re.search(pattern, messages) if pattern else None
     parts = [library[1] if library else "", f"ffmpeg {ffmpeg[1] if ffmpeg else 'unknown'}"]
     return ", ".join(filter(None, parts))

@@ -151,9 +151,9 @@ def _watch(
         # At the hard limit the kernel sends SIGKILL.
         raise job.error(f"{program} was ended; it may use {job.cpu_limit_s} s of processor time")
     if status != 0:
-        told = f"{program} {_ending(status)}: {_shortened(messages) or 'no message'}"
+        message = f"{program} {_ending(status)}: {_shortened(messages) or 'no message'}"
         # A SIGKILL from elsewhere is usually the kernel's, because memory ran out.
-        raise job.error(told, retryable=status == -signal.SIGKILL)
+        raise job.error(message, retryable=status == -signal.SIGKILL)
     return Output(result=result, messages=messages)
 
 
@@ -200,7 +200,7 @@ def _dying_with_parent() -> tuple[str, ...]:
         return ()
     setpriv = shutil.which("setpriv")
     if setpriv:
-        told = subprocess.run([setpriv, "--help"], capture_output=True, check=False, timeout=10)
-        if b"--pdeathsig" in told.stdout:
+        usage = subprocess.run([setpriv, "--help"], capture_output=True, check=False, timeout=10)
+        if b"--pdeathsig" in usage.stdout:
             return (setpriv, "--pdeathsig", "KILL", "--")
     return (sys.executable, "-I", "-S", "-c", _LAUNCHER)

@@ -141,9 +141,9 @@ def _remarks(analysis: Analysis, compared: bool) -> list[str]:
     remarks = []
     known_vlms = {_plain(vlm): vlm for vlm, _, _ in headline_scores()}
     vlms = dict.fromkeys(cell.vlm for cell in analysis.cells)
-    if strangers := [vlm for vlm in vlms if _plain(vlm) not in known_vlms]:
+    if unpublished := [vlm for vlm in vlms if _plain(vlm) not in known_vlms]:
         known = ", ".join(known_vlms.values())
-        remarks.append(f"Not in the paper: {', '.join(strangers)} (it has {known}).")
+        remarks.append(f"Not in the paper: {', '.join(unpublished)} (it has {known}).")
     codecs = {cell.codec.partition(":")[0] for cell in analysis.cells}
     remarks += [
         f"{name} is not compared with {relative}: the standard is the same, the encoder is not."

@@ -86,7 +86,7 @@ def _bd_rate(rows: Sequence[BenchRow], codec: str, against: str, metric: Quality
 
 def write_json(bench: Bench, folder: Path, path: Path, found: Sequence[BdRate]) -> None:
     """All rows with their images, and the BD-rates. Raises StoreError."""
-    told: Json = {
+    written: Json = {
         "folder": str(folder),
         "codecs": dict(bench.versions),
         "rows": [_finite(asdict(row)) for row in bench.rows],
@@ -94,7 +94,7 @@ def write_json(bench: Bench, folder: Path, path: Path, found: Sequence[BdRate]) 
         "failures": list(bench.failures),
         "left_out": list(bench.left_out),
     }
-    write_atomic(path, _json_bytes(told))
+    write_atomic(path, _json_bytes(written))
 
 
 def write_compressai(bench: Bench, folder: Path) -> None:
@@ -114,12 +114,12 @@ def write_compressai(bench: Bench, folder: Path) -> None:
         for key, field in (("encoding_time", "encode_s"), ("decoding_time", "decode_s")):
             seconds = [[getattr(trial, field) for trial in row.trials] for row in rows]
             results[key] = [sum(one) / len(one) for one in seconds]
-        told: Json = {
+        written: Json = {
             "name": codec,
             "description": f"eyechart, version {version}",
             "results": results,
         }
-        write_atomic(folder / f"{_file_name(codec)}.json", _json_bytes(told))
+        write_atomic(folder / f"{_file_name(codec)}.json", _json_bytes(written))
 
 
 def check_plot(path: Path) -> None:

@@ -223,7 +223,7 @@ class Exporter:
             EyechartError: an image cannot be compressed; nothing is written.
             StoreError: the folder cannot be written, the disk is full.
         """
-        sheet = _CopiedRows(task, self._form)
+        copied = _CopiedRows(task, self._form)
         path = self._place(task, target)
         for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a copy that was killed
             left.unlink(missing_ok=True)
@@ -232,30 +232,30 @@ class Exporter:
             with store_errors(folder, "be made"):
                 folder.mkdir(parents=True, exist_ok=True)
                 path.unlink(missing_ok=True)  # otherwise it would refer to old and new images
-        pictures = self._pictures(task, target, sheet.keys)
+        pictures = self._pictures(task, target, copied.keys)
         rates_bpp: list[float] = []
         files_bytes = 0
         with open_atomic(path) as file:
-            file.write(_line(sheet.columns))
-            for row in sheet.rows:
-                image = sheet.reference(row)
+            file.write(_line(copied.columns))
+            for row in copied.rows:
+                image = copied.reference(row)
                 if not image:
                     picture = next(pictures)
                     png = encode_png(picture.rgb8)
                     if self._form.paths:
-                        write_atomic(folder / sheet.names[row.image], png, sync=False)
+                        write_atomic(folder / copied.names[row.image], png, sync=False)
                         files_bytes += len(png)
                     else:
                         image = base64.b64encode(png).decode()
                     rates_bpp.append(picture.bitstream.bpp)
                     self._advance()
-                file.write(_line(sheet.cells(row, image, folder)))
+                file.write(_line(copied.cells(row, image, folder)))
         return Copied(
             name=target.name,
             path=path,
             codec=target.codec.codec.name,
             level=target.level.name,
-            rows=len(sheet.rows),
+            rows=len(copied.rows),
             pictures=len(rates_bpp),
             rate_bpp=fmean(rates_bpp),
             size_bytes=files_bytes + path.stat().st_size,

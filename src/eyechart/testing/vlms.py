@@ -74,8 +74,8 @@ def _check_identity(vlm: VLM) -> None:
     assert isinstance(vlm.family, str), "family must be text; it selects the prompts of the tasks"
     assert vlm.family, "family must not be empty"
     canonical_json(component_of(vlm))
-    strangers = set(vlm.options) & {"device", "batch_size", "workers", "budget_tokens"}
-    assert not strangers, f"options hold what cannot change an answer: {sorted(strangers)}"
+    unexpected = set(vlm.options) & {"device", "batch_size", "workers", "budget_tokens"}
+    assert not unexpected, f"options hold what cannot change an answer: {sorted(unexpected)}"
 
 
 def _check_shape(

@@ -189,7 +189,7 @@ def test_images_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
     assert len(read_pictures(files, 96, smaller=False)) == 1
 
 
-def test_a_stopped_training_says_what_is_kept_and_how_to_go_on(
+def test_a_stopped_training_prints_what_is_kept_and_how_to_continue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object, **__: object) -> None:

@@ -81,7 +81,7 @@ class Architecture:
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
 
     def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
-        """The network, still without weights, that takes these tensors."""
+        """A network with these tensors' shapes, with random weights."""
         return self.build() if self.variant is None else self.variant(tensors)
 
     def variant_name(self, network: nn.Module) -> str:

@@ -44,7 +44,7 @@ class TcmShape:
 
     @property
     def variant(self) -> str:
-        """What tells this network from the authors' other one."""
+        """The variant of the authors' two networks."""
         return f"N = {self.width}"
 
     @property
