@@ -2,9 +2,9 @@
 
     python benchmarks/codecs.py FOLDER [--side 224] [--codec vvc:preset=medium --codec ...]
 
-Images are cut to a centred square and scaled to --side. Each image is coded at every level, a
-process started each time, one at a time; the table says medians, because a busy machine only
-makes times longer.
+Images are cut to a centred square and scaled to --side. Each image is coded at every level, one at
+a time, each time in a new process. The table shows medians, which other load on the machine changes
+little.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""How fast an adapter is distilled, against the plain loop, on this machine.
+"""Speed of the distillation of an adapter, compared with a plain loop, on this machine.
 
     python -m benchmarks.distillation [--vlm eyechart-mini] [--codecs jpeg] [--threads 2]
 
 The plain loop takes one pair at a time: codec, teacher on the clean image, student on the
-compressed one, float32, the library's own attention, one optimizer step for as many pairs. Ours
-shows all levels of several images together: the teacher sees an image once, images come from the
-cache, windows are one batch, bfloat16 where it helps. Same images, same pairs, same run.
+compressed one, float32, the library's own attention, one optimizer step for as many pairs. The
+training of this package processes all levels of several images together: the teacher encodes an
+image once, images are read from the cache, windows are one batch, bfloat16 where it is faster. Both
+use the same images and pairs, in one run.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) -> float:
-    """Pairs a second of our loop, images included; the first step is not counted."""
+    """Pairs per second of this package's training, with reading images, without the first step."""
     recipe = Recipe(
         injection="adaln", steps=args.steps + 1, images_a_step=images, validation_images=1
     )
@@ -101,7 +102,7 @@ def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) 
 
 
 def plain_loop(args: argparse.Namespace, images: Path, codecs: list[Codec]) -> float:
-    """Pairs a second of the loop anybody writes first."""
+    """Pairs per second of a simple loop."""
     backbone, student = open_base(args.vlm).build()
     teacher = open_base(args.vlm).build()[1]
     tower, frozen = library_tower(student), library_tower(teacher)
@@ -151,7 +152,7 @@ def flops_per_pair(args: argparse.Namespace, pairs: CodecPairs, out: Path) -> fl
 
 
 def matmul_peak(dtype: torch.dtype, size: int = 1536, repeats: int = 6) -> float:
-    """Operations a second of a large square matrix product: what this machine can do."""
+    """Operations per second of a large square matrix product, as the machine's peak."""
     a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
     torch.mm(a, b)
     best_s = float("inf")

@@ -1,4 +1,4 @@
-"""How much of a run with a network codec is spent outside the codec and the VLM.
+"""Share of the time of a run with a codec with weights that is outside the codec and the VLM.
 
     python -m benchmarks.neural_overhead [--images 48]
 
@@ -52,7 +52,7 @@ def _spent(what: str) -> Iterator[None]:
 
 
 class ToyNetwork:
-    """Quantises an image and computes as much as a network of 20 MB does beside it."""
+    """Quantises an image and computes as much as a network of 20 MB."""
 
     name, version = "toy-network", "1"
     options: Mapping[str, Json] = {}
@@ -146,7 +146,7 @@ class ToyVLM:
 
 @contextmanager
 def _registered() -> Iterator[None]:
-    """Make the toy a plug-in while the block runs: workers open codecs by name."""
+    """Register the toy as a plug-in while the block runs, because workers open codecs by name."""
     with tempfile.TemporaryDirectory() as folder:
         info = Path(folder, "eyechart_toy-1.dist-info")
         info.mkdir()

@@ -1,8 +1,8 @@
-"""Random checkpoints with the real configuration classes, saved as a user's local directory is.
+"""Random checkpoints with the real configuration classes, saved as local directories.
 
-No pretrained weights can be downloaded where this project is developed. Speed and exactness do not
-depend on what the weights are, so benchmarks and tests build checkpoints of any size here: real
-configuration class, real image processor, real tokenizer class, a chat template, random weights.
+Pretrained weights cannot be downloaded where this project is developed. Speed and exactness do not
+depend on the weights, so benchmarks and tests use checkpoints of any size with real configuration,
+image processor and tokenizer classes, a chat template and random weights.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def save_qwen2_5_vl(
 def random_qwen2_5_vl(
     size: QwenSize, tokenizer: Any, *, seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> Any:
-    """The model alone, for sizes one would rather not write to disk."""
+    """The model alone, for sizes that are too large to write to disk."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     token = tokenizer.convert_tokens_to_ids
@@ -197,8 +197,8 @@ def random_qwen2_5_vl(
 def make_talkative(model: Any) -> None:
     """Scale random weights up until answers vary with the image and with every token before them.
 
-    As initialised, a random transformer repeats one token whatever it is asked, and any two ways
-    of decoding agree.
+    As initialised, a random transformer repeats one token for any question, so that all ways of
+    decoding agree.
     """
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,11 +1,11 @@
-"""What an image and what a question cost a VLM, as `eyechart plan` reads it.
+"""Seconds per image and seconds per question of a VLM, in the format of `eyechart plan`.
 
     python -m benchmarks.vlm_rates eyechart-mini --image 224x224
     python -m benchmarks.vlm_rates qwen2.5-vl-3b --device cuda --image 480x640 --rates my-rates.yaml
     eyechart plan paper --rates my-rates.yaml
 
-The same images are asked about once and many times; the difference is the questions'. Needs an
-otherwise idle machine. The first batch loads the weights and is not counted.
+The same images are used with one and with many questions; the difference is the time of the
+questions. Needs an otherwise idle machine. The first batch loads the weights and is not counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eyechart.vlms import open_vlm
 
 
 def seconds(vlm: VLM, requests: list[Request], batch: int, decoding: Decoding) -> float:
-    """Wall time for all requests, handed over as a run does: about `batch` questions at a time."""
+    """Wall time of all requests, passed as in a run: about `batch` questions at a time."""
     at_once = max(1, batch // len(requests[0].prompts))
     start_s = time.perf_counter()
     for first in range(0, len(requests), at_once):

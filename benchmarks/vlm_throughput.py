@@ -1,11 +1,11 @@
-"""Questions per second of the shared-prefix engine against a plain per-question `generate` loop.
+"""Questions per second of the shared-prefix engine and of a plain per-question `generate` loop.
 
     python -m benchmarks.vlm_throughput --size mini --images 8 --questions 18 --image 224x224
     python -m benchmarks.vlm_throughput --task POPE --images 90     the built-in VLM on its chart
 
-Both run in the same process on the same weights; the plain loop is transformers' own
-model, untouched: processor, then `generate`, once a question. Warm-up is not counted. Answers are
-compared, so that a fast wrong answer shows.
+Both run in the same process on the same weights. The plain loop is transformers' own model,
+unchanged: processor, then `generate`, once for each question. Warm-up is not counted. The answers
+are compared, to detect fast but wrong answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORDS = ["dog", "cat", "red car", "umbrella", "person", "table", "bench", "cloc
 def plain_answers(
     folder: Path, model: Any, requests: list[Request], limits: dict[str, int | None], new: int
 ) -> list[list[str]]:
-    """One question at a time, as a first script would do it."""
+    """One question at a time, as in a simple script."""
     from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -96,7 +96,7 @@ class Took:
 
 
 def timed(work: Callable[[], Any], device: str) -> tuple[Took, Any]:
-    """What some work took, and its result; waits for the device on both ends."""
+    """Time of a call, and its result; waits for the device before and after."""
     cuda = device.startswith("cuda")
     if cuda:
         torch.cuda.synchronize()
@@ -109,7 +109,7 @@ def timed(work: Callable[[], Any], device: str) -> tuple[Took, Any]:
 
 
 def useful_operations(model: Any, requests: list[Request], answers: list[list[Answer]]) -> float:
-    """Multiply-adds x 2 that the answers need at the least: every token once through its matrices.
+    """Lower bound of the operations of the answers: every token once through its matrices.
 
     Attention's own products are left out, so the share of the peak is a lower bound.
     """
@@ -130,7 +130,7 @@ def useful_operations(model: Any, requests: list[Request], answers: list[list[An
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one run found."""
+    """Results of one run."""
 
     engine: Took
     plain: Took
@@ -230,7 +230,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Result:
 
 
 def memory_mib(device: str) -> float:
-    """Most memory held so far: the device's on CUDA, else this process's."""
+    """Peak memory so far, of the device on CUDA, else of this process."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

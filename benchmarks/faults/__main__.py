@@ -1,9 +1,9 @@
-"""What eyechart makes of damaged and hostile input: one line a kind of fault.
+"""Trials of eyechart with damaged and hostile input; one line for each kind of fault.
 
     python -m benchmarks.faults --kind bitstreams --count 200 [--seed 1]
 
-Every try is a process of its own, with limits of time and memory. A try that ends in a wrong
-result, a traceback or not at all is printed. Linux only.
+Every try is a separate process with limits of time and memory. Tries with a wrong result, a
+traceback or a hang are printed. Linux only.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ _PERCENT_OF = {"COCO-Caption": 1000.0, "OCRBench": 1000.0, "MME": 2800.0}  # els
 
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
-    """`count` files of answers a task, and `count` damaged files a format: `eyechart score`."""
+    """`eyechart score` of `count` files of answers for each task and `count` damaged ones for each
+    format."""
     for name in plugins.names("eyechart.tasks"):
         (task,) = open_tasks([name], CHART)
         ids = [question.id for question in task.questions()]

@@ -23,7 +23,7 @@ _SLOW = 10  # a codec with weights is loaded in every try: it gets a tenth of th
 
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
-    """`count` tries a codec, and as many behind a checksum that was made right again."""
+    """`count` tries for each codec, and as many with a corrected checksum."""
     image = _image(chance)
     for name in plugins.names("eyechart.codecs"):
         with suppress(EyechartError):
@@ -81,7 +81,7 @@ def _compared(made: Rgb8, right: Rgb8, *, any_size: bool) -> Verdict:
 
 
 def _resealed(codec: Codec, level: Level, whole: Bitstream, chance: Random) -> bytes | None:
-    """A damaged stream behind a header that fits it; None for a codec without a checksum."""
+    """A damaged stream with a correct header; None for a codec without a checksum."""
     size = {"height_px": whole.height_px, "width_px": whole.width_px}
     with suppress(KeyError, CodecError):
         _, stream = builtin_header.unpack(codec.name, whole.payload)

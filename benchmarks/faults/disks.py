@@ -1,4 +1,4 @@
-"""Full and read-only disks: small file systems in memory, in a mount namespace of their own."""
+"""Full and read-only disks: small file systems in memory, in a separate mount namespace."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _records(out: Path) -> dict[str, list[Record]]:
 
 
 class _Mounted:
-    """A file system in memory at a folder, of so many KB."""
+    """Mount a file system in memory at a folder. size: in KB."""
 
     def __init__(self, folder: Path, size_kb: int) -> None:
         self._folder, self._size_kb = folder, size_kb
@@ -83,7 +83,7 @@ def _mount(*arguments: str) -> None:
 
 
 def enter_namespace() -> None:
-    """Start this program again where it may mount. Raises InputError where that is not possible."""
+    """Start this program again in a namespace that allows mounting. Raises InputError."""
     if os.environ.get(_INSIDE):
         return
     if (

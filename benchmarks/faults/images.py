@@ -1,4 +1,4 @@
-"""Damaged image files of every format that is read."""
+"""Damaged image files of every supported format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MODES = {
 
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
-    """`count` tries a format: `codec encode` of a damaged file."""
+    """`count` tries for each format: `codec encode` of a damaged file."""
     for suffix, modes in _MODES.items():
         payloads = {mode: _file(suffix, mode, chance) for mode in modes}
         right = {mode: _encoded(data, suffix, folder) for mode, data in payloads.items()}

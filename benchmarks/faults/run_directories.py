@@ -1,4 +1,4 @@
-"""Damaged run directories: a file that was changed, cut, removed, swapped or put in the way."""
+"""Damaged run directories: a file that is changed, cut, removed, swapped or made a folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
 
 
 def _unchanged(right: str, out: Path) -> Verdict:
-    """Whether the tables are as before the damage, or refused in a clear line."""
+    """Whether the tables are as before the damage, or the error is one clear line."""
     ended = command("table", "scores", out, "--format", "csv")
     if ended.code != 0:
         trial = judge("", ended, lambda: Verdict.right)
@@ -54,7 +54,7 @@ def _tables(out: Path) -> str:
 
 
 def _spoil(out: Path, chance: Random) -> str:
-    """Damage one file; returns what was done."""
+    """Damage one file; returns a description."""
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.stat().st_size)
     path = chance.choice(files)
     name = path.relative_to(out)

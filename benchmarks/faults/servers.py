@@ -1,4 +1,4 @@
-"""Servers that break, stall, lie and send too much: runs of the VLM `openai` against them."""
+"""Runs of the VLM `openai` with servers that break, stall, or send wrong or endless replies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def question_of(body: Any) -> str:
 
 
 def reply_to(question: str) -> str:
-    """The right answer, by which a wrong one is noticed."""
+    """The right answer, to detect a wrong one."""
     return f"Yes {zlib.crc32(question.encode())}"
 
 
@@ -206,7 +206,7 @@ def _answers(out: Path, right: dict[str, str], *, whole: bool) -> Verdict:
 
 @contextmanager
 def _serving(fault: Callable[[_Handler], None] | None, seed: int) -> Iterator[str]:
-    """A server in a process of its own, so that this one has no threads when it forks."""
+    """A server in a separate process, so that this one has no threads when it forks."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     pid = os.fork()

@@ -1,4 +1,4 @@
-"""A small task file, and a VLM that answers at once: what a run needs."""
+"""A small task file, and a VLM that answers immediately, for runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VLM = "faults-toy"
 
 @dataclass
 class Toy:
-    """Answers Yes or No by the image and the question alone."""
+    """Answers Yes or No as a function of the image and the question."""
 
     name: str = VLM
     version: str = "1"
@@ -43,7 +43,7 @@ def _answer(data: bytes) -> Answer:
 
 
 def register(folder: Path) -> None:
-    """Make the VLM known by name, as an installed package would."""
+    """Register the VLM, as an installed package does."""
     info = folder / "faults_toy-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faults-toy\nVersion: 1\n")
@@ -69,7 +69,7 @@ def pope(folder: Path, chance: Random, *, images: int = 4, per_image: int = 3) -
 
 
 def preload(folder: Path) -> None:
-    """Import here, once, what children would import in every try."""
+    """Import once here the modules that children would import in every try."""
     with redirect_stdout(StringIO()):
         run_args(run_arguments(pope(folder / "preload", Random(0)), folder / "preloaded"))
         run_args(["table", "scores", str(folder / "preloaded")])

@@ -1,4 +1,4 @@
-"""One try: a call in a process of its own, and what became of it."""
+"""One try: a call in a separate process, and its verdict."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LONGEST_LINE = 320  # eyechart's own limit for an error line is 300
 class Verdict(StrEnum):
     """How a try ended.
 
-    refused: one clear line and exit code 1 or 2. right: done, and the result is the right one.
-    other: done with another result, which nothing in the input shows to be wrong (a text that was
-    changed, an image file without a checksum). The last three are faults of eyechart.
+    refused: one clear line and exit code 1 or 2. right: done, with the right result. other: done,
+    with another result that cannot be detected as wrong (a changed text, an image file without a
+    checksum). The last three are faults of eyechart.
     """
 
     refused = "refused"
@@ -41,7 +41,7 @@ FAULTS = (Verdict.wrong, Verdict.crash, Verdict.hang)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A call that ended. code: exit code, minus the signal where one ended it, None for a hang."""
+    """A finished call. code: exit code; minus the signal if one ended it; None for a hang."""
 
     code: int | None
     said: str
@@ -51,7 +51,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """The verdict on a try. row: of the table. note: what to say where it is a fault."""
+    """The verdict on a try. row: of the table. note: description of a fault."""
 
     row: str
     verdict: Verdict
@@ -126,7 +126,7 @@ def _run_as_child(work: Callable[[], int], output: int) -> None:
 
 
 def _wait(pid: int, limit_s: float) -> tuple[int | None, float]:
-    """Exit code and the most memory (MB) of the child and its children."""
+    """Exit code and peak memory (MB) of the child and its children."""
     handle = os.pidfd_open(pid)
     try:
         in_time = bool(select.select([handle], [], [], limit_s)[0])

@@ -84,12 +84,12 @@ def file_under(label: Label, make: LabelledMaker) -> Maker:
 
 
 def _kinds_but(scene: Scene, rng: Rng, thing: Thing) -> list[str]:
-    """Wrong kinds: up to two that are in the picture too, then absent ones."""
+    """Wrong kinds: up to two that are in the image too, then absent ones."""
     here = sorted({t.kind for t in clear(scene)} - {thing.kind})
     return [*shuffled(rng, here)[:2], *absent_kinds(scene, rng, 3)]
 
 
-# --- the picture as a whole -----------------------------------------------------------------
+# --- the image as a whole -----------------------------------------------------------------
 
 
 def place(label: Label, scene: Scene, rng: Rng) -> Ask | None:

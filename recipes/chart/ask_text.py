@@ -42,7 +42,7 @@ def _ask(category: str, question: str, answer: str) -> Ask:
 
 
 def recognition_category(scene: Scene, sign: Text) -> str:
-    """Which of Text Recognition's categories a picture with this one sign belongs to."""
+    """Which of Text Recognition's categories an image with this one sign belongs to."""
     if sign.text.isdigit():
         return "Digit String Recognition"
     if sign.text not in _WORDS:

@@ -1,7 +1,7 @@
 """Photo-like backgrounds from a small bank of 1/f noise.
 
 Natural images have amplitude spectra near 1/f; codecs are tuned to that. Each field of the bank
-is periodic noise with such a spectrum, round or stretched, and every picture takes other windows
+is periodic noise with such a spectrum, round or stretched, and every image takes other windows
 of it. All arrays are float32, (224, 224) fields around 0 with unit variance or (3, 224, 224)
 colours in 0..255: planes, because arithmetic on them is four times as fast as on pixels.
 """
@@ -38,7 +38,7 @@ def _bank(name: str) -> Floats:
     fx = np.fft.rfftfreq(_BANK_PX)[None, :] * along_x
     radius = np.hypot(fx, fy)
     radius[0, 0] = 1.0
-    # Waves longer than a quarter of the bank would make whole pictures dark or light.
+    # Waves longer than a quarter of the bank would make whole images dark or light.
     amplitude = np.maximum(radius, 3.0 / _BANK_PX) ** -exponent
     amplitude[0, 0] = 0.0
     fields = []

@@ -4,8 +4,8 @@ A VLM that sees nothing must score at chance. Two means, both resting on shares 
 training scenes:
 
 - Wrong answers are drawn as often as they are right elsewhere. "Is there a dog?" is a coin toss
-  for dogs, and for every other kind, though some kinds stand in more pictures than others.
-- Where the right answers themselves are uneven (most kinds stand in a picture once), questions
+  for dogs, and for every other kind, though some kinds stand in more images than others.
+- Where the right answers themselves are uneven (most kinds stand in an image once), questions
   with a frequent answer are mostly passed over: `keep`.
 """
 

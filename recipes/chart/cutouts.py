@@ -1,4 +1,4 @@
-"""The outlines of things: sprites and shape masks, and where a turned one lies in the picture.
+"""The outlines of things: sprites and shape masks, and where a turned one lies in the image.
 
 Geometry works on fixed sample points read from the 128 px masks, not on drawn pixels, so a scene
 graph is the same whatever version of the drawing library is installed.
@@ -138,7 +138,7 @@ def _inner_points(kind: str) -> Floats:
 
 
 def _turn(points: Floats, rotation_deg: float) -> Floats:
-    """Turn points counter-clockwise as seen in the picture (y downwards)."""
+    """Turn points counter-clockwise as seen in the image (y downwards)."""
     a = math.radians(rotation_deg)
     matrix = np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
     return np.asarray(points @ matrix)
@@ -155,14 +155,14 @@ def extent_px(kind: str, size_px: float, rotation_deg: float) -> tuple[float, fl
 def ink_points_px(
     kind: str, size_px: float, rotation_deg: float, centre: tuple[float, float]
 ) -> Floats:
-    """(n, 2) picture positions of the thing's sample points: its area, for overlap."""
+    """(n, 2) image positions of the thing's sample points: its area, for overlap."""
     return _turn(_inner_points(kind), rotation_deg) * size_px + centre
 
 
 def covers(
     kind: str, size_px: float, rotation_deg: float, centre: tuple[float, float], points: Floats
 ) -> Bools:
-    """Which picture positions (n, 2) the thing's ink covers."""
+    """Which image positions (n, 2) the thing's ink covers."""
     alpha = _alpha(kind)
     height, width = alpha.shape
     xy = _turn(points - centre, -rotation_deg) / size_px * SIDE_PX + (width / 2, height / 2)

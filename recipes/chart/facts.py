@@ -13,7 +13,7 @@ from functools import lru_cache
 from recipes.chart.scene import SHAPES, SIZE_PX, Scene, Thing
 from recipes.chart.vocabulary import KINDS
 
-MIN_SIDE_PX = 18  # the shorter side of what is left inside the picture
+MIN_SIDE_PX = 18  # the shorter side of what is left inside the image
 MAX_COVERED = 0.4  # share of a thing's box that later things may hide
 APART_PX = 35.0  # centres this far apart are clearly left of or above one another
 BIGGER_RATIO = 1.3  # longer sides in this ratio are clearly of different size
@@ -70,7 +70,7 @@ def covered(scene: Scene, index: int) -> float:
 
 
 def is_clear(scene: Scene, index: int) -> bool:
-    """Whether thing `index` is large enough, inside the picture and not hidden."""
+    """Whether thing `index` is large enough, inside the image and not hidden."""
     thing = scene.things[index]
     left, top, right, bottom = thing.box_px
     inside = 0 <= thing.x_px < SIZE_PX and 0 <= thing.y_px < SIZE_PX
@@ -176,13 +176,13 @@ def direction(one: Thing, other: Thing) -> str | None:
 
 
 def side(thing: Thing) -> str | None:
-    """ "left" or "right" half of the picture, if clearly so."""
+    """ "left" or "right" half of the image, if clearly so."""
     dx = thing.x_px - SIZE_PX / 2
     return None if abs(dx) < MIDDLE_PX else ("left" if dx < 0 else "right")
 
 
 def height(thing: Thing) -> str | None:
-    """ "top" or "bottom" half of the picture, if clearly so."""
+    """ "top" or "bottom" half of the image, if clearly so."""
     dy = thing.y_px - SIZE_PX / 2
     return None if abs(dy) < MIDDLE_PX else ("top" if dy < 0 else "bottom")
 

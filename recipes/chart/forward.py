@@ -1,8 +1,8 @@
 """A lean batched forward pass over the weights of a `Qwen2_5_VLForConditionalGeneration`.
 
 The library's own forward handles any mixture of sizes and, on a CPU, loops over attention windows.
-In training every picture has the same size, so windows are a batch dimension, and many questions
-about one picture share its visual tokens in one packed row. The test holds this against the
+In training every image has the same size, so windows are a batch dimension, and many questions
+about one image share its visual tokens in one packed row. The test holds this against the
 library's forward: the same weights give the same logits.
 
 Shape suffixes: B images, P patches, N visual tokens, L packed tokens, D width, H heads, K head dim.
@@ -34,7 +34,7 @@ def window_order() -> Tensor:
 
 
 class ChartForward(nn.Module):
-    """Vision and language passes for pictures of one size, on a model's own modules."""
+    """Vision and language passes for images of one size, on a model's own modules."""
 
     order_N: Tensor
     cos_PK: Tensor
@@ -69,7 +69,7 @@ class ChartForward(nn.Module):
         side, px = TOKENS, PATCH_PX
         x = x.view(batch, 3, side, MERGE, px, side, MERGE, px).permute(0, 2, 5, 3, 6, 1, 4, 7)
         x = x.reshape(batch, side * side, MERGE * MERGE, 3 * px * px)[:, self.order_N]
-        # Both frames of the temporal patch are the same still picture: one summed kernel.
+        # Both frames of the temporal patch are the same still image: one summed kernel.
         kernel = self.visual.patch_embed.proj.weight.sum(2).flatten(1)
         x_BPD = F.linear(x.flatten(1, 2), kernel)
         for index, block in enumerate(self.visual.blocks):

@@ -1,6 +1,6 @@
-"""One picture and many questions in one row: the visual tokens are computed and attended once.
+"""One image and many questions in one row: the visual tokens are computed and attended once.
 
-Every question sees the picture's prefix and itself, never another question, and its positions
+Every question sees the image's prefix and itself, never another question, and its positions
 start right after the prefix, exactly as if it had been asked alone.
 """
 
@@ -21,7 +21,7 @@ TEXT_BUDGET = 320  # tokens a row has for questions and answers; fixed, so shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One packed picture: L = prefix + TEXT_BUDGET tokens."""
+    """One packed image: L = prefix + TEXT_BUDGET tokens."""
 
     ids: npt.NDArray[np.int64]  # (L,)
     position: npt.NDArray[np.int64]  # (3, L)
@@ -32,7 +32,7 @@ class Row:
 
 
 class Packer:
-    """Turns (prompt, answer) texts about one picture into a `Row`."""
+    """Turns (prompt, answer) texts about one image into a `Row`."""
 
     def __init__(self, tokenizer: Any) -> None:
         def ids(text: str) -> list[int]:

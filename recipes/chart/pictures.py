@@ -1,4 +1,4 @@
-"""The pictures of eyechart-mini: which held-out scenes, and how a task file stores them."""
+"""The images of eyechart-mini: which held-out scenes, and how a task file stores them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recipes.chart.reading import fields, only_formula, only_sign, result
 from recipes.chart.render import render
 from recipes.chart.scene import Layout, Scene
 
-# Stored as COCO stores its photographs: JPEG. A PNG of the same picture takes 79 KB, four times
+# Stored as COCO stores its photographs: JPEG. A PNG of the same image takes 79 KB, four times
 # as much, and seven files have to fit into a package.
 JPEG_QUALITY = 90
 
@@ -38,7 +38,7 @@ class Pictures:
 
 
 def choose_pictures(seed: int) -> Pictures:
-    """The pictures of one edition of the chart, from the first scenes of the test split."""
+    """The images of one edition of the chart, from the first scenes of the test split."""
     layouts: dict[Layout, list[Scene]] = {"scene": [], "sign": [], "form": [], "formula": []}
     for scene in first_scenes("test", edition=seed):
         layouts[scene.layout].append(scene)
@@ -72,7 +72,7 @@ def _is_sum(scene: Scene) -> bool:
 
 @lru_cache(maxsize=1024)
 def stored(scene: Scene) -> str:
-    """The picture as a task file's image column holds it: base64 of a JPEG without subsampling."""
+    """The image as a task file's image column holds it: base64 of a JPEG without subsampling."""
     stream = io.BytesIO()
     picture = Image.fromarray(render(scene))
     picture.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)

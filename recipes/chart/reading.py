@@ -8,14 +8,14 @@ from recipes.chart.scene import Scene, Text
 
 
 def only_sign(scene: Scene) -> Text | None:
-    """The one coloured plate, where it is the only writing in the picture."""
+    """The one coloured plate, where it is the only writing in the image."""
     if len(scene.texts) == 1 and scene.texts[0].plate is not None:
         return scene.texts[0]
     return None
 
 
 def only_formula(scene: Scene) -> Text | None:
-    """The one formula, where it is the only writing in the picture."""
+    """The one formula, where it is the only writing in the image."""
     if len(scene.texts) == 1 and scene.texts[0].role == "formula":
         return scene.texts[0]
     return None

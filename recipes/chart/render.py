@@ -30,7 +30,7 @@ _SHADOW_SCALE = 4  # shadows are blurred at a quarter of the size
 
 
 def render(scene: Scene) -> RGB8:
-    """The picture of `scene`: (224, 224, 3) uint8. The same scene gives the same picture."""
+    """The image of `scene`: (224, 224, 3) uint8. The same scene gives the same image."""
     stream = [100 + STREAMS[scene.split], scene.seed]
     rng = np.random.default_rng(stream)
     picture = Image.fromarray(_to_rgb8(backgrounds.paint(scene.background, rng)))
@@ -40,7 +40,7 @@ def render(scene: Scene) -> RGB8:
         ink = COLOUR_RGB[text.ink]
         writing.draw_text(picture, text, ink)
     for number, thing in enumerate(scene.things, start=1):
-        # A stream of its own, so that taking a thing away changes nothing else in the picture.
+        # A stream of its own, so that taking a thing away changes nothing else in the image.
         _draw_thing(picture, thing, np.random.default_rng([*stream, number]))
     pixels = np.array(picture).transpose(2, 0, 1).astype(np.float32, order="C")
     pixels *= backgrounds.light_field(scene.light, rng)
@@ -59,7 +59,7 @@ def _to_rgb8(planes: npt.NDArray[np.float32]) -> RGB8:
 def _drop_shadow(
     picture: Image.Image, mask: Image.Image, at: tuple[int, int], depth: float
 ) -> None:
-    """Darken the picture under `mask` ("L", its upper left corner at `at`), blurred and shifted."""
+    """Darken the image under `mask` ("L", its upper left corner at `at`), blurred and shifted."""
     k, pad = _SHADOW_SCALE, 4
     small = mask.resize((max(1, mask.width // k), max(1, mask.height // k)), Image.Resampling.BOX)
     soft = Image.new("L", (small.width + 2 * pad, small.height + 2 * pad))
@@ -103,7 +103,7 @@ def _turn(flat: Image.Image, thing: Thing, level: int) -> tuple[Image.Image, tup
     scale = level / thing.size_px
     cos, sin = float(np.cos(angle) * scale), float(np.sin(angle) * scale)
     dx, dy = left - thing.x_px, top - thing.y_px  # the tile's corner, seen from the centre
-    # Counter-clockwise in the picture, hence clockwise from the picture back to the sprite.
+    # Counter-clockwise in the image, hence clockwise from the image back to the sprite.
     matrix = (
         cos, -sin, cos * dx - sin * dy + flat.width / 2,
         sin, cos, sin * dx + cos * dy + flat.height / 2,
@@ -132,7 +132,7 @@ def _painted_shape(shape: str, colour: str, level: int, rng: Rng) -> Image.Image
 
 
 def contact_sheet(pictures: list[RGB8], columns: int = 8) -> Image.Image:
-    """All pictures in rows of `columns`, 4 px apart."""
+    """All images in rows of `columns`, 4 px apart."""
     step = SIZE_PX + 4
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * step, rows * step), "white")

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 STREAMS: dict[Split, int] = {"train": 1, "test": 2}
 LAYOUTS: dict[Layout, float] = {"scene": 0.70, "sign": 0.14, "form": 0.09, "formula": 0.07}
-SIGN_SHARE = 1 / 3  # of "scene" pictures that also hold a small sign
+SIGN_SHARE = 1 / 3  # of "scene" images that also hold a small sign
 NIGHT_SHARE = 0.25
 SHAPE_SHARE = 0.4
 REPEAT_SHARE = 0.3
@@ -40,7 +40,7 @@ _COUNT_SHARES = (0.10, 0.24, 0.29, 0.22, 0.15)  # of 1..5 things
 _SIZES_PX = {1: (80, 140), 2: (66, 116), 3: (58, 100), 4: (54, 84), 5: (52, 76)}
 _MARGIN_PX = 3
 _ROOM_SHARE = 0.2  # rooms have two clusters to show, so they are a little more frequent
-_AT_HOME = 0.55  # chance that a thing belongs to the picture's cluster
+_AT_HOME = 0.55  # chance that a thing belongs to the image's cluster
 
 
 def sample_scene(split: Split, seed: int) -> Scene:
@@ -200,7 +200,7 @@ def are_apart(one: Box, other: Box) -> bool:
 
 
 def _font(rng: Rng, split: Split) -> str:
-    """Training fonts; in test scenes every other picture takes one that training never shows."""
+    """Training fonts; in test scenes every other image takes one that training never shows."""
     if split == "test" and rng.random() < 0.5:
         return _pick(rng, vocabulary.TEST_FONTS)
     return _pick(rng, vocabulary.TRAIN_FONTS)
@@ -234,7 +234,7 @@ def _number(rng: Rng, digits: tuple[int, int]) -> str:
 
 
 def sign(rng: Rng, split: Split, capital_px: tuple[int, int]) -> Text:
-    """A plate with a word or a number, wholly inside the picture."""
+    """A plate with a word or a number, wholly inside the image."""
     is_number = rng.random() < 0.35
     text = _number(rng, (2, 4)) if is_number else _word(rng, split)
     plate = _pick(rng, tuple(vocabulary.PLATES))

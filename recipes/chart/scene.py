@@ -1,4 +1,4 @@
-"""The scene graph: what is in a picture of the built-in chart, before a pixel is drawn.
+"""The scene graph: what is in an image of the built-in chart, before a pixel is drawn.
 
 Everything else follows from a `Scene`: `render` draws it, `questions` asks about it, and the
 training recipe reads from it which visual token shows what. A scene is a pure function of
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SIZE_PX = 224  # pictures are square; 16 x 16 patches of 14 px, 8 x 8 visual tokens after merging
+SIZE_PX = 224  # images are square; 16 x 16 patches of 14 px, 8 x 8 visual tokens after merging
 
 Split = Literal["train", "test"]
 Layout = Literal["scene", "sign", "form", "formula"]
@@ -32,7 +32,7 @@ class Thing:
     y_px: float
     size_px: float  # longer side before rotation
     rotation_deg: float
-    box_px: tuple[int, int, int, int]  # left, top, right, bottom; clipped to the picture
+    box_px: tuple[int, int, int, int]  # left, top, right, bottom; clipped to the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All there is to know about one picture."""
+    """All there is to know about one image."""
 
     seed: int
     split: Split

@@ -26,14 +26,14 @@ pipeline_tag: image-text-to-text
 
 The built-in VLM of eyechart: transformers' `Qwen2_5_VLForConditionalGeneration` with
 {parameters:.1f} M parameters, trained from nothing on rendered scenes. It is an instrument, not an
-assistant: it answers short questions about the chart's own kind of pictures, and nothing else.
+assistant: it answers short questions about the chart's own kind of images, and nothing else.
 
 - **Data**: {scenes:,} scenes of recipes/chart (split `train`), each seen once, about ten
   questions a scene in the words of the seven tasks. Test scenes, some of their fonts, words and
-  layouts never occur in training. Only clean pictures: no codec was ever in the loop.
+  layouts never occur in training. Only clean images: no codec was ever in the loop.
 - **Cost**: {steps:,} steps on two CPU cores, about {hours:.1f} hours.
 - **Recipe**: `recipes/chart/train_vlm.py`; what was tried on the way: `recipes/chart/README.md`.
-- **Limits**: 224 x 224 pictures; answers multiple choice with an option's text.
+- **Limits**: 224 x 224 images; answers multiple choice with an option's text.
 
 ## Held-out scenes, share of answers that are right to the letter
 

@@ -41,7 +41,7 @@ def token_targets(scene: Scene) -> npt.NDArray[np.bool_]:
     """(64, len(TARGET_NAMES)): which names hold for which token, tokens row by row.
 
     A thing, its colour and a sign's plate hold for every token they fill or centre on; a letter
-    only for the token with its centre. Every token also names the halves of the picture it is in:
+    only for the token with its centre. Every token also names the halves of the image it is in:
     the vision tower knows only relative places until it has a reason to find the edges.
     """
     targets = np.zeros((SIDE, SIDE, len(TARGET_NAMES)), dtype=np.bool_)

@@ -2,8 +2,8 @@
 
 python -m recipes.chart.tasks --out DIR [--seed 0]
 
-Every file stands alone: a picture's first row holds it, later rows refer to that row's index.
-The same picture has the same bytes in all files, so a codec meets it once. The command ends
+Every file stands alone: an image's first row holds it, later rows refer to that row's index.
+The same image has the same bytes in all files, so a codec meets it once. The command ends
 with a table of what was written.
 """
 
@@ -29,12 +29,12 @@ from recipes.chart.scene import Scene
 
 Row = dict[str, str]
 CIRCULAR_STEP = 1_000_000  # MMBench: rotation k of question q has the index q + k * this
-MME_ROUNDS = 20  # some question types pass over most pictures at random, for balance
+MME_ROUNDS = 20  # some question types pass over most images at random, for balance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One question with the picture it is about."""
+    """One question with the image it is about."""
 
     scene: Scene
     ask: Ask
@@ -65,7 +65,7 @@ def count_world(edition: int) -> World:
 
 
 def pope_entries(scenes: Sequence[Scene], rng: Rng, world: World, each: int = 2) -> list[Entry]:
-    """POPE's sampling: `each` present kinds a picture and as many absent ones for every split.
+    """POPE's sampling: `each` present kinds an image and as many absent ones for every split.
 
     random: any absent kind. popular: the most frequent absent ones. adversarial: the absent ones
     that most often stand beside what is there. Present kinds belong to all three splits, and an
@@ -105,9 +105,9 @@ def fill(
 ) -> list[Entry]:
     """Questions by category (or ability) up to its quota.
 
-    They are spread evenly: over question types, the least used first; over pictures, those with
+    They are spread evenly: over question types, the least used first; over images, those with
     the fewest questions first; over yes and no and over option letters, each type by itself. A
-    category whose pictures are exhausted stays below its quota.
+    category whose images are exhausted stays below its quota.
     """
     entries: list[Entry] = []
     used: Counter[str] = Counter()
@@ -148,7 +148,7 @@ def fill(
     return entries
 
 
-# MME's categories: how to ask, about which pictures, how many of them.
+# MME's categories: how to ask, about which images, how many of them.
 MME: dict[str, tuple[YesNoMaker, Callable[[Pictures], Sequence[Scene]], int]] = {
     "existence": (ask_yesno.mme_existence, lambda p: p.scenes[:60], 20),
     "count": (ask_yesno.mme_count, lambda p: p.scenes[:60], 20),
@@ -164,7 +164,7 @@ MME: dict[str, tuple[YesNoMaker, Callable[[Pictures], Sequence[Scene]], int]] = 
 
 
 def mme_entries(pictures: Pictures, rng: Rng) -> list[Entry]:
-    """MME's pairs: for each picture of a category one question to affirm and one to deny."""
+    """MME's pairs: for each image of a category one question to affirm and one to deny."""
     entries: list[Entry] = []
     for make, chosen, pairs in MME.values():
         left = list(chosen(pictures))
@@ -180,7 +180,7 @@ def mme_entries(pictures: Pictures, rng: Rng) -> list[Entry]:
 
 
 def coco_entries(scenes: Sequence[Scene]) -> list[Entry]:
-    """One caption a picture, with five references."""
+    """One caption an image, with five references."""
     return [
         Entry(
             scene=scene,
@@ -234,7 +234,7 @@ MMBENCH_QUOTA = {
 
 
 def rows_of(entries: Sequence[Entry], extra: Callable[[Entry], Row] | None = None) -> list[Row]:
-    """Rows in the order of the pictures' first use; each picture is stored once."""
+    """Rows in the order of the images' first use; each image is stored once."""
     by_scene: dict[Scene, list[Entry]] = {}
     for entry in entries:
         by_scene.setdefault(entry.scene, []).append(entry)
@@ -329,7 +329,7 @@ def write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def summary(files: Mapping[str, Sequence[Row]], folder: Path) -> str:
-    """A table of questions by task and category, pictures and sizes."""
+    """A table of questions by task and category, images and sizes."""
     lines = []
     pictures: set[str] = set()
     total_bytes = 0

@@ -80,7 +80,7 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Qwen2Tokeni
 def build_image_processor() -> Qwen2VLImageProcessorPil:
     """Qwen2.5-VL's image processor (its PIL form needs no torchvision).
 
-    Pictures keep their size up to 448 x 448.
+    Images keep their size up to 448 x 448.
     """
     return Qwen2VLImageProcessorPil(
         size={"shortest_edge": 56 * 56, "longest_edge": 4 * SIZE_PX * SIZE_PX}
@@ -104,7 +104,7 @@ def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGenera
             "max_position_embeddings": 4096,
             # M-RoPE gives columns the lowest frequencies: with Qwen's base of 10^6 they would not
             # turn at all within 8 visual tokens, and left and right would look the same. Too small
-            # a base leaves no slow dimension, and a word finds its picture at no distance.
+            # a base leaves no slow dimension, and a word finds its image at no distance.
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 200.0,

@@ -88,7 +88,7 @@ def test_bench_leaves_out_unreadable_images_and_names_them(
     assert not out.exists()
 
 
-def test_bench_wants_pictures(tmp_path: Path) -> None:
+def test_bench_wants_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image"):
         call(tmp_path, "--codec", "jpeg")
     with pytest.raises(InputError, match="not a folder"):
@@ -122,7 +122,7 @@ def test_bd_rate_against_a_codec(png: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     (found,) = json.loads(out.read_text())["bd_rates"]
     assert found["codec"] == f"jpeg:{levels},optimize=true"
-    assert -40 < found["percent"] < 0  # the same pictures; optimized tables take fewer bits
+    assert -40 < found["percent"] < 0  # the same images; optimized tables take fewer bits
     assert f"{found['percent']:+.1f} %" in printed
 
 

@@ -104,7 +104,7 @@ def picture_cells() -> Iterator[str]:
 def text_cells(name: str, row: int) -> dict[str, str]:
     """The other columns of a file, with texts of the usual length."""
     yes_no = "Yes" if row % 2 else "No"
-    question = f"Is there a thing number {row} to be seen in this picture? Please answer yes or no."
+    question = f"Is there a thing number {row} to be seen in this image? Please answer yes or no."
     letters = {letter: f"the option {letter} of {row}" for letter in "ABCD"}
     if name == "POPE.tsv":
         return {"question": question, "answer": yes_no, "category": "popular,random"}

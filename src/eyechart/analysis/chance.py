@@ -1,6 +1,6 @@
-"""Whether a VLM answers a task better than a guess that does not look at the image.
+"""Whether a VLM answers a task better than a guess that ignores the image.
 
-A curve of a VLM at chance level says nothing about a codec: there is no score to lose.
+A curve of a VLM at chance level is no information on a codec, because there is no score to lose.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from eyechart.core.types import Record, Task
 
 
 def chances(task: Task) -> dict[str, float]:
-    """How often a guess is right (0..1), by question id; without questions that have no chance
-    level."""
+    """Chance (0..1) that a guess is right, by question id, of questions with a chance level."""
     found = {question.id: chance_of(task, question) for question in task.questions()}
     return {key: chance for key, chance in found.items() if chance is not None}
 
@@ -26,8 +25,8 @@ def chance_note(
 ) -> str:
     """One line if the share of right answers is not above that of a guess, else "".
 
-    Compared is the mean of (score - chance) over the questions, with its 95 % interval from the
-    resampling of the images. "" also where an answered question has no chance level.
+    It uses the mean of (score - chance) over the questions, with its 95 % interval from the
+    resampling of the images. "" also if an answered question has no chance level.
     """
     if not records or any(record.question_id not in chance for record in records):
         return ""

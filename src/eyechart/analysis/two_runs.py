@@ -38,11 +38,11 @@ def compare_runs(
 ) -> TwoRuns:
     """Scores of the cells that both runs have, from the questions that both have answered.
 
-    Cells are matched by the names that tables show: VLM, adapter, task, codec and level. The
-    interval of a difference is from the paired resampling of the shared images.
+    Cells are matched by their names in tables: VLM, adapter, task, codec and level. The interval of
+    a difference is from the paired resampling of the shared images.
 
-    samples, seed: of the bootstrap. data: folder with the tasks' files, if not where the first
-    run's were. load: finds tasks.
+    samples, seed: of the bootstrap. data: folder with the tasks' files; None: that of the first
+    run. load: opens tasks.
 
     Raises:
         InputError: not run directories, no cell in common, a task not found or of two versions.

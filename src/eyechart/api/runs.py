@@ -61,7 +61,7 @@ def run(
 
     Raises:
         InputError: something in the plan cannot be used; nothing was written.
-        UnusableVLMError: a VLM cannot be used; what the others answered is stored.
+        UnusableVLMError: a VLM cannot be used; the answers of the others are stored.
         StoreError: the run directory cannot be used, or another run writes to it.
 
     Examples:
@@ -155,10 +155,10 @@ def estimate(
     rate: float | None = None,
     rates: str | Path | None = None,
 ) -> Estimate:
-    """What a plan would take: cells, images, questions, disk space, time. Runs no VLM.
+    """Estimate of a plan: cells, images, questions, disk space, time. Runs no VLM.
 
-    The codecs are timed on one image. rate: questions a second that every VLM answers. rates: a
-    YAML file of measured speeds, or a run directory; None: those that ship with eyechart.
+    The codecs are timed on one image. rate: questions per second of every VLM. rates: a YAML file
+    of measured speeds, or a run directory; None: those that ship with eyechart.
 
     Raises:
         InputError: something in the plan, or the rates, cannot be used.
@@ -275,7 +275,7 @@ def export_records(
     *,
     data: str | Path | None = None,
 ) -> int:
-    """Write the rows of `records` to a file; how many. Parquet needs the extra `parquet`.
+    """Write the rows of `records` to a file; -> their number. Parquet needs the extra `parquet`.
 
     Raises:
         InputError, StoreError: as `records`; the file cannot be written.
@@ -297,14 +297,14 @@ def rescore(
 ) -> Rescored:
     """Score the stored answers of a run again with the scorers of this version. No VLM is run.
 
-    data: folder with the tasks' files, if it is not where it was. wait: wait while a run writes to
-        the directory, instead of raising.
+    data: folder with the tasks' files, if it has moved. wait: wait while a run writes to the
+        directory, instead of raising.
 
-    Returns how many `cells` and `records` there are, and how many scores `changed`.
+    Returns the numbers of `cells`, of `records` and of scores that `changed`.
 
     Raises:
         InputError: not a run directory, a task or its data not found, other questions than those
-            answered.
+            that were answered.
         StoreError: a damaged record; a run writes to the directory.
 
     Examples:
@@ -321,7 +321,7 @@ def rescore(
 
 
 def _plan(plan: Plan | Mapping[str, Any] | str | Path, **given: Any) -> Plan:
-    """The plan with what is given, other than None, in place of its own."""
+    """The plan, with its values replaced by those given that are not None."""
     if isinstance(plan, Mapping):
         found = make_plan(dict(plan), "mapping")
     else:

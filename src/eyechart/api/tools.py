@@ -1,4 +1,4 @@
-"""What works without a run: measuring codecs, scoring answers, files for other tools."""
+"""Functions that need no run: measuring codecs, scoring answers, files for other tools."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def bench_codecs(
     """Measure rate, quality and time of codecs on a folder of images, at all their levels.
 
     codecs, metrics: names, with options; several in one text are separated by commas.
-    max_images: only the first ones by name.
-    device, batch_images: for codecs with weights: where they run, and images at a time.
+    max_images: use only the first ones by name.
+    device, batch_images: device of codecs with weights, and images in one call of them.
 
     Returns `rows`, one for each codec and level, with means over the images (`mean_bpp`, `quality`,
     ...) and the single measurements; `left_out` and `failures`, a message for each image.
 
     Raises:
-        InputError: a codec that cannot work here, no readable image.
+        InputError: a codec that cannot be used, no readable image.
         EyechartError: nothing could be measured; the error of the first failure.
 
     Examples:
@@ -67,10 +67,10 @@ def score(
     jsonl) with the columns index and prediction. data: as for `open_task`.
 
     Returns `metrics` by name, the share of answers that could not be parsed, and the ids of
-    questions without a prediction, which count nowhere.
+    questions without a prediction, which are not scored.
 
     Raises:
-        InputError: a file that cannot be read; an index that is no question of the task.
+        InputError: a file that cannot be read; an index that the task does not have.
 
     Examples:
         >>> task = eyechart.open_task("POPE", data="eyechart-mini")
@@ -117,7 +117,7 @@ def export_tsv(
     Returns `copies`, and `failures`: a message for each copy that could not be made.
 
     Raises:
-        InputError: something named is not there, an image cannot be read, `out` not written.
+        InputError: an unknown name, a missing file, an unreadable image, `out` cannot be written.
         StoreError: the disk is full; another export writes to `out`.
 
     Examples:

@@ -42,13 +42,13 @@ _VERBS = {
     "rescore": ("eyechart.cli.run:rescore", "Score a run's stored answers again."),
     "doctor": (
         "eyechart.cli.doctor:doctor",
-        "What is ready here, what is missing, how to get it.",
+        "Check what works on this machine and how to get what is missing.",
     ),
 }
 
 
 class _Verb(TyperCommand):
-    """A verb that is imported when it is called. Before, it has only a name and a help line."""
+    """A verb that is imported when it is called; until then it has only a name and a help line."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         command = _load(_VERBS[str(self.name)][0])
@@ -156,7 +156,7 @@ def run_args(args: list[str]) -> int:
 
 
 def _say(text: str, longest: int = _LONGEST) -> None:
-    """One line on stderr. The text may quote foreign bytes: it is cut and escaped."""
+    """Print one line on stderr. The text may quote foreign bytes, so it is cut and escaped."""
     print(f"eyechart: {one_line(text, longest)}", file=sys.stderr)
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr that disappears at the end; nothing where stderr is not a terminal."""
+    """A bar on stderr that disappears at the end; nothing if stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft

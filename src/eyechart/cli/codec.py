@@ -44,7 +44,7 @@ CodecOption = Annotated[
 
 @app.command("list")
 def list_codecs() -> None:
-    """All codecs: version, levels, and whether they are ready here."""
+    """List all codecs: version, levels, and whether they work on this machine."""
     table = Table("codec", "levels", box=None, header_style="bold", pad_edge=False)
     table.add_column("version", overflow="fold")
     table.add_column("", overflow="fold")

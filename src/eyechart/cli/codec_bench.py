@@ -22,7 +22,7 @@ from eyechart.runner.bench import Bench, measure, open_codecs
 if TYPE_CHECKING:
     from eyechart.report.rate_distortion import BdRate
 
-_NAMED = 10  # images left out, and failures, that are named
+_NAMED = 10  # images left out, and failures, that are listed
 
 
 def bench(

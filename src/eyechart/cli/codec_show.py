@@ -1,4 +1,4 @@
-"""`eyechart codec show` and `codec check`: what a codec can be set to, and whether it conforms."""
+"""`eyechart codec show` and `codec check`: a codec's options, and its conformance check."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _levels(codec: Codec) -> Table:
 
 
 def _options(name: str, codec: Codec) -> Table:
-    """Every option with its value, its default and what is allowed."""
+    """Every option with its value, its default and its allowed values."""
     factory = plugins.load_factory("eyechart.codecs", name)
     annotations = annotations_of(factory)
     table = Table("option", "default", "allowed", box=None, header_style="bold", pad_edge=False)

@@ -17,7 +17,7 @@ _UNLIMITED = 10_000  # characters: no table is as wide
 
 
 def table_console() -> Console:
-    """As wide as the terminal; into a pipe or a file no line is wrapped or cut."""
+    """A console as wide as the terminal; in a pipe or a file, lines are not wrapped or cut."""
     from rich.console import Console
 
     chosen = sys.stdout.isatty() or "COLUMNS" in os.environ  # rich reads both itself
@@ -36,7 +36,7 @@ def stopped(kept: str) -> NoReturn:
 def terminal_text(text: str) -> str:
     """Text of a model or a file, safe to print: control characters and lone surrogates escaped.
 
-    Line feeds and tabs stay. Escape sequences would otherwise be obeyed by the terminal.
+    Line feeds and tabs are kept. Otherwise the terminal would execute escape sequences.
     """
     return "".join(
         letter

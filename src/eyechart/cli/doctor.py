@@ -1,4 +1,4 @@
-"""`eyechart doctor`: what is ready here, what is missing, and how to get it."""
+"""`eyechart doctor`: what works on this machine, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def doctor() -> None:
-    """Report what is ready here, what is missing and how to get it, and what is broken.
+    """Report what works on this machine, what is missing and how to get it, and what is broken.
 
     Codecs are tried on a small image; VLMs are looked up but not loaded.
     """
@@ -36,7 +36,7 @@ def doctor() -> None:
 
 
 def _show(title: str, findings: list[CheckResult], console: Console) -> bool:
-    """Print one section; whether something in it is broken."""
+    """Print one section; -> whether something in it is broken."""
     from rich.table import Table
     from rich.text import Text
 

@@ -9,10 +9,10 @@ from eyechart.core.errors import InputError
 
 
 def check_out(path: Path) -> None:
-    """Refuse a file that cannot be written.
+    """Check that a file can be written.
 
     Raises:
-        InputError: a folder, or in a folder that is not there or takes no files.
+        InputError: it is a folder, or its folder does not exist or is not writable.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; allowed: a file to write")

@@ -55,7 +55,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new one, or a run.")],
     data: Data = None,
 ) -> None:
-    """Bring the cells of run directories into one. An answer that is there already stays."""
+    """Merge the cells of run directories into one. Existing answers are kept."""
     from eyechart.runner.combine import merge as merge_runs
     from eyechart.store import Store
 
@@ -77,7 +77,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Delete them; else they are listed.")] = False,
     wait: Wait = False,
 ) -> None:
-    """Delete the cells that fit all names given, with their answers."""
+    """Delete the cells that match all given names, with their answers."""
     from eyechart.runner.combine import Choice, names_of
     from eyechart.runner.combine import drop as drop_cells
     from eyechart.store import Store

@@ -31,7 +31,7 @@ Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help=_DATA_HE
 
 @app.command("list")
 def list_tasks(data: Data = None) -> None:
-    """List all tasks: file, headline metric, and whether the data is here."""
+    """List all tasks: file, headline metric, and whether the data is found."""
     from rich.table import Table
     from rich.text import Text
 
@@ -83,7 +83,8 @@ def show_task(
 
 
 def _where(task: Task, missing: list[str]) -> tuple[str, Text]:
-    """The file's name and where it was found. Where it is missing, `missing` gets how to get it."""
+    """The file's name and where it was found. For a missing file, appends to `missing` how to get
+    it."""
     from rich.text import Text
 
     from eyechart.tasks.tsv_task import TsvTask
@@ -120,7 +121,7 @@ def _print_file(console: Console, task: TsvTask) -> None:
 
 
 def _print_official(console: Console, task: TsvTask) -> None:
-    """Whether the file is an official one, and if not, where that is."""
+    """Print whether the file is an official one, and if not, where that is published."""
     with task.path.open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
     known = next((official for official in task.official if official.md5 == md5), None)
@@ -162,7 +163,7 @@ def _print_question(console: Console, task: Task, question: Question) -> None:
 
 
 def _reference(question: Question) -> str:
-    """The reference answer; several of them on a line each."""
+    """The reference answer, or one line for each of several."""
     try:
         several = json.loads(question.answer)
     except json.JSONDecodeError:

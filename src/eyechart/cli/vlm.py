@@ -21,7 +21,7 @@ _VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=
 
 @app.command("list")
 def list_vlms() -> None:
-    """List all VLMs: their weights, family, and whether they are ready here."""
+    """List all VLMs: their weights, family, and whether they work on this machine."""
     from rich.table import Table
     from rich.text import Text
 

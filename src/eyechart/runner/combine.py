@@ -1,4 +1,4 @@
-"""Run directories as a whole: several in one, and cells taken out."""
+"""Merging run directories, and deleting cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eyechart.store.files import append_lines, read_lines, store_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What a merge has brought into a directory. known: answers that it held already."""
+    """Numbers of merged cells and answers. known: answers that the directory already had."""
 
     cells: int
     records: int
@@ -25,10 +25,10 @@ class Merged:
 
 
 def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> Merged:
-    """Bring the cells of several run directories into `out`, a run directory or a new one.
+    """Merge the cells of several run directories into `out`, a run directory or a new one.
 
-    A question that has an answer in `out` keeps it. Bitstreams come along; decoded images do not,
-    they can be made again. Stopped in the middle, the same call goes on.
+    A question with an answer in `out` keeps it. Bitstreams are copied; decoded images are not,
+    because they can be made again. After an interruption, the same call continues.
 
     data: the folder with the tasks' files; None: that of the first directory.
     Raises:
@@ -65,7 +65,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
 
 
 def _refuse_two_versions(cells: dict[Path, list[StoredCell]]) -> None:
-    """Cells that a table would show as one have to be one. Raises InputError."""
+    """Refuse two versions of a cell that a table would show as one. Raises InputError."""
     first: dict[str, tuple[Path, StoredCell]] = {}
     for root, own in cells.items():
         for stored in own:
@@ -90,7 +90,7 @@ def _differing(one: StoredCell, other: StoredCell) -> str:
 
 
 def _bring(cell: StoredCell, into: StoredCell) -> tuple[int, int]:
-    """-> answers added, answers that were there."""
+    """Copy a cell's answers; -> number of answers added, number of those that existed."""
     into.recover()
     held = {record.question_id for record in into.records()}
     records = cell.records()
@@ -122,7 +122,7 @@ _KINDS = ("vlm", "adapter", "task", "codec", "level")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which cells: those that fit every name given. adapter: `none` is the VLM as it is."""
+    """A choice of cells by all given names. adapter: `none` is the VLM without an adapter."""
 
     vlm: str | None = None
     adapter: str | None = None
@@ -142,7 +142,7 @@ class Choice:
         return (self.vlm, self.adapter, self.task, self.codec, self.level)
 
     def of(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
-        """The chosen ones. Raises InputError: nothing given, a name that no cell has, no cell."""
+        """The chosen cells. Raises InputError: no name given, an unknown name, no such cell."""
         if not any(wanted is not None for wanted in self._wanted):
             raise InputError("give --vlm, --adapter, --task, --codec or --level")
         for kind, wanted in zip(_KINDS, self._wanted, strict=True):
@@ -156,7 +156,7 @@ class Choice:
 
 
 def names_of(cell: Cell) -> dict[str, str]:
-    """What a `Choice` compares with."""
+    """The names of a cell that a `Choice` compares."""
     return {
         "vlm": cell.vlm.name,
         "adapter": "none" if cell.adapter is None else cell.adapter.name,
@@ -167,9 +167,9 @@ def names_of(cell: Cell) -> dict[str, str]:
 
 
 def drop(store: Store, cells: Sequence[StoredCell]) -> None:
-    """Delete cells with their answers, inside `store.rewriting()`; each goes in one step.
+    """Delete cells with their answers, inside `store.rewriting()`; each in one step.
 
-    Bitstreams stay, because cells share them. Raises StoreError.
+    Bitstreams are kept, because cells share them. Raises StoreError.
     """
     for stored in cells:
         aside = store.root / f".dropped-{stored.path.name}"

@@ -74,7 +74,7 @@ def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pictures_of_any_size_come_back(weights: Path) -> None:
+def test_images_of_any_size_come_back(weights: Path) -> None:
     codec = CompressAiCodec(model="toy:2", weights=str(weights))
     codec.check()
     (level,) = codec.levels

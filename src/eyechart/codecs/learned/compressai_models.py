@@ -1,14 +1,13 @@
 """Models of CompressAI (https://github.com/InterDigitalInc/CompressAI) as a codec.
 
     compressai:mbt2018-mean:4         one model at one quality
-    compressai:model=mbt2018-mean     all qualities whose weights are there
+    compressai:model=mbt2018-mean     all qualities with local weights
 
-The networks, their entropy coder and their strings are CompressAI's own; the header and the
-checksum before them are this package's. CompressAI and the weights must be there: nothing is
-downloaded here.
+The networks, their entropy coder and their strings are CompressAI's; the header and the checksum
+before them are this package's. CompressAI and the weights must be installed: nothing is downloaded.
 
-A payload behind the header: height and width of the hyper-latent and the number of strings, then
-each string behind its length, all numbers LEB128.
+A payload after the header: height and width of the hyper-latent and the number of strings, then the
+length of each string and the string; all numbers are LEB128.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from eyechart.codecs.learned.neural import one_thread
 from eyechart.core.errors import CodecError, InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
-_MULTIPLE = 64  # as CompressAI's `eval_model` pads pictures
+_MULTIPLE = 64  # as CompressAI's `eval_model` pads images
 
 
 class CompressAiCodec:
@@ -65,7 +64,7 @@ class CompressAiCodec:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The qualities whose weights are there."""
+        """The qualities with local weights."""
         files = {quality: path for quality, path in self._files().items() if path.is_file()}
         return tuple(
             Level(name=str(quality), rank=rank, knobs={"quality": quality}, weights=digest(path))
@@ -73,7 +72,7 @@ class CompressAiCodec:
         )
 
     def check(self) -> None:
-        """See that CompressAI is installed and that weights are there. Raises PluginError."""
+        """Check that CompressAI and the weights are installed. Raises PluginError."""
         for quality, path in self._files().items():
             if path.is_file() or (not self._quality and self.levels):
                 continue
@@ -94,7 +93,7 @@ class CompressAiCodec:
             state = zoo.load_pretrained(torch.load(path, map_location="cpu", weights_only=True))
             network = zoo.model_architectures[self._arch].from_state_dict(state)
             network.update(force=True)
-        except Exception as error:  # whatever CompressAI raises on files that are not its own
+        except Exception as error:  # CompressAI's errors on foreign files are of many kinds
             raise CodecError(
                 f"{path}: not weights of {self._arch} ({type(error).__name__})", codec=self.name
             ) from error
@@ -108,7 +107,7 @@ class CompressAiCodec:
         return self._one(level).decode([bitstream])[0]
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
-        """The picture's size from a payload. Raises CodecError if it is another codec's."""
+        """The image's size from a payload. Raises CodecError if it is another codec's."""
         return container.read(self.name, payload).bitstream
 
     def _one(self, level: Level) -> LoadedModel:
@@ -117,7 +116,7 @@ class CompressAiCodec:
         return self._held[1]
 
     def _urls(self) -> dict[int, str]:
-        """Where the weights of each quality that was asked for are published."""
+        """URLs of the weights of the requested qualities."""
         published = _zoo().model_urls
         if self._arch not in published:
             raise InputError(
@@ -143,7 +142,7 @@ class CompressAiCodec:
 
 
 class LoadedModel:
-    """One quality in memory. Pictures go through one at a time, on a CPU in one thread."""
+    """One quality in memory. Images go through one at a time, on a CPU in one thread."""
 
     def __init__(self, network: Any, level: Level, device: str) -> None:
         self._network = network.to(device).eval()
@@ -159,7 +158,7 @@ class LoadedModel:
             return [self._decode(bitstream) for bitstream in bitstreams]
 
     def estimate_bits(self, images: Sequence[Rgb8]) -> list[float]:
-        """What the model's likelihoods say that each image takes, without headers."""
+        """Estimated bits of each image, from the model's likelihoods, without headers."""
         with torch.inference_mode(), one_thread():
             found = [self._network(self._padded(image))["likelihoods"] for image in images]
         return [
@@ -202,7 +201,7 @@ class LoadedModel:
 
 
 def _margins(height: int, width: int) -> tuple[int, int, int, int]:
-    """What is added at the left, right, top and bottom."""
+    """Padding at the left, right, top and bottom."""
     down, across = -height % _MULTIPLE, -width % _MULTIPLE
     return across // 2, across - across // 2, down // 2, down - down // 2
 
@@ -222,7 +221,7 @@ def _strings(stream: bytes) -> tuple[tuple[int, int], list[bytes]]:
 
 
 def _zoo() -> Any:
-    """CompressAI's zoo. Raises PluginError where it is not installed."""
+    """CompressAI's zoo. Raises PluginError if it is not installed."""
     try:
         from compressai.zoo import image
     except ImportError as error:
