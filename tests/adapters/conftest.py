@@ -15,7 +15,7 @@ from tests.vlms.tiny_families import save_internvl, save_janus
 
 @pytest.fixture(scope="session")
 def tiny_dirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One checkpoint directory a family."""
+    """One checkpoint directory for each family."""
     root = tmp_path_factory.mktemp("tiny")
     for family in FAMILIES:
         (root / family).mkdir()
@@ -28,7 +28,7 @@ def tiny_dirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten small images with edges and texture, so that JPEG leaves its marks."""
+    """Ten small images with edges and texture, on which JPEG makes visible artefacts."""
     folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(7)
     for number in range(10):

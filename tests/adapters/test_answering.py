@@ -1,4 +1,4 @@
-"""An adapted VLM at work: every image of a batch is seen by its own condition."""
+"""Answers of a VLM with an adapter: every image of a batch has its own condition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, conditioned
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The entry point by which VLMs find adapters, whatever is installed."""
+    """The entry point by which VLMs find adapters, independent of the installation."""
     point = EntryPoint("open", "eyechart.adapters:open_adapter", "eyechart.adapters")
     monkeypatch.setattr(checkpoint, "entry_points", lambda **_: [point])
 

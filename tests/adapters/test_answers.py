@@ -1,4 +1,4 @@
-"""The small look at answers after a training stands for the whole task."""
+"""The sample of questions asked after a training represents the whole task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eyechart.tasks import open_tasks
 
 
 class Yes:
-    """Says yes to everything and remembers what it was asked."""
+    """Answers yes to everything and records the questions."""
 
     name, version, family = "yes", "1", "qwen2_5_vl"
     options: Mapping[str, Json] = {}

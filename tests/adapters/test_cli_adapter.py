@@ -1,4 +1,4 @@
-"""`eyechart adapter` as a user types it."""
+"""The command `eyechart adapter`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trained(
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The entry point by which VLMs find adapters, whatever is installed."""
+    """The entry point by which VLMs find adapters, independent of the installation."""
     point = EntryPoint("open", "eyechart.adapters:open_adapter", "eyechart.adapters")
     monkeypatch.setattr(checkpoint, "entry_points", lambda **_: [point])
 
@@ -173,7 +173,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def refused(typed: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a refusal is."""
+    """The error line of a refused command."""
     capsys.readouterr()
     assert run_args(typed) == 2, typed
     printed = capsys.readouterr()

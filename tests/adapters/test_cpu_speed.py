@@ -1,4 +1,4 @@
-"""The CPU's short cuts compute what the library computes."""
+"""The faster CPU operations give the results of the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One condition folded into ordinary weights: the stock model does what the adapter does."""
+"""One condition folded into ordinary weights: the stock model has the adapter's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every injection: nothing before training, each image its own condition, what the paper does."""
+"""Every injection: no effect before training, a condition for each image, the paper's injection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters on disk: what is saved comes back, and what does not fit is refused."""
+"""Adapters on disk: round trips, and refusal of files that do not fit."""
 
 from __future__ import annotations
 

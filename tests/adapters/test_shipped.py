@@ -1,5 +1,4 @@
-"""The adapter that ships with the package fits the VLM that ships with it, and brings what it sees
-of compressed images nearer to what it saw of clean ones."""
+"""The shipped adapter fits the shipped VLM, and reduces the feature error on compressed images."""
 
 from __future__ import annotations
 
@@ -91,7 +90,7 @@ def test_compressed_images_look_more_like_clean_ones() -> None:
     without, with_adapter = errors(plain, compressed), errors(adapted, compressed)
     assert (with_adapter < 0.85 * without).all()
     assert with_adapter.mean() < 0.6 * without.mean()
-    # What it costs clean images is little beside what it wins back.
+    # The error on uncompressed images is small compared with the reduction.
     assert errors(adapted, clean).mean() < 0.1 * (without - with_adapter).mean()
 
 

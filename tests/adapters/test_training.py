@@ -61,7 +61,7 @@ def test_training_reduces_the_feature_error(
     tiny_dirs: dict[str, Path], pairs: CodecPairs, tmp_path: Path, family: str
 ) -> None:
     vlm = open_tiny(tiny_dirs[family])
-    # Two images to learn by heart: random weights have nothing to say about others.
+    # Two images to overfit: random weights do not generalise to others.
     wanted = recipe(steps=16, validation_images=8, condition_dropout=0.0)
     config = train(vlm, pairs, wanted, Setting(out=tmp_path / "out"))
     log = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""What the adapter tests share: tiny VLMs opened, images prepared, a vocabulary."""
+"""Helpers of the adapter tests: tiny VLMs, prepared images, a vocabulary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a stored run to its analysis: what is computed, what is flagged, what is refused."""
+"""From a stored run to its analysis: figures, flags and errors."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_result_of_one_image_is_not_significant() -> None:
 
 
 def test_where_no_interval_can_be_had_no_loss_is_claimed(tmp_path: Path) -> None:
-    """Every image a category of its own: nothing says how another sample would score."""
+    """Every image is a separate category: there is no information on other samples."""
 
     class Alone(toy.ToyTask):
         def image_sums(self, scores: Sequence[Score]) -> ImageSums:
@@ -106,7 +106,7 @@ def test_interval_leaves_unusable_draws_out() -> None:
 
 
 def test_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
-    """Three answers an image that always agree carry the weight of one: the error is by images."""
+    """Three equal answers on each image count as one: the interval is over images."""
     images, per_image = 400, 3
     rng = np.random.default_rng(0)
     values = (rng.random(images) < 0.7).astype(float)
@@ -152,7 +152,7 @@ def test_bd_of_a_run_is_that_of_its_points(tmp_path: Path) -> None:
 
 
 def test_pairing_makes_a_difference_surer_than_its_parts(tmp_path: Path) -> None:
-    """The tuned VLM is right wherever the plain one is: the same luck decides both."""
+    """The tuned VLM is right wherever the plain one is: both use the same random numbers."""
     toy.a_run(tmp_path, PLAIN | TUNED)
     analysis = analysed(tmp_path)
     gain = next(bd for bd in analysis.bd if bd.baseline == "no adapter").bd
@@ -220,7 +220,7 @@ def test_the_adapter_for_one_codec_is_used_as_theta_star(tmp_path: Path) -> None
 
 
 def test_levels_are_ordered_by_the_rates_that_were_measured(tmp_path: Path) -> None:
-    """A level run later and alone has rank 0, however high its rate."""
+    """A level that was run later and alone has rank 0 at any rate."""
     store = toy.a_run(tmp_path, PLAIN | TUNED)
     tuned = Component(name="for-grey", version="1", options={"trained_codecs": ["source", "grey"]})
     for adapter in (None, tuned):

@@ -1,4 +1,4 @@
-"""BD-Metric: golden against scipy, and the laws any such figure must obey."""
+"""BD-Metric: comparison with scipy, and properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: what stands in them, and that every format says the same."""
+"""Tables: their contents, which are equal in every format."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class ToyTask:
 
 
 class GreyCodec:
-    """Decodes to a grey image whatever it was given."""
+    """Decodes every payload to a grey image."""
 
     name = "grey"
     version = "1"
@@ -93,7 +93,7 @@ class GreyCodec:
 
 
 def load(group: str, name: str, options: Mapping[str, Any] | None = None) -> Any:
-    """Stands in for core.plugins.load."""
+    """Replaces core.plugins.load."""
     return {"eyechart.tasks": ToyTask, "eyechart.codecs": GreyCodec}[group]()
 
 

@@ -1,4 +1,4 @@
-"""BD-Metric and BD-rate through the public functions, against values known otherwise."""
+"""BD-Metric and BD-rate of the public functions, compared with known values."""
 
 from __future__ import annotations
 

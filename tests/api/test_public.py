@@ -1,4 +1,4 @@
-"""What `import eyechart` offers: complete, documented by examples that run, and light."""
+"""The functions of `import eyechart`: complete, with examples that run, and light to import."""
 
 from __future__ import annotations
 

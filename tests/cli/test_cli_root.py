@@ -1,4 +1,4 @@
-"""The root command: help without heavy imports, one line for whatever goes wrong, exit codes."""
+"""The root command: help without heavy imports, errors of one line, exit codes."""
 
 from __future__ import annotations
 

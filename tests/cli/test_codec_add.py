@@ -1,4 +1,4 @@
-"""`eyechart codec add`: checkpoints become levels; anything else is one line."""
+"""`eyechart codec add`: checkpoints become levels; other files are an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eyechart codec bench`: real rates and times, other people's file layouts, faults of images."""
+"""`eyechart codec bench`: rates and times, files in foreign formats, faulty images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def png(tmp_path: Path) -> Path:
 
 
 def call(*arguments: object) -> str:
-    """What the command prints; what it raises is raised here."""
+    """The output of the command; its errors are raised."""
     result = CliRunner().invoke(app, ["bench", *(str(argument) for argument in arguments)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

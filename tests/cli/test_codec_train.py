@@ -1,4 +1,4 @@
-"""`eyechart codec train`: from a folder of photographs to weights that a codec takes."""
+"""`eyechart codec train`: from a folder of photographs to a codec's weights."""
 
 from __future__ import annotations
 

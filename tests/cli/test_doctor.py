@@ -1,4 +1,4 @@
-"""What the doctor finds, above all where little is installed."""
+"""The command `eyechart doctor`, above all with few packages installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stands in for HM and VTM: same arguments, same files, a toy code inside.
+"""A substitute for HM and VTM with the same arguments and files and a toy code.
 
 Usage: as an executable named encoder or decoder. The environment variable STAND_IN_FAULT makes it
 misbehave. The toy code is zlib over the image with its low bits cut off, more of them for a
@@ -27,7 +27,7 @@ def encode(arguments: dict[str, str]) -> bytes:
 
 
 def main() -> None:
-    """Encode or decode, as the real programs are asked to."""
+    """Encode or decode, with the arguments of the real programs."""
     pairs = iter(sys.argv[1:])
     arguments = {}
     for name in pairs:

@@ -1,4 +1,4 @@
-"""The header before a raw stream: round trips, and no damage goes unnoticed."""
+"""The header before a raw stream: round trips, and detection of damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance check finds what it is there to find."""
+"""The conformance check detects every violated requirement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests are computed once and never wrong; weights folders say what they hold and lack."""
+"""Digests are computed once and correctly; weights folders list their levels and missing files."""
 
 from __future__ import annotations
 

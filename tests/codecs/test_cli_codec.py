@@ -29,7 +29,7 @@ def png(tmp_path: Path) -> Path:
 
 
 def call(*arguments: object) -> str:
-    """What the command prints; what it raises is raised here."""
+    """The output of the command; its errors are raised."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

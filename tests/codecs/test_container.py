@@ -1,4 +1,4 @@
-"""The header for every codec: round trips, small, no damage goes unnoticed, weights are checked."""
+"""The header for every codec: round trips, size, detection of damage, check of the weights."""
 
 from __future__ import annotations
 

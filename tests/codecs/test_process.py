@@ -1,4 +1,4 @@
-"""Child processes: whatever they do ends in a result or in a CodecError, and none is left over."""
+"""Child processes: they always end in a result or a CodecError, and none remains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reconstruction of batches: what is stored, what is asked of a codec, what an error affects."""
+"""Reconstruction of batches: stored results, calls of the codec, effects of errors."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def good(results: Sequence[DecodedImage | Failed]) -> list[DecodedImage]:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Reconstructor:
-    """Its clock moves by a second with every look, so that decoding counts as slow."""
+    """Its clock advances by a second at each reading, so that decoding counts as slow."""
     ticks = count()
     return Reconstructor(
         Blobs(tmp_path / "b"), Blobs(tmp_path / "d"), batch_images=4, clock=lambda: next(ticks)

@@ -1,4 +1,4 @@
-"""HM and VTM against a stand-in executable: arguments, files, versions, faults."""
+"""HM and VTM with a substitute executable: arguments, files, versions, faults."""
 
 from __future__ import annotations
 

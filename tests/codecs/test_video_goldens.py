@@ -1,4 +1,4 @@
-"""Rates and qualities measured once: they move when a QP, a range or a container goes wrong."""
+"""Rates and qualities that were measured once: a wrong QP, range or header changes them."""
 
 from __future__ import annotations
 

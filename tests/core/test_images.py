@@ -1,4 +1,4 @@
-"""Images as people mean them: upright, in sRGB, with all their grey levels, in bounded memory."""
+"""Reading images: upright, in sRGB, with all their grey levels, in bounded memory."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_recomputed_figures_print_with_their_summary(capsys: pytest.CaptureFixtu
 
 
 def a_run(vlm: str, codec: str, data: str) -> Analysis:
-    """One POPE curve of a run, with its ceiling."""
+    """One POPE curve of a run, with its uncompressed score."""
     common = {"vlm": vlm, "adapter": "", "task": "POPE", "codec": codec}
     score = Interval(value=60.0, low=58.0, high=62.0)
     point = CellResult(

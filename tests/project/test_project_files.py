@@ -1,4 +1,4 @@
-"""What others read first says the same everywhere."""
+"""Project files agree on versions, names and licence."""
 
 from __future__ import annotations
 

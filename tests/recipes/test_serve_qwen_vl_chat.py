@@ -1,4 +1,4 @@
-"""The endpoint for Qwen-VL-Chat with a stand-in for the model, asked by eyechart's own client."""
+"""The endpoint for Qwen-VL-Chat with a substitute for the model, and eyechart's own client."""
 
 from __future__ import annotations
 

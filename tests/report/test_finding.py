@@ -1,4 +1,4 @@
-"""The title sentence says what the curves say, and no more."""
+"""The title sentence agrees with the curves and their intervals."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_rival_that_loses_nothing_is_not_given_a_negative_cost() -> None:
 
 @pytest.mark.parametrize(("loss", "sure"), [(11.7, 5.0), (0.5, -0.2), (0.0, 0.0), (-2.0, -3.0)])
 def test_a_loss_needs_a_paired_interval_above_zero(loss: float, sure: float) -> None:
-    """Whatever the scores' own intervals do: here they overlap by far."""
+    """Independent of the scores' own intervals, which overlap here."""
     paired = Interval(value=loss, low=sure, high=2 * loss - sure)
     clean = _cell("source", 9.0, 75.0, half=20.0)
     headline = find(

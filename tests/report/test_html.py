@@ -1,4 +1,4 @@
-"""The report file: self-contained, inert for any text, whole or not there."""
+"""The report file: self-contained, inert for any text, written in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tests of the run share."""
+"""Fixtures of the tests of runs."""
 
 from __future__ import annotations
 

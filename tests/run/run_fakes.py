@@ -1,4 +1,4 @@
-"""A codec, a task and a VLM so small that a whole run takes milliseconds."""
+"""A small codec, task and VLM, with which a run takes milliseconds."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class FakeTask:
 
 @dataclass
 class FakeVLM:
-    """Says what it was asked and the mean grey it saw. `refuse` may raise for a request."""
+    """Answers with the prompt and the image's mean grey. `refuse` may raise for a request."""
 
     name: str = "fake-vlm"
     version: str = "1"

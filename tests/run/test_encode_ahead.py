@@ -14,7 +14,7 @@ PLAN = ["--tasks", "POPE", "--data", "eyechart-mini", "--max-images", "5", "--wo
 
 
 def calls(log: Path) -> list[tuple[str, int, str]]:
-    """What a codec was asked for: encode or decode, images, device."""
+    """Calls of a codec: encode or decode, images, device."""
     lines = log.read_text().splitlines() if log.exists() else []
     return [(what, int(images), device) for what, images, device in map(str.split, lines)]
 

@@ -1,4 +1,4 @@
-"""The engine on tiny plug-ins: what it stores, what it asks again, what it survives."""
+"""The engine with tiny plug-ins: stored records, repeated questions, errors."""
 
 from __future__ import annotations
 

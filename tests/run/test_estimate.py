@@ -1,4 +1,4 @@
-"""What a plan would take, where codecs, data or speeds are not here."""
+"""Estimates of plans with missing codecs, data or speeds."""
 
 from __future__ import annotations
 

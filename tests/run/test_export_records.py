@@ -1,4 +1,4 @@
-"""`eyechart export records`: what the store holds, a row a question."""
+"""`eyechart export records`: the stored records, a row for each question."""
 
 from __future__ import annotations
 

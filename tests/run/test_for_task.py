@@ -1,4 +1,4 @@
-"""A VLM that sets itself up for a task: what it is asked with is what the cell's key says."""
+"""A VLM with settings for a task: the settings used are those in the cell's key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at every write of a run: nothing is lost but the batch in flight, nothing is corrupt."""
+"""SIGKILL at every write of a run: only the batch in flight is lost, and no file is corrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: what they may say, and one line for what they may not."""
+"""Plans: allowed values, and errors of one line."""
 
 from __future__ import annotations
 

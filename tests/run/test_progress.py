@@ -1,4 +1,4 @@
-"""What a user reads while a run goes."""
+"""The progress of a run, as shown to the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured speeds: two forms, where they come from, and what `eyechart plan` makes of them."""
+"""Measured speeds: two forms, their sources, and their use by `eyechart plan`."""
 
 from __future__ import annotations
 

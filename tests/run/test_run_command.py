@@ -21,7 +21,7 @@ from eyechart.store import Store
 
 
 class Colours(FakeVLM):
-    """Says Yes where the image is rather red than blue."""
+    """Answers Yes if the image is more red than blue."""
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         super().answer(requests, decoding)
@@ -140,7 +140,7 @@ def test_open_questions_have_no_choice_set(
 
 
 class Paid(Colours):
-    """Bills a cent a question, and a token."""
+    """Counts a cost of a cent and one token for each question."""
 
     @property
     def spent(self) -> Bill:

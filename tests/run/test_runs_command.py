@@ -1,4 +1,4 @@
-"""`eyechart runs`: what several run directories hold, in one, side by side, or less of it."""
+"""`eyechart runs`: comparing and merging run directories, and deleting cells."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Record]]:
-    """The records of an undisturbed run."""
+    """The records of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "run"
     child = start(data, out)
     assert end(child) == (0, "")
@@ -57,7 +57,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, lis
 
 
 def start(data: Path, out: Path) -> subprocess.Popen[str]:
-    """A run in a session of its own, from the moment its command line begins."""
+    """A run in its own session, from the start of its command line."""
     child = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("stop_child.py")), str(data), str(out)],
         stdout=subprocess.PIPE,
@@ -82,7 +82,7 @@ def end(child: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def runs_for(child: subprocess.Popen[str], seconds: float) -> bool:
-    """Let a run go on for a while; False where it ended before."""
+    """Let a run continue for some time; False if it ended before."""
     try:
         child.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -103,7 +103,7 @@ def workers_of(child: subprocess.Popen[str]) -> list[int]:
 
 
 def nothing_left_of(child: subprocess.Popen[str]) -> bool:
-    """Whether all processes of an ended run go away, too."""
+    """Whether all processes of an ended run end too."""
     deadline = time.monotonic() + HANGS_S
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""Plans and rates as YAML: what a reader would not expect is refused in one line."""
+"""Plans and rates as YAML: repeated keys and aliases are an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may write: locks that end with their process."""
+"""Leases: locks that end with their process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One small file for each of the seven tasks, with scores worked out by hand.
 
-Each table is written so that its answers hold everything that scorers treat differently: right,
-wrong, unparsed, several references, rows in several splits, groups not wholly right.
+The answers of each table include all cases that scorers distinguish: right, wrong, unparsed,
+several references, rows in several splits, groups that are partly right.
 """
 
 from __future__ import annotations

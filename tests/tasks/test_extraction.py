@@ -1,4 +1,4 @@
-"""Yes/no and option letters out of answer texts; expected readings are VLMEvalKit's."""
+"""Yes/no and option letters in answer texts; expected values are VLMEvalKit's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of a task stands for the whole."""
+"""A sample of a task represents the whole task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seven tasks' scores on small files, worked out by hand, and laws that hold for all."""
+"""The seven tasks' scores on small files, computed by hand, and properties of all tasks."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def request(height: int, width: int, questions: int, seed: int = 0) -> Request:
 def plain_qwen(
     folder: Path, requests: list[Request], new_tokens: int, dtype: torch.dtype = torch.float32
 ) -> list[list[str]]:
-    """`generate`, once a question, on transformers' own model."""
+    """`generate`, once for each question, on transformers' own model."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)

@@ -50,7 +50,7 @@ def completion(text: str | None, **extra: Any) -> Reply:
 
 
 def cut_short() -> Reply:
-    """A reply that breaks off."""
+    """A reply that ends too early."""
     return 200, {"Content-Type": "application/json", "Content-Length": "1000"}, [b'{"id"']
 
 

@@ -1,4 +1,4 @@
-"""What an adapter is to a run: its configuration and its weights, and nothing beside them."""
+"""An adapter's identity: that of its configuration and its weights, without other files."""
 
 from __future__ import annotations
 

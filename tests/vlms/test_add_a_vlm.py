@@ -1,4 +1,4 @@
-"""The class in docs/add-a-vlm.md passes the check and runs, as it stands there."""
+"""The class in docs/add-a-vlm.md passes the check and runs as printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "add-a-vlm.md"
 
 @pytest.fixture(autouse=True)
 def my_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installed, as far as Python can tell: a module, and metadata with its entry point."""
+    """Install a module and metadata with its entry point."""
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     (code,) = (block for block in blocks if "class MyVLM" in block)
     (point,) = re.findall(r'my-vlm = "(.*?)"', "".join(blocks))

@@ -1,4 +1,4 @@
-"""What a user may get wrong about a VLM: one line, exit code 2, nothing half-written."""
+"""Wrong input about VLMs: one line, exit code 2, nothing half-written."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_a_wrong_key_and_then_the_right_one(
 
 
 class Model:
-    """Takes the place of a transformers class: remembers how it was loaded."""
+    """Replaces a transformers class and records its arguments."""
 
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""`eyechart vlm` as a user runs it."""
+"""The command `eyechart vlm`."""
 
 from __future__ import annotations
 

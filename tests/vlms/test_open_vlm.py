@@ -1,4 +1,4 @@
-"""Names, hub ids and directories find their family; what cannot be opened is said in one line."""
+"""Names, hub ids and directories open the right family; others are an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answering many questions together says what asking one at a time says, to the letter."""
+"""Answers to many questions in one batch equal those to single questions."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from eyechart.vlms.replicated import ReplicatedVLM, cost_tokens, split
 
 @dataclass
 class Echo:
-    """Says what it was asked, what it saw, and where it lives."""
+    """Answers with the prompt, the image's mean and its process."""
 
     device: str
     task: str = ""

@@ -116,7 +116,7 @@ class TaskInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterInfo:
-    """What an adapter was trained on; a codec not named here is unseen (paper Table 5)."""
+    """Training codecs of an adapter; all other codecs are unseen (paper Table 5)."""
 
     name: str
     trained_codecs: tuple[str, ...]  # `source` aside

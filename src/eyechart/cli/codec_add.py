@@ -1,4 +1,4 @@
-"""`eyechart codec add`: bring in a checkpoint of a learned codec, published or trained here."""
+"""`eyechart codec add`: add a checkpoint of a learned codec, published or trained by the user."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def bench(
         typer.Option(
             "--compressai-json",
             metavar="DIR",
-            help="Write one file a codec in the layout of CompressAI.",
+            help="Write one file for each codec in the layout of CompressAI.",
         ),
     ] = None,
     max_images: Annotated[

@@ -75,7 +75,7 @@ class HasChoices(Protocol):
 
 @runtime_checkable
 class HasImageFiles(Protocol):
-    """A task whose images are files of their own, which may be missing."""
+    """A task whose images are separate files, which may be missing."""
 
     def check_images(self, keys: Iterable[str]) -> None:
         """Look for the files of these images; reads none. Called before a run begins.
@@ -122,7 +122,7 @@ class TaskDependent(Protocol):
 
 @runtime_checkable
 class SizesBatches(Protocol):
-    """A VLM that knows how many questions a batch should have."""
+    """A VLM that sets the number of questions in a batch."""
 
     @property
     def questions_at_once(self) -> int: ...

@@ -29,7 +29,7 @@ def annotations_of(factory: Any) -> dict[str, Any]:
     call = factory.__init__ if inspect.isclass(factory) else factory
     try:
         return typing.get_type_hints(call)
-    except Exception:  # noqa: BLE001 - foreign annotations may name what is not there at run time
+    except Exception:  # noqa: BLE001 - foreign annotations may use names that do not exist at run time
         return {}
 
 

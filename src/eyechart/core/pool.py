@@ -1,4 +1,4 @@
-"""Worker processes on this machine: each has a pipe of its own and one call at a time.
+"""Worker processes on this machine: each has its own pipe and runs one call at a time.
 
     submit -> queue -> thread of a free worker -> pipe -> worker process
                                                <- pipe <- result, or the end of the process

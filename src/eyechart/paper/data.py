@@ -61,7 +61,7 @@ def headline_scores() -> dict[tuple[str, str, str], dict[str, float]]:
 
 @cache
 def printed_rates() -> dict[tuple[str, str], tuple[float, ...]]:
-    """Rates of Tables 9 to 15 in bpp, ascending: (task, codec) -> one a level.
+    """Rates of Tables 9 to 15 in bpp, ascending: (task, codec) -> one for each level.
 
     They are rates of the compressed images, so they apply to every VLM.
     """

@@ -20,7 +20,7 @@ _LABELS = {"jpegxl": "JPEG XL", "webp": "WebP", "source": "uncompressed"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """headline: one sentence for the title. details: further sentences, each true by itself."""
+    """headline: one sentence for the title. details: further, independent sentences."""
 
     headline: str
     details: tuple[str, ...]

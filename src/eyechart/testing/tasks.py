@@ -95,7 +95,7 @@ def _check_sums(task: Task, questions: Sequence[Question]) -> None:
         for metric, value in summary.items():
             assert np.isfinite(value), f"{metric} is {value}"
         sums = task.image_sums(scores)
-        assert len(sums.images) == len(set(sums.images)) == len(sums.sums), "one row an image"
+        assert len(sums.images) == len(set(sums.images)) == len(sums.sums), "one row for each image"
         assert len(sums.strata) in (0, len(sums.images)), "a stratum for each image, or for none"
         _check_headline(task, scores, sums.sums, summary[task.headline_metric])
 

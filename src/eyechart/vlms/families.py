@@ -78,7 +78,7 @@ class Family:
         family's own name open it with `NAME:model=...`.
     tower: the vision tower of a transformers model, for adapters. None: it takes no adapter.
     prompts: prompts that differ from the default ones.
-    why_not_ready: None if a known VLM can answer here, else how to get what is missing.
+    why_not_ready: None if a known VLM can answer on this machine, else how to get what is missing.
     """
 
     open: Callable[..., VLM]

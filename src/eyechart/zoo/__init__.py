@@ -1,4 +1,4 @@
-"""What ships inside the package: the built-in chart and small trained weights."""
+"""Data in the package: the built-in chart and small trained weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eyechart.core.plugins import near
 
 
 def chart_dir() -> Path:
-    """Folder of the built-in chart `eyechart-mini`: one TSV file a task, named as the official."""
+    """Folder of the built-in chart `eyechart-mini`, with TSV files named as the official ones."""
     return Path(str(files(__name__))) / "chart"
 
 
@@ -20,15 +20,15 @@ def weights_dir(name: str) -> Path:
 
 
 def adapter_names() -> list[str]:
-    """Adapters that ship here."""
+    """Names of the adapters in the package."""
     return sorted(config.parent.name for config in weights_dir("").glob("*/adapter_config.json"))
 
 
 def adapter_dir(name: str) -> Path:
-    """An adapter's folder: a directory as it is, else the one of that name that ships here.
+    """An adapter's folder: an existing directory, else the adapter of that name in the package.
 
     Raises:
-        InputError: neither.
+        InputError: neither exists.
     """
     if Path(name).is_dir():
         return Path(name)

@@ -1,4 +1,4 @@
-"""A latent goes through bytes and comes back; what does not come back is an error."""
+"""Coded latents round-trip; differences are errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of CompressAI as a codec, with a stand-in for that package."""
+"""Models of CompressAI as a codec, with a substitute for that package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights that ship: four levels whose rate and quality rise, in a package of a fair size."""
+"""The shipped weights: four levels with rising rate and quality, in files of limited size."""
 
 from __future__ import annotations
 

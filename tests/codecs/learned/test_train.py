@@ -1,4 +1,4 @@
-"""Training lowers the loss, and a run that was stopped continues as if it had not been."""
+"""Training reduces the loss, and a stopped training continues exactly."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def _selected(values: Tensor, where: Tensor | None) -> npt.NDArray[Any]:
 
 
 def _add_checksums(checksums: list[int], latent: npt.NDArray[np.float64]) -> None:
-    """Go on with the checksums, one an image, over coded latents (batch, n): whole grid steps."""
+    """Update the checksum of each image with coded latents (batch, n), in whole grid steps."""
     steps = np.ascontiguousarray(latent / _MEAN_STEP, "<i4")
     for index, row in enumerate(steps):
         checksums[index] = zlib.crc32(row.tobytes(), checksums[index])

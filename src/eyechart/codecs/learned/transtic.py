@@ -129,7 +129,7 @@ class _PromptedBlock(SwinBlock):
 
 
 class _Prompted(ResidualSwin):
-    """Swin blocks, each with a map of prompts of its own."""
+    """Swin blocks, each with a separate map of prompts."""
 
     block = _PromptedBlock
 
@@ -142,7 +142,7 @@ class _Prompted(ResidualSwin):
 
 
 class _ConstantlyPrompted(ResidualSwin):
-    """Swin blocks, each with constant prompts of its own."""
+    """Swin blocks, each with separate constant prompts."""
 
     block = _PromptedBlock
 
