@@ -200,7 +200,7 @@ def test_scores_sort_by_a_column(page: Browser) -> None:
 
 
 def test_an_image_enlarges_unsmoothed_and_compares(page: Browser) -> None:
-    page.click("#images .codec-row .picture")
+    page.click("#pictures .codec-row .picture")
     assert page.run("document.getElementById('lightbox').open") is True
     image = "document.querySelector('#lightbox .canvas img')"
     assert page.run(f"getComputedStyle({image}).imageRendering") == "pixelated"
@@ -280,7 +280,7 @@ def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> 
     assert _count(browser, "#alarm *") == 0
     assert "null" not in _text(browser, "body")
     assert _count(browser, "#bd .places b") == 0  # one codec is neither best nor second
-    assert "No bootstrap was drawn" in _text(browser, "#methods")
+    assert "This analysis has no bootstrap" in _text(browser, "#methods")
 
 
 def test_an_empty_run_is_a_page(browser: Browser, tmp_path: Path) -> None:
