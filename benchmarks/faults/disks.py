@@ -12,7 +12,6 @@ from random import Random
 
 from benchmarks.faults.toy import pope, run_arguments
 from benchmarks.faults.trial import Trial, Verdict, command, judge
-from eyechart.core.errors import InputError
 from eyechart.core.types import Record
 from eyechart.store import Store
 
@@ -83,14 +82,14 @@ def _mount(*arguments: str) -> None:
 
 
 def enter_namespace() -> None:
-    """Start this program again in a namespace that allows mounting. Raises InputError."""
+    """Start this program again in a namespace that allows mounting. Raises SystemExit."""
     if os.environ.get(_INSIDE):
         return
     if (
         shutil.which("unshare") is None
         or subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode
     ):
-        raise InputError("disks: needs Linux's unshare and a kernel that allows user namespaces")
+        raise SystemExit("disks: needs Linux's unshare and a kernel that allows user namespaces")
     os.environ[_INSIDE] = "1"
     command = ["unshare", "-Urm", sys.executable, "-m", "benchmarks.faults", *sys.argv[1:]]
     os.execvp(command[0], command)
