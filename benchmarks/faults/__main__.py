@@ -12,7 +12,8 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from random import Random
 
@@ -52,32 +53,25 @@ def main() -> int:
     if arguments.kind == "disks":
         disks.enter_namespace()
     columns = "".join(f"{verdict:>9}" for verdict in Verdict)
-    print(f"{arguments.kind:24}{'tries':>7}{columns}{'slowest s':>11}{'peak MB':>9}")
+    print(f"{arguments.kind:28}{'tries':>5}{columns}{'slowest s':>11}{'peak MB':>9}")
     with tempfile.TemporaryDirectory() as folder:
         toy.register(Path(folder))
         toy.preload(Path(folder))
         made = KINDS[arguments.kind](arguments.count, Random(arguments.seed), Path(folder))
-        rows: dict[str, list[Trial]] = {}
-        for trial in made:
-            if rows and trial.row not in rows:
-                _print(*rows.popitem())
-            rows.setdefault(trial.row, []).append(trial)
-        return 1 if _print(*rows.popitem()) or _found else 0
+        found = [_print(row, list(trials)) for row, trials in groupby(made, lambda one: one.row)]
+    return 1 if any(found) else 0
 
 
-_found: list[Trial] = []
-
-
-def _print(row: str, trials: list[Trial]) -> bool:
+def _print(row: str, trials: Sequence[Trial]) -> bool:
+    """Print a line of the table, and the first faults; whether there is one."""
     counts = Counter(trial.verdict for trial in trials)
     columns = "".join(f"{counts[verdict]:9}" for verdict in Verdict)
     slowest_s = max(trial.took_s for trial in trials)
     peak_mb = max(trial.peak_mb for trial in trials)
-    print(f"{row:24}{len(trials):7}{columns}{slowest_s:11.1f}{peak_mb:9.0f}", flush=True)
+    print(f"{row:28}{len(trials):5}{columns}{slowest_s:11.1f}{peak_mb:9.0f}", flush=True)
     faults = [trial for trial in trials if trial.verdict in FAULTS]
     for trial in faults[:_SHOWN]:
         print(f"    {trial.verdict}: {' '.join(trial.note.split())[:1000]}", flush=True)
-    _found.extend(faults)
     return bool(faults)
 
 

@@ -109,11 +109,10 @@ def _bomb(handler: _Handler) -> None:
 
 
 def _raw(data: bytes) -> Callable[[_Handler], None]:
-    return lambda handler: void(handler.wfile.write(data))
+    def send(handler: _Handler) -> None:
+        handler.wfile.write(data)
 
-
-def void(_: object) -> None:
-    """Drop a result."""
+    return send
 
 
 def _sends(status: int, payload: bytes, **headers: str) -> Callable[[_Handler], None]:
@@ -182,24 +181,20 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
             with _serving(fault, chance.randrange(1 << 32)) as url:
                 vlm = f"openai:model=m,base_url={url},{_OPTIONS}"
                 arguments = run_arguments(data, out, vlm=vlm, codecs="jpeg:levels=[5]")
-                first = judge(row, command(*arguments), lambda: _answers(out, right, whole=True))
+                first = judge(row, command(*arguments), lambda: _answers(out, right))
             with _serving(None, 0) as url:
                 vlm = f"openai:model=m,base_url={url},{_OPTIONS}"
                 arguments = run_arguments(data, out, vlm=vlm, codecs="jpeg:levels=[5]")
-                again = judge(
-                    row,
-                    command(*arguments, "--retry-failed"),
-                    lambda: _answers(out, right, whole=True),
-                )
+                ended = command(*arguments, "--retry-failed")
+                again = judge(row, ended, lambda: _answers(out, right))
             yield first if again.verdict == Verdict.right else again
 
 
-def _answers(out: Path, right: dict[str, str], *, whole: bool) -> Verdict:
+def _answers(out: Path, right: dict[str, str]) -> Verdict:
+    """Whether each cell holds the right answer to every question."""
     for stored in Store(out).cells():
         found = {record.question_id: record.answer for record in stored.records()}
-        if any(answer != right[index] for index, answer in found.items()):
-            return Verdict.wrong
-        if whole and len(found) < len(right):
+        if found != right:
             return Verdict.wrong
     return Verdict.right
 
