@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         bd_rate,
         bench_codecs,
         check_codec,
+        check_metric,
         check_task,
         check_vlm,
         encode,
         estimate,
+        export_adapter,
         export_records,
         export_tsv,
         names,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         run,
         score,
         table,
+        train_adapter,
         write_report,
     )
     from eyechart.core.errors import (
@@ -90,10 +93,12 @@ __all__ = [
     "bd_rate",
     "bench_codecs",
     "check_codec",
+    "check_metric",
     "check_task",
     "check_vlm",
     "encode",
     "estimate",
+    "export_adapter",
     "export_records",
     "export_tsv",
     "names",
@@ -107,6 +112,7 @@ __all__ = [
     "run",
     "score",
     "table",
+    "train_adapter",
     "write_report",
 ]
 

@@ -13,7 +13,7 @@ import pytest
 
 import eyechart
 from eyechart import api
-from eyechart.api import curves, opening, runs, tools
+from eyechart.api import adapters, curves, opening, runs, tools
 from eyechart.core import images
 from eyechart.testing import codecs, tasks, vlms
 
@@ -35,7 +35,9 @@ def test_every_function_shows_an_example(name: str) -> None:
     assert ">>> " in (inspect.getdoc(getattr(eyechart, name)) or "")
 
 
-@pytest.mark.parametrize("module", [opening, runs, tools, curves, images, codecs, tasks, vlms])
+@pytest.mark.parametrize(
+    "module", [opening, runs, tools, curves, adapters, images, codecs, tasks, vlms]
+)
 def test_the_examples_hold(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,10 @@ from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Rgb8
-from eyechart.quality import QualityMetric, open_metric
-from tests.installed import Distribution, eyechart_in, install
+from eyechart.quality import open_metric
+from eyechart.quality.psnr import Psnr
+from eyechart.testing import check_metric
+from tests.installed import Distribution, eyechart_in, install, python_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add-a-metric.md").read_text(encoding="utf-8")
 
@@ -42,13 +44,51 @@ def test_psnr_of_a_known_error() -> None:
 
 
 @pytest.mark.parametrize("name", plugins.names("eyechart.metrics"))
-@pytest.mark.parametrize("size", [(161, 163), (200, 177)])
-def test_more_noise_is_worse_and_none_is_best(name: str, size: tuple[int, int]) -> None:
-    metric = open_metric(name)
-    assert isinstance(metric, QualityMetric)
-    found = [metric.measure(photo(*size), noisy(photo(*size), level)) for level in (0, 2, 20, 200)]
-    assert found == sorted(found, reverse=metric.higher_is_better)
-    assert len(set(found)) == 4
+def test_every_metric_passes_the_check(name: str) -> None:
+    check_metric(name)
+
+
+class Broken(Psnr):
+    """PSNR, with one promise broken."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.calls = how, 0
+        if how == "order":
+            self.higher_is_better = False
+        if how == "version":
+            self.version = ""
+
+    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
+        self.calls += 1
+        if self.how == "input":
+            decoded += np.uint8(1)
+        value = super().measure(reference, decoded)
+        changed = {
+            "chance": value + self.calls,
+            "never": float("nan"),
+            "sometimes": float("nan") if np.isinf(value) else value,
+            "blind": 1.0,
+            "number": None,
+        }
+        return changed.get(self.how, value)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("order", "more noise is not worse"),
+        ("blind", "more noise is not worse"),
+        ("version", "needs a version"),
+        ("input", "an image was changed"),
+        ("chance", ", then "),
+        ("never", "NaN for all sizes"),
+        ("sometimes", "NaN for some images"),
+        ("number", "NoneType is not a float"),
+    ],
+)
+def test_the_check_says_which_promise_is_broken(how: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_metric(Broken(how), sizes=[(64, 48)])
 
 
 def test_an_image_too_small_for_five_scales_has_no_ms_ssim() -> None:
@@ -65,6 +105,9 @@ def test_the_metric_of_the_documentation_works_as_written(
     site = install(tmp_path, Distribution(name="worst", files=files, pyproject=pyproject))
     folder = tmp_path / "images"
     folder.mkdir()
+    (check,) = re.findall(r"```python\n# check_worst_pixel.py\n(.*?)```", PAGE, re.DOTALL)
+    done = python_in(site, "-c", check)
+    assert (done.returncode, done.stderr) == (0, "")
     (folder / "photo.png").write_bytes(encode_png(photo(40, 40)))
     (command,) = re.findall(r"```sh\neyechart (.*?)\n```", PAGE)
     done = eyechart_in(site, *command.replace("FOLDER", str(folder)).split())

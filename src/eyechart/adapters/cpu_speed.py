@@ -20,17 +20,16 @@ from eyechart.vlms.towers import Tower
 
 
 def speed_up_on_cpu(tower: Tower) -> None:
-    """Replace both in this instance of a Qwen2.5-VL tower; other families have neither."""
-    module: Any = tower.module
-    if tower.family != "qwen2_5_vl":
-        return
-    module.patch_embed.proj.forward = MethodType(_project, module.patch_embed.proj)
-    for block in module.blocks:
-        block.attn.qkv.register_forward_hook(_widen)
+    """Replace in this instance of a tower what it declares: `flat_patches` and `qkv`."""
+    convolution: Any = tower.patch_conv
+    if tower.flat_patches:
+        convolution.forward = MethodType(_project, convolution)
+    for projection in tower.qkv:
+        projection.register_forward_hook(_widen)
 
 
 def _project(self: Any, patches: Tensor) -> Tensor:
-    """(P, 3, 2, 14, 14) -> (P, W, 1, 1, 1); kernel and stride are the patch."""
+    """(P, 3, 2, 14, 14) -> (P, W, 1, 1, 1); the kernel covers the patch."""
     return linear(patches.flatten(1), self.weight.flatten(1))[:, :, None, None, None]
 
 

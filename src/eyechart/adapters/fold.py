@@ -12,11 +12,20 @@ from typing import Any
 
 from torch import nn
 
+from eyechart.adapters.base import open_base
+from eyechart.adapters.checks import require_empty
 from eyechart.adapters.condition import Condition
-from eyechart.adapters.package import LoadedAdapter
+from eyechart.adapters.package import (
+    LoadedAdapter,
+    open_adapter,
+    read_config,
+    with_conditioning,
+)
 from eyechart.adapters.towers import tower_of
 from eyechart.core.errors import InputError
 from eyechart.store.files import store_errors
+from eyechart.vlms.adapter_identity import parse_adapter
+from eyechart.vlms.quiet import quiet
 
 # The files of a checkpoint directory beside the weights: tokenizer, processors, templates.
 _BESIDE = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -79,3 +88,45 @@ def export(
         if out.exists():
             out.rmdir()
         part.rename(out)
+
+
+def export_adapter(
+    adapter: str,
+    out: Path,
+    *,
+    codec: str | None = None,
+    level: str = "",
+    conditioning: str | None = None,
+    vlm: str | None = None,
+) -> str:
+    """Fold a condition of an adapter into the weights of its base VLM (`codec`, `level`), or copy
+    the adapter with another conditioning. Returns the name of the base VLM.
+
+    adapter: directory or name. codec: `unknown` folds the condition of unknown images. vlm: the
+    base as a local directory; None: the one that the adapter names.
+
+    Raises:
+        InputError: before the base is loaded: not exactly one of `codec` and `conditioning`, no
+            such adapter or condition, `out` is not empty; later: another base.
+        StoreError.
+    """
+    if (codec is None) == (conditioning is None):
+        raise InputError("give either --codec (a condition to fold) or --conditioning")
+    if level and codec is None:
+        raise InputError(f"--level {level} needs a --codec")
+    require_empty(out)
+    if codec is None:
+        folder, _ = parse_adapter(adapter)
+        with_conditioning(folder, out, str(conditioning))
+        return str(read_config(folder).base["name"])
+    opened = open_adapter(adapter)
+    opened.config.vocabulary.require(codec, level)
+    base = open_base(vlm or str(opened.config.base["name"]))
+    if base.checkpoint.folder is None:
+        raise InputError(
+            f"{base.name}: give the base as a local directory (--vlm), export copies its tokenizer"
+        )
+    opened.attach(base.model)
+    with quiet():
+        export(opened, base.model, base.checkpoint.folder, (codec, level), out)
+    return base.name

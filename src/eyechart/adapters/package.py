@@ -35,6 +35,7 @@ from eyechart.vlms.adapter_identity import (
     parse_adapter,
 )
 from eyechart.vlms.towers import Tower
+from eyechart.zoo import weights_dir
 
 FORMAT = 1
 CARD = "README.md"
@@ -184,6 +185,17 @@ def open_adapter(spec: str | Path) -> LoadedAdapter:
             f"first {missing[0]}"
         )
     return LoadedAdapter(config, weights, str(folder))
+
+
+def find_adapters(folder: Path) -> list[Path]:
+    """Folders of the adapters in a folder and in the folders two levels below it, sorted; then
+    those of the adapters that ship with the package. Raises InputError: no such folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    depths = ("", "*/", "*/*/")  # not everything below: a home directory is large
+    found = [path for depth in depths for path in sorted(folder.glob(f"{depth}{CONFIG}"))]
+    found += sorted(weights_dir("").glob(f"*/{CONFIG}"))
+    return [path.parent for path in found]
 
 
 def read_config(folder: Path) -> AdapterConfig:

@@ -5,6 +5,7 @@ options may also be given as keyword arguments. Errors are `EyechartError`s with
 line; `InputError`s are those that the caller can correct.
 """
 
+from eyechart.api.adapters import export_adapter, train_adapter
 from eyechart.api.curves import bd_metric, bd_rate
 from eyechart.api.opening import names, open_adapter, open_codec, open_task, open_vlm
 from eyechart.api.runs import (
@@ -21,7 +22,7 @@ from eyechart.api.runs import (
 from eyechart.api.tools import bench_codecs, export_tsv, score
 from eyechart.core.images import read_image
 from eyechart.runner.plan import Plan
-from eyechart.testing import check_codec, check_task, check_vlm
+from eyechart.testing import check_codec, check_metric, check_task, check_vlm
 
 __all__ = [
     "Plan",
@@ -30,10 +31,12 @@ __all__ = [
     "bd_rate",
     "bench_codecs",
     "check_codec",
+    "check_metric",
     "check_task",
     "check_vlm",
     "encode",
     "estimate",
+    "export_adapter",
     "export_records",
     "export_tsv",
     "names",
@@ -47,5 +50,6 @@ __all__ = [
     "run",
     "score",
     "table",
+    "train_adapter",
     "write_report",
 ]

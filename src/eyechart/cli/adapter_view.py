@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,30 +35,31 @@ class Bar:
             console=self._console,
             disable=not self._console.is_terminal,
         )
+        # Shown in a terminal while the VLM is loaded and images are checked.
+        self._status = self._console.status("checking the images")
         self._task = self._bar.add_task("", total=steps, error="…", speed="")
         self._recent: list[StepLog] = []
 
-    def checking(self) -> AbstractContextManager[object]:
-        """Shown in a terminal while the VLM is loaded and images are checked."""
-        return self._console.status("checking the images")
-
-    def checked(self, pictures: int, left_out: Sequence[str], first: int) -> None:
+    def checked(self, images: int, left_out: Sequence[str], first_step: int) -> None:
         """One line: what is used, what is not, and where a stopped training continues."""
-        words = f"{pictures} images"
+        self._status.stop()
+        words = f"{images} images"
         if left_out:
             named = ", ".join(left_out[:_NAMED])
             more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
             words += f"; not used, unknown format: {named}{more}"
-        if first:
-            words += f"; continues after step {first}"
+        if first_step:
+            words += f"; continues after step {first_step}"
         self._console.print(words, style="dim", markup=False, soft_wrap=True)
-
-    def __enter__(self) -> Bar:
         self._console.print("[dim]measuring held-out images without an adapter …[/]")
         self._bar.start()
+
+    def __enter__(self) -> Bar:
+        self._status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._status.stop()
         self._bar.stop()
 
     def validated(self, step: int, errors: Mapping[str, float]) -> None:
@@ -84,20 +84,15 @@ class Bar:
                 flush=True,
             )
 
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Without the progress bars of transformers."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    def compared(self, row: Compared) -> None:
+        """One line on stdout: a task's score under a condition, without and with the adapter."""
+        self._bar.stop()
+        gain = row.with_adapter - row.without
+        print(
+            f"{row.task:<14}{row.condition:<18}{row.without:9.2f} {row.with_adapter:9.2f} "
+            f"{gain:+8.2f}",
+            flush=True,
+        )
 
 
 def print_results(config: AdapterConfig, out: Path) -> None:
@@ -129,20 +124,6 @@ def print_results(config: AdapterConfig, out: Path) -> None:
         highlight=False,
         markup=False,
     )
-
-
-def print_compared(rows: Iterable[Compared]) -> list[Compared]:
-    """Print scores without and with the adapter, each as soon as it is known."""
-    kept = []
-    for row in rows:
-        kept.append(row)
-        gain = row.with_adapter - row.without
-        print(
-            f"{row.task:<14}{row.condition:<18}{row.without:9.2f} {row.with_adapter:9.2f} "
-            f"{gain:+8.2f}",
-            flush=True,
-        )
-    return kept
 
 
 def print_list(folders: Sequence[Path], where: Path) -> None:

@@ -310,6 +310,8 @@ def _tower(model: Any) -> Tower:
         rotary=visual.rotary_pos_emb,
         run=run,
         layout=PackedPatches(visual.config),
+        flat_patches=True,
+        qkv=tuple(block.attn.qkv for block in visual.blocks),
     )
 
 

@@ -84,7 +84,9 @@ class Tower:
     module: the encoder, which is trained. patches: the module whose output are patch embeddings.
     patch_conv: the convolution in it. rotary: makes (cos, sin) of the patches, or None. head_dim:
     of one attention head. channels_first: the patch module's output is (n, W, h, w) instead of
-    (..., W). run: inputs -> features. layout: how inputs belong to units.
+    (..., W). run: inputs -> features. layout: how inputs belong to units. flat_patches: patch_conv
+    gets single patches, as large as its kernel. qkv: the projections to queries, keys and values
+    that may compute in float32 although the tower computes in bfloat16.
     """
 
     family: str
@@ -99,6 +101,8 @@ class Tower:
     rotary: nn.Module | None
     run: Callable[[Mapping[str, Tensor]], Tensor]
     layout: InputLayout = field(default_factory=Stacked)
+    flat_patches: bool = False
+    qkv: tuple[nn.Module, ...] = ()
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Input of the language model: (visual tokens of all units, W), after the projector."""

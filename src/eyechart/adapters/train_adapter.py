@@ -1,0 +1,134 @@
+"""Training an adapter from names and folders: what `eyechart adapter train` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from eyechart.adapters.answers import Compared, compare
+from eyechart.adapters.base import open_base
+from eyechart.adapters.checks import require_place, require_training_folder
+from eyechart.adapters.condition import Vocabulary, aliases_by_rank
+from eyechart.adapters.package import AdapterConfig, with_answers
+from eyechart.adapters.pairs import CodecPairs, FolderPairs, Pairs
+from eyechart.adapters.recipe import Recipe
+from eyechart.adapters.training import AdapterTraining, Setting, SilentWatcher, Watcher
+from eyechart.codecs import open_codec
+from eyechart.core import plugins
+from eyechart.core.images import find_images
+from eyechart.core.types import Codec, Task
+from eyechart.tasks import open_tasks
+from eyechart.vlms import open_vlm
+
+
+class Observer(Watcher, Protocol):
+    """Receives the progress of a training, and what precedes and follows it."""
+
+    def checked(self, images: int, left_out: Sequence[str], first_step: int) -> None:
+        """The input is accepted: how many images there are, files in an unknown format, and the
+        step at which a stopped training continues."""
+        ...
+
+    def compared(self, row: Compared) -> None:
+        """Answers without and with the adapter are scored."""
+        ...
+
+
+class SilentObserver(SilentWatcher):
+    """Ignores the progress."""
+
+    def checked(self, images: int, left_out: Sequence[str], first_step: int) -> None: ...
+
+    def compared(self, row: Compared) -> None: ...
+
+
+def train_adapter(
+    images: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    vlm: str = "eyechart-mini",
+    codecs: Sequence[str] | None = None,
+    aliases: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+    tasks: Sequence[str] = (),
+    task_images: int = 40,
+    observer: Observer | None = None,
+) -> AdapterConfig:
+    """Distil an adapter and write it to `out`; continues a training that was stopped there.
+
+    images: folder of uncompressed images, or of pairs (see `FolderPairs`) without codecs.
+    vlm, codecs, tasks: names, with options. aliases: codecs that are not trained on -> those that
+    they are treated as. cache: folder of compressed images; None: in `out`. tasks: asked at the
+    end without and with the adapter, on `task_images` images each; the scores are stored with it.
+
+    Raises:
+        InputError, PluginError: before any work: something named is not there, an image cannot be
+            read, `out` holds something else.
+        TrainingError: the loss is not a number. CodecError, StoreError.
+    """
+    watcher = observer or SilentObserver()
+    cache = cache or out / "cache"
+    asked = open_tasks(tasks) if tasks else []
+    for task in asked:
+        task.questions()  # a wrong file is an error before the training
+    pairs, coders = _pairs(images, codecs, out, cache)
+    training = AdapterTraining(
+        open_base(vlm),
+        pairs,
+        recipe,
+        Setting(out=out),
+        watcher,
+        aliases_by_rank(aliases or {}, Vocabulary(entries=pairs.entries)),
+    )
+    watcher.checked(len(pairs.names), _left_out(images, out, cache), training.first)
+    config = training.run()
+    return _measured(vlm, out, asked, coders, task_images, watcher) if asked else config
+
+
+def _pairs(
+    images: Path, codecs: Sequence[str] | None, out: Path, cache: Path
+) -> tuple[Pairs, list[Codec]]:
+    require_training_folder(out)
+    if codecs is None:
+        return FolderPairs(images), []
+    require_place(cache)
+    coders = [open_codec(spec) for spec in codecs]
+    return CodecPairs(images, coders, cache), coders
+
+
+def _left_out(images: Path, *ours: Path) -> list[str]:
+    """Files in the image folder that are not used, without those that a training writes."""
+    written = [place.resolve() for place in ours]
+    return [
+        str(path.relative_to(images))
+        for path in find_images(images)[1]
+        if not any(path.resolve().is_relative_to(place) for place in written)
+    ]
+
+
+def _measured(
+    vlm: str,
+    out: Path,
+    tasks: Sequence[Task],
+    codecs: Sequence[Codec],
+    images: int,
+    observer: Observer,
+) -> AdapterConfig:
+    """Ask held-out questions without and with the adapter; store the scores in its config."""
+    name, given = plugins.parse_spec_or_directory(vlm)
+    options: dict[str, Any] = given
+    plain, adapted = open_vlm(name, **options), open_vlm(name, adapter=str(out), **options)
+    rows = []
+    for row in compare(plain, adapted, tasks, codecs, images=images):
+        observer.compared(row)
+        rows.append(
+            {
+                "task": row.task,
+                "condition": row.condition,
+                "without": row.without,
+                "with": row.with_adapter,
+            }
+        )
+    return with_answers(out, {"images": images, "rows": rows})
