@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,12 @@ def test_what_is_pinned_is_enough_for_what_is_required() -> None:
         for requirement in required
     }
     assert names - {"eyechart"} <= pinned
+
+
+def test_the_readme_of_a_package_index_has_no_links_into_the_source_tree() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    hook = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for step in hook["substitutions"]:
+        text = re.sub(step["pattern"], step["replacement"], text)
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
+    assert "| BD-Metric, adapter |" in text

@@ -100,7 +100,9 @@ def _differences(found: Sequence[Recomputed]) -> Table:
         column_kind="statistic",
         columns=("figures", "median %", "90th percentile %", "largest %"),
         rows=tuple(rows),
-        legend="GQA: see docs/bd-metric.md" if any(item.task == "GQA" for item in found) else "",
+        legend="GQA: see the page BD-Metric of the documentation"
+        if any(item.task == "GQA" for item in found)
+        else "",
     )
 
 

@@ -43,7 +43,7 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
 _QWEN_VL_CHAT = Known(
     name="qwen-vl-chat",
     served_model="Qwen/Qwen-VL-Chat",
-    note="needs a server of its own, see docs/serving.md",
+    note="needs a server of its own (documentation: Servers)",
 )
 _GPT_4O = Known(name="gpt-4o", served_model="gpt-4o", note="needs OPENAI_API_KEY")
 
@@ -93,7 +93,7 @@ class OpenAIChat:
         own = _QWEN_VL_CHAT.name if model == _QWEN_VL_CHAT.served_model else ""
         if own and base_url is None:  # images would be sent to OpenAI, which does not have it
             raise InputError(
-                f"{own} runs behind a server of your own (docs/serving.md): give "
+                f"{own} runs behind a server of your own (documentation: Servers): give "
                 f"{own}:base_url=http://HOST:PORT/v1"
             )
         self.name = own or model if name is None else checked_text("name", name)
