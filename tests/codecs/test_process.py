@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from eyechart.codecs import process
 from eyechart.codecs.process import OUTPUT, ProcessLimits, run
 from eyechart.core.errors import CodecError
 
@@ -126,7 +125,3 @@ def test_a_child_dies_with_its_parent(tmp_path: Path, setpriv: bool) -> None:
     finally:
         running.kill()
         running.wait()
-
-
-def test_linux_children_are_always_tied_to_their_parent() -> None:
-    assert bool(process._dying_with_parent()) == (sys.platform == "linux")

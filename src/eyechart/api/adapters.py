@@ -51,8 +51,9 @@ def train_adapter(
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> Path("images").mkdir()
-        >>> for shade in (40, 120, 200):
-        ...     Image.new("RGB", (56, 56), (shade, 90, 60)).save(f"images/{shade}.png")
+        >>> for angle in (0, 90, 180):
+        ...     gradient = Image.linear_gradient("L").resize((56, 56))
+        ...     gradient.rotate(angle).save(f"images/{angle}.png")
         >>> config = eyechart.train_adapter(
         ...     "images", out="adapter", codecs="jpeg:levels=[10]", steps=1, images_a_step=1,
         ...     validation_images=1,

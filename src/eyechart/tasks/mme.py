@@ -44,18 +44,7 @@ def _question(row: TsvRow) -> Question:
     if row["category"] not in _PERCEPTION + _REASONING:
         allowed = ", ".join(_PERCEPTION + _REASONING)
         raise ValueError(f"category {row['category']!r} is not one of {allowed}")
-    return Question(
-        id=row["index"],
-        image=row.image,
-        text=row["question"],
-        answer=yes_no.reference(row),
-        category=row["category"],
-        group=f"{row['category']}/{row['image_path'] or row.image}",
-    )
-
-
-def _prompt(question: Question, vlm_family: str) -> str:
-    return question.text
+    return yes_no.question(row, group=f"{row['category']}/{row['image_path'] or row.image}")
 
 
 def _summarize(results: ScoredQuestions) -> dict[str, float]:
@@ -137,7 +126,7 @@ Mme = partial(
             ),
         ),
         question=_question,
-        prompt=_prompt,
+        prompt=yes_no.prompt,
         max_new_tokens=yes_no.MAX_NEW_TOKENS,
         score=yes_no.score,
         choices=yes_no.choices,

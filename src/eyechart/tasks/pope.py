@@ -23,18 +23,7 @@ _SPLITS = ("random", "popular", "adversarial")
 
 
 def _question(row: TsvRow) -> Question:
-    return Question(
-        id=row["index"],
-        image=row.image,
-        text=row["question"],
-        answer=yes_no.reference(row),
-        category=row["category"],
-        group=row["index"],
-    )
-
-
-def _prompt(question: Question, vlm_family: str) -> str:
-    return question.text
+    return yes_no.question(row, group=row["index"])
 
 
 def _summarize(results: ScoredQuestions) -> dict[str, float]:
@@ -115,7 +104,7 @@ Pope = partial(
             ),
         ),
         question=_question,
-        prompt=_prompt,
+        prompt=yes_no.prompt,
         max_new_tokens=yes_no.MAX_NEW_TOKENS,
         score=yes_no.score,
         choices=yes_no.choices,

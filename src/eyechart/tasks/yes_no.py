@@ -1,4 +1,4 @@
-"""Shared by POPE and MME: the reference is Yes or No, and the answer is parsed as one of them."""
+"""Shared by POPE and MME: the answer is Yes or No, and what a VLM says is parsed as one of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,23 @@ from eyechart.tasks.table import TsvRow
 MAX_NEW_TOKENS = 128
 
 
-def reference(row: TsvRow) -> str:
-    """The row's answer. Raises ValueError if it is neither `Yes` nor `No`."""
+def question(row: TsvRow, group: str) -> Question:
+    """A row as a question. Raises ValueError if its answer is neither `Yes` nor `No`."""
     if row["answer"] not in ("Yes", "No"):
         raise ValueError(f"answer {row['answer']!r} is neither 'Yes' nor 'No'")
-    return row["answer"]
+    return Question(
+        id=row["index"],
+        image=row.image,
+        text=row["question"],
+        answer=row["answer"],
+        category=row["category"],
+        group=group,
+    )
+
+
+def prompt(question: Question, vlm_family: str) -> str:
+    """The question as it is; the files hold complete prompts."""
+    return question.text
 
 
 def choices(question: Question) -> tuple[str, ...]:
