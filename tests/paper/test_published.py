@@ -158,7 +158,7 @@ def test_the_same_questions_and_levels_need_no_note() -> None:
 def test_another_encoder_of_the_same_standard_is_not_compared() -> None:
     found = diff(a_run("qwen2.5-vl-3b", "hevc", "LMUData"))
     assert [table.title for table in found.tables] == [
-        "Uncompressed scores: this run beside the paper"
+        "Uncompressed scores: this run and the paper"
     ]
     assert "hevc is not compared with HM" in found.remarks[0]
 

@@ -18,8 +18,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "plan.md"
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("vlms: a\ntasks: POPE\nvlms: b\n", "key 'vlms' stands there twice, line 3"),
-        ("codecs:\n  - {codec: jpeg, codec: vvc}\n", "key 'codec' stands there twice, line 2"),
+        ("vlms: a\ntasks: POPE\nvlms: b\n", "key 'vlms' occurs twice, line 3"),
+        ("codecs:\n  - {codec: jpeg, codec: vvc}\n", "key 'codec' occurs twice, line 2"),
         ("a: &x [1]\nb: *x\n", "aliases are not allowed, line 2"),
         ("a: [1, 2\nb: 3\n", "line 2"),
         ("[" * 5000, "nested too deeply"),
@@ -39,7 +39,7 @@ def test_bad_text_is_one_short_line(text: str, why: str) -> None:
 def test_rates_are_read_in_the_same_way(tmp_path: Path) -> None:
     path = tmp_path / "rates.yaml"
     path.write_text("a: {questions_per_s: 1}\na: {questions_per_s: 2}\n")
-    with pytest.raises(InputError, match="key 'a' stands there twice"):
+    with pytest.raises(InputError, match="key 'a' occurs twice"):
         load_rates(path)
 
 

@@ -104,7 +104,7 @@ def stored_questions(out: Path) -> int:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (without_weights, "no weights: *.safetensors is not beside config.json"),
+        (without_weights, "no weights: *.safetensors is missing"),
         (of_another_family, "config.json is of family 'janus', this VLM needs 'qwen2_5_vl'"),
         (without_config, "config.json cannot be read"),
     ],

@@ -167,7 +167,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "one.safetensors").write_bytes(b"")
     index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(InputError, match=r"two\.safetensors is not beside"):
+    with pytest.raises(InputError, match=r"two\.safetensors is missing"):
         open_vlm(str(tmp_path), device="cpu").answer([request(56, 56, 1)], Decoding())
 
 

@@ -44,7 +44,7 @@ class Injection(Protocol):
     def fold(self, tower: Tower, row: int) -> None:
         """Write one condition into the weights of the tower; exact up to rounding.
 
-        Raises InputError with the reason where that is impossible.
+        Raises InputError with the reason if that is impossible.
         """
         ...
 

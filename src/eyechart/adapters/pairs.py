@@ -148,7 +148,7 @@ class FolderPairs:
             self._paths[entry] = [by_stem[name] for name in self.names]
         self.entries = tuple(self._paths)
         if len(self.entries) == 1:
-            raise InputError(f"{folder}: no <codec>/<level> folders beside source")
+            raise InputError(f"{folder}: no <codec>/<level> folders next to source")
 
     def digest(self) -> str:
         """See `Pairs`."""

@@ -89,7 +89,7 @@ def plan_step(
 ) -> list[Shown]:
     """The images of a process in a step: a pure function, so that a resumed run draws the same.
 
-    images: those to train on, shuffled anew every epoch. entries: all conditions, `source` first.
+    images: training images, shuffled for each epoch. entries: all conditions, `source` first.
     """
     compressed = [row for row, entry in enumerate(entries) if entry != SOURCE]
     count = len(compressed) if recipe.levels_an_image is None else recipe.levels_an_image

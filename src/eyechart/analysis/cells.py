@@ -10,7 +10,7 @@ from eyechart.analysis.labels import Labels
 from eyechart.core.types import Cell, Failure, Record, Reproducible
 from eyechart.store import Store, TaskSize
 
-SOURCE = "source"  # the codec that stands for "uncompressed"
+SOURCE = "source"  # the codec of uncompressed images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class CellData:
     codec: str
     records: Sequence[Record]
     failures: Sequence[Failure]
-    asked: TaskSize | None  # how many questions and images were planned, where that is stored
+    asked: TaskSize | None  # planned questions and images, if stored
     reproducible: Reproducible = "bitwise"  # whether the codec's images are equal on all devices
 
 

@@ -31,7 +31,7 @@ def slopes(x: Floats, y: Floats) -> Floats:
 def integral(x: Floats, y: Floats, low: Floats, high: Floats) -> Floats:
     """Integral of the interpolant of (x, y), each (..., n), from `low` to `high`, each (...).
 
-    The bounds must lie within the points; every polynomial piece is integrated in closed form.
+    The bounds must be within the points; every polynomial piece is integrated in closed form.
     """
     slope = slopes(x, y)
     return _antiderivative(x, y, slope, high) - _antiderivative(x, y, slope, low)

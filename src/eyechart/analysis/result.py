@@ -69,7 +69,7 @@ class GapResult:
     task: str
     codec: str
     level: str
-    adapter: str  # stands for theta*
+    adapter: str  # used as theta*
     uncompressed: float  # L(X, theta)
     compressed: float  # L(X^, theta)
     finetuned: float  # L(X^, theta*)
@@ -86,7 +86,7 @@ class View:
     level: str
     adapter: str
     bpp: float
-    quality: dict[str, float | None]  # "PSNR dB", "MS-SSIM"; None where it is not finite
+    quality: dict[str, float | None]  # "PSNR dB", "MS-SSIM"; None if it is not finite
     png_base64: str
     answer: str
     right: bool

@@ -97,7 +97,7 @@ def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def signed(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Entries whose whole interval lies above 0 marked as gain, below 0 as loss."""
+    """Entries with the whole interval above 0 marked as gain, below 0 as loss."""
 
     def mark(entry: Entry) -> Mark:
         if entry.low is None or entry.high is None:

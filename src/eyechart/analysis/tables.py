@@ -30,7 +30,7 @@ Kind: TypeAlias = Literal["bd", "scores", "gap", "adapter"]
 
 T = TypeVar("T")
 
-SOURCE = "source"  # the codec that stands for "uncompressed"
+SOURCE = "source"  # the codec of uncompressed images
 PER_DEVICE = "reproducible per device: the codec's decoded images depend on the kind of device"
 
 

@@ -190,7 +190,7 @@ def _key_width(table: Table) -> int:
 
 
 def _key_text(table: Table, keys: Sequence[str]) -> str:
-    """The keys of a line, padded to their columns; the first one stands above its rows."""
+    """The keys of a line, padded to their columns; the first one is above its rows."""
     if len(keys) == 1:
         return keys[0]
     columns = [*zip(table.keys, *(row.keys for row in table.rows), strict=True)][1:]

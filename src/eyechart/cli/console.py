@@ -1,4 +1,4 @@
-"""The console that tables are printed to, and what is said where the user stops the work."""
+"""The console for tables, and the message after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table_console() -> Console:
 
 
 def stopped(kept: str) -> NoReturn:
-    """The end after Ctrl-C, with the command that goes on. kept: what is not lost.
+    """The message after Ctrl-C, with the command to continue. kept: what is kept.
 
     Raises StoppedError.
     """

@@ -113,7 +113,7 @@ def run(
         typer.Option(
             "--batch",
             min=1,
-            help="Questions handed to a VLM at once, per device. Default: 32, on a GPU 512.",
+            help="Questions passed to a VLM at once, per device. Default: 32, on a GPU 512.",
             show_default=False,
         ),
     ] = None,
@@ -329,7 +329,7 @@ def _console() -> Console:
 
 
 def _show_results(out: Path, console: Console, *, silent: bool) -> bool:
-    """Print the tables and write the report; False where there are none, with the reason on stderr
+    """Print the tables and write the report; False if there are none, with the reason on stderr
     unless `silent`."""
     from eyechart.analysis.files import analysis_of
     from eyechart.analysis.tables import tables_of

@@ -36,7 +36,7 @@ from eyechart.core.images import MAX_PIXELS
 from eyechart.core.types import Bitstream, Level
 
 CRC_BYTES = 2
-_WITHOUT_WEIGHTS, _WITH_WEIGHTS = 0xE8, 0xE9  # no file format begins with them
+_WITHOUT_WEIGHTS, _WITH_WEIGHTS = 0xE8, 0xE9  # first bytes of no file format
 _NAME_BYTES = 2
 _WEIGHTS_BYTES = 4
 _DIGITS = "0123456789.-+e"  # one half byte each
@@ -153,7 +153,7 @@ def leb128(value: int) -> bytes:
 
 
 def read_leb128(codec: str, data: bytes, at: int) -> tuple[int, int]:
-    """The number at byte `at`, and where it ends. Raises CodecError."""
+    """The number at byte `at`, and the offset of its end. Raises CodecError."""
     value = 0
     for index, byte in enumerate(data[at : at + 4]):
         value |= (byte & 0x7F) << (7 * index)

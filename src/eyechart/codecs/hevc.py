@@ -22,7 +22,7 @@ _SETTINGS = (
 class HevcCodec(FfmpegCodec):
     """x265, one intra image a stream.
 
-    levels: QPs, at most 51 (the paper's HM levels of Table 8 lie in 40..51). preset: x265's.
+    levels: QPs, at most 51 (the paper's HM levels of Table 8 are in 40..51). preset: x265's.
     Raises InputError for a QP or preset that x265 does not have.
     """
 

@@ -68,7 +68,7 @@ def run(command: Sequence[str], feed: bytes, job: ProcessLimits) -> Output:
 
     The child leads its own session, so that it is ended together with its own children. On
     Linux the kernel kills it when this process dies (PR_SET_PDEATHSIG, set by util-linux'
-    setpriv: `preexec_fn` is not safe beside threads). On macOS an orphan ends when it next
+    setpriv: `preexec_fn` is not safe with threads). On macOS an orphan ends when it next
     reads or writes a pipe.
 
     Raises:

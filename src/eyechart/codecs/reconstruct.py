@@ -127,7 +127,7 @@ class Reconstructor:
     def estimate_bits(
         self, codec: Codec, level: Level, images: Sequence[SourceImage]
     ) -> list[float | None]:
-        """What the likelihoods say that each image takes; None where a codec cannot tell."""
+        """Estimated bits of each image from the likelihoods; None for codecs without them."""
         loaded = attempt("encode", lambda: self._load(codec, level))
         if isinstance(loaded, Failed) or not isinstance(loaded, EstimatesRate):
             return [None] * len(images)
@@ -296,7 +296,7 @@ def reconstruct_one(codec: Codec, level: Level, image: SourceImage) -> DecodedIm
 
 
 def decode_payload(codec: Codec, payload: bytes, name: str) -> Rgb8:
-    """The image in a payload, whatever its level. name: for messages.
+    """The image in a payload of any level. name: for messages.
 
     Raises:
         CodecError: damaged, or of another codec. InputError: the codec cannot decode a payload

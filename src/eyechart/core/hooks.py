@@ -78,7 +78,7 @@ class HasImageFiles(Protocol):
     """A task whose images are separate files, which may be missing."""
 
     def check_images(self, keys: Iterable[str]) -> None:
-        """Look for the files of these images; reads none. Called before a run begins.
+        """Check that the files of these images exist; reads none. Called before a run starts.
 
         Raises InputError: how many are missing, and the first of them.
         """
@@ -90,7 +90,7 @@ class HasChance(Protocol):
     """A task that knows how often a guess is right that does not look at the image."""
 
     def chance(self, question: Question) -> float | None:
-        """Probability (0..1) that a guess is right; None where that means nothing."""
+        """Probability (0..1) that a guess is right; None if it is not defined."""
         ...
 
 
@@ -195,7 +195,7 @@ def choices_of(task: object, question: Question) -> tuple[str, ...]:
 
 
 def chance_of(task: object, question: Question) -> float | None:
-    """Probability that a guess is right: as the task says, else one of the question's choices;
+    """Probability that a guess is right: from the task, else one of the question's choices;
     None for an open question."""
     if isinstance(task, HasChance):
         return task.chance(question)

@@ -27,7 +27,7 @@ def digest(value: object) -> str:
 
 
 def cell_key(cell: Cell) -> str:
-    """The cell's identity: everything that can change an answer, and nothing else."""
+    """The cell's identity: a digest of exactly what can change an answer."""
     return digest({**asdict(cell), "level": cell.level.identity})
 
 

@@ -23,7 +23,7 @@ _NAMES: dict[Any, tuple[str, str]] = {  # one, several
 
 
 def annotations_of(factory: Any) -> dict[str, Any]:
-    """The parameters' annotations of a class, function or partial; {} where they do not resolve."""
+    """The parameters' annotations of a class, function or partial; {} if they do not resolve."""
     while isinstance(factory, functools.partial):
         factory = factory.func
     call = factory.__init__ if inspect.isclass(factory) else factory

@@ -107,7 +107,7 @@ def load_factory(group: Group, name: str) -> Any:
     """The object that an entry point names, imported but not called.
 
     Raises:
-        PluginError: unknown or ambiguous name, missing package, whatever the import raises.
+        PluginError: unknown or ambiguous name, missing package, any error of the import.
     """
     point = find(group, name)
     with guarded(name):

@@ -192,7 +192,7 @@ class _Worker:
                     target=_work, args=(theirs, self._device, self._nice), daemon=True
                 )
                 # The process inherits this thread's signal mask: no Ctrl-C while it imports. The
-                # tracker comes first, because its start would take SIGINT out of the mask again.
+                # tracker is started first, because its start removes SIGINT from the mask.
                 resource_tracker.ensure_running()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 with _without_main():

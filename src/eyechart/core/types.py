@@ -118,7 +118,7 @@ class NeuralCodec(Codec, Protocol):
     @property
     def reproducible(self) -> Reproducible:
         """`bitwise`: payloads and decoded images are equal on all devices. `per device`: equal
-        only where they are made on the same kind of device."""
+        only if they are made on the same kind of device."""
         ...
 
     def check(self) -> None:
@@ -227,7 +227,7 @@ class Task(Plugin, Protocol):
 
     @property
     def headline_metric(self) -> str:
-        """Name of the metric that stands for the task in tables and curves."""
+        """Name of the task's metric in tables and curves."""
         ...
 
     def questions(self) -> Sequence[Question]:
@@ -239,7 +239,7 @@ class Task(Plugin, Protocol):
         ...
 
     def prompt(self, question: Question, vlm_family: str) -> str:
-        """The text handed to a VLM of that family, as VLMEvalKit builds it."""
+        """The prompt for a VLM of that family, as VLMEvalKit builds it."""
         ...
 
     def max_new_tokens(self, question: Question) -> int:

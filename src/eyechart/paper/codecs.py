@@ -6,7 +6,7 @@ from eyechart.runner.estimate import PublishedCodec
 
 _LEVELS = 4  # of each codec and task (Table 7)
 _MOST_BPP = 0.3  # the paper's limit for all of its levels
-# Mean over levels and tasks in Tables 9 to 15; the limit where no rates are printed.
+# Mean over levels and tasks in Tables 9 to 15; the limit if no rates are printed.
 _BPP = {
     "hm": _MOST_BPP,
     "vtm": _MOST_BPP,

@@ -117,7 +117,7 @@ def _sampled(cells: Sequence[CellResult]) -> list[str]:
 
 def _table(title: str, keys: tuple[str, ...], rows: list[TableRow]) -> Table:
     return Table(
-        title=f"{title}: this run beside the paper",
+        title=f"{title}: this run and the paper",
         keys=keys,
         column_kind="figure",
         columns=("this run", "paper", "difference"),

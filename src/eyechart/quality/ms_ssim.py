@@ -62,7 +62,7 @@ def _similarity(x_CHW: Floats, y_CHW: Floats, *, luminance: bool) -> Floats:
 
 
 def _blurred(x_CHW: Floats) -> Floats:
-    """Gaussian window, only where it lies inside the image."""
+    """Gaussian window, at positions where it is inside the image."""
     places = np.arange(_WINDOW_PX) - _WINDOW_PX // 2
     window = np.exp(-(places**2) / (2 * _SIGMA_PX**2))
     window /= window.sum()

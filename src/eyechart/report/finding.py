@@ -46,7 +46,7 @@ class _CodecLoss:
 
     @property
     def resolved(self) -> bool:
-        """Whether the whole interval of the loss at the lowest rate lies above 0."""
+        """Whether the whole interval of the loss at the lowest rate is above 0."""
         return self.lowest.loss is not None and self.lowest.loss.low > 0
 
 
@@ -140,7 +140,7 @@ def _recovered(analysis: Analysis, vlm: str, task: str, codec: str, level: str) 
 
 
 def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _CodecLoss]) -> str:
-    """`; VVC at the same rate costs 8.9`, or a codec that needs fewer bits, or nothing."""
+    """`; VVC at the same rate costs 8.9`, or a codec with fewer bits, or ""."""
     others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
     rate, uncompressed = curves[key].lowest.bpp, curves[key].uncompressed.score.value
     same_rate: list[tuple[float, str, str]] = []

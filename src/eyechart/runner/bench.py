@@ -57,7 +57,7 @@ class BenchRow:
     """One codec at one level: means over its trials, of which there is at least one.
 
     mean_bpp, estimated_bpp: means over images. total_bpp: all bits over all pixels. quality: by the
-    metric's label; None where it is not finite for one of the images (PSNR of an unchanged image).
+    metric's label; None if it is not finite for one of the images (PSNR of an unchanged image).
     encode_s_per_mp, decode_s_per_mp: all seconds over all megapixels.
     """
 

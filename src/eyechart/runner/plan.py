@@ -13,7 +13,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.plugins import near
 from eyechart.runner.strict_yaml import load_yaml
 
-BUILT_IN = ("quick", "paper")  # packaged beside this file
+BUILT_IN = ("quick", "paper")  # in the folder of this file
 _T = TypeVar("_T")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 State = Literal["ready", "missing", "broken"]
 
-# package -> what it is for
+# package -> its use
 _OPTIONAL = {
     "torch": "VLMs and adapters",
     "transformers": "VLMs",

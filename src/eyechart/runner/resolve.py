@@ -123,7 +123,7 @@ def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VL
     from eyechart.vlms import open_vlm
 
     name, options = plugins.parse_spec_or_directory(spec)
-    if "adapter" in options:  # a cell names its adapter beside the VLM's options
+    if "adapter" in options:  # a cell names its adapter separately
         raise InputError(f"vlm {name}: give an adapter with --adapter, not as an option")
     given: dict[str, Any] = {"device": device, **options}
     return open_vlm(name, adapter=adapter, **given)

@@ -159,7 +159,7 @@ def _cells(
 
 
 def _settled(stored: StoredCell, *, retry_failed: bool) -> tuple[set[str], set[str]]:
-    """Ids of the questions that have an answer, and of those that failed for good."""
+    """Ids of the questions with an answer, and of those that failed permanently."""
     answered = {record.question_id for record in stored.records()}
     failed = {
         failure.question_id
@@ -170,7 +170,7 @@ def _settled(stored: StoredCell, *, retry_failed: bool) -> tuple[set[str], set[s
 
 
 def finished(work: Work, model: ModelConfig, store: Store, *, retry_failed: bool) -> bool:
-    """Whether nothing is left to ask a VLM, without changing the store. Raises StoreError."""
+    """Whether all questions of a VLM are settled. Does not change the store. Raises StoreError."""
     for part in work.tasks:
         for cell, _, _ in _cells(work, model, part):
             answered, failed = _settled(store.find(cell), retry_failed=retry_failed)

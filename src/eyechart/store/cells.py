@@ -173,7 +173,7 @@ class StoredCell:
             except DAMAGED as error:
                 raise StoreError(
                     f"{path}: line {number} is damaged ({one_line(error, 100)}); "
-                    "delete that line and run again to ask its question anew"
+                    "delete that line and run again to ask its question again"
                 ) from error
 
 

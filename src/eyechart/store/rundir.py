@@ -1,7 +1,7 @@
 """A run directory: the results of one or several runs, and queries for them.
 
 DIR/run.json      format, title, data
-    current.json  the cells of the last plan, which count where there are several versions
+    current.json  the cells of the last plan, which count if there are several versions
     cells/        one folder for each cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded images of slow codecs, lossless, up to a budget
@@ -133,7 +133,7 @@ class Store:
         return StoredCell(folder, cell, reproducible)
 
     def find(self, cell: Cell) -> StoredCell:
-        """A cell to read: without records where nothing is stored yet. Writes nothing."""
+        """A cell to read, without records if nothing is stored. Writes nothing."""
         return StoredCell(self.root / "cells" / cell_key(cell)[:16], cell)
 
     def make_current(self, cells: Iterable[StoredCell]) -> None:

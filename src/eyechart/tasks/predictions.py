@@ -93,7 +93,7 @@ def read_predictions(path: Path) -> dict[str, str]:
         for row, (index, prediction) in enumerate(reader(path), start=1):
             question_id = _text(path, row, index).strip()
             if not question_id or question_id in answers:
-                what = f"index {one_line(question_id)} stands twice" if question_id else "no index"
+                what = f"index {one_line(question_id)} occurs twice" if question_id else "no index"
                 raise InputError(f"{path}, row {row}: {what}")
             answers[question_id] = (
                 NO_ANSWER if prediction is _NULL else _text(path, row, prediction)

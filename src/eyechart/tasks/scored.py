@@ -1,4 +1,4 @@
-"""Scores beside their questions, and the small sums that all benchmarks share."""
+"""Scores with their questions, and sums that all benchmarks share."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class TsvTable:
         """Look for the image files of these keys; reads none.
 
         Raises:
-            InputError: how many are missing, the first of them, and where it was looked for.
+            InputError: files are missing; names their number, the first, and the searched folders.
         """
         wanted = set(keys) - self.offsets.keys()
         names = [name for name in dict.fromkeys(row.image for row in self.rows) if name in wanted]
@@ -122,7 +122,7 @@ class TsvTable:
 def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -> TsvTable:
     """Read a TSV file once, from start to end.
 
-    needed: columns that must be there beside `index`, and `image` or `image_path`.
+    needed: required columns beside `index`, and `image` or `image_path`.
     image_folder: the folder below images/ where VLMEvalKit keeps this benchmark's image files.
 
     Raises:
@@ -189,7 +189,7 @@ class _Scan:
         if not {"image", "image_path"} & set(self.columns):
             raise InputError(f"{name}: no column 'image' or 'image_path'; its columns: {there}")
         if len(set(self.columns)) < len(self.columns):
-            raise InputError(f"{name}: a column stands twice; its columns: {there}")
+            raise InputError(f"{name}: a column occurs twice; its columns: {there}")
 
     def _take(self, record: TsvRecord) -> None:
         lines = self._lines
@@ -200,7 +200,7 @@ class _Scan:
         cells = {column: decoded(cell, lines) for column, cell in raw.items() if cell}
         index = cells["index"] = cells.get("index", "").strip()
         if not index or index in self._key_of:
-            raise lines.error(f"index {index} stands twice" if index else "no index")
+            raise lines.error(f"index {index} occurs twice" if index else "no index")
         reference = ""
         if len(picture) > MAX_REFERENCE_CHARS:
             digest = hashlib.blake2b(picture, digest_size=16).digest()

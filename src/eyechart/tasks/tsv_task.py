@@ -61,7 +61,7 @@ class TsvBenchmark:
     statistics_size: int = 2
     """The k of `statistics`."""
     headline: Callable[[Floats], Floats] = percent_right
-    """(..., k) sums -> (...) headline metric, 0 where it is undefined."""
+    """(..., k) sums -> (...) headline metric, 0 if it is undefined."""
     strata: Callable[[Mapping[str, Sequence[Question]]], Mapping[str, str]] | None = None
     """(image -> its questions) -> (image -> stratum), for headlines that add up parts
     (`core.types.ImageSums`)."""
@@ -123,7 +123,7 @@ class TsvTask:
 
     @property
     def path(self) -> Path:
-        """The file that is read. Raises InputError where there is none."""
+        """The file that is read. Raises InputError if there is none."""
         return self._found.path
 
     @property

@@ -29,10 +29,10 @@ def model_type_of(folder: Path) -> str:
 
 
 def check_directory(folder: Path, model_type: str) -> None:
-    """Refuse a directory of another family or without weights; loads nothing.
+    """Check that a directory is of a family and has weights; loads nothing.
 
     Raises:
-        InputError: one line that says what is missing.
+        InputError: another family, or a missing file.
     """
     found = model_type_of(folder)
     if found != model_type:
@@ -41,7 +41,7 @@ def check_directory(folder: Path, model_type: str) -> None:
         )
     missing = missing_weights(folder)
     if missing:
-        raise InputError(f"{folder}: no weights: {missing} is not beside config.json")
+        raise InputError(f"{folder}: no weights: {missing} is missing")
 
 
 def missing_weights(folder: Path) -> str | None:

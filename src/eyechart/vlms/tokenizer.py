@@ -35,7 +35,7 @@ def load_tokenizer(source: str) -> Any:
 
 
 def _template_of_old(folder: Path) -> str:
-    """The chat template where older checkpoints keep it, beside their processor."""
+    """The chat template in the file of older checkpoints."""
     path = folder / "chat_template.json"
     try:
         template = json.loads(path.read_text(encoding="utf-8"))["chat_template"]

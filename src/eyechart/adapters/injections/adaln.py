@@ -70,8 +70,10 @@ def _fold_norm(site: NormSite, scale: Tensor, shift: Tensor) -> None:
         for reader in site.readers:
             if reader.bias is None:
                 raise InputError(
-                    f"cannot fold adaln: what reads {site.name} has no bias to hold the shift"
+                    f"cannot fold adaln: a layer after {site.name} has no bias to hold the shift"
                 )
             add_to_bias(reader, reader.weight.to(wide) @ shift.repeat(site.repeat))
         if not site.readers:
-            raise InputError(f"cannot fold adaln: {site.name} is an RMS norm nothing reads alone")
+            raise InputError(
+                f"cannot fold adaln: {site.name} is an RMS norm without a linear layer of its own"
+            )

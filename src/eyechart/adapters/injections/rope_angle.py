@@ -34,7 +34,7 @@ class RopeAngle(nn.Module):
         """Hook the rotary embedding's output."""
 
         def turn(_: nn.Module, __: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            cos, angle = spread(self.table, output[0])  # cos is float32 whatever the model's type
+            cos, angle = spread(self.table, output[0])  # cos is float32 for models of any dtype
             sin = output[1].view_as(cos)
             angle = torch.cat([angle, angle], dim=-1)
             angle = angle.to(torch.promote_types(angle.dtype, cos.dtype))

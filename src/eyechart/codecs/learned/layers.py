@@ -79,7 +79,7 @@ class AttentionBlock(nn.Module):
 
 
 class CheckerboardConv(nn.Conv2d):
-    """A convolution that sees only positions of the other colour of a checkerboard.
+    """A convolution over only those positions that have the other colour of a checkerboard.
 
     He et al., Checkerboard Context Model (arXiv 2103.15306), section 3.
     """
@@ -119,7 +119,7 @@ class _LowerBound(torch.autograd.Function):
 
 
 def lower_bound(x: Tensor, bound: float) -> Tensor:
-    """max(x, bound), with a gradient below the bound where it would raise x."""
+    """max(x, bound), with a gradient below the bound if it would raise x."""
     bounded: Tensor = _LowerBound.apply(x, bound)  # type: ignore[no-untyped-call]
     return bounded
 

@@ -187,7 +187,7 @@ class LoadedNetwork:
             return [self._decode(bitstream) for bitstream in bitstreams]
 
     def estimate_bits(self, images: Sequence[Rgb8]) -> list[float]:
-        """What the likelihoods of z and y say that each image takes, without headers."""
+        """Estimated bits of each image from the likelihoods of z and y, without headers."""
         checked = [check_rgb8(image) for image in images]
         with torch.inference_mode(), one_thread():
             return [self._estimate(image) for image in checked]

@@ -1,6 +1,6 @@
 """Published checkpoints: the network that each belongs to, and how its keys are renamed.
 
-| published by | what is renamed |
+| published by | renamed keys |
 | --- | --- |
 | CompressAI before 1.2.6 | `entropy_bottleneck._matrix0` to `entropy_bottleneck.matrices.0`, likewise `_bias`, `_factor` |
 | data-parallel training | the prefix `module.` is dropped |

@@ -54,7 +54,7 @@ def train_codec(
 ) -> None:
     """Train one level into `out`, or continue what stopped there.
 
-    init: weights to start from, y scaled for the new lambda where they say which they had; first
+    init: weights to start from, y scaled for the new lambda if theirs is known; first
     weights are made if None. held_out: images of each folder
     (the first by path) that are measured on and not trained with.
     Raises:

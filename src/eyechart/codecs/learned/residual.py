@@ -21,7 +21,7 @@ _BETA_MIN = 1e-6
 class Gdn(nn.Module):
     """x / sqrt(beta + gamma * x^2), or its approximate inverse (Balle et al., arXiv 1511.06281).
 
-    `beta` and `gamma` are stored as square roots, so that what they stand for is never negative.
+    `beta` and `gamma` are stored as square roots, so that their values are never negative.
     """
 
     def __init__(self, channels: int, *, inverse: bool = False) -> None:

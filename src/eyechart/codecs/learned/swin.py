@@ -145,7 +145,7 @@ def attend(qkv: Tensor, heads: int, bias: Tensor, *, first: int = 0) -> Tensor:
     """Attention of queries, keys and values in one tensor (sets, tokens, 3 * channels).
 
     bias: added to the scores, (heads, tokens - first, tokens) or one for each set. first: the
-    tokens before this one are seen but see nothing themselves; none of them is returned.
+    tokens before this one are keys only, not queries, and are not returned.
     """
     sets, tokens, width = qkv.shape
     split = qkv.reshape(sets, tokens, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)

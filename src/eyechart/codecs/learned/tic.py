@@ -53,7 +53,7 @@ MINI = TicShape(
 class CausalAttention(nn.Module):
     """Context of a latent element from the 12 elements before it in a 5x5 window.
 
-    Elements are in raster order. Zeros stand for what is not known yet or outside.
+    Elements are in raster order. Elements that are unknown or outside are zero.
     """
 
     relative_position_index: Tensor

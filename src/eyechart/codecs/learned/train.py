@@ -104,7 +104,7 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
 
 
 class CodecTraining:
-    """One run: a network, its optimizer, the averaged weights and the step it has come to."""
+    """One run: a network, its optimizer, the averaged weights and the current step."""
 
     def __init__(self, network: nn.Module, crops: Crops, config: TrainConfig) -> None:
         self.network = network.train()
@@ -256,7 +256,7 @@ def saved_step(folder: Path) -> int:
 
 
 def trained_lambda(weights: Path) -> float | None:
-    """The lambda that a training says its weights were made with; None where they do not say."""
+    """The lambda stored in a training's weights; None if there is none."""
     with safe_open(weights, "pt") as file:
         about = file.metadata() or {}
     config = json.loads(about.get("config", "{}"))

@@ -318,5 +318,5 @@ def _map_mask(mask: Tensor, count: int) -> Tensor:
 
 
 def _constants_mask(mask: Tensor, count: int) -> Tensor:
-    """Prompts are seen from everywhere."""
+    """All tokens attend to the prompts."""
     return torch.cat([mask.new_zeros(*mask.shape[:2], count), mask], 2)

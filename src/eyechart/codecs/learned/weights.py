@@ -30,7 +30,7 @@ def write_level(
 
 
 def load_weights(network: nn.Module, path: Path, *, codec: str, sha256: str = "") -> None:
-    """Fill a network from a file, whatever precision it is stored in.
+    """Fill a network from a file of any precision.
 
     sha256: what the file must have; any if empty.
     Raises:
