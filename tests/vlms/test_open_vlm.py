@@ -158,7 +158,7 @@ def test_directory_with_a_broken_config(tmp_path: Path) -> None:
 def test_directory_without_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
     vlm = open_vlm(str(tmp_path), device="cpu")
-    with pytest.raises(InputError, match=r"no weights: \*\.safetensors is not"):
+    with pytest.raises(InputError, match=r"no weights: \*\.safetensors is missing"):
         vlm.answer([request(56, 56, 1)], Decoding())
 
 
