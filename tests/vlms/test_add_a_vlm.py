@@ -9,25 +9,23 @@ import pytest
 
 from eyechart.cli import run_args
 from eyechart.store import Store
-from eyechart.testing.vlms import check_vlm
+from tests.installed import Distribution, eyechart_in, install, python_in
 
-PAGE = Path(__file__).parents[2] / "docs" / "add-a-vlm.md"
+PAGE = (Path(__file__).parents[2] / "docs" / "add-a-vlm.md").read_text(encoding="utf-8")
+MODULES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
+(PYPROJECT,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.fixture(autouse=True)
-def my_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a module and metadata with its entry point."""
-    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    (code,) = (block for block in blocks if "class MyVLM" in block)
-    (point,) = re.findall(r'my-vlm = "(.*?)"', "".join(blocks))
-    assert point == "my_package:MyVLM"
-    site = tmp_path / "site"
-    (site / "my_package-1.dist-info").mkdir(parents=True)
-    (site / "my_package.py").write_text(code)
-    metadata = site / "my_package-1.dist-info" / "METADATA"
-    metadata.write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
-    entries = site / "my_package-1.dist-info" / "entry_points.txt"
-    entries.write_text(f"[eyechart.vlms]\nmy-vlm = {point}\n")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = {"my_package.py": MODULES["my_package.py"]}
+    documented = Distribution(name="my-package", files=files, pyproject=PYPROJECT)
+    return install(tmp_path_factory.mktemp("installed"), documented)
+
+
+@pytest.fixture
+def my_vlm(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process finds the installed package."""
     monkeypatch.syspath_prepend(site)
 
 
@@ -39,10 +37,14 @@ def run(out: Path, *more: str) -> int:
     )
 
 
-def test_the_class_passes_the_check_opened_by_its_name() -> None:
-    check_vlm("my-vlm")
+def test_the_class_passes_the_check_and_is_listed(site: Path) -> None:
+    done = python_in(site, "-c", MODULES["check_my_vlm.py"])
+    assert (done.returncode, done.stderr) == (0, "")
+    done = eyechart_in(site, "vlm", "list")
+    assert "my-vlm" in done.stdout
 
 
+@pytest.mark.usefixtures("my_vlm")
 def test_the_class_runs_and_its_options_are_in_the_cells_key(tmp_path: Path) -> None:
     assert run(tmp_path / "a") == 0
     (cell,) = Store(tmp_path / "a").cells()
@@ -53,6 +55,7 @@ def test_the_class_runs_and_its_options_are_in_the_cells_key(tmp_path: Path) -> 
     assert {record.answer for record in cell.records()} == {"Yes"}
 
 
+@pytest.mark.usefixtures("my_vlm")
 @pytest.mark.parametrize(
     ("more", "message"),
     [
