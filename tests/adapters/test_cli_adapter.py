@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
+from eyechart.adapters import load
+from eyechart.adapters.base import open_base
+from eyechart.adapters.towers import tower_of
 from eyechart.cli import run_args
 from eyechart.cli.adapter import app
 from eyechart.core.errors import InputError
@@ -59,7 +63,7 @@ def test_training_writes_an_adapter_and_shows_what_it_removed(
     assert "removed" in out
 
 
-def test_the_adapter_answers_by_the_condition_of_each_image(
+def test_a_vlm_opens_with_the_trained_adapter_and_answers(
     trained: Path, tiny_dirs: dict[str, Path], registered: None
 ) -> None:
     rng = np.random.default_rng(0)
@@ -73,6 +77,25 @@ def test_the_adapter_answers_by_the_condition_of_each_image(
     assert [len(one) for one in answers] == [1, 2]
     assert vlm.options["adapter"]
     assert "adapter" not in open_vlm(str(tiny_dirs["janus"])).options
+
+
+def test_the_trained_adapter_changes_features_by_the_condition(
+    trained: Path, tiny_dirs: dict[str, Path]
+) -> None:
+    vlm = open_base(str(tiny_dirs["janus"]))
+    picture = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    found = []
+    for condition in (None, ("jpeg", "1"), ("jpeg", "6")):
+        backbone, model = vlm.build()
+        if condition is not None:
+            adapter = load(trained, model)
+            adapter.set_conditions([condition])
+        with torch.no_grad():
+            inputs = dict(backbone.picture(picture).inputs)
+            found.append(tower_of(model).features(inputs))
+    plain, low, high = found
+    assert not torch.equal(plain, low)
+    assert not torch.equal(low, high)
 
 
 def test_an_adapter_that_does_not_fit_is_found_without_weights(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from eyechart.adapters.condition import SOURCE
 from eyechart.adapters.fold import export, folded
 from eyechart.adapters.package import AdapterConfig, LoadedAdapter, fingerprint, open_adapter, save
 from eyechart.adapters.towers import tower_of
@@ -109,11 +110,14 @@ def test_folding_uses_the_named_condition_whatever_the_conditioning(
         for conditioning in ("labelled", "estimated")
     ]
     with torch.no_grad():
-        labelled, estimated = (
-            tower_of(folded(adapter, model, JPEG)).features(inputs)
-            for adapter, model, inputs in both
+        labelled, estimated, source = (
+            tower_of(folded(adapter, model, condition)).features(inputs)
+            for (adapter, model, inputs), condition in zip(
+                [*both, both[0]], [JPEG, JPEG, SOURCE], strict=True
+            )
         )
     torch.testing.assert_close(estimated, labelled)
+    assert (labelled - source).abs().max() > 1e-3
 
 
 def test_a_refused_export_leaves_nothing_behind(tiny_dirs: dict[str, Path], tmp_path: Path) -> None:
