@@ -24,6 +24,7 @@ from benchmarks.faults import (
     images,
     run_directories,
     servers,
+    small_files,
     task_files,
     toy,
 )
@@ -33,6 +34,7 @@ KINDS: dict[str, Callable[[int, Random, Path], Iterator[Trial]]] = {
     "bitstreams": bitstreams.trials,
     "images": images.trials,
     "task-files": task_files.trials,
+    "small-files": small_files.trials,
     "answers": answers.trials,
     "run-directories": run_directories.trials,
     "servers": servers.trials,

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KINDS = ["answers", "bitstreams", "disks", "images", "run-directories", "servers", "task-files"]
+KINDS = [
+    "answers",
+    "bitstreams",
+    "disks",
+    "images",
+    "run-directories",
+    "servers",
+    "small-files",
+    "task-files",
+]
 
 pytestmark = [
     pytest.mark.slow,
