@@ -94,7 +94,10 @@ def _verdict(ended: Ended, check: Callable[[], Verdict]) -> tuple[Verdict, str]:
     if "Traceback" in ended.said or ended.code == BUG:
         return Verdict.crash, "a bug"
     if ended.code == DONE:
-        return check(), "another result than without damage"
+        try:
+            return check(), "another result than without damage"
+        except Exception as error:  # noqa: BLE001 - what was written cannot be read
+            return Verdict.crash, repr(error)
     lines = ended.said.strip().splitlines()
     if ended.code != FAILURES and not any(line.startswith("eyechart: ") for line in lines):
         return Verdict.crash, "no line says why"

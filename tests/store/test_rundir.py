@@ -167,6 +167,12 @@ def test_a_changed_character_in_any_record_is_noticed(store: Store) -> None:
             stored.records()
 
 
+def test_ids_of_thousands_of_digits_are_ordered_like_texts(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_records([a_record("9" * 5000), a_record("10"), a_record("9")])
+    assert [record.question_id for record in stored.records()] == ["9" * 5000, "9", "10"]
+
+
 def test_records_without_their_cell_are_named(store: Store) -> None:
     stored = store.add(a_cell())
     (stored.path / "cell.json").unlink()

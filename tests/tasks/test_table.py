@@ -149,6 +149,7 @@ def test_byte_order_mark_blank_lines_and_windows_line_ends(tmp_path: Path) -> No
         (f"index\timage\n0\t{PICTURE}\n1\n", r"row 2 after the header: 1 cells, but 2 columns"),
         (f"index\timage\n0\t{PICTURE}\tx\n", r"row 1 after the header: 3 cells, but 2 columns"),
         (f"index\timage\n0\t{PICTURE}\n0\t{PICTURE}\n", r"row 2 .*: index 0 occurs twice"),
+        (f"index\timage\n{'9' * 5000}\t{PICTURE}\n", r"row 1 .*: an index of 5,000 characters"),
         (f"index\timage\n\t{PICTURE}\n", r"row 1 .*: no index"),
         (f"index\timage\n0\t{PICTURE}\n1\t9\n", r"row 2 .*: image '9' is neither base64 nor"),
         (f"index\timage\n0\t{PICTURE}\n1\t2\n2\t1\n", r"row 2 .*: image '2' is neither"),

@@ -35,6 +35,7 @@ from eyechart.store.files import (
 
 _T = TypeVar("_T")
 _CHECK = ',"check":'
+_LONGEST_NUMBER = 18  # digits; Python refuses to read some thousands of them
 _KINDS: dict[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
     Record: (
         *((name, str) for name in ("question_id", "image", "answer", "parsed_answer")),
@@ -228,4 +229,5 @@ def _built(kind: type[_T], row: Any) -> _T:
 
 def _natural(question_id: str) -> tuple[int, str]:
     """Sort key of ids, which are usually row numbers as text: 9 before 10."""
-    return (int(question_id) if question_id.isdecimal() else -1, question_id)
+    number = question_id.isdecimal() and len(question_id) <= _LONGEST_NUMBER
+    return (int(question_id) if number else -1, question_id)

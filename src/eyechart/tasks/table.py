@@ -21,6 +21,7 @@ from pathlib import Path
 from eyechart.core.errors import ImageError, InputError
 from eyechart.tasks.tsv import TsvLines, TsvRecord, decoded, records, row_error
 
+_MAX_INDEX_CHARS = 256
 MAX_REFERENCE_CHARS = 64  # a shorter image cell is another row's index (VLMEvalKit's rule)
 
 
@@ -199,6 +200,8 @@ class _Scan:
         picture = raw.pop("image", b"").strip()
         cells = {column: decoded(cell, lines) for column, cell in raw.items() if cell}
         index = cells["index"] = cells.get("index", "").strip()
+        if len(index) > _MAX_INDEX_CHARS:
+            raise lines.error(f"an index of {len(index):,} characters; allowed: {_MAX_INDEX_CHARS}")
         if not index or index in self._key_of:
             raise lines.error(f"index {index} occurs twice" if index else "no index")
         reference = ""
