@@ -79,6 +79,20 @@ def with_broken_template(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{% for %}")
 
 
+def with_endless_template(folder: Path) -> None:
+    loops = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
+    (folder / "chat_template.jinja").write_text(loops)
+
+
+def with_foreign_index(folder: Path) -> None:
+    index = {"weight_map": {"lm_head.weight": "../../secret.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def with_nested_config(folder: Path) -> None:
+    (folder / "config.json").write_text("[" * 99999)
+
+
 def with_broken_old_template(folder: Path) -> None:
     without_chat_template(folder)
     (folder / "chat_template.json").write_text('{"template": "x"}')
@@ -107,6 +121,8 @@ def stored_questions(out: Path) -> int:
         (without_weights, "no weights: *.safetensors is missing"),
         (of_another_family, "config.json is of family 'janus', this VLM needs 'qwen2_5_vl'"),
         (without_config, "config.json cannot be read"),
+        (with_foreign_index, "names '../../secret.safetensors'; allowed: *.safetensors files"),
+        (with_nested_config, "config.json: not JSON (RecursionError"),
     ],
 )
 def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
@@ -182,6 +198,7 @@ def test_a_system_message_that_is_no_text(
         (without_tokenizer, "no tokenizer (tokenizer.json, vocab.json"),
         (without_image_token, "the chat template made 0 image placeholders"),
         (with_broken_template, "tokenizer, chat template and config.json do not fit together"),
+        (with_endless_template, "the template takes longer than "),
         (with_broken_old_template, "chat_template.json: has no chat_template"),
     ],
 )
@@ -192,7 +209,9 @@ def test_errors_of_loading_end_the_run_and_lose_no_question(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     library_says: list[LogRecord],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("eyechart.vlms.tokenizer.TEMPLATE_S", 0.5)
     folder = tmp_path / "vlm"
     shutil.copytree(qwen_dir, folder)
     spoil(folder)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from eyechart.analysis.table import Entry, Table, TableRow
 from eyechart.core.errors import InputError
+from eyechart.core.files import csv_text
 
 FORMATS = ("md", "csv", "latex", "json")
 
@@ -121,20 +122,22 @@ def _csv(tables: Sequence[Table]) -> str:
     keys = list(dict.fromkeys(key for table in tables for key in table.keys))
     kinds = list(dict.fromkeys(table.column_kind for table in tables))
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["table", *keys, *kinds, "value", "low", "high", "mark", "notes"])
+
+    def write(cells: Sequence[str]) -> None:
+        writer.writerow(map(csv_text, cells))
+
+    write(["table", *keys, *kinds, "value", "low", "high", "mark", "notes"])
     for table in tables:
         for row in table.rows:
             named = dict(zip(table.keys, row.keys, strict=True))
             if not table.columns:
                 places = [named.get(key, "") for key in keys]
-                writer.writerow([table.title, *places, *("" for _ in (*kinds, *range(5)))])
+                write([table.title, *places, *("" for _ in (*kinds, *range(5)))])
             for column, entry in zip(table.columns, row.entries, strict=True):
                 named[table.column_kind] = column
                 places = [named.get(key, "") for key in (*keys, *kinds)]
                 figures = [_digits(entry.value), _digits(entry.low), _digits(entry.high)]
-                writer.writerow(
-                    [table.title, *places, *figures, entry.mark, "; ".join(entry.notes)]
-                )
+                write([table.title, *places, *figures, entry.mark, "; ".join(entry.notes)])
     return buffer.getvalue()
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 finished with failures; 2 bad input; 130 stopped by Ctrl-C
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,10 @@ from typer.core import TyperCommand, TyperGroup
 from eyechart.core.errors import EyechartError, InputError, StoppedError, one_line
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
+# Of a path that was given: the user can change it. All others are of the disk or the machine.
+_OF_INPUT = frozenset(
+    {errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
+)
 _LONGEST = 300  # characters of an error line
 _LONGEST_COMMAND = 4000  # of one with a command that the user is to copy
 
@@ -146,6 +151,11 @@ def run_args(args: list[str]) -> int:
     except BrokenPipeError:  # `eyechart ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        if error.errno is None:
+            return _bug(error)
+        _say(f"{error.filename or 'a file'}: cannot be used ({error.strerror})")
+        return BAD_INPUT if error.errno in _OF_INPUT else FAILURES
     except Exception as error:  # noqa: BLE001 - users see one line, never a traceback
         usage = getattr(error, "format_message", None)
         if usage is not None:  # an error of the parser: unknown option, missing argument

@@ -24,8 +24,9 @@ from eyechart.codecs.reconstruct import (
     reconstruct_one,
 )
 from eyechart.core import plugins
-from eyechart.core.errors import EyechartError, InputError
-from eyechart.core.images import encode_png, read_image
+from eyechart.core.errors import EyechartError
+from eyechart.core.files import read_limited
+from eyechart.core.images import MAX_FILE_BYTES, encode_png, read_image
 from eyechart.core.types import is_neural
 from eyechart.quality import open_metric
 from eyechart.store.files import write_atomic
@@ -103,10 +104,7 @@ def decode(
     """Decode a payload written by `codec encode` into a PNG."""
     check_out(out)
     coder = open_codec(codec)
-    try:
-        data = payload.read_bytes()
-    except OSError as error:
-        raise InputError(f"{payload}: cannot be read ({error.strerror})") from error
+    data = read_limited(payload, MAX_FILE_BYTES)
     rgb8 = decode_payload(coder, data, payload.name)
     write_atomic(out, encode_png(rgb8))
     print(f"{out}: {rgb8.shape[1]}x{rgb8.shape[0]}")

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 
 
 def check_out(path: Path) -> None:
@@ -14,9 +15,9 @@ def check_out(path: Path) -> None:
     Raises:
         InputError: it is a folder, or its folder does not exist or is not writable.
     """
-    if path.is_dir():
+    if is_dir(path):
         raise InputError(f"{path}: is a folder; allowed: a file to write")
-    if not path.parent.is_dir():
+    if not is_dir(path.parent):
         raise InputError(f"{path}: there is no folder {path.parent}")
     try:
         with tempfile.TemporaryFile(dir=path.parent):

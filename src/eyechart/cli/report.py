@@ -10,6 +10,7 @@ import typer
 from eyechart.cli.files import check_out
 from eyechart.cli.tables import say_unanswered
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 
 
 def report(
@@ -33,7 +34,7 @@ def report(
     from eyechart.report.html import write_report
 
     path = out or directory / "report.html"
-    if not directory.is_dir():
+    if not is_dir(directory):
         raise InputError(
             f"{directory}: no eyechart run here; make one with eyechart run --out {directory}"
         )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eyechart.core.errors import ImageError, InputError, one_line
+from eyechart.core.files import read_limited
 from eyechart.core.types import Rgb8
 
 if TYPE_CHECKING:
@@ -132,13 +133,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
         >>> read_image("photo.png").shape
         (48, 64, 3)
     """
-    try:
-        size_bytes = Path(path).stat().st_size
-        if size_bytes > MAX_FILE_BYTES:
-            raise ImageError(f"{path}: {size_bytes:,} bytes; allowed are {MAX_FILE_BYTES:,}")
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    data = read_limited(path, MAX_FILE_BYTES, error=ImageError)
     return decode_image(data, name=str(path), max_pixels=max_pixels, as_stored=False)
 
 

@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import EntryPoint, distributions, entry_points
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from eyechart.core import hooks
 from eyechart.core.errors import BrokenPluginError, EyechartError, InputError, PluginError, one_line
+from eyechart.core.files import is_dir
 from eyechart.core.hooks import RunOption
 from eyechart.core.kinds import annotations_of, fits, kind_name
 from eyechart.core.types import Json
@@ -161,14 +161,14 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
             raise InputError(f"option {pair!r} of {name!r} is not of the form key=value")
         try:
             options[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # not JSON, digits without end, nested too deeply
             options[key] = value
     return name, options
 
 
 def parse_spec_or_directory(spec: str) -> tuple[str, dict[str, Json]]:
     """Like `parse_spec`, but the path of a directory is a name without options."""
-    return (spec, {}) if Path(spec).is_dir() else parse_spec(spec)
+    return (spec, {}) if is_dir(spec) else parse_spec(spec)
 
 
 def split_specs(text: str) -> list[str]:

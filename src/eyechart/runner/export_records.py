@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from eyechart.core.errors import InputError, PluginError
+from eyechart.core.files import csv_text
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Cell, Failure, Question, Record, Task
 from eyechart.runner.rescore import open_tasks_of
@@ -156,7 +157,10 @@ def _write_csv(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
     writer.writeheader()
     rows = 0
     for table in cells:
-        writer.writerows(table)
+        writer.writerows(
+            {key: csv_text(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
+            for row in table
+        )
         rows += len(table)
     text.detach()  # flushes; the caller closes the file
     return rows

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 from eyechart.runner.strict_yaml import load_yaml
 from eyechart.store.files import write_atomic
 
@@ -81,7 +82,7 @@ def load_rates(place: Path) -> dict[str, Rate]:
     Raises:
         InputError: no such file, not YAML, or an entry that is not a rate.
     """
-    path = place / FILE_NAME if place.is_dir() else place
+    path = place / FILE_NAME if is_dir(place) else place
     try:
         return _parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -138,7 +139,7 @@ def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
 
     vlm = spec.partition(" + ")[0]
     plain = plugins.parse_spec_or_directory(vlm)[0]
-    names = [spec, vlm, plain, Path(plain).name if Path(plain).is_dir() else plain.lower()]
+    names = [spec, vlm, plain, Path(plain).name if is_dir(plain) else plain.lower()]
     names += [
         known.name for _, known in known_vlms() if known.hub_id.lower() == plain.lower() != ""
     ]

@@ -11,6 +11,7 @@ from typing import Any
 from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.reconstruction import CodecLevels
@@ -65,7 +66,7 @@ def model_names(plan: Plan) -> list[str]:
     for spec in plan.vlms:
         name = plugins.parse_spec_or_directory(spec)[0]
         known = vlm_names()
-        if name.lower() not in known and "/" not in name and not Path(name).is_dir():
+        if name.lower() not in known and "/" not in name and not is_dir(name):
             raise InputError(f"unknown vlm {name!r}; {plugins.near(name, known)}")
     for spec in plan.adapters:
         if spec != "none" and "/" not in spec:  # a folder may not exist yet

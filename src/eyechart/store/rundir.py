@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError, one_line
+from eyechart.core.files import is_dir, is_file
 from eyechart.core.identity import canonical_json, cell_key, digest
 from eyechart.core.kinds import fits
 from eyechart.core.types import Cell, Component, Reproducible
@@ -66,7 +67,7 @@ class Store:
 
     def create(self) -> None:
         """Make the directory, or check that it is a run's. Raises RunDirError."""
-        if self.root.is_dir() and not self.is_run() and any(self.root.iterdir()):
+        if is_dir(self.root) and not self.is_run() and any(self.root.iterdir()):
             raise RunDirError(f"{self.root}: not empty and not an eyechart run; choose another")
         try:
             for folder in ("cells", "bitstreams", "decoded", "leases"):
@@ -89,7 +90,7 @@ class Store:
 
     def is_run(self) -> bool:
         """Whether the directory is a run's, also that of a run killed at its start."""
-        return (self.root / "run.json").is_file() or (self.root / "cells").is_dir()
+        return is_file(self.root / "run.json") or is_dir(self.root / "cells")
 
     # --- title and data -----------------------------------------------------------------------
 

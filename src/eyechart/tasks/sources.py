@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir, is_file
 from eyechart.zoo import chart_dir
 
 CHART = "eyechart-mini"  # the built-in data; `data="eyechart-mini"` overrides the environment
@@ -82,7 +83,7 @@ def place_of(data: str | None, environ: Mapping[str, str] = os.environ) -> tuple
         InputError: there is no such place.
     """
     place, origin = _place(data, environ)
-    if not (place.is_file() or place.is_dir()):
+    if not (is_file(place) or is_dir(place)):
         raise InputError(f"{place} ({origin}) does not exist; allowed: a folder or a TSV file")
     return place, origin
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eyechart.core.errors import ImageError, InputError
+from eyechart.core.files import is_file, read_limited
+from eyechart.core.images import MAX_FILE_BYTES
 from eyechart.tasks.tsv import TsvLines, TsvRecord, decoded, records, row_error
 
 _MAX_INDEX_CHARS = 256
@@ -63,7 +65,8 @@ class TsvTable:
         """
         try:
             if key not in self.offsets:
-                return self._picture_file(key).read_bytes()
+                path = self._picture_file(key)
+                return read_limited(path, MAX_FILE_BYTES, error=ImageError)
             return self._picture_cell(key)
         except OSError as error:
             raise ImageError(f"{self.path.name}: {error.filename}: {error.strerror}") from error
@@ -117,7 +120,7 @@ class TsvTable:
 
     def _find(self, name: str) -> Path | None:
         places = (root / name for root in self.image_roots)  # an absolute path stays absolute
-        return next((path for path in places if path.is_file()), None)
+        return next((path for path in places if is_file(path)), None)
 
 
 def read_table(path: Path, needed: Sequence[str] = (), image_folder: str = "") -> TsvTable:
@@ -243,5 +246,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # its questions fail, and no others
+        return "unreadable"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, InputError, PluginError
+from eyechart.core.files import is_dir
 from eyechart.core.hooks import is_remote, takes
 from eyechart.core.types import VLM, Json
 from eyechart.vlms.checkpoint_files import model_type_of
@@ -121,7 +122,7 @@ def _resolve(name_or_path: str) -> tuple[_Opener, str | None]:
         return _Opener(group="eyechart.vlms", name=name_or_path), None
     if by_name is not None:
         return _Opener(group="eyechart.families", name=by_name), None
-    if Path(name_or_path).is_dir():
+    if is_dir(name_or_path):
         return _opener_for(model_type_of(Path(name_or_path)), name_or_path), name_or_path
     if name_or_path.startswith((".", "/", "~")):
         raise InputError(f"VLM directory {name_or_path!r} does not exist")

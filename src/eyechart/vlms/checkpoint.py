@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
 from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms.adapter_identity import adapter_component
@@ -52,7 +53,7 @@ class Checkpoint:
     def folder(self) -> Path | None:
         """The local directory, or None for a hub id. Raises InputError for neither."""
         path = Path(self.model).expanduser()
-        if path.is_dir():
+        if is_dir(path):
             return path
         if path.is_absolute() or self.model.startswith(".") or self.model.count("/") != 1:
             raise InputError(f"VLM {self.model!r}: neither a directory nor a hub id (owner/name)")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
+
+_SUFFIX = ".safetensors"
 
 
 def model_type_of(folder: Path) -> str:
@@ -21,8 +23,8 @@ def model_type_of(folder: Path) -> str:
         raise InputError(
             f"{folder}: not a VLM directory, config.json cannot be read ({error.strerror})"
         ) from error
-    except ValueError as error:
-        raise InputError(f"{config}: not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{config}: not JSON ({one_line(error)})") from error
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise InputError(f"{config}: has no model_type")
     return str(found["model_type"])
@@ -55,6 +57,11 @@ def missing_weights(folder: Path) -> str | None:
         return None if any(folder.glob("*.safetensors")) else "*.safetensors"
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{index}: not an index of weights ({error})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{index}: not an index of weights ({one_line(error)})") from error
+    for name in shards:
+        if not (isinstance(name, str) and name == Path(name).name and name.endswith(_SUFFIX)):
+            raise InputError(
+                f"{index}: names {one_line(str(name))!r}; allowed: *{_SUFFIX} files beside it"
+            )
     return next((str(name) for name in sorted(shards) if not (folder / name).is_file()), None)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from jinja2 import TemplateError
@@ -11,6 +16,7 @@ from jinja2 import TemplateError
 from eyechart.core.errors import InputError, VLMError
 from eyechart.vlms.backbone import Backbone, Picture
 
+TEMPLATE_S = 10.0  # for one short question; real templates take milliseconds
 # One of these holds the vocabulary; without any, transformers makes an empty vocabulary.
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
 
@@ -57,13 +63,36 @@ def check_placeholder(backbone: Backbone, source: str) -> None:
         InputError: the template has no image placeholder, or it fails.
     """
     try:
-        (ids,) = backbone.tokenizer([backbone.text("?")])["input_ids"]
+        with _at_most(TEMPLATE_S):
+            text = backbone.text("?")
+        (ids,) = backbone.tokenizer([text])["input_ids"]
         backbone.expand(ids, Picture(inputs={}, tokens=1))
-    except (VLMError, TemplateError) as error:
+    except (VLMError, TemplateError, TimeoutError) as error:
         raise InputError(
             f"{source}: tokenizer, chat template and config.json do not fit together "
             f"({one_line(error)})"
         ) from error
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """End Python code that runs longer: a template is compiled to such code, and may loop.
+
+    Raises TimeoutError.
+    """
+    end_s = time.monotonic() + seconds
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        if time.monotonic() > end_s:
+            raise TimeoutError(f"the template takes longer than {seconds:g} s")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 from eyechart.core.plugins import near
 
 
@@ -30,7 +31,7 @@ def adapter_dir(name: str) -> Path:
     Raises:
         InputError: neither exists.
     """
-    if Path(name).is_dir():
+    if is_dir(name):
         return Path(name)
     shipped = adapter_names()
     if name in shipped:

@@ -1,0 +1,60 @@
+"""Files that a user names: any text may be given as a path, and any file be behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eyechart.core.errors import EyechartError, InputError, one_line
+
+
+def is_dir(path: str | Path) -> bool:
+    """Whether there is such a directory; False also for text that can be no path (too long)."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; False also for text that can be no path (too long)."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def read_limited(
+    path: str | Path, most_bytes: int, *, error: type[EyechartError] = InputError
+) -> bytes:
+    """All bytes of a file. One that is larger, or has no end as a device has, is not read whole.
+
+    Raises:
+        error: cannot be read, or more than `most_bytes`.
+    """
+    name = one_line(str(path))
+    try:
+        size_bytes = Path(path).stat().st_size
+        if size_bytes > most_bytes:
+            raise error(f"{name}: {size_bytes:,} bytes; allowed are {most_bytes:,}")
+        with Path(path).open("rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as cause:
+        raise error(f"{name}: cannot be read ({cause.strerror})") from cause
+    if len(data) > most_bytes:
+        raise error(f"{name}: more than {most_bytes:,} bytes; allowed are {most_bytes:,}")
+    return data
+
+
+def csv_text(text: str) -> str:
+    """Text as a CSV cell that a spreadsheet does not take for a formula.
+
+    Text that begins with = + - @, a tab or a carriage return gets an apostrophe before it, which
+    spreadsheets hide; a number stays as it is.
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -1,0 +1,143 @@
+"""Any text may be given as a path, and any file be behind it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from eyechart.cli import run_args
+from eyechart.core.errors import ImageError, InputError
+from eyechart.core.files import csv_text, is_dir, is_file, read_limited
+from eyechart.core.images import read_image
+
+LONG = "n" * 5000
+DIGITS = "9" * 5000
+NESTED = "[" * 20_000
+
+
+def test_text_that_can_be_no_path_is_no_file(tmp_path: Path) -> None:
+    assert not is_dir(LONG)
+    assert not is_file(tmp_path / LONG)
+    assert is_dir(tmp_path)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"12345")
+    assert read_limited(path, 5) == b"12345"
+    with pytest.raises(InputError, match="5 bytes; allowed are 4"):
+        read_limited(path, 4)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_limited(tmp_path / "absent", 5)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/maps", "/proc/self/mem"])
+def test_a_device_has_no_end_and_is_not_read_whole(path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip("needs Linux")
+    with pytest.raises(ImageError, match=r"cannot be read|more than 9 bytes"):
+        read_limited(path, 9, error=ImageError)
+
+
+def test_a_file_of_3_gb_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)  # takes no disk
+    with pytest.raises(ImageError, match="3,221,225,472 bytes; allowed are"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "plan {LONG}",
+        "plan quick --vlm {LONG}",
+        "plan quick --tasks {LONG}",
+        "plan quick --codecs {LONG}",
+        "plan quick --codecs jpeg:levels=[{DIGITS}]",
+        "plan quick --codecs jpeg:levels={NESTED}",
+        "plan quick --max-images {DIGITS}",
+        "run quick --out {LONG} --vlm eyechart-mini --tasks POPE --codecs jpeg --max-images 1",
+        "run quick --adapter {LONG} --out {tmp_path}/run",
+        "report {LONG}",
+        "rescore {LONG}",
+        "table bd {LONG}",
+        "runs compare {LONG} {LONG}",
+        "runs drop {LONG} --vlm x",
+        "export records {LONG}",
+        "codec encode {LONG} {tmp_path}/x.bin --codec jpeg --level 1",
+        "codec encode {tmp_path}/in.png {tmp_path}/{LONG} --codec jpeg --level 1",
+        "codec encode {tmp_path}/in.png {tmp_path}/x.bin --codec jpeg --level {LONG}",
+        "codec decode {LONG} {tmp_path}/x.png --codec jpeg",
+        "codec bench {LONG} --codec jpeg",
+        "vlm ask {LONG} q",
+        "vlm ask {tmp_path}/in.png q --vlm {LONG}",
+        "task show {LONG}",
+        "score POPE --data eyechart-mini --predictions {LONG}",
+        "bd --curve {LONG} --anchor 1",
+        "adapter list {LONG}",
+        "adapter export {LONG} --out {tmp_path}/e --codec jpeg",
+        "paper diff {LONG}",
+    ],
+)
+def test_a_name_without_end_is_one_line(
+    arguments: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.png").write_bytes(b"")
+    names = {"LONG": LONG, "DIGITS": DIGITS, "NESTED": NESTED, "tmp_path": tmp_path}
+    assert run_args([part.format(**names) for part in arguments.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert len(line) <= 320
+    assert "a bug" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|x", "'+cmd|x"),
+        ("-- no --", "'-- no --"),
+        ("@sum", "'@sum"),
+        ("\t=1", "'\t=1"),
+        ("-1.5", "-1.5"),
+        ("+3", "+3"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_cell_of_a_csv_file_is_no_formula(text: str, cell: str) -> None:
+    assert csv_text(text) == cell
+
+
+def test_tables_and_records_as_csv_hold_no_formula(tmp_path: Path) -> None:
+    from eyechart.analysis.render import render
+    from eyechart.analysis.table import Entry, Table, TableRow
+
+    row = TableRow(keys=("=HYPERLINK(1)",), entries=(Entry(value=-1.5),))
+    table = Table(title="t", keys=("VLM",), column_kind="task", columns=("@x",), rows=(row,))
+    _, cells = csv.reader(io.StringIO(render([table], "csv")))
+    assert cells[1:4] == ["'=HYPERLINK(1)", "'@x", "-1.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("a.blp", lambda: b"BLP2" + b"\0" * 20),
+        ("b.blp", lambda: b"BLP1" + b"\xff" * 200),
+        ("c.blp", lambda: b"BLP2" + b"\1\0\0\0\2\10\10\0" + b"\0\0\0\1" * 2 + b"\xff" * 2000),
+    ],
+)
+def test_a_damaged_blp_image_is_one_line(
+    name: str,
+    make: Callable[[], bytes],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / name).write_bytes(make())
+    assert run_args(["vlm", "ask", str(tmp_path / name), "what?"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
