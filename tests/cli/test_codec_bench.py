@@ -91,7 +91,7 @@ def test_bench_leaves_out_unreadable_images_and_names_them(
 def test_bench_wants_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image"):
         call(tmp_path, "--codec", "jpeg")
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="does not exist"):
         call(tmp_path / "nowhere", "--codec", "jpeg")
 
 

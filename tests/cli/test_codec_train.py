@@ -63,7 +63,7 @@ def test_bad_input_is_one_line(
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
     for command, reason in (
-        (["elic-mini", str(tmp_path / "none"), "--lambda", "1"], "not a folder"),
+        (["elic-mini", str(tmp_path / "none"), "--lambda", "1"], "does not exist"),
         (["elic-mini", str(tmp_path / "empty"), "--lambda", "1"], "holds no image"),
         (["elic-mini", str(photos), "--lambda", "0"], "allowed are numbers above 0"),
         (["elic-mini", str(photos), "--lambda", "1", "--crop", "100"], "multiples of 64"),
