@@ -32,6 +32,10 @@ Init = Annotated[
     _option("--init", "FILE", "Weights to start from: a file, or the folder of another training"),
 ]
 Loss = Annotated[str, _option("--distortion", "WHAT", "mse or ms-ssim, which needs --crop 192")]
+VlmOption = Annotated[
+    str | None,
+    _option("--vlm", "VLM", "Train prompts for this VLM's features; --init is the frozen base"),
+]
 Also = Annotated[
     Path | None, _option("--also", "DIR", "A second folder; a fifth of the crops are from it")
 ]
@@ -55,6 +59,7 @@ def train(
     out: Out,
     init: Init = None,
     distortion: Loss = "mse",
+    vlm: VlmOption = None,
     also: Also = None,
     steps: Steps = 10_000,
     batch: Batch = 8,
@@ -83,6 +88,11 @@ def train(
         raise InputError(f"--distortion {distortion!r}; allowed are {', '.join(DISTORTIONS)}")
     if threads is not None:
         torch.set_num_threads(threads)
+    features = None
+    if vlm is not None:
+        from eyechart.adapters.vision_features import VisionFeatures
+
+        features = VisionFeatures(vlm, crop, device)
     config = TrainConfig(
         lmbda=lmbda,
         steps=steps,
@@ -91,7 +101,8 @@ def train(
         lr=learning_rate,
         muon=not adam,
         seed=seed,
-        distortion="mse" if distortion == "mse" else "ms-ssim",
+        distortion="features" if features else "mse" if distortion == "mse" else "ms-ssim",
+        vlm=f"{features.name} {features.version}" if features else "",
     )
     folders = [Folder(path=photos)]
     if also is not None:
@@ -113,6 +124,7 @@ def train(
                 held_out=held_out,
                 device=device,
                 report=report,
+                features=features.distance if features else None,
             )
     except KeyboardInterrupt:
         step = saved_step(out)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Distortion: TypeAlias = Literal["mse", "ms-ssim"]
-DISTORTIONS: tuple[Distortion, ...] = ("mse", "ms-ssim")
+Distortion: TypeAlias = Literal["mse", "ms-ssim", "features"]
+DISTORTIONS: tuple[Distortion, ...] = ("mse", "ms-ssim")  # that need nothing else
+Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of decoded and uncompressed images
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
@@ -24,7 +26,9 @@ def distortion(x_hat: Tensor, x: Tensor, kind: Distortion) -> Tensor:
     """
     if kind == "mse":
         return 255**2 * (x_hat - x).square().mean()
-    return 1 - ms_ssim(x_hat, x)
+    if kind == "ms-ssim":
+        return 1 - ms_ssim(x_hat, x)
+    raise ValueError(f"the distortion {kind!r} needs a VLM")
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:

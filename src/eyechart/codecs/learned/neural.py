@@ -69,7 +69,8 @@ class Architecture:
 
     multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
     where there are some. published: where checkpoints of others are. variant: builds the variant of
-    the network that tensors are of, where there are several.
+    the network that tensors are of, where there are several. for_machines: builds a network from
+    the tensors of its base codec, of which only what adapts it to a task is to be trained.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Architecture:
     published: tuple[Published, ...] = ()
     shipped: Path | None = None
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
+    for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
 
     def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """A network with these tensors' shapes, with random weights."""

@@ -110,6 +110,7 @@ NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "tcm": lambda tensors: Tcm(tcm.shape_of(tensors)),
     "mlicpp": lambda tensors: Mlicpp(mlicpp.shape_of(tensors)),
     "transtic": lambda tensors: Transtic(transtic.shape_of(tensors)),
+    "transtic-mini": lambda tensors: Transtic(transtic.shape_of(tensors, transtic.MINI)),
 }
 
 # Codec -> (pattern, replacement), in order.

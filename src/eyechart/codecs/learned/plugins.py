@@ -12,7 +12,7 @@ from eyechart.codecs.learned.mlicpp import Mlicpp
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 from eyechart.codecs.learned.tcm import Tcm
 from eyechart.codecs.learned.tic import Tic
-from eyechart.codecs.learned.transtic import Transtic
+from eyechart.codecs.learned.transtic import Transtic, TransticShape
 
 _ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
 
@@ -77,10 +77,19 @@ TRANSTIC = Architecture(
         ),
     ),
     variant=lambda tensors: Transtic(transtic.shape_of(tensors)),
+    for_machines=lambda tensors: transtic.for_machines(tensors, TransticShape()),
+)
+TRANSTIC_MINI = Architecture(
+    name="transtic-mini",
+    build=lambda: Transtic(transtic.MINI),
+    multiple=64,
+    padding="edge",
+    variant=lambda tensors: Transtic(transtic.shape_of(tensors, transtic.MINI)),
+    for_machines=lambda tensors: transtic.for_machines(tensors, transtic.MINI),
 )
 ARCHITECTURES = {
     architecture.name: architecture
-    for architecture in (ELIC, ELIC_MINI, TIC, TIC_MINI, TCM, MLICPP, TRANSTIC)
+    for architecture in (ELIC, ELIC_MINI, TIC, TIC_MINI, TCM, MLICPP, TRANSTIC, TRANSTIC_MINI)
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX
+from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX, Distance
 from eyechart.codecs.learned.neural import Architecture
 from eyechart.codecs.learned.photos import Crops, read_pictures
 from eyechart.codecs.learned.principal import LinearStart
@@ -24,7 +24,7 @@ from eyechart.codecs.learned.train import (
     to_tensor,
     trained_lambda,
 )
-from eyechart.codecs.learned.weights import load_weights
+from eyechart.codecs.learned.weights import load_weights, read_weights
 from eyechart.core.errors import InputError
 from eyechart.core.images import find_images
 from eyechart.core.types import Rgb8
@@ -51,12 +51,14 @@ def train_codec(
     held_out: int,
     device: str,
     report: Callable[[TrainingProgress], None],
+    features: Distance | None = None,
 ) -> None:
     """Train one level into `out`, or continue what stopped there.
 
     init: weights to start from, y scaled for the new lambda if theirs is known; first
     weights are made if None. held_out: images of each folder
-    (the first by path) that are measured on and not trained with.
+    (the first by path) that are measured on and not trained with. features: for the distortion
+    `features`, the distance of images for a VLM; only what adapts `init` to a task is then trained.
     Raises:
         InputError: a folder without usable images, wrong settings, or another run's folder.
         CodecError: `init` is not this network's.
@@ -90,7 +92,8 @@ def train_codec(
                 for image in measured
             ]
     crops = Crops(groups, [folder.share for folder in folders], config.crop_px)
-    training = CodecTraining(_network(architecture, crops, config, init, device), crops, config)
+    network = _network(architecture, crops, config, init, device)
+    training = CodecTraining(network, crops, config, features=features)
     out.mkdir(parents=True, exist_ok=True)
     if (out / STATE).exists():
         training.resume(out)
@@ -112,9 +115,12 @@ def _network(
     architecture: Architecture, crops: Crops, config: TrainConfig, init: Path | None, device: str
 ) -> torch.nn.Module:
     torch.manual_seed(config.seed)
+    file = init / WEIGHTS if init is not None and init.is_dir() else init
+    if config.distortion == "features":
+        network = _for_machines(architecture, file)
+        return network.to(torch.device(device))
     network = architecture.build()
-    if init is not None:
-        file = init / WEIGHTS if init.is_dir() else init
+    if file is not None:
         load_weights(network, file, codec=architecture.name)
         before = trained_lambda(file)
         if before and isinstance(network, LinearStart):
@@ -126,6 +132,14 @@ def _network(
     return placed.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
 
+def _for_machines(architecture: Architecture, file: Path | None) -> torch.nn.Module:
+    if architecture.for_machines is None:
+        raise InputError(f"{architecture.name}: has nothing that adapts it to a VLM")
+    if file is None:
+        raise InputError(f"{architecture.name}: needs the weights of its base codec to start from")
+    return architecture.for_machines(read_weights(file, codec=architecture.name))
+
+
 def _card(
     codec: str,
     config: TrainConfig,
@@ -134,12 +148,13 @@ def _card(
     hours: float,
     device: str,
 ) -> str:
+    of_vlm = f" of {config.vlm}" if config.vlm else ""
     lines = [
         f"# {codec}, lambda {config.lmbda:g}",
         "",
         "- data: " + "; ".join(f"{name} ({count})" for name, count in counts.items()),
         f"- {config.steps:,} steps of {config.batch} crops of {config.crop_px}x{config.crop_px}, "
-        f"distortion {config.distortion}, learning rate {config.lr:g}, seed {config.seed}",
+        f"distortion {config.distortion}{of_vlm}, learning rate {config.lr:g}, seed {config.seed}",
         f"- cost: {hours:.2f} hours on {device} since it was last started",
     ]
     lines += [

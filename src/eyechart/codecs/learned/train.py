@@ -1,8 +1,9 @@
 """Rate-distortion training of a learned codec, resumable exactly.
 
-The loss is lambda * 255^2 * MSE + bpp, or lambda * (1 - MS-SSIM) + bpp, the rate by the
-likelihoods of the latent with noise. All randomness is a function of the seed and the step, so a
-stopped run continues exactly as an uninterrupted one. A run's folder:
+The loss is lambda * 255^2 * MSE + bpp, lambda * (1 - MS-SSIM) + bpp, or lambda * a distance of a
+VLM's features + bpp, the rate by the likelihoods of the latent with noise. All randomness is a
+function of the seed and the step, so a stopped run continues exactly as an uninterrupted one. A
+run's folder:
 
     state.safetensors    the weights, their average, the optimizer's momenta; step and settings
     weights.safetensors  the averaged weights
@@ -18,6 +19,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from eyechart.codecs.learned.distortion import Distortion, distortion
+from eyechart.codecs.learned.distortion import Distance, Distortion, distortion
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.photos import Crops
@@ -46,7 +48,8 @@ _SAVE_S = 240.0
 class TrainConfig:
     """What a training run does. `steps` may differ when a run is continued, nothing else.
 
-    lmbda: weight of the distortion, which is 255^2 * MSE or 1 - MS-SSIM. batch: crops a step.
+    lmbda: weight of the distortion, which is 255^2 * MSE, 1 - MS-SSIM or a distance of the features
+    of `vlm` (its name and version, "" for the others). batch: crops a step.
     crop_px: side of the square crops, a multiple of 64. lr: the highest learning rate. warmup:
     steps until it is reached. clip: largest norm of the gradient. muon: the optimizer of kernels,
     Adam if False.
@@ -62,6 +65,7 @@ class TrainConfig:
     muon: bool = True
     seed: int = 0
     distortion: Distortion = "mse"
+    vlm: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +108,23 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
 
 
 class CodecTraining:
-    """One run: a network, its optimizer, the averaged weights and the current step."""
+    """One run: a network, its optimizer, the averaged weights and the current step.
 
-    def __init__(self, network: nn.Module, crops: Crops, config: TrainConfig) -> None:
+    Only parameters that require gradients are trained. features: what `features` as the distortion
+    is measured with.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        crops: Crops,
+        config: TrainConfig,
+        *,
+        features: Distance | None = None,
+    ) -> None:
+        if (features is None) == (config.distortion == "features"):
+            raise InputError("features are needed for the distortion `features`, and for it alone")
+        self._distance: Distance = features or partial(distortion, kind=config.distortion)
         self.network = network.train()
         self.config = config
         self.step = 0
@@ -129,7 +147,7 @@ class CodecTraining:
         self._optimizer.lr = learning_rate(config, step)
         bpp, x_hat = reconstruct(self.network, pictures)
         mse = (x_hat.detach() - pictures).square().mean()
-        loss = config.lmbda * distortion(x_hat, pictures, config.distortion) + bpp
+        loss = config.lmbda * self._distance(x_hat, pictures) + bpp
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._named.values(), config.clip)
@@ -141,6 +159,11 @@ class CodecTraining:
         torch._foreach_lerp_(list(self._average.values()), values, 1 - decay)
         self.step += 1
         return loss.item(), bpp.item(), mse.item()
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """Running statistics, which change with every step."""
+        kept = self.network.state_dict()
+        return {name: value for name, value in self.network.named_buffers() if name in kept}
 
     def averaged(self) -> dict[str, Tensor]:
         """The network's state with averaged weights, and the quantiles that belong to them."""
@@ -180,6 +203,7 @@ class CodecTraining:
         """Write the run's state and the averaged weights, each at once or not at all."""
         tensors = {f"network.{n}": v.detach() for n, v in self._named.items()}
         tensors |= {f"average.{n}": v for n, v in self._average.items()}
+        tensors |= {f"buffer.{n}": v for n, v in self._buffers().items()}
         for name, parameter in self._named.items():
             for key, value in self._optimizer.state[parameter].items():
                 tensors[f"optimizer.{key}.{name}"] = value
@@ -204,6 +228,8 @@ class CodecTraining:
                 self._average[name].copy_(tensors[f"average.{name}"])
                 for key, value in self._optimizer.state[parameter].items():
                     value.copy_(tensors[f"optimizer.{key}.{name}"])
+            for name, buffer in self._buffers().items():
+                buffer.copy_(tensors[f"buffer.{name}"])
         self.step = int(about["step"])
         self._optimizer.steps = int(about["optimizer_steps"])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -28,6 +28,8 @@ from eyechart.codecs.learned.swin import (
     shift_mask,
     split_windows,
 )
+from eyechart.codecs.learned.weights import misfit
+from eyechart.core.errors import InputError
 
 _PROMPTED_STAGES = 2  # of the encoder
 _TOKENS = 16  # constant prompts of a block
@@ -81,14 +83,49 @@ class TransticShape:
         )
 
 
-def shape_of(tensors: Mapping[str, Tensor]) -> TransticShape:
-    """The variant that a full-size checkpoint, under this package's keys, is of."""
+MINI = TransticShape(
+    width=64,
+    latent=128,
+    depths=(1, 1, 2, 0, 0, 0),
+    heads=(4, 4, 4, 4, 4, 4),
+    window=4,
+    prompt_width=8,
+)
+
+
+def shape_of(tensors: Mapping[str, Tensor], base: TransticShape = TransticShape()) -> TransticShape:
+    """The variant of the size of `base` that a checkpoint, under this package's keys, is of."""
     constant = any(key.endswith("prompt_embeddings") for key in tensors)
     latent = any(key.startswith("g_s.prompts.") for key in tensors)
-    return TransticShape(
+    return replace(
+        base,
         encoder_prompts=any(key.startswith("g_a.prompts.") for key in tensors),
         decoder_prompts="constant" if constant else "latent" if latent else "",
     )
+
+
+def for_machines(tensors: Mapping[str, Tensor], base: TransticShape) -> Transtic:
+    """A network with prompts in encoder and decoder that can be trained, all else frozen.
+
+    tensors: of the base codec, or of one with such prompts already.
+    Raises:
+        InputError: of another network.
+    """
+    network = Transtic(replace(base, encoder_prompts=True, decoder_prompts="latent"))
+    new = {key for key in network.state_dict() if _is_prompt(key)}
+    with_prompts = new <= tensors.keys()
+    own = network.state_dict()
+    filled = tensors if with_prompts else {**{key: own[key] for key in new}, **tensors}
+    if problem := misfit(network, filled):
+        raise InputError(f"transtic: {problem}")
+    network.load_state_dict(filled)
+    for key, parameter in network.named_parameters():
+        parameter.requires_grad_(_is_prompt(key))
+    return network
+
+
+def _is_prompt(key: str) -> bool:
+    return ".prompts." in key or ".prompt_layers." in key
 
 
 class _PromptedBlock(SwinBlock):
