@@ -113,7 +113,7 @@ def test_qwen_vl_chat_without_a_server_sends_nothing_to_openai(
     asked: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-set")
-    with pytest.raises(InputError, match=r"server of your own \(docs/serving\.md\)"):
+    with pytest.raises(InputError, match=r"server of your own \(documentation: Servers\)"):
         open_vlm(asked, **options)
 
 
