@@ -338,7 +338,7 @@ def summary(files: Mapping[str, Sequence[Row]], folder: Path) -> str:
         own = {row["image"] for row in rows if len(row["image"]) > 64}
         pictures |= own
         total_bytes += size_bytes
-        lines.append(f"{name}: {len(rows)} rows, {len(own)} pictures, {size_bytes / 1e6:.2f} MB")
+        lines.append(f"{name}: {len(rows)} rows, {len(own)} images, {size_bytes / 1e6:.2f} MB")
         by_category: dict[str, Counter[str]] = {}
         for row in rows:
             label = row.get("l2-category") or row.get("category", "caption")
@@ -347,7 +347,7 @@ def summary(files: Mapping[str, Sequence[Row]], folder: Path) -> str:
             common = ", ".join(f"{text[:12]} {n}" for text, n in answers.most_common(4))
             shown = f"  ({common})" if len(answers) <= 40 and common else ""
             lines.append(f"  {label:<50}{sum(answers.values()):>6}{shown}")
-    lines.append(f"all: {len(pictures)} different pictures, {total_bytes / 1e6:.2f} MB")
+    lines.append(f"all: {len(pictures)} different images, {total_bytes / 1e6:.2f} MB")
     return "\n".join(lines)
 
 

@@ -95,7 +95,8 @@ def _run() -> None:
 def test_the_variant_that_was_found_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transtic, "TransticShape", partial(TransticShape, **SMALL))
+    small = partial(transtic.shape_of, base=TransticShape(**SMALL))
+    monkeypatch.setattr(transtic, "shape_of", small)
     torch.manual_seed(0)
     torch.save(Transtic(TransticShape(**SMALL)).state_dict(), tmp_path / "base.pth.tar")
     assert _add(tmp_path / "base.pth.tar", tmp_path / "weights", codec="transtic") == 0
