@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,6 +21,13 @@ class Resources:
 
 CPU = Resources()
 DEVICE = Resources(device=True)
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use; all cores where the system does not say which."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Executor(Protocol):

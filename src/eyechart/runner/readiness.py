@@ -18,6 +18,7 @@ from eyechart.core.errors import BrokenPluginError, CodecError, EyechartError
 from eyechart.core.hooks import HasOrigin
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
+from eyechart.core.workers import usable_cores
 
 if TYPE_CHECKING:
     from eyechart.core.types import Codec, Rgb8
@@ -56,7 +57,7 @@ def machine() -> Iterator[CheckResult]:
         name="Python", state="ready", detail=f"{platform.python_version()} on {platform.platform()}"
     )
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     free_gb = shutil.disk_usage(".").free / 1e9
     detail = f"{cores} cores, {memory_gb:.0f} GB memory, {free_gb:.0f} GB free on this disk"
     yield CheckResult(name="hardware", state="ready", detail=detail)

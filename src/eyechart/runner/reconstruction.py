@@ -9,7 +9,6 @@ that a worker loads the level once for all of them.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -37,7 +36,15 @@ from eyechart.core.types import (
     component_of,
     is_neural,
 )
-from eyechart.core.workers import CPU, DEVICE, Executor, Resources, SerialExecutor, worker_device
+from eyechart.core.workers import (
+    CPU,
+    DEVICE,
+    Executor,
+    Resources,
+    SerialExecutor,
+    usable_cores,
+    worker_device,
+)
 from eyechart.store import Store
 
 _SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
@@ -244,7 +251,7 @@ def open_executor(workers: int | None, devices: Sequence[str] = ("cpu",)) -> Exe
     if workers == 0:
         return SerialExecutor(devices[0])
     # The VLM's threads wait for each other, so codecs must not take a core from one of them.
-    return WorkerPool(workers or len(os.sched_getaffinity(0)), devices, nice=5)
+    return WorkerPool(workers or usable_cores(), devices, nice=5)
 
 
 def _size(source: SourceImage | Failed) -> int:
