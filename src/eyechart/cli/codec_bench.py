@@ -61,7 +61,7 @@ def bench(
     ] = "cpu",
     codec_batch: Annotated[
         int,
-        typer.Option("--codec-batch", metavar="N", min=1, help="Their images at a time."),
+        typer.Option("--codec-batch", metavar="N", min=1, help="Images in one call of them."),
     ] = BATCH_IMAGES,
 ) -> None:
     """Measure rate, quality and time of codecs on a folder of images, at all their levels."""

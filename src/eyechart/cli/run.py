@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,7 +82,7 @@ CodecBatch = Annotated[
         "--codec-batch",
         metavar="N",
         min=1,
-        help="Images that a codec with weights takes at a time. Default: 8.",
+        help="Images in one call of a codec with weights. Default: 8.",
         show_default=False,
     ),
 ]
@@ -190,17 +189,10 @@ def encode(
     that decode slowly are stored up to --decoded-gb; beyond it they are decoded
     again when they are needed.
     """
+    from eyechart import api
     from eyechart.cli.bars import progress_bar
-    from eyechart.runner.start import Options, encode_plan
 
     chosen = _plan(plan, None, tasks, codecs, None, data, max_images)
-    options = Options(
-        workers=workers,
-        codec_device=codec_device,
-        codec_batch=codec_batch,
-        decoded_gb=decoded_gb,
-        wait=wait,
-    )
     with progress_bar() as progress:
         bar = progress.add_task("", total=None)
 
@@ -208,7 +200,16 @@ def encode(
             progress.update(bar, description=what, total=images, advance=1)
 
         try:
-            failures = encode_plan(chosen, out, options, advance)
+            failures = api.encode(
+                chosen,
+                out=out,
+                workers=workers,
+                codec_device=codec_device,
+                codec_batch=codec_batch,
+                decoded_gb=decoded_gb,
+                wait=wait,
+                advance=advance,
+            )
         except KeyboardInterrupt:
             stopped("everything encoded is kept")
     for message in dict.fromkeys(failure.message for failure in failures):
@@ -239,17 +240,13 @@ def plan(
     decoded_gb: DecodedGb = 2.0,
 ) -> None:
     """Estimate the cells, images, questions, disk space and time of a plan. Runs nothing."""
+    from eyechart import api
     from eyechart.cli.estimate_view import print_estimate
-    from eyechart.paper.codecs import published_codecs
-    from eyechart.runner.estimate import estimate
-    from eyechart.runner.rates import load_rates
+    from eyechart.core.workers import usable_cores
 
     chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
-    if rate is not None and not rate > 0:
-        raise InputError(f"--rate {rate}: allowed: more than 0")
-    measured = None if rates is None else load_rates(rates)
-    found = estimate(chosen, rate=rate, rates=measured, published=published_codecs())
-    print_estimate(chosen.title, found, len(os.sched_getaffinity(0)), _console(), decoded_gb)
+    found = api.estimate(chosen, rate=rate, rates=rates)
+    print_estimate(chosen.title, found, usable_cores(), _console(), decoded_gb)
 
 
 def rescore(
@@ -261,13 +258,9 @@ def rescore(
     wait: Wait = False,
 ) -> None:
     """Score the stored answers again with the scorers of this version. No VLM is run."""
-    from eyechart.runner.rescore import rescore as rescore_run
-    from eyechart.store import Store
+    from eyechart import api
 
-    store = Store(directory)
-    store.require()
-    with store.rewriting(wait=wait):
-        changed = rescore_run(store, data)
+    changed = api.rescore(directory, data=data, wait=wait)
     print(f"{changed.cells} cells, {changed.records:,} answers, {changed.changed:,} scores changed")
 
 

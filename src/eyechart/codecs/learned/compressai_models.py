@@ -73,8 +73,9 @@ class CompressAiCodec:
 
     def check(self) -> None:
         """Check that CompressAI and the weights are installed. Raises PluginError."""
+        some = any(path.is_file() for path in self._files().values())
         for quality, path in self._files().items():
-            if path.is_file() or (not self._quality and self.levels):
+            if path.is_file() or (not self._quality and some):
                 continue
             raise PluginError(
                 f"{self.name}: no weights {path}; they are published at {self._urls()[quality]}"
