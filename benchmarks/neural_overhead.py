@@ -3,7 +3,7 @@
     python -m benchmarks.neural_overhead [--images 48]
 
 A toy network of 20 MB at four levels and a toy VLM answer POPE of the built-in chart in this
-process. Printed: the share of the run's time that is neither in the codec (read, encode, decode)
+process. Printed: the share of the run's time that is neither in the codec (load, encode, decode)
 nor in the VLM. Aim: less than 5 %.
 """
 
@@ -66,7 +66,7 @@ class ToyNetwork:
         """Its weights are made when they are loaded."""
 
     def load(self, level: Level, device: str) -> LoadedToy:
-        """Read the weights of a level from a file, as a real codec does."""
+        """Make the weights of a level; their time counts as the codec's."""
         with _spent("codec"):
             return LoadedToy(level)
 

@@ -64,11 +64,11 @@ Maker = Callable[[Scene, Rng], Ask | None]
 """Asks one type of question about a scene, or returns None where it would be ambiguous."""
 
 YesNoMaker = Callable[[Scene, Rng, bool], Ask | None]
-"""The same, told which answer is wanted; None where either answer would be impossible."""
+"""As `Maker`; the third argument is the answer to produce. None if the scene does not allow it."""
 
 
 def coin(make: YesNoMaker) -> Maker:
-    """Toss for the wanted answer, so that yes and no come equally often."""
+    """Draw the answer at random, so that yes and no are equally frequent."""
 
     def tossed(scene: Scene, rng: Rng) -> Ask | None:
         return make(scene, rng, bool(rng.integers(2)))

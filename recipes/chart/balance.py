@@ -1,12 +1,12 @@
 """How often things occur, so that no answer can be guessed from the question.
 
-A VLM that sees nothing must score at chance. Two means, both resting on shares counted once over
-training scenes:
+A VLM without access to the image must score at chance. Two measures ensure it. Both use frequencies
+that were counted once over training scenes:
 
-- Wrong answers are drawn as often as they are right elsewhere. "Is there a dog?" is a coin toss
-  for dogs, and for every other kind, though some kinds stand in more images than others.
-- Where the right answers themselves are uneven (most kinds stand in an image once), questions
-  with a frequent answer are mostly passed over: `keep`.
+- Each wrong answer is drawn as often as it is right in other questions. So "is there a dog?" has
+  Yes and No equally often, and so has every other kind, although some kinds occur in more images.
+- If the right answers are not equally frequent (most kinds occur once in an image), most questions
+  with a frequent answer are left out: `keep`.
 """
 
 from __future__ import annotations

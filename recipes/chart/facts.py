@@ -80,7 +80,7 @@ def is_clear(scene: Scene, index: int) -> bool:
 
 @lru_cache(maxsize=256)
 def clear(scene: Scene) -> tuple[Thing, ...]:
-    """Things nobody overlooks, in drawing order."""
+    """Things that are large and visible enough to ask about, in drawing order."""
     return tuple(thing for i, thing in enumerate(scene.things) if is_clear(scene, i))
 
 
@@ -122,7 +122,7 @@ def groups_there(scene: Scene) -> list[str]:
 
 
 def groups_missing(scene: Scene) -> list[str]:
-    """Named groups of which nothing is there, not even something one might argue about."""
+    """Named groups of which no thing is in the scene, borderline cases included."""
     there = {thing.group for thing in scene.things}
     if any(thing.kind in ALMOST_FOOD for thing in scene.things):
         there.add("food")
@@ -150,7 +150,7 @@ def topic_of(scene: Scene) -> str | None:
 
 
 def absent(scene: Scene) -> list[str]:
-    """Kinds of which there is not a trace."""
+    """Kinds that do not occur in the scene, not even hidden."""
     there = {thing.kind for thing in scene.things}
     return [kind for kind in ALL_KINDS if kind not in there]
 
@@ -212,7 +212,7 @@ def alone_in_quarter(scene: Scene) -> dict[str, Thing]:
 
 
 def bigger(one: Thing, other: Thing) -> bool | None:
-    """Whether `one` is clearly the bigger; None where it is a near thing."""
+    """Whether `one` is clearly the bigger; None if the sizes are too similar."""
     if one.size_px >= BIGGER_RATIO * other.size_px:
         return True
     return False if other.size_px >= BIGGER_RATIO * one.size_px else None

@@ -42,7 +42,7 @@ def token_targets(scene: Scene) -> npt.NDArray[np.bool_]:
 
     A thing, its colour and a sign's plate hold for every token they fill or centre on; a letter
     only for the token with its centre. Every token also names the halves of the image it is in:
-    the vision tower knows only relative places until it has a reason to find the edges.
+    the vision tower encodes relative positions only, and learns absolute ones from this target.
     """
     targets = np.zeros((SIDE, SIDE, len(TARGET_NAMES)), dtype=np.bool_)
     half = SIDE // 2

@@ -7,9 +7,10 @@ curve, RUN/model is a complete `from_pretrained` directory. Runs on a CPU (bf16 
 float32 weights) or on one GPU. Scenes are drawn by worker processes while the model learns; no
 scene is seen twice.
 
-Besides the answers, the visual tokens themselves are asked what stands on them, and must answer in
-the language model's own word embeddings: with answers alone a model this small hardly begins to
-see, and with a probe of its own it sees but the language model is slow to find what it saw.
+A second loss trains each visual token to predict the names of the things at its place, as word
+embeddings of the language model. With the loss of the answers alone a model this small hardly
+learns to use the image. With a separate classifier in place of the word embeddings the vision tower
+learns, and the language model is slow to use its features.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
 
 
 def balanced(asks: list[Ask]) -> list[Ask]:
-    """As many Yes as No to "is there a ...?": a scene has fewer things than it lacks, and a model
-    that hears No twice as often learns to say it."""
+    """Keep as many No as Yes answers to "is there a ...?". Most kinds are absent from a scene, and
+    a model that is trained on more No than Yes answers No too often."""
     present = sum(a.task == "POPE" and a.answer == "Yes" for a in asks)
     kept, absent = [], 0
     for a in asks:

@@ -102,9 +102,10 @@ def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGenera
             "num_attention_heads": 8,
             "num_key_value_heads": 8,
             "max_position_embeddings": 4096,
-            # M-RoPE gives columns the lowest frequencies: with Qwen's base of 10^6 they would not
-            # turn at all within 8 visual tokens, and left and right would look the same. Too small
-            # a base leaves no slow dimension, and a word finds its image at no distance.
+            # M-RoPE gives columns the lowest frequencies. With Qwen's base of 10^6 their angles are
+            # almost equal over 8 visual tokens, so left and right cannot be distinguished. With too
+            # small a base no dimension changes slowly, and words far from the image cannot attend
+            # to it.
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 200.0,
