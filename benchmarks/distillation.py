@@ -25,7 +25,8 @@ from PIL import Image
 from eyechart.adapters.base import open_base
 from eyechart.adapters.pairs import CodecPairs, prepare
 from eyechart.adapters.recipe import Recipe, plan_step
-from eyechart.adapters.training import AdapterTraining, Setting, SilentWatcher
+from eyechart.adapters.training import AdapterTraining, Setting
+from eyechart.adapters.watcher import SilentWatcher
 from eyechart.core import plugins
 from eyechart.core.images import read_image
 from eyechart.core.types import Codec

@@ -25,7 +25,8 @@ from eyechart.adapters.base import open_base
 from eyechart.adapters.package import read_config, with_conditioning
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import Recipe
-from eyechart.adapters.training import Setting, StepLog, train
+from eyechart.adapters.training import Setting, train
+from eyechart.adapters.watcher import StepLog
 from eyechart.core import plugins
 from eyechart.core.types import Codec
 from eyechart.vlms.adapter_identity import CONDITIONINGS, CONFIG

@@ -21,7 +21,8 @@ from eyechart.adapters.distill import Teacher
 from eyechart.adapters.package import open_adapter
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import images_shown, plan_step
-from eyechart.adapters.training import Setting, StepLog, train
+from eyechart.adapters.training import Setting, train
+from eyechart.adapters.watcher import SilentWatcher, StepLog
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import component_of
@@ -33,7 +34,7 @@ class Stop(Exception):  # noqa: N818
     """Stops the training."""
 
 
-class StopAfter(training.SilentWatcher):
+class StopAfter(SilentWatcher):
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
@@ -137,7 +138,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
 ) -> None:
     out = tmp_path / "out"
 
-    class Poison(training.SilentWatcher):
+    class Poison(SilentWatcher):
         def stepped(self, log: StepLog, steps: int) -> None:
             if log.step == 3:
                 with torch.no_grad():
@@ -167,7 +168,7 @@ def test_the_teacher_sees_an_image_once_for_all_its_levels(
         return plain(self, inputs)
 
     run = training.AdapterTraining(
-        qwen, pairs, recipe(steps=2), Setting(out=tmp_path / "out"), training.SilentWatcher(), {}
+        qwen, pairs, recipe(steps=2), Setting(out=tmp_path / "out"), SilentWatcher(), {}
     )
     monkeypatch.setattr(Teacher, "features_by_unit", counting)
     for step, batch in enumerate(run.batches(0)):
@@ -197,7 +198,7 @@ def test_no_more_pairs_than_allowed_go_through_an_encoder_together(
     for name, bound in (("whole", None), ("parts", 2)):
         wanted = recipe(steps=1, micro_pairs=bound)
         run = training.AdapterTraining(
-            vlm, pairs, wanted, Setting(out=tmp_path / name), training.SilentWatcher(), {}
+            vlm, pairs, wanted, Setting(out=tmp_path / name), SilentWatcher(), {}
         )
         for tower in (run.tower, run.teacher.tower):
             tower.module.register_forward_pre_hook(count, with_kwargs=True)

@@ -13,7 +13,8 @@ from eyechart.adapters.condition import Vocabulary, aliases_by_rank
 from eyechart.adapters.package import AdapterConfig, with_answers
 from eyechart.adapters.pairs import CodecPairs, FolderPairs, Pairs
 from eyechart.adapters.recipe import Recipe
-from eyechart.adapters.training import AdapterTraining, Setting, SilentWatcher, Watcher
+from eyechart.adapters.training import AdapterTraining, Setting
+from eyechart.adapters.watcher import SilentWatcher, Watcher
 from eyechart.codecs import open_codec
 from eyechart.core import plugins
 from eyechart.core.images import find_images

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -38,6 +37,7 @@ from eyechart.adapters.pairs import Pairs
 from eyechart.adapters.recipe import Recipe, Shown, images_shown, plan_step
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import changes
+from eyechart.adapters.watcher import SilentWatcher, StepLog, Watcher
 from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import Json, component_of
 from eyechart.store.files import append_lines
@@ -46,39 +46,6 @@ from eyechart.vlms.checkpoint import LocalVLM
 from eyechart.vlms.towers import Inputs
 
 _AHEAD = 3  # steps whose images are made before they are needed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepLog:
-    """One step. loss: relative feature error, mean over pairs. by_condition: the same by
-    `codec/level`. estimator: its accuracy, 0..1. pairs_per_s: of this step alone."""
-
-    step: int
-    loss: float
-    by_condition: Mapping[str, float]
-    estimator: float
-    pairs: int
-    pairs_per_s: float
-
-
-class Watcher(Protocol):
-    """Receives the progress of a training."""
-
-    def validated(self, step: int, errors: Mapping[str, float]) -> None:
-        """Feature errors on held-out images, by condition."""
-        ...
-
-    def stepped(self, log: StepLog, steps: int) -> None:
-        """A step is done."""
-        ...
-
-
-class SilentWatcher:
-    """Ignores the progress."""
-
-    def validated(self, step: int, errors: Mapping[str, float]) -> None: ...
-
-    def stepped(self, log: StepLog, steps: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from eyechart.core.errors import InputError
 if TYPE_CHECKING:
     from eyechart.adapters.answers import Compared
     from eyechart.adapters.package import AdapterConfig
-    from eyechart.adapters.training import StepLog
+    from eyechart.adapters.watcher import StepLog
 
 _LINE_EVERY_STEPS = 25
 _NAMED = 5  # files named in a line
