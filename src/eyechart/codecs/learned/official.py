@@ -17,6 +17,7 @@ are made from the parameters.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,7 +55,13 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     with foreign_file(path, "a checkpoint"):
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:  # its message is a page on options of torch.load
+            raise InputError(
+                f"{path}: not a checkpoint; allowed are .safetensors files, and files of torch.save"
+                " with tensors and plain values alone"
+            ) from error
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: holds {type(found).__name__}; wanted is a state_dict")
     return found

@@ -81,6 +81,6 @@ function renderHero(root) {
           h("b", null, row.filter((v) => v.right).length), h("i", null, row.length)),
         h("div", { class: "line-pictures" }, row.map((view) => optotype(example, view))),
         h("span", { class: "line-number", "aria-hidden": "true" }, i + 1))),
-      h("p", { class: "fine" }, `One question of ${example.task}, picked because its answers turn; the measurements below are over all questions. `,
+      h("p", { class: "fine" }, `One question of ${example.task}, chosen because its answers differ; the measurements below are over all questions. `,
         `Every line down has fewer bits. The fraction counts right answers${views.some((view) => helped(example, view)) ? ` without the adapter \u201c${adaptersOf(example.vlm)[0]}\u201d` : ""}. Click an image to enlarge it.`)));
 }
