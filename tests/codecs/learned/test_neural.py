@@ -17,11 +17,13 @@ from safetensors.torch import load_file  # noqa: E402
 
 from eyechart.codecs import container  # noqa: E402
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
-from eyechart.codecs.learned import tic  # noqa: E402
+from eyechart.codecs.learned import transtic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
-from eyechart.codecs.learned.neural import in_tiles  # noqa: E402
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec, in_tiles  # noqa: E402
 from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec, TicMiniCodec  # noqa: E402
-from eyechart.codecs.learned.tic import Tic  # noqa: E402
+from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
+from eyechart.codecs.learned.train import to_tensor  # noqa: E402
+from eyechart.codecs.learned.transtic import Transtic  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
@@ -46,18 +48,36 @@ def test_it_meets_the_requirements_of_a_codec(codec: ElicMiniCodec, weights: Pat
     check_codec(codec, options={"weights": str(weights)})
 
 
-def test_tic_keeps_them_too(tmp_path: Path) -> None:
+def test_transtic_keeps_them_too(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    network = Tic(tic.MINI)
-    for lmbda, size in ((0.001, 3.0), (0.01, 4.0)):
-        with torch.no_grad():
-            network.g_a[-1].weight.mul_(size)
-            network.entropy_parameters[-1].bias[: tic.MINI.latent].fill_(size / 8)
+    network = Transtic(transtic.MINI)
+    images = torch.rand(8, 3, 64, 64)
+    for lmbda in (0.001, 0.01):
+        network.start(images, lmbda)
         network.entropy_bottleneck.update_quantiles()
         state = network.state_dict()
         write_level(tmp_path, "tic-mini", name=f"{lmbda:g}", lmbda=lmbda, weights=state)
     codec = TicMiniCodec(weights=str(tmp_path))
     check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
+
+
+def test_tic_decodes_along_its_diagonals_what_it_encoded(
+    tmp_path: Path, pictures: list[Rgb8]
+) -> None:
+    shape = TicShape(width=16, latent=32, depths=(1, 1, 0, 0, 0), heads=(2,) * 5, window=4)
+    small = Architecture(name="tic", build=lambda: Tic(shape), multiple=32, padding="edge")
+    torch.manual_seed(5)
+    network = Tic(shape)
+    rng = np.random.default_rng(5)
+    network.start(to_tensor(np.stack([picture(64, 64, rng) for _ in range(8)])), 0.01)
+    network.entropy_bottleneck.update_quantiles()
+    write_level(tmp_path, "tic", name="1", lmbda=0.01, weights=network.state_dict())
+    encoder, decoder = (NetworkCodec(small, weights=str(tmp_path)) for _ in range(2))
+    for image in pictures:
+        bitstream = encoder.encode(image, encoder.levels[0])
+        decoded = decoder.decode(bitstream)
+        assert np.array_equal(decoded, encoder.decode(bitstream))
+        assert np.abs(decoded.astype(int) - image).mean() < 20
 
 
 def test_results_do_not_depend_on_batches_or_threads(

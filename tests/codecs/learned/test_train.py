@@ -19,7 +19,6 @@ from eyechart.codecs.learned.distortion import ms_ssim  # noqa: E402
 from eyechart.codecs.learned.elic import MINI, Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.optimizer import orthogonalize  # noqa: E402
 from eyechart.codecs.learned.photos import Crops, read_pictures  # noqa: E402
-from eyechart.codecs.learned.tic import MINI as TIC_MINI  # noqa: E402
 from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
 from eyechart.codecs.learned.train import (  # noqa: E402
     CodecTraining,
@@ -28,6 +27,8 @@ from eyechart.codecs.learned.train import (  # noqa: E402
     run,
     to_tensor,
 )
+from eyechart.codecs.learned.transtic import MINI as TRANSTIC_MINI  # noqa: E402
+from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E402
 from eyechart.core.errors import InputError  # noqa: E402
 from eyechart.quality import open_metric  # noqa: E402
 from eyechart.testing.codecs import picture  # noqa: E402
@@ -46,6 +47,12 @@ TINY = ElicShape(
 TINY_TIC = TicShape(
     width=16, latent=16, depths=(1, 1, 1, 0, 0), heads=(2, 2, 2, 2, 2), window=4, mlp_ratio=2.0
 )
+SMALL_TIC = TicShape(
+    width=64, latent=128, depths=(1, 1, 2, 0, 0), heads=(4, 4, 4, 4, 4), window=4, mlp_ratio=2.0
+)
+TINY_TRANSTIC = TransticShape(
+    width=16, latent=16, depths=(1, 1, 0, 2, 0, 0), heads=(2, 2, 2, 2, 2, 2), window=2
+)
 
 
 def _training(config: TrainConfig) -> CodecTraining:
@@ -62,9 +69,11 @@ def _config(steps: int) -> TrainConfig:
     return TrainConfig(lmbda=0.01, steps=steps, batch=2, crop_px=64, lr=3e-3, warmup=5)
 
 
-@pytest.mark.parametrize("build", [lambda: Elic(MINI), lambda: Tic(TIC_MINI)])
+@pytest.mark.parametrize(
+    "build", [lambda: Elic(MINI), lambda: Tic(SMALL_TIC), lambda: Transtic(TRANSTIC_MINI)]
+)
 def test_the_first_weights_are_a_linear_transform_codec(
-    build: Callable[[], Elic | Tic],
+    build: Callable[[], Elic | Tic | Transtic],
 ) -> None:
     rng = np.random.default_rng(0)
     pictures = to_tensor(np.stack([picture(128, 128, rng) for _ in range(8)]))
@@ -78,9 +87,11 @@ def test_the_first_weights_are_a_linear_transform_codec(
     assert after < 0.002  # 27 dB
 
 
-@pytest.mark.parametrize("build", [lambda: Elic(TINY), lambda: Tic(TINY_TIC)])
+@pytest.mark.parametrize(
+    "build", [lambda: Elic(TINY), lambda: Tic(TINY_TIC), lambda: Transtic(TINY_TRANSTIC)]
+)
 def test_scaling_the_latent_changes_only_its_rounding(
-    build: Callable[[], Elic | Tic],
+    build: Callable[[], Elic | Tic | Transtic],
 ) -> None:
     rng = np.random.default_rng(0)
     pictures = to_tensor(np.stack([picture(64, 64, rng) for _ in range(4)]))

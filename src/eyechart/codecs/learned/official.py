@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from eyechart.codecs.learned import mlicpp, tcm, tic, transtic
+from eyechart.codecs.learned import mlicpp, tcm, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp
 from eyechart.codecs.learned.tcm import Tcm
@@ -113,7 +113,7 @@ NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "elic": lambda tensors: Elic(),
     "elic-mini": lambda tensors: Elic(MINI),
     "tic": lambda tensors: Tic(),
-    "tic-mini": lambda tensors: Tic(tic.MINI),
+    "tic-mini": lambda tensors: Transtic(transtic.MINI),
     "tcm": lambda tensors: Tcm(tcm.shape_of(tensors)),
     "mlicpp": lambda tensors: Mlicpp(mlicpp.shape_of(tensors)),
     "transtic": lambda tensors: Transtic(transtic.shape_of(tensors)),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from eyechart.codecs.learned.layers import bias_of
 
+FIRST_BRANCHES = 0.1  # of a transformer block's random weights, so that it changes its input little
 _NOISE = 0.02  # of the size that random weights would have
 
 

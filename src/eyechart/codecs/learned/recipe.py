@@ -85,12 +85,7 @@ def train_codec(
             counts[str(folder.path)] += f", {len(others)} other files left out"
         measured = read_pictures(files[:held_out], config.crop_px, smaller=False)
         if measured:
-            validation[folder.path.name] = [
-                image[
-                    : image.shape[0] // multiple * multiple, : image.shape[1] // multiple * multiple
-                ]
-                for image in measured
-            ]
+            validation[folder.path.name] = [_whole_multiples(image, multiple) for image in measured]
     crops = Crops(groups, [folder.share for folder in folders], config.crop_px)
     network = _network(architecture, crops, config, init, device)
     training = CodecTraining(network, crops, config, features=features)

@@ -83,6 +83,16 @@ class SwinBlock(nn.Module):
         found: Tensor = x + self.mlp(self.norm2(x))
         return found
 
+    def scale_branches(self, factor: float) -> None:
+        """Multiply by a factor what is added to the input.
+
+        The layer norms before take out the input's scale, so a block with both multiplied by one
+        factor gives its output multiplied by it.
+        """
+        for layer in (self.attn.proj, self.mlp.fc2):
+            layer.weight.mul_(factor)
+            layer.bias.mul_(factor)
+
 
 class _Blocks(nn.Module):
     def __init__(self, blocks: list[SwinBlock]) -> None:
@@ -125,6 +135,14 @@ class ResidualSwin(nn.Module):
         for block in self.residual_group.blocks:
             tokens = block(tokens)
         return x + tokens.permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def scale_branches(module: nn.Module, factor: float) -> None:
+    """Multiply by a factor what the Swin blocks in a module add to their inputs."""
+    for block in module.modules():
+        if isinstance(block, SwinBlock):
+            block.scale_branches(factor)
 
 
 def split_windows(x: Tensor, side: int) -> Tensor:

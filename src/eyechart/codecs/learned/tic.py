@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.layers import bias_of, conv, deconv
-from eyechart.codecs.learned.principal import latent_gain, start_linear
+from eyechart.codecs.learned.principal import FIRST_BRANCHES, latent_gain, start_linear
 from eyechart.codecs.learned.swin import (
     Mlp,
     ResidualSwin,
-    SwinBlock,
     attend,
     relative_positions,
+    scale_branches,
 )
 
 _CONTEXT = 5  # side of the window that a latent element's context is taken from
@@ -43,11 +43,6 @@ class TicShape:
     heads: tuple[int, int, int, int, int] = (4, 8, 16, 16, 16)
     window: int = 8
     mlp_ratio: float = 4.0
-
-
-MINI = TicShape(
-    width=64, latent=128, depths=(1, 1, 2, 0, 0), heads=(4, 4, 4, 4, 4), window=4, mlp_ratio=2.0
-)
 
 
 class CausalAttention(nn.Module):
@@ -211,11 +206,7 @@ class Tic(nn.Module):
         down = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)]
         up = [layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d)]
         y = start_linear(down, up[::-1], images, gain=latent_gain(lmbda))
-        for block in self.modules():
-            if isinstance(block, SwinBlock):
-                for layer in (block.attn.proj, block.mlp.fc2):
-                    layer.weight.mul_(0.1)
-                    nn.init.zeros_(layer.bias)
+        scale_branches(self, FIRST_BRANCHES)
         # A group of blocks that change nothing returns its input twice.
         for after in (*down[1:], *up[1:]):
             after.weight.mul_(0.5)

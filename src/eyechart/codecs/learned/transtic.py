@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
 from eyechart.codecs.learned.entropy import EntropyBottleneck
-from eyechart.codecs.learned.layers import conv, deconv
+from eyechart.codecs.learned.layers import bias_of, conv, deconv
+from eyechart.codecs.learned.principal import FIRST_BRANCHES, latent_gain, start_linear
 from eyechart.codecs.learned.swin import (
     ResidualSwin,
     SwinBlock,
     attend,
     join_windows,
+    scale_branches,
     shift_mask,
     split_windows,
 )
@@ -84,8 +86,8 @@ class TransticShape:
 
 
 MINI = TransticShape(
-    width=64,
-    latent=128,
+    width=44,
+    latent=96,
     depths=(1, 1, 2, 0, 0, 0),
     heads=(4, 4, 4, 4, 4, 4),
     window=4,
@@ -306,6 +308,51 @@ class Transtic(nn.Module):
         z_hat = coder.bottleneck(z, self.entropy_bottleneck, (size[0] // 4, size[1] // 4))
         scales, means = self.h_s(z_hat).chunk(2, 1)
         return coder.gaussian(y, means, scales)
+
+    @torch.no_grad()
+    def start(self, images: Tensor, lmbda: float) -> None:
+        """Set the first weights for training: the transforms as principal component transforms.
+
+        images: (batch, 3, height, width) in 0..1 to learn from. lmbda: weight of the distortion,
+        which sets the size of y.
+        """
+        down = [layer for layer in self.g_a.layers if isinstance(layer, nn.Conv2d)]
+        up = [layer for layer in self.g_s.layers if isinstance(layer, nn.ConvTranspose2d)]
+        y = start_linear(down, up[::-1], images, gain=latent_gain(lmbda))
+        scale_branches(self, FIRST_BRANCHES)
+        # A group of blocks that change nothing returns its input twice; the last one gives y.
+        for layer in (*down[1:], *up):
+            layer.weight.mul_(0.5)
+        down[-1].weight.mul_(0.5)
+        bias_of(down[-1]).mul_(0.5)
+        last = self._last_of_hyper()
+        last.weight.mul_(0.1)
+        scale = y.std((0, 2, 3))
+        bias_of(last).copy_(torch.cat([scale, torch.zeros_like(scale)]))
+
+    @torch.no_grad()
+    def scale_latent(self, factor: float) -> None:
+        """Multiply y by a factor that the synthesis divides by: only the rounding of y changes.
+
+        Weights that were trained for one lambda are so a good start for another: the step of
+        quantisation is proportional to 1 / sqrt(lambda).
+        """
+        into, blocks_after = self.g_a.layers[-2:]
+        blocks_before, out = self.g_s.layers[:2]
+        for layer in (into, self._last_of_hyper()):
+            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+            layer.weight.mul_(factor)
+            bias_of(layer).mul_(factor)
+        scale_branches(blocks_after, factor)
+        scale_branches(blocks_before, factor)
+        for layer in (out, self.h_a[0]):
+            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+            layer.weight.div_(factor)
+
+    def _last_of_hyper(self) -> nn.ConvTranspose2d:
+        layer = self.h_s[-1]
+        assert isinstance(layer, nn.ConvTranspose2d)
+        return layer
 
 
 def _analysis(shape: TransticShape) -> _Transform:
