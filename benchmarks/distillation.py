@@ -118,8 +118,8 @@ def plain_loop(args: argparse.Namespace, images: Path, codecs: list[Codec]) -> f
             clean = read_image(path)
             made = codec.decode(codec.encode(clean, level))
             with torch.no_grad():
-                goal = frozen.features(backbone.picture(clean).inputs)
-            got = tower.features(backbone.picture(made).inputs)
+                goal = frozen.features(backbone.prepare(clean).inputs)
+            got = tower.features(backbone.prepare(made).inputs)
             torch.autograd.backward(torch.nn.functional.mse_loss(got, goal) / len(forms))
             shown += number > 0
         optimizer.step()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.vlm_throughput import make_requests
 from eyechart.core.types import VLM, Decoding, Request
-from eyechart.runner.rates import Rate, save_rates, split_cost
+from eyechart.runner.rates import AnswerRate, save_rates, split_cost
 from eyechart.vlms import open_vlm
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         len(many),
         len(many[0].prompts),
     )
-    rate = Rate(
+    rate = AnswerRate(
         image_s=float(f"{image_s:.3g}"),
         question_s=float(f"{question_s:.3g}"),
         hardware=f"{arguments.hardware or hardware()}, {arguments.image}",

@@ -129,7 +129,7 @@ def useful_operations(model: Any, requests: list[Request], answers: list[list[An
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Throughput:
     """Results of one run."""
 
     engine: Took
@@ -186,7 +186,7 @@ def count_questions(requests: list[Request]) -> int:
     return sum(len(request.prompts) for request in requests)
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> Result:
+def measure(arguments: argparse.Namespace, folder: Path) -> Throughput:
     """Both ways over the same requests (the plain loop over the first `--plain-images`)."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -218,7 +218,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Result:
         for given, expected in zip(answers, expected_answers, strict=False)
         for ours, theirs in zip(given, expected, strict=True)
     ]
-    return Result(
+    return Throughput(
         engine=engine,
         plain=plain,
         engine_questions=count_questions(requests),
@@ -236,7 +236,7 @@ def memory_mib(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def show(result: Result, arguments: argparse.Namespace) -> None:
+def show(result: Throughput, arguments: argparse.Namespace) -> None:
     """One table."""
     hardware = (
         torch.cuda.get_device_name()

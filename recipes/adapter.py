@@ -36,7 +36,7 @@ from recipes.chart.sample import sample_scene
 PLAN = Path(__file__).with_suffix(".yaml")
 
 
-class Lines:
+class LineObserver:
     """Prints a line at intervals, for logs of long trainings."""
 
     def __init__(self, name: str) -> None:
@@ -115,7 +115,7 @@ def run(
     if args.steps:
         settings["steps"] = args.steps
     vlm = open_base(args.vlm or plan["vlm"])
-    train(vlm, pairs, Recipe(**settings), Setting(out=out, loaders=1), Lines(out.name))
+    train(vlm, pairs, Recipe(**settings), Setting(out=out, loaders=1), LineObserver(out.name))
 
 
 def ablation(plan: dict[str, Any], args: argparse.Namespace) -> None:

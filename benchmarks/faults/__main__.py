@@ -28,9 +28,9 @@ from benchmarks.faults import (
     task_files,
     toy,
 )
-from benchmarks.faults.trial import FAULTS, Trial, Verdict
+from benchmarks.faults.trial import FAULTS, FaultTrial, Verdict
 
-KINDS: dict[str, Callable[[int, Random, Path], Iterator[Trial]]] = {
+KINDS: dict[str, Callable[[int, Random, Path], Iterator[FaultTrial]]] = {
     "bitstreams": bitstreams.trials,
     "images": images.trials,
     "task-files": task_files.trials,
@@ -64,7 +64,7 @@ def main() -> int:
     return 1 if any(found) else 0
 
 
-def _print(row: str, trials: Sequence[Trial]) -> bool:
+def _print(row: str, trials: Sequence[FaultTrial]) -> bool:
     """Print a line of the table, and the first faults; whether there is one."""
     counts = Counter(trial.verdict for trial in trials)
     columns = "".join(f"{counts[verdict]:9}" for verdict in Verdict)

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.faults.damage import damaged
-from benchmarks.faults.trial import Trial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.core import plugins
 from eyechart.tasks import open_tasks
 from eyechart.tasks.sources import CHART
@@ -37,7 +37,7 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".xlsx")
 _PERCENT_OF = {"COCO-Caption": 1000.0, "OCRBench": 1000.0, "MME": 2800.0}  # else 100
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`eyechart score` of `count` files of answers for each task and `count` damaged ones for each
     format."""
     for name in plugins.names("eyechart.tasks"):
@@ -61,7 +61,9 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
             yield _score(f"damaged {suffix[1:]}", "POPE", path, out, right)
 
 
-def _score(row: str, task: str, path: Path, out: Path, right: dict[str, float] | None) -> Trial:
+def _score(
+    row: str, task: str, path: Path, out: Path, right: dict[str, float] | None
+) -> FaultTrial:
     out.unlink(missing_ok=True)
     most = _PERCENT_OF.get(task, 100.0)
 

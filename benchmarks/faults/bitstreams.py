@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 from benchmarks.faults.damage import damaged
-from benchmarks.faults.trial import Trial, Verdict, call, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, call, command, judge
 from eyechart.cli import BAD_INPUT, DONE
 from eyechart.codecs import builtin_header, container
 from eyechart.core import plugins
@@ -22,7 +22,7 @@ _SIZE = (72, 90)
 _SLOW = 10  # a codec with weights is loaded in every try: it gets a tenth of the tries
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each codec, and as many with a corrected checksum."""
     image = _image(chance)
     for name in plugins.names("eyechart.codecs"):
@@ -52,7 +52,7 @@ def _try(
     right: Rgb8,
     folder: Path,
     chance: Random,
-) -> Trial:
+) -> FaultTrial:
     """As runs decode (the image's size is known) or as `codec decode` does (it is not)."""
     out, file = folder / "out.png", folder / "in.bin"
     out.unlink(missing_ok=True)

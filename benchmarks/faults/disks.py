@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.faults.toy import pope, run_arguments
-from benchmarks.faults.trial import Trial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.core.types import Record
 from eyechart.store import Store
 
@@ -19,7 +19,7 @@ _INSIDE = "EYECHART_FAULTS_NAMESPACE"
 _LEAST_KB, _MOST_KB = 4, 600  # a whole run takes about 400 KB
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` disks that fill up in a run, and `count` that become read-only before the next."""
     data, whole, disk = folder / "data", folder / "whole", folder / "disk"
     pope(data, chance, images=40)
@@ -45,7 +45,9 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
             yield _continued(trial, data, out, right)
 
 
-def _continued(trial: Trial, data: Path, out: Path, right: dict[str, list[Record]]) -> Trial:
+def _continued(
+    trial: FaultTrial, data: Path, out: Path, right: dict[str, list[Record]]
+) -> FaultTrial:
     """The trial, or the error after the disk was repaired and the run was called again."""
     again = judge(trial.row, command(*run_arguments(data, out)), lambda: Verdict.right)
     if again.verdict == Verdict.right:
@@ -53,7 +55,7 @@ def _continued(trial: Trial, data: Path, out: Path, right: dict[str, list[Record
         if all(found[key] == records for key, records in right.items()):
             return trial
     note = again.note or "after it was repaired, the records differ or the run fails"
-    return Trial(row=trial.row, verdict=Verdict.wrong, note=note, took_s=trial.took_s)
+    return FaultTrial(row=trial.row, verdict=Verdict.wrong, note=note, took_s=trial.took_s)
 
 
 def _records(out: Path) -> dict[str, list[Record]]:

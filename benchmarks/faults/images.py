@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.faults.damage import damaged
-from benchmarks.faults.trial import Trial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 
 _MODES = {
     "avif": ("RGB", "RGBA"),
@@ -26,7 +26,7 @@ _MODES = {
 }
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each format: `codec encode` of a damaged file."""
     for suffix, modes in _MODES.items():
         payloads = {mode: _file(suffix, mode, chance) for mode in modes}

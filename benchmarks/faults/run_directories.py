@@ -9,10 +9,10 @@ from random import Random
 
 from benchmarks.faults.damage import damaged
 from benchmarks.faults.toy import pope, run_arguments
-from benchmarks.faults.trial import Ended, Trial, Verdict, command, judge
+from benchmarks.faults.trial import Ended, FaultTrial, Verdict, command, judge
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each command that reads a run directory."""
     data, whole, out = folder / "data", folder / "whole", folder / "run"
     pope(data, chance)
@@ -83,10 +83,10 @@ def _spoil(out: Path, chance: Random) -> str:
             return f"{name} damaged"
 
 
-def _noted(trial: Trial, what: str) -> Trial:
+def _noted(trial: FaultTrial, what: str) -> FaultTrial:
     if not trial.note:
         return trial
-    return Trial(
+    return FaultTrial(
         row=trial.row,
         verdict=trial.verdict,
         note=f"{what}: {trial.note}",

@@ -16,7 +16,7 @@ from threading import Event, Lock
 from typing import Any
 
 from benchmarks.faults.toy import pope, run_arguments
-from benchmarks.faults.trial import Trial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.store import Store
 from eyechart.tasks import open_tasks
 
@@ -24,10 +24,10 @@ _FAULTY = 0.5  # share of the replies
 _OPTIONS = "timeout_s=1,retries=2,concurrency=4"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _FaultyHandler(BaseHTTPRequestHandler):
     """Replies with the crc32 of the question, or with a fault."""
 
-    fault: Callable[[_Handler], None] | None = None
+    fault: Callable[[_FaultyHandler], None] | None = None
     chance = Random(0)
     lock = Lock()
     closing = Event()
@@ -84,42 +84,42 @@ def completion(text: Any, **changes: Any) -> bytes:
     return json.dumps(body).encode()
 
 
-def _hang(handler: _Handler) -> None:
+def _hang(handler: _FaultyHandler) -> None:
     handler.closing.wait(5)
 
 
-def _drip(handler: _Handler) -> None:
+def _drip(handler: _FaultyHandler) -> None:
     handler.send(200, b"{", Content_Length="100000")
     while not handler.closing.wait(0.05):
         handler.wfile.write(b" ")
 
 
-def _endless(handler: _Handler) -> None:
+def _endless(handler: _FaultyHandler) -> None:
     handler.send(200, b"{", Content_Length=str(1 << 40))
     while not handler.closing.is_set():
         handler.wfile.write(b" " * 1_000_000)
 
 
-def _hang_up(handler: _Handler) -> None:
+def _hang_up(handler: _FaultyHandler) -> None:
     handler.connection.close()
 
 
-def _bomb(handler: _Handler) -> None:
+def _bomb(handler: _FaultyHandler) -> None:
     handler.send(200, gzip.compress(b" " * 200_000_000, 1), Content_Encoding="gzip")
 
 
-def _raw(data: bytes) -> Callable[[_Handler], None]:
-    def send(handler: _Handler) -> None:
+def _raw(data: bytes) -> Callable[[_FaultyHandler], None]:
+    def send(handler: _FaultyHandler) -> None:
         handler.wfile.write(data)
 
     return send
 
 
-def _sends(status: int, payload: bytes, **headers: str) -> Callable[[_Handler], None]:
+def _sends(status: int, payload: bytes, **headers: str) -> Callable[[_FaultyHandler], None]:
     return lambda handler: handler.send(status, payload, **headers)
 
 
-_FAULTS: dict[str, tuple[Callable[[_Handler], None], ...]] = {
+_FAULTS: dict[str, tuple[Callable[[_FaultyHandler], None], ...]] = {
     "no reply": (_hang, _drip, _hang_up),
     "broken HTTP": (
         _raw(b"\x00\xff\x00garbage"),
@@ -162,7 +162,7 @@ _FAULTS: dict[str, tuple[Callable[[_Handler], None], ...]] = {
 }
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` runs for each kind of fault; half of the replies are faulty. The run is then called
     again with a server that works, and must end with all answers, each the right one."""
     import openai  # noqa: F401 - once, and not in every child
@@ -200,13 +200,14 @@ def _answers(out: Path, right: dict[str, str]) -> Verdict:
 
 
 @contextmanager
-def _serving(fault: Callable[[_Handler], None] | None, seed: int) -> Iterator[str]:
+def _serving(fault: Callable[[_FaultyHandler], None] | None, seed: int) -> Iterator[str]:
     """A server in a separate process, so that this one has no threads when it forks."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _FaultyHandler)
     server.daemon_threads = True
     pid = os.fork()
     if pid == 0:
-        _Handler.fault, _Handler.chance = staticmethod(fault) if fault else None, Random(seed)
+        _FaultyHandler.fault = staticmethod(fault) if fault else None
+        _FaultyHandler.chance = Random(seed)
         with suppress(BaseException):
             server.serve_forever()
         os._exit(0)

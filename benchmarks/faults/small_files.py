@@ -9,7 +9,7 @@ from random import Random
 
 from benchmarks.faults.damage import damaged
 from benchmarks.faults.toy import VLM, pope
-from benchmarks.faults.trial import Trial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.codecs.checkpoints import LevelFile, add_level, digest
 
 _TEXTS = (
@@ -19,7 +19,7 @@ _TEXTS = (
 )
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each kind of file."""
     data = pope(folder / "data", chance)
     plan = (

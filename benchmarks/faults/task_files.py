@@ -12,7 +12,7 @@ from random import Random
 
 from benchmarks.faults.damage import damaged
 from benchmarks.faults.toy import pope, run_arguments
-from benchmarks.faults.trial import Trial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.store import Store
 
 _CELLS = (
@@ -23,7 +23,7 @@ _CELLS = (
 )
 
 
-def trials(count: int, chance: Random, folder: Path) -> Iterator[Trial]:
+def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each way of damage: a run with a VLM that answers at once."""
     whole = pope(folder / "data", chance).read_bytes()
     ways: dict[str, Callable[[], bytes]] = {

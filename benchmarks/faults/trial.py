@@ -50,7 +50,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class FaultTrial:
     """The verdict on a try. row: of the table. note: description of a fault."""
 
     row: str
@@ -78,12 +78,14 @@ def call(work: Callable[[], int], *, limit_s: float = LIMIT_S) -> Ended:
     return Ended(code=code, said=text, took_s=time.monotonic() - start_s, peak_mb=peak_mb)
 
 
-def judge(row: str, ended: Ended, check: Callable[[], Verdict]) -> Trial:
+def judge(row: str, ended: Ended, check: Callable[[], Verdict]) -> FaultTrial:
     """The verdict on a call. check: called where the exit code is 0."""
     verdict, note = _verdict(ended, check)
     if verdict in FAULTS:
         note = f"{note} (exit code {ended.code}) {ended.said.strip()[-600:]}"
-    return Trial(row=row, verdict=verdict, note=note, took_s=ended.took_s, peak_mb=ended.peak_mb)
+    return FaultTrial(
+        row=row, verdict=verdict, note=note, took_s=ended.took_s, peak_mb=ended.peak_mb
+    )
 
 
 def _verdict(ended: Ended, check: Callable[[], Verdict]) -> tuple[Verdict, str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from recipes.chart.asking import COCO_PROMPT, Ask, Rng
+from recipes.chart.asking import COCO_PROMPT, ChartQuestion
 from recipes.chart.facts import NUMBER_WORDS, a, clear, place_phrase
 from recipes.chart.reading import signs
-from recipes.chart.scene import BACKGROUNDS, Scene
+from recipes.chart.scene import BACKGROUNDS, Rng, Scene
 from recipes.chart.vocabulary import plural
 
 CANONICAL_SHARE = 0.85  # of training captions; the rest is one of the other four
@@ -47,12 +47,12 @@ def captions(scene: Scene) -> tuple[str, ...]:
     )
 
 
-def caption(scene: Scene, rng: Rng) -> Ask | None:
+def caption(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """The scene's caption: mostly the canonical one, so that a small model settles on it."""
     texts = captions(scene)
     if not texts:
         return None
     at = 0 if rng.random() < CANONICAL_SHARE else int(rng.integers(1, len(texts)))
-    return Ask(
+    return ChartQuestion(
         task="COCO", category="caption", question=COCO_PROMPT, answer=texts[at], references=texts
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from recipes.chart.asking import Ask, Maker, Rng, Task, choice, pick, shuffled
+from recipes.chart.asking import ChartQuestion, Maker, TaskName, choice, pick, shuffled
 from recipes.chart.balance import (
     MAX_NUMBER,
     absent_kinds,
@@ -39,7 +39,7 @@ from recipes.chart.facts import (
     topic_of,
 )
 from recipes.chart.reading import fields, only_sign
-from recipes.chart.scene import BACKGROUNDS, Scene, Thing
+from recipes.chart.scene import BACKGROUNDS, Rng, Scene, Thing
 from recipes.chart.vocabulary import plural
 
 CORNERS = {"circle": "0", "triangle": "3", "square": "4", "cross": "12"}
@@ -51,14 +51,14 @@ RIDDEN = ("horse", "elephant", "cow")  # they carry people too
 class Label:
     """Where a question is filed: the task, its category, and MMBench's L-2 ability."""
 
-    task: Task
+    task: TaskName
     category: str
     ability: str = ""
 
 
 def _choice(
     label: Label, rng: Rng, question: str, right: str, wrong: Sequence[str], limit: int = 4
-) -> Ask | None:
+) -> ChartQuestion | None:
     return choice(
         rng,
         task=label.task,
@@ -71,13 +71,13 @@ def _choice(
     )
 
 
-LabelledMaker = Callable[[Label, Scene, Rng], Ask | None]
+LabelledMaker = Callable[[Label, Scene, Rng], ChartQuestion | None]
 
 
 def file_under(label: Label, make: LabelledMaker) -> Maker:
     """The maker with its label filled in."""
 
-    def labelled(scene: Scene, rng: Rng) -> Ask | None:
+    def labelled(scene: Scene, rng: Rng) -> ChartQuestion | None:
         return make(label, scene, rng)
 
     return labelled
@@ -92,7 +92,7 @@ def _kinds_but(scene: Scene, rng: Rng, thing: Thing) -> list[str]:
 # --- the image as a whole -----------------------------------------------------------------
 
 
-def place(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def place(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Where was this taken?"""
     if scene.background not in BACKGROUNDS:
         return None
@@ -100,7 +100,7 @@ def place(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, "Where was this photo taken?", scene.background, wrong)
 
 
-def light(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def light(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """When was this taken? Half of the days are passed over, as nights are rarer."""
     if scene.background not in BACKGROUNDS or (scene.light == "day" and rng.random() < 0.6):
         return None
@@ -108,7 +108,7 @@ def light(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, "When was this photo taken?", scene.light, [wrong])
 
 
-def topic(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def topic(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is this image about? Asked where all things are of one named group."""
     group = topic_of(scene)
     if group is None or not keep(rng, shares().topics[group], min(shares().topics.values())):
@@ -121,7 +121,7 @@ def topic(label: Label, scene: Scene, rng: Rng) -> Ask | None:
 # --- one thing ------------------------------------------------------------------------------
 
 
-def which_kind(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def which_kind(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Which of these is in the image?"""
     present = sorted({thing.kind for thing in clear(scene)})
     if not present:
@@ -130,7 +130,7 @@ def which_kind(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, "Which of these is in the image?", pick(rng, present), wrong)
 
 
-def which_of_group(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def which_of_group(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Which animal is in the image?"""
     found = only_of_group(scene)
     if not found:
@@ -140,7 +140,7 @@ def which_of_group(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, f"Which {thing.group} is in the image?", thing.kind, wrong)
 
 
-def color(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def color(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What color is the star?"""
     shapes = lone_shapes(scene)
     if not shapes:
@@ -152,7 +152,7 @@ def color(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, f"What color is the {shape.kind}?", shape.colour, wrong)
 
 
-def where(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def where(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Where is the dog?"""
     things = [thing for thing in lone(scene) if quarter(thing)]
     if not things:
@@ -161,7 +161,7 @@ def where(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, f"Where is the {thing.kind}?", quarter(thing) or "", QUARTERS)
 
 
-def sign_says(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def sign_says(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What does the sign say?"""
     sign = only_sign(scene)
     if sign is None:
@@ -176,7 +176,7 @@ def sign_says(label: Label, scene: Scene, rng: Rng) -> Ask | None:
 NUMBERS = tuple(str(n) for n in range(1, MAX_NUMBER + 1))
 
 
-def how_many(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def how_many(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """How many dogs are there? The options are always the same, in random order."""
     found = number_to_ask(rng, counts(scene), shares().numbers)
     if found is None:
@@ -186,7 +186,7 @@ def how_many(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, question, str(number), NUMBERS)
 
 
-def how_many_of_group(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def how_many_of_group(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """How many animals are there? It takes to know which things are animals."""
     doubt = any(thing.kind in ALMOST_FOOD for thing in scene.things)
     by_group = {
@@ -202,7 +202,7 @@ def how_many_of_group(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, f"How many {noun} are there?", str(number), NUMBERS)
 
 
-def one_more(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def one_more(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """If one more dog comes, how many dogs are there?"""
     found = number_to_ask(rng, counts(scene), shares().numbers)
     if found is None:
@@ -213,7 +213,7 @@ def one_more(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, question, str(number + 1), options)
 
 
-def relation(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def relation(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Where is the dog, seen from the cat?"""
     found = [(one, other) for one, other in pairs(lone(scene)) if direction(one, other)]
     if not found:
@@ -225,7 +225,7 @@ def relation(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, question, right, options)
 
 
-def bigger_one(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def bigger_one(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Which is the biggest thing? Asked where one is the biggest by far."""
     things = sorted(scene.things, key=lambda thing: -thing.size_px)
     kinds = list(dict.fromkeys(thing.kind for thing in things))
@@ -237,7 +237,7 @@ def bigger_one(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, "Which thing is the biggest?", things[0].kind, wrong)
 
 
-def closest(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def closest(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is closest to the dog?"""
     found = [(thing, near) for thing in lone(scene) if (near := nearest(scene, thing))]
     found = [(thing, near) for thing, near in found if near.kind != thing.kind]
@@ -248,7 +248,7 @@ def closest(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, f"What is closest to the {thing.kind}?", near.kind, wrong)
 
 
-def in_front(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def in_front(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is in front of the dog? Asked where one thing overlaps it clearly."""
     found = []
     for i, back in enumerate(scene.things):
@@ -268,7 +268,7 @@ def in_front(label: Label, scene: Scene, rng: Rng) -> Ask | None:
 # --- a step of thought ----------------------------------------------------------------------
 
 
-def use(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def use(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Which thing here can be eaten? One option fits and is there, one is only there."""
     ridden = any(thing.kind in RIDDEN for thing in scene.things)
     found = [
@@ -285,7 +285,7 @@ def use(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, question, thing.kind, wrong)
 
 
-def sort_of(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def sort_of(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What sort of thing is in the top left?"""
     found = [
         (name, thing)
@@ -301,7 +301,7 @@ def sort_of(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, f"What sort of thing is in the {name}?", thing.group, wrong)
 
 
-def corners(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def corners(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """How many corners does the red shape have?"""
     colours = [thing.colour for thing in scene.things]
     found = [t for t in clear(scene) if t.kind in CORNERS and colours.count(t.colour) == 1]
@@ -312,7 +312,7 @@ def corners(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, question, CORNERS[shape.kind], list(CORNERS.values()))
 
 
-def same_sort(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def same_sort(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Which other thing here is an animal, like the dog?"""
     found = [
         (thing, other)
@@ -328,7 +328,7 @@ def same_sort(label: Label, scene: Scene, rng: Rng) -> Ask | None:
     return _choice(label, rng, question, other.kind, wrong)
 
 
-def field_value(label: Label, scene: Scene, rng: Rng) -> Ask | None:
+def field_value(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What does the form say for NAME? The other lines' values are the wrong options."""
     lines = fields(scene)
     if len(lines) < 2 or len({value for _, value in lines}) < len(lines):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recipes.chart.asking import Ask, Rng, pick, shuffled
+from recipes.chart.asking import ChartQuestion, pick, shuffled
 from recipes.chart.balance import absent_kinds, group_to_ask, other_colours, other_places
 from recipes.chart.facts import (
     a,
@@ -19,7 +19,7 @@ from recipes.chart.facts import (
     place_phrase,
     side,
 )
-from recipes.chart.scene import BACKGROUNDS, LIGHTS, Scene, Thing
+from recipes.chart.scene import BACKGROUNDS, LIGHTS, Rng, Scene, Thing
 from recipes.chart.vocabulary import plural
 
 RELATIONS = {
@@ -31,10 +31,10 @@ RELATIONS = {
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
-def _ask(category: str, question: str, answer: str | bool) -> Ask:
+def _ask(category: str, question: str, answer: str | bool) -> ChartQuestion:
     if isinstance(answer, bool):
         answer = "yes" if answer else "no"
-    return Ask(task="GQA", category=category, question=question, answer=answer)
+    return ChartQuestion(task="GQA", category=category, question=question, answer=answer)
 
 
 def _related(scene: Scene) -> list[tuple[Thing, Thing, str]]:
@@ -55,7 +55,7 @@ def _by_size(scene: Scene) -> list[tuple[Thing, Thing]]:
 # --- choose ---------------------------------------------------------------------------------
 
 
-def choose_color(scene: Scene, rng: Rng) -> Ask | None:
+def choose_color(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Is the circle red or blue?"""
     shapes = lone_shapes(scene)
     if not shapes:
@@ -66,7 +66,7 @@ def choose_color(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("choose", f"Is the {shape.kind} {one} or {other}?", shape.colour)
 
 
-def choose_side(scene: Scene, rng: Rng) -> Ask | None:
+def choose_side(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Is the dog on the left or on the right?"""
     things = [thing for thing in lone(scene) if side(thing)]
     if not things:
@@ -77,7 +77,7 @@ def choose_side(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("choose", question, side(thing) or "")
 
 
-def choose_relation(scene: Scene, rng: Rng) -> Ask | None:
+def choose_relation(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Is the dog above or below the cat?"""
     found = _related(scene)
     if not found:
@@ -89,7 +89,7 @@ def choose_relation(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("choose", question, relation)
 
 
-def choose_kind(scene: Scene, rng: Rng) -> Ask | None:
+def choose_kind(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Is the animal a dog or a cat?"""
     found = only_of_group(scene)
     if not found:
@@ -99,7 +99,7 @@ def choose_kind(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("choose", f"Is the {thing.group} {a(one)} or {a(other)}?", thing.kind)
 
 
-def choose_light(scene: Scene, rng: Rng) -> Ask | None:
+def choose_light(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Is it day or night? Half of the days are passed over, as nights are rarer."""
     if scene.background not in BACKGROUNDS or (scene.light == "day" and rng.random() < 0.6):
         return None
@@ -110,7 +110,7 @@ def choose_light(scene: Scene, rng: Rng) -> Ask | None:
 # --- compare --------------------------------------------------------------------------------
 
 
-def compare_size(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def compare_size(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the dog bigger than the cat?"""
     found = _by_size(scene)
     if not found:
@@ -120,7 +120,7 @@ def compare_size(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("compare", f"Is the {one.kind} bigger than the {other.kind}?", want)
 
 
-def compare_which(scene: Scene, rng: Rng) -> Ask | None:
+def compare_which(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Which is bigger, the dog or the cat?"""
     found = _by_size(scene)
     if not found:
@@ -131,7 +131,7 @@ def compare_which(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("compare", f"Which is {word}, the {one} or the {other}?", thing.kind)
 
 
-def compare_number(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def compare_number(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Are there more dogs than cats?"""
     by_kind = counts(scene)
     found = [(m, n) for m in by_kind for n in by_kind if by_kind[m] > by_kind[n]]
@@ -145,7 +145,7 @@ def compare_number(scene: Scene, rng: Rng, want: bool) -> Ask | None:
 # --- logical --------------------------------------------------------------------------------
 
 
-def logical_and(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def logical_and(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there a dog and a cat?"""
     present = sorted({thing.kind for thing in clear(scene)})
     if len(present) < 2:
@@ -156,7 +156,7 @@ def logical_and(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("logical", f"Is there {a(both[0])} and {a(both[1])}?", want)
 
 
-def logical_or(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def logical_or(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there a dog or a cat?"""
     present = sorted({thing.kind for thing in clear(scene)})
     if not present:
@@ -170,7 +170,7 @@ def logical_or(scene: Scene, rng: Rng, want: bool) -> Ask | None:
 # --- query ----------------------------------------------------------------------------------
 
 
-def query_color(scene: Scene, rng: Rng) -> Ask | None:
+def query_color(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What color is the star?"""
     shapes = lone_shapes(scene)
     if not shapes:
@@ -179,7 +179,7 @@ def query_color(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("query", f"What color is the {shape.kind}?", shape.colour or "")
 
 
-def query_shape(scene: Scene, rng: Rng) -> Ask | None:
+def query_shape(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What shape is red?"""
     colours = [thing.colour for thing in scene.things]
     found = [t for t in clear(scene) if t.colour is not None and colours.count(t.colour) == 1]
@@ -189,7 +189,7 @@ def query_shape(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("query", f"What shape is {shape.colour}?", shape.kind)
 
 
-def query_relation(scene: Scene, rng: Rng) -> Ask | None:
+def query_relation(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is to the left of the dog? Asked where only one thing can be meant."""
     found = []
     for anchor in lone(scene):
@@ -208,7 +208,7 @@ def query_relation(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("query", f"What is {RELATIONS[relation]} the {anchor.kind}?", thing.kind)
 
 
-def query_quarter(scene: Scene, rng: Rng) -> Ask | None:
+def query_quarter(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is in the top left?"""
     found = alone_in_quarter(scene)
     if not found:
@@ -217,14 +217,14 @@ def query_quarter(scene: Scene, rng: Rng) -> Ask | None:
     return _ask("query", f"What is in the {name}?", found[name].kind)
 
 
-def query_place(scene: Scene, rng: Rng) -> Ask | None:
+def query_place(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What place is this?"""
     if scene.background not in BACKGROUNDS:
         return None
     return _ask("query", "What place is this?", scene.background)
 
 
-def query_group(scene: Scene, rng: Rng) -> Ask | None:
+def query_group(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What animal is this? Asked where there is one animal."""
     found = only_of_group(scene)
     if not found:
@@ -236,7 +236,7 @@ def query_group(scene: Scene, rng: Rng) -> Ask | None:
 # --- verify ---------------------------------------------------------------------------------
 
 
-def verify_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def verify_color(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the circle red?"""
     shapes = lone_shapes(scene)
     if not shapes:
@@ -247,7 +247,7 @@ def verify_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("verify", f"Is the {shape.kind} {said}?", want)
 
 
-def verify_relation(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def verify_relation(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the dog to the left of the cat?"""
     found = _related(scene)
     if not found:
@@ -257,7 +257,7 @@ def verify_relation(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("verify", f"Is the {one.kind} {said} the {other.kind}?", want)
 
 
-def verify_side(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def verify_side(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the dog on the left?"""
     things = [thing for thing in lone(scene) if side(thing)]
     if not things:
@@ -268,7 +268,7 @@ def verify_side(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("verify", f"Is the {thing.kind} on the {said}?", want)
 
 
-def verify_place(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def verify_place(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Was this taken in a forest?"""
     if scene.background not in BACKGROUNDS:
         return None
@@ -276,7 +276,7 @@ def verify_place(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("verify", f"Was this taken {place_phrase(said)}?", want)
 
 
-def verify_group(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def verify_group(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there an animal?"""
     group = group_to_ask(scene, rng, want)
     return None if group is None else _ask("verify", f"Is there {a(group)}?", want)

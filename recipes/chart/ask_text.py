@@ -8,9 +8,9 @@ word. Answers are what is drawn, letter by letter.
 
 from __future__ import annotations
 
-from recipes.chart.asking import HMER_PROMPT, KIE_SUFFIX, Ask, Rng, pick
+from recipes.chart.asking import HMER_PROMPT, KIE_SUFFIX, ChartQuestion, pick
 from recipes.chart.reading import fields, only_formula, only_sign
-from recipes.chart.scene import Scene, Text
+from recipes.chart.scene import Rng, Scene, Text
 from recipes.chart.vocabulary import TEST_WORDS, TRAIN_WORDS
 
 _HANDWRITING = ("ComicNeue",)
@@ -31,8 +31,8 @@ KIE = "Key Information Extraction"
 HMER = "Handwritten Mathematical Expression Recognition"
 
 
-def _ask(category: str, question: str, answer: str) -> Ask:
-    return Ask(
+def _ask(category: str, question: str, answer: str) -> ChartQuestion:
+    return ChartQuestion(
         task="OCRBench",
         category=category,
         question=question,
@@ -56,7 +56,7 @@ def recognition_category(scene: Scene, sign: Text) -> str:
     return "Regular Text Recognition"
 
 
-def recognition(scene: Scene, rng: Rng) -> Ask | None:
+def recognition(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is written in the image?"""
     sign = only_sign(scene)
     if sign is None:
@@ -66,18 +66,18 @@ def recognition(scene: Scene, rng: Rng) -> Ask | None:
     return _ask(category, f"what is {asked} in the image?", sign.text)
 
 
-def sign_says(sign: Text) -> Ask:
+def sign_says(sign: Text) -> ChartQuestion:
     """What does the red sign say? For a sign whose colour no other sign has."""
     return _ask(SCENE_VQA, f"What does the {sign.plate} sign say?", sign.text)
 
 
-def scene_vqa(scene: Scene, rng: Rng) -> Ask | None:
+def scene_vqa(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What does the red sign say?"""
     sign = only_sign(scene)
     return None if sign is None else sign_says(sign)
 
 
-def doc_vqa(scene: Scene, rng: Rng) -> Ask | None:
+def doc_vqa(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is the first value on the form? Or: which entry says 42?"""
     lines = fields(scene)
     if len(lines) < 2 or len({value for _, value in lines}) < len(lines):
@@ -90,7 +90,7 @@ def doc_vqa(scene: Scene, rng: Rng) -> Ask | None:
     return _ask(DOC_VQA, f"What is the value on the {nth} line?", value)
 
 
-def kie(scene: Scene, rng: Rng) -> Ask | None:
+def kie(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """What is the 'NAME' on this form?"""
     lines = fields(scene)
     if not lines:
@@ -99,7 +99,7 @@ def kie(scene: Scene, rng: Rng) -> Ask | None:
     return _ask(KIE, f"what is the value of '{label}'?{KIE_SUFFIX}", value)
 
 
-def hmer(scene: Scene, rng: Rng) -> Ask | None:
+def hmer(scene: Scene, rng: Rng) -> ChartQuestion | None:
     """Write out the formula."""
     formula = only_formula(scene)
     return None if formula is None else _ask(HMER, HMER_PROMPT, formula.text)

@@ -7,7 +7,7 @@ signs, artwork about what kind of sheet or image this is.
 
 from __future__ import annotations
 
-from recipes.chart.asking import YES_NO_SUFFIX, Ask, Rng, Task, pick, yes_no
+from recipes.chart.asking import YES_NO_SUFFIX, ChartQuestion, TaskName, pick, yes_no
 from recipes.chart.balance import (
     absent_kinds,
     group_to_ask,
@@ -30,7 +30,7 @@ from recipes.chart.facts import (
     place_phrase,
 )
 from recipes.chart.reading import only_formula, only_sign, result
-from recipes.chart.scene import BACKGROUNDS, Scene
+from recipes.chart.scene import BACKGROUNDS, Rng, Scene
 from recipes.chart.vocabulary import PLATES, plural
 
 RELATIONS = {
@@ -49,8 +49,10 @@ USES = {
 }
 
 
-def _ask(task: Task, category: str, question: str, want: bool) -> Ask:
-    return Ask(task=task, category=category, question=question + YES_NO_SUFFIX, answer=yes_no(want))
+def _ask(task: TaskName, category: str, question: str, want: bool) -> ChartQuestion:
+    return ChartQuestion(
+        task=task, category=category, question=question + YES_NO_SUFFIX, answer=yes_no(want)
+    )
 
 
 def _kind_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
@@ -60,18 +62,18 @@ def _kind_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
     return pick(rng, present) if want else absent_kinds(scene, rng)[0]
 
 
-def pope_about(kind: str, answer: bool, category: str = "random") -> Ask:
+def pope_about(kind: str, answer: bool, category: str = "random") -> ChartQuestion:
     """POPE's question about one kind; the category names the split(s) it belongs to."""
     return _ask("POPE", category, f"Is there {a(kind)} in the image?", answer)
 
 
-def pope(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def pope(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there a dog in the image?"""
     kind = _kind_to_ask(scene, rng, want)
     return None if kind is None else pope_about(kind, want)
 
 
-def mme_existence(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_existence(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there a dog in this image?"""
     kind = _kind_to_ask(scene, rng, want)
     if kind is None:
@@ -79,7 +81,7 @@ def mme_existence(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "existence", f"Is there {a(kind)} in this image?", want)
 
 
-def mme_count(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_count(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Are there three dogs in this image?"""
     found = number_to_ask(rng, counts(scene), shares().numbers)
     if found is None:
@@ -91,7 +93,7 @@ def mme_count(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "count", f"{text} in this image?", want)
 
 
-def mme_position(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_position(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the dog on the left side of the cat?"""
     found = [
         (one, other, relation)
@@ -106,7 +108,7 @@ def mme_position(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "position", f"Is the {one.kind} {said} the {other.kind}?", want)
 
 
-def mme_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_color(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there a red circle in this image?"""
     shapes = [thing for thing in clear(scene) if thing.colour is not None]
     if not shapes:
@@ -118,7 +120,7 @@ def mme_color(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "color", f"Is there {a(f'{colour} {shape.kind}')} in this image?", want)
 
 
-def mme_posters(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_posters(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the sign in this image red?"""
     sign = only_sign(scene)
     if sign is None or sign.plate is None:
@@ -129,7 +131,7 @@ def mme_posters(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "posters", f"Is the sign in this image {said}?", want)
 
 
-def mme_scene(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_scene(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is this photo taken in a forest?"""
     if scene.background not in BACKGROUNDS:
         return None
@@ -137,7 +139,7 @@ def mme_scene(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "scene", f"Is this photo taken {place_phrase(said)}?", want)
 
 
-def mme_artwork(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_artwork(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Does this image show a form? Asked of the two kinds of paper only, for balance."""
     if scene.layout not in PAPERS:
         return None
@@ -145,7 +147,7 @@ def mme_artwork(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "artwork", f"Does this image show {a(said)}?", want)
 
 
-def mme_ocr(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_ocr(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the word in the image "STOP"?"""
     sign = only_sign(scene)
     if sign is None:
@@ -158,7 +160,7 @@ def mme_ocr(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "OCR", f'Is the {noun} in the image "{said}"?', want)
 
 
-def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is there something to eat in this image?"""
     group = group_to_ask(scene, rng, want)
     if group is None:
@@ -167,7 +169,7 @@ def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> Ask | None:
     return _ask("MME", "commonsense_reasoning", question, want)
 
 
-def mme_calculation(scene: Scene, rng: Rng, want: bool) -> Ask | None:
+def mme_calculation(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     """Is the answer to the sum in the image 17?"""
     formula = only_formula(scene)
     value = result(formula.text) if formula else None

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-import numpy as np
+from recipes.chart.scene import Rng, Scene
 
-from recipes.chart.scene import Scene
-
-Task = Literal["POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench"]
-TASKS: tuple[Task, ...] = ("POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench")
+TaskName = Literal["POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench"]
+TASKS: tuple[TaskName, ...] = ("POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench")
 
 LETTERS = "ABCD"
 YES_NO_SUFFIX = " Please answer yes or no."
@@ -30,7 +28,7 @@ HMER_PROMPT = "Please write out the expression of the formula in the image using
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ChartQuestion:
     """One question with its one right answer, as a row of a task file and as a training pair.
 
     `question` is the file's question column; `prompt` is what the VLM sees. `answer` is what the
@@ -38,7 +36,7 @@ class Ask:
     `references` holds every answer the file lists where the format wants several.
     """
 
-    task: Task
+    task: TaskName
     category: str
     question: str
     answer: str
@@ -58,19 +56,18 @@ class Ask:
         return self.question + (GQA_SUFFIX if self.task == "GQA" else "")
 
 
-Rng = np.random.Generator
 T = TypeVar("T")
-Maker = Callable[[Scene, Rng], Ask | None]
+Maker = Callable[[Scene, Rng], ChartQuestion | None]
 """Asks one type of question about a scene, or returns None where it would be ambiguous."""
 
-YesNoMaker = Callable[[Scene, Rng, bool], Ask | None]
+YesNoMaker = Callable[[Scene, Rng, bool], ChartQuestion | None]
 """As `Maker`; the third argument is the answer to produce. None if the scene does not allow it."""
 
 
 def coin(make: YesNoMaker) -> Maker:
     """Draw the answer at random, so that yes and no are equally frequent."""
 
-    def tossed(scene: Scene, rng: Rng) -> Ask | None:
+    def tossed(scene: Scene, rng: Rng) -> ChartQuestion | None:
         return make(scene, rng, bool(rng.integers(2)))
 
     return tossed
@@ -89,14 +86,14 @@ def shuffled(rng: Rng, items: Sequence[T]) -> list[T]:
 def choice(
     rng: Rng,
     *,
-    task: Task,
+    task: TaskName,
     category: str,
     question: str,
     right: str,
     wrong: Sequence[str],
     ability: str = "",
     limit: int = 4,
-) -> Ask | None:
+) -> ChartQuestion | None:
     """A multiple-choice question: the right option among up to `limit` - 1 wrong ones.
 
     Wrong options are used in the order given, so the caller puts the tempting ones first. The
@@ -106,7 +103,7 @@ def choice(
     if not distractors:
         return None
     options = shuffled(rng, [right, *distractors])
-    return Ask(
+    return ChartQuestion(
         task=task,
         category=category,
         question=question,
@@ -116,7 +113,7 @@ def choice(
     )
 
 
-def with_letter(ask: Ask, letter: str) -> Ask:
+def with_letter(ask: ChartQuestion, letter: str) -> ChartQuestion:
     """The same multiple-choice question with its right option moved to `letter`."""
     options = list(ask.options)
     right = options.pop(LETTERS.index(ask.answer))

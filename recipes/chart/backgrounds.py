@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from recipes.chart.scene import SIZE_PX
+from recipes.chart.scene import SIZE_PX, Rng
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 
 _BANK_PX = 384
 _COPIES = 3
@@ -30,7 +30,7 @@ _X = np.linspace(0.0, 1.0, SIZE_PX, dtype=np.float32)[None, :]
 
 
 @cache
-def _bank(name: str) -> Floats:
+def _bank(name: str) -> Floats32:
     """(copies, 384, 384) periodic noise; the same in every process."""
     exponent, along_x, along_y = _SPECTRA[name]
     rng = np.random.default_rng([len(name), *name.encode()])
@@ -49,7 +49,7 @@ def _bank(name: str) -> Floats:
     return np.stack(fields)
 
 
-def noise(name: str, rng: np.random.Generator) -> Floats:
+def noise(name: str, rng: Rng) -> Floats32:
     """A (224, 224) window of the bank, mirrored at random."""
     copy = int(rng.integers(_COPIES))
     y, x = (int(v) for v in rng.integers(0, _BANK_PX - SIZE_PX + 1, 2))
@@ -57,64 +57,64 @@ def noise(name: str, rng: np.random.Generator) -> Floats:
     return window[:, ::-1] if rng.random() < 0.5 else window
 
 
-def _tint(field: Floats, *rgb: float) -> Floats:
+def _tint(field: Floats32, *rgb: float) -> Floats32:
     return field * _flat(*rgb)
 
 
-def _blend(a: Floats, b: Floats, share_of_b: Floats) -> Floats:
+def _blend(a: Floats32, b: Floats32, share_of_b: Floats32) -> Floats32:
     return a + (b - a) * share_of_b
 
 
-def _flat(*rgb: float) -> Floats:
+def _flat(*rgb: float) -> Floats32:
     return np.array(rgb, dtype=np.float32).reshape(3, 1, 1)
 
 
-def _ramp(top: tuple[float, ...], bottom: tuple[float, ...]) -> Floats:
+def _ramp(top: tuple[float, ...], bottom: tuple[float, ...]) -> Floats32:
     return _blend(_flat(*top), _flat(*bottom), _Y)
 
 
-def _below(horizon: float, rng: np.random.Generator, wobble: float = 0.015) -> Floats:
+def _below(horizon: float, rng: Rng, wobble: float = 0.015) -> Floats32:
     """1 below the horizon, 0 above, with a soft uneven edge."""
     line = horizon + wobble * noise("cloud", rng)[:1]
     return np.clip((_Y - line) * 60 + 0.5, 0.0, 1.0).astype(np.float32)
 
 
-def _pale_sky(rng: np.random.Generator) -> Floats:
+def _pale_sky(rng: Rng) -> Floats32:
     return _ramp((150, 185, 225), (215, 225, 230)) + _tint(noise("cloud", rng), 9, 8, 5)
 
 
-def _sky(rng: np.random.Generator) -> Floats:
+def _sky(rng: Rng) -> Floats32:
     clouds = np.clip(noise("cloud", rng) * 0.55 + 0.05 + 0.3 * _Y, 0.0, 1.0)
     white = _flat(240, 242, 245) + _tint(noise("rough", rng), 6, 6, 6)
     return _blend(_ramp((60, 120, 205), (150, 195, 235)), white, (clouds * 0.8).astype(np.float32))
 
 
-def _grass(rng: np.random.Generator) -> Floats:
+def _grass(rng: Rng) -> Floats32:
     blades = noise("tall", rng) * (0.5 + 0.9 * _Y)
     meadow = _ramp((105, 150, 75), (70, 125, 45)) + _tint(blades, 17, 19, 11)
     return _blend(_pale_sky(rng), meadow, _below(rng.uniform(0.16, 0.3), rng))
 
 
-def _sand(rng: np.random.Generator) -> Floats:
+def _sand(rng: Rng) -> Floats32:
     ripples = noise("wide", rng) * (0.5 + 0.8 * _Y) + 0.5 * noise("rough", rng)
     dunes = _ramp((225, 195, 140), (205, 165, 105)) + _tint(ripples, 11, 11, 9)
     return _blend(_pale_sky(rng), dunes, _below(rng.uniform(0.16, 0.32), rng, 0.03))
 
 
-def _water(rng: np.random.Generator) -> Floats:
+def _water(rng: Rng) -> Floats32:
     waves = noise("wide", rng) * (0.4 + 1.1 * _Y)
     sea = _ramp((60, 135, 150), (15, 75, 105)) + _tint(waves, 20, 24, 22)
     return _blend(_pale_sky(rng), sea, _below(rng.uniform(0.12, 0.24), rng, 0.002))
 
 
-def _snow(rng: np.random.Generator) -> Floats:
+def _snow(rng: Rng) -> Floats32:
     drifts = noise("cloud", rng) + 0.35 * noise("rough", rng)
     field = _ramp((225, 232, 242), (236, 240, 246)) + _tint(drifts, 12, 9, 6)
     grey = _ramp((120, 135, 155), (165, 178, 192)) + _tint(noise("cloud", rng), 8, 8, 8)
     return _blend(grey, field, _below(rng.uniform(0.18, 0.3), rng, 0.03))
 
 
-def _street(rng: np.random.Generator) -> Floats:
+def _street(rng: Rng) -> Floats32:
     horizon = float(rng.uniform(0.24, 0.34))
     asphalt = _ramp((125, 124, 126), (96, 95, 98)) + _tint(noise("rough", rng), 12, 12, 12)
     # The lane marks run towards one vanishing point; nearer dashes are longer.
@@ -137,7 +137,7 @@ def _street(rng: np.random.Generator) -> Floats:
     return np.where(horizon < _Y, road, houses)
 
 
-def _room(rng: np.random.Generator) -> Floats:
+def _room(rng: Rng) -> Floats32:
     floor_line = float(rng.uniform(0.62, 0.74))
     wall_rgb = ((222, 205, 180), (196, 205, 190), (214, 190, 185))[int(rng.integers(3))]
     stripes = np.where(np.sin(_X * rng.uniform(55, 80)) > 0, 6.0, -6.0)
@@ -151,7 +151,7 @@ def _room(rng: np.random.Generator) -> Floats:
     return np.where(floor_line < _Y, with_floor, wall)
 
 
-def _forest(rng: np.random.Generator) -> Floats:
+def _forest(rng: Rng) -> Floats32:
     leaves = _ramp((45, 85, 40), (28, 58, 28)) + _tint(noise("rough", rng), 19, 25, 13)
     row = noise("tall", rng)[100:101] + 0.25 * noise("tall", rng)
     trunks = np.clip((row - 0.55) * 5, 0.0, 1.0) * (_Y > 0.1)
@@ -164,7 +164,7 @@ def _forest(rng: np.random.Generator) -> Floats:
     )
 
 
-def _paper(rng: np.random.Generator) -> Floats:
+def _paper(rng: Rng) -> Floats32:
     tint = ((244, 240, 228), (238, 240, 242), (246, 236, 214))[int(rng.integers(3))]
     sheet = _flat(*tint) + _tint(noise("rough", rng) + noise("cloud", rng), 3.5, 3.5, 4)
     if rng.random() < 0.5:  # ruled paper
@@ -179,12 +179,12 @@ _PAINTERS = {
 }  # fmt: skip
 
 
-def paint(background: str, rng: np.random.Generator) -> Floats:
+def paint(background: str, rng: Rng) -> Floats32:
     """(3, 224, 224) colours of one of BACKGROUNDS or "paper"; values may leave 0..255 a little."""
     return np.asarray(_PAINTERS[background](rng), dtype=np.float32)
 
 
-def light_field(light: str, rng: np.random.Generator) -> Floats:
+def light_field(light: str, rng: Rng) -> Floats32:
     """(3, 224, 224) factors: a slope of light, its patches, and the tint of day or night."""
     angle = rng.uniform(0, 2 * np.pi)
     slope = (_X - 0.5) * np.cos(angle) + (_Y - 0.5) * np.sin(angle)

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from recipes.chart.asking import Rng
 from recipes.chart.facts import (
     ALL_KINDS,
     NAMED_GROUPS,
@@ -30,7 +29,7 @@ from recipes.chart.facts import (
     topic_of,
 )
 from recipes.chart.sample import sample_scene
-from recipes.chart.scene import BACKGROUNDS, COLOURS, Scene, Split
+from recipes.chart.scene import BACKGROUNDS, COLOURS, Rng, Scene, Split
 from recipes.chart.vocabulary import group_of
 
 COUNTED_SCENES = 2000
@@ -58,7 +57,7 @@ class Shares:
     group_numbers: Mapping[int, float]
 
 
-class _Tally:
+class _NameShares:
     """Adds up 1 a scene, shared out evenly among the names that the scene offers."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -93,11 +92,11 @@ def first_scenes(split: Split, edition: int = 0) -> tuple[Scene, ...]:
 @lru_cache(maxsize=1)
 def shares() -> Shares:
     """The shares, counted over the first training scenes."""
-    kinds, places, colours = _Tally(ALL_KINDS), _Tally(BACKGROUNDS), _Tally(COLOURS)
-    there, missing, sorts = _Tally(NAMED_GROUPS), _Tally(NAMED_GROUPS), _Tally(NAMED_GROUPS)
-    topics = _Tally(NAMED_GROUPS)
+    kinds, places, colours = _NameShares(ALL_KINDS), _NameShares(BACKGROUNDS), _NameShares(COLOURS)
+    there, missing = _NameShares(NAMED_GROUPS), _NameShares(NAMED_GROUPS)
+    sorts, topics = _NameShares(NAMED_GROUPS), _NameShares(NAMED_GROUPS)
     digits = [str(n) for n in range(1, MAX_NUMBER + 1)]
-    numbers, group_numbers = _Tally(digits), _Tally(digits)
+    numbers, group_numbers = _NameShares(digits), _NameShares(digits)
     for scene in first_scenes("train"):
         places.add([scene.background])
         if not clear(scene):

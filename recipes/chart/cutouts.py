@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from eyechart.core.types import Floats
 from recipes.chart.scene import SHAPES
 
 SIDE_PX = 128  # longer side of every mask and sprite
 LEVELS_PX = (128, 92, 64)  # kept sizes; turning starts from the next larger one
 _GRID = 16  # sample points along the longer side
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 

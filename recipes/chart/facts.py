@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from recipes.chart.scene import SHAPES, SIZE_PX, Scene, Thing
+from recipes.chart.scene import SHAPES, SIZE_PX, Box, Scene, Thing
 from recipes.chart.vocabulary import KINDS
 
 MIN_SIDE_PX = 18  # the shorter side of what is left inside the image
@@ -19,7 +19,6 @@ APART_PX = 35.0  # centres this far apart are clearly left of or above one anoth
 BIGGER_RATIO = 1.3  # longer sides in this ratio are clearly of different size
 MIDDLE_PX = 14.0  # half width of the band around the middle that belongs to neither side
 
-Box = tuple[int, int, int, int]
 GROUPS: tuple[str, ...] = (*dict.fromkeys(KINDS.values()), "shape")
 NAMED_GROUPS = ("animal", "food", "vehicle", "shape")  # those whose members nobody argues about
 ALMOST_FOOD = ("fish", "mushroom", "duck", "pig", "cow")  # eaten by some

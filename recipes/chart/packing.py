@@ -20,7 +20,7 @@ TEXT_BUDGET = 320  # tokens a row has for questions and answers; fixed, so shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class PackedRow:
     """One packed image: L = prefix + TEXT_BUDGET tokens."""
 
     ids: npt.NDArray[np.int64]  # (L,)
@@ -32,7 +32,7 @@ class Row:
 
 
 class Packer:
-    """Turns (prompt, answer) texts about one image into a `Row`."""
+    """Turns (prompt, answer) texts about one image into a `PackedRow`."""
 
     def __init__(self, tokenizer: Any) -> None:
         def ids(text: str) -> list[int]:
@@ -54,7 +54,7 @@ class Packer:
         self.between = ids("<|im_end|>\n<|im_start|>assistant\n")
         self.end_of_answer = ids("<|im_end|>")
 
-    def pack(self, asked: Sequence[tuple[str, str, str]]) -> Row:
+    def pack(self, asked: Sequence[tuple[str, str, str]]) -> PackedRow:
         """Pack (type, prompt, answer) until the budget is used; what does not fit is skipped."""
         length = len(self.prefix) + TEXT_BUDGET
         ids = np.full(length, self.pad_id)
@@ -81,7 +81,7 @@ class Packer:
             weight[first : end - 1] = 1 / (len(said) - 1 + END_WEIGHT)
             weight[end - 2] *= END_WEIGHT
             at = end
-        return Row(
+        return PackedRow(
             ids=ids,
             position=position,
             block=block,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.chart import ask_text
-from recipes.chart.asking import Ask
+from recipes.chart.asking import ChartQuestion
 from recipes.chart.sample import STREAMS, are_apart, sign
 from recipes.chart.scene import BACKGROUNDS, LIGHTS, Scene, Text
 
@@ -36,6 +36,6 @@ def sample_page(seed: int) -> Scene:
     )  # fmt: skip
 
 
-def ask_page(page: Scene) -> list[Ask]:
+def ask_page(page: Scene) -> list[ChartQuestion]:
     """What does the red sign say? Asked of every sign."""
     return [ask_text.sign_says(text) for text in page.texts]

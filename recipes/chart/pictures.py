@@ -28,7 +28,7 @@ OTHER_FORMULAS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
+class ChartScenes:
     """Held-out scenes by what can be asked about them, in the order in which they are used."""
 
     scenes: tuple[Scene, ...]
@@ -37,7 +37,7 @@ class Pictures:
     formulas: tuple[Scene, ...]
 
 
-def choose_pictures(seed: int) -> Pictures:
+def choose_pictures(seed: int) -> ChartScenes:
     """The images of one edition of the chart, from the first scenes of the test split."""
     layouts: dict[Layout, list[Scene]] = {"scene": [], "sign": [], "form": [], "formula": []}
     for scene in first_scenes("test", edition=seed):
@@ -52,7 +52,7 @@ def choose_pictures(seed: int) -> Pictures:
         *[scene for scene in layouts["formula"] if _is_sum(scene)][:SUMS],
         *[scene for scene in layouts["formula"] if not _is_sum(scene)][:OTHER_FORMULAS],
     ]
-    return Pictures(
+    return ChartScenes(
         scenes=tuple([scene for scene in layouts["scene"] if _rich(scene)][:SCENES]),
         signs=tuple(sorted(chosen, key=lambda scene: scene.seed)),
         forms=tuple([scene for scene in layouts["form"] if len(fields(scene)) >= 2][:FORMS]),

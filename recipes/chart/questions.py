@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recipes.chart import ask_caption, ask_choice, ask_gqa, ask_text, ask_yesno
-from recipes.chart.asking import Ask, Maker, Rng, YesNoMaker, coin
-from recipes.chart.scene import Scene
+from recipes.chart.asking import ChartQuestion, Maker, YesNoMaker, coin
+from recipes.chart.scene import Rng, Scene
 from recipes.chart.targets import TARGET_NAMES, token_targets
 
 YES_NO: dict[str, YesNoMaker] = {
@@ -88,7 +88,7 @@ WEIGHTS: dict[str, float] = {
 
 def ask(
     scene: Scene, rng: Rng, count: int, weights: Mapping[str, float] | None = None
-) -> list[Ask]:
+) -> list[ChartQuestion]:
     """Up to `count` random questions on the scene, all with different prompts.
 
     `weights` names the question types (keys of `MAKERS`) and their shares; left out, `WEIGHTS`.
@@ -96,7 +96,7 @@ def ask(
     more to ask about. KeyError for an unknown type.
     """
     left = {name: share for name, share in (weights or WEIGHTS).items() if share > 0}
-    asked: dict[str, Ask] = {}
+    asked: dict[str, ChartQuestion] = {}
     misses: dict[str, int] = {}
     while left and len(asked) < count:
         mark = rng.random() * sum(left.values())
@@ -114,4 +114,4 @@ def ask(
     return list(asked.values())
 
 
-__all__ = ["MAKERS", "TARGET_NAMES", "WEIGHTS", "YES_NO", "Ask", "ask", "token_targets"]
+__all__ = ["MAKERS", "TARGET_NAMES", "WEIGHTS", "YES_NO", "ChartQuestion", "ask", "token_targets"]

@@ -15,9 +15,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from recipes.chart import backgrounds, cutouts, writing
 from recipes.chart.sample import STREAMS, sample_scene
-from recipes.chart.scene import SIZE_PX, Scene, Text, Thing
+from recipes.chart.scene import SIZE_PX, Rng, Scene, Text, Thing
 
-Rng = np.random.Generator
 RGB8 = npt.NDArray[np.uint8]
 
 COLOUR_RGB: dict[str, tuple[int, int, int]] = {

@@ -12,21 +12,22 @@ from typing import TypeVar
 
 import numpy as np
 
+from eyechart.core.types import Floats
 from recipes.chart import cutouts, vocabulary, writing
 from recipes.chart.scene import (
     BACKGROUNDS,
     COLOURS,
     SHAPES,
     SIZE_PX,
+    Box,
     Layout,
+    Rng,
     Scene,
     Split,
     Text,
     Thing,
 )
 
-Rng = np.random.Generator
-Box = tuple[int, int, int, int]
 T = TypeVar("T")
 
 STREAMS: dict[Split, int] = {"train": 1, "test": 2}
@@ -134,7 +135,7 @@ def _colour(rng: Rng, background: str, light: str) -> str:
 def _place(rng: Rng, wanted: list[tuple[str, str | None]], taken: list[Box]) -> tuple[Thing, ...]:
     """Find a place for each thing; one that finds none in 60 tries is left out."""
     things: list[Thing] = []
-    seen: list[tuple[cutouts.Floats, cutouts.Bools]] = []  # sample points, and which are visible
+    seen: list[tuple[Floats, cutouts.Bools]] = []  # sample points, and which are visible
     low, high = _SIZES_PX[min(5, max(1, len(wanted) + len(taken)))]
     for kind, colour in wanted:
         may_overlap = rng.random() < 0.3

@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 SIZE_PX = 224  # images are square; 16 x 16 patches of 14 px, 8 x 8 visual tokens after merging
 
 Split = Literal["train", "test"]
 Layout = Literal["scene", "sign", "form", "formula"]
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+Rng = np.random.Generator
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 SHAPES = ("circle", "square", "triangle", "star", "heart", "cross")
@@ -32,7 +36,7 @@ class Thing:
     y_px: float
     size_px: float  # longer side before rotation
     rotation_deg: float
-    box_px: tuple[int, int, int, int]  # left, top, right, bottom; clipped to the image
+    box_px: Box  # clipped to the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,8 @@ class Text:
     ink: str
     plate: str | None  # the sign's colour, None when written on paper
     font: str
-    box_px: tuple[int, int, int, int]  # the plate; without one, the ink
-    letter_boxes_px: tuple[tuple[str, tuple[int, int, int, int]], ...]  # (letter, its ink's box)
+    box_px: Box  # the plate; without one, the ink
+    letter_boxes_px: tuple[tuple[str, Box], ...]  # (letter, its ink's box)
     font_px: int = 32  # the nominal size; capitals are about 0.7 of it
     origin_px: tuple[int, int] = (0, 0)  # pen position: left, and top of the font's line
 

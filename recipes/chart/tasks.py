@@ -20,27 +20,27 @@ import numpy as np
 
 from recipes.chart import ask_yesno
 from recipes.chart.ask_caption import captions
-from recipes.chart.asking import COCO_PROMPT, LETTERS, Ask, Maker, Rng, YesNoMaker, with_letter
+from recipes.chart.asking import COCO_PROMPT, LETTERS, ChartQuestion, Maker, YesNoMaker, with_letter
 from recipes.chart.balance import first_scenes
 from recipes.chart.facts import ALL_KINDS, absent, clear
-from recipes.chart.pictures import Pictures, choose_pictures, stored
+from recipes.chart.pictures import ChartScenes, choose_pictures, stored
 from recipes.chart.questions import MAKERS, YES_NO
-from recipes.chart.scene import Scene
+from recipes.chart.scene import Rng, Scene
 
-Row = dict[str, str]
+Fields = dict[str, str]
 CIRCULAR_STEP = 1_000_000  # MMBench: rotation k of question q has the index q + k * this
 MME_ROUNDS = 20  # some question types pass over most images at random, for balance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TaskEntry:
     """One question with the image it is about."""
 
     scene: Scene
-    ask: Ask
+    ask: ChartQuestion
 
 
-Entries = list[Entry]
+TaskEntries = list[TaskEntry]
 
 # --- POPE -----------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ def count_world(edition: int) -> World:
     return World(alone, together)
 
 
-def pope_entries(scenes: Sequence[Scene], rng: Rng, world: World, each: int = 2) -> list[Entry]:
+def pope_entries(scenes: Sequence[Scene], rng: Rng, world: World, each: int = 2) -> list[TaskEntry]:
     """POPE's sampling: `each` present kinds an image and as many absent ones for every split.
 
     random: any absent kind. popular: the most frequent absent ones. adversarial: the absent ones
@@ -93,8 +93,8 @@ def pope_entries(scenes: Sequence[Scene], rng: Rng, world: World, each: int = 2)
     return entries
 
 
-def _pope_entry(scene: Scene, kind: str, answer: bool, splits: Iterable[str]) -> Entry:
-    return Entry(scene=scene, ask=ask_yesno.pope_about(kind, answer, ",".join(splits)))
+def _pope_entry(scene: Scene, kind: str, answer: bool, splits: Iterable[str]) -> TaskEntry:
+    return TaskEntry(scene=scene, ask=ask_yesno.pope_about(kind, answer, ",".join(splits)))
 
 
 # --- the other tasks ------------------------------------------------------------------------
@@ -102,14 +102,14 @@ def _pope_entry(scene: Scene, kind: str, answer: bool, splits: Iterable[str]) ->
 
 def fill(
     scenes: Sequence[Scene], rng: Rng, makers: Mapping[str, Maker], quota: Mapping[str, int]
-) -> list[Entry]:
+) -> list[TaskEntry]:
     """Questions by category (or ability) up to its quota.
 
     They are spread evenly: over question types, the least used first; over images, those with
     the fewest questions first; over yes and no and over option letters, each type by itself. A
     category whose images are exhausted stays below its quota.
     """
-    entries: list[Entry] = []
+    entries: list[TaskEntry] = []
     used: Counter[str] = Counter()
     yes_less_no: Counter[str] = Counter()
     letters: Counter[tuple[str, str]] = Counter()
@@ -132,7 +132,7 @@ def fill(
                 letter = min(LETTERS[: len(ask.options)], key=lambda at: letters[name, at])
                 letters[name, letter] += 1
                 ask = with_letter(ask, letter)
-            entries.append(Entry(scene=scene, ask=ask))
+            entries.append(TaskEntry(scene=scene, ask=ask))
             used[name] += 1
             load[scene] += 1
             yes_less_no[name] += {"yes": 1, "no": -1}.get(ask.answer.lower(), 0)
@@ -149,7 +149,7 @@ def fill(
 
 
 # MME's categories: how to ask, about which images, how many of them.
-MME: dict[str, tuple[YesNoMaker, Callable[[Pictures], Sequence[Scene]], int]] = {
+MME: dict[str, tuple[YesNoMaker, Callable[[ChartScenes], Sequence[Scene]], int]] = {
     "existence": (ask_yesno.mme_existence, lambda p: p.scenes[:60], 20),
     "count": (ask_yesno.mme_count, lambda p: p.scenes[:60], 20),
     "position": (ask_yesno.mme_position, lambda p: p.scenes[:60], 20),
@@ -163,9 +163,9 @@ MME: dict[str, tuple[YesNoMaker, Callable[[Pictures], Sequence[Scene]], int]] = 
 }
 
 
-def mme_entries(pictures: Pictures, rng: Rng) -> list[Entry]:
+def mme_entries(pictures: ChartScenes, rng: Rng) -> list[TaskEntry]:
     """MME's pairs: for each image of a category one question to affirm and one to deny."""
-    entries: list[Entry] = []
+    entries: list[TaskEntry] = []
     for make, chosen, pairs in MME.values():
         left = list(chosen(pictures))
         wanted = len(entries) + 2 * pairs
@@ -174,17 +174,17 @@ def mme_entries(pictures: Pictures, rng: Rng) -> list[Entry]:
             for scene in order:
                 yes, no = make(scene, rng, True), make(scene, rng, False)
                 if len(entries) < wanted and yes is not None and no is not None:
-                    entries += [Entry(scene=scene, ask=yes), Entry(scene=scene, ask=no)]
+                    entries += [TaskEntry(scene=scene, ask=yes), TaskEntry(scene=scene, ask=no)]
                     left.remove(scene)
     return entries
 
 
-def coco_entries(scenes: Sequence[Scene]) -> list[Entry]:
+def coco_entries(scenes: Sequence[Scene]) -> list[TaskEntry]:
     """One caption an image, with five references."""
     return [
-        Entry(
+        TaskEntry(
             scene=scene,
-            ask=Ask(
+            ask=ChartQuestion(
                 task="COCO",
                 category="caption",
                 question=COCO_PROMPT,
@@ -233,12 +233,14 @@ MMBENCH_QUOTA = {
 # --- files ----------------------------------------------------------------------------------
 
 
-def rows_of(entries: Sequence[Entry], extra: Callable[[Entry], Row] | None = None) -> list[Row]:
+def rows_of(
+    entries: Sequence[TaskEntry], extra: Callable[[TaskEntry], Fields] | None = None
+) -> list[Fields]:
     """Rows in the order of the images' first use; each image is stored once."""
-    by_scene: dict[Scene, list[Entry]] = {}
+    by_scene: dict[Scene, list[TaskEntry]] = {}
     for entry in entries:
         by_scene.setdefault(entry.scene, []).append(entry)
-    rows: list[Row] = []
+    rows: list[Fields] = []
     for scene, group in by_scene.items():
         first = str(len(rows) + 1)
         for entry in group:
@@ -251,19 +253,19 @@ def rows_of(entries: Sequence[Entry], extra: Callable[[Entry], Row] | None = Non
     return rows
 
 
-def _answer(ask: Ask) -> str:
+def _answer(ask: ChartQuestion) -> str:
     return str(list(ask.references)) if ask.references else ask.answer
 
 
-def _mme_extra(entry: Entry) -> Row:
+def _mme_extra(entry: TaskEntry) -> Fields:
     return {"image_path": f"{entry.ask.category}/{entry.scene.seed:06d}.jpg"}
 
 
-def _mmbench_extra(entry: Entry) -> Row:
+def _mmbench_extra(entry: TaskEntry) -> Fields:
     return {"l2-category": entry.ask.ability, "hint": "", "split": "dev"}
 
 
-def circular(rows: Sequence[Row]) -> list[Row]:
+def circular(rows: Sequence[Fields]) -> list[Fields]:
     """The rows and all their rotations: options move up by k places, the answer with them."""
     turned = []
     for row in rows:
@@ -293,7 +295,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def build(seed: int = 0) -> dict[str, list[Row]]:
+def build(seed: int = 0) -> dict[str, list[Fields]]:
     """The rows of all seven files, by the file's name without its ending."""
     pictures = choose_pictures(seed)
     rngs = {name: np.random.default_rng([seed, i]) for i, name in enumerate(COLUMNS)}
@@ -302,7 +304,9 @@ def build(seed: int = 0) -> dict[str, list[Row]]:
     texts = (*pictures.signs, *with_sign[:14], *pictures.forms, *pictures.formulas)
     forms = pictures.forms[:10]
 
-    def filled(name: str, prefix: str, among: Sequence[Scene], quota: Mapping[str, int]) -> Entries:
+    def filled(
+        name: str, prefix: str, among: Sequence[Scene], quota: Mapping[str, int]
+    ) -> TaskEntries:
         makers = {key: make for key, make in MAKERS.items() if key.startswith(prefix)}
         return fill(among, rngs[name], makers, quota)
 
@@ -320,7 +324,7 @@ def build(seed: int = 0) -> dict[str, list[Row]]:
     }
 
 
-def write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+def write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Fields]) -> None:
     """Tab-separated, quoted where needed, as pandas writes and reads it."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
@@ -328,7 +332,7 @@ def write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
         writer.writerows([row.get(column, "") for column in columns] for row in rows)
 
 
-def summary(files: Mapping[str, Sequence[Row]], folder: Path) -> str:
+def summary(files: Mapping[str, Sequence[Fields]], folder: Path) -> str:
     """A table of questions by task and category, images and sizes."""
     lines = []
     pictures: set[str] = set()

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from recipes.chart.asking import LETTERS, Ask
+from recipes.chart.asking import LETTERS, ChartQuestion
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
 from recipes.chart.pages import ask_page, sample_page
@@ -62,7 +62,7 @@ VALIDATION_SEED = 10_000_000  # held-out scenes that no task file uses
 IS_THERE = re.compile(r"Is there (?:an?|some) (\w+) in th(?:e|is) image\?")
 
 
-def spoken(asked: Ask) -> str:
+def spoken(asked: ChartQuestion) -> str:
     """What the VLM learns to say, in forms that the scorers read as they read other VLMs' words.
 
     Of several options the text of the right one ("red"): the letter would need the model to find
@@ -101,7 +101,7 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
             }
             seed += step
 
-    def _draw(self, seed: int) -> tuple[Scene, list[Ask]]:
+    def _draw(self, seed: int) -> tuple[Scene, list[ChartQuestion]]:
         if self.split == "train" and seed % PAGE_EVERY == 0:
             page = sample_page(seed)
             return page, ask_page(page)
@@ -111,7 +111,7 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
         return scene, balanced(asks)
 
 
-def balanced(asks: list[Ask]) -> list[Ask]:
+def balanced(asks: list[ChartQuestion]) -> list[ChartQuestion]:
     """Keep as many No as Yes answers to "is there a ...?". Most kinds are absent from a scene, and
     a model that is trained on more No than Yes answers No too often."""
     present = sum(a.task == "POPE" and a.answer == "Yes" for a in asks)
@@ -144,7 +144,7 @@ def loader(scenes: Scenes, batch: int, workers: int) -> Iterator[dict[str, Any]]
     )
 
 
-class Student(nn.Module):
+class ChartStudent(nn.Module):
     """The VLM's lean forward, and the probe of its visual tokens.
 
     A token's logit for a name is its product with the name's word embedding (with and without a
@@ -175,7 +175,7 @@ class Student(nn.Module):
         return hidden_BLD, shown
 
 
-def losses(student: Student, forward: Any, batch: dict[str, Any], device: str) -> Any:
+def losses(student: ChartStudent, forward: Any, batch: dict[str, Any], device: str) -> Any:
     """(answer loss, probe loss, hits): hits[b][q] is True where every token of the answer is."""
     use = {k: v.to(device) for k, v in batch.items() if k != "kinds"}
     mask = attention_mask(use["block"])
@@ -210,7 +210,7 @@ def hits_by_kind(batch: dict[str, Any], hits: Any) -> dict[str, list[bool]]:
     return table
 
 
-def optimizers(student: Student, lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(student: ChartStudent, lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside blocks, AdamW for embeddings, norms, biases and the probe."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -224,7 +224,9 @@ def optimizers(student: Student, lr: float) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def start_matching(student: Student, heads: int = 3, layers: int = 2, scale: float = 1.4) -> None:
+def start_matching(
+    student: ChartStudent, heads: int = 3, layers: int = 2, scale: float = 1.4
+) -> None:
     """Let some heads of the first layers begin as "which token is this word?".
 
     Whether a thing is there at all is a comparison of a word with the visual tokens, which random
@@ -255,7 +257,9 @@ def rate_factor(step: int, steps: int) -> float:
     return min((step + 1) / 50, 1.0, 2 * (1 - step / steps))
 
 
-def save(out: Path, model: Any, student: Student, opts: Any, step: int, tokenizer: Any) -> None:
+def save(
+    out: Path, model: Any, student: ChartStudent, opts: Any, step: int, tokenizer: Any
+) -> None:
     """A complete model directory and, beside it, what resuming needs; no pickle."""
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
@@ -269,7 +273,7 @@ def save(out: Path, model: Any, student: Student, opts: Any, step: int, tokenize
     (out / "resume.json").write_text(json.dumps({"step": step}))
 
 
-def resume(out: Path, model: Any, student: Student, opts: Any) -> int:
+def resume(out: Path, model: Any, student: ChartStudent, opts: Any) -> int:
     """Load the last checkpoint into place; returns the next step (0 without one)."""
     if not (out / "resume.json").is_file():
         return 0
@@ -294,7 +298,7 @@ def resume(out: Path, model: Any, student: Student, opts: Any) -> int:
 
 
 @torch.no_grad()
-def validate(student: Student, tokenizer: Any, device: str, scenes: int) -> dict[str, float]:
+def validate(student: ChartStudent, tokenizer: Any, device: str, scenes: int) -> dict[str, float]:
     """Share of fully right answers per question type on held-out scenes (teacher-forced)."""
     start = VALIDATION_SEED
     table: dict[str, list[bool]] = defaultdict(list)
@@ -342,7 +346,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         tokenizer = build_tokenizer(training_texts())
     model = build_model(tokenizer).to(args.device)
-    student = Student(model, tokenizer).to(args.device)
+    student = ChartStudent(model, tokenizer).to(args.device)
     opts = optimizers(student, args.lr)
     base = [[group["lr"] for group in opt.param_groups] for opt in opts]
     step = resume(args.out, model, student, opts)

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from recipes.chart.scene import Text
-
-Box = tuple[int, int, int, int]
+from recipes.chart.scene import Box, Text
 
 
 @cache

@@ -44,7 +44,7 @@ class ChatModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ChatRequest:
     """A request that can be answered."""
 
     png: bytes
@@ -78,7 +78,7 @@ class ChatServer(ThreadingHTTPServer):
         port: int = 0,
         folder: str | None = None,
     ) -> None:
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _ChatHandler)
         self.name = name
         self._model, self._folder = model, folder
         self._turn = threading.Lock()  # one GPU, and code that was written for one caller
@@ -98,7 +98,7 @@ class ChatServer(ThreadingHTTPServer):
         return completion(said, self.name)
 
 
-def read_request(body: bytes, name: str) -> Ask:
+def read_request(body: bytes, name: str) -> ChatRequest:
     """What a body asks for. Raises Refused for anything but one PNG and one text, greedy."""
     try:
         request = json.loads(body)
@@ -115,7 +115,7 @@ def read_request(body: bytes, name: str) -> Ask:
     if not isinstance(limit, int) or limit < 1:
         raise Refused(400, f"max_tokens {limit!r}: not a whole number above 0")
     picture, text = _content(request.get("messages"))
-    return Ask(png=_png(picture), text=text, max_new_tokens=limit)
+    return ChatRequest(png=_png(picture), text=text, max_new_tokens=limit)
 
 
 def _content(messages: Any) -> tuple[str, str]:
@@ -164,7 +164,7 @@ def completion(said: Said, name: str) -> dict[str, Any]:
     return {**head, "choices": [choice], "usage": usage}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ChatHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open between questions
     server: ChatServer
 

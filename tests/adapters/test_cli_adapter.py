@@ -91,7 +91,7 @@ def test_the_trained_adapter_changes_features_by_the_condition(
             adapter = load(trained, model)
             adapter.set_conditions([condition])
         with torch.no_grad():
-            inputs = dict(backbone.picture(picture).inputs)
+            inputs = dict(backbone.prepare(picture).inputs)
             found.append(tower_of(model).features(inputs))
     plain, low, high = found
     assert not torch.equal(plain, low)

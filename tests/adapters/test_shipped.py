@@ -78,7 +78,7 @@ def test_compressed_images_look_more_like_clean_ones() -> None:
 
     def features(model: Any, rgb8: Rgb8) -> torch.Tensor:
         with torch.no_grad():
-            return tower_of(model).features(dict(backbone.picture(rgb8).inputs))
+            return tower_of(model).features(dict(backbone.prepare(rgb8).inputs))
 
     wanted = [features(plain, rgb8) for rgb8 in clean]
     variance = torch.cat(wanted).var(0).mean()

@@ -51,7 +51,7 @@ def pictures(
     """Inputs of images of different shapes."""
     rng = np.random.default_rng(3)
     sizes = [(56, 84), (112, 56), (56, 56)][:count]
-    made = [backbone.picture(rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in sizes]
+    made = [backbone.prepare(rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in sizes]
     joined = {key: torch.cat([one.inputs[key] for one in made]) for key in made[0].inputs}
     return {key: t.to(dtype) if t.is_floating_point() else t for key, t in joined.items()}
 

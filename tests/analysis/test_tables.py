@@ -17,7 +17,7 @@ from eyechart.analysis.labels import Labels
 from eyechart.analysis.render import FORMATS, render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
-from eyechart.analysis.tables import PER_DEVICE, Kind, tables_of
+from eyechart.analysis.tables import PER_DEVICE, TableKind, tables_of
 from eyechart.analysis.terminal import show
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
@@ -106,7 +106,7 @@ def test_choice_sets_and_free_answers_are_in_separate_tables(analysis: Analysis)
         bd=(*analysis.bd, *(replace(bd, vlm=bd.vlm + mark) for bd in analysis.bd)),
         gaps=(*analysis.gaps, *(replace(gap, vlm=gap.vlm + mark) for gap in analysis.gaps)),
     )
-    kinds: tuple[Kind, ...] = ("bd", "scores", "gap", "adapter")
+    kinds: tuple[TableKind, ...] = ("bd", "scores", "gap", "adapter")
     for kind in kinds:
         free, tables = tables_of(analysis, kind), tables_of(both, kind)
         assert tables[: len(free)] == free
@@ -312,7 +312,7 @@ def test_a_codec_that_is_reproducible_per_device_gets_a_footnote_in_every_format
     analysis = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
     write_analysis(analysis, tmp_path / FILE_NAME)
     assert read_analysis(tmp_path / FILE_NAME) == analysis
-    kinds: tuple[Kind, ...] = ("bd", "scores")
+    kinds: tuple[TableKind, ...] = ("bd", "scores")
     for kind in kinds:
         tables = tables_of(analysis, kind)
         for text in (drawn(tables, 200), *(render(tables, form) for form in FORMATS)):

@@ -24,8 +24,8 @@ from eyechart.tasks.tsv_task import TsvTask
 from recipes.chart import tasks
 from recipes.chart.pictures import choose_pictures, stored
 from recipes.chart.scene import SIZE_PX
+from recipes.chart.tasks import Fields
 
-Row = dict[str, str]
 FILES = (
     "POPE",
     "GQA_TestDev_Balanced",
@@ -38,12 +38,12 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[str, list[Row]]:
+def built() -> dict[str, list[Fields]]:
     return tasks.build(seed=0)
 
 
 @pytest.fixture(scope="module")
-def folder(built: dict[str, list[Row]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(built: dict[str, list[Fields]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the files are written."""
     there = tmp_path_factory.mktemp("chart")
     for name, rows in built.items():
@@ -52,7 +52,7 @@ def folder(built: dict[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def read(folder: Path) -> dict[str, list[Row]]:
+def read(folder: Path) -> dict[str, list[Fields]]:
     """The files read again by the csv module."""
     csv.field_size_limit(1 << 26)
     found = {}
@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[str, list[Row]]:
 
 
 def test_all_seven_files_have_their_columns_and_enough_questions(
-    read: dict[str, list[Row]],
+    read: dict[str, list[Fields]],
 ) -> None:
     assert tuple(read) == FILES
     for name, rows in read.items():
@@ -74,7 +74,7 @@ def test_all_seven_files_have_their_columns_and_enough_questions(
         assert all(row["question"] and row["answer"] for row in rows)
 
 
-def test_every_row_leads_to_an_image(read: dict[str, list[Row]]) -> None:
+def test_every_row_leads_to_an_image(read: dict[str, list[Fields]]) -> None:
     for rows in read.values():
         held = {row["index"]: row["image"] for row in rows if len(row["image"]) > 64}
         assert all(len(row["image"]) > 64 or row["image"] in held for row in rows)
@@ -83,7 +83,7 @@ def test_every_row_leads_to_an_image(read: dict[str, list[Row]]) -> None:
         assert Image.open(io.BytesIO(first)).size == (SIZE_PX, SIZE_PX)
 
 
-def test_the_files_share_their_images_and_stay_small(read: dict[str, list[Row]]) -> None:
+def test_the_files_share_their_images_and_stay_small(read: dict[str, list[Fields]]) -> None:
     held = [{row["image"] for row in rows if len(row["image"]) > 64} for rows in read.values()]
     assert len(set().union(*held)) <= 270
     assert sum(len(image) for images in held for image in images) < 20e6
@@ -106,11 +106,11 @@ def test_the_stored_image_is_close_to_the_rendered_one() -> None:
     assert 10 * np.log10(255**2 / error) > 35
 
 
-def test_the_same_seed_gives_the_same_files(built: dict[str, list[Row]]) -> None:
+def test_the_same_seed_gives_the_same_files(built: dict[str, list[Fields]]) -> None:
     assert tasks.build(seed=0) == built
 
 
-def test_no_image_is_asked_the_same_thing_twice(read: dict[str, list[Row]]) -> None:
+def test_no_image_is_asked_the_same_thing_twice(read: dict[str, list[Fields]]) -> None:
     for name, rows in read.items():
         asked = Counter(
             (row["index"] if len(row["image"]) > 64 else row["image"], row["question"])
@@ -120,15 +120,15 @@ def test_no_image_is_asked_the_same_thing_twice(read: dict[str, list[Row]]) -> N
         assert max(asked.values()) == 1, name
 
 
-def test_pope_is_paired_in_every_split(read: dict[str, list[Row]]) -> None:
+def test_pope_is_paired_in_every_split(read: dict[str, list[Fields]]) -> None:
     for split in ("random", "popular", "adversarial"):
         rows = [row for row in read["POPE"] if split in row["category"].split(",")]
         answers = Counter(row["answer"] for row in rows)
         assert answers["Yes"] == answers["No"] == 180
 
 
-def test_mme_has_one_yes_and_one_no_an_image(read: dict[str, list[Row]]) -> None:
-    pairs: dict[tuple[str, str], list[Row]] = defaultdict(list)
+def test_mme_has_one_yes_and_one_no_an_image(read: dict[str, list[Fields]]) -> None:
+    pairs: dict[tuple[str, str], list[Fields]] = defaultdict(list)
     for row in read["MME"]:
         pairs[row["category"], row["image_path"]].append(row)
     for pair in pairs.values():
@@ -138,8 +138,8 @@ def test_mme_has_one_yes_and_one_no_an_image(read: dict[str, list[Row]]) -> None
     assert found == {category: pairs for category, (_, _, pairs) in tasks.MME.items()}
 
 
-def test_mmbench_rotations_keep_the_right_option(read: dict[str, list[Row]]) -> None:
-    groups: dict[int, list[Row]] = defaultdict(list)
+def test_mmbench_rotations_keep_the_right_option(read: dict[str, list[Fields]]) -> None:
+    groups: dict[int, list[Fields]] = defaultdict(list)
     for row in read["MMBench_DEV_EN"]:
         groups[int(row["index"]) % tasks.CIRCULAR_STEP].append(row)
     for rows in groups.values():
@@ -151,14 +151,14 @@ def test_mmbench_rotations_keep_the_right_option(read: dict[str, list[Row]]) -> 
     assert abilities == set(tasks.MMBENCH_QUOTA)
 
 
-def test_seedbench_has_nine_dimensions_with_even_letters(read: dict[str, list[Row]]) -> None:
+def test_seedbench_has_nine_dimensions_with_even_letters(read: dict[str, list[Fields]]) -> None:
     rows = read["SEEDBench_IMG"]
     assert Counter(row["category"] for row in rows) == tasks.SEED_QUOTA
     letters = Counter(row["answer"] for row in rows)
     assert max(letters.values()) - min(letters.values()) <= 9
 
 
-def test_lists_in_a_string_parse(read: dict[str, list[Row]]) -> None:
+def test_lists_in_a_string_parse(read: dict[str, list[Fields]]) -> None:
     for row in read["COCO_VAL"]:
         assert len(set(ast.literal_eval(row["answer"]))) == 5
     for row in read["OCRBench"]:
@@ -167,7 +167,7 @@ def test_lists_in_a_string_parse(read: dict[str, list[Row]]) -> None:
     assert {row["category"] for row in read["OCRBench"]} == set(tasks.OCR_QUOTA)
 
 
-def test_gqa_has_its_five_types_and_short_answers(read: dict[str, list[Row]]) -> None:
+def test_gqa_has_its_five_types_and_short_answers(read: dict[str, list[Fields]]) -> None:
     assert Counter(row["category"] for row in read["GQA_TestDev_Balanced"]) == tasks.GQA_QUOTA
     for row in read["GQA_TestDev_Balanced"]:
         assert row["answer"] == row["answer"].lower()
@@ -176,7 +176,7 @@ def test_gqa_has_its_five_types_and_short_answers(read: dict[str, list[Row]]) ->
 
 def test_the_command_writes_the_files_and_a_table(
     tmp_path: Path,
-    built: dict[str, list[Row]],
+    built: dict[str, list[Fields]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -201,7 +201,7 @@ def test_the_command_writes_the_files_and_a_table(
     ],
 )
 def test_the_benchmark_s_own_scorer_accepts_the_file_s_answers(
-    make: Callable[..., TsvTask], file: str, folder: Path, read: dict[str, list[Row]]
+    make: Callable[..., TsvTask], file: str, folder: Path, read: dict[str, list[Fields]]
 ) -> None:
     task = make(str(folder))
     answers = {row["index"]: row["answer"] for row in read[file]}

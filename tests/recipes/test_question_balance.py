@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from recipes.chart.asking import LETTERS, YES_NO_SUFFIX, Ask, Rng
+from recipes.chart.asking import LETTERS, YES_NO_SUFFIX, ChartQuestion
 from recipes.chart.balance import first_scenes
 from recipes.chart.questions import MAKERS, YES_NO, ask
 from recipes.chart.sample import sample_scene
-from recipes.chart.scene import Scene
+from recipes.chart.scene import Rng, Scene
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,11 @@ def rng() -> Rng:
     return np.random.default_rng(7)
 
 
-def said(made: Ask) -> str:
+def said(made: ChartQuestion) -> str:
     return made.options[LETTERS.index(made.answer)] if made.options else made.answer
 
 
-def _recomputed(made: Ask, of: Scene) -> str | None:
+def _recomputed(made: ChartQuestion, of: Scene) -> str | None:
     """The answer to a few question forms, worked out anew from the scene graph."""
     words = made.question.removesuffix(YES_NO_SUFFIX).rstrip("?").split()
     kinds = Counter(t.kind for t in of.things)
@@ -71,7 +71,7 @@ def test_answers_agree_with_the_scene_graph_read_anew(scenes: list[Scene]) -> No
 # --- balance --------------------------------------------------------------------------------
 
 
-def _all_made(scenes: list[Scene], names: list[str]) -> Iterator[tuple[str, Ask]]:
+def _all_made(scenes: list[Scene], names: list[str]) -> Iterator[tuple[str, ChartQuestion]]:
     source = rng()
     for of in scenes:
         for name in names:

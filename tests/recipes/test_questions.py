@@ -11,13 +11,11 @@ from eyechart.core import prompts
 from eyechart.core.types import Question
 from eyechart.tasks import coco_caption
 from recipes.chart import ask_caption, ask_choice, ask_gqa, ask_text, ask_yesno
-from recipes.chart.asking import COCO_PROMPT, GQA_SUFFIX, LETTERS, Ask, Rng, with_letter
+from recipes.chart.asking import COCO_PROMPT, GQA_SUFFIX, LETTERS, ChartQuestion, with_letter
 from recipes.chart.questions import MAKERS
-from recipes.chart.scene import COLOURS, SHAPES, Layout, Scene, Text, Thing
+from recipes.chart.scene import COLOURS, SHAPES, Box, Layout, Rng, Scene, Text, Thing
 from recipes.chart.targets import TARGET_NAMES, token_targets
 from recipes.chart.vocabulary import group_of
-
-Box = tuple[int, int, int, int]
 
 
 def thing(kind: str, x: float, y: float, size: float = 60, colour: str | None = None) -> Thing:
@@ -82,7 +80,7 @@ def rng() -> Rng:
     return np.random.default_rng(7)
 
 
-def every(make: Callable[[Rng], Ask | None], tries: int = 200) -> dict[str, str]:
+def every(make: Callable[[Rng], ChartQuestion | None], tries: int = 200) -> dict[str, str]:
     """All different questions of a maker, with what each answer says."""
     source = rng()
     found = {}
@@ -92,7 +90,7 @@ def every(make: Callable[[Rng], Ask | None], tries: int = 200) -> dict[str, str]
     return found
 
 
-def said(made: Ask) -> str:
+def said(made: ChartQuestion) -> str:
     return made.options[LETTERS.index(made.answer)] if made.options else made.answer
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recipes.chart.asking import Ask
+from recipes.chart.asking import ChartQuestion
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
 from recipes.chart.scene import SIZE_PX
@@ -69,7 +69,7 @@ def test_signs_are_spelled_letter_by_letter(tokenizer: Any) -> None:
 
 
 def test_an_option_is_recognised_by_its_text() -> None:
-    asked = Ask(
+    asked = ChartQuestion(
         task="SEEDBench", category="", question="?", answer="B", options=("blue", "red", "green")
     )
     assert spoken(asked) == "red"
@@ -77,8 +77,8 @@ def test_an_option_is_recognised_by_its_text() -> None:
 
 def test_what_is_there_is_named() -> None:
     question = "Is there a dog in the image? Please answer yes or no."
-    there = Ask(task="POPE", category="random", question=question, answer="Yes")
-    absent = Ask(task="POPE", category="random", question=question, answer="No")
+    there = ChartQuestion(task="POPE", category="random", question=question, answer="Yes")
+    absent = ChartQuestion(task="POPE", category="random", question=question, answer="No")
     assert (spoken(there), spoken(absent)) == ("dog. Yes", "No")
 
 

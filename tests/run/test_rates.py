@@ -17,7 +17,7 @@ from eyechart.runner.estimate import estimate
 from eyechart.runner.plan import make_plan
 from eyechart.runner.progress import Silent
 from eyechart.runner.rates import (
-    Rate,
+    AnswerRate,
     built_in_rates,
     load_rates,
     rate_of,
@@ -28,11 +28,11 @@ from eyechart.store import Store
 
 
 def test_both_forms_give_seconds() -> None:
-    assert Rate(questions_per_s=4).answer_s(images=10, questions=20) == 5
-    both = Rate(image_s=0.5, question_s=0.25)
+    assert AnswerRate(questions_per_s=4).answer_s(images=10, questions=20) == 5
+    both = AnswerRate(image_s=0.5, question_s=0.25)
     assert both.answer_s(images=10, questions=20) == 10
     assert both.words == "500 ms an image + 250 ms a question"
-    assert Rate(questions_per_s=31.4, hardware="H100").words == "31.4/s H100"
+    assert AnswerRate(questions_per_s=31.4, hardware="H100").words == "31.4/s H100"
 
 
 def test_the_benchmark_separates_image_and_question_costs() -> None:
@@ -45,19 +45,21 @@ def test_the_benchmark_separates_image_and_question_costs() -> None:
 
 def test_a_file_keeps_what_others_measured(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    save_rates(path, {"a": Rate(questions_per_s=2, hardware="x"), "b": Rate(questions_per_s=1)})
-    save_rates(path, {"b": Rate(image_s=0.1, question_s=0)})
+    save_rates(
+        path, {"a": AnswerRate(questions_per_s=2, hardware="x"), "b": AnswerRate(questions_per_s=1)}
+    )
+    save_rates(path, {"b": AnswerRate(image_s=0.1, question_s=0)})
     assert load_rates(path) == {
-        "a": Rate(questions_per_s=2, hardware="x"),
-        "b": Rate(image_s=0.1, question_s=0),
+        "a": AnswerRate(questions_per_s=2, hardware="x"),
+        "b": AnswerRate(image_s=0.1, question_s=0),
     }
 
 
 def test_a_damaged_file_in_a_run_directory_is_written_anew(tmp_path: Path) -> None:
     path = tmp_path / "rates.yaml"
     path.write_text("{")
-    save_rates(path, {"a": Rate(questions_per_s=2)})
-    assert load_rates(path) == {"a": Rate(questions_per_s=2)}
+    save_rates(path, {"a": AnswerRate(questions_per_s=2)})
+    assert load_rates(path) == {"a": AnswerRate(questions_per_s=2)}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_no_rates_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_vlms_rate_is_found_by_any_of_its_names(tmp_path: Path) -> None:
-    three, tuned, adapted = (Rate(questions_per_s=n) for n in (3, 4, 5))
+    three, tuned, adapted = (AnswerRate(questions_per_s=n) for n in (3, 4, 5))
     folder = tmp_path / "tuned"
     folder.mkdir()
     rates = {"qwen2.5-vl-3b": three, "tuned": tuned, "qwen2.5-vl-3b + jpeg": adapted}
@@ -119,9 +121,9 @@ def test_the_time_of_a_plan_counts_images_and_questions() -> None:
         },
         "test",
     )
-    rates = {"qwen2.5-vl-3b": Rate(image_s=10, question_s=1)}
+    rates = {"qwen2.5-vl-3b": AnswerRate(image_s=10, question_s=1)}
     assert estimate(plan, rates=rates).answer_s() is None
-    rates["janus-pro-1b"] = Rate(questions_per_s=0.5)
+    rates["janus-pro-1b"] = AnswerRate(questions_per_s=0.5)
     found = estimate(plan, rates=rates)
     (task,) = found.tasks
     assert found.answer_s() == 10 * 3 + task.questions + 2 * task.questions

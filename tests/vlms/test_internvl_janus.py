@@ -110,7 +110,7 @@ def test_internvl_cuts_at_most_the_tiles_it_is_allowed(internvl_dir: Path) -> No
     wide = picture(112, 700)
 
     def tiles(vlm: InternVL) -> int:
-        return vlm.build()[0].picture(wide).tokens // 4
+        return vlm.build()[0].prepare(wide).tokens // 4
 
     six = InternVL(str(internvl_dir), device="cpu")
     assert tiles(six) == 6 + 1
@@ -123,7 +123,7 @@ def test_images_of_three_pixels_cause_no_warning(
 ) -> None:
     backbone = InternVL(str(internvl_dir), device="cpu").build()[0]
     grey = np.full((*size, 3), (255, 128, 0), np.uint8)
-    seen = backbone.picture(grey).inputs["pixel_values"]
+    seen = backbone.prepare(grey).inputs["pixel_values"]
     assert not library_says
     assert torch.equal(seen, seen[:, :, :1, :1].expand_as(seen))  # one colour, not stripes
     assert len(seen[0, :, 0, 0].unique()) == 3
@@ -189,7 +189,7 @@ def test_janus_cuts_sides_to_whole_pixels_as_vlmevalkit_does(
 
     backbone = Janus(str(janus_dir), device="cpu", vlmevalkit=True).build()[0]
     rgb8 = picture(height_px, width_px, seed=5)
-    (pixels,) = backbone.picture(rgb8).inputs["pixel_values"]
+    (pixels,) = backbone.prepare(rgb8).inputs["pixel_values"]
     small = Image.fromarray(rgb8).resize((32, rows), Image.Resampling.BICUBIC)
     processor = JanusImageProcessorPil.from_pretrained(janus_dir)
     mean, std = np.array(processor.image_mean), np.array(processor.image_std)

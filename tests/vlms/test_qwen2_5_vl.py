@@ -279,7 +279,7 @@ def test_image_of_impossible_shape_is_a_vlm_error(vlm: Qwen25VL) -> None:
 def test_pixel_limits_set_the_number_of_visual_tokens(qwen_dir: Path) -> None:
     def tokens(**limits: int | None) -> int:
         vlm = Qwen25VL(str(qwen_dir), device="cpu", **limits)
-        return vlm._answerer.backbone.picture(picture(224, 224)).tokens
+        return vlm._answerer.backbone.prepare(picture(224, 224)).tokens
 
     assert tokens(**OWN_PIXELS) == 64
     assert tokens(min_pixels=448 * 448, max_pixels=1280 * 28 * 28) == 256
@@ -336,10 +336,10 @@ def test_a_directory_with_other_limits_than_the_release_keeps_them(
     own = with_limits(qwen_dir, tmp_path / "own", 56 * 56, 112 * 112, layout)
     vlm = Qwen25VL(str(own), device="cpu")
     assert (vlm.options["min_pixels"], vlm.options["max_pixels"]) == (None, None)
-    assert vlm._answerer.backbone.picture(picture(224, 224)).tokens == 16
+    assert vlm._answerer.backbone.prepare(picture(224, 224)).tokens == 16
     assert vlm.for_task("OCRBench") is vlm
     given = Qwen25VL(str(own), device="cpu", max_pixels=224 * 224)
-    assert given._answerer.backbone.picture(picture(224, 224)).tokens == 64
+    assert given._answerer.backbone.prepare(picture(224, 224)).tokens == 64
     released = with_limits(qwen_dir, tmp_path / "released", 56 * 56, MAX_PIXELS, layout)
     assert Qwen25VL(str(released)).options["min_pixels"] == MIN_PIXELS
 

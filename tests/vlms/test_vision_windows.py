@@ -26,7 +26,7 @@ def backbone(qwen_dir: Path) -> QwenBackbone:
 
 
 def features(backbone: QwenBackbone, size: tuple[int, int]) -> Tensor:
-    return backbone.encode([backbone.picture(picture(*size))])[0]
+    return backbone.encode([backbone.prepare(picture(*size))])[0]
 
 
 @pytest.mark.parametrize("size", [ODD, (224, 224), (56, 56)])
@@ -52,7 +52,7 @@ def test_the_tower_equals_the_librarys_window_by_window(
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     library: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(qwen_dir, dtype=torch.float32)
-    made = backbone.picture(picture(*ODD))
+    made = backbone.prepare(picture(*ODD))
     [expected] = library.model.get_image_features(
         made.inputs["pixel_values"], made.inputs["grid"]
     ).pooler_output

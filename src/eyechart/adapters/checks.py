@@ -69,7 +69,7 @@ def require_pictures(pairs: Pairs, images: Sequence[int], backbone: Backbone, wo
     def wrong(image: int) -> str | None:
         try:
             for rgb8 in pairs.stored(image):
-                backbone.picture(rgb8)
+                backbone.prepare(rgb8)
         except ImageError as error:
             return str(error)
         except VLMError as error:

@@ -93,7 +93,7 @@ def make_batch(
 
 
 def _prepared(backbone: Backbone, rgb8: Rgb8) -> Inputs:
-    return dict(backbone.picture(rgb8).inputs)
+    return dict(backbone.prepare(rgb8).inputs)
 
 
 def _joined(parts: Sequence[Inputs]) -> Inputs:

@@ -91,7 +91,7 @@ def _pixel_map(backbone: Backbone, side_px: int, device: torch.device) -> _Pixel
     shape = (side_px, side_px, 3)
 
     def processed(rgb8: Rgb8) -> Inputs:
-        found = backbone.picture(np.ascontiguousarray(rgb8)).inputs
+        found = backbone.prepare(np.ascontiguousarray(rgb8)).inputs
         return {key: value.to(device) for key, value in found.items()}
 
     black = processed(np.zeros(shape, np.uint8))

@@ -26,7 +26,7 @@ from eyechart.analysis.table import (
     signed,
 )
 
-Kind: TypeAlias = Literal["bd", "scores", "gap", "adapter"]
+TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter"]
 
 T = TypeVar("T")
 
@@ -34,12 +34,12 @@ SOURCE = "source"  # the codec of uncompressed images
 PER_DEVICE = "reproducible per device: the codec's decoded images depend on the kind of device"
 
 
-def tables_of(analysis: Analysis, kind: Kind) -> list[Table]:
+def tables_of(analysis: Analysis, kind: TableKind) -> list[Table]:
     """The tables of one kind, possibly none (no adapter in the run, no fine-tuned codec).
 
     Answers from choice sets are another protocol and have separate tables.
     """
-    makers: dict[Kind, Callable[[Analysis], list[Table]]] = {
+    makers: dict[TableKind, Callable[[Analysis], list[Table]]] = {
         "bd": bd_tables,
         "scores": score_tables,
         "gap": gap_tables,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from eyechart.analysis.bd import Bd
 
-Curve: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
+RatesAndScores: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
 
 
 def bd_metric(
@@ -19,7 +19,7 @@ def bd_metric(
     scores: npt.ArrayLike,
     *,
     uncompressed: float | None = None,
-    against: Curve | None = None,
+    against: RatesAndScores | None = None,
 ) -> Bd:
     """BD-Metric of a rate-metric curve, in units of the score.
 
@@ -50,7 +50,7 @@ def bd_metric(
     raise InputError("give either uncompressed=SCORE or against=(rates_bpp, scores)")
 
 
-def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: Curve) -> float:
+def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: RatesAndScores) -> float:
     """BD-rate between two curves: change of the rate in percent at equal score.
 
     Negative: fewer bits than `against`. PCHIP of the logarithm of the rate over the score, averaged

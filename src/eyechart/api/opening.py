@@ -12,10 +12,10 @@ from eyechart.core.types import VLM, Codec, Json, Task
 if TYPE_CHECKING:
     from eyechart.adapters.package import LoadedAdapter
 
-Kind: TypeAlias = Literal["codecs", "tasks", "vlms"]
+PluginKind: TypeAlias = Literal["codecs", "tasks", "vlms"]
 
 
-def names(kind: Kind) -> list[str]:
+def names(kind: PluginKind) -> list[str]:
     """The names that can be opened: built-in ones and those of installed plug-ins, sorted.
 
     Examples:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eyechart.core.attempt import Failed
     from eyechart.runner.engine import Outcome
     from eyechart.runner.estimate import Estimate
-    from eyechart.runner.export_records import Row
+    from eyechart.runner.export_records import RecordRow
     from eyechart.runner.rescore import Rescored
 
 
@@ -243,7 +243,7 @@ def write_report(
     return path
 
 
-def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[Row]:
+def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[RecordRow]:
     """Every answered or failed question of a run as one row, ready for `pandas.DataFrame`.
 
     All rows have the same columns; docs/export.md describes them. Values that a failed question

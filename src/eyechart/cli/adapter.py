@@ -26,12 +26,12 @@ Images = Annotated[
     typer.Argument(metavar="IMAGES", help="Folder of uncompressed images and its subfolders"),
 ]
 Out = Annotated[Path, _option("--out", "DIR", "A new folder, or that of a stopped training")]
-Vlm = Annotated[str, _option("--vlm", "VLM", "Name of `vlm list`, hub id or directory")]
+VlmOption = Annotated[str, _option("--vlm", "VLM", "Name of `vlm list`, hub id or directory")]
 Codecs = Annotated[
     str | None,
     _option("--codecs", "A,B", "As NAME or NAME:key=value. Without it, IMAGES holds pairs"),
 ]
-Injection = Annotated[
+InjectionOption = Annotated[
     str,
     _option(
         "--injection",
@@ -46,9 +46,11 @@ Levels = Annotated[
     int | None,
     _option("--levels", "N", "Levels of each image in a step; default: all", min=1),
 ]
-Rate = Annotated[float, _option("--learning-rate", "RATE", "Of the encoder, after the warm-up")]
-Trainable = Annotated[str, _option("--trainable", "WHAT", "encoder (all weights) or lora")]
-Conditioning = Annotated[
+LearningRate = Annotated[
+    float, _option("--learning-rate", "RATE", "Of the encoder, after the warm-up")
+]
+TrainableOption = Annotated[str, _option("--trainable", "WHAT", "encoder (all weights) or lora")]
+ConditioningOption = Annotated[
     str,
     _conditioning("How it gets codec and level: labelled, unknown or estimated (from pixels)"),
 ]
@@ -88,15 +90,15 @@ TaskImages = Annotated[int, _option("--task-images", "N", "Images of each of --t
 def train_adapter(
     images: Images,
     out: Out,
-    vlm: Vlm = "eyechart-mini",
+    vlm: VlmOption = "eyechart-mini",
     codecs: Codecs = None,
-    injection: Injection = "adaln",
+    injection: InjectionOption = "adaln",
     steps: Steps = 600,
     images_a_step: ImagesAStep = 4,
     levels: Levels = None,
-    learning_rate: Rate = 3e-4,
-    trainable: Trainable = "encoder",
-    conditioning: Conditioning = "labelled",
+    learning_rate: LearningRate = 3e-4,
+    trainable: TrainableOption = "encoder",
+    conditioning: ConditioningOption = "labelled",
     alias: Alias = "",
     validation_images: Validation = 32,
     micro_pairs: MicroPairs = None,

@@ -19,7 +19,7 @@ def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
     return typer.Option(name, metavar=metavar, help=help_, **more)
 
 
-Codec = Annotated[
+LearnedCodecArgument = Annotated[
     str, typer.Argument(metavar="CODEC", help="Name of a learned codec, as elic-mini")
 ]
 Photos = Annotated[
@@ -40,9 +40,9 @@ Also = Annotated[
     Path | None, _option("--also", "DIR", "A second folder; a fifth of the crops are from it")
 ]
 Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
-Batch = Annotated[int, _option("--batch", "N", "Crops a step", min=1)]
+BatchSize = Annotated[int, _option("--batch", "N", "Crops a step", min=1)]
 Crop = Annotated[int, _option("--crop", "PX", "Side of a crop, a multiple of 64", min=64)]
-Rate = Annotated[float, _option("--learning-rate", "RATE", "The highest, after warming up")]
+LearningRate = Annotated[float, _option("--learning-rate", "RATE", "The highest, after warming up")]
 Adam = Annotated[bool, typer.Option("--adam", help="Adam for kernels too, in place of Muon")]
 HeldOut = Annotated[int, _option("--held-out", "N", "Images a folder to measure on", min=0)]
 Device = Annotated[str, _option("--device", "DEVICE", "cpu, cuda, cuda:1")]
@@ -53,7 +53,7 @@ ALSO_SHARE = 0.25  # of the first folder's: a fifth of all crops
 
 
 def train(
-    codec: Codec,
+    codec: LearnedCodecArgument,
     photos: Photos,
     lmbda: Lambda,
     out: Out,
@@ -62,9 +62,9 @@ def train(
     vlm: VlmOption = None,
     also: Also = None,
     steps: Steps = 10_000,
-    batch: Batch = 8,
+    batch: BatchSize = 8,
     crop: Crop = 128,
-    learning_rate: Rate = 5e-4,
+    learning_rate: LearningRate = 5e-4,
     adam: Adam = False,
     held_out: HeldOut = 8,
     device: Device = "cpu",

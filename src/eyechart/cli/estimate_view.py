@@ -95,7 +95,7 @@ def _decoded(estimate: Estimate, budget_gb: float) -> str:
 
 def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
     from eyechart.runner.progress import duration
-    from eyechart.runner.rates import Rate
+    from eyechart.runner.rates import AnswerRate
 
     measured_s = estimate.answer_s()
     if measured_s is not None:
@@ -103,7 +103,7 @@ def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
             model.rate.words for model in estimate.models if model.rate is not None
         )
         return [("VLM time", f"{duration(measured_s)} ({'; '.join(rates)})")]
-    times = [estimate.answer_s(Rate(questions_per_s=per_s)) for per_s in _GUESSED_PER_S]
+    times = [estimate.answer_s(AnswerRate(questions_per_s=per_s)) for per_s in _GUESSED_PER_S]
     short, long = (duration(time_s) for time_s in times if time_s is not None)
     unknown = [model.name for model in estimate.models if model.rate is None]
     which = ", ".join(unknown) if len(unknown) < len(estimate.models) else "these VLMs"

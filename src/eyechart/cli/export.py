@@ -30,7 +30,7 @@ Data = Annotated[
 ]
 
 
-class Format(StrEnum):
+class FormatChoice(StrEnum):
     """Of a table of records."""
 
     csv = "csv"
@@ -141,7 +141,7 @@ def records(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     form: Annotated[
-        Format | None,
+        FormatChoice | None,
         typer.Option("--format", help="Default: by OUT's ending."),
     ] = None,
     data: Annotated[
@@ -161,9 +161,9 @@ def records(
 
     if form is None:
         ending = out.suffix.removeprefix(".").lower()
-        if ending not in list(Format):
+        if ending not in list(FormatChoice):
             raise InputError(f"{out}: give --format csv or parquet, or a file that ends so")
-        form = Format(ending)
+        form = FormatChoice(ending)
     store = Store(directory)
     store.require()
     check_out(out)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The published numbers: show, bd, diff.")
 
-Format = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
+FormatOption = Annotated[TableFormat, typer.Option("--format", help="How to print it.")]
 
 
 @app.command("show")
@@ -26,7 +26,7 @@ def show_table(
         int | None,
         typer.Argument(metavar="[TABLE]", help="Number of the table. Without it, all are listed."),
     ] = None,
-    form: Format = TableFormat.terminal,
+    form: FormatOption = TableFormat.terminal,
 ) -> None:
     """Print a table of the paper."""
     from eyechart.paper.tables import paper_table, titles
@@ -42,7 +42,7 @@ def show_table(
 def recompute_bd(
     vlm: Annotated[str | None, typer.Option(help="Only this VLM, as the paper names it.")] = None,
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
-    form: Format = TableFormat.terminal,
+    form: FormatOption = TableFormat.terminal,
 ) -> None:
     """Recompute the BD-Metrics of Tables 2 and 16 from published scores; compare with the print."""
     import json
@@ -72,7 +72,7 @@ def diff_run(
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
-    form: Format = TableFormat.terminal,
+    form: FormatOption = TableFormat.terminal,
 ) -> None:
     """Compare a run with the published numbers where VLM, task and codec are the same."""
     from rich.console import Console

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eyechart.analysis.result import Analysis
 
 
-class Kind(StrEnum):
+class TableChoice(StrEnum):
     """Which table."""
 
     bd = "bd"
@@ -38,15 +38,15 @@ class TableFormat(StrEnum):
 
 
 _NONE = {
-    Kind.bd: "no codec was run",
-    Kind.scores: "no cell has answers",
-    Kind.gap: "needs cells of an adapter that saw the codec in training",
-    Kind.adapter: "no adapter was run",
+    TableChoice.bd: "no codec was run",
+    TableChoice.scores: "no cell has answers",
+    TableChoice.gap: "needs cells of an adapter that saw the codec in training",
+    TableChoice.adapter: "no adapter was run",
 }
 
 
 def table(
-    kind: Annotated[Kind, typer.Argument(help="Which table.")],
+    kind: Annotated[TableChoice, typer.Argument(help="Which table.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
     form: Annotated[
         TableFormat, typer.Option("--format", help="How to print it.")

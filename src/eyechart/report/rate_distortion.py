@@ -22,7 +22,7 @@ from eyechart.runner.bench import Bench, BenchRow
 from eyechart.store.files import write_atomic
 
 PLOT_FORMATS = (".svg", ".png", ".pdf")
-Curve: TypeAlias = list[tuple[float, float]]  # (bpp, quality), lowest rate first
+QualityCurve: TypeAlias = list[tuple[float, float]]  # (bpp, quality), lowest rate first
 
 # What CompressAI's `eval_model` calls a metric; others keep their names in small letters.
 _COMPRESSAI_NAMES = {"PSNR": "psnr-rgb", "MS-SSIM": "ms-ssim-rgb"}
@@ -40,7 +40,7 @@ class BdRate:
     reason: str = ""
 
 
-def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> Curve:
+def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> QualityCurve:
     """A codec's points; those without a finite quality are left out."""
     points = [
         (row.mean_bpp, on_curve(metric, value))

@@ -20,7 +20,7 @@ from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, Rgb8, Task, is_neural
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
-from eyechart.runner.rates import Rate, built_in_rates, rate_of
+from eyechart.runner.rates import AnswerRate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import TaskWork, task_work
 from eyechart.tasks.sampling import by_image
@@ -72,7 +72,7 @@ class ModelEstimate:
     None if there is none or it is unknown."""
 
     name: str
-    rate: Rate | None
+    rate: AnswerRate | None
     usd: UsdRange | None
 
 
@@ -106,7 +106,7 @@ class Estimate:
         """Number of questions to answer, of all VLMs."""
         return len(self.models) * self.levels * sum(task.questions for task in self.tasks)
 
-    def answer_s(self, unmeasured: Rate | None = None) -> float | None:
+    def answer_s(self, unmeasured: AnswerRate | None = None) -> float | None:
         """Time of all VLMs, one after another; None if the rate of one is unknown.
 
         unmeasured: rate to use for these.
@@ -154,7 +154,7 @@ def estimate(
     plan: Plan,
     *,
     rate: float | None = None,
-    rates: Mapping[str, Rate] | None = None,
+    rates: Mapping[str, AnswerRate] | None = None,
     published: Mapping[str, PublishedCodec] | None = None,
     clock: Callable[[], float] = processor_s,
 ) -> Estimate:
@@ -172,7 +172,7 @@ def estimate(
     sizes = [_task_size(task, plan) for task in tasks]
     picture = _picture(tasks, sizes)
     height_px, width_px, _ = picture.shape
-    given = None if rate is None else Rate(questions_per_s=rate, hardware="as given")
+    given = None if rate is None else AnswerRate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
     names = model_names(plan)
     codecs = tuple(_codec(entry, picture, published or {}, clock) for entry in plan.codecs)

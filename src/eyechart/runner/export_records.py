@@ -17,8 +17,8 @@ from eyechart.runner.rescore import open_tasks_of
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import open_atomic
 
-Format: TypeAlias = Literal["csv", "parquet"]
-Row: TypeAlias = dict[str, str | int | float | bool | None]
+RecordFormat: TypeAlias = Literal["csv", "parquet"]
+RecordRow: TypeAlias = dict[str, str | int | float | bool | None]
 
 # Column -> its type in parquet. Values that a failed question lacks are null, and empty in csv.
 COLUMNS = {
@@ -54,7 +54,7 @@ COLUMNS = {
 }
 
 
-def export_records(store: Store, path: Path, form: Format, data: str | None = None) -> int:
+def export_records(store: Store, path: Path, form: RecordFormat, data: str | None = None) -> int:
     """Write all records and failures of a run; -> number of rows. The run may still be going on.
 
     data: folder with the tasks' files, if it has moved.
@@ -78,7 +78,7 @@ def export_records(store: Store, path: Path, form: Format, data: str | None = No
     return rows
 
 
-def record_rows(store: Store, data: str | None = None) -> Iterator[Row]:
+def record_rows(store: Store, data: str | None = None) -> Iterator[RecordRow]:
     """The rows that `export_records` writes, each with all columns; missing values are None.
 
     Raises:
@@ -95,7 +95,7 @@ def record_rows(store: Store, data: str | None = None) -> Iterator[Row]:
         raise InputError(f"{store.root}: no question was answered here yet")
 
 
-def _rows(stored: StoredCell, task: Task) -> list[Row]:
+def _rows(stored: StoredCell, task: Task) -> list[RecordRow]:
     questions = {question.id: question for question in task.questions()}
     cell = _cell(stored)
     found: list[Record | Failure] = [*stored.records(), *stored.failures()]
@@ -105,7 +105,7 @@ def _rows(stored: StoredCell, task: Task) -> list[Row]:
     ]
 
 
-def _cell(stored: StoredCell) -> Row:
+def _cell(stored: StoredCell) -> RecordRow:
     cell: Cell = stored.cell
     return {
         "cell": stored.key[:16],
@@ -125,7 +125,7 @@ def _cell(stored: StoredCell) -> Row:
     }
 
 
-def _question(question: Question) -> Row:
+def _question(question: Question) -> RecordRow:
     return {
         "index": question.id,
         "category": question.category,
@@ -134,7 +134,7 @@ def _question(question: Question) -> Row:
     }
 
 
-def _result(found: Record | Failure) -> Row:
+def _result(found: Record | Failure) -> RecordRow:
     if isinstance(found, Failure):
         return {"failure": f"{found.stage}: {found.message}"}
     return {
@@ -151,7 +151,7 @@ def _result(found: Record | Failure) -> Row:
     }
 
 
-def _write_csv(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
+def _write_csv(file: BinaryIO, cells: Iterable[list[RecordRow]]) -> int:
     text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
     writer = csv.DictWriter(text, list(COLUMNS), restval="", lineterminator="\n")
     writer.writeheader()
@@ -166,7 +166,7 @@ def _write_csv(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
     return rows
 
 
-def _write_parquet(file: BinaryIO, cells: Iterable[list[Row]]) -> int:
+def _write_parquet(file: BinaryIO, cells: Iterable[list[RecordRow]]) -> int:
     import pyarrow
     from pyarrow import parquet
 

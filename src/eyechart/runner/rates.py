@@ -34,7 +34,7 @@ MIN_QUESTIONS = 200  # a shorter measurement is not reliable
 _Seconds = Annotated[float, Field(ge=0)]
 
 
-class Rate(BaseModel):
+class AnswerRate(BaseModel):
     """One VLM's speed, in one of the two forms above."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,7 +45,7 @@ class Rate(BaseModel):
     hardware: str = ""
 
     @model_validator(mode="after")
-    def _one_form(self) -> Rate:
+    def _one_form(self) -> AnswerRate:
         pair = (self.image_s is None, self.question_s is None)
         if pair != ((True, True) if self.questions_per_s is not None else (False, False)):
             raise ValueError("give questions_per_s alone, or image_s and question_s")
@@ -68,15 +68,15 @@ class Rate(BaseModel):
         return f"{speed} {self.hardware}".strip()
 
 
-_RATES = TypeAdapter(dict[str, Rate])
+_RATES = TypeAdapter(dict[str, AnswerRate])
 
 
-def built_in_rates() -> dict[str, Rate]:
+def built_in_rates() -> dict[str, AnswerRate]:
     """The measured speeds in the package."""
     return _parse(resources.files(__package__).joinpath(FILE_NAME).read_text("utf-8"), FILE_NAME)
 
 
-def load_rates(place: Path) -> dict[str, Rate]:
+def load_rates(place: Path) -> dict[str, AnswerRate]:
     """Rates by VLM from a YAML file, or from a run directory that has answered enough.
 
     Raises:
@@ -93,7 +93,7 @@ def load_rates(place: Path) -> dict[str, Rate]:
         ) from error
 
 
-def save_rates(path: Path, rates: Mapping[str, Rate]) -> None:
+def save_rates(path: Path, rates: Mapping[str, AnswerRate]) -> None:
     """Add rates to a file and keep those of other VLMs. Raises StoreError."""
     try:
         before = load_rates(path) if path.is_file() else {}
@@ -110,7 +110,7 @@ def keep_rates(speeds: Iterable[Speed], run_dir: Path, device: str) -> None:
     """Store the speeds of a run with enough answers in its directory. Raises StoreError."""
     where = f"in {run_dir.name}, --device {device}"
     rates = {
-        speed.vlm: Rate(
+        speed.vlm: AnswerRate(
             questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), hardware=where
         )
         for speed in speeds
@@ -130,7 +130,7 @@ def split_cost(once_s: float, many_s: float, images: int, questions: int) -> tup
     return max(0.0, once_s / images - question_s), question_s
 
 
-def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
+def rate_of(spec: str, rates: Mapping[str, AnswerRate]) -> AnswerRate | None:
     """The rate of a VLM given by name, hub id or directory; its options are ignored.
 
     If `NAME + ADAPTER` was not measured, the rate of NAME is used.
@@ -146,7 +146,7 @@ def rate_of(spec: str, rates: Mapping[str, Rate]) -> Rate | None:
     return next((rates[name] for name in names if name in rates), None)
 
 
-def _parse(text: str, name: str) -> dict[str, Rate]:
+def _parse(text: str, name: str) -> dict[str, AnswerRate]:
     try:
         value = load_yaml(text)
     except ValueError as error:

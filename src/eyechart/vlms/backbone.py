@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class PreparedImage:
     """One image, prepared by a family's image processor.
 
     inputs: tensors for the vision tower. tokens: number of visual tokens for the language model.
@@ -41,7 +41,7 @@ class Backbone(Protocol):
     stop: frozenset[int]
     context_tokens: int
 
-    def picture(self, rgb8: Rgb8) -> Picture:
+    def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Resize, cut and normalise one image (CPU). Raises VLMError for shapes it cannot take."""
         ...
 
@@ -49,7 +49,7 @@ class Backbone(Protocol):
         """The chat template around one prompt, with one image placeholder, ready to tokenize."""
         ...
 
-    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
         """Replace the placeholder by the image's tokens."""
         ...
 
@@ -57,10 +57,10 @@ class Backbone(Protocol):
         """Input embeddings (N, W) of a prefix, with the image's features in place."""
         ...
 
-    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
         """Rotary positions (axes, N) of a prefix, and the position of the next token."""
         ...
 
-    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def encode(self, images: Sequence[PreparedImage]) -> list[Tensor]:
         """Image features, (tokens, W) each."""
         ...

@@ -93,7 +93,7 @@ class Adapter(Protocol):
     def set_conditions(self, conditions: Sequence[tuple[str, str]]) -> None:
         """Set the (codec, level) of each unit of the vision tower's next call, in order.
 
-        A unit is an image, or a tile for towers that encode tiles (`local.Picture.units`).
+        A unit is an image, or a tile for towers that encode tiles (`backbone.PreparedImage.units`).
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from eyechart.core.prompts import ANSWER_BY_LETTER, SHORT_ANSWER, PromptStyle
 from eyechart.core.types import Answer, Decoding, Question, Request, Rgb8
-from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_count, checked_text
@@ -123,7 +123,7 @@ class InternVLBackbone:
         self._placeholder: str = self.tokenizer.convert_ids_to_tokens(self._image_id)
         self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(["<img>", "</img>"])
 
-    def picture(self, rgb8: Rgb8) -> Picture:
+    def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Tiles (n, 3, 448, 448); if there are several, the thumbnail is the last."""
         with quiet():  # it warns that the colour axis of images 3 pixels wide is ambiguous
             made = self._processor(
@@ -136,7 +136,7 @@ class InternVLBackbone:
             )
         tiles = made["pixel_values"]
         tokens = len(tiles) * self._tile_tokens
-        return Picture(inputs={"pixel_values": tiles}, tokens=tokens, units=len(tiles))
+        return PreparedImage(inputs={"pixel_values": tiles}, tokens=tokens, units=len(tiles))
 
     def text(self, prompt: str) -> str:
         """System message, then `<image>` on its own line before the prompt."""
@@ -147,29 +147,29 @@ class InternVLBackbone:
         )
         return text
 
-    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
         """`<img>`, one image token for each feature of all tiles, `</img>`."""
         start, end = self._borders
         return expand_placeholder(
-            ids, self._image_id, [start, *[self._image_id] * picture.tokens, end]
+            ids, self._image_id, [start, *[self._image_id] * image.tokens, end]
         )
 
     def embed(self, ids: list[int], features: Tensor) -> Tensor:
         """Token embeddings with the visual tokens in place."""
         return embed_with_image(self.text_model, ids, self._image_id, features)
 
-    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
         """Positions count all tokens."""
         return counting_positions(ids, self._model.device)
 
-    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def encode(self, images: Sequence[PreparedImage]) -> list[Tensor]:
         """All tiles of all images as one batch."""
         import torch
 
-        tiles = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        tiles = torch.cat([image.inputs["pixel_values"] for image in images])
         tiles = tiles.to(self._model.device, self._model.dtype)
         features = self._model.model.get_image_features(tiles).pooler_output
-        return list(features.flatten(0, 1).split([picture.tokens for picture in pictures]))
+        return list(features.flatten(0, 1).split([image.tokens for image in images]))
 
 
 def _multiple_choice(question: Question) -> str:

@@ -19,7 +19,7 @@ from eyechart.core.prompts import (
     option_lines,
 )
 from eyechart.core.types import Json, Question, Rgb8
-from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_text
@@ -103,12 +103,12 @@ class JanusBackbone:
         self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(names)
         self._placeholder: str = self.tokenizer.convert_ids_to_tokens(self._image_id)
 
-    def picture(self, rgb8: Rgb8) -> Picture:
+    def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Pixels (1, 3, side, side)."""
         made = self._processor(
             images=[rgb8], return_tensors="pt", input_data_format="channels_last"
         )
-        return Picture(inputs={"pixel_values": made["pixel_values"]}, tokens=self._tokens)
+        return PreparedImage(inputs={"pixel_values": made["pixel_values"]}, tokens=self._tokens)
 
     def text(self, prompt: str) -> str:
         """The placeholder directly before the prompt. The chat template would add a line break,
@@ -119,26 +119,26 @@ class JanusBackbone:
         )
         return self._system + text
 
-    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
         """The image tokens between begin of image and end of image."""
         start, end = self._borders
         return expand_placeholder(
-            ids, self._image_id, [start, *[self._image_id] * picture.tokens, end]
+            ids, self._image_id, [start, *[self._image_id] * image.tokens, end]
         )
 
     def embed(self, ids: list[int], features: Tensor) -> Tensor:
         """Token embeddings with the visual tokens in place."""
         return embed_with_image(self.text_model, ids, self._image_id, features)
 
-    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
         """Positions count all tokens."""
         return counting_positions(ids, self._model.device)
 
-    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def encode(self, images: Sequence[PreparedImage]) -> list[Tensor]:
         """All images as one batch."""
         import torch
 
-        pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        pixels = torch.cat([image.inputs["pixel_values"] for image in images])
         pixels = pixels.to(self._model.device, self._model.dtype)
         features = self._model.model.get_image_features(pixels).pooler_output
         return list(features)
@@ -147,7 +147,7 @@ class JanusBackbone:
 class VLMEvalKitBackbone(JanusBackbone):
     """Text and image sizes as VLMEvalKit's `vlmeval/vlm/janus.py` has DeepSeek's code make them."""
 
-    def picture(self, rgb8: Rgb8) -> Picture:
+    def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Pixels (1, 3, side, side); the processor finds the sides as it would make them."""
         from PIL import Image
 
@@ -156,7 +156,7 @@ class VLMEvalKitBackbone(JanusBackbone):
         least = self._processor.min_size
         sides = [max(int(size / longest * side), least) for size in (width, height)]
         resized = Image.fromarray(rgb8).resize((sides[0], sides[1]), Image.Resampling.BICUBIC)
-        return super().picture(np.asarray(resized))
+        return super().prepare(np.asarray(resized))
 
     def text(self, prompt: str) -> str:
         """DeepSeek's template: the roles are words, not the tokens of the chat template."""

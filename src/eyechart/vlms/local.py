@@ -15,9 +15,9 @@ import torch
 
 from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import Answer, Decoding, Request
-from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.memory import is_out_of_memory
-from eyechart.vlms.shared_prefix import Generated, Row, decode
+from eyechart.vlms.shared_prefix import Generated, PromptRow, decode
 
 # Images of a few batches are prepared ahead, at most this many bytes, so that a batch can be formed
 # of images with similar numbers of tokens.
@@ -36,7 +36,7 @@ class _RequestPart:
     request: int
     first_question: int
     condition: tuple[str, str]
-    picture: Picture
+    image: PreparedImage
     prefix: tuple[int, ...]
     questions: tuple[tuple[int, ...], ...]
     choices: tuple[Mapping[int, str], ...] = ()
@@ -119,19 +119,19 @@ class Answerer:
                 break  # it is prepared again after those before it are answered
             waiting.popleft()
             jobs.append(job)
-            held_bytes += job.picture.size_bytes
+            held_bytes += job.image.size_bytes
             cost_tokens += job.cost_tokens
         return jobs
 
     def _job(self, index: int, request: Request, decoding: Decoding) -> _RequestPart:
-        picture = self.backbone.picture(request.image)
+        image = self.backbone.prepare(request.image)
         texts = [self.backbone.text(prompt) for prompt in request.prompts]
         encoded = self.backbone.tokenizer(texts)["input_ids"]
-        full = [self.backbone.expand(ids, picture) for ids in encoded]
+        full = [self.backbone.expand(ids, image) for ids in encoded]
         longest = max(map(len, full)) + decoding.max_new_tokens
         if longest > self.backbone.context_tokens:
             raise VLMError(
-                f"prompt with an image of {picture.tokens} tokens and {decoding.max_new_tokens} "
+                f"prompt with an image of {image.tokens} tokens and {decoding.max_new_tokens} "
                 f"new ones makes {longest} tokens; the model takes {self.backbone.context_tokens} "
                 "(lower max_pixels or the token limit)"
             )
@@ -142,7 +142,7 @@ class Answerer:
             request=index,
             first_question=0,
             condition=(request.codec, request.level),
-            picture=picture,
+            image=image,
             prefix=tuple(full[0][:shared]),
             questions=tuple(tuple(ids[shared:]) for ids in full),
             choices=self._choices(request) if decoding.choice_set else (),
@@ -192,7 +192,7 @@ class Answerer:
         used = max(job.cost_tokens for job in batch) * len(batch)
         if len(batch) == 1 and len(batch[0].questions) == 1:
             raise VLMError(
-                f"out of memory with one question on one image of {batch[0].picture.tokens} "
+                f"out of memory with one question on one image of {batch[0].image.tokens} "
                 "tokens; lower max_pixels, or use a device with more memory"
             )
         self.budget_tokens = max(1, min(self.budget_tokens, used) // 2)
@@ -203,15 +203,15 @@ class Answerer:
         backbone = self.backbone
         with torch.inference_mode():
             if self._set_conditions is not None:
-                conditions = [job.condition for job in batch for _ in range(job.picture.units)]
+                conditions = [job.condition for job in batch for _ in range(job.image.units)]
                 self._set_conditions(conditions)
-            features = backbone.encode([job.picture for job in batch])
+            features = backbone.encode([job.image for job in batch])
             rows = []
             for job, feature in zip(batch, features, strict=True):
                 prefix = backbone.embed(list(job.prefix), feature)
-                positions, after = backbone.positions(list(job.prefix), job.picture)
+                positions, after = backbone.positions(list(job.prefix), job.image)
                 rows.append(
-                    Row(
+                    PromptRow(
                         prefix_NW=prefix,
                         positions_AN=positions,
                         next_position=after,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import Json, Rgb8
-from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_count
@@ -138,7 +138,7 @@ class QwenBackbone:
         self._image_id = model.config.image_token_id
         self._merge = model.config.vision_config.spatial_merge_size
 
-    def picture(self, rgb8: Rgb8) -> Picture:
+    def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Patches (n, 1176) and their grid (1, 3) as (frames, rows, columns)."""
         try:
             made = self._processor(
@@ -148,7 +148,7 @@ class QwenBackbone:
             height, width, _ = rgb8.shape
             raise VLMError(f"image of {width}x{height} pixels: {error}") from error
         grid = made["image_grid_thw"]
-        return Picture(
+        return PreparedImage(
             inputs={"pixel_values": made["pixel_values"], "grid": grid},
             tokens=int(grid.prod()) // self._merge**2,
         )
@@ -161,23 +161,23 @@ class QwenBackbone:
         )
         return text
 
-    def expand(self, ids: list[int], picture: Picture) -> list[int]:
+    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
         """One image token becomes one for each merged patch."""
-        return expand_placeholder(ids, self._image_id, [self._image_id] * picture.tokens)
+        return expand_placeholder(ids, self._image_id, [self._image_id] * image.tokens)
 
     def embed(self, ids: list[int], features: Tensor) -> Tensor:
         """Token embeddings with the visual tokens in place."""
         return embed_with_image(self.text_model, ids, self._image_id, features)
 
-    def positions(self, ids: list[int], picture: Picture) -> tuple[Tensor, int]:
+    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
         """Text counts on all three axes; the image counts frame, row and column from its start,
         and text continues after the largest of them (M-RoPE)."""
         import torch
 
-        _, rows, columns = picture.inputs["grid"][0].tolist()
+        _, rows, columns = image.inputs["grid"][0].tolist()
         rows, columns = rows // self._merge, columns // self._merge
         start = ids.index(self._image_id)
-        image = torch.stack(
+        grid = torch.stack(
             [
                 torch.zeros(rows, columns, dtype=torch.long),
                 torch.arange(rows)[:, None].expand(rows, columns),
@@ -185,21 +185,21 @@ class QwenBackbone:
             ]
         ).flatten(1)
         after = start + max(rows, columns)
-        behind = len(ids) - start - picture.tokens
+        behind = len(ids) - start - image.tokens
         parts = [
             torch.arange(start).expand(3, -1),
-            image + start,
+            grid + start,
             torch.arange(after, after + behind).expand(3, -1),
         ]
         return torch.cat(parts, dim=1).to(self._model.device), after + behind
 
-    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def encode(self, images: Sequence[PreparedImage]) -> list[Tensor]:
         """Encode all images as one packed sequence."""
         import torch
         from transformers.vision_utils import get_vision_cu_seqlens, get_vision_window_index
 
-        grid = torch.cat([picture.inputs["grid"] for picture in pictures])
-        pixels = torch.cat([picture.inputs["pixel_values"] for picture in pictures])
+        grid = torch.cat([image.inputs["grid"] for image in images])
+        pixels = torch.cat([image.inputs["pixel_values"] for image in images])
         device = self._visual.device
         window_index, window_borders = get_vision_window_index(
             grid, self._merge, self._visual.window_size, self._visual.patch_size
@@ -212,7 +212,7 @@ class QwenBackbone:
             window_index=window_index.to(device),
             cu_window_seqlens=window_borders,
         ).pooler_output
-        return list(features.split([picture.tokens for picture in pictures]))
+        return list(features.split([image.tokens for image in images]))
 
 
 class PackedPatches:

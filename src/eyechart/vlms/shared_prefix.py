@@ -41,7 +41,7 @@ class TextModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class PromptRow:
     """One image with its questions, as tokens.
 
     prefix_NW: input embeddings of the shared prefix, image features in place.
@@ -103,7 +103,7 @@ class PackedCache:
 def decode(
     model: TextModel,
     head: Callable[[Tensor], Tensor],
-    rows: Sequence[Row],
+    rows: Sequence[PromptRow],
     *,
     stop: frozenset[int],
     max_new_tokens: int,
@@ -152,7 +152,7 @@ def _likeliest(logits_NV: Tensor, allowed: Sequence[Sequence[int]]) -> list[int]
 class _PrefixBatch:
     """The state of one batch: the owner of each key slot, and the cache."""
 
-    def __init__(self, model: TextModel, rows: Sequence[Row]) -> None:
+    def __init__(self, model: TextModel, rows: Sequence[PromptRow]) -> None:
         self._model, self._rows = model, rows
         self._device = rows[0].prefix_NW.device
         self._cache = PackedCache()

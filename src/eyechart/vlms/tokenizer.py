@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.vlms.backbone import Backbone, Picture
+from eyechart.vlms.backbone import Backbone, PreparedImage
 
 TEMPLATE_S = 10.0  # for one short question; real templates take milliseconds
 # One of these holds the vocabulary; without any, transformers makes an empty vocabulary.
@@ -66,7 +66,7 @@ def check_placeholder(backbone: Backbone, source: str) -> None:
         with _at_most(TEMPLATE_S):
             text = backbone.text("?")
         (ids,) = backbone.tokenizer([text])["input_ids"]
-        backbone.expand(ids, Picture(inputs={}, tokens=1))
+        backbone.expand(ids, PreparedImage(inputs={}, tokens=1))
     except (VLMError, TemplateError, TimeoutError) as error:
         raise InputError(
             f"{source}: tokenizer, chat template and config.json do not fit together "

@@ -29,7 +29,7 @@ class NormSite:
 
 
 class InputLayout(Protocol):
-    """How a tower's inputs (`local.Picture.inputs`, joined over images) belong to units."""
+    """How a tower's inputs (`PreparedImage.inputs`, joined over images) belong to units."""
 
     def from_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Inputs:
         """The inputs of a call of the tower's module."""
