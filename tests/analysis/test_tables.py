@@ -18,8 +18,8 @@ from eyechart.analysis.render import FORMATS, render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
 from eyechart.analysis.tables import PER_DEVICE, TableKind, tables_of
-from eyechart.analysis.terminal import show
 from eyechart.cli import run_args
+from eyechart.cli.table_view import show
 from eyechart.core.errors import InputError
 from eyechart.core.types import Component
 from eyechart.report.html import render_report

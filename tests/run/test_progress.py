@@ -7,7 +7,9 @@ import io
 from rich.console import Console
 from run_fakes import FakeTask
 
-from eyechart.runner.progress import LINE_EVERY_S, Bars, Clock, Lines, Tally, duration
+from eyechart.cli.run_progress import RunBars
+from eyechart.core.units import duration
+from eyechart.runner.progress import LINE_EVERY_S, Clock, Lines, Tally
 from eyechart.runner.work import task_work
 
 
@@ -125,7 +127,7 @@ def test_bars_show_counts_speed_and_time_left() -> None:
     out = io.StringIO()
     now = [0.0]
     console = Console(file=out, force_terminal=True, width=160)
-    bars = Bars(console, lambda: now[0])
+    bars = RunBars(console, lambda: now[0])
     tally = a_tally(frozenset({"0", "3"}))
     bars.begin("my [vlm]", tally)
     for now[0], cell in ((60.0, "x"), (62.0, "y"), (64.0, "y")):

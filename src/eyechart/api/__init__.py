@@ -13,12 +13,14 @@ from eyechart.api.runs import (
     encode,
     estimate,
     export_records,
+    open_plan,
     records,
     rescore,
     run,
     table,
     write_report,
 )
+from eyechart.api.stores import drop_cells, merge_runs
 from eyechart.api.tools import bench_codecs, export_tsv, score
 from eyechart.core.images import read_image
 from eyechart.runner.plan import Plan
@@ -34,14 +36,17 @@ __all__ = [
     "check_metric",
     "check_task",
     "check_vlm",
+    "drop_cells",
     "encode",
     "estimate",
     "export_adapter",
     "export_records",
     "export_tsv",
+    "merge_runs",
     "names",
     "open_adapter",
     "open_codec",
+    "open_plan",
     "open_task",
     "open_vlm",
     "read_image",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from eyechart.core.errors import InputError
@@ -72,3 +74,37 @@ def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: RatesAn
     from eyechart.analysis.bd import bd_rate_percent
 
     return bd_rate_percent(rates_bpp, scores, *against)
+
+
+def read_curve(path: Path) -> tuple[list[float], list[float]]:
+    """The columns bpp and score of a CSV file.
+
+    Raises:
+        InputError: not a CSV file, a missing column, a cell that is no number.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [(name or "").strip() for name in reader.fieldnames or ()]
+            for needed in ("bpp", "score"):
+                if needed not in columns:
+                    there = ", ".join(columns) or "none"
+                    raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
+            reader.fieldnames = columns
+            rows = []
+            for row in reader:
+                where = f"{path}: line {reader.line_num}"
+                rows.append((_number(row, "bpp", where), _number(row, "score", where)))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+    return [bpp for bpp, _ in rows], [score for _, score in rows]
+
+
+def _number(row: dict[str, str | None], column: str, where: str) -> float:
+    text = row[column]
+    try:
+        return float(text or "")
+    except ValueError as error:
+        raise InputError(f"{where}: {column} is {text!r}, not a number") from error

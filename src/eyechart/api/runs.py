@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import check_out, is_dir
+from eyechart.core.plugins import split_specs
 from eyechart.runner.plan import Plan, changed, load_plan, make_plan
 
 if TYPE_CHECKING:
@@ -15,47 +17,111 @@ if TYPE_CHECKING:
     from eyechart.runner.engine import Outcome
     from eyechart.runner.estimate import Estimate
     from eyechart.runner.export_records import RecordRow
+    from eyechart.runner.progress import Progress
     from eyechart.runner.rescore import Rescored
+
+
+class PlanKeys(TypedDict, total=False):
+    """Values instead of those of the plan; None leaves the plan's.
+
+    vlms, tasks, codecs, adapters: names with options; several in one text are separated by commas.
+        VLMs come without the plan's adapters, and codecs beside `source`, the uncompressed image.
+    data: folder with the tasks' files; all its images are used, without `max_images`.
+    max_images: number of images of each task. choice_set: VLMs choose one of a question's answers.
+    title: of the report.
+    """
+
+    vlms: str | Sequence[str] | None
+    tasks: str | Sequence[str] | None
+    codecs: str | Sequence[str] | None
+    adapters: str | Sequence[str] | None
+    data: str | Path | None
+    max_images: int | None
+    choice_set: bool | None
+    title: str | None
+
+
+class EncodeOptions(TypedDict, total=False):
+    """How codecs work in a run; no option changes a result.
+
+    workers: processes for codecs without weights; 0: none; None: one per CPU core.
+    codec_device, codec_batch: device of codecs with weights, and images in one call of them.
+    decoded_gb: disk space for decoded images, in GB.
+    wait: wait while another run writes to the directory, instead of raising.
+    """
+
+    workers: int | None
+    codec_device: str
+    codec_batch: int | None
+    decoded_gb: float
+    wait: bool
+
+
+class RunOptions(EncodeOptions, total=False):
+    """How a run works, besides `EncodeOptions`; no option changes a result.
+
+    device: see `open_vlm`.
+    batch: questions passed to each copy of a VLM at once; None: the VLM's preference.
+    retry_failed: ask questions again that failed permanently in an earlier run.
+    """
+
+    device: str
+    batch: int | None
+    retry_failed: bool
+
+
+class RunSettings(PlanKeys, RunOptions, total=False):
+    """All keyword arguments of `run` that change the plan or how it is run."""
+
+
+class EncodeSettings(PlanKeys, EncodeOptions, total=False):
+    """All keyword arguments of `encode` that change the plan or how it is encoded."""
+
+
+def open_plan(
+    plan: Plan | Mapping[str, Any] | str | Path = "quick", /, **keys: Unpack[PlanKeys]
+) -> Plan:
+    """A plan: a built-in one (`quick`, `paper`), a YAML file, or its keys as a mapping.
+
+    keys: values instead of the plan's (`PlanKeys`).
+
+    Raises:
+        InputError: no such file, not YAML, an unknown or missing key, a value of a wrong kind.
+
+    Examples:
+        >>> eyechart.open_plan("quick", codecs="jpeg,webp", max_images=5).max_images
+        5
+    """
+    given: dict[str, Any] = {key: value for key, value in keys.items() if value is not None}
+    for key in ("vlms", "tasks", "codecs", "adapters"):
+        if isinstance(given.get(key), str):
+            given[key] = split_specs(given[key])
+    if "data" in given:
+        given["data"] = str(given["data"])
+    if isinstance(plan, Mapping):
+        return changed(make_plan(dict(plan), "mapping"), given, "mapping")
+    found = plan if isinstance(plan, Plan) else load_plan(str(plan))
+    return changed(found, given, "arguments" if isinstance(plan, Plan) else str(plan))
 
 
 def run(
     plan: Plan | Mapping[str, Any] | str | Path = "quick",
     *,
     out: str | Path,
-    vlms: str | Sequence[str] | None = None,
-    tasks: str | Sequence[str] | None = None,
-    codecs: str | Sequence[str] | None = None,
-    adapters: str | Sequence[str] | None = None,
-    data: str | Path | None = None,
-    max_images: int | None = None,
-    choice_set: bool | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    codec_device: str = "auto",
-    codec_batch: int | None = None,
-    batch: int | None = None,
-    decoded_gb: float = 2.0,
-    retry_failed: bool = False,
-    wait: bool = False,
+    progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
+    strict: bool = True,
+    **settings: Unpack[RunSettings],
 ) -> Outcome:
     """Answer all questions of a plan that the run directory lacks.
 
     An interrupted run keeps its answers; the same call continues it.
 
-    plan: a built-in plan (`quick`, `paper`), a YAML file, or the plan's keys as a mapping.
-    out: the run directory.
-    vlms, tasks, codecs, adapters, data, max_images, choice_set: instead of the plan's. VLMs come
-        without the plan's adapters, a data folder with all of its images, and codecs beside
-        `source`, the uncompressed image.
-    device: see `open_vlm`.
-    workers: processes for codecs without weights; 0: none; None: one per CPU core.
-    codec_device, codec_batch: device of codecs with weights, and images in one call of them.
-    batch: questions passed to each copy of a VLM at once; None: the VLM's preference.
-    decoded_gb: disk space for decoded images, in GB.
-    retry_failed: ask questions again that failed permanently in an earlier run.
-    wait: wait while another run writes to the directory, instead of raising.
-    log: called with lines of progress, for example `print`.
+    plan: as for `open_plan`. out: the run directory.
+    progress: receives the progress (`eyechart.api.progress.Progress`). log: instead of it, called
+        with lines of progress, for example `print`.
+    strict: raise if a VLM cannot be used; otherwise `unusable` of the outcome says so.
+    settings: values instead of the plan's (`PlanKeys`), and how to run it (`RunOptions`).
 
     Returns the outcome: `answered`, `failed`, `clean` (every question has an answer), ...
 
@@ -75,28 +141,11 @@ def run(
     from eyechart.runner.progress import Lines, Silent
     from eyechart.runner.start import Options, run_plan
 
-    chosen = _plan(
-        plan,
-        vlms=vlms,
-        tasks=tasks,
-        codecs=codecs,
-        adapters=adapters,
-        data=data,
-        max_images=max_images,
-        choice_set=choice_set,
-    )
-    options = Options(
-        device=device,
-        workers=workers,
-        codec_device=codec_device,
-        codec_batch=codec_batch,
-        batch=batch,
-        decoded_gb=decoded_gb,
-        retry_failed=retry_failed,
-        wait=wait,
-    )
-    outcome = run_plan(chosen, Path(out), Silent() if log is None else Lines(log), options)
-    outcome.raise_unusable()
+    keys, options = _parted(settings)
+    watching = progress or (Silent() if log is None else Lines(log))
+    outcome = run_plan(open_plan(plan, **keys), Path(out), watching, Options(**options))
+    if strict:
+        outcome.raise_unusable()
     return outcome
 
 
@@ -104,25 +153,17 @@ def encode(
     plan: Plan | Mapping[str, Any] | str | Path = "quick",
     *,
     out: str | Path,
-    tasks: str | Sequence[str] | None = None,
-    codecs: str | Sequence[str] | None = None,
-    data: str | Path | None = None,
-    max_images: int | None = None,
-    workers: int | None = None,
-    codec_device: str = "auto",
-    codec_batch: int | None = None,
-    decoded_gb: float = 2.0,
-    wait: bool = False,
     advance: Callable[[str, int], None] = lambda what, total: None,
+    **settings: Unpack[EncodeSettings],
 ) -> list[Failed]:
     """Encode and decode a plan's images into a run directory, without asking a VLM.
 
     `run` with the same plan and directory finds them. Every bitstream is stored, and the decoded
     images of codecs that decode slowly, up to `decoded_gb`.
 
-    plan, out, tasks, codecs, data, max_images, workers, codec_device, codec_batch, decoded_gb,
-        wait: as for `run`.
+    plan, out: as for `run`.
     advance: called after each image with its task, codec and level, and the number of all images.
+    settings: values instead of the plan's (`PlanKeys`), and how to encode (`EncodeOptions`).
 
     Returns the failures, one for each image that could not be made: `stage`, `message`, ...
 
@@ -138,15 +179,14 @@ def encode(
     """
     from eyechart.runner.start import Options, encode_plan
 
-    chosen = _plan(plan, tasks=tasks, codecs=codecs, data=data, max_images=max_images)
-    options = Options(
-        workers=workers,
-        codec_device=codec_device,
-        codec_batch=codec_batch,
-        decoded_gb=decoded_gb,
-        wait=wait,
-    )
-    return encode_plan(chosen, Path(out), options, advance)
+    keys, options = _parted(settings)
+    return encode_plan(open_plan(plan, **keys), Path(out), Options(**options), advance)
+
+
+def _parted(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keys of the plan, and options."""
+    keys = {key: value for key, value in settings.items() if key in PlanKeys.__annotations__}
+    return keys, {key: value for key, value in settings.items() if key not in keys}
 
 
 def estimate(
@@ -178,7 +218,7 @@ def estimate(
     if rate is not None and not rate > 0:
         raise InputError(f"rate {rate}: allowed: more than 0")
     measured = None if rates is None else load_rates(Path(rates))
-    return estimate_plan(_plan(plan), rate=rate, rates=measured, published=published_codecs())
+    return estimate_plan(open_plan(plan), rate=rate, rates=measured, published=published_codecs())
 
 
 def analyse(
@@ -226,11 +266,18 @@ def table(
 
 
 def write_report(
-    run_directory: str | Path, out: str | Path | None = None, *, data: str | Path | None = None
+    run_directory: str | Path,
+    out: str | Path | None = None,
+    *,
+    fresh: bool = False,
+    data: str | Path | None = None,
 ) -> Path:
     """Write the HTML report of a run, one file that needs no network; -> its path.
 
-    out: the file; None: `report.html` in the run directory.
+    out: the file; None: `report.html` in the run directory. fresh, data: as for `analyse`.
+
+    Raises:
+        InputError: as `analyse`; the file cannot be written.
 
     Examples:
         >>> eyechart.write_report("out/first").name
@@ -239,7 +286,9 @@ def write_report(
     from eyechart.report.html import write_report as write
 
     path = Path(run_directory) / "report.html" if out is None else Path(out)
-    write(analyse(run_directory, data=data), path)
+    if is_dir(run_directory):
+        check_out(path)
+    write(analyse(run_directory, fresh=fresh, data=data), path)
     return path
 
 
@@ -318,16 +367,3 @@ def rescore(
     store.require()
     with store.rewriting(wait=wait):
         return rescore_run(store, None if data is None else str(data))
-
-
-def _plan(plan: Plan | Mapping[str, Any] | str | Path, **given: Any) -> Plan:
-    """The plan, with its values replaced by those given that are not None."""
-    if isinstance(plan, Mapping):
-        found = make_plan(dict(plan), "mapping")
-    else:
-        found = plan if isinstance(plan, Plan) else load_plan(str(plan))
-    if given.get("data") is not None:
-        given["data"] = str(given["data"])
-    return changed(
-        found, {key: value for key, value in given.items() if value is not None}, "arguments"
-    )

@@ -1,19 +1,41 @@
-"""The progress bar of `codec bench` and `export tsv`."""
+"""The bar of commands that go through images."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def progress_bar() -> Progress:
+class ImageBar:
+    """What is done, and how many of how many images."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._task = progress, progress.add_task("", total=None)
+
+    def step(self, what: str, total: int) -> None:
+        """One more image is done."""
+        self._progress.update(self._task, description=escape(what), total=total, advance=1)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """That many are done."""
+        self._progress.update(self._task, description=escape(what), completed=done, total=total)
+
+
+@contextmanager
+def image_bar() -> Iterator[ImageBar]:
     """A bar on stderr that disappears at the end; nothing if stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        yield ImageBar(progress)

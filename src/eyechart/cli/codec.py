@@ -15,7 +15,6 @@ from eyechart.cli.codec_bench import bench
 from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import table_console
-from eyechart.cli.files import check_out
 from eyechart.codecs import open_codec
 from eyechart.codecs.levels import choose_level
 from eyechart.codecs.reconstruct import (
@@ -25,7 +24,7 @@ from eyechart.codecs.reconstruct import (
 )
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError
-from eyechart.core.files import read_limited
+from eyechart.core.files import check_out, read_limited
 from eyechart.core.images import MAX_FILE_BYTES, encode_png, read_image
 from eyechart.core.types import is_neural
 from eyechart.quality import open_metric

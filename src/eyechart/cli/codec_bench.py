@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from eyechart.cli.bars import progress_bar
+from eyechart.cli.bars import image_bar
 from eyechart.cli.console import table_console, terminal_text
-from eyechart.cli.files import check_out
 from eyechart.codecs.reconstruct import BATCH_IMAGES
 from eyechart.core.errors import InputError
+from eyechart.core.files import check_out
 from eyechart.quality import label, open_metric
 from eyechart.quality import text as quality_text
 from eyechart.runner.bench import Bench, measure, open_codecs
@@ -79,8 +79,7 @@ def bench(
     if not specs:
         raise InputError("--codec: no codec named")
     codecs = open_codecs(list(dict.fromkeys(specs if against is None else [*specs, against])))
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=None)
+    with image_bar() as bar:
         found = measure(
             codecs,
             folder,
@@ -88,9 +87,7 @@ def bench(
             max_images=max_images,
             device=codec_device,
             batch_images=codec_batch,
-            report=lambda doing, done, total: progress.update(
-                bar, description=doing, completed=done, total=total
-            ),
+            report=bar.show,
         )
     _tell_problems(found, folder)
     bd_rates: list[BdRate] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eyechart.cli.bars import progress_bar
+from eyechart.cli.bars import image_bar
 from eyechart.cli.console import stopped
 from eyechart.core.errors import InputError
 
@@ -108,12 +108,12 @@ def train(
     if also is not None:
         folders.append(Folder(path=also, share=ALSO_SHARE))
     try:
-        with progress_bar() as bar:
-            task = bar.add_task(f"{codec} lambda {lmbda:g}", total=steps)
+        with image_bar() as bar:
+            bar.show(f"{codec} lambda {lmbda:g}", 0, steps)
 
             def report(progress: TrainingProgress) -> None:
                 rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
-                bar.update(task, completed=progress.step, description=rate)
+                bar.show(rate, progress.step, steps)
 
             train_codec(
                 ARCHITECTURES[codec],

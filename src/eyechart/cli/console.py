@@ -6,6 +6,8 @@ import os
 import shlex
 import sys
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from eyechart.core.errors import StoppedError
@@ -31,6 +33,15 @@ def stopped(kept: str) -> NoReturn:
     """
     command = shlex.join(["eyechart", *sys.argv[1:]])
     raise StoppedError(f"stopped; {kept}. Continue with: {command}") from None
+
+
+@contextmanager
+def keyboard_interrupt(kept: str | Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C inside ends in the message of `stopped`. kept: what is kept, or what says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stopped(kept if isinstance(kept, str) else kept())
 
 
 def terminal_text(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eyechart.core.units import duration, size_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -18,8 +20,6 @@ def print_estimate(
     """Print tasks, codecs, totals, and notes on what was not measured."""
     from rich.table import Table
     from rich.text import Text
-
-    from eyechart.runner.progress import duration
 
     console.print(Text(title, style="bold"))
     console.print()
@@ -73,37 +73,34 @@ def _measured(codec: CodecEstimate) -> tuple[str, str]:
 
 
 def _disk(estimate: Estimate) -> str:
-    text = f"{_bytes(estimate.disk_bytes)} for bitstreams and records"
+    text = f"{size_text(estimate.disk_bytes)} for bitstreams and records"
     source = sum(map(estimate.stream_bytes, (c for c in estimate.codecs if c.name == "source")))
     if source:
-        text += f", {_bytes(source)} of them source"
+        text += f", {size_text(source)} of them source"
     left_out = [codec.name for codec in estimate.codecs if codec.payload_bytes is None]
     return f"{text}; without {', '.join(left_out)}" if left_out else text
 
 
 def _decoded(estimate: Estimate, budget_gb: float) -> str:
     """What the budget for decoded images holds, and what happens beyond it."""
-    size, budget = estimate.decoded_bytes, 1e9 * budget_gb
+    needed_bytes, budget = estimate.decoded_bytes, 1e9 * budget_gb
     limit = f"plus decoded images, up to --decoded-gb ({budget_gb:g} GB): "
-    if not size:
+    if not needed_bytes:
         return f"{limit}none, because these codecs decode quickly"
-    needed = f"{limit}codecs that decode slowly make about {_bytes(size)}; "
-    if size <= budget:
+    needed = f"{limit}codecs that decode slowly make about {size_text(needed_bytes)}; "
+    if needed_bytes <= budget:
         return f"{needed}all are stored"
-    return f"{needed}the {_bytes(size - budget)} beyond are decoded again at each use"
+    return f"{needed}the {size_text(needed_bytes - budget)} beyond are decoded again at each use"
 
 
 def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
-    from eyechart.runner.progress import duration
-    from eyechart.runner.rates import AnswerRate
-
     measured_s = estimate.answer_s()
     if measured_s is not None:
         rates = dict.fromkeys(
             model.rate.words for model in estimate.models if model.rate is not None
         )
         return [("VLM time", f"{duration(measured_s)} ({'; '.join(rates)})")]
-    times = [estimate.answer_s(AnswerRate(questions_per_s=per_s)) for per_s in _GUESSED_PER_S]
+    times = [estimate.answer_s(per_s) for per_s in _GUESSED_PER_S]
     short, long = (duration(time_s) for time_s in times if time_s is not None)
     unknown = [model.name for model in estimate.models if model.rate is None]
     which = ", ".join(unknown) if len(unknown) < len(estimate.models) else "these VLMs"
@@ -131,11 +128,3 @@ def _print_notes(estimate: Estimate, console: Console) -> None:
         console.print()
     for note, names in notes.items():
         console.print(Text(f"{note} ({', '.join(names)})", style="yellow"))
-
-
-def _bytes(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"

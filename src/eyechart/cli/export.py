@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.bars import progress_bar
-from eyechart.cli.files import check_out
+from eyechart.cli.bars import image_bar
 from eyechart.cli.run import Workers
 from eyechart.core.errors import InputError
+from eyechart.core.files import check_out
 
 if TYPE_CHECKING:
     from eyechart.runner.export_tsv import TsvExport
@@ -110,8 +110,7 @@ def tsv(
 
     if json_out is not None:
         check_out(json_out)
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=None)
+    with image_bar() as bar:
         made = export_tsv(
             task,
             split_specs(codecs),
@@ -122,9 +121,7 @@ def tsv(
             run=run,
             workers=workers,
             wait=wait,
-            advance=lambda name, done, total: progress.update(
-                bar, description=name, completed=done, total=total
-            ),
+            advance=bar.show,
         )
     for failure in made.failures:
         print(f"eyechart: {failure}", file=sys.stderr)

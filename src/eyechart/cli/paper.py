@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from eyechart.cli.tables import TableFormat
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from eyechart.analysis.table import Table
+from eyechart.cli.tables import TableFormat, print_tables
 
 app = typer.Typer(no_args_is_help=True, help="The published numbers: show, bd, diff.")
 
@@ -29,12 +25,12 @@ def show_table(
     form: FormatOption = TableFormat.terminal,
 ) -> None:
     """Print a table of the paper."""
-    from eyechart.paper.tables import paper_table, titles
+    from eyechart.api.tables import paper_table, paper_titles
 
     if number is not None:
-        _print([paper_table(number)], form)
+        print_tables([paper_table(number)], form)
         return
-    for known, title in titles().items():
+    for known, title in paper_titles().items():
         print(f"{known:>3}  {title}")
 
 
@@ -45,25 +41,14 @@ def recompute_bd(
     form: FormatOption = TableFormat.terminal,
 ) -> None:
     """Recompute the BD-Metrics of Tables 2 and 16 from published scores; compare with the print."""
-    import json
+    from eyechart.api.tables import paper_bd, paper_bd_tables
 
-    from eyechart.core.errors import InputError
-    from eyechart.core.plugins import near
-    from eyechart.paper.recompute import recompute, recomputed_tables
-
-    found = recompute()
-    for wanted, kind in ((vlm, "vlm"), (task, "task")):
-        if wanted is None:
-            continue
-        known = sorted({getattr(item, kind) for item in found})
-        found = [item for item in found if getattr(item, kind).lower() == wanted.lower()]
-        if not found:
-            raise InputError(f"no {kind} {wanted!r} with scores and rates; {near(wanted, known)}")
+    found = paper_bd(vlm=vlm, task=task)
     if form is TableFormat.json:
         rows = [{**asdict(item), "relative_difference": item.relative_difference} for item in found]
         print(json.dumps(rows, indent=1))
         return
-    _print(recomputed_tables(found), form)
+    print_tables(paper_bd_tables(found), form)
 
 
 @app.command("diff")
@@ -77,24 +62,11 @@ def diff_run(
     """Compare a run with the published numbers where VLM, task and codec are the same."""
     from rich.console import Console
 
-    from eyechart.analysis.analyse import analyse
-    from eyechart.paper.diff import diff
+    from eyechart.api.tables import paper_diff
 
-    found = diff(analyse(directory, examples=0, created="", data=data))
+    found = paper_diff(directory, data=data)
     if found.tables or form is not TableFormat.terminal:
-        _print(found.tables, form)
+        print_tables(found.tables, form)
     console = Console(stderr=form is not TableFormat.terminal, highlight=False)
     for remark in found.remarks:
-        console.print(remark, style="yellow")
-
-
-def _print(tables: Sequence[Table], form: TableFormat) -> None:
-    from rich.console import Console
-
-    from eyechart.analysis.render import render
-    from eyechart.analysis.terminal import show
-
-    if form is TableFormat.terminal:
-        show(tables, Console())
-    else:
-        print(render(tables, form.value), end="")
+        console.print(remark, style="yellow", markup=False)

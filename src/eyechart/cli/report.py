@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eyechart.cli.files import check_out
 from eyechart.cli.tables import say_unanswered
-from eyechart.core.errors import InputError
-from eyechart.core.files import is_dir
 
 
 def report(
@@ -30,16 +27,8 @@ def report(
     analysis.json is made again when answers or scores have changed. A folder
     that holds only an analysis.json can be reported, too.
     """
-    from eyechart.analysis.files import analysis_of
-    from eyechart.report.html import write_report
+    from eyechart import api
 
-    path = out or directory / "report.html"
-    if not is_dir(directory):
-        raise InputError(
-            f"{directory}: no eyechart run here; make one with eyechart run --out {directory}"
-        )
-    check_out(path)
-    analysis = analysis_of(directory, fresh=fresh, data=data)
-    write_report(analysis, path)
-    say_unanswered(analysis)
+    path = api.write_report(directory, out, fresh=fresh, data=data)
+    say_unanswered(api.analyse(directory, data=data))
     print(path)

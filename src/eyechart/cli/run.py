@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import stopped
+from eyechart.cli.console import keyboard_interrupt
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from eyechart.runner.engine import Outcome
-    from eyechart.runner.plan import Plan
-    from eyechart.runner.progress import Progress
-    from eyechart.runner.start import Options
+    from eyechart.api.results import Outcome
 
 PlanArgument = Annotated[
     str, typer.Argument(metavar="PLAN", help="A YAML file, or a built-in plan: quick, paper.")
@@ -92,13 +87,40 @@ DecodedGb = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until another run of this directory has ended.")
 ]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        min=1,
+        help="Questions passed to a VLM at once, per device. Default: 32, on a GPU 512.",
+        show_default=False,
+    ),
+]
+ChoiceSet = Annotated[
+    bool,
+    typer.Option(
+        "--choice-set",
+        help="VLMs choose one of a question's answers: a protocol with tables of its own.",
+    ),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Also ask again the questions that failed permanently."),
+]
+Title = Annotated[
+    str | None,
+    typer.Option("--title", metavar="TEXT", help="Title of the report, instead of the plan's."),
+]
+Report = Annotated[
+    bool,
+    typer.Option("--report/--no-report", help="Print tables and write the HTML report at the end."),
+]
 
 
 def run(
     plan: PlanArgument = "quick",
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")
-    ] = Path("out/run"),
+    out: Out = Path("out/run"),
     vlm: Vlms = None,
     tasks: Tasks = None,
     codecs: Codecs = None,
@@ -107,62 +129,50 @@ def run(
     max_images: MaxImages = None,
     device: Device = "auto",
     workers: Workers = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            "--batch",
-            min=1,
-            help="Questions passed to a VLM at once, per device. Default: 32, on a GPU 512.",
-            show_default=False,
-        ),
-    ] = None,
-    choice_set: Annotated[
-        bool,
-        typer.Option(
-            "--choice-set",
-            help="VLMs choose one of a question's answers: a protocol with tables of its own.",
-        ),
-    ] = False,
+    batch: Batch = None,
+    choice_set: ChoiceSet = False,
     codec_device: CodecDevice = "auto",
     codec_batch: CodecBatch = None,
     decoded_gb: DecodedGb = 2.0,
-    retry_failed: Annotated[
-        bool,
-        typer.Option(
-            "--retry-failed", help="Also ask again the questions that failed permanently."
-        ),
-    ] = False,
+    retry_failed: RetryFailed = False,
     wait: Wait = False,
-    title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Title of the report, instead of the plan's.")
-    ] = None,
-    report: Annotated[
-        bool, typer.Option(help="Print tables and write the HTML report at the end.")
-    ] = True,
+    title: Title = None,
+    report: Report = True,
 ) -> None:
     """Run a plan, print the BD-Metric table and write the report.
 
     Questions that already have an answer in the run directory are not asked
     again, so the same command continues a run that was stopped.
     """
-    from eyechart.runner.start import Options
+    from rich.console import Console
 
-    chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images, choice_set=choice_set)
-    if title is not None:
-        chosen = chosen.model_copy(update={"title": title})
-    options = Options(
-        device=device,
-        workers=workers,
-        codec_device=codec_device,
-        codec_batch=codec_batch,
-        batch=batch,
-        decoded_gb=decoded_gb,
-        retry_failed=retry_failed,
-        wait=wait,
-    )
-    console = _console()
-    outcome = _run(chosen, out, console, options)
-    shown = not report or _show_results(out, console, silent=bool(outcome.unusable))
+    from eyechart import api
+    from eyechart.cli.run_progress import run_progress
+
+    with keyboard_interrupt("all answers so far are kept"):
+        outcome = api.run(
+            plan,
+            out=out,
+            vlms=vlm,
+            tasks=tasks,
+            codecs=codecs,
+            adapters=adapter,
+            data=data,
+            max_images=max_images,
+            choice_set=choice_set or None,
+            title=title,
+            device=device,
+            workers=workers,
+            codec_device=codec_device,
+            codec_batch=codec_batch,
+            batch=batch,
+            decoded_gb=decoded_gb,
+            retry_failed=retry_failed,
+            wait=wait,
+            progress=run_progress(Console(highlight=False)),
+            strict=False,
+        )
+    shown = not report or _show_results(out, silent=bool(outcome.unusable))
     _end(outcome, out)
     if not shown:
         raise typer.Exit(1)
@@ -170,9 +180,7 @@ def run(
 
 def encode(
     plan: PlanArgument = "quick",
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")
-    ] = Path("out/run"),
+    out: Out = Path("out/run"),
     tasks: Tasks = None,
     codecs: Codecs = None,
     data: Data = None,
@@ -190,28 +198,23 @@ def encode(
     again when they are needed.
     """
     from eyechart import api
-    from eyechart.cli.bars import progress_bar
+    from eyechart.cli.bars import image_bar
 
-    chosen = _plan(plan, None, tasks, codecs, None, data, max_images)
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=None)
-
-        def advance(what: str, images: int) -> None:
-            progress.update(bar, description=what, total=images, advance=1)
-
-        try:
-            failures = api.encode(
-                chosen,
-                out=out,
-                workers=workers,
-                codec_device=codec_device,
-                codec_batch=codec_batch,
-                decoded_gb=decoded_gb,
-                wait=wait,
-                advance=advance,
-            )
-        except KeyboardInterrupt:
-            stopped("everything encoded is kept")
+    with keyboard_interrupt("everything encoded is kept"), image_bar() as bar:
+        failures = api.encode(
+            plan,
+            out=out,
+            tasks=tasks,
+            codecs=codecs,
+            data=data,
+            max_images=max_images,
+            workers=workers,
+            codec_device=codec_device,
+            codec_batch=codec_batch,
+            decoded_gb=decoded_gb,
+            wait=wait,
+            advance=bar.step,
+        )
     for message in dict.fromkeys(failure.message for failure in failures):
         print(f"eyechart: {message}", file=sys.stderr)
     print(f"{out}: {len(failures):,} images failed" if failures else f"{out}: all images encoded")
@@ -241,12 +244,21 @@ def plan(
 ) -> None:
     """Estimate the cells, images, questions, disk space and time of a plan. Runs nothing."""
     from eyechart import api
+    from eyechart.cli.console import table_console
     from eyechart.cli.estimate_view import print_estimate
     from eyechart.core.workers import usable_cores
 
-    chosen = _plan(plan, vlm, tasks, codecs, adapter, data, max_images)
+    chosen = api.open_plan(
+        plan,
+        vlms=vlm,
+        tasks=tasks,
+        codecs=codecs,
+        adapters=adapter,
+        data=data,
+        max_images=max_images,
+    )
     found = api.estimate(chosen, rate=rate, rates=rates)
-    print_estimate(chosen.title, found, usable_cores(), _console(), decoded_gb)
+    print_estimate(chosen.title, found, usable_cores(), table_console(), decoded_gb)
 
 
 def rescore(
@@ -264,80 +276,22 @@ def rescore(
     print(f"{changed.cells} cells, {changed.records:,} answers, {changed.changed:,} scores changed")
 
 
-def _plan(
-    name: str,
-    vlm: str | None,
-    tasks: str | None,
-    codecs: str | None,
-    adapter: str | None,
-    data: str | None,
-    max_images: int | None,
-    *,
-    choice_set: bool = False,
-) -> Plan:
-    """The plan of that name, changed by the options."""
-    from eyechart.core.plugins import split_specs
-    from eyechart.runner.plan import changed, load_plan
-
-    given: dict[str, Any] = {
-        key: split_specs(text)
-        for key, text in (
-            ("vlms", vlm),
-            ("tasks", tasks),
-            ("codecs", codecs),
-            ("adapters", adapter),
-        )
-        if text is not None
-    }
-    if data is not None:
-        given["data"] = data
-    if max_images is not None:
-        given["max_images"] = max_images
-    if choice_set:
-        given["choice_set"] = True
-    return changed(load_plan(name), given, name)
-
-
-def _run(plan: Plan, out: Path, console: Console, options: Options) -> Outcome:
-    from eyechart.runner.start import run_plan
-
-    try:
-        return run_plan(plan, out, _progress(console), options)
-    except KeyboardInterrupt:
-        stopped("all answers so far are kept")
-
-
-def _progress(console: Console) -> Progress:
-    from eyechart.runner.progress import Bars, Lines
-
-    if console.is_terminal:
-        return Bars(console)
-    return Lines(lambda text: print(text, flush=True))
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _show_results(out: Path, console: Console, *, silent: bool) -> bool:
+def _show_results(out: Path, *, silent: bool) -> bool:
     """Print the tables and write the report; False if there are none, with the reason on stderr
     unless `silent`."""
-    from eyechart.analysis.files import analysis_of
-    from eyechart.analysis.tables import tables_of
-    from eyechart.analysis.terminal import show
-    from eyechart.report.html import write_report
+    from eyechart import api
+    from eyechart.api.tables import tables_of
+    from eyechart.cli.tables import TableFormat, print_tables
 
     try:
-        analysis = analysis_of(out, fresh=True)
+        analysis = api.analyse(out, fresh=True)
     except InputError as error:
         if not silent:
             print(f"eyechart: no table and no report: {error}", file=sys.stderr)
         return False
-    show([*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")], console)
-    write_report(analysis, out / "report.html")
-    console.print(f"\nreport: {out / 'report.html'}", soft_wrap=True, markup=False)
+    tables = [*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")]
+    print_tables(tables, TableFormat.terminal)
+    print(f"\nreport: {api.write_report(out)}")
     return True
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from eyechart.cli.console import table_console, terminal_text
+from eyechart.cli.console import terminal_text
 from eyechart.cli.run import Wait
-from eyechart.cli.tables import TableFormat
+from eyechart.cli.tables import TableFormat, print_tables
 from eyechart.core.errors import InputError
 
 app = typer.Typer(help="Run directories: compare, merge, drop.", no_args_is_help=True)
@@ -31,15 +31,10 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Scores of the cells that two run directories share, and their differences."""
-    from eyechart.analysis.render import render
-    from eyechart.analysis.terminal import show
-    from eyechart.analysis.two_runs import compare_runs
+    from eyechart.api.tables import compare_runs
 
     found = compare_runs(first, second, samples=samples, seed=seed, data=data)
-    if form is TableFormat.terminal:
-        show([found.table], table_console())
-    else:
-        print(render([found.table], form.value), end="")
+    print_tables([found.table], form)
     for name, only in ((first, found.only_first), (second, found.only_second)):
         if only:
             typer.echo(
@@ -56,10 +51,9 @@ def merge(
     data: Data = None,
 ) -> None:
     """Merge the cells of run directories into one. Existing answers are kept."""
-    from eyechart.runner.combine import merge as merge_runs
-    from eyechart.store import Store
+    from eyechart.api.stores import merge_runs
 
-    merged = merge_runs([Store(path) for path in directories], Store(out), data=data)
+    merged = merge_runs(directories, out=out, data=data)
     known = f", {merged.known:,} were there already" if merged.known else ""
     print(f"{out}: {merged.cells} cells, {merged.records:,} answers added{known}")
 
@@ -78,21 +72,21 @@ def drop(
     wait: Wait = False,
 ) -> None:
     """Delete the cells that match all given names, with their answers."""
-    from eyechart.runner.combine import Choice, names_of
-    from eyechart.runner.combine import drop as drop_cells
-    from eyechart.store import Store
+    from eyechart.api.stores import drop_cells
 
-    store = Store(directory)
-    store.require()
-    choice = Choice(vlm=vlm, adapter=adapter, task=task, codec=codec, level=level)
-    with store.rewriting(wait=wait):
-        chosen = choice.of(store.cells())
-        answers = sum(len(stored.records()) for stored in chosen)
-        if not yes:
-            for stored in chosen:
-                print(terminal_text(" ".join(filter(None, names_of(stored.cell).values()))))
-            raise InputError(
-                f"{len(chosen)} cells with {answers:,} answers would be deleted; add --yes to do so"
-            )
-        drop_cells(store, chosen)
-    print(f"{directory}: {len(chosen)} cells with {answers:,} answers deleted")
+    found = drop_cells(
+        directory,
+        vlm=vlm,
+        adapter=adapter,
+        task=task,
+        codec=codec,
+        level=level,
+        dry_run=not yes,
+        wait=wait,
+    )
+    count = f"{len(found.cells)} cells with {found.answers:,} answers"
+    if not yes:
+        for name in found.cells:
+            print(terminal_text(name))
+        raise InputError(f"{count} would be deleted; add --yes to do so")
+    print(f"{directory}: {count} deleted")

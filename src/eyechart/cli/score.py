@@ -43,7 +43,7 @@ def score(
     The exit code is 1 if questions have no prediction; the scores are then
     those of the other questions.
     """
-    from eyechart.cli.files import check_out
+    from eyechart.core.files import check_out
     from eyechart.store.files import write_atomic
     from eyechart.tasks import open_tasks
     from eyechart.tasks.predictions import read_predictions, score_predictions

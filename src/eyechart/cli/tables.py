@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from eyechart.cli.console import terminal_text
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
-    from eyechart.analysis.result import Analysis
+    from eyechart.api.results import Analysis, Table
 
 
 class TableChoice(StrEnum):
@@ -58,20 +58,23 @@ def table(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Print a table of a run, from what is stored so far."""
-    from rich.console import Console
+    from eyechart.api.tables import run_tables
 
-    from eyechart.analysis.analyse import analyse
-    from eyechart.analysis.render import render
-    from eyechart.analysis.tables import tables_of
-    from eyechart.analysis.terminal import show
-
-    analysis = analyse(directory, samples=samples, seed=seed, examples=0, created="", data=data)
-    tables = tables_of(analysis, kind.value)
-    if not tables:
+    found = run_tables(directory, kind.value, samples=samples, seed=seed, data=data)
+    if not found.tables:
         print(f"no {kind.value} table for {directory}: {_NONE[kind]}", file=sys.stderr)
-    say_unanswered(analysis)
+    say_unanswered(found.analysis)
+    print_tables(found.tables, form)
+
+
+def print_tables(tables: Sequence[Table], form: TableFormat) -> None:
+    """Print tables in a format."""
+    from eyechart.api.tables import render
+    from eyechart.cli.console import table_console
+    from eyechart.cli.table_view import show
+
     if form is TableFormat.terminal:
-        show(tables, Console())
+        show(tables, table_console())
     else:
         print(render(tables, form.value), end="")
 
@@ -104,11 +107,12 @@ def bd(
     the rate in percent at equal score; negative means fewer bits.
     """
     from eyechart.api import bd_metric, bd_rate
+    from eyechart.api.curves import read_curve
 
     if (anchor is None) == (against is None):
         raise InputError("give either --anchor SCORE or --against CSV")
-    points = _read_curve(curve)
-    other = None if against is None else _read_curve(against)
+    points = read_curve(curve)
+    other = None if against is None else read_curve(against)
     try:
         found = bd_metric(*points, uncompressed=anchor, against=other)
     except InputError as error:
@@ -133,33 +137,3 @@ def bd(
         )
     for flag in found.flags:
         print(f"  caution: {flag}")
-
-
-def _read_curve(path: Path) -> tuple[list[float], list[float]]:
-    """The columns bpp and score of a CSV file. Raises InputError."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [(name or "").strip() for name in reader.fieldnames or ()]
-            for needed in ("bpp", "score"):
-                if needed not in columns:
-                    there = ", ".join(columns) or "none"
-                    raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
-            reader.fieldnames = columns
-            rows = []
-            for row in reader:
-                where = f"{path}: line {reader.line_num}"
-                rows.append((_number(row, "bpp", where), _number(row, "score", where)))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
-    return [bpp for bpp, _ in rows], [score for _, score in rows]
-
-
-def _number(row: dict[str, str | None], column: str, where: str) -> float:
-    text = row[column]
-    try:
-        return float(text or "")
-    except ValueError as error:
-        raise InputError(f"{where}: {column} is {text!r}, not a number") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from eyechart.core.errors import EyechartError, InputError, one_line
@@ -43,6 +44,23 @@ def read_limited(
     if len(data) > most_bytes:
         raise error(f"{name}: more than {most_bytes:,} bytes; allowed are {most_bytes:,}")
     return data
+
+
+def check_out(path: Path) -> None:
+    """Check that a file can be written.
+
+    Raises:
+        InputError: it is a folder, or its folder does not exist or is not writable.
+    """
+    if is_dir(path):
+        raise InputError(f"{path}: is a folder; allowed: a file to write")
+    if not is_dir(path.parent):
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: {path.parent} takes no files ({error.strerror})") from error
 
 
 def csv_text(text: str) -> str:

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from eyechart.analysis.bd import bd_metric
 from eyechart.analysis.table import Entry, Table, TableRow
+from eyechart.core.errors import InputError
+from eyechart.core.plugins import near
 from eyechart.paper.data import (
     SOURCE,
     by_rising_rate,
@@ -55,6 +57,25 @@ def recompute() -> list[Recomputed]:
             Recomputed(vlm=vlm, task=task, codec=codec, printed=printed, computed=bd.value)
         )
     return found
+
+
+def chosen(
+    found: Sequence[Recomputed], *, vlm: str | None = None, task: str | None = None
+) -> list[Recomputed]:
+    """Those of one VLM and one task, as the paper names them, in any case of letters.
+
+    Raises:
+        InputError: there is none.
+    """
+    left = list(found)
+    for kind, wanted in (("vlm", vlm), ("task", task)):
+        if wanted is None:
+            continue
+        known = sorted({str(getattr(item, kind)) for item in found})
+        left = [item for item in left if getattr(item, kind).lower() == wanted.lower()]
+        if not left:
+            raise InputError(f"no {kind} {wanted!r} with scores and rates; {near(wanted, known)}")
+    return left
 
 
 def recomputed_tables(found: Sequence[Recomputed]) -> list[Table]:

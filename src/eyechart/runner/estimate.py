@@ -106,13 +106,14 @@ class Estimate:
         """Number of questions to answer, of all VLMs."""
         return len(self.models) * self.levels * sum(task.questions for task in self.tasks)
 
-    def answer_s(self, unmeasured: AnswerRate | None = None) -> float | None:
+    def answer_s(self, unmeasured_per_s: float | None = None) -> float | None:
         """Time of all VLMs, one after another; None if the rate of one is unknown.
 
-        unmeasured: rate to use for these.
+        unmeasured_per_s: questions per second to use for these.
         """
         questions = self.questions / len(self.models)
-        rates = [rate for model in self.models if (rate := model.rate or unmeasured)]
+        guess = None if unmeasured_per_s is None else AnswerRate(questions_per_s=unmeasured_per_s)
+        rates = [rate for model in self.models if (rate := model.rate or guess)]
         if len(rates) < len(self.models):
             return None
         return sum(rate.answer_s(images=self.pictures, questions=questions) for rate in rates)

@@ -1,14 +1,13 @@
-"""Progress of a run: a bar in a terminal, a line at intervals elsewhere."""
+"""Progress of a run: what the engine reports, and lines at intervals for logs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+from eyechart.core.units import duration
 
 LINE_EVERY_S = 20.0
 SHOWN_WARNINGS = 5
@@ -141,16 +140,6 @@ class Clock:
         return f"{rate:.1f} questions/s, {duration(left_s)} left"
 
 
-def duration(seconds: float) -> str:
-    """`0:42`, `12:05`, `3:20:00`, `5 days 4 h`."""
-    whole = round(seconds)
-    days, hours = whole // 86400, whole // 3600
-    if days:
-        return f"{days} {'day' if days == 1 else 'days'} {hours % 24} h"
-    minutes = f"{whole // 60 % 60:02d}" if hours else f"{whole // 60}"
-    return f"{f'{hours}:' if hours else ''}{minutes}:{whole % 60:02d}"
-
-
 class Lines:
     """One line at the start, every `LINE_EVERY_S` seconds, and at the end: for logs."""
 
@@ -159,7 +148,7 @@ class Lines:
     ) -> None:
         self._say, self._now = say, now
         self._label = ""
-        self._warnings = _Warnings(say)
+        self._warnings = FirstWarnings(say)
 
     def begin(self, label: str, tally: Tally) -> None:
         self._label, self._clock, self._last_s = label, Clock(self._now, tally), self._now()
@@ -186,70 +175,7 @@ class Lines:
         self._warnings.close()
 
 
-class Bars:
-    """Two live lines for each VLM: bar, speed and time left; below, counts and current cell."""
-
-    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        from rich.live import Live
-
-        self._now = now
-        self._live = Live(console=console, refresh_per_second=4)
-        self._done: list[RenderableType] = []  # VLMs whose turn is over
-        self._label = ""
-        self._console = console
-        self._warnings = _Warnings(
-            lambda text: console.print(text, style="yellow", markup=False, highlight=False)
-        )
-
-    def begin(self, label: str, tally: Tally) -> None:
-        if self._label:
-            self._done.append(self._last)
-        self._label, self._clock = label, Clock(self._now, tally)
-        self._live.start()
-        self._show("", tally)
-
-    def advance(self, where: str, tally: Tally) -> None:
-        self._clock.batch(tally)
-        self._show(where, tally)
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
-
-    def warn(self, text: str, question: str) -> None:
-        self._warnings.add(text, question)
-
-    def close(self) -> None:
-        self._live.stop()
-        self._warnings.close()
-
-    def _show(self, where: str, tally: Tally) -> None:
-        from rich.console import Group
-
-        self._last = self._render(where, tally)
-        self._live.update(Group(*self._done, self._last))
-
-    def _render(self, where: str, tally: Tally) -> RenderableType:
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        share = tally.questions_done / max(tally.questions, 1)
-        bar = ProgressBar(total=max(tally.questions, 1), completed=tally.questions_done, width=16)
-        speed = "done" if tally.complete else self._clock.words(tally)
-        line = Table.grid(padding=(0, 1))
-        line.add_column(no_wrap=True, overflow="ellipsis")
-        for _ in range(3):
-            line.add_column(no_wrap=True)
-        line.add_row(
-            Text(self._label, style="bold"), bar, Text(f"{share:4.0%}"), Text(speed, style="cyan")
-        )
-        place = "" if tally.complete or not where else f", now {where}"
-        counts = Text(f"  {tally.counts}{place}", style="dim", no_wrap=True, overflow="ellipsis")
-        return Group(line, counts)
-
-
-class _Warnings:
+class FirstWarnings:
     """Shows the first few different warnings and counts the others."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eyechart.analysis.table import Entry, Mark, Table, TableRow
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+    from eyechart.api.results import Entry, Mark, Table, TableRow
 
 _HEADER_WIDTH = 11  # longer column names are broken
 _GAP = 2  # blanks between columns

@@ -1,0 +1,131 @@
+"""Tables as values, for the terminal; `render` turns them into text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eyechart.analysis.tables import TableKind, tables_of
+
+if TYPE_CHECKING:
+    from eyechart.analysis.result import Analysis
+    from eyechart.analysis.table import Table
+    from eyechart.analysis.two_runs import TwoRuns
+    from eyechart.paper.diff import Diff
+    from eyechart.paper.recompute import Recomputed
+
+__all__ = [
+    "RunTables",
+    "compare_runs",
+    "paper_bd",
+    "paper_bd_tables",
+    "paper_diff",
+    "paper_table",
+    "paper_titles",
+    "render",
+    "run_tables",
+    "tables_of",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTables:
+    """Tables of one kind, possibly none, and the analysis that they are from."""
+
+    tables: Sequence[Table]
+    analysis: Analysis
+
+
+def run_tables(
+    run_directory: str | Path,
+    kind: TableKind,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    data: str | None = None,
+) -> RunTables:
+    """The tables of one kind from what a run has stored so far.
+
+    samples, seed: of the bootstrap; 0 samples: no intervals. data: folder with the tasks' files.
+
+    Raises:
+        InputError, StoreError: as `analyse`.
+    """
+    from eyechart.analysis.analyse import analyse
+
+    analysis = analyse(
+        Path(run_directory), samples=samples, seed=seed, examples=0, created="", data=data
+    )
+    return RunTables(tables=tables_of(analysis, kind), analysis=analysis)
+
+
+def compare_runs(
+    first: str | Path,
+    second: str | Path,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    data: str | None = None,
+) -> TwoRuns:
+    """Scores of the cells that two runs share, their differences, and the cells of one run only.
+
+    samples, seed, data: as for `run_tables`. Raises InputError, StoreError.
+    """
+    from eyechart.analysis.two_runs import compare_runs as compare
+
+    return compare(Path(first), Path(second), samples=samples, seed=seed, data=data)
+
+
+def render(tables: Sequence[Table], form: str) -> str:
+    """All tables as one text. form: md, csv, latex, json. Raises InputError."""
+    from eyechart.analysis.render import render as render_tables
+
+    return render_tables(tables, form)
+
+
+def paper_titles() -> dict[int, str]:
+    """Numbers and titles of the paper's tables."""
+    from eyechart.paper.tables import titles
+
+    return titles()
+
+
+def paper_table(number: int) -> Table:
+    """A table of the paper. Raises InputError: no such number."""
+    from eyechart.paper.tables import paper_table as table
+
+    return table(number)
+
+
+def paper_bd(*, vlm: str | None = None, task: str | None = None) -> list[Recomputed]:
+    """BD-Metrics of Tables 2 and 16, recomputed from published scores.
+
+    vlm, task: only this one, as the paper names it.
+
+    Raises:
+        InputError: no such VLM or task with scores and rates.
+    """
+    from eyechart.paper.recompute import chosen, recompute
+
+    return chosen(recompute(), vlm=vlm, task=task)
+
+
+def paper_bd_tables(found: Sequence[Recomputed]) -> list[Table]:
+    """Recomputed BD-Metrics beside the printed ones, and a summary of the differences."""
+    from eyechart.paper.recompute import recomputed_tables
+
+    return recomputed_tables(found)
+
+
+def paper_diff(run_directory: str | Path, *, data: str | None = None) -> Diff:
+    """A run beside the published numbers where VLM, task and codec are the same.
+
+    Raises:
+        InputError, StoreError: as `analyse`.
+    """
+    from eyechart.analysis.analyse import analyse
+    from eyechart.paper.diff import diff
+
+    return diff(analyse(Path(run_directory), examples=0, created="", data=data))
