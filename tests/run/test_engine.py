@@ -25,7 +25,7 @@ from eyechart.runner.answering import batches
 from eyechart.runner.engine import Outcome, Settings, refusals, run
 from eyechart.runner.progress import Silent
 from eyechart.runner.reconstruction import PreparedItem, open_executor
-from eyechart.runner.work import Work, pending_cells, work_items
+from eyechart.runner.work import Work, encode_items, pending_cells, work_items
 from eyechart.store import Store, TaskSize
 
 
@@ -103,6 +103,20 @@ def test_all_questions_of_an_image_reach_the_vlm_together(tmp_path: Path) -> Non
     assert [len(call) for call in vlm.calls] == [2, 2]
     asked = [(request.codec, request.level) for call in vlm.calls for request in call]
     assert asked == [("fake", "low")] * 2 + [("fake", "high")] * 2
+
+
+def test_a_codec_runs_for_its_own_tasks(tmp_path: Path) -> None:
+    tasks = [FakeTask(name="a", images=2), FakeTask(name="b", images=3)]
+    work = fake_work(codecs=[FakeCodec(), FakeCodec(name="other")], tasks=tasks)
+    every, other = work.codecs
+    work = replace(work, codecs=(every, replace(other, tasks=("b",))))
+    assert (work.cells, work.images) == (2 + 4, 2 * 2 + 4 * 3)
+    go(work, tmp_path / "run")
+    cells = [stored.cell for stored in Store(tmp_path / "run").cells()]
+    found = sorted({(cell.task.name, cell.codec.name) for cell in cells})
+    assert found == [("a", "fake"), ("b", "fake"), ("b", "other")]
+    ahead = {(item.task.name, item.codec.codec.name) for item in encode_items(work, 16)}
+    assert sorted(ahead) == found
 
 
 def test_blocks_of_images_go_through_one_level_after_another(tmp_path: Path) -> None:

@@ -53,6 +53,26 @@ def test_larger_images_of_another_task_take_more() -> None:
     assert found.stream_bytes(codec) == 2 * 7.0 * (10 + 4 * 10)
 
 
+def test_a_codec_counts_for_its_own_tasks() -> None:
+    tasks = tuple(
+        TaskEstimate(name=name, questions=questions, images=10, note="counted", pixels=100)
+        for name, questions in (("a", 20), ("b", 50))
+    )
+    every = CodecEstimate(name="c", levels=2, code_s=3.0, payload_bytes=7.0, note="")
+    one = CodecEstimate(
+        name="d", levels=4, code_s=1.0, payload_bytes=5.0, note="", slow_decode=True, tasks=("b",)
+    )
+    model = ModelEstimate(name="v", rate=None, usd=None)
+    found = Estimate(
+        models=(model, model), tasks=tasks, codecs=(every, one), picture_px=(10, 10), png_bytes=9
+    )
+    assert (found.cells, found.pictures) == (2 * (2 + 6), 2 * 10 + 6 * 10)
+    assert found.questions == 2 * (2 * 20 + 6 * 50)
+    assert found.code_s == 20 * 2 * 3.0 + 10 * 4 * 1.0
+    assert found.stream_bytes(one) == 10 * 4 * 5.0
+    assert found.decoded_bytes == 10 * 4 * 9
+
+
 def test_a_task_counts_its_own_images_size() -> None:
     plan = {"vlms": "eyechart-mini", "tasks": ["POPE", "OCRBench"], "codecs": "source"}
     found = estimate(make_plan({**plan, "data": "eyechart-mini", "max_images": 2}, "p"))

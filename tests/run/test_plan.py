@@ -73,6 +73,10 @@ def test_built_in_plans_name_what_exists(name: str) -> None:
             "codecs: 'c level 1' is named twice",
         ),
         (LEAST + "adapters: [none, none]", "adapters: 'none' is named twice"),
+        (
+            "vlms: a\ntasks: ['b:max_images=2', d]\ncodecs: {codec: c, tasks: e}",
+            "codecs: task 'e' of c is none of the plan's tasks (b, d)",
+        ),
         ("vlms: {a: 1}\ntasks: b\ncodecs: c", "vlms"),
         ("vlms: a\ntasks: b\ncodecs: [{codec: jpeg, level: [1]}]", "did you mean levels?"),
         ("vlms: a\ntasks: b\ncodecs: [3]", "codecs.0"),
@@ -138,6 +142,10 @@ def test_replacing_a_value_removes_dependent_ones() -> None:
     assert changed(plan, {}, "quick") == plan
     other = changed(plan, {"vlms": "my-vlm", "data": "mine"}, "quick")
     assert (other.adapters, other.max_images) == (("none",), None)
+    some = make_plan({**plan.model_dump(), "codecs": ["a", {"codec": "b", "tasks": "POPE"}]}, "p")
+    assert [entry.codec for entry in changed(some, {"tasks": ["GQA"]}, "p").codecs] == ["a"]
+    kept = changed(some, {"tasks": ["POPE:max_images=3", "GQA"]}, "p").codecs
+    assert kept == some.codecs
     own = changed(plan, {"vlms": "my-vlm", "adapters": "mine", "data": ".", "max_images": 3}, "q")
     assert (own.adapters, own.max_images) == (("mine",), 3)
 

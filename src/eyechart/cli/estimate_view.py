@@ -54,7 +54,9 @@ def print_estimate(
     totals.add_row("", _decoded(estimate, decoded_gb))
     code = f"{duration(estimate.code_s / workers)} on {workers} cores, in parallel to the VLM"
     absent = sum(codec.code_s is None for codec in estimate.codecs)
-    totals.add_row("codec time", f"{code}; without {absent} codecs ²" if absent else code)
+    totals.add_row(
+        "codec time", f"{code}; without {absent} codec{'s' * (absent > 1)} ²" if absent else code
+    )
     for heading, time in _vlm_time(estimate):
         totals.add_row(heading, time)
     for model in estimate.models:
@@ -68,7 +70,7 @@ def print_estimate(
 def _measured(codec: CodecEstimate) -> tuple[str, str]:
     size = "–" if codec.payload_bytes is None else f"{codec.payload_bytes:,.0f}"
     if codec.code_s is None:
-        return f"{size} ²", "not available ²"
+        return f"{size} ²", "not timed ²"
     return size, f"{1000 * codec.code_s:,.0f} ms"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,7 +55,8 @@ class CodecEstimate:
 
     code_s: None if the codec does not work on this machine (`note` says why); payload_bytes is then
     from the published rates, or None. slow_decode: whether its decoded images are stored, because
-    decoding takes longer than reading them; assumed for codecs that were not timed.
+    decoding takes longer than reading them; assumed for codecs that were not timed. tasks: names of
+    the tasks it is run for; None: all.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CodecEstimate:
     payload_bytes: float | None
     note: str
     slow_decode: bool = False
+    tasks: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,24 +89,20 @@ class Estimate:
     png_bytes: int = 0  # size of that image as a PNG
 
     @property
-    def levels(self) -> int:
-        """Number of levels of all codecs."""
-        return sum(codec.levels for codec in self.codecs)
-
-    @property
     def cells(self) -> int:
         """Number of cells of the plan."""
-        return len(self.models) * len(self.tasks) * self.levels
+        return len(self.models) * sum(_levels(self.codecs, task) for task in self.tasks)
 
     @property
     def pictures(self) -> int:
         """Images to encode and decode, if no two tasks share an image."""
-        return self.levels * sum(task.images for task in self.tasks)
+        return sum(_levels(self.codecs, task) * task.images for task in self.tasks)
 
     @property
     def questions(self) -> int:
         """Number of questions to answer, of all VLMs."""
-        return len(self.models) * self.levels * sum(task.questions for task in self.tasks)
+        asked = sum(_levels(self.codecs, task) * task.questions for task in self.tasks)
+        return len(self.models) * asked
 
     def answer_s(self, unmeasured_per_s: float | None = None) -> float | None:
         """Time of all VLMs, one after another; None if the rate of one is unknown.
@@ -121,11 +119,14 @@ class Estimate:
     @property
     def code_s(self) -> float:
         """Processor time of the codecs that were timed, for every image once."""
-        return self._pictures_timed * sum((one.code_s or 0) * one.levels for one in self.codecs)
+        return sum(
+            self._pictures_timed(codec) * (codec.code_s or 0) * codec.levels
+            for codec in self.codecs
+        )
 
     def stream_bytes(self, codec: CodecEstimate) -> float:
         """Size of a codec's bitstreams; 0 if unknown."""
-        return self._pictures_timed * (codec.payload_bytes or 0) * codec.levels
+        return self._pictures_timed(codec) * (codec.payload_bytes or 0) * codec.levels
 
     @property
     def disk_bytes(self) -> float:
@@ -135,14 +136,22 @@ class Estimate:
     @property
     def decoded_bytes(self) -> float:
         """Decoded images, as PNG, of all codecs that decode slowly, without a budget."""
-        levels = sum(codec.levels for codec in self.codecs if codec.slow_decode)
-        return self._pictures_timed * levels * self.png_bytes
+        slow = (codec for codec in self.codecs if codec.slow_decode)
+        images = sum(self._pictures_timed(codec) * codec.levels for codec in slow)
+        return images * self.png_bytes
 
-    @property
-    def _pictures_timed(self) -> float:
-        """Number of images of the timed size that have as many pixels as all tasks' images."""
+    def _pictures_timed(self, codec: CodecEstimate) -> float:
+        """Number of images of the timed size that have as many pixels as all images of the codec's
+        tasks."""
         height_px, width_px = self.picture_px
-        return sum(task.images * task.pixels for task in self.tasks) / (height_px * width_px)
+        own = (task for task in self.tasks if codec.tasks is None or task.name in codec.tasks)
+        return sum(task.images * task.pixels for task in own) / (height_px * width_px)
+
+
+def _levels(codecs: Sequence[CodecEstimate], task: TaskEstimate) -> int:
+    """Number of levels of all codecs that are run for a task."""
+    own = (codec for codec in codecs if codec.tasks is None or task.name in codec.tasks)
+    return sum(codec.levels for codec in own)
 
 
 def processor_s() -> float:
@@ -176,9 +185,12 @@ def estimate(
     given = None if rate is None else AnswerRate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
     names = model_names(plan)
-    codecs = tuple(_codec(entry, picture, published or {}, clock) for entry in plan.codecs)
+    codecs = tuple(
+        replace(_codec(entry, picture, published or {}, clock), tasks=entry.tasks)
+        for entry in plan.codecs
+    )
     left = [
-        (task_work(task, plan.max_images), sum(codec.levels for codec in codecs) * size.questions)
+        (task_work(task, plan.max_images), _levels(codecs, size) * size.questions)
         for task, size in zip(tasks, sizes, strict=True)
         if size.note == "counted"
     ]

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from eyechart.core.errors import InputError
-from eyechart.core.plugins import near
+from eyechart.core.plugins import near, parse_spec
 from eyechart.runner.strict_yaml import load_yaml
 
 BUILT_IN = ("quick", "paper")  # in the folder of this file
@@ -49,10 +58,18 @@ class _File(BaseModel):
 
 
 class CodecEntry(_File):
-    """A codec with some of its levels."""
+    """A codec with some of its levels, for some of the plan's tasks; None is all of them."""
 
     codec: str
     levels: Names | None = None
+    tasks: Names | None = None
+
+    def for_tasks(self, names: Collection[str]) -> CodecEntry | None:
+        """The codec for those of its tasks that have these names; None if there is none."""
+        if self.tasks is None:
+            return self
+        kept = tuple(name for name in self.tasks if name in names)
+        return self.model_copy(update={"tasks": kept}) if kept else None
 
 
 def _expanded(place: str | None) -> str | None:
@@ -74,7 +91,7 @@ class Plan(_File):
     """What to run: every VLM with every adapter answers every task at every codec level.
 
     vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
-    codecs: names with options (`vvc:preset=fast`), or {codec: ..., levels: [...]}.
+    codecs: names with options (`vvc:preset=fast`), or {codec: ..., levels: [...], tasks: [...]}.
     adapters: directories or names, `DIR:conditioning=unknown` for another conditioning;
         `none` is the VLM without an adapter.
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
@@ -96,6 +113,22 @@ class Plan(_File):
     data: Annotated[str | None, AfterValidator(_expanded)] = None
     max_images: Annotated[int, Field(ge=1)] | None = None
     choice_set: bool = False
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Names of the tasks, without options."""
+        return tuple(parse_spec(task)[0] for task in self.tasks)
+
+    @model_validator(mode="after")
+    def _codecs_have_tasks(self) -> Self:
+        for entry in self.codecs:
+            for name in entry.tasks or ():
+                if name not in self.task_names:
+                    raise ValueError(
+                        f"codecs: task {name!r} of {entry.codec} is none of the plan's tasks "
+                        f"({', '.join(self.task_names)})"
+                    )
+        return self
 
 
 def load_plan(name_or_path: str = "quick") -> Plan:
@@ -142,7 +175,8 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     """A plan with other values for some keys; `name` is named in errors.
 
     Other VLMs remove the plan's adapters, which are made for one VLM. Another data folder removes
-    `max_images`. Codecs are added to `source`, with which every table compares. Raises InputError.
+    `max_images`. Other tasks remove codecs that are run for none of them. Codecs are added to
+    `source`, with which every table compares. Raises InputError.
     """
     fitting: dict[str, Any] = {}
     if given.get("codecs"):
@@ -153,6 +187,9 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
         fitting["adapters"] = "none"
     if "data" in given:
         fitting["max_images"] = None
+    if given.get("tasks") and "codecs" not in given:
+        names = [parse_spec(task)[0] for task in _texts(given["tasks"])]
+        fitting["codecs"] = [kept for entry in plan.codecs if (kept := entry.for_tasks(names))]
     return make_plan({**plan.model_dump(), **fitting, **given}, name) if given else plan
 
 
@@ -167,7 +204,7 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"key {where!r} is missing; {_allowed()}"
     if problem["type"] == "value_error":  # raised by this module
-        return f"{where}: {problem['ctx']['error']}"
+        return f"{where}: {problem['ctx']['error']}" if where else str(problem["ctx"]["error"])
     given = repr(problem["input"])
     return f"{where}: {problem['msg']}, not {given if len(given) < 60 else given[:57] + '...'}"
 

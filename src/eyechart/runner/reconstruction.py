@@ -53,12 +53,16 @@ _AHEAD_BYTES = 512 << 20  # source images of jobs that are not finished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecLevels:
-    """A codec and the levels to run, lowest rate first. options: those it was opened with."""
+    """A codec and the levels to run, lowest rate first.
+
+    options: those it was opened with. tasks: names of the tasks it is run for; None: all.
+    """
 
     codec: Codec
     plugin: str
     options: Mapping[str, Json]
     levels: tuple[Level, ...]
+    tasks: tuple[str, ...] | None = None
 
     @property
     def reproducible(self) -> Reproducible:

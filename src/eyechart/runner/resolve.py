@@ -100,7 +100,7 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     if entry.levels is not None:
         chosen = [find_level(codec, name) for name in entry.levels]
         levels = tuple(sorted(chosen, key=lambda level: level.rank))
-    return CodecLevels(codec=codec, plugin=name, options=options, levels=levels)
+    return CodecLevels(codec=codec, plugin=name, options=options, levels=levels, tasks=entry.tasks)
 
 
 def _model_config(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> ModelConfig:

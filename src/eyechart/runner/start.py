@@ -101,14 +101,12 @@ def encode_plan(
     store.create()
     with store.encoding(wait=options.wait):
         store.write_info(run_info(plan))
-        levels = sum(len(entry.levels) for entry in work.codecs)
-        images = levels * sum(len(part.images) for part in work.tasks)
         return encode(
             work,
             store,
             _executor(work, options),
             _settings(options),
-            lambda what: advance(what, images),
+            lambda what: advance(what, work.images),
         )
 
 

@@ -92,8 +92,20 @@ class Work:
     @property
     def cells(self) -> int:
         """Number of cells."""
-        levels = sum(len(entry.levels) for entry in self.codecs)
-        return len(self.models) * len(self.tasks) * levels
+        return len(self.models) * sum(map(self._levels, self.tasks))
+
+    @property
+    def images(self) -> int:
+        """Number of images to encode and decode."""
+        return sum(self._levels(part) * len(part.images) for part in self.tasks)
+
+    def codecs_for(self, part: TaskWork) -> list[CodecLevels]:
+        """The codecs that are run for a task."""
+        name = part.task.name
+        return [entry for entry in self.codecs if entry.tasks is None or name in entry.tasks]
+
+    def _levels(self, part: TaskWork) -> int:
+        return sum(len(entry.levels) for entry in self.codecs_for(part))
 
 
 def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = False) -> TaskWork:
@@ -144,7 +156,7 @@ def _cells(
 ) -> Iterator[tuple[Cell, CodecLevels, Level]]:
     """All cells of a VLM and a task, in order of codec and level."""
     task = component_of(part.task)
-    for entry in work.codecs:
+    for entry in work.codecs_for(part):
         codec = component_of(entry.codec)
         for level in entry.levels:
             cell = Cell(
@@ -262,7 +274,7 @@ def encode_items(work: Work, block_images: int) -> Iterator[EncodeItem]:
     """Every image of a plan under every codec and level, in the order of `work_items`."""
     for part in work.tasks:
         for block in _blocks(part.images, block_images):
-            for entry in work.codecs:
+            for entry in work.codecs_for(part):
                 for level in entry.levels:
                     for image, _ in block:
                         yield EncodeItem(task=part.task, codec=entry, level=level, image=image)
