@@ -32,10 +32,10 @@ from eyechart.core.types import (
     component_of,
 )
 from eyechart.core.workers import SerialExecutor
-from eyechart.runner.engine import Settings, run
+from eyechart.runner.engine import run
+from eyechart.runner.options import Options
 from eyechart.runner.progress import Silent
-from eyechart.runner.reconstruction import CodecLevels
-from eyechart.runner.work import ModelConfig, Work, task_work
+from eyechart.runner.work import CodecLevels, ModelConfig, Work, task_work
 from eyechart.store import Store
 
 _PATCH = 16
@@ -179,7 +179,7 @@ def measure(images: int, clock: Callable[[], float] = time.perf_counter) -> floa
         store.create()
         _SPENT_S.clear()
         start_s = clock()
-        outcome = run(work, store, SerialExecutor(), Silent(), Settings())
+        outcome = run(work, store, SerialExecutor(), Silent(), Options())
         took_s = clock() - start_s
     assert outcome.clean
     return 1 - sum(_SPENT_S.values()) / took_s

@@ -24,8 +24,7 @@ from eyechart.core.types import (
     Score,
     component_of,
 )
-from eyechart.runner.reconstruction import CodecLevels
-from eyechart.runner.work import ModelConfig, Work, task_work
+from eyechart.runner.work import CodecLevels, ModelConfig, Work, task_work
 
 
 @dataclass

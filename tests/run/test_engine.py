@@ -22,17 +22,18 @@ from eyechart.core.errors import (
 from eyechart.core.types import Answer, Bitstream, Decoding, Request
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.answering import batches
-from eyechart.runner.engine import Outcome, Settings, refusals, run
+from eyechart.runner.engine import Outcome, refusals, run
+from eyechart.runner.options import Options
 from eyechart.runner.progress import Silent
 from eyechart.runner.reconstruction import PreparedItem, open_executor
 from eyechart.runner.work import Work, encode_items, pending_cells, work_items
 from eyechart.store import Store, TaskSize
 
 
-def go(work: Work, root: Path, **settings: object) -> Outcome:
+def go(work: Work, root: Path, **options: object) -> Outcome:
     store = Store(root)
     store.create()
-    outcome = run(work, store, SerialExecutor(), Silent(), Settings(**settings))  # type: ignore[arg-type]
+    outcome = run(work, store, SerialExecutor(), Silent(), Options(**options))  # type: ignore[arg-type]
     outcome.raise_unusable()
     return outcome
 
@@ -95,11 +96,11 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
 
 def test_all_questions_of_an_image_reach_the_vlm_together(tmp_path: Path) -> None:
     vlm = FakeVLM()
-    go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "a", batch_prompts=1)
+    go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "a", batch=1)
     assert [len(call) for call in vlm.calls] == [1, 1, 1, 1]
     assert all(len(call[0].prompts) == 5 for call in vlm.calls)
     vlm.calls.clear()
-    go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "b", batch_prompts=12)
+    go(fake_work(vlm, tasks=[FakeTask(images=2, per_image=5)]), tmp_path / "b", batch=12)
     assert [len(call) for call in vlm.calls] == [2, 2]
     asked = [(request.codec, request.level) for call in vlm.calls for request in call]
     assert asked == [("fake", "low")] * 2 + [("fake", "high")] * 2
@@ -134,7 +135,7 @@ def test_a_vlm_sets_the_number_of_questions_in_a_call(tmp_path: Path) -> None:
     go(fake_work(vlm, tasks=[FakeTask(images=6, per_image=2)]), tmp_path / "a")
     assert [len(call) for call in vlm.calls] == [3, 3, 3, 3]
     vlm.calls.clear()
-    go(fake_work(vlm, tasks=[FakeTask(images=6, per_image=2)]), tmp_path / "b", batch_prompts=4)
+    go(fake_work(vlm, tasks=[FakeTask(images=6, per_image=2)]), tmp_path / "b", batch=4)
     assert [len(call) for call in vlm.calls] == [2] * 6
     modest = FakeVLM()
     go(fake_work(modest, tasks=[FakeTask(images=40, per_image=2)]), tmp_path / "c")
@@ -149,7 +150,7 @@ def test_the_bytes_of_images_in_a_batch_are_limited(tmp_path: Path) -> None:
     cells = pending_cells(work, model, part, store, retry_failed=False)
     stream = Bitstream(payload=b"x", height_px=2, width_px=3)
     image = DecodedImage(rgb8=part.task.image("i0"), bitstream=stream)
-    items = [PreparedItem(use=item, image=image) for item in work_items(part, cells, 16)]
+    items = [PreparedItem(item=item, image=image) for item in work_items(part, cells, 16)]
     one = image.rgb8.nbytes
     assert [len(batch) for batch in batches(items, 100, 3 * one)] == [3, 3, 3, 3, 2]
     assert [len(batch) for batch in batches(items, 100, one - 1)] == [1] * 14
@@ -181,16 +182,16 @@ class TwoCopies(FakeVLM):
 def test_all_copies_of_a_vlm_are_kept_busy(tmp_path: Path) -> None:
     tasks = [FakeTask(images=9, per_image=1), FakeTask(name="Other")]
     vlm = TwoCopies()
-    go(fake_work(vlm, tasks=tasks), tmp_path / "two", batch_prompts=2)
+    go(fake_work(vlm, tasks=tasks), tmp_path / "two", batch=2)
     assert vlm.most_in_flight == 4  # one in each copy, and one that waits for each
-    go(fake_work(tasks=tasks), tmp_path / "one", batch_prompts=2)
+    go(fake_work(tasks=tasks), tmp_path / "one", batch=2)
     assert stored_lines(tmp_path / "two") == stored_lines(tmp_path / "one")
 
 
 def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:
     work = fake_work(tasks=[FakeTask(), FakeTask(name="Other", images=2)])
-    go(work, tmp_path / "a", batch_prompts=1)
-    go(work, tmp_path / "b", batch_prompts=100, ahead=1)
+    go(work, tmp_path / "a", batch=1)
+    go(work, tmp_path / "b", batch=100, ahead=1)
     store = Store(tmp_path / "c")
     store.create()
     run(work, store, open_executor(2), Silent())
@@ -252,7 +253,7 @@ def refuse(word: str, error: Exception) -> FakeVLM:
 
 def test_one_bad_question_fails_no_other(tmp_path: Path) -> None:
     vlm = refuse("q4", VLMError("too long"))
-    outcome = go(fake_work(vlm), tmp_path / "run", batch_prompts=100)
+    outcome = go(fake_work(vlm), tmp_path / "run", batch=100)
     assert outcome == Outcome(answered=10, failed=2)
     for cell in Store(tmp_path / "run").cells():
         assert [failure.question_id for failure in cell.failures()] == ["4"]
@@ -315,7 +316,7 @@ def test_a_vlm_that_becomes_unusable_ends_and_loses_no_question(
 ) -> None:
     work = fake_work(unusable_from(20), tasks=[FakeTask(images=20)])
     with pytest.raises(UnusableVLMError, match="the key was refused"):
-        go(work, tmp_path / "run", batch_prompts=batch_prompts)
+        go(work, tmp_path / "run", batch=batch_prompts)
     cells = Store(tmp_path / "run").cells()
     kept = sum(len(cell.records()) for cell in cells)
     assert kept == (20 if batch_prompts == 2 else 0)
@@ -327,7 +328,7 @@ def test_a_vlm_that_becomes_unusable_ends_and_loses_no_question(
 def test_answers_of_the_batch_in_which_a_vlm_becomes_unusable_are_kept(tmp_path: Path) -> None:
     vlm = refuse("q4", UnusableVLMError("the quota is used up"))
     with pytest.raises(UnusableVLMError, match="quota"):
-        go(fake_work(vlm), tmp_path / "run", batch_prompts=100)
+        go(fake_work(vlm), tmp_path / "run", batch=100)
     for cell in Store(tmp_path / "run").cells():
         assert [record.question_id for record in cell.records()] == ["0", "1", "2", "3", "5"]
         assert cell.failures() == []
@@ -337,7 +338,7 @@ def test_other_vlms_go_on_after_one_that_is_unusable(tmp_path: Path) -> None:
     bad, good = fake_work(unusable_from(4, name="bad")), fake_work(FakeVLM(name="good"))
     work = replace(good, models=(*bad.models, *good.models))
     with pytest.raises(UnusableVLMError, match="the key was refused"):
-        go(work, tmp_path / "run", batch_prompts=2)
+        go(work, tmp_path / "run", batch=2)
     kept = {(cell.cell.vlm.name, len(cell.records())) for cell in Store(tmp_path / "run").cells()}
     assert kept == {("bad", 4), ("bad", 0), ("good", 6)}
 
@@ -374,13 +375,13 @@ def test_every_vlm_with_questions_left_is_checked_before_the_first_is_asked(
 
 def test_bad_input_about_one_question_is_that_questions_failure(tmp_path: Path) -> None:
     vlm = refuse("q4", InputError("prompt and image do not fit"))
-    assert go(fake_work(vlm), tmp_path / "run", batch_prompts=2) == Outcome(answered=10, failed=2)
+    assert go(fake_work(vlm), tmp_path / "run", batch=2) == Outcome(answered=10, failed=2)
 
 
 def test_a_dead_server_is_given_up_and_leaves_the_rest_unasked(tmp_path: Path) -> None:
     vlm = refuse("q", VLMError("connection refused", retryable=True))
     work = fake_work(vlm, tasks=[FakeTask(images=40)])
-    outcome = go(work, tmp_path / "run", batch_prompts=8)
+    outcome = go(work, tmp_path / "run", batch=8)
     assert 50 <= outcome.failed < 60
     assert "connection refused" in outcome.given_up[0]
     assert go(fake_work(tasks=[FakeTask(images=40)]), tmp_path / "run") == Outcome(answered=160)
@@ -398,14 +399,14 @@ def test_one_image_that_a_vlm_cannot_take_ends_nothing(tmp_path: Path, error: Ex
             raise error
 
     vlm.refuse = check
-    outcome = go(work, tmp_path / "run", batch_prompts=8)
+    outcome = go(work, tmp_path / "run", batch=8)
     assert (outcome.given_up, outcome.failed) == ([], 80)
     assert outcome.answered == 400
 
 
 def test_a_vlm_that_takes_no_image_is_given_up(tmp_path: Path) -> None:
     vlm = refuse("q", VLMError("too long and thin"))
-    outcome = go(fake_work(vlm, tasks=[FakeTask(images=40)]), tmp_path / "run", batch_prompts=8)
+    outcome = go(fake_work(vlm, tasks=[FakeTask(images=40)]), tmp_path / "run", batch=8)
     assert 50 <= outcome.failed < 60
     assert "too long and thin" in outcome.given_up[0]
 

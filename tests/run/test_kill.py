@@ -17,7 +17,8 @@ from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
 from eyechart.core.types import Record, component_of
 from eyechart.core.workers import SerialExecutor
-from eyechart.runner.engine import Settings, run
+from eyechart.runner.engine import run
+from eyechart.runner.options import Options
 from eyechart.runner.progress import Silent
 from eyechart.runner.work import Work
 from eyechart.store import HeldError, Store
@@ -33,7 +34,7 @@ def go(root: Path) -> None:
     store, todo = Store(root), work()
     store.create()
     with store.writing([(model.vlm, model.adapter) for model in todo.models]):
-        run(todo, store, SerialExecutor(), Silent(), Settings(batch_prompts=4))
+        run(todo, store, SerialExecutor(), Silent(), Options(batch=4))
 
 
 def records(root: Path) -> dict[str, list[Record]]:

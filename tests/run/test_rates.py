@@ -12,8 +12,9 @@ from run_fakes import FakeTask, fake_work
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.core.workers import SerialExecutor
-from eyechart.runner.engine import Settings, run
+from eyechart.runner.engine import run
 from eyechart.runner.estimate import estimate
+from eyechart.runner.options import Options
 from eyechart.runner.plan import make_plan
 from eyechart.runner.progress import Silent
 from eyechart.runner.rates import (
@@ -138,9 +139,7 @@ def test_the_speed_of_a_run_excludes_its_first_batch(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=(FakeTask(images=4, per_image=2),))
-    outcome = run(
-        work, store, SerialExecutor(), Silent(), Settings(batch_prompts=2), clock=ticking(0.5)
-    )
+    outcome = run(work, store, SerialExecutor(), Silent(), Options(batch=2), clock=ticking(0.5))
     (speed,) = outcome.speeds
     # 4 images at 2 levels, a batch each; the clock moves half a second a batch.
     assert (speed.vlm, speed.questions, speed.seconds) == ("fake-vlm", 14, 3.5)

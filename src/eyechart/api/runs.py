@@ -138,8 +138,9 @@ def run(
         >>> outcome.clean
         True
     """
+    from eyechart.runner.options import Options
     from eyechart.runner.progress import Lines, Silent
-    from eyechart.runner.start import Options, run_plan
+    from eyechart.runner.start import run_plan
 
     keys, options = _parted(settings)
     watching = progress or (Silent() if log is None else Lines(log))
@@ -177,7 +178,8 @@ def encode(
         >>> eyechart.run(plan, out="out/ahead", workers=0).clean
         True
     """
-    from eyechart.runner.start import Options, encode_plan
+    from eyechart.runner.options import Options
+    from eyechart.runner.start import encode_plan
 
     keys, options = _parted(settings)
     return encode_plan(open_plan(plan, **keys), Path(out), Options(**options), advance)

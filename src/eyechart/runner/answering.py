@@ -7,7 +7,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TypeAlias
 
 from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.attempt import Failed, attempt
@@ -15,7 +14,6 @@ from eyechart.core.errors import InputError, UnusableVLMError, VLMError
 from eyechart.core.hooks import Replicated, batches_at_once, choices_of, for_task
 from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
 from eyechart.runner.reconstruction import PreparedItem
-from eyechart.runner.work import WorkItem
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
@@ -27,23 +25,20 @@ GIVE_UP_IMAGES = 10
 BATCH_BYTES = 1 << 29
 
 
-Prepared: TypeAlias = PreparedItem[WorkItem]
-
-
 def batches(
-    items: Iterable[Prepared], prompts: int, most_bytes: int = BATCH_BYTES
-) -> Iterator[list[Prepared]]:
+    items: Iterable[PreparedItem], prompts: int, most_bytes: int = BATCH_BYTES
+) -> Iterator[list[PreparedItem]]:
     """Group neighbours of one task: up to `prompts` questions and `most_bytes` of pixels, at least
     one image."""
-    batch: list[Prepared] = []
+    batch: list[PreparedItem] = []
     size = held_bytes = 0
-    for item in items:
-        count, pixel_bytes = len(item.use.questions), item.size_bytes
+    for prepared in items:
+        count, pixel_bytes = len(prepared.item.questions), prepared.size_bytes
         full = size + count > prompts or held_bytes + pixel_bytes > most_bytes
-        if batch and (full or batch[0].use.part is not item.use.part):
+        if batch and (full or batch[0].item.task is not prepared.item.task):
             yield batch
             batch, size, held_bytes = [], 0, 0
-        batch.append(item)
+        batch.append(prepared)
         size, held_bytes = size + count, held_bytes + pixel_bytes
     if batch:
         yield batch
@@ -70,11 +65,11 @@ class Answering:
         self._ever_answered = False
 
     def in_order(
-        self, batches: Iterable[list[Prepared]]
-    ) -> Iterator[tuple[list[Prepared], Future[list[list[Answer]]] | None]]:
+        self, batches: Iterable[list[PreparedItem]]
+    ) -> Iterator[tuple[list[PreparedItem], Future[list[list[Answer]]] | None]]:
         """Each batch with the future of its answers, or None for a VLM without copies. Enough
         batches are in flight to keep all copies busy."""
-        flight: deque[tuple[list[Prepared], Future[list[list[Answer]]] | None]] = deque()
+        flight: deque[tuple[list[PreparedItem], Future[list[list[Answer]]] | None]] = deque()
         for batch in batches:
             flight.append((batch, self._start(batch)))
             if len(flight) >= batches_at_once(self._vlm):
@@ -82,21 +77,20 @@ class Answering:
         while flight:
             yield flight.popleft()
 
-    def _start(self, batch: Sequence[Prepared]) -> Future[list[list[Answer]]] | None:
+    def _start(self, batch: Sequence[PreparedItem]) -> Future[list[list[Answer]]] | None:
         shown = _with_images(batch)
         if not shown:
             return None
-        part = shown[0].use.part
-        vlm = self._vlm_for(part.task.name)
+        vlm = self._vlm_for(shown[0].item.task.name)
         if not isinstance(vlm, Replicated):
             return None
         requests = attempt("answer", lambda: _requests(shown, vlm))
         if isinstance(requests, Failed):  # `settle` meets the error again and stores it
             return None
-        return vlm.submit(requests, part.decoding)
+        return vlm.submit(requests, shown[0].item.cell.cell.decoding)
 
     def settle(
-        self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
+        self, batch: Sequence[PreparedItem], started: Future[list[list[Answer]]] | None = None
     ) -> tuple[int, list[tuple[Question, Failed]]]:
         """Answer, score and store a batch; -> number of records, and the questions that failed.
 
@@ -112,16 +106,16 @@ class Answering:
         failures: defaultdict[StoredCell, list[Failure]] = defaultdict(list)
         failed: list[tuple[Question, Failed]] = []
         unusable = ""
-        for item, question, result in self._answers(batch, started):
+        for prepared, question, result in self._answers(batch, started):
             if isinstance(result, Failed) and result.unusable:
                 unusable = result.message
                 continue
-            scored = result if isinstance(result, Failed) else _record(item, question, result)
+            scored = result if isinstance(result, Failed) else _record(prepared, question, result)
             if isinstance(scored, Failed):
-                failures[item.use.cell.stored].append(scored.of(question))
+                failures[prepared.item.cell].append(scored.of(question))
                 failed.append((question, scored))
             else:
-                records[item.use.cell.stored].append(scored)
+                records[prepared.item.cell].append(scored)
         for cell, its_records in records.items():
             cell.append_records(its_records)
         for cell, its_failures in failures.items():
@@ -146,38 +140,41 @@ class Answering:
         self._synced_s = self._clock()
 
     def _answers(
-        self, batch: Sequence[Prepared], started: Future[list[list[Answer]]] | None = None
-    ) -> Iterator[tuple[Prepared, Question, Answer | Failed]]:
+        self, batch: Sequence[PreparedItem], started: Future[list[list[Answer]]] | None = None
+    ) -> Iterator[tuple[PreparedItem, Question, Answer | Failed]]:
         """Every question of a batch with its answer. A batch that fails is halved until only
         questions that fail alone are left."""
         shown = _with_images(batch)
-        for item in batch:
-            if isinstance(item.image, Failed):
-                yield from ((item, question, item.image) for question in item.use.questions)
+        for prepared in batch:
+            if isinstance(prepared.image, Failed):
+                for question in prepared.item.questions:
+                    yield prepared, question, prepared.image
         if not shown:
             return
         answers = attempt("answer", lambda: self._ask(shown, started))
         if not isinstance(answers, Failed):
             self._ever_answered = True
-            for item, its_answers in zip(shown, answers, strict=True):
-                for question, answer in zip(item.use.questions, its_answers, strict=True):
-                    yield item, question, answer
+            for prepared, its_answers in zip(shown, answers, strict=True):
+                for question, answer in zip(prepared.item.questions, its_answers, strict=True):
+                    yield prepared, question, answer
             return
         if answers.bad_input and not answers.unusable and not self._ever_answered:
             raise InputError(answers.message)
         halves = _halves(shown)
         if not halves:
-            yield shown[0], shown[0].use.questions[0], answers
+            yield shown[0], shown[0].item.questions[0], answers
         for half in halves:
             yield from self._answers(half)
 
     def _ask(
-        self, items: Sequence[Prepared], started: Future[list[list[Answer]]] | None
+        self, items: Sequence[PreparedItem], started: Future[list[list[Answer]]] | None
     ) -> list[list[Answer]]:
-        part = items[0].use.part
-        vlm = self._vlm_for(part.task.name)
+        vlm = self._vlm_for(items[0].item.task.name)
         requests = _requests(items, vlm)
-        answers = vlm.answer(requests, part.decoding) if started is None else started.result()
+        if started is None:
+            answers = vlm.answer(requests, items[0].item.cell.cell.decoding)
+        else:
+            answers = started.result()
         wanted = [len(request.prompts) for request in requests]
         if [len(its_answers) for its_answers in answers] != wanted:
             raise VLMError(f"{vlm.name}: gave another number of answers than asked")
@@ -211,34 +208,33 @@ class Answering:
             )
 
 
-def _with_images(batch: Sequence[Prepared]) -> list[Prepared]:
-    return [item for item in batch if isinstance(item.image, DecodedImage)]
+def _with_images(batch: Sequence[PreparedItem]) -> list[PreparedItem]:
+    return [prepared for prepared in batch if isinstance(prepared.image, DecodedImage)]
 
 
-def _requests(items: Sequence[Prepared], vlm: VLM) -> list[Request]:
-    part = items[0].use.part
+def _requests(items: Sequence[PreparedItem], vlm: VLM) -> list[Request]:
     return [
-        Request(
-            image=item.image.rgb8,
-            prompts=tuple(
-                part.task.prompt(question, vlm.family) for question in item.use.questions
-            ),
-            codec=item.use.cell.stored.cell.codec.name,
-            level=item.use.level.name,
-            choices=_choices(item.use) if part.decoding.choice_set else (),
-        )
-        for item in items
-        if isinstance(item.image, DecodedImage)
+        _request(prepared, prepared.image, vlm.family)
+        for prepared in items
+        if isinstance(prepared.image, DecodedImage)
     ]
 
 
-def _choices(item: WorkItem) -> tuple[tuple[str, ...], ...]:
-    return tuple(choices_of(item.part.task, question) for question in item.questions)
+def _request(prepared: PreparedItem, image: DecodedImage, family: str) -> Request:
+    item, cell = prepared.item, prepared.item.cell.cell
+    choices = (choices_of(item.task, question) for question in item.questions)
+    return Request(
+        image=image.rgb8,
+        prompts=tuple(item.task.prompt(question, family) for question in item.questions),
+        codec=cell.codec.name,
+        level=item.level.name,
+        choices=tuple(choices) if cell.decoding.choice_set else (),
+    )
 
 
-def _record(item: Prepared, question: Question, answer: Answer) -> Record | Failed:
-    assert isinstance(item.image, DecodedImage)
-    image, task = item.image, item.use.part.task
+def _record(prepared: PreparedItem, question: Question, answer: Answer) -> Record | Failed:
+    assert isinstance(prepared.image, DecodedImage)
+    image, task = prepared.image, prepared.item.task
     score = attempt("score", lambda: task.score(question, answer.text))
     if isinstance(score, Failed):
         return score
@@ -257,12 +253,13 @@ def _record(item: Prepared, question: Question, answer: Answer) -> Record | Fail
     )
 
 
-def _halves(items: Sequence[Prepared]) -> list[list[Prepared]]:
+def _halves(items: Sequence[PreparedItem]) -> list[list[PreparedItem]]:
     """A batch as two smaller ones: by images, then by questions; none for a single question."""
     if len(items) > 1:
         middle = len(items) // 2
         return [list(items[:middle]), list(items[middle:])]
-    questions = items[0].use.questions
+    item = items[0].item
+    questions = item.questions
     middle = len(questions) // 2
     parts = (questions[:middle], questions[middle:]) if middle else ()
-    return [[replace(items[0], use=replace(items[0].use, questions=part))] for part in parts]
+    return [[replace(items[0], item=replace(item, questions=part))] for part in parts]

@@ -16,17 +16,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from eyechart.codecs.reconstruct import BATCH_IMAGES
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import EyechartError, StoreError, UnusableVLMError
 from eyechart.core.hooks import Checkable, questions_at_once
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
 from eyechart.core.workers import Executor
-from eyechart.runner.answering import Answering, Prepared, batches
+from eyechart.runner.answering import Answering, batches
 from eyechart.runner.costs import bill_of, usd_before
+from eyechart.runner.options import Options
 from eyechart.runner.progress import Progress, Tally
-from eyechart.runner.reconstruction import Reconstruction
+from eyechart.runner.reconstruction import PreparedItem, Reconstruction
 from eyechart.runner.work import (
     ModelConfig,
     PendingCell,
@@ -40,33 +40,6 @@ from eyechart.runner.work import (
 )
 from eyechart.store import Store
 from eyechart.store.files import append_lines
-
-# Images of a block. A codec with weights reads each of its levels once for each block.
-BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to run; none of it changes a record.
-
-    batch_prompts: questions passed to the VLM at a time (at least those of one image); None: the
-    VLM's preference. block_images: images that go through all codecs and levels before the next
-    ones; None: a larger block if a codec has weights. codec_batch: images in one call of a codec
-    with weights. ahead: images reconstructed in advance, per worker. decoded_budget_bytes: disk
-    space for decoded images. retry_failed: ask questions again that failed permanently.
-    """
-
-    batch_prompts: int | None = None
-    block_images: int | None = None
-    codec_batch: int = BATCH_IMAGES
-    ahead: int = 16
-    decoded_budget_bytes: int = 2 << 30
-    retry_failed: bool = False
-
-    def block_of(self, work: Work) -> int:
-        """Images of a block of this work."""
-        neural = any(entry.neural for entry in work.codecs)
-        return self.block_images or (NEURAL_BLOCK_IMAGES if neural else BLOCK_IMAGES)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +103,7 @@ def run(
     store: Store,
     executor: Executor,
     progress: Progress,
-    settings: Settings | None = None,
+    options: Options | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Answer all questions of `work` that `store` lacks. The caller holds the VLMs' leases.
@@ -143,7 +116,7 @@ def run(
     Raises:
         StoreError: the run directory cannot be written; earlier answers are kept.
     """
-    chosen = settings or Settings()
+    chosen = options or Options()
     outcome = Outcome()
     try:
         reconstruction = _reconstruction(store, executor, chosen)
@@ -154,7 +127,7 @@ def run(
                 store=store,
                 reconstruction=reconstruction,
                 progress=progress,
-                settings=chosen,
+                options=chosen,
                 outcome=outcome,
                 clock=clock,
             )
@@ -176,7 +149,7 @@ def encode(
     work: Work,
     store: Store,
     executor: Executor,
-    settings: Settings,
+    options: Options,
     advance: Callable[[str], None],
 ) -> list[Failed]:
     """Store every bitstream and decoded image of a plan before the VLMs run; -> one failure for
@@ -189,24 +162,23 @@ def encode(
     """
     failures = []
     try:
-        items = encode_items(work, settings.block_of(work))
-        for prepared in _reconstruction(store, executor, settings).prepared(items):
+        items = encode_items(work, options.block_of(work))
+        for prepared in _reconstruction(store, executor, options).prepared(items):
             if isinstance(prepared.image, Failed):
                 failures.append(prepared.image)
-            use = prepared.use
-            advance(f"{use.task.name} {use.codec.codec.name} {use.level.name}")
+            advance(_where(prepared.item))
     finally:
         executor.close()
     return failures
 
 
-def _reconstruction(store: Store, executor: Executor, settings: Settings) -> Reconstruction:
+def _reconstruction(store: Store, executor: Executor, options: Options) -> Reconstruction:
     return Reconstruction(
         store,
         executor,
-        batch_images=settings.codec_batch,
-        ahead=settings.ahead,
-        decoded_budget_bytes=settings.decoded_budget_bytes,
+        batch_images=options.codec_batch_images,
+        ahead=options.ahead,
+        decoded_budget_bytes=options.decoded_bytes,
     )
 
 
@@ -219,7 +191,7 @@ class _Turn:
     store: Store
     reconstruction: Reconstruction
     progress: Progress
-    settings: Settings
+    options: Options
     outcome: Outcome
     clock: Callable[[], float]
 
@@ -228,7 +200,7 @@ class _Turn:
             (
                 part,
                 pending_cells(
-                    self.work, self.model, part, self.store, retry_failed=self.settings.retry_failed
+                    self.work, self.model, part, self.store, retry_failed=self.options.retry_failed
                 ),
             )
             for part in self.work.tasks
@@ -240,10 +212,10 @@ class _Turn:
             return
         vlm = self.model.open()
         self._note_price(vlm, pending, tally)
-        block = self.settings.block_of(self.work)
+        block = self.options.block_of(self.work)
         items = (item for part, cells in pending for item in work_items(part, cells, block))
         prepared = self.reconstruction.prepared(items)
-        prompts = self.settings.batch_prompts or questions_at_once(vlm)
+        prompts = self.options.batch or questions_at_once(vlm)
         try:
             self._answer(vlm, batches(prepared, prompts), tally)
         finally:
@@ -273,7 +245,7 @@ class _Turn:
             questions = tally.questions - tally.questions_done
             self.progress.note(f"{self.model.label}: about {usd} for {questions:,} questions")
 
-    def _answer(self, vlm: VLM, prepared: Iterable[list[Prepared]], tally: Tally) -> None:
+    def _answer(self, vlm: VLM, prepared: Iterable[list[PreparedItem]], tally: Tally) -> None:
         answering = Answering(vlm, self.store)
         speed, start_s = Speed(vlm=self.model.label), None
         self.outcome.speeds.append(speed)
@@ -287,11 +259,12 @@ class _Turn:
             else:
                 speed.questions += answered
                 speed.seconds = self.clock() - start_s
-            for item in batch:
-                tally.settle(item.use.cell.stored.key, len(item.use.questions))
-            self.progress.advance(_where(batch[-1].use), tally)
+            items = [one.item for one in batch]
+            for item in items:
+                tally.settle(item.cell.key, len(item.questions))
+            self.progress.advance(_where(items[-1]), tally)
             for question, why in failed:
-                self.progress.warn(why.message, f"{batch[0].use.task.name} question {question.id}")
+                self.progress.warn(why.message, f"{items[0].task.name} question {question.id}")
             if answering.given_up:
                 self.outcome.given_up.append(f"{self.model.label}: {answering.given_up}")
                 break

@@ -21,9 +21,9 @@ from eyechart.core.images import encode_png
 from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Level, Question
 from eyechart.runner.plan import CodecEntry
-from eyechart.runner.reconstruction import CodecLevels, Reconstruction, open_executor
+from eyechart.runner.reconstruction import Reconstruction, open_executor
 from eyechart.runner.resolve import codec_levels
-from eyechart.runner.work import EncodeItem
+from eyechart.runner.work import CodecLevels, WorkItem
 from eyechart.store import Store
 from eyechart.store.files import open_atomic, store_errors, write_atomic
 from eyechart.store.lease import lease
@@ -274,7 +274,7 @@ class Exporter:
     ) -> Iterator[DecodedImage]:
         """The images in this order. Raises InputError, EyechartError."""
         items = [
-            EncodeItem(task=task, codec=target.codec, level=target.level, image=key) for key in keys
+            WorkItem(task=task, codec=target.codec, level=target.level, image=key) for key in keys
         ]
         for prepared in self._reconstruction.prepared(items):
             image = prepared.image

@@ -1,19 +1,18 @@
 """Decoded images for the run: made in workers, before they are needed.
 
-    uses of images -> source image -> job of one codec and level -> executor -> decoded images
-                      main process                                  workers
+    work items -> source image -> job of one codec and level -> executor -> decoded images
+                  main process                                  workers
 
-The order of the uses is kept. If a codec works in batches, neighbours of one level share a job, so
+The order of the items is kept. If a codec works in batches, neighbours of one level share a job, so
 that a worker loads the level once for all of them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
 
 from eyechart.codecs.reconstruct import (
     BATCH_IMAGES,
@@ -29,12 +28,7 @@ from eyechart.core.pool import WorkerPool
 from eyechart.core.types import (
     Codec,
     CodecSpec,
-    Json,
     Level,
-    Reproducible,
-    Task,
-    component_of,
-    is_neural,
 )
 from eyechart.core.workers import (
     CPU,
@@ -45,6 +39,7 @@ from eyechart.core.workers import (
     usable_cores,
     worker_device,
 )
+from eyechart.runner.work import WorkItem
 from eyechart.store import Store
 
 _SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
@@ -52,56 +47,10 @@ _AHEAD_BYTES = 512 << 20  # source images of jobs that are not finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CodecLevels:
-    """A codec and the levels to run, lowest rate first.
+class PreparedItem:
+    """A work item with its decoded image, or the failure."""
 
-    options: those it was opened with. tasks: names of the tasks it is run for; None: all.
-    """
-
-    codec: Codec
-    plugin: str
-    options: Mapping[str, Json]
-    levels: tuple[Level, ...]
-    tasks: tuple[str, ...] | None = None
-
-    @property
-    def reproducible(self) -> Reproducible:
-        """Whether its decoded images are equal on all devices."""
-        return self.codec.reproducible if is_neural(self.codec) else "bitwise"
-
-    @property
-    def spec(self) -> CodecSpec:
-        """The codec's spec, for workers. Raises EyechartError if it cannot run here."""
-        component = component_of(self.codec)
-        return CodecSpec(plugin=self.plugin, options=self.options, component=component)
-
-    @property
-    def neural(self) -> bool:
-        """Whether it has weights."""
-        return is_neural(self.codec)
-
-
-class ImageUse(Protocol):
-    """A use of a task's image, encoded and decoded by a codec at a level."""
-
-    @property
-    def task(self) -> Task: ...
-    @property
-    def image(self) -> str: ...
-    @property
-    def codec(self) -> CodecLevels: ...
-    @property
-    def level(self) -> Level: ...
-
-
-_Use = TypeVar("_Use", bound=ImageUse)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedItem(Generic[_Use]):
-    """A use of an image, with the decoded image or the failure."""
-
-    use: _Use
+    item: WorkItem
     image: DecodedImage | Failed
 
     @property
@@ -123,7 +72,7 @@ class _Job:
 
 
 class Reconstruction:
-    """Turns uses of images into prepared items, in their order.
+    """Turns work items into prepared items, in their order.
 
     batch_images: images in one call of a codec with weights. ahead: images made in advance, per
     worker. decoded_budget_bytes: disk space for decoded images.
@@ -145,38 +94,38 @@ class Reconstruction:
         self._sources: OrderedDict[tuple[int, str], SourceImage | Failed] = OrderedDict()
         self._sources_bytes = 0
 
-    def prepared(self, uses: Iterable[_Use]) -> Iterator[PreparedItem[_Use]]:
-        """Every use with its decoded image. Raises StoreError."""
-        window: deque[_Pending[_Use]] = deque()
+    def prepared(self, items: Iterable[WorkItem]) -> Iterator[PreparedItem]:
+        """Every item with its decoded image. Raises StoreError."""
+        window: deque[_Pending] = deque()
         images = size_bytes = 0
-        for group in self._groups(uses):
+        for group in self._groups(items):
             pending = self._start(group)
             window.append(pending)
             images, size_bytes = images + len(group), size_bytes + pending.size_bytes
             limit = self._ahead * self._executor.workers(_resources(group[0]))
             while len(window) > 1 and (images > limit or size_bytes > _AHEAD_BYTES):
                 first = window.popleft()
-                images, size_bytes = images - len(first.uses), size_bytes - first.size_bytes
+                images, size_bytes = images - len(first.items), size_bytes - first.size_bytes
                 yield from self._finish(first)
         while window:
             yield from self._finish(window.popleft())
 
-    def _groups(self, uses: Iterable[_Use]) -> Iterator[list[_Use]]:
+    def _groups(self, items: Iterable[WorkItem]) -> Iterator[list[WorkItem]]:
         """Neighbours of one codec and level, up to a batch, for one job."""
-        group: list[_Use] = []
-        for use in uses:
-            size = self._batch_images if use.codec.neural else 1
-            same = group and group[0].codec is use.codec and group[0].level == use.level
+        group: list[WorkItem] = []
+        for item in items:
+            size = self._batch_images if item.codec.neural else 1
+            same = group and group[0].codec is item.codec and group[0].level == item.level
             if group and not (same and len(group) < size):
                 yield group
                 group = []
-            group.append(use)
+            group.append(item)
         if group:
             yield group
 
-    def _start(self, uses: Sequence[_Use]) -> _Pending[_Use]:
-        sources = [self._source(use) for use in uses]
-        first = uses[0]
+    def _start(self, items: Sequence[WorkItem]) -> _Pending:
+        sources = [self._source(item) for item in items]
+        first = items[0]
         job = _Job(
             root=str(self._store.root),
             spec=first.codec.spec,
@@ -186,18 +135,18 @@ class Reconstruction:
             keep=self._left_bytes > 0,
         )
         future = self._executor.submit(_resources(first), _reconstruct, job) if job.images else None
-        return _Pending(uses=tuple(uses), sources=tuple(sources), job=job, future=future)
+        return _Pending(items=tuple(items), sources=tuple(sources), job=job, future=future)
 
-    def _finish(self, pending: _Pending[_Use]) -> Iterator[PreparedItem[_Use]]:
+    def _finish(self, pending: _Pending) -> Iterator[PreparedItem]:
         made: Iterator[DecodedImage | Failed] = iter(())
         if pending.future is not None:
-            resources = _resources(pending.uses[0])
+            resources = _resources(pending.items[0])
             made = iter(self._result(pending.job, pending.future, resources))
-        for use, source in zip(pending.uses, pending.sources, strict=True):
+        for item, source in zip(pending.items, pending.sources, strict=True):
             image = source if isinstance(source, Failed) else next(made)
             if isinstance(image, DecodedImage):
                 self._left_bytes -= image.kept_bytes
-            yield PreparedItem(use=use, image=image)
+            yield PreparedItem(item=item, image=image)
 
     def _result(
         self, job: _Job, future: Future[list[DecodedImage | Failed]], resources: Resources
@@ -221,12 +170,12 @@ class Reconstruction:
             for single in singles
         ]
 
-    def _source(self, use: ImageUse) -> SourceImage | Failed:
+    def _source(self, item: WorkItem) -> SourceImage | Failed:
         """The uncompressed image. Those of the current block stay in memory, because every codec
         and level uses them."""
-        key = (id(use.task), use.image)
+        key = (id(item.task), item.image)
         if key not in self._sources:
-            read = attempt("load", lambda: SourceImage.of(use.task.image(use.image), use.image))
+            read = attempt("load", lambda: SourceImage.of(item.task.image(item.image), item.image))
             self._sources[key] = read
             self._sources_bytes += _size(read)
             while self._sources_bytes > _SOURCES_BYTES and len(self._sources) > 1:
@@ -236,10 +185,10 @@ class Reconstruction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pending(Generic[_Use]):
-    """A running job, with its uses."""
+class _Pending:
+    """A running job, with its items."""
 
-    uses: tuple[_Use, ...]
+    items: tuple[WorkItem, ...]
     sources: tuple[SourceImage | Failed, ...]
     job: _Job
     future: Future[list[DecodedImage | Failed]] | None
@@ -262,8 +211,8 @@ def _size(source: SourceImage | Failed) -> int:
     return source.rgb8.nbytes if isinstance(source, SourceImage) else 0
 
 
-def _resources(use: ImageUse) -> Resources:
-    return DEVICE if use.codec.neural else CPU
+def _resources(item: WorkItem) -> Resources:
+    return DEVICE if item.codec.neural else CPU
 
 
 def _died(job: _Job) -> Failed:

@@ -14,8 +14,14 @@ from eyechart.core.errors import InputError
 from eyechart.core.files import is_dir
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.runner.plan import CodecEntry, Plan
-from eyechart.runner.reconstruction import CodecLevels
-from eyechart.runner.work import ModelConfig, Work, task_work, vlm_component, vlm_identity
+from eyechart.runner.work import (
+    CodecLevels,
+    ModelConfig,
+    Work,
+    task_work,
+    vlm_component,
+    vlm_identity,
+)
 from eyechart.store import RunInfo
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 

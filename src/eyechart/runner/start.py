@@ -1,18 +1,18 @@
-"""Running a plan, or encoding its images in advance: checks, leases and settings."""
+"""Running a plan, or encoding its images in advance: checks and leases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from eyechart.codecs.reconstruct import BATCH_IMAGES
 from eyechart.core.attempt import Failed
-from eyechart.core.errors import InputError, UnusableVLMError
+from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import Executor
-from eyechart.runner.engine import Outcome, Settings, encode, refusals, run
+from eyechart.runner.engine import Outcome, encode, refusals, run
+from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
 from eyechart.runner.progress import Progress
 from eyechart.runner.rates import keep_rates
@@ -21,37 +21,6 @@ from eyechart.runner.resolve import resolve, run_info
 from eyechart.runner.same_data import refuse_other_data
 from eyechart.runner.work import Work
 from eyechart.store import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to run a plan; no option changes a record.
-
-    device: `auto`, `cpu`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy of the VLM on each GPU;
-        `map` to spread one copy over all GPUs.
-    workers: processes for codecs without weights; 0: none; None: one per CPU core.
-    codec_device: for codecs with weights, as `device`; `auto`: all GPUs, else the CPU.
-    codec_batch: images in one call of a codec with weights; None: 8.
-    batch: questions passed to each copy of a VLM at once; None: the VLM's preference.
-    decoded_gb: disk space for decoded images, in GB (10^9 bytes).
-    retry_failed: ask questions again that failed permanently in an earlier run.
-    wait: wait while another run writes to the directory, instead of refusing.
-    """
-
-    device: str = "auto"
-    workers: int | None = None
-    codec_device: str = "auto"
-    codec_batch: int | None = None
-    batch: int | None = None
-    decoded_gb: float = 2.0
-    retry_failed: bool = False
-    wait: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("workers", 0), ("batch", 1), ("codec_batch", 1), ("decoded_gb", 0)):
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"{name} is {value!r}; allowed: {least} or more")
 
 
 def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
@@ -78,7 +47,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
         executor = _executor(work, options)
-        outcome = run(work, store, executor, progress, _settings(options))
+        outcome = run(work, store, executor, progress, options)
         outcome.unusable[:0] = refused.values()
         with store.updating("rates"):
             keep_rates(outcome.speeds, out, options.device)
@@ -105,7 +74,7 @@ def encode_plan(
             work,
             store,
             _executor(work, options),
-            _settings(options),
+            options,
             lambda what: advance(what, work.images),
         )
 
@@ -120,15 +89,6 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
     for part in work.tasks:
         if isinstance(part.task, HasImageFiles):
             part.task.check_images(image for image, _ in part.images)
-
-
-def _settings(options: Options) -> Settings:
-    return Settings(
-        batch_prompts=options.batch,
-        codec_batch=options.codec_batch or BATCH_IMAGES,
-        decoded_budget_bytes=int(options.decoded_gb * 1e9),
-        retry_failed=options.retry_failed,
-    )
 
 
 def _executor(work: Work, options: Options) -> Executor:

@@ -11,18 +11,52 @@ from eyechart.core.hooks import choices_of, for_task
 from eyechart.core.types import (
     VLM,
     Cell,
+    Codec,
+    CodecSpec,
     Component,
     Decoding,
+    Json,
     Level,
     Question,
+    Reproducible,
     Task,
     component_of,
+    is_neural,
 )
-from eyechart.runner.reconstruction import CodecLevels
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks.sampling import by_image
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecLevels:
+    """A codec and the levels to run, lowest rate first.
+
+    options: those it was opened with. tasks: names of the tasks it is run for; None: all.
+    """
+
+    codec: Codec
+    plugin: str
+    options: Mapping[str, Json]
+    levels: tuple[Level, ...]
+    tasks: tuple[str, ...] | None = None
+
+    @property
+    def reproducible(self) -> Reproducible:
+        """Whether its decoded images are equal on all devices."""
+        return self.codec.reproducible if is_neural(self.codec) else "bitwise"
+
+    @property
+    def spec(self) -> CodecSpec:
+        """The codec's spec, for workers. Raises EyechartError if it cannot run here."""
+        component = component_of(self.codec)
+        return CodecSpec(plugin=self.plugin, options=self.options, component=component)
+
+    @property
+    def neural(self) -> bool:
+        """Whether it has weights."""
+        return is_neural(self.codec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,37 +254,24 @@ def pending_cells(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """Questions about one image in one cell, which the VLM gets as one Request."""
+    """An image of a task under one codec and level, with the questions that a VLM gets about it as
+    one Request.
 
-    part: TaskWork
-    cell: PendingCell
-    image: str
-    questions: tuple[Question, ...]
-
-    @property
-    def task(self) -> Task:
-        """The image's task."""
-        return self.part.task
-
-    @property
-    def codec(self) -> CodecLevels:
-        """The codec that compresses the image."""
-        return self.cell.codec
-
-    @property
-    def level(self) -> Level:
-        """The codec's level."""
-        return self.cell.level
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodeItem:
-    """An image under one codec and level, without questions."""
+    stored: the cell of the answers; None without questions, if the image is encoded only.
+    """
 
     task: Task
     codec: CodecLevels
     level: Level
     image: str
+    questions: tuple[Question, ...] = ()
+    stored: StoredCell | None = None
+
+    @property
+    def cell(self) -> StoredCell:
+        """The cell of the answers, of an item with questions."""
+        assert self.stored is not None
+        return self.stored
 
 
 def work_items(
@@ -267,17 +288,25 @@ def work_items(
             for image, questions in block:
                 left = tuple(question for question in questions if question.id not in cell.settled)
                 if left:
-                    yield WorkItem(part=part, cell=cell, image=image, questions=left)
+                    yield WorkItem(
+                        task=part.task,
+                        codec=cell.codec,
+                        level=cell.level,
+                        image=image,
+                        questions=left,
+                        stored=cell.stored,
+                    )
 
 
-def encode_items(work: Work, block_images: int) -> Iterator[EncodeItem]:
-    """Every image of a plan under every codec and level, in the order of `work_items`."""
+def encode_items(work: Work, block_images: int) -> Iterator[WorkItem]:
+    """Every image of a plan under every codec and level, without questions, in the order of
+    `work_items`."""
     for part in work.tasks:
         for block in _blocks(part.images, block_images):
             for entry in work.codecs_for(part):
                 for level in entry.levels:
                     for image, _ in block:
-                        yield EncodeItem(task=part.task, codec=entry, level=level, image=image)
+                        yield WorkItem(task=part.task, codec=entry, level=level, image=image)
 
 
 def _blocks(images: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -1,0 +1,73 @@
+"""How to run a plan: devices, workers, batches, disk space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eyechart.codecs.reconstruct import BATCH_IMAGES
+from eyechart.core.errors import InputError
+from eyechart.runner.work import Work
+
+# Images of a block. A codec with weights reads each of its levels once for each block.
+BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
+
+_LEAST = {
+    "workers": 0,
+    "batch": 1,
+    "codec_batch": 1,
+    "decoded_gb": 0,
+    "block_images": 1,
+    "ahead": 1,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run a plan; no option changes a record.
+
+    device: `auto`, `cpu`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy of the VLM on each GPU;
+        `map` to spread one copy over all GPUs.
+    workers: processes for codecs without weights; 0: none; None: one per CPU core.
+    codec_device: for codecs with weights, as `device`; `auto`: all GPUs, else the CPU.
+    codec_batch: images in one call of a codec with weights; None: 8.
+    batch: questions passed to each copy of a VLM at once (at least those of one image); None: the
+        VLM's preference.
+    decoded_gb: disk space for decoded images, in GB (10^9 bytes).
+    retry_failed: ask questions again that failed permanently in an earlier run.
+    wait: wait while another run writes to the directory, instead of refusing.
+    block_images: images that go through all codecs and levels before the next ones; None: 16, or 64
+        if a codec has weights.
+    ahead: images reconstructed in advance, per worker.
+    """
+
+    device: str = "auto"
+    workers: int | None = None
+    codec_device: str = "auto"
+    codec_batch: int | None = None
+    batch: int | None = None
+    decoded_gb: float = 2.0
+    retry_failed: bool = False
+    wait: bool = False
+    block_images: int | None = None
+    ahead: int = 16
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(f"{name} is {value!r}; allowed: {least} or more")
+
+    def block_of(self, work: Work) -> int:
+        """Images of a block of this work."""
+        neural = any(entry.neural for entry in work.codecs)
+        return self.block_images or (NEURAL_BLOCK_IMAGES if neural else BLOCK_IMAGES)
+
+    @property
+    def codec_batch_images(self) -> int:
+        """Images in one call of a codec with weights."""
+        return self.codec_batch or BATCH_IMAGES
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Disk space for decoded images."""
+        return int(self.decoded_gb * 1e9)
