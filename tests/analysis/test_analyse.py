@@ -320,7 +320,7 @@ def test_examples_are_right_uncompressed_and_wrong_at_the_lowest_rate(tmp_path: 
 
 def test_an_example_needs_images_but_an_analysis_does_not(tmp_path: Path) -> None:
     store = toy.a_run(tmp_path, PLAIN)
-    for blob in store.bitstreams.root.rglob("*.bin"):
+    for blob in store.images.bitstreams.root.rglob("*.bin"):
         blob.unlink()
     analysis = analysed(tmp_path)
     assert analysis.examples == ()

@@ -164,7 +164,7 @@ def a_run(root: Path, rights: Mapping[tuple[str, int, str], float]) -> Store:
         stored = store.add(cell(codec, rank, adapter))
         stored.ask(WHOLE)
         stored.append_records(records(right, size_bytes))
-    blobs = store.bitstreams
+    blobs = store.images.bitstreams
     for key in (f"p{i}" for i in range(IMAGES)):
         digest = image_digest(ToyTask().image(key))
         for level in GreyCodec.levels:

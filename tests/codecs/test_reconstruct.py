@@ -23,7 +23,7 @@ from eyechart.codecs.reconstruct import (
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import CodecError, InputError, PluginError
 from eyechart.core.types import Bitstream, CodecSpec, Component, Json, Level, Rgb8, component_of
-from eyechart.store import Blobs
+from eyechart.store import StoredImages
 
 
 class NeuralToy:
@@ -95,16 +95,14 @@ def good(results: Sequence[DecodedImage | Failed]) -> list[DecodedImage]:
 def slow(tmp_path: Path) -> Reconstructor:
     """Its clock advances by a second at each reading, so that decoding counts as slow."""
     ticks = count()
-    return Reconstructor(
-        Blobs(tmp_path / "b"), Blobs(tmp_path / "d"), batch_images=4, clock=lambda: next(ticks)
-    )
+    return Reconstructor(StoredImages(tmp_path), batch_images=4, clock=lambda: next(ticks))
 
 
 def test_a_batch_is_one_call_and_stored_images_ask_nothing(slow: Reconstructor) -> None:
     toy, batch = NeuralToy(), images(1, 2, 3)
     first = good(slow.reconstruct(toy, toy.levels[0], batch))
     assert toy.batches == [("encode", "0", 3), ("decode", "0", 3)]
-    assert all(result.kept_bytes > 0 for result in first)
+    assert all(result.png for result in first)
     again = good(slow.reconstruct(toy, toy.levels[0], [*images(4), *batch]))
     assert toy.batches[2:] == [("encode", "0", 1), ("decode", "0", 1)]
     for image, result in zip([*images(4), *batch], again, strict=True):
@@ -115,7 +113,7 @@ def test_a_batch_is_one_call_and_stored_images_ask_nothing(slow: Reconstructor) 
 def test_images_of_codecs_with_weights_are_decoded_once(tmp_path: Path) -> None:
     toy = NeuralToy()
     for _ in range(3):  # as three VLMs do; the clock stands, so that decoding is fast
-        stored = Reconstructor(Blobs(tmp_path / "b"), Blobs(tmp_path / "d"), clock=lambda: 0.0)
+        stored = Reconstructor(StoredImages(tmp_path), clock=lambda: 0.0)
         good(stored.reconstruct(toy, toy.levels[0], images(1, 2)))
         stored.close()
     assert [what for what, *_ in toy.batches] == ["encode", "decode"]
@@ -125,7 +123,7 @@ def test_images_that_are_not_kept_are_decoded_again(slow: Reconstructor) -> None
     toy = NeuralToy()
     for _ in range(2):
         (made,) = good(slow.reconstruct(toy, toy.levels[0], images(1), keep=False))
-        assert made.kept_bytes == 0
+        assert not made.png
     assert [what for what, *_ in toy.batches] == ["encode", "decode", "decode"]
 
 

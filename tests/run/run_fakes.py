@@ -190,14 +190,15 @@ class FakeVLM:
         ]
 
 
-def levels_of(codec: FakeCodec) -> CodecLevels:
+def levels_of(codec: FakeCodec | FakeNeuralCodec) -> CodecLevels:
     """All levels of a fake codec, which run_fakes-1.dist-info registers as a plug-in."""
-    return CodecLevels(codec=codec, plugin="fake-codec", options=asdict(codec), levels=codec.levels)
+    plugin = "fake-codec" if isinstance(codec, FakeCodec) else "fake-neural"
+    return CodecLevels(codec=codec, plugin=plugin, options=asdict(codec), levels=codec.levels)
 
 
 def fake_work(
     vlm: FakeVLM | None = None,
-    codecs: Sequence[FakeCodec] = (FakeCodec(),),
+    codecs: Sequence[FakeCodec | FakeNeuralCodec] = (FakeCodec(),),
     tasks: Sequence[FakeTask] = (FakeTask(),),
     max_images: int | None = None,
 ) -> Work:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
-from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
+from run_fakes import FakeCodec, FakeNeuralCodec, FakeTask, FakeVLM, fake_work
 
 from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.errors import (
@@ -20,7 +22,7 @@ from eyechart.core.errors import (
     VLMError,
 )
 from eyechart.core.types import Answer, Bitstream, Decoding, Request
-from eyechart.core.workers import SerialExecutor
+from eyechart.core.workers import Resources, SerialExecutor
 from eyechart.runner.answering import batches
 from eyechart.runner.engine import Outcome, refusals, run
 from eyechart.runner.options import Options
@@ -28,6 +30,9 @@ from eyechart.runner.progress import Silent
 from eyechart.runner.reconstruction import PreparedItem, open_executor
 from eyechart.runner.work import Work, encode_items, pending_cells, work_items
 from eyechart.store import Store, TaskSize
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 def go(work: Work, root: Path, **options: object) -> Outcome:
@@ -199,12 +204,44 @@ def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:
     assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "c")
 
 
-def test_tasks_and_vlms_share_what_was_encoded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_tasks_and_vlms_share_what_was_encoded(workers: int, tmp_path: Path) -> None:
     log = tmp_path / "log"
     codec = FakeCodec(log=str(log))
-    go(fake_work(codecs=[codec], tasks=[FakeTask(), FakeTask(name="B")]), tmp_path / "run")
+    store = Store(tmp_path / "run")
+    store.create()
+    work = fake_work(codecs=[codec], tasks=[FakeTask(), FakeTask(name="B")])
+    run(work, store, open_executor(workers), Silent())  # all of it fits into the window
     go(fake_work(FakeVLM(name="other"), codecs=[codec]), tmp_path / "run")
     assert log.stat().st_size == 3 * 2
+
+
+def test_workers_write_nothing_into_the_run_directory(tmp_path: Path) -> None:
+    class Watched(SerialExecutor):
+        calls = 0
+
+        def submit(
+            self,
+            resources: Resources,
+            call: Callable[_P, _T],
+            /,
+            *args: _P.args,
+            **named: _P.kwargs,
+        ) -> Future[_T]:
+            before = sorted(tmp_path.rglob("*"))
+            made = super().submit(resources, call, *args, **named)
+            assert sorted(tmp_path.rglob("*")) == before
+            self.calls += 1
+            return made
+
+    store, executor = Store(tmp_path), Watched()
+    store.create()
+    neural = FakeNeuralCodec(log=os.devnull)
+    assert run(fake_work(codecs=[FakeCodec(), neural]), store, executor, Silent()).clean
+    assert executor.calls
+    images = store.images
+    assert len(list(images.bitstreams.root.rglob("*.bin"))) == 3 * 3  # of three levels
+    assert len(list(images.decoded.root.rglob("*.bin"))) == 3
 
 
 def test_a_longer_run_begins_with_the_images_of_a_shorter_one(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import find_images, read_image
 from eyechart.core.types import Codec, Component, Rgb8, component_of, is_neural
-from eyechart.store import Blobs
+from eyechart.store import StoredImages
 
 _END_BYTES = 16 << 10  # of an image file, at each end
 
@@ -91,9 +91,9 @@ class CodecPairs:
             (codec.name, level.name): (codec, level) for codec in codecs for level in codec.levels
         }
         self.codecs = tuple(map(component_of, codecs))
-        decoded = Blobs(cache / "decoded")
-        self._reconstructor = Reconstructor(Blobs(cache / "bitstreams"), decoded)
-        self._left_bytes = decoded_budget_bytes - decoded.size_bytes()
+        stored = StoredImages(cache)
+        self._reconstructor = Reconstructor(stored)
+        self._left_bytes = decoded_budget_bytes - stored.decoded.size_bytes()
         self._neural = Lock()  # one level is in memory, so threads take turns
 
     def digest(self) -> str:
@@ -119,7 +119,7 @@ class CodecPairs:
             (made,) = self._reconstructor.reconstruct(codec, level, [source], keep=keep)
         if isinstance(made, Failed):
             made.raise_error()
-        self._left_bytes -= made.kept_bytes
+        self._left_bytes -= len(made.png)
         return made.rgb8
 
 

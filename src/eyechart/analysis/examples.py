@@ -181,7 +181,7 @@ class _Pictures:
 
     def __init__(self, store: Store, load: Callable[..., Any]) -> None:
         self._load = load
-        self._reconstructor = Reconstructor(store.bitstreams, store.decoded)
+        self._reconstructor = Reconstructor(store.images)
         self._codecs: dict[str, Codec] = {}
 
     def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:

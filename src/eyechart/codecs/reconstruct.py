@@ -1,9 +1,10 @@
 """Encoding and decoding images with a codec: the only place that calls one.
 
-    images -> stored bitstreams? -> encode what is missing -> stored
-           -> stored decoded images? -> decode the others   -> stored if decoding was slow
+    images -> stored bitstreams?     -> encode what is missing
+           -> stored decoded images? -> decode the others      -> store what is new
 
-Runs, adapter training, examples, exports and the command line all reconstruct images here.
+Runs, adapter training, examples, exports and the command line all reconstruct images here. `make`
+neither reads nor writes a file, for workers: the main process looks up and stores.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -37,7 +37,7 @@ from eyechart.core.types import (
     component_of,
     is_neural,
 )
-from eyechart.store import Blobs
+from eyechart.store import StoredImage, StoredImages
 
 # If a codec without weights decodes an image faster than this, the decoded image is not stored,
 # because reading it would take as long. Those of codecs with weights are always stored, for the
@@ -67,38 +67,42 @@ class DecodedImage:
     """An image after encoding and decoding.
 
     rgb8: of the original size. encode_s, decode_s: seconds for this image, 0 if it was stored.
-    kept_bytes: disk space that storing the decoded image took.
+    png: the decoded image as a new file, if it is worth storing; else empty.
     """
 
     rgb8: Rgb8
     bitstream: Bitstream
     encode_s: float = 0.0
     decode_s: float = 0.0
-    kept_bytes: int = 0
+    png: bytes = field(default=b"", repr=False)
 
     @property
     def payload_bytes(self) -> int:
         """Size of the bitstream."""
         return len(self.bitstream.payload)
 
+    def new(self, before: StoredImage) -> StoredImage:
+        """The parts to store that were not stored before."""
+        payload = self.bitstream.payload if before.payload is None else None
+        return StoredImage(payload=payload, png=self.png or None)
+
 
 class Reconstructor:
     """Reconstructs images in one process; one level of one codec with weights stays in memory.
 
-    bitstreams, decoded: stores that are read and written; None: no store.
+    stored: what `reconstruct` looks up and adds to; None: it stores nothing.
     device, batch_images: for codecs with weights. clock: seconds.
     """
 
     def __init__(
         self,
-        bitstreams: Blobs | None = None,
-        decoded: Blobs | None = None,
+        stored: StoredImages | None = None,
         *,
         device: str = "cpu",
         batch_images: int = BATCH_IMAGES,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._bitstreams, self._decoded = bitstreams, decoded
+        self._stored = stored
         self._device, self._batch_images, self._clock = device, batch_images, clock
         self._loaded: tuple[Codec, Level, LoadedCodec] | None = None
 
@@ -118,9 +122,39 @@ class Reconstructor:
         encode: False uses stored bitstreams only.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be read or written.
         """
-        made = _Batch(images=images, component=component or component_of(codec), level=level)
+        component = component or component_of(codec)
+        if self._stored is None:
+            return self.make(codec, level, images, component=component, encode=encode)
+        found = [self._stored.get(component, level, image.digest) for image in images]
+        made = self.make(codec, level, images, found, keep=keep, component=component, encode=encode)
+        for image, before, result in zip(images, found, made, strict=True):
+            if isinstance(result, DecodedImage):
+                self._stored.add(component, level, image.digest, result.new(before))
+        return made
+
+    def make(
+        self,
+        codec: Codec,
+        level: Level,
+        images: Sequence[SourceImage],
+        found: Sequence[StoredImage] = (),
+        *,
+        keep: bool = False,
+        component: Component | None = None,
+        encode: bool = True,
+    ) -> list[DecodedImage | Failed]:
+        """As `reconstruct`, without files. found: what is stored of each image; (): nothing.
+
+        keep: results contain decoded images that are worth storing as files.
+        """
+        made = _Batch(
+            images=images,
+            found=found or [StoredImage()] * len(images),
+            component=component or component_of(codec),
+            level=level,
+        )
         bitstreams = self._encoded(codec, made, encode=encode)
         return self._decoded_of(codec, made, bitstreams, keep=keep)
 
@@ -148,10 +182,9 @@ class Reconstructor:
     ) -> list[tuple[Bitstream, float] | Failed]:
         found: dict[int, tuple[Bitstream, float] | Failed] = {}
         missing = []
-        for place, image in enumerate(made.images):
-            payload = self._stored(self._bitstreams, made, image)
-            if payload is not None:
-                found[place] = (_bitstream(payload, image), 0.0)
+        for place, (image, stored) in enumerate(zip(made.images, made.found, strict=True)):
+            if stored.payload is not None:
+                found[place] = (_bitstream(stored.payload, image), 0.0)
             elif encode:
                 missing.append(place)
             else:
@@ -169,9 +202,6 @@ class Reconstructor:
 
         for place, result in self._in_batches("encode", codec, made, missing, call):
             found[place] = result
-            if self._bitstreams is not None and not isinstance(result, Failed):
-                path = made.path(self._bitstreams, made.images[place])
-                self._bitstreams.put(path, result[0].payload)
         return [found[place] for place in range(len(made.images))]
 
     def _decoded_of(
@@ -188,7 +218,7 @@ class Reconstructor:
             if isinstance(encoded, Failed):
                 found[place] = encoded
                 continue
-            png = self._stored(self._decoded, made, image)
+            png = made.found[place].png
             if png is None:
                 streams[place] = encoded[0]
                 continue
@@ -211,18 +241,13 @@ class Reconstructor:
             encoded = bitstreams[place]
             assert not isinstance(encoded, Failed)
             rgb8, took_s = result
-            kept_bytes = 0
             slow = is_neural(codec) or took_s > SLOW_DECODE_S
-            if keep and self._decoded is not None and slow:
-                png = _fast_png(rgb8)
-                self._decoded.put(made.path(self._decoded, made.images[place]), png)
-                kept_bytes = len(png)
             found[place] = DecodedImage(
                 rgb8=rgb8,
                 bitstream=encoded[0],
                 encode_s=encoded[1],
                 decode_s=took_s,
-                kept_bytes=kept_bytes,
+                png=_fast_png(rgb8) if keep and slow else b"",
             )
         return [found[place] for place in range(len(made.images))]
 
@@ -263,10 +288,6 @@ class Reconstructor:
             self.close()  # before the next one is read, because both may not fit in memory
             self._loaded = (codec, level, codec.load(level, self._device))
         return self._loaded[2]
-
-    @staticmethod
-    def _stored(blobs: Blobs | None, made: _Batch, image: SourceImage) -> bytes | None:
-        return None if blobs is None else blobs.get(made.path(blobs, image))
 
 
 def open_spec(spec: CodecSpec) -> Codec:
@@ -332,14 +353,12 @@ class _OneByOne:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """Images under one codec at one level."""
+    """Images under one codec at one level, and what is stored of them."""
 
     images: Sequence[SourceImage]
+    found: Sequence[StoredImage]
     component: Component
     level: Level
-
-    def path(self, blobs: Blobs, image: SourceImage) -> Path:
-        return blobs.path(self.component, self.level, image.digest)
 
 
 def _free_memory() -> None:

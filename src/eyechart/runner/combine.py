@@ -105,11 +105,11 @@ def _bring(cell: StoredCell, into: StoredCell) -> tuple[int, int]:
 
 
 def _copy_bitstreams(source: Store, out: Store) -> None:
-    for path in sorted(source.bitstreams.root.glob("*/*/*.bin")):
-        target = out.bitstreams.root / path.relative_to(source.bitstreams.root)
-        if target.exists() or (payload := source.bitstreams.get(path)) is None:
+    for path in sorted(source.images.bitstreams.root.glob("*/*/*.bin")):
+        target = out.images.bitstreams.root / path.relative_to(source.images.bitstreams.root)
+        if target.exists() or (payload := source.images.bitstreams.get(path)) is None:
             continue
-        out.bitstreams.put(target, payload)
+        out.images.bitstreams.put(target, payload)
 
 
 def _new_lines(source: Store, out: Store, name: str) -> list[str]:

@@ -1,10 +1,12 @@
 """Decoded images for the run: made in workers, before they are needed.
 
-    work items -> source image -> job of one codec and level -> executor -> decoded images
-                  main process                                  workers
+    work items -> source image, stored results -> job of one codec and level -> decoded images
+                  main process                    executor                      main process
 
 The order of the items is kept. If a codec works in batches, neighbours of one level share a job, so
-that a worker loads the level once for all of them.
+that a worker loads the level once for all of them. Workers read and write no file of the run
+directory: a job holds what is stored, and its results are stored by the main process as soon as it
+starts another job or needs them.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from eyechart.codecs.reconstruct import (
     BATCH_IMAGES,
@@ -40,10 +43,11 @@ from eyechart.core.workers import (
     worker_device,
 )
 from eyechart.runner.work import WorkItem
-from eyechart.store import Store
+from eyechart.store import Store, StoredImage
 
 _SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
 _AHEAD_BYTES = 512 << 20  # source images of jobs that are not finished
+_JOB_BYTES = 128 << 20  # source images of one job, if it has several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +65,19 @@ class PreparedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """A call of a worker. root: the run directory with the stored bitstreams."""
+    """A call of a worker. found: what is stored of each image. keep: return files of decoded
+    images that are worth storing."""
 
-    root: str
     spec: CodecSpec
     level: Level
     images: tuple[SourceImage, ...]
+    found: tuple[StoredImage, ...]
     batch_images: int
     keep: bool
+
+    def single(self, place: int) -> _Job:
+        """The job of one of its images."""
+        return replace(self, images=(self.images[place],), found=(self.found[place],))
 
 
 class Reconstruction:
@@ -87,9 +96,9 @@ class Reconstruction:
         ahead: int = 16,
         decoded_budget_bytes: int = 2 << 30,
     ) -> None:
-        self._store, self._executor = store, executor
+        self._stored, self._executor = store.images, executor
         self._batch_images, self._ahead = batch_images, ahead
-        stored_bytes = store.decoded.size_bytes() if decoded_budget_bytes else 0
+        stored_bytes = self._stored.decoded.size_bytes() if decoded_budget_bytes else 0
         self._left_bytes = decoded_budget_bytes - stored_bytes
         self._sources: OrderedDict[tuple[int, str], SourceImage | Failed] = OrderedDict()
         self._sources_bytes = 0
@@ -99,10 +108,10 @@ class Reconstruction:
         window: deque[_Pending] = deque()
         images = size_bytes = 0
         for group in self._groups(items):
-            pending = self._start(group)
+            pending = self._start(group, window)
             window.append(pending)
             images, size_bytes = images + len(group), size_bytes + pending.size_bytes
-            limit = self._ahead * self._executor.workers(_resources(group[0]))
+            limit = self._ahead * self._executor.workers(_resources(group[0][0]))
             while len(window) > 1 and (images > limit or size_bytes > _AHEAD_BYTES):
                 first = window.popleft()
                 images, size_bytes = images - len(first.items), size_bytes - first.size_bytes
@@ -110,43 +119,75 @@ class Reconstruction:
         while window:
             yield from self._finish(window.popleft())
 
-    def _groups(self, items: Iterable[WorkItem]) -> Iterator[list[WorkItem]]:
-        """Neighbours of one codec and level, up to a batch, for one job."""
-        group: list[WorkItem] = []
+    def _groups(
+        self, items: Iterable[WorkItem]
+    ) -> Iterator[list[tuple[WorkItem, SourceImage | Failed]]]:
+        """Neighbours of one codec and level with their source images, up to a batch, for one
+        job."""
+        group: list[tuple[WorkItem, SourceImage | Failed]] = []
+        size_bytes = 0
         for item in items:
+            source = self._source(item)
             size = self._batch_images if item.codec.neural else 1
-            same = group and group[0].codec is item.codec and group[0].level == item.level
-            if group and not (same and len(group) < size):
+            same = group and group[0][0].codec is item.codec and group[0][0].level == item.level
+            fits = len(group) < size and size_bytes + _size(source) <= _JOB_BYTES
+            if group and not (same and fits):
                 yield group
-                group = []
-            group.append(item)
+                group, size_bytes = [], 0
+            group.append((item, source))
+            size_bytes += _size(source)
         if group:
             yield group
 
-    def _start(self, items: Sequence[WorkItem]) -> _Pending:
-        sources = [self._source(item) for item in items]
-        first = items[0]
+    def _start(
+        self,
+        group: Sequence[tuple[WorkItem, SourceImage | Failed]],
+        earlier: Iterable[_Pending],
+    ) -> _Pending:
+        items, sources = zip(*group, strict=True)
+        images = tuple(source for source in sources if isinstance(source, SourceImage))
+        spec, level, bitstreams = items[0].codec.spec, items[0].level, self._stored.bitstreams
+        wanted = {bitstreams.path(spec.component, level, image.digest) for image in images}
+        for pending in earlier:  # so that no image is made twice for two tasks
+            if pending.is_done or not wanted.isdisjoint(pending.wanted):
+                self._collect(pending)
         job = _Job(
-            root=str(self._store.root),
-            spec=first.codec.spec,
-            level=first.level,
-            images=tuple(source for source in sources if isinstance(source, SourceImage)),
+            spec=spec,
+            level=level,
+            images=images,
+            found=tuple(self._stored.get(spec.component, level, image.digest) for image in images),
             batch_images=self._batch_images,
             keep=self._left_bytes > 0,
         )
-        future = self._executor.submit(_resources(first), _reconstruct, job) if job.images else None
-        return _Pending(items=tuple(items), sources=tuple(sources), job=job, future=future)
+        pending = _Pending(items=items, sources=sources, job=job, wanted=wanted)
+        if images:
+            pending.future = self._executor.submit(_resources(items[0]), _reconstruct, job)
+        return pending
+
+    def _collect(self, pending: _Pending) -> None:
+        """Wait for a job and store what is new of its results."""
+        if pending.future is None:
+            return
+        job, component = pending.job, pending.job.spec.component
+        made = self._result(job, pending.future, _resources(pending.items[0]))
+        pending.future = None
+        for image, before, result in zip(job.images, job.found, made, strict=True):
+            if isinstance(result, DecodedImage):
+                new = result.new(before)
+                if self._left_bytes <= 0:
+                    new = replace(new, png=None)
+                self._stored.add(component, job.level, image.digest, new)
+                self._left_bytes -= len(new.png or b"")
+                result = replace(result, png=b"")  # not held in memory until the VLM's turn
+            pending.made.append(result)
 
     def _finish(self, pending: _Pending) -> Iterator[PreparedItem]:
-        made: Iterator[DecodedImage | Failed] = iter(())
-        if pending.future is not None:
-            resources = _resources(pending.items[0])
-            made = iter(self._result(pending.job, pending.future, resources))
+        self._collect(pending)
+        made = iter(pending.made)
         for item, source in zip(pending.items, pending.sources, strict=True):
-            image = source if isinstance(source, Failed) else next(made)
-            if isinstance(image, DecodedImage):
-                self._left_bytes -= image.kept_bytes
-            yield PreparedItem(item=item, image=image)
+            yield PreparedItem(
+                item=item, image=source if isinstance(source, Failed) else next(made)
+            )
 
     def _result(
         self, job: _Job, future: Future[list[DecodedImage | Failed]], resources: Resources
@@ -162,7 +203,7 @@ class Reconstruction:
         except WorkerDiedError:
             if len(job.images) == 1:
                 return [_died(job)]
-        singles = [replace(job, images=(image,)) for image in job.images]
+        singles = [job.single(place) for place in range(len(job.images))]
         return [
             self._result(single, self._executor.submit(resources, _reconstruct, single), resources)[
                 0
@@ -184,14 +225,22 @@ class Reconstruction:
         return self._sources[key]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Pending:
-    """A running job, with its items."""
+    """A job with its items. wanted: where its bitstreams are stored. future: None as soon as `made`
+    has the results."""
 
     items: tuple[WorkItem, ...]
     sources: tuple[SourceImage | Failed, ...]
     job: _Job
-    future: Future[list[DecodedImage | Failed]] | None
+    wanted: set[Path]
+    future: Future[list[DecodedImage | Failed]] | None = None
+    made: list[DecodedImage | Failed] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its worker has finished and its results are not stored yet."""
+        return self.future is not None and self.future.done()
 
     @property
     def size_bytes(self) -> int:
@@ -228,7 +277,7 @@ def _died(job: _Job) -> Failed:
 # --- in a worker: codecs and the level in memory stay there between jobs -----------------------
 
 _codecs: dict[str, Codec] = {}
-_reconstructor: tuple[tuple[str, str, int], Reconstructor] | None = None
+_reconstructor: tuple[tuple[str, int], Reconstructor] | None = None
 
 
 def _reconstruct(job: _Job) -> list[DecodedImage | Failed]:
@@ -239,18 +288,17 @@ def _reconstruct(job: _Job) -> list[DecodedImage | Failed]:
         if isinstance(opened, Failed):
             return [opened] * len(job.images)
         _codecs[key] = opened
-    settings = (job.root, worker_device(), job.batch_images)
+    settings = (worker_device(), job.batch_images)
     if _reconstructor is None or _reconstructor[0] != settings:
         if _reconstructor is not None:
             _reconstructor[1].close()
-        store = Store(job.root)
-        made = Reconstructor(
-            store.bitstreams,
-            store.decoded,
-            device=settings[1],
-            batch_images=job.batch_images,
-        )
+        made = Reconstructor(device=settings[0], batch_images=job.batch_images)
         _reconstructor = (settings, made)
-    return _reconstructor[1].reconstruct(
-        _codecs[key], job.level, job.images, keep=job.keep, component=job.spec.component
+    return _reconstructor[1].make(
+        _codecs[key],
+        job.level,
+        job.images,
+        job.found,
+        keep=job.keep,
+        component=job.spec.component,
     )

@@ -2,7 +2,18 @@
 
 from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, TaskSize
+from eyechart.store.images import StoredImage, StoredImages
 from eyechart.store.lease import HeldError
 from eyechart.store.rundir import RunDirError, RunInfo, Store
 
-__all__ = ["Blobs", "HeldError", "RunDirError", "RunInfo", "Store", "StoredCell", "TaskSize"]
+__all__ = [
+    "Blobs",
+    "HeldError",
+    "RunDirError",
+    "RunInfo",
+    "Store",
+    "StoredCell",
+    "StoredImage",
+    "StoredImages",
+    "TaskSize",
+]

@@ -22,7 +22,6 @@ from eyechart.core.files import is_dir, is_file
 from eyechart.core.identity import canonical_json, cell_key, digest
 from eyechart.core.kinds import fits
 from eyechart.core.types import Cell, Component, Reproducible
-from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, cell_from_json
 from eyechart.store.files import (
     DAMAGED,
@@ -32,6 +31,7 @@ from eyechart.store.files import (
     store_errors,
     write_atomic,
 )
+from eyechart.store.images import StoredImages
 from eyechart.store.lease import lease
 
 FORMAT = 2
@@ -56,14 +56,9 @@ class Store:
         self.root = Path(root)
 
     @property
-    def bitstreams(self) -> Blobs:
-        """Compressed images."""
-        return Blobs(self.root / "bitstreams")
-
-    @property
-    def decoded(self) -> Blobs:
-        """Decoded images as PNG."""
-        return Blobs(self.root / "decoded")
+    def images(self) -> StoredImages:
+        """Compressed and decoded images."""
+        return StoredImages(self.root)
 
     def create(self) -> None:
         """Make the directory, or check that it is a run's. Raises RunDirError."""
