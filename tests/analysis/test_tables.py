@@ -21,7 +21,7 @@ from eyechart.analysis.tables import PER_DEVICE, TableKind, tables_of
 from eyechart.cli import run_args
 from eyechart.cli.table_view import show
 from eyechart.core.errors import InputError
-from eyechart.core.types import Component
+from eyechart.core.types import CodecFacts, Component
 from eyechart.report.html import render_report
 from tests.analysis import toy
 
@@ -303,11 +303,10 @@ def test_a_codec_that_is_reproducible_per_device_gets_a_footnote_in_every_format
     tmp_path: Path,
 ) -> None:
     store = toy.a_run(tmp_path, {("source", 0, ""): 0.95})
-    for codec in ("grey", "blue"):
+    facts = {"grey": CodecFacts(reproducible="per device"), "blue": CodecFacts()}
+    for codec in facts:
         for rank in range(3):
-            stored = store.add(
-                toy.cell(codec, rank), "per device" if codec == "grey" else "bitwise"
-            )
+            stored = store.add(toy.cell(codec, rank), facts[codec])
             stored.append_records(toy.records(0.5, 10 * (rank + 1)))
     analysis = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
     write_analysis(analysis, tmp_path / FILE_NAME)

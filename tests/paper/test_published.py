@@ -10,7 +10,14 @@ from statistics import median
 import pytest
 
 from eyechart.analysis.render import render
-from eyechart.analysis.result import Analysis, BdResult, CellResult, Interval, TaskInfo
+from eyechart.analysis.result import (
+    Analysis,
+    BdResult,
+    CellResult,
+    IcmResult,
+    Interval,
+    TaskInfo,
+)
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.paper.data import headline_scores, printed_bd, printed_rates, rows
@@ -153,6 +160,25 @@ def test_the_same_questions_and_levels_need_no_note() -> None:
     bd = replace(run.bd[0], flags=())
     found = diff(replace(run, cells=(clean, *points), bd=(bd,)))
     assert [table.notes for table in found.tables] == [(), (), ()]
+
+
+def test_codecs_for_machines_stand_beside_table_6() -> None:
+    run = a_run("qwen2.5-vl-3b", "tic", "LMUData")
+    shown = Interval(value=0.5, low=0.1, high=0.9)
+    common = {"vlm": "qwen2.5-vl-3b", "task": "POPE", "base": "tic"}
+    icm = tuple(
+        IcmResult(**common, codec=codec, adapter=adapter, bd=shown, flags=())
+        for codec in ("tic", "transtic", "other")
+        for adapter in ("", "mine")
+    )
+    *_, table = diff(replace(run, icm=icm)).tables
+    printed = {row.keys[2:]: row.entries[1].value for row in table.rows}
+    assert printed == {
+        ("tic", "none"): 0.0,
+        ("tic", "mine"): 2.43,
+        ("transtic", "none"): 0.18,
+        ("transtic", "mine"): 3.02,
+    }
 
 
 def test_another_encoder_of_the_same_standard_is_not_compared() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, StoreError
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
+from eyechart.core.types import Cell, CodecFacts, Component, Decoding, Failure, Level, Record
 from eyechart.store import RunDirError, RunInfo, Store, TaskSize
 
 
@@ -261,9 +261,22 @@ def test_the_training_of_an_adapter_that_the_last_plan_asked_for_counts(store: S
     assert {stored.key for stored in store.cells()} == {plain.key, new.key}
 
 
-def test_what_depends_on_the_device_is_remembered(store: Store) -> None:
-    store.add(a_cell(), "per device")
-    assert [stored.reproducible for stored in store.cells()] == ["per device"]
+def test_facts_of_a_codec_are_remembered(store: Store) -> None:
+    facts = CodecFacts(reproducible="per device", adapted_from="base")
+    stored = store.add(a_cell(), facts)
+    assert [cell.facts for cell in store.cells()] == [facts]
+    path = stored.path / "cell.json"
+    path.write_text(path.read_text().replace('"adapted_from":"base",', ""))
+    (older,) = store.cells()
+    assert older.facts == CodecFacts(reproducible="per device")
+
+
+def test_a_damaged_fact_is_named(store: Store) -> None:
+    stored = store.add(a_cell(), CodecFacts(adapted_from="base"))
+    path = stored.path / "cell.json"
+    path.write_text(path.read_text().replace('"base"', "3"))
+    with pytest.raises(StoreError, match="adapted_from is 3"):
+        store.cells()
 
 
 def test_a_fingerprint_changes_with_all_that_an_analysis_is_made_from(store: Store) -> None:

@@ -89,6 +89,7 @@ def analyse(
         ),
         bd=tuple(comparison.bd()),
         gaps=tuple(comparison.gaps()),
+        icm=tuple(comparison.icm()),
         examples=tuple(choose_examples(lowest, tasks, store, examples, load)),
         failures=failure_counts(cells),
         bootstrap_samples=samples,
@@ -205,7 +206,7 @@ def _cell_result(
         failed=len(read.failures),
         unparsed_share=measured.unparsed_share,
         choices=read.cell.decoding.choice_set,
-        reproducible=read.reproducible,
+        reproducible=read.facts.reproducible,
         at_chance=measured.at_chance,
     )
 

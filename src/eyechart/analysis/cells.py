@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eyechart.analysis.labels import Labels
-from eyechart.core.types import Cell, Failure, Record, Reproducible
+from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Failure, Record
 from eyechart.store import Store, TaskSize
 
 SOURCE = "source"  # the codec of uncompressed images
@@ -26,7 +26,7 @@ class CellData:
     records: Sequence[Record]
     failures: Sequence[Failure]
     asked: TaskSize | None  # planned questions and images, if stored
-    reproducible: Reproducible = "bitwise"  # whether the codec's images are equal on all devices
+    facts: CodecFacts = USUAL_FACTS  # of the codec
 
 
 def read_cells(store: Store) -> list[CellData]:
@@ -48,7 +48,7 @@ def read_cells(store: Store) -> list[CellData]:
             records=item.records(),
             failures=item.failures(),
             asked=item.asked(),
-            reproducible=item.reproducible,
+            facts=item.facts,
         )
         for item in stored
     ]

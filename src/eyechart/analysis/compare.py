@@ -11,7 +11,7 @@ from eyechart.analysis.cells import SOURCE
 from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
 from eyechart.analysis.gap import best_tuned, gap
 from eyechart.analysis.measure import Measured
-from eyechart.analysis.result import BdResult, GapResult, Interval
+from eyechart.analysis.result import BdResult, GapResult, IcmResult, Interval
 
 Place = tuple[str, str, str, str]  # vlm, adapter, task, codec
 
@@ -118,6 +118,35 @@ class Comparison:
             yield gap(
                 **names, level="", uncompressed=uncompressed, compressed=befores, finetuned=afters
             )
+
+    def icm(self) -> Iterator[IcmResult]:
+        """Every codec adapted to machines beside its base codec, without and with adapters."""
+        for (vlm, adapter, task, base), cells in self._curves.items():
+            name = cells[0].data.cell.codec.name
+            own = {
+                place: found
+                for place, found in self._curves.items()
+                if (place[0], place[2]) == (vlm, task)
+            }
+            adapted = {
+                place[3] for place, found in own.items() if found[0].data.facts.adapted_from == name
+            }
+            if adapter or not adapted:
+                continue
+            base_curve = curve_of(cells, flags=self._flags(cells))
+            shown = [place for place in own if place[3] in (base, *adapted)]
+            for place in sorted(shown, key=lambda place: (place[1], place[3] != base)):
+                curve = curve_of(own[place], flags=self._flags(own[place]))
+                bd, flags = bd_from_curve(curve, base_curve)
+                yield IcmResult(
+                    vlm=vlm,
+                    task=task,
+                    base=base,
+                    codec=place[3],
+                    adapter=place[1],
+                    bd=bd,
+                    flags=flags,
+                )
 
     def _uncompressed(
         self, vlm: str, adapter: str, task: str

@@ -79,6 +79,23 @@ class GapResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IcmResult:
+    """Paper Table 6: the curve of a codec adapted to machines, or of its base codec, against that
+    of the base codec without an adapter, over the rates both share.
+
+    bd: 0 for the base codec without an adapter; None when it cannot be computed, `flags` says why.
+    """
+
+    vlm: str
+    task: str
+    base: str  # the base codec
+    codec: str  # the adapted codec, or the base codec
+    adapter: str  # "" without
+    bd: Interval | None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """An image as a VLM received it, with the VLM's answer."""
 
@@ -141,17 +158,19 @@ class Analysis:
     adapters: tuple[AdapterInfo, ...] = ()
     unanswered: tuple[str, ...] = ()  # cells that are to be asked and hold no answer
     made_from: str = ""  # fingerprint of the records (`Store.fingerprint`), "" where unknown
+    icm: tuple[IcmResult, ...] = ()
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
-    `reproducible` is left out if it is "bitwise", the usual value, and so are an empty `unanswered`
-    and an empty `at_chance`.
+    `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
+    `unanswered`, `icm` and `at_chance`.
     """
     value = asdict(analysis)
-    if not analysis.unanswered:
-        del value["unanswered"]
+    for name in ("unanswered", "icm"):
+        if not value[name]:
+            del value[name]
     for cell in value["cells"]:
         if cell["reproducible"] == "bitwise":
             del cell["reproducible"]

@@ -1,5 +1,5 @@
-"""The tables of a run, from its analysis: bd (Tables 2 and 16), scores (9 to 15), gap (3) and
-adapter (4, 5 and 17 of the paper)."""
+"""The tables of a run, from its analysis: bd (Tables 2 and 16), scores (9 to 15), gap (3),
+adapter (4, 5 and 17) and icm (6 of the paper)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from eyechart.analysis.table import (
     signed,
 )
 
-TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter"]
+TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ def tables_of(analysis: Analysis, kind: TableKind) -> list[Table]:
         "scores": score_tables,
         "gap": gap_tables,
         "adapter": adapter_tables,
+        "icm": icm_tables,
     }
     free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
     return [
@@ -64,6 +65,7 @@ def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
         cells=cells,
         bd=tuple(bd for bd in analysis.bd if bd.vlm in vlms),
         gaps=tuple(gap for gap in analysis.gaps if gap.vlm in vlms),
+        icm=tuple(icm for icm in analysis.icm if icm.vlm in vlms),
     )
 
 
@@ -174,6 +176,35 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
             keys=("VLM + adapter", "codec", "seen in training"),
             column_kind="task",
             columns=tasks,
+            rows=tuple(rows),
+            legend=_intervals(analysis),
+        )
+    )
+
+
+def icm_tables(analysis: Analysis) -> list[Table]:
+    """Paper Table 6: codecs adapted to machines and adapters, over the base codec."""
+    against = {
+        (bd.vlm, bd.adapter, bd.task, bd.codec): bd
+        for bd in analysis.bd
+        if bd.baseline == "uncompressed"
+    }
+    per_device = per_device_codecs(analysis)
+    rows = []
+    for icm in analysis.icm:
+        method = f"{icm.codec} + {icm.adapter}" if icm.adapter else icm.codec
+        device = _device_note(icm.codec, per_device)
+        (gained,) = signed(same_decimals([entry_of(icm.bd, notes=(*icm.flags, *device))]))
+        place = (icm.vlm, icm.adapter, icm.task, icm.codec)
+        (whole,) = same_decimals([_bd_entry(against.get(place), per_device)])
+        rows.append(TableRow(keys=(icm.vlm, icm.task, method), entries=(gained, whole)))
+    bases = ", ".join(_distinct(icm.base for icm in analysis.icm))
+    return _some(
+        Table(
+            title=f"Image coding for machines: BD-Metric over {bases}, at the rates both share",
+            keys=("VLM", "task", "codec"),
+            column_kind="compared with",
+            columns=(bases, "uncompressed"),
             rows=tuple(rows),
             legend=_intervals(analysis),
         )

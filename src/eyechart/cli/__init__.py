@@ -31,7 +31,10 @@ _VERBS = {
     "encode": ("eyechart.cli.run:encode", "Encode a plan's images ahead of its VLMs."),
     "plan": ("eyechart.cli.run:plan", "Estimate what a plan would cost; run nothing."),
     "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
-    "table": ("eyechart.cli.tables:table", "Print a table of a run: bd, scores, gap, adapter."),
+    "table": (
+        "eyechart.cli.tables:table",
+        "Print a table of a run: bd, scores, gap, adapter, icm.",
+    ),
     "score": ("eyechart.cli.score:score", "Score answers that another tool produced."),
     "bd": ("eyechart.cli.tables:bd", "BD-Metric and BD-rate of curves in CSV files."),
     "export": (

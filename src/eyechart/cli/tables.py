@@ -25,6 +25,7 @@ class TableChoice(StrEnum):
     scores = "scores"
     gap = "gap"
     adapter = "adapter"
+    icm = "icm"
 
 
 class TableFormat(StrEnum):
@@ -42,6 +43,7 @@ _NONE = {
     TableChoice.scores: "no cell has answers",
     TableChoice.gap: "needs cells of an adapter that saw the codec in training",
     TableChoice.adapter: "no adapter was run",
+    TableChoice.icm: "needs a codec adapted to machines, and its base codec",
 }
 
 

@@ -3,6 +3,7 @@
     plug-in   protocol         member
     codec     SelfDescribing   bitstream_from_payload(payload)
     codec     OpenLevels       level_at(text)
+    codec     Adapted          adapted_from
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
     task      HasChance        chance(question)
@@ -27,7 +28,19 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from eyechart.core.types import VLM, Answer, Bitstream, Decoding, Level, Question, Request, Rgb8
+from eyechart.core.types import (
+    VLM,
+    Answer,
+    Bitstream,
+    Codec,
+    CodecFacts,
+    Decoding,
+    Level,
+    Question,
+    Request,
+    Rgb8,
+    is_neural,
+)
 
 QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose when the run is killed
 
@@ -52,6 +65,17 @@ class OpenLevels(Protocol):
 
     def level_at(self, text: str) -> Level:
         """The level of a knob value as a user types it. Raises InputError."""
+        ...
+
+
+@runtime_checkable
+class Adapted(Protocol):
+    """A codec that is another one, its base, adapted to what machines see (image coding for
+    machines)."""
+
+    @property
+    def adapted_from(self) -> str:
+        """The base codec's name; "" for none."""
         ...
 
 
@@ -187,6 +211,14 @@ class TakesRunOptions(Protocol):
 
     @property
     def run_options(self) -> Collection[RunOption]: ...
+
+
+def facts_of(codec: Codec) -> CodecFacts:
+    """What is stored of a codec beside its identity."""
+    return CodecFacts(
+        reproducible=codec.reproducible if is_neural(codec) else "bitwise",
+        adapted_from=codec.adapted_from if isinstance(codec, Adapted) else "",
+    )
 
 
 def choices_of(task: object, question: Question) -> tuple[str, ...]:

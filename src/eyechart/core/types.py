@@ -108,6 +108,21 @@ class Codec(Plugin, Protocol):
 Reproducible: TypeAlias = Literal["bitwise", "per device"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecFacts:
+    """What an analysis needs to know of a codec, which it does not open. Stored with a cell, and no
+    part of its identity.
+
+    reproducible: as `NeuralCodec.reproducible`. adapted_from: as in `core.hooks.Adapted`.
+    """
+
+    reproducible: Reproducible = "bitwise"
+    adapted_from: str = ""
+
+
+USUAL_FACTS = CodecFacts()
+
+
 @runtime_checkable
 class NeuralCodec(Codec, Protocol):
     """A codec with weights. It holds one level in memory and processes images in batches.

@@ -49,6 +49,22 @@ def printed_bd() -> dict[tuple[str, str, str], float]:
 
 
 @cache
+def printed_icm() -> dict[tuple[str, str, str, bool], float]:
+    """BD-Metric over the base codec as printed, Table 6: (vlm, task, codec, with an adapter) ->
+    value."""
+    found = (row for row in rows("adaptor_bd_metric") if row["table"] == "6")
+    return {
+        (
+            row["vlm"],
+            row["task"],
+            row["codec"].removesuffix("+adaptor"),
+            "+" in row["codec"],
+        ): float(row["bd_metric"])
+        for row in found
+    }
+
+
+@cache
 def headline_scores() -> dict[tuple[str, str, str], dict[str, float]]:
     """Published headline scores: (vlm, task, codec) -> level -> score; `source` has level ""."""
     found: dict[tuple[str, str, str], dict[str, float]] = {}

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from eyechart.analysis.analyse import BUILT_IN_DATA
 from eyechart.analysis.result import Analysis, BdResult, CellResult
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
-from eyechart.paper.data import SOURCE, headline_scores, official_questions, printed_bd
+from eyechart.paper.data import (
+    SOURCE,
+    headline_scores,
+    official_questions,
+    printed_bd,
+    printed_icm,
+)
 
 _RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, another encoder
 
@@ -27,9 +33,16 @@ class Diff:
 
 
 def diff(analysis: Analysis) -> Diff:
-    """Compare uncompressed scores, scores level by level, and BD-Metrics."""
+    """Compare uncompressed scores, scores level by level, BD-Metrics, and codecs for machines."""
     tables = [
-        table for table in (_uncompressed(analysis), _levels(analysis), _bd(analysis)) if table.rows
+        table
+        for table in (
+            _uncompressed(analysis),
+            _levels(analysis),
+            _bd(analysis),
+            _icm(analysis),
+        )
+        if table.rows
     ]
     return Diff(tables=tuple(tables), remarks=tuple(_remarks(analysis, bool(tables))))
 
@@ -80,6 +93,23 @@ def _bd(analysis: Analysis) -> Table:
             keys = (result.vlm, result.task, result.codec)
             rows.append(TableRow(keys=keys, entries=_beside(run, printed[place])))
     return _table("BD-Metric against uncompressed", ("VLM", "task", "codec"), rows)
+
+
+def _icm(analysis: Analysis) -> Table:
+    printed = {
+        (_plain(vlm), _plain(task), _plain(codec), adapted): value
+        for (vlm, task, codec, adapted), value in printed_icm().items()
+    }
+    rows = []
+    for result in analysis.icm:
+        place = (*map(_plain, (result.vlm, result.task, result.codec)), bool(result.adapter))
+        if _comparable(analysis) and place in printed:
+            keys = (result.vlm, result.task, result.codec, result.adapter or "none")
+            entries = _beside(entry_of(result.bd, notes=result.flags), printed[place])
+            rows.append(TableRow(keys=keys, entries=entries))
+    return _table(
+        "BD-Metric over the base codec (Table 6)", ("VLM", "task", "codec", "adapter"), rows
+    )
 
 
 def _apart(result: BdResult, analysis: Analysis) -> list[str]:

@@ -38,6 +38,7 @@ SCRIPTS = (
     "pictures.js",
     "lightbox.js",
     "adapters.js",
+    "icm.js",
     "gap.js",
     "scores.js",
     "main.js",

@@ -55,7 +55,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
         out.write_info(RunInfo(title=title, data=place))
         for store in sources:
             for cell in cells[store.root]:
-                into = counting[cell.key] = out.add(cell.cell, cell.reproducible)
+                into = counting[cell.key] = out.add(cell.cell, cell.facts)
                 new, old = _bring(cell, into)
                 brought, known = brought + new, known + old
             _copy_bitstreams(store, out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from eyechart.core.errors import InputError
-from eyechart.core.hooks import choices_of, for_task
+from eyechart.core.hooks import choices_of, facts_of, for_task
 from eyechart.core.types import (
     VLM,
     Cell,
@@ -18,7 +18,6 @@ from eyechart.core.types import (
     Json,
     Level,
     Question,
-    Reproducible,
     Task,
     component_of,
     is_neural,
@@ -41,11 +40,6 @@ class CodecLevels:
     options: Mapping[str, Json]
     levels: tuple[Level, ...]
     tasks: tuple[str, ...] | None = None
-
-    @property
-    def reproducible(self) -> Reproducible:
-        """Whether its decoded images are equal on all devices."""
-        return self.codec.reproducible if is_neural(self.codec) else "bitwise"
 
     @property
     def spec(self) -> CodecSpec:
@@ -235,7 +229,7 @@ def pending_cells(
     found = []
     size, questions = part.size, len(part.task.questions())
     for cell, entry, level in _cells(work, model, part):
-        stored = store.add(cell, entry.reproducible)
+        stored = store.add(cell, facts_of(entry.codec))
         stored.recover()
         stored.check_asked(questions)
         stored.ask(size)

@@ -22,7 +22,18 @@ from zlib import crc32
 from eyechart.core.errors import StoreError, one_line
 from eyechart.core.identity import canonical_json, cell_key
 from eyechart.core.kinds import fits
-from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record, Reproducible
+from eyechart.core.types import (
+    USUAL_FACTS,
+    Cell,
+    CodecFacts,
+    Component,
+    Decoding,
+    Failure,
+    Json,
+    Level,
+    Record,
+    Reproducible,
+)
 from eyechart.store.files import (
     DAMAGED,
     append_lines,
@@ -61,11 +72,11 @@ class TaskSize:
 class StoredCell:
     """A cell with its folder. Reading is safe while a run appends.
 
-    reproducible: whether the codec's images are equal on all devices; not part of the identity.
+    facts: of its codec; not part of the identity.
     """
 
-    def __init__(self, path: Path, cell: Cell, reproducible: Reproducible = "bitwise") -> None:
-        self.path, self.cell, self.reproducible = path, cell, reproducible
+    def __init__(self, path: Path, cell: Cell, facts: CodecFacts = USUAL_FACTS) -> None:
+        self.path, self.cell, self.facts = path, cell, facts
 
     @cached_property
     def key(self) -> str:
@@ -196,6 +207,25 @@ def cell_from_json(value: Any) -> Cell:
     if not fits(cell.level.rank, int):  # the only field that is not part of the cell's key
         raise ValueError(f"rank is {cell.level.rank!r}")
     return cell
+
+
+def facts_json(facts: CodecFacts) -> dict[str, Json]:
+    """The facts as fields of `cell.json`; older cells have no `adapted_from`."""
+    adapted = {"adapted_from": facts.adapted_from} if facts.adapted_from else {}
+    return {"reproducible": facts.reproducible, **adapted}
+
+
+def facts_from_json(value: Any) -> CodecFacts:
+    """The facts from the fields of `cell.json`. Raises KeyError, TypeError, ValueError on other
+    values."""
+    facts = CodecFacts(
+        reproducible=value["reproducible"], adapted_from=value.get("adapted_from", "")
+    )
+    if not fits(facts.reproducible, Reproducible):
+        raise ValueError(f"reproducible is {facts.reproducible!r}")
+    if not fits(facts.adapted_from, str):
+        raise ValueError(f"adapted_from is {facts.adapted_from!r}")
+    return facts
 
 
 def _task_size(value: Any) -> TaskSize:

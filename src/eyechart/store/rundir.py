@@ -20,9 +20,8 @@ from pathlib import Path
 from eyechart.core.errors import InputError, StoreError, one_line
 from eyechart.core.files import is_dir, is_file
 from eyechart.core.identity import canonical_json, cell_key, digest
-from eyechart.core.kinds import fits
-from eyechart.core.types import Cell, Component, Reproducible
-from eyechart.store.cells import StoredCell, cell_from_json
+from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Component
+from eyechart.store.cells import StoredCell, cell_from_json, facts_from_json, facts_json
 from eyechart.store.files import (
     DAMAGED,
     file_sha256,
@@ -113,7 +112,7 @@ class Store:
 
     # --- cells --------------------------------------------------------------------------------
 
-    def add(self, cell: Cell, reproducible: Reproducible = "bitwise") -> StoredCell:
+    def add(self, cell: Cell, facts: CodecFacts = USUAL_FACTS) -> StoredCell:
         """The stored cell of this identity, made if it is new. Raises StoreError."""
         key = cell_key(cell)
         folder = self.root / "cells" / key[:16]
@@ -124,9 +123,9 @@ class Store:
             return stored
         with store_errors(folder, "be made"):
             folder.mkdir(exist_ok=True)
-        fields = {"cell": cell, "reproducible": reproducible}
+        fields = {"cell": cell, **facts_json(facts)}
         write_atomic(folder / "cell.json", f"{canonical_json(fields)}\n".encode())
-        return StoredCell(folder, cell, reproducible)
+        return StoredCell(folder, cell, facts)
 
     def find(self, cell: Cell) -> StoredCell:
         """A cell to read, without records if nothing is stored. Writes nothing."""
@@ -182,9 +181,7 @@ class Store:
         path = folder / "cell.json"
         try:
             value = parse_json("\n".join(read_lines(path)))
-            stored = StoredCell(folder, cell_from_json(value["cell"]), value["reproducible"])
-            if not fits(stored.reproducible, Reproducible):
-                raise ValueError(f"reproducible is {stored.reproducible!r}")
+            stored = StoredCell(folder, cell_from_json(value["cell"]), facts_from_json(value))
             key = stored.key
         except DAMAGED as error:
             why = one_line(error, 100)

@@ -71,6 +71,7 @@ class Architecture:
     where there are some. published: where checkpoints of others are. variant: builds the variant of
     the network that tensors are of, where there are several. for_machines: builds a network from
     the tensors of its base codec, of which only what adapts it to a task is to be trained.
+    adapted_from: the name of that base codec.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Architecture:
     shipped: Path | None = None
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
+    adapted_from: str = ""
 
     def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """A network with these tensors' shapes, with random weights."""
@@ -105,6 +107,7 @@ class NetworkCodec:
     def __init__(self, architecture: Architecture, *, weights: str = "") -> None:
         self.architecture = architecture
         self.name = architecture.name
+        self.adapted_from = architecture.adapted_from
         self._weights = weights
         self._files: tuple[LevelFile, ...] | None = None
         self._held: tuple[str, LoadedNetwork] | None = None

@@ -84,6 +84,7 @@ TRANSTIC = Architecture(
     ),
     variant=lambda tensors: Transtic(transtic.shape_of(tensors)),
     for_machines=lambda tensors: transtic.for_machines(tensors, TransticShape()),
+    adapted_from="tic",
 )
 TRANSTIC_MINI = Architecture(
     name="transtic-mini",
@@ -92,6 +93,7 @@ TRANSTIC_MINI = Architecture(
     padding="edge",
     variant=lambda tensors: Transtic(transtic.shape_of(tensors, transtic.MINI)),
     for_machines=lambda tensors: transtic.for_machines(tensors, transtic.MINI),
+    adapted_from="tic-mini",
 )
 ARCHITECTURES = {
     architecture.name: architecture
@@ -146,3 +148,10 @@ class TransticCodec(NetworkCodec):
 
     def __init__(self, *, weights: str = "") -> None:
         super().__init__(TRANSTIC, weights=weights)
+
+
+class TransticMiniCodec(NetworkCodec):
+    """tic-mini with prompts that are trained for the vision encoder of a VLM."""
+
+    def __init__(self, *, weights: str = "") -> None:
+        super().__init__(TRANSTIC_MINI, weights=weights)

@@ -41,7 +41,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -78,7 +78,7 @@ function renderMethods(root) {
 
 const SECTIONS = [
   ["hero", renderHero], ["bd", renderBd], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
-  ["adapters", renderAdapters], ["gap", renderGap], ["scores", renderScores], ["methods", renderMethods],
+  ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["scores", renderScores], ["methods", renderMethods],
 ];
 
 function renderAll() {
