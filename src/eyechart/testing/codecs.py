@@ -48,6 +48,7 @@ class CodecReport:
 
     mean_bpp: level name -> mean rate of the check's larger images. passed: names of checks.
     failures: one `check: error` for each violated requirement.
+    reproducible: what a codec with weights declares, and the device of its checks.
     """
 
     codec: str
@@ -55,12 +56,15 @@ class CodecReport:
     mean_bpp: Mapping[str, float]
     passed: tuple[str, ...]
     failures: tuple[str, ...] = ()
+    reproducible: str = ""
 
     def __str__(self) -> str:
         lines = [f"codec {self.codec}, version {self.version}"]
         lines += [f"  passed  {name}" for name in self.passed]
         lines += [f"  FAILED  {failure}" for failure in self.failures]
         lines += [f"  level {name}: {bpp:.4f} bpp" for name, bpp in self.mean_bpp.items()]
+        if self.reproducible:
+            lines.append(f"  reproducible {self.reproducible}")
         return "\n".join(lines)
 
 
@@ -70,6 +74,7 @@ def check_codec(
     sizes: Sequence[tuple[int, int]] = SIZES,
     options: Mapping[str, Json] | None = None,
     seed: int = 0,
+    device: str = "cpu",
 ) -> CodecReport:
     """Check that a codec meets the requirements; needs no test framework.
 
@@ -77,13 +82,15 @@ def check_codec(
     rate, damage that ends in CodecError or an image of the right size, wrong input that ends in
     InputError. For a NeuralCodec also: batches equal single images, levels load and close
     independently, payloads of other weights are refused, and a codec that declares itself
-    `bitwise` gives the same bytes and pixels at several thread counts.
+    `bitwise` gives the same bytes and pixels at several thread counts. On another device than a CPU
+    a fresh process must give the same bytes and pixels there.
 
     sizes: (height, width) of the images to encode at every level.
     options: keyword arguments that build the codec again in another process (default:
         `codec.options`). The class must be importable there, as it must be for worker processes;
         the object itself is never sent, so its attributes need not be picklable.
     seed: of the test images and of the damage.
+    device: that a NeuralCodec's levels are loaded on.
     Raises:
         ConformanceError: lists all violated requirements.
 
@@ -92,7 +99,7 @@ def check_codec(
         >>> "fresh process" in report.passed
         True
     """
-    report = examine_codec(codec, sizes=sizes, options=options, seed=seed)
+    report = examine_codec(codec, sizes=sizes, options=options, seed=seed, device=device)
     if report.failures:
         listed = "\n".join(f"  - {failure}" for failure in report.failures)
         count = len(report.failures)
@@ -106,6 +113,7 @@ def examine_codec(
     sizes: Sequence[tuple[int, int]] = SIZES,
     options: Mapping[str, Json] | None = None,
     seed: int = 0,
+    device: str = "cpu",
 ) -> CodecReport:
     """The checks of `check_codec`, with errors in the report instead of an exception."""
     rng = np.random.default_rng(seed)
@@ -120,9 +128,11 @@ def examine_codec(
         "damage": lambda: _damage(codec, rng),
         "wrong input": lambda: _wrong_input(codec),
     }
+    reproducible = ""
     if isinstance(codec, NeuralCodec):
+        reproducible = f"{codec.reproducible}, checked on {device}"
         images = [picture(height, width, rng) for height, width in (*sizes, *_BATCH_SIZES)]
-        checks.update(neural_checks(codec, options, images, seed))
+        checks.update(neural_checks(codec, options, images, seed, device))
     passed, failures = [], []
     for name, check in checks.items():
         try:
@@ -140,6 +150,7 @@ def examine_codec(
         mean_bpp=rates,
         passed=tuple(passed),
         failures=tuple(failures),
+        reproducible=reproducible,
     )
 
 

@@ -30,13 +30,19 @@ for part in job["name"].split("."):
     made = getattr(made, part)
 codec = made(**job["options"])
 size = {"height_px": job["height_px"], "width_px": job["width_px"]}
-decoded = codec.decode(Bitstream(payload=base64.b64decode(job["payload"]), **size))
+bitstream = Bitstream(payload=base64.b64decode(job["payload"]), **size)
+level, held = None, None
+if job["level"] is not None:
+    (level,) = [level for level in codec.levels if level.name == job["level"]]
+if job["device"] is not None:
+    held = codec.load(level, job["device"])
+decoded = held.decode([bitstream])[0] if held else codec.decode(bitstream)
 found = {"identity": identity_of(codec), "decoded": image_sha256(decoded)}
 if job["image"] is not None:
     image = np.frombuffer(base64.b64decode(job["image"]), np.uint8)
     image = image.reshape(job["height_px"], job["width_px"], 3)
-    (level,) = [level for level in codec.levels if level.name == job["level"]]
-    found["payload"] = payload_sha256(codec.encode(image, level))
+    encoded = held.encode([image])[0] if held else codec.encode(image, level)
+    found["payload"] = payload_sha256(encoded)
 print()
 print(json.dumps(found))
 """
@@ -50,11 +56,13 @@ def build_again(
     image: Rgb8 | None = None,
     level: Level | None = None,
     threads: int | None = None,
+    device: str | None = None,
 ) -> dict[str, str] | str:
     """Build the codec in a fresh process, decode the bitstream and encode the image there.
 
     options: keyword arguments of the codec's class or factory, as JSON values.
     image: must have the bitstream's size. threads: how many the libraries may use there.
+    device: to load the level of a codec with weights on; None calls the codec itself.
     Returns checksums `identity`, `decoded` and (with an image) `payload`; or why it failed.
     """
     module, name = _import_path(codec)
@@ -69,6 +77,7 @@ def build_again(
                 "width_px": bitstream.width_px,
                 "image": None if image is None else base64.b64encode(image.tobytes()).decode(),
                 "level": None if level is None else level.name,
+                "device": device,
             }
         )
     except (TypeError, ValueError) as error:

@@ -16,7 +16,6 @@ from torch import Tensor, nn  # noqa: E402
 from eyechart.codecs.learned import mlicpp, tcm, transtic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.mlicpp import Mlicpp, MlicShape  # noqa: E402
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec  # noqa: E402
 from eyechart.codecs.learned.official import renamed  # noqa: E402
 from eyechart.codecs.learned.tcm import Tcm, TcmShape  # noqa: E402
 from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
@@ -24,22 +23,16 @@ from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E4
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
 from eyechart.testing.codecs import picture  # noqa: E402
+from tests.codecs.learned.small_networks import (  # noqa: E402
+    SmallMlicpp,
+    SmallTcm,
+    SmallTranstic,
+    write_small_weights,
+)
 
 OLD_MLICPP = MlicShape(synthesis_2023=True, prediction_2023=True)
 ENCODER_PROMPTS = TransticShape(encoder_prompts=True, decoder_prompts="constant")
 ALL_PROMPTS = TransticShape(encoder_prompts=True, decoder_prompts="latent")
-SMALL_TCM = TcmShape(
-    width=16, depth=2, head=(8, 8, 16), hyper_head=8, latent=40, hyper=16, context=(24, 16),
-    attention=16, attention_head=8, window=4,
-)  # fmt: skip
-SMALL_MLICPP = MlicShape(
-    width=16, latent=32, slices=4, head=8, parameters=(32, 24, 16), prediction=(24, 16),
-    context=(24, 16),
-)  # fmt: skip
-SMALL_TRANSTIC = TransticShape(
-    width=16, latent=24, depths=(2, 2, 1, 1, 1, 1), heads=(2, 2, 2, 4, 4, 4), window=4,
-    encoder_prompts=True, decoder_prompts="latent", prompt_width=4,
-)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -118,52 +111,12 @@ def test_position_biases_of_tcm_become_a_table() -> None:
     assert table[5, 1] == published[1, 1, 2]
 
 
-class SmallTcm(NetworkCodec):
-    def __init__(self, *, weights: str) -> None:
-        build = Architecture(
-            name="small-tcm",
-            build=lambda: Tcm(SMALL_TCM),
-            multiple=64,
-            padding="centred zeros",
-        )
-        super().__init__(build, weights=weights)
-
-
-class SmallMlicpp(NetworkCodec):
-    def __init__(self, *, weights: str) -> None:
-        build = Architecture(
-            name="small-mlicpp", build=lambda: Mlicpp(SMALL_MLICPP), multiple=64, padding="zeros"
-        )
-        super().__init__(build, weights=weights)
-
-
-class SmallTranstic(NetworkCodec):
-    def __init__(self, *, weights: str) -> None:
-        build = Architecture(
-            name="small-transtic",
-            build=lambda: Transtic(SMALL_TRANSTIC),
-            multiple=128,
-            padding="edge",
-        )
-        super().__init__(build, weights=weights)
-
-
 @pytest.mark.parametrize("kind", [SmallTcm, SmallMlicpp, SmallTranstic])
 def test_small_networks_meet_the_requirements_of_a_codec(
     kind: type[SmallTcm | SmallMlicpp | SmallTranstic], tmp_path: Path
 ) -> None:
     codec = kind(weights=str(tmp_path))
-    torch.manual_seed(3)
-    network = codec.architecture.build().eval()
-    for lmbda, size in ((0.001, 4.0), (0.01, 4.0)):
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if name.startswith("g_a.") and parameter.ndim == 4:
-                    last = parameter  # the layer that makes y, or that its blocks are added to
-            last.mul_(size)
-        network.entropy_bottleneck.update_quantiles()  # type: ignore[operator, union-attr]
-        state = network.state_dict()
-        write_level(tmp_path, codec.name, name=f"{lmbda:g}", lmbda=lmbda, weights=state)
+    write_small_weights(codec, tmp_path)
     check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
 
 

@@ -19,9 +19,10 @@ from eyechart.codecs import container  # noqa: E402
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
 from eyechart.codecs.learned import transtic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec, in_tiles  # noqa: E402
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec  # noqa: E402
 from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec, TicMiniCodec  # noqa: E402
 from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
+from eyechart.codecs.learned.tiles import in_tiles  # noqa: E402
 from eyechart.codecs.learned.train import to_tensor  # noqa: E402
 from eyechart.codecs.learned.transtic import Transtic  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402

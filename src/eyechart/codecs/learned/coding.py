@@ -100,7 +100,7 @@ class Estimator:
 
 
 class LatentEncoder:
-    """Writes one string for each image of a batch."""
+    """Writes one string for each of the first `batch` images; the latent may hold more."""
 
     def __init__(self, batch: int, tables: BottleneckTables, *, codec: str) -> None:
         self._tables = tables
@@ -152,11 +152,17 @@ class LatentEncoder:
 
 
 class LatentDecoder:
-    """Reads the strings of a `LatentEncoder`. `finish`, called at the end, checks the checksums."""
+    """Reads the strings of a `LatentEncoder`. `finish`, called at the end, checks the checksums.
 
-    def __init__(self, strings: Sequence[bytes], tables: BottleneckTables, *, codec: str) -> None:
+    batch: images of the latent, where they are more than the strings; their symbols are 0.
+    """
+
+    def __init__(
+        self, strings: Sequence[bytes], tables: BottleneckTables, *, codec: str, batch: int = 0
+    ) -> None:
         self._tables = tables
         self._codec = codec
+        self._batch = batch or len(strings)
         self._wanted = [int.from_bytes(s[:_CHECKSUM_BYTES], "big") for s in strings]
         self._coders: list[Any] = []
         for string in strings:
@@ -169,7 +175,7 @@ class LatentDecoder:
         tables = self._tables
         medians = tables.medians.to(model.quantiles.device)
         count = size[0] * size[1]
-        found = np.empty((len(self._coders), model.channels, count), np.int32)
+        found = np.zeros((self._batch, model.channels, count), np.int32)
         for index in range(len(self._coders)):
             for channel, table in enumerate(tables.models):
                 symbols = self._read(index, table, count)
@@ -184,7 +190,7 @@ class LatentDecoder:
     ) -> Tensor:
         means = _on_grid(means)
         stds = _SCALES[_selected(scale_indices(scales), where)]
-        found = np.empty(stds.shape, np.int32)
+        found = np.zeros(stds.shape, np.int32)
         for index in range(len(self._coders)):
             zeros = np.zeros_like(stds[index])
             found[index] = self._read(index, _GAUSSIAN, zeros, stds[index])
@@ -266,7 +272,7 @@ def _selected(values: Tensor, where: Tensor | None) -> npt.NDArray[Any]:
 
 
 def _add_checksums(checksums: list[int], latent: npt.NDArray[np.float64]) -> None:
-    """Update the checksum of each image with coded latents (batch, n), in whole grid steps."""
-    steps = np.ascontiguousarray(latent / _MEAN_STEP, "<i4")
+    """Update checksums with the coded latents (batch, n) of the first images, in grid steps."""
+    steps = np.ascontiguousarray(latent[: len(checksums)] / _MEAN_STEP, "<i4")
     for index, row in enumerate(steps):
         checksums[index] = zlib.crc32(row.tobytes(), checksums[index])

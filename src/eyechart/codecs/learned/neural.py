@@ -5,8 +5,10 @@ Images are padded at the bottom and right, or on all sides, as the network's own
 
 Large images go through the transforms in overlapping tiles.
 
-Every image goes through the transforms alone and, on a CPU, in one thread: libraries choose other
-algorithms, with other rounding errors, for other batches and thread counts.
+Libraries choose other algorithms, with other rounding errors, for other batches and thread counts.
+Results must not depend on either: on a CPU every image is computed alone and in one thread. On a
+GPU images of one size are computed together, in batches whose size follows from the image size
+alone; free places of a batch are filled with zeros.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -41,13 +43,17 @@ from eyechart.codecs.learned.coding import (
     bottleneck_tables,
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
-from eyechart.core.errors import InputError
+from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
 Padding: TypeAlias = Literal["zeros", "centred zeros", "edge"]
-_MOST_LATENTS, _TILE, _MARGIN = 96 * 96, 64, 16  # 1536x1536, 1024 and 256 pixels
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_MOST_AT_ONCE = 8
 _TRANSFORMS = ("g_a", "h_a", "g_s")
+_T = TypeVar("_T")
 
 
 class LatentNetwork(Protocol):
@@ -99,23 +105,29 @@ class NetworkCodec:
 
     weights: a folder with `levels.json`; "" for what ships with this package or was added with
     `eyechart codec add`.
+    precision: of the transforms. The entropy model is computed in float64.
     """
 
     version = "1"
     reproducible: Reproducible = "per device"
 
-    def __init__(self, architecture: Architecture, *, weights: str = "") -> None:
+    def __init__(
+        self, architecture: Architecture, *, weights: str = "", precision: Precision = "float32"
+    ) -> None:
+        if precision not in get_args(Precision):
+            allowed = ", ".join(get_args(Precision))
+            raise InputError(f"{architecture.name}: precision {precision!r}; allowed: {allowed}")
         self.architecture = architecture
         self.name = architecture.name
         self.adapted_from = architecture.adapted_from
-        self._weights = weights
+        self._weights, self._precision = weights, precision
         self._files: tuple[LevelFile, ...] | None = None
         self._held: tuple[str, LoadedNetwork] | None = None
 
     @property
     def options(self) -> Mapping[str, Json]:
-        """Empty: a level's identity holds the digest of its weights."""
-        return {}
+        """The precision, unless it is float32. A level's identity holds its weights' digest."""
+        return {} if self._precision == "float32" else {"precision": self._precision}
 
     @property
     def folder(self) -> Path:
@@ -142,7 +154,7 @@ class NetworkCodec:
         tensors = read_weights(path, sha256=file.sha256, codec=self.name)
         network = self.architecture.network_of(tensors)
         fill(network, tensors, path, codec=self.name)
-        return LoadedNetwork(network, self.architecture, level, device)
+        return LoadedNetwork(network, self.architecture, level, device, precision=self._precision)
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
         return self._one(level).encode([rgb8])[0]
@@ -167,134 +179,165 @@ class NetworkCodec:
 
 
 class LoadedNetwork:
-    """One level in memory: transforms in float32 on a device, entropy networks in float64."""
+    """One level in memory: transforms on a device, entropy networks there in float64.
+
+    precision: of the transforms. images_at_once: how many images of a padded height and width are
+    computed together; default: `batch_size` on a GPU, one on a CPU.
+    """
 
     def __init__(
-        self, network: nn.Module, architecture: Architecture, level: Level, device: str
+        self,
+        network: nn.Module,
+        architecture: Architecture,
+        level: Level,
+        device: str,
+        *,
+        precision: Precision = "float32",
+        images_at_once: Callable[[int, int], int] | None = None,
     ) -> None:
         self._architecture, self._level = architecture, level
-        self._device = torch.device(device)
-        entropy = copy.deepcopy(network).double()
+        self._device, self._dtype = torch.device(device), _DTYPES[precision]
+        self._images_at_once = images_at_once or (
+            _one_at_a_time if self._device.type == "cpu" else batch_size
+        )
+        copied = copy.deepcopy(network).to(self._device).eval()
+        self._g_a, self._h_a, self._g_s = (
+            copied.get_submodule(name).to(self._dtype) for name in _TRANSFORMS
+        )
         for name in _TRANSFORMS:
-            delattr(entropy, name)
-        self._entropy = cast(LatentNetwork, entropy.to(self._device).eval())
+            delattr(copied, name)
+        self._entropy = cast(LatentNetwork, copied.double())
         self._tables = bottleneck_tables(self._entropy.entropy_bottleneck)
-        network = network.to(self._device).eval()
-        self._network = cast(LatentNetwork, network)
 
     def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
         checked = [check_rgb8(image) for image in images]
-        with torch.inference_mode(), one_thread():
-            return [self._encode(image) for image in checked]
+        sizes = [(image.shape[0], image.shape[1]) for image in checked]
+        with torch.inference_mode(), same_results(self._device):
+            return self._in_batches(
+                sizes,
+                lambda chosen, count: self._encode([checked[place] for place in chosen], count),
+            )
 
     def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
-        with torch.inference_mode(), one_thread():
-            return [self._decode(bitstream) for bitstream in bitstreams]
+        name = self._architecture.name
+        strings = [container.unpack(name, one, [self._level])[1] for one in bitstreams]
+        sizes = [(one.height_px, one.width_px) for one in bitstreams]
+        with torch.inference_mode(), same_results(self._device):
+            return self._in_batches(
+                sizes,
+                lambda chosen, count: self._decode(
+                    [strings[place] for place in chosen], [sizes[place] for place in chosen], count
+                ),
+            )
 
     def estimate_bits(self, images: Sequence[Rgb8]) -> list[float]:
         """Estimated bits of each image from the likelihoods of z and y, without headers."""
         checked = [check_rgb8(image) for image in images]
-        with torch.inference_mode(), one_thread():
-            return [self._estimate(image) for image in checked]
+        sizes = [(image.shape[0], image.shape[1]) for image in checked]
+        with torch.inference_mode(), same_results(self._device):
+            return self._in_batches(
+                sizes,
+                lambda chosen, count: self._estimate([checked[place] for place in chosen], count),
+            )
 
     def close(self) -> None:
-        del self._network, self._entropy
+        del self._g_a, self._h_a, self._g_s, self._entropy
 
-    def _latents(self, image: Rgb8) -> tuple[Tensor, Tensor]:
-        """y and z of one image, before they are rounded."""
-        x = _pad(_to_tensor(image, self._device), self._architecture)
-        y = in_tiles(self._network.g_a, x, takes=16, gives=1)
-        return y, self._network.h_a(y)
+    def _in_batches(
+        self, sizes: Sequence[Size], call: Callable[[list[int], int], list[_T]]
+    ) -> list[_T]:
+        """The results of `call` in order.
 
-    def _estimate(self, image: Rgb8) -> float:
-        y, z = self._latents(image)
+        sizes: of the images. call: takes the places of images of one padded size, and the number of
+        images to compute, which is at least theirs.
+        """
+        groups: dict[Size, list[int]] = {}
+        for place, size in enumerate(sizes):
+            groups.setdefault(_padded(size, self._architecture), []).append(place)
+        found: dict[int, _T] = {}
+        for padded, places in groups.items():
+            count = self._images_at_once(*padded)
+            for start in range(0, len(places), count):
+                chosen = places[start : start + count]
+                found.update(zip(chosen, call(chosen, count), strict=True))
+        return [found[place] for place in range(len(sizes))]
+
+    def _latents(self, images: Sequence[Rgb8], count: int) -> tuple[Tensor, Tensor]:
+        """y and z of `count` images, before they are rounded."""
+        padded = [_pad(_to_tensor(image, self._device), self._architecture) for image in images]
+        padded += [torch.zeros_like(padded[0])] * (count - len(images))
+        y = in_tiles(self._g_a, torch.cat(padded).to(self._dtype), takes=16, gives=1)
+        return y, self._h_a(y)
+
+    def _estimate(self, images: Sequence[Rgb8], count: int) -> list[float]:
+        y, z = self._latents(images, count)
         estimator = Estimator(training=False)
         self._entropy.code_latent(estimator, y.double(), z.double(), (y.shape[2], y.shape[3]))
         parts = [*estimator.z_likelihoods, *estimator.y_likelihoods]
-        return sum(float(-part.log2().sum()) for part in parts)
+        return [
+            sum(float(-part[index].log2().sum()) for part in parts) for index in range(len(images))
+        ]
 
-    def _encode(self, image: Rgb8) -> Bitstream:
-        height, width, _ = image.shape
-        y, z = self._latents(image)
-        encoder = LatentEncoder(1, self._tables, codec=self._architecture.name)
-        self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
-        (string,) = encoder.finish()
-        return container.pack(
-            self._architecture.name, self._level, string, height_px=height, width_px=width
-        )
-
-    def _decode(self, bitstream: Bitstream) -> Rgb8:
+    def _encode(self, images: Sequence[Rgb8], count: int) -> list[Bitstream]:
         name = self._architecture.name
-        _, string = container.unpack(name, bitstream, [self._level])
-        height, width = bitstream.height_px, bitstream.width_px
-        multiple = self._architecture.multiple
-        size = tuple(-(-side // multiple) * multiple // 16 for side in (height, width))
-        decoder = LatentDecoder([string], self._tables, codec=name)
-        y_hat = self._entropy.code_latent(decoder, None, None, (size[0], size[1]))
+        y, z = self._latents(images, count)
+        encoder = LatentEncoder(len(images), self._tables, codec=name)
+        self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
+        return [
+            container.pack(
+                name, self._level, string, height_px=image.shape[0], width_px=image.shape[1]
+            )
+            for image, string in zip(images, encoder.finish(), strict=True)
+        ]
+
+    def _decode(self, strings: Sequence[bytes], sizes: Sequence[Size], count: int) -> list[Rgb8]:
+        padded = _padded(sizes[0], self._architecture)
+        decoder = LatentDecoder(strings, self._tables, codec=self._architecture.name, batch=count)
+        size = (padded[0] // 16, padded[1] // 16)
+        y_hat = self._entropy.code_latent(decoder, None, None, size)
         decoder.finish()
-        top, _, left, _ = _margins(height, width, self._architecture)
-        whole = in_tiles(self._network.g_s, y_hat.float(), takes=1, gives=16)[0]
-        x_hat = whole[:, top : top + height, left : left + width]
-        rounded = x_hat.clamp(0, 1).mul(255).round().to(torch.uint8)
-        return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+        x_hat = in_tiles(self._g_s, y_hat.to(self._dtype), takes=1, gives=16).float()
+        images = []
+        for whole, (height, width) in zip(x_hat[: len(sizes)], sizes, strict=True):
+            top, _, left, _ = _margins(height, width, self._architecture)
+            image = whole[:, top : top + height, left : left + width]
+            if not bool(torch.isfinite(image).all()):
+                message = "the decoded image is not finite"
+                raise CodecError(message, codec=self._architecture.name)
+            rounded = image.clamp(0, 1).mul(255).round().to(torch.uint8)
+            images.append(np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy()))
+        return images
 
 
-def in_tiles(
-    transform: Callable[[Tensor], Tensor],
-    x: Tensor,
-    *,
-    takes: int,
-    gives: int,
-    most: int = _MOST_LATENTS,
-    tile: int = _TILE,
-    margin: int = _MARGIN,
-) -> Tensor:
-    """A transform of a large image, tile by tile, so that memory stays bounded.
+def batch_size(height: int, width: int) -> int:
+    """How many images of a padded size a GPU computes together.
 
-    takes, gives: pixels a side of what goes in and comes out for one latent element. most: latent
-    elements that go through as one. tile, margin: latent elements a side; what is computed in the
-    margins around a tile is thrown away. The tiles follow from the size alone, so encoder and
-    decoder agree.
+    A batch has at most as many pixels as the largest image that goes through as one.
     """
-    rows, columns = x.shape[2] // takes, x.shape[3] // takes
-    if rows * columns <= most:
-        return transform(x)
-    whole: Tensor | None = None
-    for top in range(0, rows, tile):
-        for left in range(0, columns, tile):
-            down = _span(top, rows, tile, margin)
-            across = _span(left, columns, tile, margin)
-            part = transform(x[:, :, _scaled(down.around, takes), _scaled(across.around, takes)])
-            if whole is None:
-                shape = (*part.shape[:2], rows * gives, columns * gives)
-                whole = part.new_empty(shape)
-            kept = part[:, :, _scaled(down.kept, gives), _scaled(across.kept, gives)]
-            whole[:, :, _scaled(down.own, gives), _scaled(across.own, gives)] = kept
-    assert whole is not None
-    return whole
+    most = max(1, min(_MOST_AT_ONCE, MOST_LATENTS * 16**2 // (height * width)))
+    return 1 << (most.bit_length() - 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
-    """One axis of a tile: its output range, its input range, and its position in the input."""
-
-    own: slice
-    around: slice
-    kept: slice
+def _one_at_a_time(height: int, width: int) -> int:
+    return 1
 
 
-def _span(start: int, length: int, tile: int, margin: int) -> _Span:
-    stop = min(length, start + tile)
-    first, last = max(0, start - margin), min(length, stop + margin)
-    return _Span(
-        own=slice(start, stop),
-        around=slice(first, last),
-        kept=slice(start - first, stop - first),
-    )
-
-
-def _scaled(span: slice, factor: int) -> slice:
-    return slice(span.start * factor, span.stop * factor)
+@contextmanager
+def same_results(device: torch.device) -> Iterator[None]:
+    """One thread, and on a GPU deterministic algorithms without TF32: sums in one order."""
+    with one_thread():
+        if device.type != "cuda":
+            yield
+            return
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            with torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 @contextmanager
@@ -317,6 +360,11 @@ def _pad(x: Tensor, architecture: Architecture) -> Tensor:
     top, bottom, left, right = _margins(x.shape[2], x.shape[3], architecture)
     mode = "replicate" if architecture.padding == "edge" else "constant"
     return nn.functional.pad(x, (left, right, top, bottom), mode=mode)
+
+
+def _padded(size: Size, architecture: Architecture) -> Size:
+    height, width = (side + -side % architecture.multiple for side in size)
+    return height, width
 
 
 def _margins(height: int, width: int, architecture: Architecture) -> tuple[int, int, int, int]:

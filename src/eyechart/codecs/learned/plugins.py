@@ -9,7 +9,7 @@ from eyechart.codecs.checkpoints import Published
 from eyechart.codecs.learned import mlicpp, tcm, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec, Precision
 from eyechart.codecs.learned.tcm import Tcm
 from eyechart.codecs.learned.tic import Tic
 from eyechart.codecs.learned.transtic import Transtic, TransticShape
@@ -104,54 +104,54 @@ ARCHITECTURES = {
 class ElicCodec(NetworkCodec):
     """ELIC (arXiv 2203.10886) with checkpoints that the user brings."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(ELIC, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(ELIC, weights=weights, precision=precision)
 
 
 class TicCodec(NetworkCodec):
     """TIC (arXiv 2204.11448) with checkpoints that the user brings; none are published."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(TIC, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(TIC, weights=weights, precision=precision)
 
 
 class TicMiniCodec(NetworkCodec):
     """A small base codec of TransTIC: TIC without a context of the latent."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(TIC_MINI, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(TIC_MINI, weights=weights, precision=precision)
 
 
 class ElicMiniCodec(NetworkCodec):
     """A small ELIC whose weights ship with this package."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(ELIC_MINI, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(ELIC_MINI, weights=weights, precision=precision)
 
 
 class TcmCodec(NetworkCodec):
     """TCM (arXiv 2303.14978) with checkpoints that the user brings, N = 64 or 128."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(TCM, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(TCM, weights=weights, precision=precision)
 
 
 class MlicppCodec(NetworkCodec):
     """MLIC++ (arXiv 2307.15421) with checkpoints that the user brings, of 2023 or of 2024."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(MLICPP, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(MLICPP, weights=weights, precision=precision)
 
 
 class TransticCodec(NetworkCodec):
     """TransTIC (ICCV 2023) with checkpoints that the user brings, with prompts or without."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(TRANSTIC, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(TRANSTIC, weights=weights, precision=precision)
 
 
 class TransticMiniCodec(NetworkCodec):
     """tic-mini with prompts that are trained for the vision encoder of a VLM."""
 
-    def __init__(self, *, weights: str = "") -> None:
-        super().__init__(TRANSTIC_MINI, weights=weights)
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(TRANSTIC_MINI, weights=weights, precision=precision)
