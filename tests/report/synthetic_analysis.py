@@ -24,6 +24,7 @@ from eyechart.analysis.result import (
     CellResult,
     Example,
     GapResult,
+    IcmResult,
     Interval,
     TaskInfo,
     View,
@@ -85,6 +86,7 @@ def full_analysis() -> Analysis:
         bootstrap_samples=2000,
         seed=1234567890123456789,
         adapters=(AdapterInfo(name=ADAPTER, trained_codecs=("jpeg", "hevc", "vvc")),),
+        icm=tuple(_icm(cells, rng)),
     )
 
 
@@ -104,6 +106,7 @@ def minimal_analysis() -> Analysis:
         cells=cells,
         bd=tuple(b for b in bd if not b.adapter),
         gaps=(),
+        icm=(),
         examples=(),
         failures=(),
         bootstrap_samples=0,
@@ -112,7 +115,9 @@ def minimal_analysis() -> Analysis:
 
 def empty_analysis() -> Analysis:
     """A run in which nothing has been scored."""
-    return replace(full_analysis(), tasks=(), cells=(), bd=(), gaps=(), examples=(), failures=())
+    return replace(
+        full_analysis(), tasks=(), cells=(), bd=(), gaps=(), examples=(), failures=(), icm=()
+    )
 
 
 _MISSING = ("Qwen2.5-VL-3B", "MMBench", "elic", "0.004")
@@ -249,6 +254,27 @@ def _bd(
         bd=None if nothing else _around(value, 0.018 * TASKS[task][1], rng),
         flags=("fewer than two rates",) if nothing else short,
     )
+
+
+def _icm(cells: list[CellResult], rng: random.Random) -> list[IcmResult]:
+    """`elic`, as if it were `hevc` adapted to machines."""
+    found = []
+    for adapter in ("", ADAPTER):
+        for codec in ("hevc", "elic"):
+            bd = _bd(cells, "eyechart-mini", adapter, "POPE", codec, "hevc", rng)
+            own = (adapter, codec) == ("", "hevc")
+            found.append(
+                IcmResult(
+                    vlm="eyechart-mini",
+                    task="POPE",
+                    base="hevc",
+                    codec=codec,
+                    adapter=adapter,
+                    bd=_exact(0.0) if own or bd is None else bd.bd,
+                    flags=("small overlap 40 %",) if codec == "elic" else (),
+                )
+            )
+    return found
 
 
 def _gaps(cells: list[CellResult]) -> list[GapResult]:

@@ -84,6 +84,7 @@ def test_everything_is_drawn(page: Browser) -> None:
     assert _count(page, "#radar .shape") == len(CODECS) * 4
     assert _count(page, "#adapters .gain") == len(TASKS) * len(CODECS)
     assert _count(page, "#scores details") == len(TASKS) + 1  # one more asked with a choice set
+    assert _count(page, "#icm tbody tr:not(.group)") == _count(page, "#icm .curve") == 4
     assert _count(page, "#gap .gap-bar rect") == 2 * 3 * 3 * 5
     paths = page.run("[...document.querySelectorAll('svg path')].map((p) => p.getAttribute('d'))")
     assert not [d for d in paths if "NaN" in d or "Infinity" in d or "undefined" in d]
@@ -275,7 +276,7 @@ def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> 
     assert _errors(browser) is None
     assert _count(browser, "#curves .curve .line") == 1
     assert _count(browser, "#curves .band") == 0 or _shown(browser, "#bd small") > 0
-    for absent in ("hero", "radar", "pictures", "adapters", "gap"):
+    for absent in ("hero", "radar", "pictures", "adapters", "icm", "gap"):
         assert browser.run(f"document.getElementById('{absent}').hidden") is True
     assert _count(browser, "#alarm *") == 0
     assert "null" not in _text(browser, "body")
