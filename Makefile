@@ -15,6 +15,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
   -c constraints.txt
+# One test process a core, each with one thread; the tests of a file share fixtures, so they stay
+# together.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 export HF_HUB_OFFLINE ?= 1
 
@@ -35,13 +38,13 @@ demo: setup
 	$(BIN)/eyechart run --out out/demo
 
 test: lint types imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick-test: setup
-	$(BIN)/python -m pytest -m "not slow and not browser and not gpu and not serve"
+	$(PYTEST) -m "not slow and not browser and not gpu and not serve"
 
 coverage: setup
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml:out/coverage.xml
+	$(PYTEST) --cov --cov-report=term --cov-report=xml:out/coverage.xml
 
 lint: setup
 	$(BIN)/ruff check .
