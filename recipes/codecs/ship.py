@@ -37,7 +37,7 @@ def _main() -> None:
             key: value if key.startswith(_EXACT) else value.to(torch.float16)
             for key, value in tensors.items()
         }
-        problem = misfit(architecture.build(), halves)
+        problem = misfit(architecture.network_of(halves), halves)
         if problem:
             parser.error(f"{run}: {problem}")
         level = write_level(out, arguments.codec, name=str(number), lmbda=lmbda, weights=halves)

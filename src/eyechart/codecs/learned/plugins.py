@@ -43,6 +43,7 @@ TIC_MINI = Architecture(
     build=lambda: Transtic(transtic.MINI),
     multiple=64,
     padding="edge",
+    shipped=_ZOO / "tic-mini",
 )
 TCM = Architecture(
     name="tcm",
@@ -91,6 +92,7 @@ TRANSTIC_MINI = Architecture(
     build=lambda: Transtic(transtic.MINI),
     multiple=64,
     padding="edge",
+    shipped=_ZOO / "transtic-mini",
     variant=lambda tensors: Transtic(transtic.shape_of(tensors, transtic.MINI)),
     for_machines=lambda tensors: transtic.for_machines(tensors, transtic.MINI),
     adapted_from="tic-mini",
@@ -116,7 +118,7 @@ class TicCodec(NetworkCodec):
 
 
 class TicMiniCodec(NetworkCodec):
-    """A small base codec of TransTIC: TIC without a context of the latent."""
+    """A small base codec of TransTIC, TIC without a context; its weights ship with this package."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(TIC_MINI, weights=weights, precision=precision)
@@ -151,7 +153,7 @@ class TransticCodec(NetworkCodec):
 
 
 class TransticMiniCodec(NetworkCodec):
-    """tic-mini with prompts that are trained for the vision encoder of a VLM."""
+    """tic-mini with prompts for the built-in VLM's vision encoder; its weights ship here."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(TRANSTIC_MINI, weights=weights, precision=precision)
