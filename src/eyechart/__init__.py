@@ -16,7 +16,9 @@ from eyechart.core.version import VERSION
 
 if TYPE_CHECKING:
     from eyechart.api import (
+        add_checkpoint,
         analyse,
+        ask,
         bd_metric,
         bd_rate,
         bench_codecs,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         score,
         table,
         train_adapter,
+        train_codec,
         write_report,
     )
     from eyechart.core.errors import (
@@ -91,7 +94,9 @@ __all__ = [
     "Task",
     "VLMError",
     "__version__",
+    "add_checkpoint",
     "analyse",
+    "ask",
     "bd_metric",
     "bd_rate",
     "bench_codecs",
@@ -119,6 +124,7 @@ __all__ = [
     "score",
     "table",
     "train_adapter",
+    "train_codec",
     "write_report",
 ]
 

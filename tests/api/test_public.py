@@ -13,7 +13,7 @@ import pytest
 
 import eyechart
 from eyechart import api
-from eyechart.api import adapters, curves, opening, runs, stores, tools
+from eyechart.api import adapters, curves, learned, one_image, opening, runs, stores, tools
 from eyechart.core import images
 from eyechart.testing import codecs, tasks, vlms
 
@@ -36,7 +36,21 @@ def test_every_function_shows_an_example(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [opening, runs, stores, tools, curves, adapters, images, codecs, tasks, vlms]
+    "module",
+    [
+        learned,
+        one_image,
+        opening,
+        runs,
+        stores,
+        tools,
+        curves,
+        adapters,
+        images,
+        codecs,
+        tasks,
+        vlms,
+    ],
 )
 def test_the_examples_hold(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -95,7 +95,7 @@ def test_a_copy_has_the_same_rows_and_each_decoded_image_once(data: Path, tmp_pa
     assert [row["image_path"] for row in rows] == ["7.png", "8.png", "7.png", "8.png", "11.png"]
     copies = json.loads(table.read_text())["copies"]
     assert copies[0]["rate_bpp"] == pytest.approx(np.mean([jpeg(n, "1")[1] for n in (1, 2, 3)]))
-    assert [(copy["rows"], copy["pictures"]) for copy in copies] == [(5, 3), (5, 3)]
+    assert [(copy["rows"], copy["images"]) for copy in copies] == [(5, 3), (5, 3)]
 
 
 def test_eyechart_itself_reads_a_copy_as_the_same_task(data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ line; `InputError`s are those that the caller can correct.
 
 from eyechart.api.adapters import export_adapter, train_adapter
 from eyechart.api.curves import bd_metric, bd_rate
+from eyechart.api.learned import add_checkpoint, train_codec
+from eyechart.api.one_image import ask
 from eyechart.api.opening import names, open_adapter, open_codec, open_task, open_vlm
 from eyechart.api.runs import (
     analyse,
@@ -28,7 +30,9 @@ from eyechart.testing import check_codec, check_metric, check_task, check_vlm
 
 __all__ = [
     "Plan",
+    "add_checkpoint",
     "analyse",
+    "ask",
     "bd_metric",
     "bd_rate",
     "bench_codecs",
@@ -56,5 +60,6 @@ __all__ = [
     "score",
     "table",
     "train_adapter",
+    "train_codec",
     "write_report",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eyechart.core.plugins import split_specs
+from eyechart.core.errors import InputError
+from eyechart.core.plugins import near, split_specs
 
 if TYPE_CHECKING:
     from eyechart.adapters.package import AdapterConfig
+    from eyechart.adapters.train_adapter import Observer
 
 
 def train_adapter(
@@ -25,6 +28,7 @@ def train_adapter(
     tasks: str | Sequence[str] = (),
     task_images: int = 40,
     cache: str | Path | None = None,
+    observer: Observer | None = None,
     **settings: Any,
 ) -> AdapterConfig:
     """Train an adapter by distillation (docs/adapter.md). Loads torch.
@@ -38,6 +42,7 @@ def train_adapter(
     aliases: unseen codecs and the trained ones that they are treated as.
     tasks, task_images: tasks to ask at the end without and with the adapter, and images of each.
     cache: folder for compressed images; None: in `out`.
+    observer: receives the progress (`eyechart.adapters.train_adapter.Observer`).
     settings: other fields of `eyechart.adapters.recipe.Recipe`, such as `learning_rate`.
 
     Returns the adapter's configuration, with `results`.
@@ -64,6 +69,9 @@ def train_adapter(
     from eyechart.adapters.recipe import Recipe
     from eyechart.adapters.train_adapter import train_adapter as train
 
+    known = {field.name for field in fields(Recipe)}
+    if unknown := sorted(settings.keys() - known):
+        raise InputError(f"unknown setting {unknown[0]!r}; {near(unknown[0], sorted(known))}")
     recipe = Recipe(injection=injection, steps=steps, conditioning=conditioning, **settings)
     return train(
         Path(images),
@@ -75,6 +83,7 @@ def train_adapter(
         cache=None if cache is None else Path(cache),
         tasks=split_specs(tasks) if isinstance(tasks, str) else tasks,
         task_images=task_images,
+        observer=observer,
     )
 
 
@@ -108,3 +117,10 @@ def export_adapter(
     return export(
         str(adapter), Path(out), codec=codec, level=level, conditioning=conditioning, vlm=vlm
     )
+
+
+def saved_step(out: str | Path) -> int:
+    """Steps that the saved state of an adapter's training has done, 0 without one."""
+    from eyechart.adapters.checkpoint import saved_step as saved
+
+    return saved(Path(out))

@@ -9,11 +9,19 @@ At run time the module is empty, because some of these types load torch. Use it 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from eyechart.adapters.answers import Compared as Compared
+    from eyechart.adapters.package import AdapterConfig as AdapterConfig
+    from eyechart.adapters.watcher import StepLog as StepLog
     from eyechart.analysis.result import Analysis as Analysis
     from eyechart.analysis.table import Entry as Entry
     from eyechart.analysis.table import Mark as Mark
     from eyechart.analysis.table import Table as Table
     from eyechart.analysis.table import TableRow as TableRow
+    from eyechart.codecs.learned.train import TrainingProgress as TrainingProgress
+    from eyechart.runner.bench import Bench as Bench
     from eyechart.runner.engine import Outcome as Outcome
     from eyechart.runner.estimate import CodecEstimate as CodecEstimate
     from eyechart.runner.estimate import Estimate as Estimate
+    from eyechart.runner.export_tsv import TsvExport as TsvExport
+    from eyechart.runner.readiness import CheckResult as CheckResult
+    from eyechart.tasks.predictions import Result as Result

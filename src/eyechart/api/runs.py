@@ -322,11 +322,13 @@ def records(run_directory: str | Path, *, data: str | Path | None = None) -> lis
 def export_records(
     run_directory: str | Path,
     out: str | Path,
-    form: Literal["csv", "parquet"] = "csv",
+    form: Literal["csv", "parquet"] | None = None,
     *,
     data: str | Path | None = None,
 ) -> int:
     """Write the rows of `records` to a file; -> their number. Parquet needs the extra `parquet`.
+
+    form: None: by the file's ending.
 
     Raises:
         InputError, StoreError: as `records`; the file cannot be written.
@@ -336,11 +338,15 @@ def export_records(
         True
     """
     from eyechart.runner.export_records import export_records as write
+    from eyechart.runner.export_records import format_of
     from eyechart.store import Store
 
+    path = Path(out)
+    chosen = format_of(path) if form is None else form
     store = Store(Path(run_directory))
     store.require()
-    return write(store, Path(out), form, None if data is None else str(data))
+    check_out(path)
+    return write(store, path, chosen, None if data is None else str(data))
 
 
 def rescore(

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 
 if TYPE_CHECKING:
-    from eyechart.runner.bench import Bench
+    from eyechart.core.types import Task
+    from eyechart.quality import QualityMetric
+    from eyechart.runner.bench import Bench, BenchCodec
     from eyechart.runner.export_tsv import TsvExport
     from eyechart.tasks.predictions import Result
 
@@ -19,21 +22,30 @@ def bench_codecs(
     codecs: str | Sequence[str],
     metrics: str | Sequence[str] = ("psnr", "ms-ssim"),
     *,
+    against: str | None = None,
+    json: str | Path | None = None,
+    compressai: str | Path | None = None,
+    plot: str | Path | None = None,
     max_images: int | None = None,
     device: str = "cpu",
     batch_images: int = 8,
+    advance: Callable[[str, int, int], None] = lambda doing, done, total: None,
 ) -> Bench:
     """Measure rate, quality and time of codecs on a folder of images, at all their levels.
 
     codecs, metrics: names, with options; several in one text are separated by commas.
+    against: a codec that is measured, too, for `bd_rates` against it.
+    json, compressai, plot: write all results to this file; a file for each codec in the layout of
+        CompressAI to this folder; the curves to this .svg, .png or .pdf file.
     max_images: use only the first ones by name.
     device, batch_images: device of codecs with weights, and images in one call of them.
+    advance: called with what is done next, the images done and those of all codecs and levels.
 
     Returns `rows`, one for each codec and level, with means over the images (`mean_bpp`, `quality`,
     ...) and the single measurements; `left_out` and `failures`, a message for each image.
 
     Raises:
-        InputError: a codec that cannot be used, no readable image.
+        InputError: a codec that cannot be used, no readable image, a file that cannot be written.
         EyechartError: nothing could be measured; the error of the first failure.
 
     Examples:
@@ -45,26 +57,57 @@ def bench_codecs(
         >>> low.mean_bpp < high.mean_bpp and low.quality["PSNR dB"] < high.quality["PSNR dB"]
         True
     """
-    from eyechart.quality import open_metric
-    from eyechart.runner.bench import measure, open_codecs
+    from eyechart.report.rate_distortion import BenchFiles, with_bd_rates
+    from eyechart.runner.bench import measure
 
-    return measure(
-        open_codecs(_specs(codecs)),
+    files = BenchFiles(json=_path(json), compressai=_path(compressai), plot=_path(plot))
+    files.check()
+    opened, opened_metrics, rival = _open_for_bench(codecs, metrics, against)
+    found = measure(
+        opened,
         Path(folder),
-        [open_metric(spec) for spec in _specs(metrics)],
+        opened_metrics,
         max_images=max_images,
         device=device,
         batch_images=batch_images,
+        report=advance,
     )
+    if rival is not None:
+        found = with_bd_rates(found, rival)
+    files.write(found, Path(folder))
+    return found
+
+
+def _open_for_bench(
+    codecs: str | Sequence[str], metrics: str | Sequence[str], against: str | None
+) -> tuple[list[BenchCodec], list[QualityMetric], str | None]:
+    """The codecs, the metrics, and the label of the codec to compare with."""
+    from eyechart.quality import open_metric
+    from eyechart.runner.bench import open_codecs
+
+    specs = _specs(codecs)
+    if not specs:
+        raise InputError("--codec: no codec named")
+    opened = open_codecs(list(dict.fromkeys(specs if against is None else [*specs, against])))
+    rivals = (one.label for one in opened if against in (one.label, one.spec))
+    return opened, [open_metric(spec) for spec in _specs(metrics)], next(rivals, None)
+
+
+def quality_columns(bench: Bench) -> dict[str, list[str]]:
+    """The mean quality of each row as text, by the metric's label."""
+    from eyechart.quality import label, text
+
+    labels = [label(metric) for metric in bench.metrics]
+    return {name: [text(row.quality[name]) for row in bench.rows] for name in labels}
 
 
 def score(
-    task: str, predictions: Mapping[str, str] | str | Path, *, data: str | Path | None = None
+    task: str | Task, predictions: Mapping[str, str] | str | Path, *, data: str | Path | None = None
 ) -> Result:
     """Score answers made elsewhere, as VLMEvalKit scores them without a judge.
 
-    task: name, with options. predictions: answers by question id, or a file (xlsx, tsv, csv, json,
-    jsonl) with the columns index and prediction. data: as for `open_task`.
+    task: name, with options, or an open task. predictions: answers by question id, or a file (xlsx,
+    tsv, csv, json, jsonl) with the columns index and prediction. data: as for `open_task`.
 
     Returns `metrics` by name, the share of answers that could not be parsed, and the ids of
     questions without a prediction, which are not scored.
@@ -81,7 +124,7 @@ def score(
     from eyechart.api.opening import open_task
     from eyechart.tasks.predictions import read_predictions, score_predictions
 
-    opened = open_task(task, data=data)
+    opened = open_task(task, data=data) if isinstance(task, str) else task
     if isinstance(predictions, Mapping):
         return score_predictions(opened, predictions, name="predictions")
     path = Path(predictions)
@@ -143,6 +186,10 @@ def export_tsv(
         wait=wait,
         advance=advance,
     )
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _specs(given: str | Sequence[str]) -> list[str]:

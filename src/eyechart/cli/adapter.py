@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from eyechart.cli.console import stopped
+from eyechart.cli.console import training
+from eyechart.cli.options import option
 from eyechart.core.errors import InputError
 
 app = typer.Typer(help="Adapters: train, list, export.", no_args_is_help=True)
@@ -17,39 +18,45 @@ def _conditioning(help_: str) -> Any:
     return typer.Option("--conditioning", "--tell", metavar="HOW", help=help_)
 
 
-def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
-    return typer.Option(name, metavar=metavar, help=help_, **more)
-
-
 Images = Annotated[
     Path,
     typer.Argument(metavar="IMAGES", help="Folder of uncompressed images and its subfolders"),
 ]
-Out = Annotated[Path, _option("--out", "DIR", "A new folder, or that of a stopped training")]
-VlmOption = Annotated[str, _option("--vlm", "VLM", "Name of `vlm list`, hub id or directory")]
+Out = Annotated[
+    Path, option("--out", metavar="DIR", help_="A new folder, or that of a stopped training")
+]
+VlmOption = Annotated[
+    str, option("--vlm", metavar="VLM", help_="Name of `vlm list`, hub id or directory")
+]
 Codecs = Annotated[
     str | None,
-    _option("--codecs", "A,B", "As NAME or NAME:key=value. Without it, IMAGES holds pairs"),
+    option(
+        "--codecs", metavar="A,B", help_="As NAME or NAME:key=value. Without it, IMAGES holds pairs"
+    ),
 ]
 InjectionOption = Annotated[
     str,
-    _option(
+    option(
         "--injection",
-        "NAME",
-        "How the codec and level enter the encoder: none, rope_angle, rope_cos_sin, "
+        metavar="NAME",
+        help_="How the codec and level enter the encoder: none, rope_angle, rope_cos_sin, "
         "patch_embedding, adaln or a plug-in's name",
     ),
 ]
-Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
-ImagesAStep = Annotated[int, _option("--images-a-step", "N", "Uncompressed images per step", min=1)]
+Steps = Annotated[int, option("--steps", metavar="N", help_="Optimizer steps", min=1)]
+ImagesAStep = Annotated[
+    int, option("--images-a-step", metavar="N", help_="Uncompressed images per step", min=1)
+]
 Levels = Annotated[
     int | None,
-    _option("--levels", "N", "Levels of each image in a step; default: all", min=1),
+    option("--levels", metavar="N", help_="Levels of each image in a step; default: all", min=1),
 ]
 LearningRate = Annotated[
-    float, _option("--learning-rate", "RATE", "Of the encoder, after the warm-up")
+    float, option("--learning-rate", metavar="RATE", help_="Of the encoder, after the warm-up")
 ]
-TrainableOption = Annotated[str, _option("--trainable", "WHAT", "encoder (all weights) or lora")]
+TrainableOption = Annotated[
+    str, option("--trainable", metavar="WHAT", help_="encoder (all weights) or lora")
+]
 ConditioningOption = Annotated[
     str,
     _conditioning("How it gets codec and level: labelled, unknown or estimated (from pixels)"),
@@ -64,26 +71,42 @@ Alias = Annotated[
     ),
 ]
 Validation = Annotated[
-    int, _option("--validation-images", "N", "Images held out to measure errors on", min=1)
+    int,
+    option("--validation-images", metavar="N", help_="Images held out to measure errors on", min=1),
 ]
 MicroPairs = Annotated[
     int | None,
-    _option("--micro-pairs", "N", "Pairs per forward pass, to save memory; default: all", min=1),
+    option(
+        "--micro-pairs",
+        metavar="N",
+        help_="Pairs per forward pass, to save memory; default: all",
+        min=1,
+    ),
 ]
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Use less memory and more time")
 ]
 Float32 = Annotated[bool, typer.Option("--float32", help="Activations in float32, not bfloat16")]
-Seed = Annotated[int, _option("--seed", "N", "Seed of the order of images", min=0)]
+Seed = Annotated[int, option("--seed", metavar="N", help_="Seed of the order of images", min=0)]
 Cache = Annotated[
     Path | None,
-    _option("--cache", "DIR", "Folder for compressed images, can be shared; default: DIR/cache"),
+    option(
+        "--cache",
+        metavar="DIR",
+        help_="Folder for compressed images, can be shared; default: DIR/cache",
+    ),
 ]
 Tasks = Annotated[
     str,
-    _option("--tasks", "A,B", "Tasks to ask at the end, without and with it: POPE,SEEDBench"),
+    option(
+        "--tasks",
+        metavar="A,B",
+        help_="Tasks to ask at the end, without and with it: POPE,SEEDBench",
+    ),
 ]
-TaskImages = Annotated[int, _option("--task-images", "N", "Images of each of --tasks", min=1)]
+TaskImages = Annotated[
+    int, option("--task-images", metavar="N", help_="Images of each of --tasks", min=1)
+]
 
 
 @app.command("train")
@@ -110,41 +133,34 @@ def train_adapter(
     task_images: TaskImages = 40,
 ) -> None:
     """Train an adapter by distillation. The same command continues a stopped training."""
-    from eyechart.adapters.recipe import Recipe
-    from eyechart.adapters.train_adapter import train_adapter as train
+    from eyechart import api
+    from eyechart.api.adapters import saved_step
     from eyechart.cli.adapter_view import Bar, print_results
-    from eyechart.core.plugins import split_specs
 
-    recipe = Recipe(
-        injection=injection,
-        steps=steps,
-        images_a_step=images_a_step,
-        levels_an_image=levels,
-        learning_rate=learning_rate,
-        trainable=trainable,
-        bf16=not float32,
-        gradient_checkpointing=checkpointing,
-        micro_pairs=micro_pairs,
-        validation_images=validation_images,
-        seed=seed,
-        conditioning=conditioning,
-    )
-    try:
-        with Bar(steps) as bar:
-            config = train(
-                images,
-                out,
-                recipe,
-                vlm=vlm,
-                codecs=None if codecs is None else split_specs(codecs),
-                aliases=dict(_pair(text) for text in alias.split(",") if text),
-                cache=cache,
-                tasks=split_specs(tasks),
-                task_images=task_images,
-                observer=bar,
-            )
-    except KeyboardInterrupt:
-        _stopped(out)
+    with training(lambda: saved_step(out), out), Bar(steps) as bar:
+        config = api.train_adapter(
+            images,
+            out=out,
+            vlm=vlm,
+            codecs=codecs,
+            injection=injection,
+            steps=steps,
+            conditioning=conditioning,
+            aliases=dict(_pair(text) for text in alias.split(",") if text),
+            tasks=tasks,
+            task_images=task_images,
+            cache=cache,
+            observer=bar,
+            images_a_step=images_a_step,
+            levels_an_image=levels,
+            learning_rate=learning_rate,
+            trainable=trainable,
+            bf16=not float32,
+            gradient_checkpointing=checkpointing,
+            micro_pairs=micro_pairs,
+            validation_images=validation_images,
+            seed=seed,
+        )
     print_results(config, out)
 
 
@@ -153,10 +169,10 @@ def list_adapters(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to search")] = Path(),
 ) -> None:
     """List the adapters in a folder and those that ship with the package."""
-    from eyechart.adapters.package import find_adapters
+    from eyechart.api.listing import list_adapters as listed
     from eyechart.cli.adapter_view import print_list
 
-    print_list(find_adapters(folder), folder)
+    print_list(listed(folder), folder)
 
 
 @app.command("export")
@@ -164,37 +180,35 @@ def export_adapter(
     adapter: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="Directory, or a name of `adapter list`")
     ],
-    out: Annotated[Path, _option("--out", "DIR", "A new folder")],
+    out: Annotated[Path, option("--out", metavar="DIR", help_="A new folder")],
     codec: Annotated[
         str | None,
-        _option("--codec", "NAME", "Codec to fold into the weights, or unknown"),
+        option("--codec", metavar="NAME", help_="Codec to fold into the weights, or unknown"),
     ] = None,
     level: Annotated[
-        str, _option("--level", "LEVEL", "Level to fold, as the adapter names it")
+        str, option("--level", metavar="LEVEL", help_="Level to fold, as the adapter names it")
     ] = "",
     conditioning: Annotated[
         str | None,
         _conditioning("Fold nothing; copy the adapter with this conditioning"),
     ] = None,
     vlm: Annotated[
-        str | None, _option("--vlm", "VLM", "Its base VLM; default: the one that the adapter names")
+        str | None,
+        option(
+            "--vlm", metavar="VLM", help_="Its base VLM; default: the one that the adapter names"
+        ),
     ] = None,
 ) -> None:
     """Fold one codec and level into ordinary weights that stock transformers and vLLM load."""
-    from eyechart.adapters.fold import export_adapter as export
+    from eyechart import api
 
-    base = export(adapter, out, codec=codec, level=level, conditioning=conditioning, vlm=vlm)
+    base = api.export_adapter(
+        adapter, out=out, codec=codec, level=level, conditioning=conditioning, vlm=vlm
+    )
     if conditioning is None:
         print(f"{out}: {base} for images of {codec} {level}".rstrip())
     else:
         print(f"{out}: {adapter}, conditioning {conditioning}")
-
-
-def _stopped(out: Path) -> NoReturn:
-    from eyechart.adapters.checkpoint import saved_step
-
-    step = saved_step(out)
-    stopped(f"the state after step {step} is kept in {out}" if step else "no step is saved yet")
 
 
 def _pair(text: str) -> tuple[str, str]:

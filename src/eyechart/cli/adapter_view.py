@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eyechart.core.errors import InputError
+from eyechart.cli.console import new_table, table_console
 
 if TYPE_CHECKING:
-    from eyechart.adapters.answers import Compared
-    from eyechart.adapters.package import AdapterConfig
-    from eyechart.adapters.watcher import StepLog
+    from eyechart.api.listing import ListedAdapter
+    from eyechart.api.results import AdapterConfig, Compared, StepLog
 
 _LINE_EVERY_STEPS = 25
 _NAMED = 5  # files named in a line
@@ -25,12 +24,12 @@ class Bar:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False)
         self._bar = Progress(
-            TextColumn("[bold]distil"),
+            TextColumn("distil", style="bold", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("step {task.completed}/{task.total}"),
-            TextColumn("error {task.fields[error]}  {task.fields[speed]}"),
+            TextColumn("step {task.completed}/{task.total}", markup=False),
+            TextColumn("error {task.fields[error]}  {task.fields[speed]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -50,8 +49,8 @@ class Bar:
             words += f"; not used, unknown format: {named}{more}"
         if first_step:
             words += f"; continues after step {first_step}"
-        self._console.print(words, style="dim", markup=False, soft_wrap=True)
-        self._console.print("[dim]measuring held-out images without an adapter …[/]")
+        self._console.print(words, style="dim", soft_wrap=True)
+        self._console.print("measuring held-out images without an adapter …", style="dim")
         self._bar.start()
 
     def __enter__(self) -> Bar:
@@ -66,7 +65,7 @@ class Bar:
         """One line: mean error on held-out images."""
         mean = sum(errors.values()) / len(errors)
         when = f"after step {step}" if step else "without an adapter"
-        self._console.print(f"[dim]held-out images, {when}: feature error {mean:.4f}[/]")
+        self._console.print(f"held-out images, {when}: feature error {mean:.4f}", style="dim")
 
     def stepped(self, log: StepLog, steps: int) -> None:
         """Move the bar."""
@@ -97,57 +96,41 @@ class Bar:
 
 def print_results(config: AdapterConfig, out: Path) -> None:
     """The feature errors of a finished training."""
-    from rich.console import Console
-    from rich.table import Table
-
     results: Any = config.results
     before, after = results["feature_error_before"], results["feature_error"][config.conditioning]
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title="Feature error on held-out images (squared, over the features' variance)",
-        title_justify="left",
-    )
-    table.add_column("condition")
-    for heading in ("without", "with", "removed"):
-        table.add_column(heading, justify="right")
+    numbers = ("without", "with", "removed")
+    table = new_table("condition", *numbers, right=numbers)
     for name, error in after.items():
         was = before[name]
         removed = f"{100 * (1 - error / was):.0f} %" if was > 0 else ""
         table.add_row(name, f"{was:.4f}", f"{error:.4f}", removed)
-    console = Console()
+    console = table_console()
+    console.print(
+        "Feature error on held-out images (squared, over the features' variance)", style="italic"
+    )
     console.print(table)
     console.print(
         f"\nThe estimator names {100 * results['estimator_accuracy']:.1f} % of the conditions.\n"
-        f"Adapter in {out}; try it with --adapter {out}",
-        highlight=False,
-        markup=False,
+        f"Adapter in {out}; try it with --adapter {out}"
     )
 
 
-def print_list(folders: Sequence[Path], where: Path) -> None:
+def print_list(adapters: Sequence[ListedAdapter], where: Path) -> None:
     """One line for each adapter; a damaged one is described in its line."""
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    from eyechart.adapters.package import read_config
-
-    console = Console()
-    if not folders:
-        console.print(f"no adapters in {where}; make one with eyechart adapter train", markup=False)
+    console = table_console()
+    if not adapters:
+        console.print(f"no adapters in {where}; make one with eyechart adapter train")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("adapter", "base", "codecs", "injection", "conditioning", "directory"):
-        table.add_column(heading, overflow="fold")
-    for folder in folders:
-        try:
-            config = read_config(folder)
-        except InputError as error:
-            table.add_row(Text(folder.name), Text(str(error), "yellow"))
+    headings = ("adapter", "base", "codecs", "injection", "conditioning", "directory")
+    table = new_table(*headings, fold=headings)
+    for one in adapters:
+        if one.problem:
+            table.add_row(one.folder.name, Text(one.problem, "yellow"))
             continue
-        codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
-        base = str(config.base.get("name", ""))
-        table.add_row(folder.name, base, codecs, config.injection, config.conditioning, str(folder))
+        codecs = ", ".join(one.codecs)
+        table.add_row(
+            one.folder.name, one.base, codecs, one.injection, one.conditioning, str(one.folder)
+        )
     console.print(table)

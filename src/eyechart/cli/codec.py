@@ -7,28 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from eyechart.cli.codec_add import add
 from eyechart.cli.codec_bench import bench
 from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
-from eyechart.cli.console import table_console
-from eyechart.codecs import open_codec
-from eyechart.codecs.levels import choose_level
-from eyechart.codecs.reconstruct import (
-    SourceImage,
-    decode_payload,
-    reconstruct_one,
-)
-from eyechart.core import plugins
-from eyechart.core.errors import EyechartError
-from eyechart.core.files import check_out, read_limited
-from eyechart.core.images import MAX_FILE_BYTES, encode_png, read_image
-from eyechart.core.types import is_neural
-from eyechart.quality import open_metric
-from eyechart.store.files import write_atomic
+from eyechart.cli.console import new_table, table_console
 
 app = typer.Typer(help="Codecs: list, encode, decode, bench, train, add.", no_args_is_help=True)
 app.command("bench")(bench)
@@ -45,22 +29,14 @@ CodecOption = Annotated[
 @app.command("list")
 def list_codecs() -> None:
     """List all codecs: version, levels, and whether they work on this machine."""
-    table = Table("codec", "levels", box=None, header_style="bold", pad_edge=False)
-    table.add_column("version", overflow="fold")
-    table.add_column("", overflow="fold")
-    for name in plugins.names("eyechart.codecs"):
-        levels = version = ""
-        try:
-            codec = open_codec(name)
-            with plugins.guarded(name):
-                levels = " ".join(level.name for level in codec.levels)
-                version = codec.version
-                if is_neural(codec):
-                    codec.check()
-            state = Text("ready", "green")
-        except EyechartError as error:
-            state = Text(str(error).removeprefix(f"{name}: "), "yellow")
-        table.add_row(Text(name), Text(levels), Text(version), state)
+    from rich.text import Text
+
+    from eyechart.api.listing import list_codecs
+
+    table = new_table("codec", "levels", "version", "", fold=("version", ""))
+    for codec in list_codecs():
+        state = Text(codec.problem, "yellow") if codec.problem else Text("ready", "green")
+        table.add_row(codec.name, " ".join(codec.levels), codec.version, state)
     table_console().print(table)
 
 
@@ -82,16 +58,11 @@ def encode(
     ] = None,
 ) -> None:
     """Compress an image; print bytes, bits per pixel and PSNR."""
-    check_out(out)
-    coder = open_codec(codec)
-    chosen = choose_level(coder, level)
-    source = SourceImage.of(read_image(picture), picture.name)
-    decoded = reconstruct_one(coder, chosen, source)
-    bitstream = decoded.bitstream
-    quality_db = open_metric("psnr").measure(source.rgb8, decoded.rgb8)
-    write_atomic(out, bitstream.payload)
-    size = f"{len(bitstream.payload):,} bytes, {bitstream.bpp:.4f} bpp"
-    print(f"{out}: {size}, {'lossless' if isinf(quality_db) else f'PSNR {quality_db:.2f} dB'}")
+    from eyechart.api.one_image import encode_image
+
+    made = encode_image(picture, out, codec=codec, level=level)
+    quality = "lossless" if isinf(made.psnr_db) else f"PSNR {made.psnr_db:.2f} dB"
+    print(f"{out}: {made.size_bytes:,} bytes, {made.bpp:.4f} bpp, {quality}")
 
 
 @app.command()
@@ -101,9 +72,7 @@ def decode(
     codec: CodecOption,
 ) -> None:
     """Decode a payload written by `codec encode` into a PNG."""
-    check_out(out)
-    coder = open_codec(codec)
-    data = read_limited(payload, MAX_FILE_BYTES)
-    rgb8 = decode_payload(coder, data, payload.name)
-    write_atomic(out, encode_png(rgb8))
-    print(f"{out}: {rgb8.shape[1]}x{rgb8.shape[0]}")
+    from eyechart.api.one_image import decode_image
+
+    height_px, width_px = decode_image(payload, out, codec=codec)
+    print(f"{out}: {width_px}x{height_px}")

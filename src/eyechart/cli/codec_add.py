@@ -24,8 +24,8 @@ def add(
     ] = None,
 ) -> None:
     """Check a checkpoint, convert it to safetensors and add it to a codec's levels."""
-    from eyechart.codecs.learned.add import add_checkpoint
+    from eyechart import api
 
-    added = add_checkpoint(codec, file, level, into)
+    added = api.add_checkpoint(codec, file, level, into=into)
     named = f"{codec} ({added.variant})" if added.variant else codec
     print(f"{added.path}: level {level} of {named}, sha256 {added.sha256[:16]}")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eyechart.cli.bars import image_bar
-from eyechart.cli.console import stopped
-from eyechart.core.errors import InputError
+from eyechart.cli.console import training
+from eyechart.cli.options import option
 
 if TYPE_CHECKING:
-    from eyechart.codecs.learned.train import TrainingProgress
-
-
-def _option(name: str, metavar: str, help_: str, **more: Any) -> Any:
-    return typer.Option(name, metavar=metavar, help=help_, **more)
+    from eyechart.api.results import TrainingProgress
 
 
 LearnedCodecArgument = Annotated[
@@ -25,31 +21,52 @@ LearnedCodecArgument = Annotated[
 Photos = Annotated[
     Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs, and its subfolders")
 ]
-Lambda = Annotated[float, _option("--lambda", "L", "Weight of the distortion; more is more bits")]
-Out = Annotated[Path, _option("--out", "DIR", "New folder, or that of a stopped training")]
+Lambda = Annotated[
+    float, option("--lambda", metavar="L", help_="Weight of the distortion; more is more bits")
+]
+Out = Annotated[
+    Path, option("--out", metavar="DIR", help_="New folder, or that of a stopped training")
+]
 Init = Annotated[
     Path | None,
-    _option("--init", "FILE", "Weights to start from: a file, or the folder of another training"),
+    option(
+        "--init",
+        metavar="FILE",
+        help_="Weights to start from: a file, or the folder of another training",
+    ),
 ]
-Loss = Annotated[str, _option("--distortion", "WHAT", "mse or ms-ssim, which needs --crop 192")]
+Loss = Annotated[
+    str, option("--distortion", metavar="WHAT", help_="mse or ms-ssim, which needs --crop 192")
+]
 VlmOption = Annotated[
     str | None,
-    _option("--vlm", "VLM", "Train prompts for this VLM's features; --init is the frozen base"),
+    option(
+        "--vlm",
+        metavar="VLM",
+        help_="Train prompts for this VLM's features; --init is the frozen base",
+    ),
 ]
 Also = Annotated[
-    Path | None, _option("--also", "DIR", "A second folder; a fifth of the crops are from it")
+    Path | None,
+    option("--also", metavar="DIR", help_="A second folder; a fifth of the crops are from it"),
 ]
-Steps = Annotated[int, _option("--steps", "N", "Optimizer steps", min=1)]
-BatchSize = Annotated[int, _option("--batch", "N", "Crops a step", min=1)]
-Crop = Annotated[int, _option("--crop", "PX", "Side of a crop, a multiple of 64", min=64)]
-LearningRate = Annotated[float, _option("--learning-rate", "RATE", "The highest, after warming up")]
+Steps = Annotated[int, option("--steps", metavar="N", help_="Optimizer steps", min=1)]
+BatchSize = Annotated[int, option("--batch", metavar="N", help_="Crops a step", min=1)]
+Crop = Annotated[
+    int, option("--crop", metavar="PX", help_="Side of a crop, a multiple of 64", min=64)
+]
+LearningRate = Annotated[
+    float, option("--learning-rate", metavar="RATE", help_="The highest, after warming up")
+]
 Adam = Annotated[bool, typer.Option("--adam", help="Adam for kernels too, in place of Muon")]
-HeldOut = Annotated[int, _option("--held-out", "N", "Images a folder to measure on", min=0)]
-Device = Annotated[str, _option("--device", "DEVICE", "cpu, cuda, cuda:1")]
-Threads = Annotated[int | None, _option("--threads", "N", "CPU threads; default: all", min=1)]
-Seed = Annotated[int, _option("--seed", "N", "Of the crops and the noise", min=0)]
-
-ALSO_SHARE = 0.25  # of the first folder's: a fifth of all crops
+HeldOut = Annotated[
+    int, option("--held-out", metavar="N", help_="Images a folder to measure on", min=0)
+]
+Device = Annotated[str, option("--device", metavar="DEVICE", help_="cpu, cuda, cuda:1")]
+Threads = Annotated[
+    int | None, option("--threads", metavar="N", help_="CPU threads; default: all", min=1)
+]
+Seed = Annotated[int, option("--seed", metavar="N", help_="Of the crops and the noise", min=0)]
 
 
 def train(
@@ -72,61 +89,35 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Train one level of a learned codec. The same command continues a stopped training."""
-    import torch
+    from eyechart import api
+    from eyechart.api.learned import saved_step, set_threads
 
-    from eyechart.codecs.learned.distortion import DISTORTIONS
-    from eyechart.codecs.learned.plugins import ARCHITECTURES
-    from eyechart.codecs.learned.recipe import Folder, train_codec
-    from eyechart.codecs.learned.train import WEIGHTS, TrainConfig, saved_step
-
-    if codec not in ARCHITECTURES:
-        allowed = ", ".join(ARCHITECTURES)
-        raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
-    if not 0 < lmbda < 1000:
-        raise InputError(f"--lambda {lmbda:g}; allowed are numbers above 0 and below 1000")
-    if distortion not in DISTORTIONS:
-        raise InputError(f"--distortion {distortion!r}; allowed are {', '.join(DISTORTIONS)}")
     if threads is not None:
-        torch.set_num_threads(threads)
-    features = None
-    if vlm is not None:
-        from eyechart.adapters.vision_features import VisionFeatures
+        set_threads(threads)
+    with training(lambda: saved_step(out), out), image_bar() as bar:
+        bar.show(f"{codec} lambda {lmbda:g}", 0, steps)
 
-        features = VisionFeatures(vlm, crop, device)
-    config = TrainConfig(
-        lmbda=lmbda,
-        steps=steps,
-        batch=batch,
-        crop_px=crop,
-        lr=learning_rate,
-        muon=not adam,
-        seed=seed,
-        distortion="features" if features else "mse" if distortion == "mse" else "ms-ssim",
-        vlm=f"{features.name} {features.version}" if features else "",
-    )
-    folders = [Folder(path=photos)]
-    if also is not None:
-        folders.append(Folder(path=also, share=ALSO_SHARE))
-    try:
-        with image_bar() as bar:
-            bar.show(f"{codec} lambda {lmbda:g}", 0, steps)
+        def report(progress: TrainingProgress) -> None:
+            rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
+            bar.show(rate, progress.step, progress.steps)
 
-            def report(progress: TrainingProgress) -> None:
-                rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
-                bar.show(rate, progress.step, steps)
-
-            train_codec(
-                ARCHITECTURES[codec],
-                folders,
-                config,
-                out,
-                init=init,
-                held_out=held_out,
-                device=device,
-                report=report,
-                features=features.distance if features else None,
-            )
-    except KeyboardInterrupt:
-        step = saved_step(out)
-        stopped(f"the state after step {step} is kept in {out}" if step else "no step is saved yet")
-    print(f"{out / WEIGHTS}: trained to step {steps:,}, see {out / 'README.md'}")
+        weights = api.train_codec(
+            codec,
+            photos,
+            lmbda=lmbda,
+            out=out,
+            init=init,
+            distortion=distortion,
+            vlm=vlm,
+            also=also,
+            steps=steps,
+            batch=batch,
+            crop_px=crop,
+            learning_rate=learning_rate,
+            muon=not adam,
+            held_out=held_out,
+            device=device,
+            seed=seed,
+            report=report,
+        )
+    print(f"{weights}: trained to step {steps:,}, see {out / 'README.md'}")

@@ -3,27 +3,70 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from eyechart.core.errors import StoppedError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _UNLIMITED = 10_000  # characters: no table is as wide
+_PADDING = re.compile(r" +(?=\n)")
 
 
-def table_console() -> Console:
-    """A console as wide as the terminal; in a pipe or a file, lines are not wrapped or cut."""
+def table_console(*, stderr: bool = False) -> Console:
+    """A console as wide as the terminal, for text that is no markup.
+
+    In a pipe or a file, lines are not wrapped or cut, and no blanks end a line.
+    """
     from rich.console import Console
 
-    chosen = sys.stdout.isatty() or "COLUMNS" in os.environ  # rich reads both itself
-    return Console(width=None if chosen else _UNLIMITED, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    width = None if "COLUMNS" in os.environ else _UNLIMITED  # rich reads COLUMNS itself
+    file = cast("TextIO", _Unpadded(stream))
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def new_table(*headings: str, right: Collection[str] = (), fold: Collection[str] = ()) -> Table:
+    """A table without lines. right: headings of columns with numbers; fold: of columns with long
+    words, such as paths, that may be broken anywhere."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(headings))
+    for heading in headings:
+        table.add_column(
+            heading,
+            justify="right" if heading in right else "left",
+            overflow="fold" if heading in fold else "ellipsis",
+        )
+    return table
+
+
+class _Unpadded:
+    """A stream without the blanks with which rich fills the last column."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_PADDING.sub("", text))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False
 
 
 def stopped(kept: str) -> NoReturn:
@@ -42,6 +85,16 @@ def keyboard_interrupt(kept: str | Callable[[], str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         stopped(kept if isinstance(kept, str) else kept())
+
+
+def training(saved_step: Callable[[], int], out: Path) -> AbstractContextManager[None]:
+    """Ctrl-C inside ends in a message that says which step of the training is kept in `out`."""
+
+    def kept() -> str:
+        step = saved_step()
+        return f"the state after step {step} is kept in {out}" if step else "no step is saved yet"
+
+    return keyboard_interrupt(kept)
 
 
 def terminal_text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,7 +12,7 @@ from eyechart.cli.console import table_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eyechart.runner.readiness import CheckResult
+    from eyechart.api.results import CheckResult
 
 
 def doctor() -> None:
@@ -19,23 +20,17 @@ def doctor() -> None:
 
     Codecs are tried on a small image; VLMs are looked up but not loaded.
     """
-    from eyechart.runner.readiness import codecs, machine, packages, tasks, vlms
+    from eyechart.api.listing import readiness
 
     console = table_console()
     lost = False
-    for title, findings in (
-        ("this machine", machine()),
-        ("codecs", codecs()),
-        ("tasks", tasks()),
-        ("VLMs", vlms()),
-        ("optional packages", packages()),
-    ):
-        lost |= _show(title, list(findings), console)
+    for title, findings in readiness():
+        lost |= _show(title, findings, console)
     if lost:
         raise typer.Exit(1)
 
 
-def _show(title: str, findings: list[CheckResult], console: Console) -> bool:
+def _show(title: str, findings: Sequence[CheckResult], console: Console) -> bool:
     """Print one section; -> whether something in it is broken."""
     from rich.table import Table
     from rich.text import Text

@@ -9,7 +9,7 @@ from eyechart.core.units import duration, size_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from eyechart.runner.estimate import CodecEstimate, Estimate
+    from eyechart.api.results import CodecEstimate, Estimate
 
 _GUESSED_PER_S = (100, 10)  # questions per second, for a VLM that was not measured
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.api.files import write_json
 from eyechart.cli.bars import image_bar
+from eyechart.cli.console import new_table, table_console, terminal_text
+from eyechart.cli.options import option
 from eyechart.cli.run import Workers
-from eyechart.core.errors import InputError
 from eyechart.core.files import check_out
 
 if TYPE_CHECKING:
-    from eyechart.runner.export_tsv import TsvExport
-
-_UNPACKED_BYTES = 1 << 30  # VLMEvalKit unpacks larger tables into image files before it reads them
+    from eyechart.api.results import TsvExport
 
 app = typer.Typer(
     no_args_is_help=True, help="Task files for VLMEvalKit and lmms-eval; records as csv or parquet."
@@ -37,59 +36,66 @@ class FormatChoice(StrEnum):
     parquet = "parquet"
 
 
+TaskOption = Annotated[
+    str, typer.Argument(metavar="TASK", help="Its name, with options: POPE:max_images=50.")
+]
+Codecs = Annotated[
+    str, option("--codecs", metavar="A,B", help_="jpeg,vvc:preset=fast; source: uncompressed.")
+]
+Out = Annotated[Path, option("--out", "-o", metavar="DIR", help_="Folder for the copies.")]
+Levels = Annotated[
+    str | None, option("--levels", metavar="A,B", help_="Levels by name: 1,6. Default: all.")
+]
+Paths = Annotated[
+    bool,
+    typer.Option(
+        "--paths",
+        help="PNG files named in image_path, not base64 in image: "
+        "a VLMEvalKit from before June 2025 needs it.",
+    ),
+]
+Prompts = Annotated[
+    str | None,
+    option(
+        "--prompts",
+        metavar="FAMILY",
+        help_="Write a VLM family's complete prompt into `question`.",
+    ),
+]
+OriginalNames = Annotated[
+    bool,
+    typer.Option(
+        "--original-names",
+        help="A folder for each copy, in which it has the name of the task's file, "
+        "so that VLMEvalKit treats it as that data set.",
+    ),
+]
+RunDirOption = Annotated[
+    Path | None,
+    option("--run", metavar="DIR", help_="Use the bitstreams of a run directory, and add to them."),
+]
+JsonOut = Annotated[
+    Path | None, option("--json", metavar="OUT", help_="Also write the table to this file.")
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until another export to this folder has ended.")
+]
+
+
 @app.command("tsv")
 def tsv(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="Its name, with options: POPE:max_images=50.")
-    ],
-    codecs: Annotated[
-        str,
-        typer.Option("--codecs", metavar="A,B", help="jpeg,vvc:preset=fast; source: uncompressed."),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the copies.")],
-    levels: Annotated[
-        str | None,
-        typer.Option("--levels", metavar="A,B", help="Levels by name: 1,6. Default: all."),
-    ] = None,
+    task: TaskOption,
+    codecs: Codecs,
+    out: Out,
+    levels: Levels = None,
     data: Data = None,
-    paths: Annotated[
-        bool,
-        typer.Option(
-            "--paths",
-            help="PNG files named in image_path, not base64 in image: "
-            "a VLMEvalKit from before June 2025 needs it.",
-        ),
-    ] = False,
-    prompts: Annotated[
-        str | None,
-        typer.Option(
-            "--prompts",
-            metavar="FAMILY",
-            help="Write a VLM family's complete prompt into `question`.",
-        ),
-    ] = None,
-    original_names: Annotated[
-        bool,
-        typer.Option(
-            "--original-names",
-            help="A folder for each copy, in which it has the name of the task's file, "
-            "so that VLMEvalKit treats it as that data set.",
-        ),
-    ] = False,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run", metavar="DIR", help="Use the bitstreams of a run directory, and add to them."
-        ),
-    ] = None,
+    paths: Paths = False,
+    prompts: Prompts = None,
+    original_names: OriginalNames = False,
+    run: RunDirOption = None,
     workers: Workers = None,
-    json_out: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="OUT", help="Also write the table to this file."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until another export to this folder has ended.")
-    ] = (False),
+    json_out: JsonOut = None,
+    wait: Wait = False,
 ) -> None:
     """Write a copy of TASK's file for each codec level, with all images compressed and decoded.
 
@@ -105,26 +111,27 @@ def tsv(
     complete, and the same command continues with the images made so far (in
     OUT/.eyechart, which may be deleted afterwards).
     """
-    from eyechart.core.plugins import split_specs
-    from eyechart.runner.export_tsv import Form, export_tsv
+    from eyechart import api
 
     if json_out is not None:
         check_out(json_out)
     with image_bar() as bar:
-        made = export_tsv(
+        made = api.export_tsv(
             task,
-            split_specs(codecs),
-            out,
+            codecs,
+            out=out,
             levels=None if levels is None else [level.strip() for level in levels.split(",")],
             data=data,
-            form=Form(paths=paths, prompts=prompts, original_names=original_names),
-            run=run,
+            paths=paths,
+            prompts=prompts,
+            original_names=original_names,
+            run_directory=run,
             workers=workers,
             wait=wait,
             advance=bar.show,
         )
     for failure in made.failures:
-        print(f"eyechart: {failure}", file=sys.stderr)
+        print(f"eyechart: {terminal_text(failure)}", file=sys.stderr)
     if json_out is not None:
         _write_json(json_out, made)
     if made.copies:
@@ -153,69 +160,47 @@ def records(
     are scored as a corpus and have 0 here), bytes, size and bpp of the image.
     A question that failed has no prediction; the column failure says why.
     """
-    from eyechart.runner.export_records import export_records
-    from eyechart.store import Store
+    from eyechart import api
 
-    if form is None:
-        ending = out.suffix.removeprefix(".").lower()
-        if ending not in list(FormatChoice):
-            raise InputError(f"{out}: give --format csv or parquet, or a file that ends so")
-        form = FormatChoice(ending)
-    store = Store(directory)
-    store.require()
-    check_out(out)
-    rows = export_records(store, out, form.value, data)
+    rows = api.export_records(directory, out, None if form is None else form.value, data=data)
     print(f"{out}: {rows:,} rows, {out.stat().st_size:,} bytes")
 
 
 def _write_json(path: Path, made: TsvExport) -> None:
-    from eyechart.store.files import write_atomic
-
     rows = [
         {
             "file": str(copied.path),
             "codec": copied.codec,
             "level": copied.level,
             "rows": copied.rows,
-            "pictures": copied.pictures,
+            "images": copied.images,
             "rate_bpp": copied.rate_bpp,
             "size_bytes": copied.size_bytes,
         }
         for copied in made.copies
     ]
-    written = {"task": made.task.name, "version": made.task.version, "copies": rows}
-    write_atomic(path, json.dumps(written, indent=2, allow_nan=False).encode() + b"\n")
+    write_json(path, {"task": made.task.name, "version": made.task.version, "copies": rows})
 
 
 def _print(made: TsvExport, spec: str, out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("copy", overflow="fold")
-    for heading in ("rows", "images", "bpp", "MB"):
-        table.add_column(heading, justify="right")
+    numbers = ("rows", "images", "bpp", "MB")
+    table = new_table("copy", *numbers, right=numbers, fold=("copy",))
     for copied in made.copies:
         table.add_row(
-            Text(copied.name),
+            copied.name,
             f"{copied.rows:,}",
-            f"{copied.pictures:,}",
+            f"{copied.images:,}",
             f"{copied.rate_bpp:.4f}",
             f"{copied.size_bytes / 1e6:.1f}",
         )
-    console = Console(highlight=False)
+    console = table_console()
     console.print(table)
-    console.print(
-        f"\n.tsv files in {out}; bpp is the mean over images", soft_wrap=True, markup=False
-    )
-    if any(copied.path.stat().st_size > _UNPACKED_BYTES for copied in made.copies):
-        console.print("[yellow]VLMEvalKit unpacks files above 1 GiB wrongly: use --paths[/]")
-    source = made.task.table
-    if source.without_image:
-        console.print(f"left out: {source.without_image:,} rows without an image")
+    console.print(f"\n.tsv files in {out}; bpp is the mean over images", soft_wrap=True)
+    if made.needs_paths:
+        console.print("VLMEvalKit unpacks files above 1 GiB wrongly: use --paths", style="yellow")
+    if left_out := made.task.table.without_image:
+        console.print(f"left out: {left_out:,} rows without an image")
     console.print(
         f"score the answers with: eyechart score {spec} --data {made.task.path} --predictions FILE",
         soft_wrap=True,
-        markup=False,
     )

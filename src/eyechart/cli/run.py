@@ -88,7 +88,7 @@ Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until another run of this directory has ended.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")]
-Batch = Annotated[
+BatchOption = Annotated[
     int | None,
     typer.Option(
         "--batch",
@@ -112,7 +112,7 @@ Title = Annotated[
     str | None,
     typer.Option("--title", metavar="TEXT", help="Title of the report, instead of the plan's."),
 ]
-Report = Annotated[
+ReportOption = Annotated[
     bool,
     typer.Option("--report/--no-report", help="Print tables and write the HTML report at the end."),
 ]
@@ -129,7 +129,7 @@ def run(
     max_images: MaxImages = None,
     device: Device = "auto",
     workers: Workers = None,
-    batch: Batch = None,
+    batch: BatchOption = None,
     choice_set: ChoiceSet = False,
     codec_device: CodecDevice = "auto",
     codec_batch: CodecBatch = None,
@@ -137,7 +137,7 @@ def run(
     retry_failed: RetryFailed = False,
     wait: Wait = False,
     title: Title = None,
-    report: Report = True,
+    report: ReportOption = True,
 ) -> None:
     """Run a plan, print the BD-Metric table and write the report.
 

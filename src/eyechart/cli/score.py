@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.api.files import write_json
+from eyechart.cli.console import new_table, table_console
+from eyechart.core.files import check_out
+
 if TYPE_CHECKING:
+    from eyechart.api.results import Result
     from eyechart.core.types import Task
-    from eyechart.tasks.predictions import Result
 
 _NAMED = 5  # missing questions that are named
 
@@ -43,36 +46,27 @@ def score(
     The exit code is 1 if questions have no prediction; the scores are then
     those of the other questions.
     """
-    from eyechart.core.files import check_out
-    from eyechart.store.files import write_atomic
-    from eyechart.tasks import open_tasks
-    from eyechart.tasks.predictions import read_predictions, score_predictions
+    from eyechart import api
 
     if json_out is not None:
         check_out(json_out)
-    (opened,) = open_tasks([task], data)
-    result = score_predictions(opened, read_predictions(predictions), name=str(predictions))
+    opened = api.open_task(task, data=data)
+    result = api.score(opened, predictions)
     if json_out is not None:
-        found = {"task": opened.name, "version": opened.version, **asdict(result)}
-        write_atomic(json_out, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+        write_json(json_out, {"task": opened.name, "version": opened.version, **asdict(result)})
     _print(opened, result)
     if result.missing:
         raise typer.Exit(1)
 
 
 def _print(task: Task, result: Result) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(Text(task.name))
-    table.add_column("score", justify="right")
+    console = table_console()
+    table = new_table(task.name, "score", right=("score",))
     for metric, value in result.metrics.items():
         style = "bold" if metric == task.headline_metric else ""
-        table.add_row(Text(metric), f"{value:.4f}", style=style)
+        table.add_row(metric, f"{value:.4f}", style=style)
     console.print(table)
     console.print(
         f"\n{result.answered:,} answers, {result.unparsed_percent:.2f} % of them unparsed"
@@ -80,7 +74,5 @@ def _print(task: Task, result: Result) -> None:
     if result.missing:
         named = ", ".join(result.missing[:_NAMED])
         more = ", ..." if len(result.missing) > _NAMED else ""
-        console.print(
-            f"[yellow]{len(result.missing):,} questions have no prediction[/] "
-            f"and are not counted: {escape(named)}{more}"
-        )
+        missing = (f"{len(result.missing):,} questions have no prediction", "yellow")
+        console.print(Text.assemble(missing, f" and are not counted: {named}{more}"))

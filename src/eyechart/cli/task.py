@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import table_console
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.cli.console import new_table, table_console
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
-    from eyechart.core.types import Question, Task
-    from eyechart.tasks.tsv_task import TsvTask
+    from eyechart.api.describing import DescribedFile, DescribedTask, ExampleQuestion
+
+_PANEL_WIDTH = 80  # characters, where the output is no terminal
 
 app = typer.Typer(no_args_is_help=True, help="Tasks (benchmarks): list, show.")
 
@@ -32,32 +27,30 @@ Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help=_DATA_HE
 @app.command("list")
 def list_tasks(data: Data = None) -> None:
     """List all tasks: file, headline metric, and whether the data is found."""
-    from rich.table import Table
     from rich.text import Text
 
-    from eyechart.core import plugins
-    from eyechart.tasks import open_tasks
-    from eyechart.tasks.sources import place_of
+    from eyechart.api.listing import list_tasks as listed
 
-    place_of(data)  # a wrong folder is one error, not a missing file for every task
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("task", "file", "headline metric", "data"):
-        table.add_column(heading, overflow="fold")
-    missing: list[str] = []
-    for name in plugins.names("eyechart.tasks"):
-        try:
-            with plugins.guarded(name):
-                [task] = open_tasks([name], data)
-                file, where = _where(task, missing)
-                table.add_row(Text(task.name), Text(file), Text(task.headline_metric), where)
-        except EyechartError as error:
-            table.add_row(Text(name), "", "", Text(str(error).removeprefix(f"{name}: "), "yellow"))
+    tasks = listed(data)
+    headings = ("task", "file", "headline metric", "data")
+    table = new_table(*headings, fold=headings)
+    for task in tasks:
+        where = Text(f"{task.folder} ({task.origin})" if task.folder else "")
+        if task.problem:
+            where = Text(task.problem, "yellow")
+        elif task.how_to_get:
+            where = Text("missing", "red")
+        table.add_row(task.name, task.file, task.headline_metric, where)
     console = table_console()
     console.print(table)
+    missing = [task.how_to_get for task in tasks if task.how_to_get]
     if missing:
-        console.print("\n[bold]How to get what is missing[/] (or use --data eyechart-mini):")
+        console.print()
+        console.print(
+            Text.assemble(("How to get what is missing", "bold"), " (or use --data eyechart-mini):")
+        )
         for line in missing:
-            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  {line}", soft_wrap=True)
 
 
 @app.command("show")
@@ -68,104 +61,64 @@ def show_task(
     data: Data = None,
 ) -> None:
     """Show a task: its columns, categories, images, and a few questions as a VLM gets them."""
-    from rich.console import Console
+    from eyechart.api.describing import describe_task
 
-    from eyechart.tasks import open_tasks
-
-    (task,) = open_tasks([name], data)
-    console = Console(highlight=False, markup=False)  # names and paths may contain brackets
-    questions = task.questions()
-    _print_head(console, task, len(questions), len({question.image for question in questions}))
-    _print_categories(console, questions)
-    first_of_each = {question.category: question for question in reversed(questions)}
-    for question in sorted(first_of_each.values(), key=questions.index)[:3]:
-        _print_question(console, task, question)
-
-
-def _where(task: Task, missing: list[str]) -> tuple[str, Text]:
-    """The file's name and where it was found. For a missing file, appends to `missing` how to get
-    it."""
-    from rich.text import Text
-
-    from eyechart.tasks.tsv_task import TsvTask
-
-    if not isinstance(task, TsvTask):  # a third party's task finds its own data
-        return "", Text()
-    try:
-        return task.path.name, Text(f"{task.path.parent} ({task.origin})")
-    except InputError:
-        official = task.official[0]
-        missing.append(f"{official.name}: {official.how_to_get}")
-        return official.name, Text("missing", "red")
+    task = describe_task(name, data=data)
+    console = table_console()
+    _print_head(console, task)
+    if task.categories:
+        table = new_table("category", "questions", right=("questions",))
+        for category, count in task.categories.items():
+            table.add_row(category or "(none)", f"{count:,}")
+        console.print()
+        console.print(table)
+    for question in task.examples:
+        _print_question(console, question)
 
 
-def _print_head(console: Console, task: Task, questions: int, images: int) -> None:
-    from rich.text import Text
-
-    from eyechart.tasks.tsv_task import TsvTask
-
-    console.print(Text(task.name, "bold"), f" version {task.version}")
-    if isinstance(task, TsvTask):
-        _print_file(console, task)
-    console.print(f"questions  {questions:,} about {images:,} images")
-    console.print(f"headline   {task.headline_metric}")
-
-
-def _print_file(console: Console, task: TsvTask) -> None:
-    table = task.table
-    console.print(f"file       {table.path} ({task.origin})", soft_wrap=True)
-    console.print(f"columns    {', '.join(table.columns)}")
-    if table.without_image:
-        console.print(f"left out   {table.without_image:,} rows without an image")
-    _print_official(console, task)
-
-
-def _print_official(console: Console, task: TsvTask) -> None:
-    """Print whether the file is an official one, and if not, where that is published."""
-    with task.path.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    known = next((official for official in task.official if official.md5 == md5), None)
-    if known:
-        console.print(f"official   yes, {known.name} by its md5 {md5}")
-        return
-    console.print(f"official   no (md5 {md5}); the official file:")
-    for official in task.official:
-        rows = f"{official.rows:,} rows, " if official.rows else ""
-        console.print(f"           {official.url} ({rows}md5 {official.md5})", soft_wrap=True)
-
-
-def _print_categories(console: Console, questions: Sequence[Question]) -> None:
+def _print_head(console: Console, task: DescribedTask) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    if not any(question.category for question in questions):
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("category")
-    table.add_column("questions", justify="right")
-    for category, count in sorted(Counter(q.category for q in questions).items()):
-        table.add_row(Text(category or "(none)"), f"{count:,}")
-    console.print()
-    console.print(table)
+    console.print(Text.assemble((task.name, "bold"), f" version {task.version}"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, value in [
+        *(_file_rows(task.file) if task.file else []),
+        ("questions", f"{task.questions:,} about {task.images:,} images"),
+        ("headline", task.headline_metric),
+    ]:
+        grid.add_row(key, value)
+    console.print(grid)
 
 
-def _print_question(console: Console, task: Task, question: Question) -> None:
+def _file_rows(file: DescribedFile) -> list[tuple[str, str]]:
+    """What is known of the task's file; if it is not official, where that is published."""
+    rows = [("file", f"{file.path} ({file.origin})"), ("columns", ", ".join(file.columns))]
+    if file.without_image:
+        rows.append(("left out", f"{file.without_image:,} rows without an image"))
+    if file.official:
+        return [*rows, ("official", f"yes, {file.official} by its md5 {file.md5}")]
+    rows.append(("official", f"no (md5 {file.md5}); the official file:"))
+    for official in file.published:
+        count = f"{official.rows:,} rows, " if official.rows else ""
+        rows.append(("", f"{official.url} ({count}md5 {official.md5})"))
+    return rows
+
+
+def _print_question(console: Console, question: ExampleQuestion) -> None:
+    """The prompt in a frame of the terminal's width; in a pipe, of 80 columns."""
     from rich.panel import Panel
     from rich.text import Text
 
-    height_px, width_px, _ = task.image(question.image).shape
-    text = Text(task.prompt(question, "default").rstrip("\n"))
-    text.append(f"\n\nreference: {_reference(question)}", style="green")
+    references = "\n           ".join(question.references)
+    text = Text(question.prompt)
+    text.append(f"\n\nreference: {references}", style="green")
     title = f"{question.id}  {question.category}"
-    where = f"image {question.image}, {width_px}x{height_px}"
+    where = f"image {question.image}, {question.width_px}x{question.height_px}"
     console.print()
-    console.print(Panel(text, title=Text(title), subtitle=Text(where), title_align="left"))
-
-
-def _reference(question: Question) -> str:
-    """The reference answer, or one line for each of several."""
-    try:
-        several = json.loads(question.answer)
-    except json.JSONDecodeError:
-        return question.answer
-    return "\n           ".join(several) if isinstance(several, list) else question.answer
+    console.print(
+        Panel(text, title=Text(title), subtitle=Text(where), title_align="left"),
+        width=min(console.width, _PANEL_WIDTH) if not console.is_terminal else None,
+    )

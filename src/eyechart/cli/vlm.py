@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import table_console, terminal_text
-from eyechart.core import plugins
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.cli.console import new_table, table_console, terminal_text
+from eyechart.cli.options import option
 
 if TYPE_CHECKING:
-    from eyechart.core.types import Answer, Codec, Level
+    from rich.console import Console
+
+    from eyechart.core.types import Answer
 
 app = typer.Typer(help="VLMs: list, ask.", no_args_is_help=True)
 
@@ -22,118 +23,82 @@ _VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=
 @app.command("list")
 def list_vlms() -> None:
     """List all VLMs: their weights, family, and whether they work on this machine."""
-    from rich.table import Table
     from rich.text import Text
 
-    from eyechart.vlms import known_vlms, model_types, open_vlm, vlm_names
-    from eyechart.vlms.families import broken_families, family
+    from eyechart.api.listing import list_vlms, model_types
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("vlm", "hub id or model", "family", "here"):
-        table.add_column(heading, overflow="fold")
-    for name, known in known_vlms():
-        missing = plugins.conflict("eyechart.vlms", known.plugin) if known.plugin else None
-        missing = missing or family(name).why_not_ready(known)
-        state = Text("ready", "green") if missing is None else Text(missing, "yellow")
-        table.add_row(known.name, known.model or known.note, Text(name), state)
-    for name, why in broken_families().items():
-        table.add_row(name, "", "", Text(why, "yellow"))
-    for name in sorted(set(vlm_names()) - {known.name for _, known in known_vlms()}):
-        try:
-            with plugins.guarded(name):
-                of, state = open_vlm(name).family, Text("plug-in", "green")
-        except EyechartError as error:
-            of, state = "", Text(str(error).removeprefix(f"{name}: "), "yellow")
-        table.add_row(name, "", Text(of), state)
+    headings = ("vlm", "hub id or model", "family", "here")
+    table = new_table(*headings, fold=headings)
+    for vlm in list_vlms():
+        state = Text("plug-in" if vlm.plugin else "ready", "green")
+        if vlm.problem:
+            state = Text(vlm.problem, "yellow")
+        table.add_row(vlm.name, vlm.model, vlm.family, state)
     console = table_console()
     console.print(table)
     console.print(
         f"\nAny other checkpoint of {', '.join(model_types())}: give its hub id or directory.\n"
-        "Any other server: openai:model=NAME,base_url=http://HOST:PORT/v1",
-        highlight=False,
+        "Any other server: openai:model=NAME,base_url=http://HOST:PORT/v1"
     )
+
+
+ImageOption = Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, ...")]
+Questions = Annotated[
+    list[str], typer.Argument(metavar="QUESTION...", help="One or more, each in quotes.")
+]
+Vlm = Annotated[str, option("--vlm", metavar="VLM", help_=_VLM_HELP)]
+CodecOption = Annotated[
+    str | None,
+    option("--codec", metavar="CODEC", help_="Encode and decode the image with this codec first."),
+]
+LevelOption = Annotated[
+    str | None, option("--level", metavar="LEVEL", help_="The codec's, see `codec list`.")
+]
+AdapterOption = Annotated[
+    str | None,
+    option(
+        "--adapter", metavar="DIR", help_="Folder or name of an adapter, DIR:conditioning=unknown."
+    ),
+]
+Device = Annotated[str, option("--device", metavar="WHERE", help_="auto, cpu, cuda, cuda:1, map.")]
+MaxNewTokens = Annotated[int, option("--max-new-tokens", metavar="N", min=1, help_="Of an answer.")]
 
 
 @app.command("ask")
 def ask(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, ...")],
-    questions: Annotated[
-        list[str], typer.Argument(metavar="QUESTION...", help="One or more, each in quotes.")
-    ],
-    vlm: Annotated[str, typer.Option("--vlm", metavar="VLM", help=_VLM_HELP)] = "eyechart-mini",
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            "--codec", metavar="CODEC", help="Encode and decode the image with this codec first."
-        ),
-    ] = None,
-    level: Annotated[
-        str | None, typer.Option("--level", metavar="LEVEL", help="The codec's, see `codec list`.")
-    ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(
-            "--adapter",
-            metavar="DIR",
-            help="Folder or name of an adapter, DIR:conditioning=unknown.",
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="WHERE", help="auto, cpu, cuda, cuda:1, map.")
-    ] = "auto",
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", metavar="N", min=1, help="Of an answer.")
-    ] = 64,
+    image: ImageOption,
+    questions: Questions,
+    vlm: Vlm = "eyechart-mini",
+    codec: CodecOption = None,
+    level: LevelOption = None,
+    adapter: AdapterOption = None,
+    device: Device = "auto",
+    max_new_tokens: MaxNewTokens = 64,
 ) -> None:
     """Ask a VLM about an image, uncompressed or decoded by a codec. Answers go to stdout."""
-    from rich.console import Console
+    from eyechart import api
 
-    from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
-    from eyechart.core.images import read_image
-    from eyechart.core.types import Decoding, Request
-    from eyechart.runner.resolve import open_spec
-
-    if not all(question.strip() for question in questions):
-        raise InputError("an empty question; allowed: some text")
-    rgb8 = read_image(image)
-    coder, chosen = _codec_and_level(codec, level)
-    opened = open_spec(vlm, adapter, device)
-    notes = Console(stderr=True, highlight=False)
-    if coder is not None and chosen is not None:
-        decoded = reconstruct_one(coder, chosen, SourceImage.of(rgb8, image.name))
-        rgb8 = decoded.rgb8
-        rate = f"{coder.name} {chosen.name}: {decoded.bitstream.bpp:.4f} bpp"
-        notes.print(rate, style="dim", markup=False)
-    request = Request(
-        image=rgb8,
-        prompts=tuple(questions),
-        codec=coder.name if coder else "source",
-        level=chosen.name if chosen else "lossless",
-    )
-    with notes.status(f"{opened.name} is answering"):
-        [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))
-    _print(questions, answers, notes)
-
-
-def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec | None, Level | None]:
-    from eyechart.codecs import open_codec
-    from eyechart.codecs.levels import choose_level
-
-    if spec is None:
-        if level is not None:
-            raise InputError(f"--level {level} needs a --codec")
-        return None, None
-    codec = open_codec(spec)
-    return codec, choose_level(codec, level)
-
-
-def _print(questions: list[str], answers: list[Answer], notes: object) -> None:
-    from rich.console import Console
-
-    assert isinstance(notes, Console)
-    for question, answer in zip(questions, answers, strict=True):
+    notes = table_console(stderr=True)
+    with notes.status(f"{vlm} is answering"):
+        asked = api.ask(
+            image,
+            questions,
+            vlm=vlm,
+            codec=codec,
+            level=level,
+            adapter=adapter,
+            device=device,
+            max_new_tokens=max_new_tokens,
+        )
+    if asked.bpp is not None:
+        notes.print(f"{asked.codec} {asked.level}: {asked.bpp:.4f} bpp", style="dim")
+    for question, answer in zip(questions, asked.answers, strict=True):
         if len(questions) > 1:
-            notes.print(terminal_text(question), style="dim", markup=False)
-        print(terminal_text(answer.text))
-        if answer.truncated:
-            notes.print("[yellow]truncated by --max-new-tokens[/]")
+            notes.print(terminal_text(question), style="dim")
+        _print(answer, notes)
+
+
+def _print(answer: Answer, notes: Console) -> None:
+    print(terminal_text(answer.text))
+    if answer.truncated:
+        notes.print("truncated by --max-new-tokens", style="yellow")

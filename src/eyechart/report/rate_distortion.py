@@ -9,16 +9,17 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TypeAlias
 
 from eyechart.analysis.bd import bd_rate_percent
 from eyechart.core.errors import InputError, PluginError
+from eyechart.core.files import check_out, is_dir
 from eyechart.core.types import Json
 from eyechart.quality import QualityMetric, curve_label, label, on_curve
-from eyechart.runner.bench import Bench, BenchRow
+from eyechart.runner.bench import BdRate, Bench, BenchRow
 from eyechart.store.files import write_atomic
 
 PLOT_FORMATS = (".svg", ".png", ".pdf")
@@ -30,16 +31,6 @@ _COLOURS = ("#c94a1a", "#0f6db5", "#0a8560", "#a94a97", "#9c6b00", "#5147b8", "#
 _MARKERS = "osD^vP*X"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BdRate:
-    """A codec's rate change at equal quality, in percent; None if there is none, and why."""
-
-    codec: str
-    metric: str
-    percent: float | None
-    reason: str = ""
-
-
 def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> QualityCurve:
     """A codec's points; those without a finite quality are left out."""
     points = [
@@ -48,6 +39,40 @@ def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> Qualit
         if row.codec == codec and (value := row.quality[label(metric)]) is not None
     ]
     return sorted(point for point in points if isfinite(point[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchFiles:
+    """Where to write a measurement: all results as JSON, a folder for files in the layout of
+    CompressAI, and a plot."""
+
+    json: Path | None = None
+    compressai: Path | None = None
+    plot: Path | None = None
+
+    def check(self) -> None:
+        """Check that all can be written. Raises InputError, PluginError."""
+        for file in (self.json, self.plot):
+            if file is not None:
+                check_out(file)
+        if self.plot is not None:
+            check_plot(self.plot)
+        if self.compressai is not None and not is_dir(self.compressai):
+            raise InputError(f"{self.compressai}: not a folder; allowed: a folder to write to")
+
+    def write(self, bench: Bench, folder: Path) -> None:
+        """Write them. folder: of the images. Raises StoreError."""
+        if self.json is not None:
+            write_json(bench, folder, self.json)
+        if self.compressai is not None:
+            write_compressai(bench, self.compressai)
+        if self.plot is not None:
+            write_plot(bench, self.plot)
+
+
+def with_bd_rates(bench: Bench, against: str) -> Bench:
+    """The measurement with BD-rates against one of its codecs. Raises InputError."""
+    return replace(bench, against=against, bd_rates=bd_rates(bench, against))
 
 
 def bd_rates(bench: Bench, against: str) -> list[BdRate]:
@@ -84,13 +109,14 @@ def _bd_rate(rows: Sequence[BenchRow], codec: str, against: str, metric: Quality
 # --- files ------------------------------------------------------------------------------------
 
 
-def write_json(bench: Bench, folder: Path, path: Path, found: Sequence[BdRate]) -> None:
+def write_json(bench: Bench, folder: Path, path: Path) -> None:
     """All rows with their images, and the BD-rates. Raises StoreError."""
     written: Json = {
         "folder": str(folder),
         "codecs": dict(bench.versions),
+        "reproducible": dict(bench.reproducible),
         "rows": [_finite(asdict(row)) for row in bench.rows],
-        "bd_rates": [asdict(one) for one in found],
+        "bd_rates": [asdict(one) for one in bench.bd_rates],
         "failures": list(bench.failures),
         "left_out": list(bench.left_out),
     }

@@ -12,8 +12,9 @@ from eyechart.codecs import open_codec
 from eyechart.codecs.reconstruct import BATCH_IMAGES, Reconstructor, SourceImage
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
+from eyechart.core.hooks import facts_of
 from eyechart.core.images import find_images, read_image
-from eyechart.core.types import Codec, Level, is_neural
+from eyechart.core.types import Codec, Level, Reproducible, is_neural
 from eyechart.quality import QualityMetric, label
 
 _BLOCK_IMAGES = 16  # in memory at a time
@@ -76,23 +77,37 @@ class BenchRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BdRate:
+    """A codec's rate change at equal quality, in percent; None if there is none, and why."""
+
+    codec: str
+    metric: str
+    percent: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """The results of a measurement.
 
-    versions: of the codecs, by label. metrics: in order. rows: level by level, lowest rate first; a
+    versions: of the codecs, by label. reproducible: whether their decoded images are equal on all
+    devices, by label. metrics: in order. rows: level by level, lowest rate first; a
     level at which all images failed has none. images, others: files of the folder that are images,
     as many as were asked for, and files that are none.
     left_out: one message for each unreadable image. failures: one for each image that a codec
-    failed on.
+    failed on. bd_rates: of the other codecs against the codec `against`, if one was named.
     """
 
     versions: Mapping[str, str]
+    reproducible: Mapping[str, Reproducible]
     metrics: Sequence[QualityMetric]
     rows: Sequence[BenchRow]
     images: int
     others: int
     left_out: Sequence[str]
     failures: Sequence[str]
+    against: str = ""
+    bd_rates: Sequence[BdRate] = ()
 
 
 def open_codecs(specs: Sequence[str]) -> list[BenchCodec]:
@@ -138,19 +153,9 @@ def measure(
     files, others = find_images(folder)
     files = files[:max_images]
     work = [_LevelTrials(one, level) for one in codecs for level in one.codec.levels]
-    left_out: dict[Path, str] = {}
     reconstructor = Reconstructor(device=device, batch_images=batch_images)
-    done = 0
     try:
-        for together in _passes(work):
-            for start in range(0, len(files), _BLOCK_IMAGES):
-                paths = files[start : start + _BLOCK_IMAGES]
-                images = _read(folder, paths, left_out)
-                for item in together:
-                    report(f"{item.bench.label} {item.level.name}", done, len(work) * len(files))
-                    _try(reconstructor, item, images, metrics)
-                    done += len(paths)
-        report("", done, len(work) * len(files))
+        left_out = _run(work, reconstructor, folder, files, metrics, report)
     finally:
         reconstructor.close()
     if len(left_out) == len(files):
@@ -162,6 +167,7 @@ def measure(
         failed[0].raise_error()
     return Bench(
         versions=versions,
+        reproducible={one.label: facts_of(one.codec).reproducible for one in codecs},
         metrics=metrics,
         rows=rows,
         images=len(files),
@@ -169,6 +175,29 @@ def measure(
         left_out=list(left_out.values()),
         failures=[failure.message for failure in failed],
     )
+
+
+def _run(
+    work: Sequence[_LevelTrials],
+    reconstructor: Reconstructor,
+    folder: Path,
+    files: Sequence[Path],
+    metrics: Sequence[QualityMetric],
+    report: Callable[[str, int, int], None],
+) -> dict[Path, str]:
+    """Try all levels on all images, block by block; -> a message for each unreadable image."""
+    left_out: dict[Path, str] = {}
+    done, total = 0, len(work) * len(files)
+    for together in _passes(work):
+        for start in range(0, len(files), _BLOCK_IMAGES):
+            paths = files[start : start + _BLOCK_IMAGES]
+            images = _read(folder, paths, left_out)
+            for item in together:
+                report(f"{item.bench.label} {item.level.name}", done, total)
+                _try(reconstructor, item, images, metrics)
+                done += len(paths)
+    report("", done, total)
+    return left_out
 
 
 class _LevelTrials:

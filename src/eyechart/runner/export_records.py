@@ -54,6 +54,16 @@ COLUMNS = {
 }
 
 
+def format_of(path: Path) -> RecordFormat:
+    """The format by a file's ending. Raises InputError."""
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        return "csv"
+    if ending == ".parquet":
+        return "parquet"
+    raise InputError(f"{path}: give --format csv or parquet, or a file that ends so")
+
+
 def export_records(store: Store, path: Path, form: RecordFormat, data: str | None = None) -> int:
     """Write all records and failures of a run; -> number of rows. The run may still be going on.
 

@@ -32,6 +32,7 @@ from eyechart.tasks.table import MAX_REFERENCE_CHARS, TsvRow
 from eyechart.tasks.tsv_task import TsvTask
 
 _OPTION = re.compile("[A-Z]")  # option columns of a multiple-choice question
+_UNPACKED_BYTES = 1 << 30  # VLMEvalKit unpacks larger tables into image files before it reads them
 _QUOTED = re.compile('[\t\r\n"]')
 
 
@@ -68,7 +69,7 @@ class Copied:
     codec: str
     level: str
     rows: int
-    pictures: int
+    images: int
     rate_bpp: float
     size_bytes: int
 
@@ -80,6 +81,11 @@ class TsvExport:
     task: TsvTask
     copies: tuple[Copied, ...]
     failures: tuple[str, ...]
+
+    @property
+    def needs_paths(self) -> bool:
+        """Whether VLMEvalKit would unpack a copy wrongly, because it is larger than 1 GiB."""
+        return any(copied.path.stat().st_size > _UNPACKED_BYTES for copied in self.copies)
 
 
 def export_tsv(
@@ -256,7 +262,7 @@ class Exporter:
             codec=target.codec.codec.name,
             level=target.level.name,
             rows=len(copied.rows),
-            pictures=len(rates_bpp),
+            images=len(rates_bpp),
             rate_bpp=fmean(rates_bpp),
             size_bytes=files_bytes + path.stat().st_size,
         )

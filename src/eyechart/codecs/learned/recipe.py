@@ -30,6 +30,7 @@ from eyechart.core.images import find_images
 from eyechart.core.types import Rgb8
 
 _CROP_MULTIPLE = 64
+_SECOND_SHARE = 0.25  # of the first folder's crops: a fifth of all
 _START_CROPS = 128  # to learn the first weights from
 
 
@@ -39,6 +40,12 @@ class Folder:
 
     path: Path
     share: float = 1.0
+
+
+def training_folders(photos: Path, also: Path | None = None) -> list[Folder]:
+    """The folder of photographs, and a second one that a fifth of the crops are from."""
+    second = [] if also is None else [Folder(path=also, share=_SECOND_SHARE)]
+    return [Folder(path=photos), *second]
 
 
 def train_codec(
@@ -64,40 +71,63 @@ def train_codec(
         CodecError: `init` is not this network's.
     """
     multiple = max(_CROP_MULTIPLE, architecture.multiple)
-    if config.crop_px % multiple or config.crop_px < multiple:
-        raise InputError(f"crop of {config.crop_px} pixels; allowed are multiples of {multiple}")
-    if config.distortion == "ms-ssim" and config.crop_px < MS_SSIM_LEAST_PX:
-        raise InputError(f"crop of {config.crop_px} pixels; MS-SSIM needs {MS_SSIM_LEAST_PX}")
-    validation: dict[str, list[Rgb8]] = {}
-    groups: list[list[Rgb8]] = []
-    counts: dict[str, str] = {}
-    for folder in folders:
-        files, others = find_images(folder.path)
-        kept = read_pictures(files[held_out:], config.crop_px)
-        if not kept:
-            raise InputError(
-                f"{folder.path}: {len(files)} image files; needed are more than the {held_out} "
-                f"held out, of at least {config.crop_px}x{config.crop_px} pixels"
-            )
-        groups.append(kept)
-        counts[str(folder.path)] = f"{len(kept)} images of {len(files)} image files"
-        if others:
-            counts[str(folder.path)] += f", {len(others)} other files left out"
-        measured = read_pictures(files[:held_out], config.crop_px, smaller=False)
-        if measured:
-            validation[folder.path.name] = [_whole_multiples(image, multiple) for image in measured]
-    crops = Crops(groups, [folder.share for folder in folders], config.crop_px)
+    _check(config, multiple, held_out)
+    images = [_read(folder, config.crop_px, held_out, multiple) for folder in folders]
+    crops = Crops(
+        [one.train for one in images], [folder.share for folder in folders], config.crop_px
+    )
     network = _network(architecture, crops, config, init, device)
     training = CodecTraining(network, crops, config, features=features)
     out.mkdir(parents=True, exist_ok=True)
     if (out / STATE).exists():
         training.resume(out)
     started = time.monotonic()
-    run(training, out, validation, report)
+    measured = {one.folder.name: one.held_out for one in images if one.held_out}
+    run(training, out, measured, report)
     hours = (time.monotonic() - started) / 3600
-    results = {name: training.validate(pictures) for name, pictures in validation.items()}
+    results = {name: training.validate(pictures) for name, pictures in measured.items()}
+    counts = {str(one.folder): one.counts for one in images}
     text = _card(architecture.name, config, counts, results, hours, device)
     (out / "README.md").write_text(text, encoding="utf-8")
+
+
+def _check(config: TrainConfig, multiple: int, held_out: int) -> None:
+    if held_out < 0:
+        raise InputError(f"held_out {held_out}; allowed are 0 or more images")
+    if config.crop_px % multiple or config.crop_px < multiple:
+        raise InputError(f"crop of {config.crop_px} pixels; allowed are multiples of {multiple}")
+    if config.distortion == "ms-ssim" and config.crop_px < MS_SSIM_LEAST_PX:
+        raise InputError(f"crop of {config.crop_px} pixels; MS-SSIM needs {MS_SSIM_LEAST_PX}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FolderImages:
+    """The images of a folder: for training, and held out; counts: the same in words."""
+
+    folder: Path
+    train: list[Rgb8]
+    held_out: list[Rgb8]
+    counts: str
+
+
+def _read(folder: Folder, crop_px: int, held_out: int, multiple: int) -> _FolderImages:
+    files, others = find_images(folder.path)
+    kept = read_pictures(files[held_out:], crop_px)
+    if not kept:
+        raise InputError(
+            f"{folder.path}: {len(files)} image files; needed are more than the {held_out} "
+            f"held out, of at least {crop_px}x{crop_px} pixels"
+        )
+    counts = f"{len(kept)} images of {len(files)} image files"
+    if others:
+        counts += f", {len(others)} other files left out"
+    measured = read_pictures(files[:held_out], crop_px, smaller=False)
+    return _FolderImages(
+        folder=folder.path,
+        train=kept,
+        held_out=[_whole_multiples(image, multiple) for image in measured],
+        counts=counts,
+    )
 
 
 def _whole_multiples(image: Rgb8, multiple: int) -> Rgb8:

@@ -42,6 +42,7 @@ _LAST_SHARE = 0.02  # of the learning rate, at the end
 _AVERAGE = 0.999  # decay of the averaged weights
 _LOG_STEPS, _VALIDATION_STEPS = 100, 500
 _SAVE_S = 240.0
+_LAMBDA_LIMIT = 1000  # above any published lambda; a larger one is a mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,16 @@ class TrainConfig:
     seed: int = 0
     distortion: Distortion = "mse"
     vlm: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lmbda < _LAMBDA_LIMIT:
+            limit = f"allowed are numbers above 0 and below {_LAMBDA_LIMIT}"
+            raise InputError(f"lambda {self.lmbda:g}; {limit}")
+        for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)}; allowed are {least} or more")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"learning rate {self.lr:g}; allowed are numbers above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

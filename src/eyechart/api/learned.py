@@ -1,0 +1,147 @@
+"""Learned codecs: train a level, add a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.codecs.learned.add import AddedLevel
+    from eyechart.codecs.learned.train import TrainingProgress
+
+
+def train_codec(
+    codec: str,
+    photos: str | Path,
+    *,
+    lmbda: float,
+    out: str | Path,
+    init: str | Path | None = None,
+    distortion: str = "mse",
+    vlm: str | None = None,
+    also: str | Path | None = None,
+    steps: int = 10_000,
+    batch: int = 8,
+    crop_px: int = 128,
+    learning_rate: float = 5e-4,
+    muon: bool = True,
+    held_out: int = 8,
+    device: str = "cpu",
+    seed: int = 0,
+    report: Callable[[TrainingProgress], None] = lambda progress: None,
+) -> Path:
+    """Train one level of a learned codec on a folder of photographs; -> its weights. Loads torch.
+
+    The same call continues a training that was stopped (docs/learned-codecs.md).
+
+    lmbda: weight of the distortion, above 0 and below 1000. out: a new folder, or that of a stopped
+    training. init: weights to start from, a file or the folder of another training.
+    distortion: mse or ms-ssim. vlm: train prompts for this VLM's features instead; `init` is the
+    frozen base. also: a second folder; a fifth of the crops are from it. batch: crops a step.
+    crop_px: side of a crop. muon: the optimizer of kernels, Adam if False. held_out: images of each
+    folder to measure on. report: called every 100 steps.
+
+    Raises:
+        InputError: a codec that cannot be trained, a value that is not allowed, a folder without
+            usable images, another training in `out`; before any work.
+        TrainingError: the gradient is not finite.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Path("photos").mkdir(exist_ok=True)
+        >>> for angle in (0, 90):
+        ...     Image.linear_gradient("L").rotate(angle).save(f"photos/{angle}.png")
+        >>> eyechart.train_codec(
+        ...     "tic-mini", "photos", lmbda=0.01, out="level", steps=1, batch=1, crop_px=64,
+        ...     held_out=1,
+        ... ).name
+        'weights.safetensors'
+    """
+    from eyechart.codecs.learned.distortion import DISTORTIONS
+    from eyechart.codecs.learned.plugins import ARCHITECTURES
+    from eyechart.codecs.learned.recipe import train_codec as train
+    from eyechart.codecs.learned.recipe import training_folders
+    from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
+
+    if codec not in ARCHITECTURES:
+        allowed = ", ".join(ARCHITECTURES)
+        raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
+    kind = next((known for known in DISTORTIONS if known == distortion), None)
+    if kind is None:
+        raise InputError(f"distortion {distortion!r}; allowed are {', '.join(DISTORTIONS)}")
+    config = TrainConfig(
+        lmbda=lmbda,
+        steps=steps,
+        batch=batch,
+        crop_px=crop_px,
+        lr=learning_rate,
+        muon=muon,
+        seed=seed,
+        distortion=kind,
+    )
+    features = None
+    if vlm is not None:
+        from eyechart.adapters.vision_features import VisionFeatures
+
+        features = VisionFeatures(vlm, crop_px, device)
+        named = f"{features.name} {features.version}"
+        config = replace(config, distortion="features", vlm=named)
+    train(
+        ARCHITECTURES[codec],
+        training_folders(Path(photos), None if also is None else Path(also)),
+        config,
+        Path(out),
+        init=None if init is None else Path(init),
+        held_out=held_out,
+        device=device,
+        report=report,
+        features=features.distance if features else None,
+    )
+    return Path(out) / WEIGHTS
+
+
+def saved_step(out: str | Path) -> int:
+    """Steps that the saved state of a codec's training has done, 0 without one."""
+    from eyechart.codecs.learned.train import saved_step as saved
+
+    return saved(Path(out))
+
+
+def set_threads(threads: int) -> None:
+    """CPU threads of torch in this process."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def add_checkpoint(
+    codec: str, file: str | Path, level: str, *, into: str | Path | None = None
+) -> AddedLevel:
+    """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
+
+    file: published by the authors (`.pth.tar`) or trained with `train_codec`. level: the lambda it
+    was trained with, as text; it names the level. into: a weights folder, for `CODEC:weights=DIR`;
+    None: the user's.
+
+    Returns `path`, `sha256` and the `variant` of the architecture.
+
+    Raises:
+        InputError: a codec that takes no checkpoints, a level that is no number above 0, a file
+            that is no checkpoint of this codec.
+        StoreError: the folder cannot be written.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> weights = Path(eyechart.__file__).parent / "zoo/codecs/elic-mini/1.safetensors"
+        >>> added = eyechart.add_checkpoint("elic-mini", weights, "0.01", into="mine")
+        >>> [level.name for level in eyechart.open_codec("elic-mini", weights="mine").levels]
+        ['0.01']
+    """
+    from eyechart.codecs.learned.add import add_checkpoint as add
+
+    return add(codec, Path(file), level, None if into is None else Path(into))
