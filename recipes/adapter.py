@@ -1,7 +1,7 @@
-"""Make the adapters of the built-in VLM, as `adapter.yaml` says.
+"""Make the adapters of the built-in VLM with the settings of `adapter.yaml`.
 
-    python -m recipes.adapter images   --work DIR        render the clean images
-    python -m recipes.adapter pictures --work DIR        compress them all, ahead of time
+    python -m recipes.adapter images   --work DIR        render the uncompressed images
+    python -m recipes.adapter compress --work DIR        compress all of them in advance
     python -m recipes.adapter train    --work DIR NAME... single trainings; no NAME: all
     python -m recipes.adapter ablation --work DIR        injection x conditioning x seed
 
@@ -61,7 +61,7 @@ class LineObserver:
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description="Make the adapters of the built-in VLM.")
-    parser.add_argument("what", choices=["images", "pictures", "train", "ablation"])
+    parser.add_argument("what", choices=["images", "compress", "train", "ablation"])
     parser.add_argument("names", nargs="*", help="trainings, or injections; none: all")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--vlm", help="another VLM than the plan's, NAME:key=value or a directory")
@@ -70,9 +70,9 @@ def main() -> None:
     plan: dict[str, Any] = yaml.safe_load(PLAN.read_text())
     if args.what == "images":
         draw(args.work / "images", **plan["images"])
-    elif args.what == "pictures":
+    elif args.what == "compress":
         codecs = plan["ablation"]["codecs"]
-        make_pictures(pairs_of(args.work, codecs))
+        compress(pairs_of(args.work, codecs))
     elif args.what == "train":
         for name in args.names or plan["trainings"]:
             run(plan, plan["trainings"][name], args, args.work / name)
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def draw(folder: Path, count: int, first_seed: int) -> None:
-    """Training scenes as PNG files; those that are there are kept."""
+    """Write training scenes as PNG files; existing files are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         path = folder / f"{number:05d}.png"
@@ -95,8 +95,8 @@ def pairs_of(work: Path, names: list[str]) -> CodecPairs:
     return CodecPairs(work / "images", codecs, work / "cache")
 
 
-def make_pictures(pairs: CodecPairs) -> None:
-    """All of them, one after another: encoders may use the other cores themselves."""
+def compress(pairs: CodecPairs) -> None:
+    """Make all of them, one after another, because encoders may use several cores."""
     for image, name in enumerate(pairs.names):
         pairs.pictures(image, pairs.entries)
         if image % 100 == 99:
@@ -108,7 +108,7 @@ def run(
 ) -> None:
     """One training, unless it is finished."""
     if (out / CONFIG).exists():
-        print(f"{out.name}: done before", flush=True)
+        print(f"{out.name}: already finished", flush=True)
         return
     settings = {**plan["settings"], **training}
     pairs = pairs_of(args.work, settings.pop("codecs"))
@@ -134,7 +134,7 @@ def ablation(plan: dict[str, Any], args: argparse.Namespace) -> None:
 
 
 def table(folder: Path) -> str:
-    """By injection and conditioning: mean feature error over compressed conditions, over seeds."""
+    """Mean feature error over compressed conditions and seeds, by injection and conditioning."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     clean: dict[tuple[str, str], list[float]] = defaultdict(list)
     for path in sorted(folder.glob(f"*/{CONFIG}")):

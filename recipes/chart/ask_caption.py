@@ -1,4 +1,4 @@
-"""Captions: one canonical sentence a scene, and four other ways to say the same."""
+"""Captions: one canonical sentence for each scene, and four paraphrases of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recipes.chart.reading import signs
 from recipes.chart.scene import BACKGROUNDS, Rng, Scene
 from recipes.chart.vocabulary import plural
 
-CANONICAL_SHARE = 0.85  # of training captions; the rest is one of the other four
+CANONICAL_SHARE = 0.85  # of training captions; the others are paraphrases
 
 
 def _listed(items: list[str]) -> str:
@@ -48,7 +48,7 @@ def captions(scene: Scene) -> tuple[str, ...]:
 
 
 def caption(scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """The scene's caption: mostly the canonical one, so that a small model settles on it."""
+    """The scene's caption: mostly the canonical one, so that a small model learns one form."""
     texts = captions(scene)
     if not texts:
         return None

@@ -1,7 +1,7 @@
 """Multiple choice: MMBench's six abilities and SEEDBench's nine dimensions.
 
-Many of both ask the same things, so each maker here takes the task's labels from `SEED` or
-`MMBENCH` and differs only in wording where the benchmarks do.
+Many questions of both tasks are the same. So each maker gets the task's label from `SEED` or
+`MMBENCH`, and its wording depends on the task only where the benchmarks differ.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from recipes.chart.vocabulary import plural
 
 CORNERS = {"circle": "0", "triangle": "3", "square": "4", "cross": "12"}
 USES = {"food": "be eaten", "animal": "breathe", "vehicle": "carry people"}
-RIDDEN = ("horse", "elephant", "cow")  # they carry people too
+RIDDEN = ("horse", "elephant", "cow")  # people ride on them
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Where a question is filed: the task, its category, and MMBench's L-2 ability."""
+    """The task of a question, its category, and MMBench's L-2 ability."""
 
     task: TaskName
     category: str
@@ -74,7 +74,7 @@ def _choice(
 LabelledMaker = Callable[[Label, Scene, Rng], ChartQuestion | None]
 
 
-def file_under(label: Label, make: LabelledMaker) -> Maker:
+def with_label(label: Label, make: LabelledMaker) -> Maker:
     """The maker with its label filled in."""
 
     def labelled(scene: Scene, rng: Rng) -> ChartQuestion | None:
@@ -84,7 +84,7 @@ def file_under(label: Label, make: LabelledMaker) -> Maker:
 
 
 def _kinds_but(scene: Scene, rng: Rng, thing: Thing) -> list[str]:
-    """Wrong kinds: up to two that are in the image too, then absent ones."""
+    """Wrong kinds: up to two others of the image, then absent ones."""
     here = sorted({t.kind for t in clear(scene)} - {thing.kind})
     return [*shuffled(rng, here)[:2], *absent_kinds(scene, rng, 3)]
 
@@ -101,7 +101,7 @@ def place(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
 
 
 def light(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """When was this taken? Half of the days are passed over, as nights are rarer."""
+    """When was this taken? Half of the day scenes are left out, because nights are rarer."""
     if scene.background not in BACKGROUNDS or (scene.light == "day" and rng.random() < 0.6):
         return None
     wrong = "night" if scene.light == "day" else "day"
@@ -187,7 +187,7 @@ def how_many(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
 
 
 def how_many_of_group(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """How many animals are there? It takes to know which things are animals."""
+    """How many animals are there? The VLM must know which things are animals."""
     doubt = any(thing.kind in ALMOST_FOOD for thing in scene.things)
     by_group = {
         group: n
@@ -214,7 +214,7 @@ def one_more(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
 
 
 def relation(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """Where is the dog, seen from the cat?"""
+    """Where is the dog relative to the cat?"""
     found = [(one, other) for one, other in pairs(lone(scene)) if direction(one, other)]
     if not found:
         return None
@@ -265,11 +265,11 @@ def in_front(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     return _choice(label, rng, f"What is in front of the {back.kind}?", front.kind, wrong)
 
 
-# --- a step of thought ----------------------------------------------------------------------
+# --- reasoning ------------------------------------------------------------------------------
 
 
 def use(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """Which thing here can be eaten? One option fits and is there, one is only there."""
+    """Which thing here can be eaten? One option is edible and present, one is present only."""
     ridden = any(thing.kind in RIDDEN for thing in scene.things)
     found = [
         thing
@@ -379,11 +379,11 @@ MMBENCH: dict[str, tuple[str, str, LabelledMaker]] = {
 
 MAKERS: dict[str, Maker] = {
     **{
-        name: file_under(Label("SEEDBench", category), make)
+        name: with_label(Label("SEEDBench", category), make)
         for name, (category, make) in SEED.items()
     },
     **{
-        name: file_under(Label("MMBench", category, ability), make)
+        name: with_label(Label("MMBench", category, ability), make)
         for name, (category, ability, make) in MMBENCH.items()
     },
 }

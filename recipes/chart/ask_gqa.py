@@ -38,7 +38,8 @@ def _ask(category: str, question: str, answer: str | bool) -> ChartQuestion:
 
 
 def _related(scene: Scene) -> list[tuple[Thing, Thing, str]]:
-    """(one, other, relation) for all pairs of lone things and every relation that is clear."""
+    """(one, other, relation) for all pairs of things that are the only one of their kind, and every
+    relation that is clear."""
     return [
         (one, other, relation)
         for one, other in pairs(lone(scene))
@@ -48,7 +49,7 @@ def _related(scene: Scene) -> list[tuple[Thing, Thing, str]]:
 
 
 def _by_size(scene: Scene) -> list[tuple[Thing, Thing]]:
-    """(the bigger, the smaller) for all pairs of lone things that differ clearly."""
+    """(bigger, smaller) for all pairs of things of unique kinds that differ clearly in size."""
     return [(one, other) for one, other in pairs(lone(scene)) if bigger(one, other)]
 
 
@@ -100,7 +101,7 @@ def choose_kind(scene: Scene, rng: Rng) -> ChartQuestion | None:
 
 
 def choose_light(scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """Is it day or night? Half of the days are passed over, as nights are rarer."""
+    """Is it day or night? Half of the day scenes are left out, because nights are rarer."""
     if scene.background not in BACKGROUNDS or (scene.light == "day" and rng.random() < 0.6):
         return None
     one, other = shuffled(rng, LIGHTS)
@@ -190,7 +191,7 @@ def query_shape(scene: Scene, rng: Rng) -> ChartQuestion | None:
 
 
 def query_relation(scene: Scene, rng: Rng) -> ChartQuestion | None:
-    """What is to the left of the dog? Asked where only one thing can be meant."""
+    """What is to the left of the dog? Asked where only one thing fits."""
     found = []
     for anchor in lone(scene):
         others = [thing for thing in scene.things if thing != anchor]

@@ -1,9 +1,9 @@
 """OCRBench: reading words, numbers, forms and formulas.
 
-Text Recognition's categories are filled as honestly as the chart's fonts and layouts allow:
-Regular is a large word in a plain font, Irregular a small sign somewhere among other things,
-Artistic a display font, Handwriting the font that imitates it, Non-Semantic a string that is no
-word. Answers are what is drawn, letter by letter.
+The categories of Text Recognition are imitated with the chart's fonts and layouts: Regular is a
+large word in a plain font, Irregular a small sign among other things, Artistic a display font,
+Handwriting a font that imitates it, Non-Semantic a string that is no word. An answer is the text
+exactly as it is drawn.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def recognition(scene: Scene, rng: Rng) -> ChartQuestion | None:
 
 
 def sign_says(sign: Text) -> ChartQuestion:
-    """What does the red sign say? For a sign whose colour no other sign has."""
+    """What does the red sign say? For a sign of a colour that no other sign has."""
     return _ask(SCENE_VQA, f"What does the {sign.plate} sign say?", sign.text)
 
 

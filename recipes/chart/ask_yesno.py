@@ -1,8 +1,8 @@
 """Questions answered by yes or no: POPE, and MME's perception and cognition categories.
 
 Of MME's fourteen categories, celebrity, landmark, code_reasoning and text_translation are left
-out: no image of this chart could honestly be asked about. Posters asks about the plates of
-signs, artwork about what kind of sheet or image this is.
+out, because no image of this chart fits them. Posters asks about the colour of signs, artwork
+whether the image shows a form or a formula.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a question is, and the exact words in which a VLM receives it.
+"""A question of the chart, and the exact prompt that a VLM gets.
 
-Training and test must agree to the character, so every prompt is put together here, and only
-here, in the form VLMEvalKit's default model family gets.
+Prompts of training and test must be equal to the character. So all of them are built here, in the
+form that VLMEvalKit uses for its default model family.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ HMER_PROMPT = "Please write out the expression of the formula in the image using
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartQuestion:
-    """One question with its one right answer, as a row of a task file and as a training pair.
+    """A question with its right answer, as a row of a task file and as a training pair.
 
-    `question` is the file's question column; `prompt` is what the VLM sees. `answer` is what the
-    VLM is trained to say: "Yes"/"No", a short phrase, a caption, or an option letter.
-    `references` holds every answer the file lists where the format wants several.
+    question: the question column of the file; `prompt` is what the VLM gets. answer: what the VLM
+    is trained to answer: "Yes" or "No", a short phrase, a caption, or an option letter.
+    references: all right answers, for files that list several.
     """
 
     task: TaskName
@@ -46,7 +46,7 @@ class ChartQuestion:
 
     @property
     def prompt(self) -> str:
-        """The text a VLM of VLMEvalKit's default family is given."""
+        """The prompt for a VLM of VLMEvalKit's default family."""
         if self.options:
             lines = [
                 f"{letter}. {text}" for letter, text in zip(LETTERS, self.options, strict=False)
@@ -58,7 +58,7 @@ class ChartQuestion:
 
 T = TypeVar("T")
 Maker = Callable[[Scene, Rng], ChartQuestion | None]
-"""Asks one type of question about a scene, or returns None where it would be ambiguous."""
+"""Makes one type of question about a scene; None if the question would be ambiguous."""
 
 YesNoMaker = Callable[[Scene, Rng, bool], ChartQuestion | None]
 """As `Maker`; the third argument is the answer to produce. None if the scene does not allow it."""
@@ -74,7 +74,7 @@ def coin(make: YesNoMaker) -> Maker:
 
 
 def pick(rng: Rng, items: Sequence[T]) -> T:
-    """One item, all equally likely. `items` must not be empty."""
+    """One item at random, all equally likely. `items` must not be empty."""
     return items[int(rng.integers(len(items)))]
 
 
@@ -96,8 +96,9 @@ def choice(
 ) -> ChartQuestion | None:
     """A multiple-choice question: the right option among up to `limit` - 1 wrong ones.
 
-    Wrong options are used in the order given, so the caller puts the tempting ones first. The
-    order shown is random, which makes the right letter uniform. None without a wrong option.
+    Wrong options are used in the order given, so the caller puts the most plausible ones first.
+    They are shown in random order, so that every letter is right equally often. None without a
+    wrong option.
     """
     distractors = [text for text in dict.fromkeys(wrong) if text != right][: limit - 1]
     if not distractors:
@@ -122,5 +123,5 @@ def with_letter(ask: ChartQuestion, letter: str) -> ChartQuestion:
 
 
 def yes_no(answer: bool) -> str:
-    """The answer as the yes/no tasks write it."""
+    """The answer as in the files of the yes/no tasks."""
     return "Yes" if answer else "No"

@@ -1,9 +1,10 @@
 """Photo-like backgrounds from a small bank of 1/f noise.
 
-Natural images have amplitude spectra near 1/f; codecs are tuned to that. Each field of the bank
-is periodic noise with such a spectrum, round or stretched, and every image takes other windows
-of it. All arrays are float32, (224, 224) fields around 0 with unit variance or (3, 224, 224)
-colours in 0..255: planes, because arithmetic on them is four times as fast as on pixels.
+Natural images have amplitude spectra near 1/f, and codecs are tuned to them. Each field of the bank
+is periodic noise with such a spectrum, isotropic or stretched, and every image uses other windows
+of it. All arrays are float32: fields (224, 224) around 0 with unit variance, or colours
+(3, 224, 224) in 0..255. Colours are planes, because arithmetic on them is four times as fast as on
+interleaved pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _X = np.linspace(0.0, 1.0, SIZE_PX, dtype=np.float32)[None, :]
 
 @cache
 def _bank(name: str) -> Floats32:
-    """(copies, 384, 384) periodic noise; the same in every process."""
+    """Periodic noise (copies, 384, 384), equal in every process."""
     exponent, along_x, along_y = _SPECTRA[name]
     rng = np.random.default_rng([len(name), *name.encode()])
     fy = np.fft.fftfreq(_BANK_PX)[:, None] * along_y
@@ -117,7 +118,7 @@ def _snow(rng: Rng) -> Floats32:
 def _street(rng: Rng) -> Floats32:
     horizon = float(rng.uniform(0.24, 0.34))
     asphalt = _ramp((125, 124, 126), (96, 95, 98)) + _tint(noise("rough", rng), 12, 12, 12)
-    # The lane marks run towards one vanishing point; nearer dashes are longer.
+    # The lane marks converge at one vanishing point; nearer dashes are longer.
     depth = np.maximum((_Y - horizon) / (1 - horizon), 1e-3)
     middle = float(rng.uniform(0.35, 0.65))
     side = np.abs(_X - middle) / (0.02 + depth)
@@ -180,12 +181,13 @@ _PAINTERS = {
 
 
 def paint(background: str, rng: Rng) -> Floats32:
-    """(3, 224, 224) colours of one of BACKGROUNDS or "paper"; values may leave 0..255 a little."""
+    """(3, 224, 224) colours of one of BACKGROUNDS or "paper"; values may slightly exceed 0..255."""
     return np.asarray(_PAINTERS[background](rng), dtype=np.float32)
 
 
 def light_field(light: str, rng: Rng) -> Floats32:
-    """(3, 224, 224) factors: a slope of light, its patches, and the tint of day or night."""
+    """(3, 224, 224) factors: a gradient, brighter and darker patches, and the tint of day or
+    night."""
     angle = rng.uniform(0, 2 * np.pi)
     slope = (_X - 0.5) * np.cos(angle) + (_Y - 0.5) * np.sin(angle)
     field = 1.0 + rng.uniform(0.08, 0.3) * slope + 0.035 * noise("cloud", rng)

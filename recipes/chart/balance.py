@@ -33,7 +33,7 @@ from recipes.chart.scene import BACKGROUNDS, COLOURS, Rng, Scene, Split
 from recipes.chart.vocabulary import group_of
 
 COUNTED_SCENES = 2000
-MAX_NUMBER = 4  # more of one kind are too rare to be asked about without giving the answer away
+MAX_NUMBER = 4  # larger numbers are so rare that the question alone would suggest the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,8 @@ class Shares:
 
     kinds, backgrounds, colours: as right answers; the weights of wrong answers follow from them.
     there, missing: share of scenes with a named group, and without it.
-    sorts: of groups among things alone in a quarter. topics: among scenes of one group only.
+    sorts: shares of groups among things that are alone in a quarter. topics: shares of groups
+    among scenes with one group only.
     numbers: of kinds, and of groups.
     """
 
@@ -58,7 +59,7 @@ class Shares:
 
 
 class _NameShares:
-    """Adds up 1 a scene, shared out evenly among the names that the scene offers."""
+    """Shares of names over scenes. Each scene counts 1, divided equally among its names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.asked = dict.fromkeys(names, 1e-3)
@@ -77,7 +78,7 @@ class _NameShares:
         return {name: share / total for name, share in self.asked.items()}
 
     def wrong_weights(self) -> dict[str, float]:
-        """Weights with which a name is wrong-and-drawn as often as it is right-and-drawn."""
+        """Weights with which a name is drawn as a wrong answer as often as it is the right one."""
         absent_share = {n: 1 - self.there[n] / max(1, self.scenes) for n in self.asked}
         return {n: share / max(0.05, absent_share[n]) for n, share in self.shares().items()}
 
@@ -123,12 +124,12 @@ def shares() -> Shares:
 
 
 def keep(rng: Rng, share: float, wanted: float) -> bool:
-    """Whether to ask a question whose answer has this share, so that it falls to `wanted`."""
+    """Whether to ask a question whose answer has this share; lowers the share to `wanted`."""
     return bool(rng.random() * share < wanted)
 
 
 def weighted(rng: Rng, weights: Mapping[str, float], among: Sequence[str], count: int) -> list[str]:
-    """Up to `count` different items, drawn one after the other by their weights."""
+    """Up to `count` different items, drawn by weight without replacement."""
     pool = list(among)
     chosen: list[str] = []
     while pool and len(chosen) < count:
@@ -142,7 +143,7 @@ def weighted(rng: Rng, weights: Mapping[str, float], among: Sequence[str], count
 
 
 def absent_kinds(scene: Scene, rng: Rng, count: int = 1, group: str | None = None) -> list[str]:
-    """Kinds that are not in the scene, as often as they are asked for where they are."""
+    """Absent kinds, each drawn as often as it is asked about in scenes that contain it."""
     pool = [kind for kind in absent(scene) if group is None or group_of(kind) == group]
     return weighted(rng, shares().absent_kinds, pool, count)
 
@@ -161,7 +162,8 @@ def other_colours(taken: Iterable[str | None], rng: Rng, count: int = 1) -> list
 
 
 def group_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
-    """A named group that is there (or is not), each group half the time with either answer."""
+    """A named group that is in the scene (`want`) or is not. For each group both answers are
+    equally frequent."""
     if not clear(scene):
         return None
     group = NAMED_GROUPS[int(rng.integers(len(NAMED_GROUPS)))]
@@ -175,7 +177,7 @@ def group_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
 def number_to_ask(
     rng: Rng, by_name: Mapping[str, int], number_shares: Mapping[int, float]
 ) -> tuple[str, int] | None:
-    """A (name, number) with 1, 2 and 3 equally likely overall, or None to pass."""
+    """A (name, number) with 1, 2 and 3 equally likely overall, or None to ask nothing."""
     numbers = sorted({n for n in by_name.values() if n <= MAX_NUMBER})
     if not numbers:
         return None
@@ -187,7 +189,7 @@ def number_to_ask(
 
 
 def other_number(number: int, rng: Rng) -> int:
-    """A wrong number, as often as it is the right one elsewhere."""
+    """A wrong number, drawn as often as it is right in other questions."""
     usual = shares().numbers
     weights = {str(n): min(share, usual[3]) for n, share in usual.items()}
     return int(weighted(rng, weights, [n for n in weights if int(n) != number], 1)[0])
@@ -195,7 +197,7 @@ def other_number(number: int, rng: Rng) -> int:
 
 @lru_cache(maxsize=2)
 def writings(split: Split) -> Mapping[tuple[bool, int], Sequence[str]]:
-    """What signs of the split say, by (is a number, length): where wrong readings come from."""
+    """Texts of the split's signs by (is a number, length), from which wrong answers are drawn."""
     found: dict[tuple[bool, int], list[str]] = {}
     for scene in first_scenes(split):
         for text in scene.texts:
@@ -205,6 +207,6 @@ def writings(split: Split) -> Mapping[tuple[bool, int], Sequence[str]]:
 
 
 def other_writings(text: str, rng: Rng, split: Split, count: int = 1) -> list[str]:
-    """Up to `count` wrong readings of `text`: other signs' words or numbers, equally long."""
+    """Up to `count` wrong answers for `text`: words or numbers of other signs, equally long."""
     same = sorted({*writings(split).get((text.isdigit(), len(text)), ())} - {text})
     return [same[int(i)] for i in rng.permutation(len(same))[:count]]

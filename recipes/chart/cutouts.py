@@ -1,7 +1,7 @@
-"""The outlines of things: sprites and shape masks, and where a turned one lies in the image.
+"""Outlines of things: sprites and shape masks, and the area of a rotated one in the image.
 
-Geometry works on fixed sample points read from the 128 px masks, not on drawn pixels, so a scene
-graph is the same whatever version of the drawing library is installed.
+Geometry uses fixed sample points of the 128 px masks and no drawn pixels, so scene graphs do not
+depend on the version of the drawing library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eyechart.core.types import Floats
 from recipes.chart.scene import SHAPES
 
 SIDE_PX = 128  # longer side of every mask and sprite
-LEVELS_PX = (128, 92, 64)  # kept sizes; turning starts from the next larger one
+LEVELS_PX = (128, 92, 64)  # stored sizes; rotation starts from the next larger one
 _GRID = 16  # sample points along the longer side
 
 Bools = npt.NDArray[np.bool_]
@@ -52,7 +52,7 @@ def _shrink(picture: Image.Image, side_px: int) -> Image.Image:
 
 
 def level_for(size_px: float) -> int:
-    """The smallest kept size that is not enlarged; the largest for very large things."""
+    """The smallest stored size that need not be enlarged; the largest for very large things."""
     fitting = [level for level in LEVELS_PX if level >= size_px]
     return min(fitting) if fitting else LEVELS_PX[0]
 
@@ -110,7 +110,8 @@ def _alpha(kind: str) -> npt.NDArray[np.uint8]:
 
 @cache
 def _edge_points(kind: str) -> Floats:
-    """(n, 2) inked x, y around the centre, longer side 1: first and last of each row and column."""
+    """(n, 2) x, y of the first and last opaque pixel of each row and column, relative to the
+    centre, longer side 1."""
     solid = _alpha(kind) > 96
     height, width = solid.shape
     points = []
@@ -128,7 +129,7 @@ def _edge_points(kind: str) -> Floats:
 
 @cache
 def _inner_points(kind: str) -> Floats:
-    """(n, 2) inked sample points around the centre, longer side 1, on a regular grid."""
+    """(n, 2) opaque sample points on a regular grid, relative to the centre, longer side 1."""
     solid = _alpha(kind) > 96
     height, width = solid.shape
     step = SIDE_PX // _GRID
@@ -138,14 +139,14 @@ def _inner_points(kind: str) -> Floats:
 
 
 def _turn(points: Floats, rotation_deg: float) -> Floats:
-    """Turn points counter-clockwise as seen in the image (y downwards)."""
+    """Rotate points counter-clockwise as seen in the image (y downwards)."""
     a = math.radians(rotation_deg)
     matrix = np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
     return np.asarray(points @ matrix)
 
 
 def extent_px(kind: str, size_px: float, rotation_deg: float) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of the turned ink, relative to the thing's centre."""
+    """Left, top, right, bottom of the rotated thing, relative to its centre."""
     xy = _turn(_edge_points(kind), rotation_deg) * size_px
     left, top = xy.min(0)
     right, bottom = xy.max(0)
@@ -155,14 +156,14 @@ def extent_px(kind: str, size_px: float, rotation_deg: float) -> tuple[float, fl
 def ink_points_px(
     kind: str, size_px: float, rotation_deg: float, centre: tuple[float, float]
 ) -> Floats:
-    """(n, 2) image positions of the thing's sample points: its area, for overlap."""
+    """(n, 2) image positions of the thing's sample points, which stand for its area."""
     return _turn(_inner_points(kind), rotation_deg) * size_px + centre
 
 
 def covers(
     kind: str, size_px: float, rotation_deg: float, centre: tuple[float, float], points: Floats
 ) -> Bools:
-    """Which image positions (n, 2) the thing's ink covers."""
+    """Which image positions (n, 2) the thing covers."""
     alpha = _alpha(kind)
     height, width = alpha.shape
     xy = _turn(points - centre, -rotation_deg) / size_px * SIDE_PX + (width / 2, height / 2)

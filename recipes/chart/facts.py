@@ -1,7 +1,7 @@
-"""What can be said about a scene without doubt.
+"""Statements about a scene that are clearly true.
 
-The question makers only use these readings. Each one is strict: a thing that is small, half
-hidden or near a border line makes a reading return nothing rather than something debatable.
+The question makers use these functions only. Each is strict: if a thing is small, partly hidden or
+near a limit, the function returns nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from recipes.chart.scene import SHAPES, SIZE_PX, Box, Scene, Thing
 from recipes.chart.vocabulary import KINDS
 
 MIN_SIDE_PX = 18  # the shorter side of what is left inside the image
-MAX_COVERED = 0.4  # share of a thing's box that later things may hide
+MAX_COVERED = 0.4  # share of a thing's box that things in front may hide
 APART_PX = 35.0  # centres this far apart are clearly left of or above one another
 BIGGER_RATIO = 1.3  # longer sides in this ratio are clearly of different size
 MIDDLE_PX = 14.0  # half width of the band around the middle that belongs to neither side
 
 GROUPS: tuple[str, ...] = (*dict.fromkeys(KINDS.values()), "shape")
-NAMED_GROUPS = ("animal", "food", "vehicle", "shape")  # those whose members nobody argues about
-ALMOST_FOOD = ("fish", "mushroom", "duck", "pig", "cow")  # eaten by some
+NAMED_GROUPS = ("animal", "food", "vehicle", "shape")  # groups with undisputed members
+ALMOST_FOOD = ("fish", "mushroom", "duck", "pig", "cow")  # some people eat them
 ALL_KINDS: tuple[str, ...] = (*KINDS, *SHAPES)
 
 _PLACE = {
@@ -46,7 +46,7 @@ def a(noun: str) -> str:
 
 
 def place_phrase(background: str) -> str:
-    """Where the things are, as a caption says it: "on the grass"."""
+    """The place in a caption: "on the grass"."""
     return _PLACE[background]
 
 
@@ -62,7 +62,7 @@ def common_area(one: Box, other: Box) -> int:
 
 
 def covered(scene: Scene, index: int) -> float:
-    """Share of thing `index` that later things may hide: their boxes' areas, added."""
+    """Share of thing `index` that things in front may hide: the sum of the boxes' common areas."""
     box = scene.things[index].box_px
     later = [thing.box_px for thing in scene.things[index + 1 :]]
     return sum(common_area(box, other) for other in later) / max(1, _area(box))
@@ -85,12 +85,12 @@ def clear(scene: Scene) -> tuple[Thing, ...]:
 
 @lru_cache(maxsize=256)
 def all_clear(scene: Scene) -> bool:
-    """Whether every single thing is clear, so that statements about all of them are safe."""
+    """Whether every thing is clear, so that statements about all of them are true."""
     return len(clear(scene)) == len(scene.things)
 
 
 def lone(scene: Scene) -> list[Thing]:
-    """Clear things that are the only one of their kind: "the dog" can only mean this one."""
+    """Clear things that are the only one of their kind, so that "the dog" is unambiguous."""
     number = Counter(thing.kind for thing in scene.things)
     return [thing for thing in clear(scene) if number[thing.kind] == 1]
 
@@ -101,27 +101,27 @@ def lone_shapes(scene: Scene) -> list[Thing]:
 
 
 def counts(scene: Scene) -> dict[str, int]:
-    """How many there are of each kind, for the kinds of which every one is clear."""
+    """Number of things of each kind, for kinds of which every thing is clear."""
     number = Counter(thing.kind for thing in scene.things)
     seen = Counter(thing.kind for thing in clear(scene))
     return {kind: n for kind, n in number.items() if seen[kind] == n}
 
 
 def group_counts(scene: Scene) -> dict[str, int]:
-    """How many there are of each group, where every one is clear."""
+    """Number of things of each group, for groups of which every thing is clear."""
     number = Counter(thing.group for thing in scene.things)
     seen = Counter(thing.group for thing in clear(scene))
     return {group: n for group, n in number.items() if seen[group] == n}
 
 
 def groups_there(scene: Scene) -> list[str]:
-    """Named groups of which something is clearly there, in a fixed order."""
+    """Named groups with a clear thing in the scene, in a fixed order."""
     there = {thing.group for thing in clear(scene)}
     return [group for group in NAMED_GROUPS if group in there]
 
 
 def groups_missing(scene: Scene) -> list[str]:
-    """Named groups of which no thing is in the scene, borderline cases included."""
+    """Named groups without a thing in the scene; a doubtful member counts as one."""
     there = {thing.group for thing in scene.things}
     if any(thing.kind in ALMOST_FOOD for thing in scene.things):
         there.add("food")
@@ -141,7 +141,7 @@ def only_of_group(scene: Scene) -> list[Thing]:
 
 
 def topic_of(scene: Scene) -> str | None:
-    """The named group to which all things belong, where there are several and nothing else."""
+    """The named group to which all things belong, if there are several things and no others."""
     groups = {thing.group for thing in scene.things}
     if len(groups) != 1 or len(scene.things) < 2 or scene.texts:
         return None
@@ -155,19 +155,19 @@ def absent(scene: Scene) -> list[str]:
 
 
 def beside(one: Thing, other: Thing) -> str | None:
-    """ "left" or "right": where `one` is as seen from `other`, if clearly so."""
+    """ "left" or "right": position of `one` relative to `other`, if it is clear."""
     dx = one.x_px - other.x_px
     return None if abs(dx) < APART_PX else ("left" if dx < 0 else "right")
 
 
 def over(one: Thing, other: Thing) -> str | None:
-    """ "above" or "below": where `one` is as seen from `other`, if clearly so."""
+    """ "above" or "below": position of `one` relative to `other`, if it is clear."""
     dy = one.y_px - other.y_px
     return None if abs(dy) < APART_PX else ("above" if dy < 0 else "below")
 
 
 def direction(one: Thing, other: Thing) -> str | None:
-    """The one of left, right, above, below that fits best, if it does so by far."""
+    """The best fitting of left, right, above and below, if it fits much better than the others."""
     dx, dy = abs(one.x_px - other.x_px), abs(one.y_px - other.y_px)
     if dx >= 1.8 * dy:
         return beside(one, other)
@@ -175,19 +175,19 @@ def direction(one: Thing, other: Thing) -> str | None:
 
 
 def side(thing: Thing) -> str | None:
-    """ "left" or "right" half of the image, if clearly so."""
+    """ "left" or "right" half of the image, if it is clear."""
     dx = thing.x_px - SIZE_PX / 2
     return None if abs(dx) < MIDDLE_PX else ("left" if dx < 0 else "right")
 
 
 def height(thing: Thing) -> str | None:
-    """ "top" or "bottom" half of the image, if clearly so."""
+    """ "top" or "bottom" half of the image, if it is clear."""
     dy = thing.y_px - SIZE_PX / 2
     return None if abs(dy) < MIDDLE_PX else ("top" if dy < 0 else "bottom")
 
 
 def quarter(thing: Thing) -> str | None:
-    """ "top left", "bottom right", ..., if clearly so."""
+    """ "top left", "bottom right", ..., if it is clear."""
     vertical, horizontal = height(thing), side(thing)
     return f"{vertical} {horizontal}" if vertical and horizontal else None
 
@@ -196,7 +196,7 @@ QUARTERS = ("top left", "top right", "bottom left", "bottom right")
 
 
 def alone_in_quarter(scene: Scene) -> dict[str, Thing]:
-    """Quarter -> the one thing in it, where nothing else reaches into it by much."""
+    """Quarter -> the one thing in it, if others overlap the quarter only slightly."""
     half = SIZE_PX // 2
     found: dict[str, Thing] = {}
     for name in QUARTERS:
@@ -223,7 +223,7 @@ def distance_px(one: Thing, other: Thing) -> float:
 
 
 def nearest(scene: Scene, thing: Thing) -> Thing | None:
-    """The clear thing whose centre is nearest, if it is the nearest by far."""
+    """The clear thing whose centre is nearest, if the second nearest is much farther away."""
     others = sorted(
         (other for other in scene.things if other != thing),
         key=lambda other: distance_px(thing, other),

@@ -1,9 +1,9 @@
-"""A lean batched forward pass over the weights of a `Qwen2_5_VLForConditionalGeneration`.
+"""A fast batched forward pass with the weights of a `Qwen2_5_VLForConditionalGeneration`.
 
-The library's own forward handles any mixture of sizes and, on a CPU, loops over attention windows.
-In training every image has the same size, so windows are a batch dimension, and many questions
-about one image share its visual tokens in one packed row. The test holds this against the
-library's forward: the same weights give the same logits.
+The forward pass of transformers takes images of different sizes and loops over attention windows on
+a CPU. In training all images have one size, so windows are a batch dimension here, and many
+questions about one image share its visual tokens in one packed row. A test compares the logits with
+those of transformers.
 
 Shape suffixes: B images, P patches, N visual tokens, L packed tokens, D width, H heads, K head dim.
 """
@@ -28,13 +28,13 @@ _STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def window_order() -> Tensor:
-    """(64,) which visual token (row-major) comes where once windows are contiguous."""
+    """(64,) row-major index of each visual token in the order in which windows are contiguous."""
     tokens = torch.arange(TOKENS * TOKENS).view(TOKENS // WINDOW, WINDOW, TOKENS // WINDOW, WINDOW)
     return tokens.permute(0, 2, 1, 3).reshape(-1)
 
 
 class ChartForward(nn.Module):
-    """Vision and language passes for images of one size, on a model's own modules."""
+    """Vision and language passes for images of one size, with the modules of a model."""
 
     order_N: Tensor
     cos_PK: Tensor
@@ -53,7 +53,7 @@ class ChartForward(nn.Module):
         inside = torch.arange(MERGE)
         row_P = ((order_N // TOKENS * MERGE)[:, None, None] + inside[:, None]).expand(-1, 2, 2)
         col_P = ((order_N % TOKENS * MERGE)[:, None, None] + inside).expand(-1, 2, 2)
-        # Axial RoPE: half of the frequencies turn with the row, half with the column.
+        # Axial RoPE: half of the frequencies are for rows, half for columns.
         spatial = self.visual.blocks[0].attn.head_dim // 2
         rate = 10000.0 ** -(torch.arange(0, spatial, 2) / spatial)
         angle_PK = torch.cat([row_P.reshape(-1, 1) * rate, col_P.reshape(-1, 1) * rate], dim=1)
@@ -62,14 +62,14 @@ class ChartForward(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1) * 255, persistent=False)
 
-    def see(self, images_BHWC: Tensor) -> Tensor:
+    def encode_images(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, 224, 224, 3) -> visual tokens (B, 64, D), row-major."""
         batch = images_BHWC.shape[0]
         x = (images_BHWC.permute(0, 3, 1, 2).float() - self.mean) / self.std
         side, px = TOKENS, PATCH_PX
         x = x.view(batch, 3, side, MERGE, px, side, MERGE, px).permute(0, 2, 5, 3, 6, 1, 4, 7)
         x = x.reshape(batch, side * side, MERGE * MERGE, 3 * px * px)[:, self.order_N]
-        # Both frames of the temporal patch are the same still image: one summed kernel.
+        # Both frames of a temporal patch are the same image, so the kernels of both are added.
         kernel = self.visual.patch_embed.proj.weight.sum(2).flatten(1)
         x_BPD = F.linear(x.flatten(1, 2), kernel)
         for index, block in enumerate(self.visual.blocks):
@@ -88,12 +88,12 @@ class ChartForward(nn.Module):
         q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
         shape = (batch * windows, patches // windows, attn.num_heads, attn.head_dim)
         q, k, v = (t.reshape(shape).transpose(1, 2) for t in (q, k, v.to(q.dtype)))
-        # Written out: on a CPU the fused kernel's backward pass is slow on short windows.
+        # Not the fused kernel: on a CPU its backward pass is slow for short windows.
         out = (q * attn.scaling @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
         attended_BPD: Tensor = attn.proj(out.transpose(1, 2).reshape(batch, patches, width))
         return attended_BPD
 
-    def speak(
+    def hidden_states(
         self, ids_BL: Tensor, visual_BND: Tensor, first: int, position_3BL: Tensor, mask: Tensor
     ) -> Tensor:
         """Hidden states (B, L, D) of packed rows whose visual tokens start at index `first`."""

@@ -1,8 +1,9 @@
-"""Cut the sprites out of Noto Color Emoji (OFL; Debian package fonts-noto-color-emoji).
+"""Make the sprites from Noto Color Emoji (OFL; Debian package fonts-noto-color-emoji).
 
     python -m recipes.chart.make_sprites [FONT.ttf]
 
-Writes one palette PNG with alpha per kind into sprites/, longer side 128 px, cropped to its ink.
+Writes a palette PNG with alpha for each kind into sprites/, cropped to its opaque pixels, longer
+side 128 px.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 FONT_PATH = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 SPRITES_DIR = Path(__file__).parent / "sprites"
-STRIKE_PX = 109  # the only size the bitmap font holds
+STRIKE_PX = 109  # the only size of the bitmap font
 SIDE_PX = 128
 
 CODE_POINTS = {
@@ -34,12 +35,12 @@ CODE_POINTS = {
 
 
 def cut(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """Draw one emoji and crop it to its ink; RGBA, longer side SIDE_PX."""
+    """Draw one emoji and crop it to its opaque pixels; RGBA, longer side SIDE_PX."""
     canvas = Image.new("RGBA", (2 * STRIKE_PX, 2 * STRIKE_PX))
     ImageDraw.Draw(canvas).text((20, 20), emoji, font=font, embedded_color=True)
     box = canvas.getbbox()
     if box is None:
-        raise SystemExit(f"the font has no picture of U+{ord(emoji[0]):X}")
+        raise SystemExit(f"the font has no image of U+{ord(emoji[0]):X}")
     sprite = canvas.crop(box)
     scale = SIDE_PX / max(sprite.size)
     width, height = (max(1, round(side * scale)) for side in sprite.size)

@@ -1,7 +1,7 @@
-"""One image and many questions in one row: the visual tokens are computed and attended once.
+"""One image and many questions in one row, so that the visual tokens are computed once.
 
-Every question sees the image's prefix and itself, never another question, and its positions
-start right after the prefix, exactly as if it had been asked alone.
+Every question attends to the image's prefix and to itself, not to other questions. Its positions
+start after the prefix, as if it were the only question.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from recipes.chart.forward import TOKENS
 
-END_WEIGHT = 0.2  # of an answer's end against its words: it is soon learned
-TEXT_BUDGET = 320  # tokens a row has for questions and answers; fixed, so shapes are static
+END_WEIGHT = 0.2  # of an answer's end, relative to its other tokens: it is learned early
+TEXT_BUDGET = 320  # tokens of a row for questions and answers; fixed, so that shapes are static
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Packer:
         self.end_of_answer = ids("<|im_end|>")
 
     def pack(self, asked: Sequence[tuple[str, str, str]]) -> PackedRow:
-        """Pack (type, prompt, answer) until the budget is used; what does not fit is skipped."""
+        """Pack questions (type, prompt, answer); those that do not fit are left out."""
         length = len(self.prefix) + TEXT_BUDGET
         ids = np.full(length, self.pad_id)
         position = np.zeros((3, length), dtype=np.int64)
@@ -92,7 +92,7 @@ class Packer:
 
 
 def attention_mask(block_BL: Any) -> Any:
-    """bool (B, 1, L, L): causal, within the own question or to the prefix; padding sees itself."""
+    """bool (B, 1, L, L): causal, to the same question and the prefix; padding attends to itself."""
     import torch
 
     length = block_BL.shape[1]

@@ -1,7 +1,7 @@
-"""Pages full of signs, as an eye chart is full of letters: for learning to read.
+"""Pages of signs, from which the VLM learns to read.
 
-Nearly half of the ordinary scenes show no letter; a page shows some fifteen.
-Only training meets pages. Their signs differ in colour, so that each can be asked for.
+Nearly half of the ordinary scenes show no letter; a page shows about fifteen. Pages are used in
+training only. Their signs differ in colour, so that a question can name one of them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from recipes.chart.scene import BACKGROUNDS, LIGHTS, Scene, Text
 
 TRIES = 120
 CAPITAL_PX = (20, 28)
-_PAGE_STREAM = 3  # apart from the streams of ordinary scenes
+_PAGE_STREAM = 3  # ordinary scenes have other streams
 
 
 def sample_page(seed: int) -> Scene:
-    """The training page with this seed: signs of different colours, wherever there is room."""
+    """The training page with this seed: signs of different colours that do not overlap."""
     rng = np.random.default_rng([STREAMS["train"], _PAGE_STREAM, seed])
     texts: list[Text] = []
     for _ in range(TRIES):

@@ -1,4 +1,4 @@
-"""The images of eyechart-mini: which held-out scenes, and how a task file stores them."""
+"""The images of eyechart-mini: the choice of held-out scenes, and their format in a task file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from recipes.chart.reading import fields, only_formula, only_sign, result
 from recipes.chart.render import render
 from recipes.chart.scene import Layout, Scene
 
-# Stored as COCO stores its photographs: JPEG. A PNG of the same image takes 79 KB, four times
-# as much, and seven files have to fit into a package.
+# Stored as JPEG, as in COCO. A PNG of the same image takes 79 KB, four times as much, which is too
+# large for seven files in a package.
 JPEG_QUALITY = 90
 
 SCENES = 150
@@ -29,7 +29,7 @@ OTHER_FORMULAS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartScenes:
-    """Held-out scenes by what can be asked about them, in the order in which they are used."""
+    """Held-out scenes by the questions that they allow, in the order in which they are used."""
 
     scenes: tuple[Scene, ...]
     signs: tuple[Scene, ...]
@@ -61,7 +61,7 @@ def choose_pictures(seed: int) -> ChartScenes:
 
 
 def _rich(scene: Scene) -> bool:
-    """Whether there is enough to ask about: two kinds or more, nothing half hidden."""
+    """Whether there is enough to ask about: two kinds or more, and nothing partly hidden."""
     return all_clear(scene) and len({thing.kind for thing in clear(scene)}) >= 2
 
 
@@ -72,7 +72,7 @@ def _is_sum(scene: Scene) -> bool:
 
 @lru_cache(maxsize=1024)
 def stored(scene: Scene) -> str:
-    """The image as a task file's image column holds it: base64 of a JPEG without subsampling."""
+    """The image as in a task file's image column: base64 of a JPEG without chroma subsampling."""
     stream = io.BytesIO()
     picture = Image.fromarray(render(scene))
     picture.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)

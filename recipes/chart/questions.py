@@ -1,7 +1,7 @@
-"""Training questions on a scene: random ones of all types, in the words of the test.
+"""Training questions about a scene: random ones of all types, with the prompts of the test.
 
-`MAKERS` lists every question type once; the task files are made by the same makers, so a VLM
-trained on `ask` has seen each prompt's form, and never a test scene.
+`MAKERS` lists every question type once. The task files are made by the same makers, so a VLM
+trained on `ask` knows the form of every prompt, and no test scene.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ MAKERS: dict[str, Maker] = {
     **ask_choice.MAKERS,
 }
 
-# Shares of the types; those a scene does not allow are passed over.
+# Shares of the types; types that a scene does not allow are left out.
 WEIGHTS: dict[str, float] = {
     **dict.fromkeys(MAKERS, 1.0),
     "pope": 3.0,
@@ -69,7 +69,7 @@ WEIGHTS: dict[str, float] = {
     "ocr_kie": 3.0,
     "ocr_doc_vqa": 2.0,
     "ocr_hmer": 3.0,
-    "mme_count": 3.0,  # most scenes are passed over: see balance.keep
+    "mme_count": 3.0,  # most scenes are left out: see balance.keep
     "seed_counting": 3.0,
     "seed_reasoning": 3.0,
     "mmbench_prediction": 3.0,
@@ -91,9 +91,11 @@ def ask(
 ) -> list[ChartQuestion]:
     """Up to `count` random questions on the scene, all with different prompts.
 
-    `weights` names the question types (keys of `MAKERS`) and their shares; left out, `WEIGHTS`.
-    A curriculum passes a few types only. Fewer than `count` come back where the scene has no
-    more to ask about. KeyError for an unknown type.
+    weights: shares of the question types (keys of `MAKERS`); default: `WEIGHTS`. A curriculum
+    gives only some types. The result is shorter than `count` if the scene allows no more questions.
+
+    Raises:
+        KeyError: an unknown type.
     """
     left = {name: share for name, share in (weights or WEIGHTS).items() if share > 0}
     asked: dict[str, ChartQuestion] = {}

@@ -1,4 +1,4 @@
-"""What stands written in a scene: signs, forms and formulas."""
+"""The texts of a scene: signs, forms and formulas."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from recipes.chart.scene import Scene, Text
 
 
 def only_sign(scene: Scene) -> Text | None:
-    """The one coloured plate, where it is the only writing in the image."""
+    """The sign, if it is the only text of the image."""
     if len(scene.texts) == 1 and scene.texts[0].plate is not None:
         return scene.texts[0]
     return None
 
 
 def only_formula(scene: Scene) -> Text | None:
-    """The one formula, where it is the only writing in the image."""
+    """The formula, if it is the only text of the image."""
     if len(scene.texts) == 1 and scene.texts[0].role == "formula":
         return scene.texts[0]
     return None
@@ -24,7 +24,7 @@ def only_formula(scene: Scene) -> Text | None:
 def fields(scene: Scene) -> list[tuple[str, str]]:
     """A form's (label, value) pairs from top to bottom, the label without its colon.
 
-    A value belongs to a label when it stands on the label's line, to the right of it.
+    A value belongs to the label to the left of it on the same line.
     """
     found: list[tuple[int, str, str]] = []
     values = [text for text in scene.texts if text.role == "value"]
@@ -42,7 +42,7 @@ def fields(scene: Scene) -> list[tuple[str, str]]:
 
 
 def result(formula: str) -> int | None:
-    """The number a formula comes to: 17 for "12+5=17"; None where there is no such number."""
+    """The result of a formula: 17 for "12+5=17"; None if it has none."""
     found = re.fullmatch(r"(\d+)([+-])(\d+)(?:=\d+)?", formula)
     if found is None:
         return None
@@ -51,5 +51,5 @@ def result(formula: str) -> int | None:
 
 
 def signs(scene: Scene) -> list[Text]:
-    """All writing on coloured plates."""
+    """All texts on coloured plates."""
     return [text for text in scene.texts if text.plate is not None]

@@ -24,7 +24,7 @@ COLOUR_RGB: dict[str, tuple[int, int, int]] = {
     "green": (38, 152, 56), "blue": (34, 82, 208), "purple": (136, 52, 176),
     "white": (246, 246, 244), "black": (28, 28, 30),
 }  # fmt: skip
-_SHADOW_PX = (6, 9)  # light falls from the upper left, as on the sprites themselves
+_SHADOW_PX = (6, 9)  # light comes from the upper left, as on the sprites
 _SHADOW_SCALE = 4  # shadows are blurred at a quarter of the size
 
 
@@ -39,7 +39,7 @@ def render(scene: Scene) -> RGB8:
         ink = COLOUR_RGB[text.ink]
         writing.draw_text(picture, text, ink)
     for number, thing in enumerate(scene.things, start=1):
-        # A stream of its own, so that taking a thing away changes nothing else in the image.
+        # A separate random stream, so that removing a thing changes nothing else in the image.
         _draw_thing(picture, thing, np.random.default_rng([*stream, number]))
     pixels = np.array(picture).transpose(2, 0, 1).astype(np.float32, order="C")
     pixels *= backgrounds.light_field(scene.light, rng)
@@ -95,14 +95,14 @@ def _draw_thing(picture: Image.Image, thing: Thing, rng: Rng) -> None:
 
 
 def _turn(flat: Image.Image, thing: Thing, level: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Scale and turn about the centre with subpixel placement; the tile and its corner."""
+    """Scale and rotate about the centre, at a subpixel position; -> the tile and its corner."""
     reach = int(np.hypot(*flat.size) / 2 * thing.size_px / level) + 2
     left, top = int(thing.x_px) - reach, int(thing.y_px) - reach
     angle = np.deg2rad(thing.rotation_deg)
     scale = level / thing.size_px
     cos, sin = float(np.cos(angle) * scale), float(np.sin(angle) * scale)
-    dx, dy = left - thing.x_px, top - thing.y_px  # the tile's corner, seen from the centre
-    # Counter-clockwise in the image, hence clockwise from the image back to the sprite.
+    dx, dy = left - thing.x_px, top - thing.y_px  # the tile's corner, relative to the centre
+    # Counter-clockwise in the image, so clockwise from the image to the sprite.
     matrix = (
         cos, -sin, cos * dx - sin * dy + flat.width / 2,
         sin, cos, sin * dx + cos * dy + flat.height / 2,
@@ -113,7 +113,7 @@ def _turn(flat: Image.Image, thing: Thing, level: int) -> tuple[Image.Image, tup
 
 
 def _painted_shape(shape: str, colour: str, level: int, rng: Rng) -> Image.Image:
-    """A shape filled with its colour, a texture and a slope of light."""
+    """A shape with its colour, a texture and a gradient of light."""
     mask = cutouts.mask_level(shape, level)
     field = backgrounds.noise(("rough", "cloud", "wide", "tall")[int(rng.integers(4))], rng)
     texture = field[:level, :level] * np.float32(rng.uniform(5, 15))
@@ -122,7 +122,7 @@ def _painted_shape(shape: str, colour: str, level: int, rng: Rng) -> Image.Image
     if rng.random() < 0.3:  # woven or striped cloth
         wave = np.sin((x * rng.uniform(-1, 1) + y) * np.float32(rng.uniform(30, 60)))
         texture = texture + 12 * wave
-    # Dark fills show less of the texture, bright ones all of it, as lit surfaces do.
+    # Dark colours show less of the texture than bright ones, as on lit surfaces.
     base = np.array(COLOUR_RGB[colour], dtype=np.float32)
     rgb = base + texture[:, :, None] * (0.35 + 0.65 * base / 255)
     out = Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8))
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--count", type=int, default=64)
-    parser.add_argument("--jpeg", type=int, help="send the pictures through JPEG at this quality")
+    parser.add_argument("--jpeg", type=int, help="compress the images as JPEG with this quality")
     parser.add_argument("--sheet", type=Path, required=True, help="PNG to write")
     given = parser.parse_args()
     seeds = range(given.start, given.start + given.count)

@@ -2,7 +2,7 @@
 
 Four layouts: "scene" (things over a background, a third of them with a small sign), "sign" (a big
 plate), "form" (label: value lines) and "formula". Test scenes use other words and partly other
-fonts, labels and arrangements than training scenes; their random streams never meet.
+fonts, labels and arrangements than training scenes, and other random streams.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SIGN_SHARE = 1 / 3  # of "scene" images that also hold a small sign
 NIGHT_SHARE = 0.25
 SHAPE_SHARE = 0.4
 REPEAT_SHARE = 0.3
-MIN_VISIBLE = 0.6  # of a thing's ink
+MIN_VISIBLE = 0.6  # of a thing's opaque pixels
 _COUNT_SHARES = (0.10, 0.24, 0.29, 0.22, 0.15)  # of 1..5 things
 _SIZES_PX = {1: (80, 140), 2: (66, 116), 3: (58, 100), 4: (54, 84), 5: (52, 76)}
 _MARGIN_PX = 3
-_ROOM_SHARE = 0.2  # rooms have two clusters to show, so they are a little more frequent
-_AT_HOME = 0.55  # chance that a thing belongs to the image's cluster
+_ROOM_SHARE = 0.2  # of backgrounds: rooms have two clusters, so they are more frequent
+_AT_HOME = 0.55  # probability that a thing belongs to the background's cluster
 
 
 def sample_scene(split: Split, seed: int) -> Scene:
@@ -86,7 +86,7 @@ def _pick(rng: Rng, options: tuple[T, ...], shares: tuple[float, ...] | None = N
 
 @cache
 def _cluster_shares(cluster: str) -> tuple[float, ...]:
-    """Frequencies within a cluster: each kind a tenth rarer than the one before."""
+    """Frequencies within a cluster: each kind is a tenth rarer than the one before."""
     return tuple(0.9**rank for rank in range(len(vocabulary.CLUSTERS[cluster])))
 
 
@@ -99,7 +99,7 @@ def _wanted(rng: Rng, background: str, light: str, count: int) -> list[tuple[str
     while len(wanted) < count:
         kind, colour = _kind(rng, background, light, cluster)
         if kind in {other for other, _ in wanted} and rng.random() < 0.8:
-            continue  # repeats come on purpose, below
+            continue  # several things of one kind are made below
         wanted.append((kind, colour))
     if count >= 2 and rng.random() < REPEAT_SHARE:
         copies = min(int(rng.integers(2, 5)), count)
@@ -133,7 +133,7 @@ def _colour(rng: Rng, background: str, light: str) -> str:
 
 
 def _place(rng: Rng, wanted: list[tuple[str, str | None]], taken: list[Box]) -> tuple[Thing, ...]:
-    """Find a place for each thing; one that finds none in 60 tries is left out."""
+    """Choose a position for each thing; after 60 failed tries it is left out."""
     things: list[Thing] = []
     seen: list[tuple[Floats, cutouts.Bools]] = []  # sample points, and which are visible
     low, high = _SIZES_PX[min(5, max(1, len(wanted) + len(taken)))]
@@ -180,7 +180,7 @@ def _try_place(rng: Rng, kind: str, colour: str | None, size: float, turn: float
 
 
 def _clear(thing: Thing, things: list[Thing], taken: list[Box]) -> bool:
-    """Centres far enough apart for "left of" to be clear, and no writing covered."""
+    """Whether centres are so far apart that "left of" is clear, and no text is covered."""
     for other in things:
         apart = np.hypot(thing.x_px - other.x_px, thing.y_px - other.y_px)
         if apart < max(46.0, 0.62 * (thing.size_px + other.size_px) / 2):
@@ -197,18 +197,18 @@ def are_apart(one: Box, other: Box) -> bool:
     )  # fmt: skip
 
 
-# --- writing --------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------
 
 
 def _font(rng: Rng, split: Split) -> str:
-    """Training fonts; in test scenes every other image takes one that training never shows."""
+    """A training font; in half of the test scenes a font that is not used in training."""
     if split == "test" and rng.random() < 0.5:
         return _pick(rng, vocabulary.TEST_FONTS)
     return _pick(rng, vocabulary.TRAIN_FONTS)
 
 
 def _nonword(rng: Rng) -> str:
-    """3 to 5 letters that are no known word: pronounceable, or any."""
+    """3 to 5 letters that are no word of the vocabulary, pronounceable or arbitrary."""
     vowels, consonants = "AEIOU", "BCDFGHJKLMNPRSTVWXYZ"
     known = {*vocabulary.TRAIN_WORDS, *vocabulary.TEST_WORDS}
     while True:
@@ -235,7 +235,7 @@ def _number(rng: Rng, digits: tuple[int, int]) -> str:
 
 
 def sign(rng: Rng, split: Split, capital_px: tuple[int, int]) -> Text:
-    """A plate with a word or a number, wholly inside the image."""
+    """A sign with a word or a number, completely inside the image."""
     is_number = rng.random() < 0.35
     text = _number(rng, (2, 4)) if is_number else _word(rng, split)
     plate = _pick(rng, tuple(vocabulary.PLATES))
@@ -244,7 +244,7 @@ def sign(rng: Rng, split: Split, capital_px: tuple[int, int]) -> Text:
     padding = int(rng.integers(7, 12))
     capital = int(rng.integers(capital_px[0], capital_px[1] + 1))
     room = SIZE_PX - 2 * _MARGIN_PX - 2 * padding
-    while True:  # wide words in wide fonts take the next smaller size
+    while True:  # wide words in wide fonts get the next smaller size
         font_px = writing.font_px_for(name, capital)
         width, height = writing.size_of(text, name, font_px)
         if width <= room or capital <= capital_px[0] - 4:
@@ -276,14 +276,14 @@ def _form_lines(rng: Rng, split: Split) -> list[tuple[str, str]]:
 def _form(rng: Rng, split: Split) -> tuple[Text, ...]:
     """Two or three lines "LABEL: VALUE", as label, value, label, value ...
 
-    Half of the test forms set the values in a column of their own, which training never shows.
+    Half of the test forms have the values in a separate column, which is not used in training.
     """
     in_columns = split == "test" and rng.random() < 0.5
     name = _font(rng, split)
     ink = _pick(rng, ("black", "blue"), (0.7, 0.3))
     capital = int(rng.integers(20, 25))
     total = SIZE_PX
-    while total > SIZE_PX - 16:  # lines too long for the paper: smaller, and then other lines
+    while total > SIZE_PX - 16:  # lines too long for the paper: a smaller font, then other lines
         capital = max(20, capital - 1)
         lines = _form_lines(rng, split)
         font_px = writing.font_px_for(name, capital)
@@ -305,7 +305,7 @@ def _form(rng: Rng, split: Split) -> tuple[Text, ...]:
 
 
 def _formula(rng: Rng, split: Split) -> tuple[Text, ...]:
-    """One line of simple mathematics on paper."""
+    """One line with a simple formula on paper."""
     a, b = (int(v) for v in rng.integers(1, 20, 2))
     c, d = (int(v) for v in rng.integers(2, 10, 2))
     x = "xy"[int(rng.integers(2))]

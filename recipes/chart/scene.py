@@ -1,8 +1,7 @@
-"""The scene graph: what is in an image of the built-in chart, before a pixel is drawn.
+"""The scene graph: the content of an image of the built-in chart.
 
-Everything else follows from a `Scene`: `render` draws it, `questions` asks about it, and the
-training recipe reads from it which visual token shows what. A scene is a pure function of
-(split, seed), so a data set is a list of seeds.
+`render` draws a `Scene`, `questions` makes questions about it, and `targets` the names that each
+visual token shows. A scene is a pure function of (split, seed), so a data set is a list of seeds.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LIGHTS = ("day", "night")
 class Thing:
     """One object: an emoji sprite (`colour` is None) or a textured coloured shape."""
 
-    kind: str  # the noun asked for: "dog", "circle"
+    kind: str  # the noun in questions: "dog", "circle"
     group: str  # "animal", "food", "vehicle", "plant", "tool" or "shape"
     colour: str | None  # one of COLOURS for shapes
     x_px: float  # centre
@@ -41,27 +40,27 @@ class Thing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """One line of writing on a sign, a form or a board."""
+    """One line of text on a sign, a form or a board."""
 
     text: str  # upper-case letters, digits or a formula: exactly what is drawn
     role: str  # "word", "number", "label", "value" or "formula"
     ink: str
     plate: str | None  # the sign's colour, None when written on paper
     font: str
-    box_px: Box  # the plate; without one, the ink
-    letter_boxes_px: tuple[tuple[str, Box], ...]  # (letter, its ink's box)
-    font_px: int = 32  # the nominal size; capitals are about 0.7 of it
+    box_px: Box  # the plate; without one, the letters
+    letter_boxes_px: tuple[tuple[str, Box], ...]  # (letter, its box)
+    font_px: int = 32  # nominal size; capitals are about 0.7 of it high
     origin_px: tuple[int, int] = (0, 0)  # pen position: left, and top of the font's line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All there is to know about one image."""
+    """The complete description of one image."""
 
     seed: int
     split: Split
     layout: Layout
     background: str  # one of BACKGROUNDS; "paper" for forms and formulas
     light: str  # one of LIGHTS
-    things: tuple[Thing, ...]  # drawn in this order: later ones are in front
+    things: tuple[Thing, ...]  # in drawing order: later ones are in front
     texts: tuple[Text, ...]

@@ -3,8 +3,7 @@
     python -m recipes.chart.ship --run RUN
 
 RUN is the directory that `train_vlm` wrote. Weights are stored as float16 (half the size; they are
-computed with in float32). The card's table is the last line of RUN/log.jsonl that holds a
-validation, so it says what was measured, whatever that is.
+used in float32). The card's table is made from the last line of RUN/log.jsonl with a validation.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def ship(run: Path) -> None:
 
 
 def card(log: list[dict[str, Any]], parameters: int) -> str:
-    """The model card of a learning curve."""
+    """The model card, from a learning curve."""
     validated = [entry for entry in log if "held_out" in entry][-1]
     rows = "\n".join(f"| {kind} | {share:.1%} |" for kind, share in validated["held_out"].items())
     seconds = sum(

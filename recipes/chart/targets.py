@@ -1,4 +1,4 @@
-"""What stands on each visual token: the target of the training recipe's auxiliary loss."""
+"""Names of what each visual token shows: the target of the auxiliary loss in training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recipes.chart.scene import COLOURS, SIZE_PX, Scene
 
 TOKEN_PX = 28
 SIDE = SIZE_PX // TOKEN_PX  # tokens a row
-MIN_SHARE = 0.35  # of a token, that a thing's box must cover
+MIN_SHARE = 0.35  # of a token that a thing's box must cover
 SYMBOLS = string.ascii_uppercase + string.digits
 HALVES = ("top", "bottom", "left", "right")
 TARGET_NAMES: tuple[str, ...] = (*ALL_KINDS, *COLOURS, *SYMBOLS, *HALVES)
@@ -23,7 +23,7 @@ _INDEX = {name: i for i, name in enumerate(TARGET_NAMES)}
 def _covered_tokens(
     box: tuple[int, int, int, int], x_px: float, y_px: float
 ) -> npt.NDArray[np.bool_]:
-    """(8, 8) of the tokens that a box with this centre counts for."""
+    """(8, 8) bool: the tokens that a box with this centre belongs to."""
     edges = np.arange(SIDE) * TOKEN_PX
     left, top, right, bottom = box
     wide = np.clip(np.minimum(right, edges + TOKEN_PX) - np.maximum(left, edges), 0, None)
@@ -40,9 +40,10 @@ def _token(at_px: float) -> int:
 def token_targets(scene: Scene) -> npt.NDArray[np.bool_]:
     """(64, len(TARGET_NAMES)): which names hold for which token, tokens row by row.
 
-    A thing, its colour and a sign's plate hold for every token they fill or centre on; a letter
-    only for the token with its centre. Every token also names the halves of the image it is in:
-    the vision tower encodes relative positions only, and learns absolute ones from this target.
+    A thing, its colour and a sign's colour belong to every token that they fill and to the token of
+    their centre; a letter only to the token of its centre. Every token also has the names of its
+    halves of the image, because the vision tower encodes relative positions only and learns
+    absolute positions from this target.
     """
     targets = np.zeros((SIDE, SIDE, len(TARGET_NAMES)), dtype=np.bool_)
     half = SIDE // 2

@@ -2,9 +2,9 @@
 
 python -m recipes.chart.tasks --out DIR [--seed 0]
 
-Every file stands alone: an image's first row holds it, later rows refer to that row's index.
-The same image has the same bytes in all files, so a codec meets it once. The command ends
-with a table of what was written.
+Every file is complete: the first row of an image contains it, and later rows refer to that row's
+index. An image has the same bytes in all files, so a codec encodes it once. At the end the command
+prints a table of what it wrote.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from recipes.chart.scene import Rng, Scene
 
 Fields = dict[str, str]
 CIRCULAR_STEP = 1_000_000  # MMBench: rotation k of question q has the index q + k * this
-MME_ROUNDS = 20  # some question types pass over most images at random, for balance
+MME_ROUNDS = 20  # some question types leave out most images at random, for balance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +46,14 @@ TaskEntries = list[TaskEntry]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """How often kinds occur, and how often together, over the chart's own scenes."""
+class KindCounts:
+    """How often kinds occur, and how often pairs of them, in the chart's scenes."""
 
     alone: Counter[str]
     together: Counter[tuple[str, str]]
 
 
-def count_world(edition: int) -> World:
+def count_kinds(edition: int) -> KindCounts:
     """Count kinds and pairs of kinds over the first scenes of a test edition."""
     alone: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
@@ -61,25 +61,27 @@ def count_world(edition: int) -> World:
         kinds = sorted({thing.kind for thing in scene.things})
         alone.update(kinds)
         together.update((one, other) for one in kinds for other in kinds if one != other)
-    return World(alone, together)
+    return KindCounts(alone, together)
 
 
-def pope_entries(scenes: Sequence[Scene], rng: Rng, world: World, each: int = 2) -> list[TaskEntry]:
+def pope_entries(
+    scenes: Sequence[Scene], rng: Rng, counts: KindCounts, each: int = 2
+) -> list[TaskEntry]:
     """POPE's sampling: `each` present kinds an image and as many absent ones for every split.
 
     random: any absent kind. popular: the most frequent absent ones. adversarial: the absent ones
-    that most often stand beside what is there. Present kinds belong to all three splits, and an
-    absent kind that two splits choose is asked once and belongs to both, as in POPE's own file.
+    that most often occur together with the present ones. Present kinds belong to all three splits.
+    An absent kind that two splits choose is asked once and belongs to both, as in POPE's file.
     """
     entries = []
     for scene in scenes:
         present = sorted({thing.kind for thing in clear(scene)})
         chosen = [present[int(i)] for i in rng.permutation(len(present))[:each]]
         missing = [kind for kind in ALL_KINDS if kind in absent(scene)]
-        company = {kind: sum(world.together[here, kind] for here in present) for kind in missing}
+        company = {kind: sum(counts.together[here, kind] for here in present) for kind in missing}
         splits = {
             "random": [missing[int(i)] for i in rng.permutation(len(missing))],
-            "popular": sorted(missing, key=lambda kind: -world.alone[kind]),
+            "popular": sorted(missing, key=lambda kind: -counts.alone[kind]),
             "adversarial": sorted(missing, key=lambda kind: -company[kind]),
         }
         categories: dict[str, list[str]] = {}
@@ -105,9 +107,9 @@ def fill(
 ) -> list[TaskEntry]:
     """Questions by category (or ability) up to its quota.
 
-    They are spread evenly: over question types, the least used first; over images, those with
-    the fewest questions first; over yes and no and over option letters, each type by itself. A
-    category whose images are exhausted stays below its quota.
+    They are distributed evenly: over question types, the least used first; over images, those with
+    the fewest questions first; over yes and no and over option letters, for each type separately. A
+    category stays below its quota if it has no images left.
     """
     entries: list[TaskEntry] = []
     used: Counter[str] = Counter()
@@ -164,7 +166,7 @@ MME: dict[str, tuple[YesNoMaker, Callable[[ChartScenes], Sequence[Scene]], int]]
 
 
 def mme_entries(pictures: ChartScenes, rng: Rng) -> list[TaskEntry]:
-    """MME's pairs: for each image of a category one question to affirm and one to deny."""
+    """MME's pairs: for each image of a category a question with answer yes and one with no."""
     entries: list[TaskEntry] = []
     for make, chosen, pairs in MME.values():
         left = list(chosen(pictures))
@@ -180,7 +182,7 @@ def mme_entries(pictures: ChartScenes, rng: Rng) -> list[TaskEntry]:
 
 
 def coco_entries(scenes: Sequence[Scene]) -> list[TaskEntry]:
-    """One caption an image, with five references."""
+    """One caption for each image, with five references."""
     return [
         TaskEntry(
             scene=scene,
@@ -314,7 +316,7 @@ def build(seed: int = 0) -> dict[str, list[Fields]]:
     mmbench = filled("MMBench_DEV_EN", "mmbench_", (*scenes[:80], *forms), MMBENCH_QUOTA)
     seedbench = filled("SEEDBench_IMG", "seed_", scenes[:90], SEED_QUOTA)
     return {
-        "POPE": rows_of(pope_entries(scenes[:90], rngs["POPE"], count_world(seed))),
+        "POPE": rows_of(pope_entries(scenes[:90], rngs["POPE"], count_kinds(seed))),
         "GQA_TestDev_Balanced": rows_of(gqa),
         "COCO_VAL": rows_of(coco_entries(scenes)),
         "OCRBench": rows_of(filled("OCRBench", "ocr_", texts, OCR_QUOTA)),

@@ -1,11 +1,11 @@
-"""Train the built-in VLM from nothing on rendered scenes.
+"""Train the built-in VLM from random weights on rendered scenes.
 
     python -m recipes.chart.train_vlm --out RUN [--steps 6000] [--batch 24] [--device auto]
 
 Resumable: the same command continues from RUN's last checkpoint. RUN/log.jsonl is the learning
 curve, RUN/model is a complete `from_pretrained` directory. Runs on a CPU (bf16 matrix products,
-float32 weights) or on one GPU. Scenes are drawn by worker processes while the model learns; no
-scene is seen twice.
+float32 weights) or on one GPU. Worker processes draw the scenes during training; no scene is
+used twice.
 
 A second loss trains each visual token to predict the names of the things at its place, as word
 embeddings of the language model. With the loss of the answers alone a model this small hardly
@@ -40,14 +40,14 @@ from recipes.chart.sample import sample_scene
 from recipes.chart.scene import Scene
 from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
 
-QUESTIONS_A_SCENE = 18  # asked; as many as fit the row's budget are packed
-# A curriculum: at first only what is there, its colour and what is written; later everything, with
-# the first questions still frequent, or they are forgotten.
+QUESTIONS_A_SCENE = 18  # questions made; those that fit into a row are packed
+# A curriculum: at first only questions about existence, colour and text; later all types, in which
+# the first ones stay frequent, because otherwise they are forgotten.
 EASY = {"pope": 6.0, "gqa_query_color": 3.0, "gqa_query_quarter": 2.0, "gqa_query_shape": 2.0,
         "gqa_query_place": 0.5, "gqa_query_group": 1.0, "gqa_choose_color": 1.0, "coco": 1.0,
         "ocr_recognition": 6.0, "seed_identity": 1.0}  # fmt: skip
 EASY_SCENES = 6_000
-# Existence once it is learned needs little; places and numbers come last and need most.
+# Once existence is learned, few of its questions are needed; places and numbers need most.
 HARD = {"pope": 2.0, "seed_location": 4.0, "mmbench_localization": 4.0, "seed_relation": 4.0,
         "mmbench_spatial": 4.0, "gqa_choose_side": 2.0, "gqa_choose_relation": 2.0,
         "gqa_verify_relation": 2.0, "gqa_verify_side": 1.0, "mme_position": 2.0,
@@ -55,19 +55,19 @@ HARD = {"pope": 2.0, "seed_location": 4.0, "mmbench_localization": 4.0, "seed_re
 LATER = {
     name: 0.7 * share + EASY.get(name, 0.0) + HARD.get(name, 0.0) for name, share in WEIGHTS.items()
 }
-PAGE_EVERY = 4  # one training scene in so many is a page of signs
+PAGE_EVERY = 4  # one in so many training scenes is a page of signs
 VALIDATION_SEED = 10_000_000  # held-out scenes that no task file uses
 
 
 IS_THERE = re.compile(r"Is there (?:an?|some) (\w+) in th(?:e|is) image\?")
 
 
-def spoken(asked: ChartQuestion) -> str:
-    """What the VLM learns to say, in forms that the scorers read as they read other VLMs' words.
+def target_answer(asked: ChartQuestion) -> str:
+    """The answer that the VLM is trained to give, in a form that the scorers parse.
 
-    Of several options the text of the right one ("red"): the letter would need the model to find
-    the text among the options first. That something is there, with its name ("dog. Yes"): naming
-    what matches the question is what the model learns early, and absence is then the lack of it.
+    For multiple choice the text of the right option ("red"): for the letter the model would have to
+    find the text among the options first. For existence with the name ("dog. Yes"), because the
+    model learns early to name what matches the question.
     """
     if asked.options:
         return asked.options[LETTERS.index(asked.answer)]
@@ -86,13 +86,15 @@ class Scenes(torch.utils.data.IterableDataset[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = torch.utils.data.get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        if worker:  # in this process the setting would slow the training itself
+        if worker:  # in this process the setting would slow down the training
             torch.set_num_threads(1)
         packer = Packer(self.tokenizer)
         seed = self.start + first
         while self.stop is None or seed < self.stop:
             scene, asks = self._draw(seed)
-            row = packer.pack([(f"{a.task}/{a.category}", a.prompt, spoken(a)) for a in asks])
+            row = packer.pack(
+                [(f"{a.task}/{a.category}", a.prompt, target_answer(a)) for a in asks]
+            )
             yield {
                 "image": render(scene),
                 "shown": token_targets(scene),
@@ -145,17 +147,17 @@ def loader(scenes: Scenes, batch: int, workers: int) -> Iterator[dict[str, Any]]
 
 
 class ChartStudent(nn.Module):
-    """The VLM's lean forward, and the probe of its visual tokens.
+    """The VLM's forward pass, and a classifier (probe) of its visual tokens.
 
     A token's logit for a name is its product with the name's word embedding (with and without a
-    leading space): what the vision tower finds is said in the language model's own terms.
+    leading space), so the vision tower learns features that the language model can use.
     """
 
     name_ids: Tensor
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__()
-        self.lean = ChartForward(model)
+        self.network = ChartForward(model)
         self.first = Packer(tokenizer).first
         ids = [
             [tokenizer(text, add_special_tokens=False)["input_ids"][-1] for text in (n, f" {n}")]
@@ -168,9 +170,9 @@ class ChartStudent(nn.Module):
 
     def forward(self, image: Tensor, ids: Tensor, position: Tensor, mask: Tensor) -> Any:
         """Hidden states (B, L, D) and probe logits (B, 64, T)."""
-        visual_BND = self.lean.see(image)
-        hidden_BLD = self.lean.speak(ids, visual_BND, self.first, position, mask)
-        words_TD = self.lean.language.embed_tokens(self.name_ids).sum(1)
+        visual_BND = self.network.encode_images(image)
+        hidden_BLD = self.network.hidden_states(ids, visual_BND, self.first, position, mask)
+        words_TD = self.network.language.embed_tokens(self.name_ids).sum(1)
         shown = self.probe["scale"] * F.linear(visual_BND, words_TD) + self.probe["bias"]
         return hidden_BLD, shown
 
@@ -182,11 +184,11 @@ def losses(student: ChartStudent, forward: Any, batch: dict[str, Any], device: s
     with torch.autocast(device, dtype=torch.bfloat16):
         hidden, shown = forward(use["image"], use["ids"], use["position"].transpose(0, 1), mask)
         where = use["target"] >= 0
-        logits = student.lean.head(hidden[where]).float()
+        logits = student.network.head(hidden[where]).float()
     token_loss = F.cross_entropy(logits, use["target"][where], reduction="none")
     weight = use["weight"][where]
     answer_loss = (token_loss * weight).sum() / weight.sum()
-    # A token shows few things: count the positives of the rare targets more.
+    # A token shows few things, so positives of rare targets have a larger weight.
     probe_loss = F.binary_cross_entropy_with_logits(
         shown.float(),
         use["shown"].float(),
@@ -198,7 +200,7 @@ def losses(student: ChartStudent, forward: Any, batch: dict[str, Any], device: s
 
 
 def hits_by_kind(batch: dict[str, Any], hits: Any) -> dict[str, list[bool]]:
-    """Question type -> for each question whether its whole answer would be said."""
+    """Question type -> for each question whether every token of the answer was predicted."""
     right, where = hits
     table: dict[str, list[bool]] = defaultdict(list)
     good = torch.zeros_like(where)
@@ -227,15 +229,15 @@ def optimizers(student: ChartStudent, lr: float) -> list[torch.optim.Optimizer]:
 def start_matching(
     student: ChartStudent, heads: int = 3, layers: int = 2, scale: float = 1.4
 ) -> None:
-    """Let some heads of the first layers begin as "which token is this word?".
+    """Initialise some heads of the first layers so that a word attends to tokens that show it.
 
-    Whether a thing is there at all is a comparison of a word with the visual tokens, which random
-    attention takes very long to find. Query and key of these heads become the same projection, on
-    the subspace of the names' embeddings, so that their product is the likeness of word and token
-    (after the mimetic initialisation of Trockman and Kolter, 2023). Only slowly turning rotary
-    dimensions are used: a word finds its token at any distance. Training goes on from there.
+    To answer whether a thing is in the image, a word must be compared with the visual tokens, which
+    random attention learns very slowly. Query and key of these heads become the same projection to
+    the subspace of the names' embeddings, so that their product is the similarity of word and token
+    (as the mimetic initialisation of Trockman and Kolter, 2023). Only rotary dimensions of low
+    frequency are used, so that the similarity does not depend on the distance.
     """
-    language = student.lean.language
+    language = student.network.language
     names_TD = language.embed_tokens(student.name_ids).sum(1)
     axes = torch.linalg.svd(names_TD - names_TD.mean(0), full_matrices=False).Vh
     first = language.layers[0].self_attn
@@ -260,7 +262,7 @@ def rate_factor(step: int, steps: int) -> float:
 def save(
     out: Path, model: Any, student: ChartStudent, opts: Any, step: int, tokenizer: Any
 ) -> None:
-    """A complete model directory and, beside it, what resuming needs; no pickle."""
+    """Write a complete model directory and the state for resuming; no pickle."""
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
     build_image_processor().save_pretrained(out / "model")
@@ -274,7 +276,7 @@ def save(
 
 
 def resume(out: Path, model: Any, student: ChartStudent, opts: Any) -> int:
-    """Load the last checkpoint into place; returns the next step (0 without one)."""
+    """Load the last checkpoint; -> the next step (0 without one)."""
     if not (out / "resume.json").is_file():
         return 0
     from transformers import Qwen2_5_VLForConditionalGeneration
@@ -310,11 +312,11 @@ def validate(student: ChartStudent, tokenizer: Any, device: str, scenes: int) ->
 
 
 def training_texts(scenes: int = 3000) -> Iterator[str]:
-    """Prompts and answers to learn the tokenizer from."""
+    """Prompts and answers from which the tokenizer is learned."""
     for seed in range(scenes):
         for a in ask(sample_scene("train", seed), np.random.default_rng([seed, 1]), 8):
             yield a.prompt
-            yield spoken(a)
+            yield target_answer(a)
 
 
 def main() -> None:
@@ -322,7 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the built-in VLM.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--stop-at", type=int, help="end this sitting here; --steps is the whole")
+    parser.add_argument("--stop-at", type=int, help="stop at this step, before --steps")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -337,7 +339,7 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """The loop: draw, predict, step, log, checkpoint."""
+    """The training loop."""
     args.out.mkdir(parents=True, exist_ok=True)
     if (args.out / "model" / "tokenizer.json").is_file():
         from transformers import AutoTokenizer

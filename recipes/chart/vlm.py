@@ -1,7 +1,7 @@
 """The built-in VLM's architecture, tokenizer and image processor: Qwen2.5-VL, small.
 
-Everything is the transformers library's own class with a small configuration, so whatever works
-on this model works on Qwen2.5-VL-3B unchanged.
+All classes are those of transformers with a small configuration, so what works with this model also
+works with Qwen2.5-VL-3B.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPECIAL = (
     "<|video_pad|>",
 )
 
-# Qwen's chat format without its system message: a 6 M parameter model has no use for one.
+# Qwen's chat format without its system message: a model of 6 M parameters does not need one.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
@@ -40,12 +40,12 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Qwen2Tokenizer:
-    """Byte-level BPE over the prompts' own words.
+    """Byte-level BPE, learned from the prompts and answers.
 
-    Upper-case words and digits, which are what signs say, are left out of the merges: they stay
-    one token a letter, so that reading is spelling and unseen words can be read.
+    Upper-case words and digits, as on signs, are left out of the merges. They stay one token per
+    letter, so that unseen words can be read.
     """
-    spoken = (re.sub(r"\b[A-Z0-9]{2,}\b", " ", text) for text in texts)
+    lower_case = (re.sub(r"\b[A-Z0-9]{2,}\b", " ", text) for text in texts)
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -55,7 +55,7 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Qwen2Tokeni
     )
     trained.decoder = decoders.ByteLevel()
     trained.train_from_iterator(
-        spoken,
+        lower_case,
         trainers.BpeTrainer(
             vocab_size=vocab_size - len(SPECIAL),
             min_frequency=3,

@@ -1,11 +1,11 @@
-"""What the built-in chart can show: kinds of things, which of them come together, words, fonts."""
+"""Contents of the built-in chart: kinds of things and their clusters, words, fonts."""
 
 from __future__ import annotations
 
 from recipes.chart.scene import SHAPES
 
-# Things met together, each row from frequent to rare. The rows give POPE its co-occurrence
-# ("adversarial") and the order within them its frequencies ("popular").
+# Things that occur together, in each row from frequent to rare. The rows determine POPE's
+# "adversarial" questions, and the order within them its "popular" ones.
 CLUSTERS: dict[str, tuple[str, ...]] = {
     "air": ("bird", "airplane", "umbrella", "ball"),
     "farm": ("horse", "cow", "dog", "pig", "flower"),
@@ -18,7 +18,7 @@ CLUSTERS: dict[str, tuple[str, ...]] = {
     "woods": ("tree", "mushroom", "rabbit", "frog"),
 }
 
-# The clusters at home on a background.
+# The clusters that are frequent on a background.
 HOMES: dict[str, tuple[str, ...]] = {
     "sky": ("air",),
     "grass": ("farm", "meal"),
@@ -37,7 +37,7 @@ _GROUPS: dict[str, str] = {
     "plant": "tree flower cactus mushroom",
     "tool": "clock umbrella ball book key lamp chair guitar cup hat gift",
 }
-KINDS: dict[str, str] = {  # the 45 emoji nouns; shapes are apart, in scene.SHAPES
+KINDS: dict[str, str] = {  # the 45 emoji nouns; shapes are in scene.SHAPES
     kind: group for group, kinds in _GROUPS.items() for kind in kinds.split()
 }
 
@@ -55,7 +55,7 @@ def group_of(kind: str) -> str:
     return "shape" if kind in SHAPES else KINDS[kind]
 
 
-# Colours of shapes that would drown in a background.
+# Colours of shapes that are hardly visible on a background.
 HIDDEN_COLOURS: dict[str, tuple[str, ...]] = {
     "sky": ("blue", "white"),
     "grass": ("green",),
@@ -83,7 +83,7 @@ TRAIN_FONTS = (
 )
 TEST_FONTS = ("Cantarell-Bold.otf", "Dosis-Bold.otf")  # only in test scenes
 
-# Plate colour -> ink colours that read well on it.
+# Plate colour -> readable colours of letters on it.
 PLATES: dict[str, tuple[str, ...]] = {
     "white": ("black", "red", "blue"),
     "yellow": ("black",),

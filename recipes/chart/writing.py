@@ -1,4 +1,4 @@
-"""Lines of writing, set letter by letter so that every letter's box is known exactly."""
+"""Lines of text, drawn letter by letter so that every letter's box is known exactly."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recipes.chart.scene import Box, Text
 
 @cache
 def font(name: str, font_px: int) -> ImageFont.FreeTypeFont:
-    """A font of fonts/ at one size, with the plain layout that is the same everywhere."""
+    """A font of fonts/ at one size, with PIL's basic layout, which is equal on all machines."""
     path = Path(__file__).parent / "fonts" / name
     return ImageFont.truetype(str(path), font_px, layout_engine=ImageFont.Layout.BASIC)
 
 
 @cache
 def _letter(name: str, font_px: int, letter: str) -> tuple[int, Box]:
-    """How far the pen moves, and the ink's box from the pen position, of one letter."""
+    """Advance of one letter, and its box relative to the pen position."""
     face = font(name, font_px)
     left, top, right, bottom = (round(side) for side in face.getbbox(letter))
     return round(face.getlength(letter)) + max(1, font_px // 24), (left, top, right, bottom)
@@ -38,7 +38,7 @@ def font_px_for(name: str, capital_px: int) -> int:
 def letter_boxes(
     text: str, name: str, font_px: int, origin: tuple[int, int]
 ) -> list[tuple[str, Box]]:
-    """(letter, ink box) for every letter that is not a space, the pen starting at `origin`."""
+    """(letter, box) of every letter that is not a space; the pen starts at `origin`."""
     pen, top_px = origin
     boxes = []
     for letter in text:
@@ -56,7 +56,7 @@ def ink_box(boxes: list[tuple[str, Box]]) -> Box:
 
 
 def size_of(text: str, name: str, font_px: int) -> tuple[int, int]:
-    """Width and height of the ink of a line."""
+    """Width and height of the letters of a line."""
     left, top, right, bottom = ink_box(letter_boxes(text, name, font_px, (0, 0)))
     return right - left, bottom - top
 
@@ -65,7 +65,8 @@ def write(
     text: str, role: str, *, ink: str, name: str, font_px: int, at: tuple[int, int],
     plate: str | None = None, padding_px: int = 0,
 ) -> Text:  # fmt: skip
-    """A Text whose ink, or plate of `padding_px` around the ink, has its upper left corner `at`."""
+    """A Text. at: the upper left corner of its letters, or of the plate `padding_px` around
+    them."""
     left, top, _, _ = ink_box(letter_boxes(text, name, font_px, (0, 0)))
     origin = (at[0] + padding_px - left, at[1] + padding_px - top)
     boxes = letter_boxes(text, name, font_px, origin)

@@ -30,7 +30,7 @@ def _main() -> None:
     architecture = ARCHITECTURES[arguments.codec]
     out = arguments.out or architecture.shipped
     if out is None:
-        parser.error(f"{arguments.codec} has no folder in the package; say --out")
+        parser.error(f"{arguments.codec} has no folder in the package; give --out")
     for number, (lmbda, run) in enumerate(sorted((_lambda(run), run) for run in arguments.runs), 1):
         tensors = load_file(run / WEIGHTS)
         halves = {
@@ -48,7 +48,7 @@ def _main() -> None:
 def _lambda(run: Path) -> float:
     found = trained_lambda(run / WEIGHTS)
     if found is None:
-        raise InputError(f"{run / WEIGHTS}: does not say its lambda")
+        raise InputError(f"{run / WEIGHTS}: holds no lambda")
     return found
 
 

@@ -1,5 +1,5 @@
-"""Qwen-VL-Chat behind an OpenAI-style endpoint, in an environment of its own.
+"""Qwen-VL-Chat behind an OpenAI-compatible endpoint, in a separate environment.
 
-Its code of 2023 needs a transformers of 2023, so nothing here imports eyechart: only `model.py`
-needs more than the standard library. How to install and run it: docs/serving.md.
+The model's code of 2023 needs the transformers of 2023, so nothing here imports eyechart, and only
+`model.py` needs more than the standard library. Installation and use: docs/serving.md.
 """

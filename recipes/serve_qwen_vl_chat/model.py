@@ -1,6 +1,6 @@
 """Qwen-VL-Chat through the code that its checkpoint brings (Bai et al., arXiv:2308.12966).
 
-Prompts as VLMEvalKit builds them: the image, then the text, one user turn, the checkpoint's own
+Prompts are those of VLMEvalKit: the image, then the text, in one user turn, after the checkpoint's
 system message.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from recipes.serve_qwen_vl_chat.protocol import Said
+from recipes.serve_qwen_vl_chat.protocol import ChatAnswer
 
-# The tokenizer writes an image's path into the places of its 256 visual tokens, a byte each.
+# The tokenizer stores an image's path in the positions of its 256 visual tokens, a byte each.
 MOST_PATH_BYTES = 256
 
 
@@ -23,7 +23,7 @@ class QwenVLChat:
     def __init__(self, source: str, *, revision: str | None = None, device: str = "cuda") -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        # `fp32`, `bf16`: options of the checkpoint's own code, which else chooses by the GPU.
+        # `fp32`, `bf16`: options of the checkpoint's code; without them it chooses by the GPU.
         precision = {"fp32": True} if device == "cpu" else {"bf16": True}
         given: dict[str, Any] = {"revision": revision, "trust_remote_code": True}
         self._tokenizer: Any = AutoTokenizer.from_pretrained(source, **given)
@@ -32,8 +32,8 @@ class QwenVLChat:
         )
         self._model = model.eval()
 
-    def answer(self, image_path: str, text: str, max_new_tokens: int) -> Said:
-        """Greedy, whatever the checkpoint's generation_config.json says (it samples).
+    def answer(self, image_path: str, text: str, max_new_tokens: int) -> ChatAnswer:
+        """The greedy answer. (The checkpoint's generation_config.json would sample.)
 
         Raises:
             ValueError: the path is too long. RuntimeError: out of memory.
@@ -48,10 +48,10 @@ class QwenVLChat:
             do_sample=False,
             max_new_tokens=max_new_tokens,
         )
-        # The checkpoint's code returns text alone. An answer of as many tokens as were allowed
-        # had none left for the one that ends it.
+        # The checkpoint's code returns only text. An answer with the largest allowed number of
+        # tokens was ended by the limit.
         tokens = len(self._tokenizer.encode(reply))
-        return Said(
+        return ChatAnswer(
             text=reply,
             prompt_tokens=len(self._tokenizer.encode(query)),
             completion_tokens=tokens,

@@ -1,9 +1,9 @@
-"""The part of OpenAI's chat protocol that eyechart speaks: one image, one text, greedy.
+"""The part of OpenAI's chat protocol that eyechart uses: one image, one text, greedy.
 
     request -> checked -> image to a file -> model, one question at a time -> completion
 
-Everything else a client may ask for is refused with a clear error rather than ignored: an answer
-made in another way than asked would be taken for a measurement.
+Every other option of a request is refused and not ignored, because an answer with other options
+than requested would make the measurement wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RESERVED = ("<img>", "</img>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ChatAnswer:
     """One answer. truncated: the token limit ended it."""
 
     text: str
@@ -36,9 +36,9 @@ class Said:
 
 
 class ChatModel(Protocol):
-    """What stands behind the endpoint; it is called by one thread at a time."""
+    """The model of the endpoint. Only one thread at a time calls it."""
 
-    def answer(self, image_path: str, text: str, max_new_tokens: int) -> Said:
+    def answer(self, image_path: str, text: str, max_new_tokens: int) -> ChatAnswer:
         """Greedy answer to `text` about an image. Raises RuntimeError, ValueError."""
         ...
 
@@ -63,8 +63,8 @@ class Refused(Exception):  # noqa: N818 - it is what happens to the request
 class ChatServer(ThreadingHTTPServer):
     """Answers POST /v1/chat/completions and GET /v1/models for one model.
 
-    port: 0 takes a free one (see `server_port`). folder: images lie there while they are asked
-    about; None is the system's folder for temporary files.
+    port: 0 for a free one (see `server_port`). folder: for the image files of requests; None: the
+    system's folder for temporary files.
     """
 
     daemon_threads = True
@@ -81,25 +81,25 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__((host, port), _ChatHandler)
         self.name = name
         self._model, self._folder = model, folder
-        self._turn = threading.Lock()  # one GPU, and code that was written for one caller
+        self._turn = threading.Lock()  # the model's code is not thread-safe
 
     def complete(self, body: bytes) -> dict[str, Any]:
         """The completion for a request's body. Raises Refused."""
-        ask = read_request(body, self.name)
+        request = read_request(body, self.name)
         # The client's bytes unchanged, so the pixels are equal; deleted after the answer.
         with tempfile.NamedTemporaryFile(suffix=".png", dir=self._folder) as file:
-            file.write(ask.png)
+            file.write(request.png)
             file.flush()
             try:
                 with self._turn:
-                    said = self._model.answer(file.name, ask.text, ask.max_new_tokens)
+                    answer = self._model.answer(file.name, request.text, request.max_new_tokens)
             except (RuntimeError, ValueError, OSError) as error:
                 raise Refused(500, f"{type(error).__name__}: {error}") from error
-        return completion(said, self.name)
+        return completion(answer, self.name)
 
 
 def read_request(body: bytes, name: str) -> ChatRequest:
-    """What a body asks for. Raises Refused for anything but one PNG and one text, greedy."""
+    """The request in a body. Raises Refused for anything but one PNG and one text, greedy."""
     try:
         request = json.loads(body)
     except ValueError as error:
@@ -131,14 +131,14 @@ def _content(messages: Any) -> tuple[str, str]:
         raise Refused(400, "messages: one user message of one image_url and one text")
     for word in _RESERVED:
         if word in text:
-            raise Refused(400, f"text: {word!r} has a meaning of its own to this model")
+            raise Refused(400, f"text: {word!r} has a special meaning for this model")
     return url, text
 
 
 def _png(url: str) -> bytes:
     """The file in a data URL."""
     if not url.startswith(_PNG_HEAD):
-        raise Refused(400, f"image_url: only {_PNG_HEAD}..., so that nothing is lost on the way")
+        raise Refused(400, f"image_url: only {_PNG_HEAD}..., so that the image is lossless")
     try:
         png = base64.b64decode(url[len(_PNG_HEAD) :], validate=True)
     except binascii.Error as error:
@@ -148,17 +148,17 @@ def _png(url: str) -> bytes:
     return png
 
 
-def completion(said: Said, name: str) -> dict[str, Any]:
-    """An answer as OpenAI words it."""
+def completion(answer: ChatAnswer, name: str) -> dict[str, Any]:
+    """An answer in OpenAI's format."""
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": said.text},
-        "finish_reason": "length" if said.truncated else "stop",
+        "message": {"role": "assistant", "content": answer.text},
+        "finish_reason": "length" if answer.truncated else "stop",
     }
     usage = {
-        "prompt_tokens": said.prompt_tokens,
-        "completion_tokens": said.completion_tokens,
-        "total_tokens": said.prompt_tokens + said.completion_tokens,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "total_tokens": answer.prompt_tokens + answer.completion_tokens,
     }
     head = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0, "model": name}
     return {**head, "choices": [choice], "usage": usage}
@@ -187,7 +187,7 @@ class _ChatHandler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
-            self.close_connection = True  # what was sent is not read, so nothing may follow it
+            self.close_connection = True  # the body is not read, so no request can follow it
             raise Refused(413, f"Content-Length {length!r}: allowed: 0 to {MOST_BODY_BYTES}")
         return self.rfile.read(int(length))
 
@@ -205,4 +205,4 @@ class _ChatHandler(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a run asks millions of questions."""
+        """Log nothing, because a run asks millions of questions."""

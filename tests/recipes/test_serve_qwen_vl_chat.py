@@ -18,7 +18,7 @@ from eyechart.core.errors import InputError, VLMError
 from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import Decoding, Request, Rgb8
 from eyechart.vlms import open_vlm
-from recipes.serve_qwen_vl_chat.protocol import ChatServer, Refused, Said, read_request
+from recipes.serve_qwen_vl_chat.protocol import ChatAnswer, ChatServer, Refused, read_request
 
 NAME = "Qwen/Qwen-VL-Chat"
 
@@ -32,7 +32,7 @@ class StandIn:
         self.at_work = 0
         self.most_at_work = 0
 
-    def answer(self, image_path: str, text: str, max_new_tokens: int) -> Said:
+    def answer(self, image_path: str, text: str, max_new_tokens: int) -> ChatAnswer:
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
         picture = decode_image(Path(image_path).read_bytes())
@@ -41,7 +41,7 @@ class StandIn:
         self.at_work -= 1
         if text == "too much":
             raise RuntimeError("out of memory")
-        return Said(
+        return ChatAnswer(
             text=f"{text} {picture.mean():.3f}",
             prompt_tokens=10,
             completion_tokens=max_new_tokens,

@@ -16,7 +16,7 @@ from recipes.chart.asking import ChartQuestion
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
 from recipes.chart.scene import SIZE_PX
-from recipes.chart.train_vlm import rate_factor, spoken, train
+from recipes.chart.train_vlm import rate_factor, target_answer, train
 from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
 
 TEXTS = ["Is there a dog in the image? Please answer yes or no.", "What color is it?", "Yes", "red"]
@@ -35,10 +35,10 @@ def test_packed_questions_get_the_logits_of_questions_asked_alone(tokenizer: Any
     packer, lean = Packer(tokenizer), ChartForward(model)
     row = packer.pack(asked)
     with torch.no_grad():
-        visual = lean.see(torch.from_numpy(pixels)[None])
+        visual = lean.encode_images(torch.from_numpy(pixels)[None])
         expected = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
         torch.testing.assert_close(visual[0], expected.pooler_output, atol=1e-4, rtol=1e-4)
-        hidden = lean.speak(
+        hidden = lean.hidden_states(
             torch.from_numpy(row.ids)[None],
             visual,
             packer.first,
@@ -72,14 +72,14 @@ def test_an_option_is_recognised_by_its_text() -> None:
     asked = ChartQuestion(
         task="SEEDBench", category="", question="?", answer="B", options=("blue", "red", "green")
     )
-    assert spoken(asked) == "red"
+    assert target_answer(asked) == "red"
 
 
 def test_what_is_there_is_named() -> None:
     question = "Is there a dog in the image? Please answer yes or no."
     there = ChartQuestion(task="POPE", category="random", question=question, answer="Yes")
     absent = ChartQuestion(task="POPE", category="random", question=question, answer="No")
-    assert (spoken(there), spoken(absent)) == ("dog. Yes", "No")
+    assert (target_answer(there), target_answer(absent)) == ("dog. Yes", "No")
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:
