@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from eyechart.cli import run_args
-from eyechart.cli.codec import app
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.images import encode_png
@@ -20,31 +18,13 @@ from eyechart.quality import open_metric
 from eyechart.report.rate_distortion import bd_rates, curve
 from eyechart.runner.bench import BenchCodec, measure
 from eyechart.testing.codecs import picture
-
-PHOTO = picture(40, 56, np.random.default_rng(2))
-
-
-@pytest.fixture
-def png(tmp_path: Path) -> Path:
-    path = tmp_path / "in" / "photo.png"
-    path.parent.mkdir()
-    path.write_bytes(encode_png(PHOTO))
-    return path
-
-
-def call(*arguments: object) -> str:
-    """The output of the command; its errors are raised."""
-    result = CliRunner().invoke(app, ["bench", *(str(argument) for argument in arguments)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+from tests.cli.codec_command import PHOTO, call
 
 
 def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
     (png.parent / "second.png").write_bytes(encode_png(PHOTO[:20]))
     out = tmp_path / "bench.json"
-    printed = call(png.parent, "--codec", "source,jpeg:levels=[1,10],webp", "--json", out)
+    printed = call("bench", png.parent, "--codec", "source,jpeg:levels=[1,10],webp", "--json", out)
     rows = json.loads(out.read_text())["rows"]
     assert [(row["codec"], row["level"]) for row in rows[:4]] == [
         ("source", "lossless"),
@@ -90,16 +70,16 @@ def test_bench_leaves_out_unreadable_images_and_names_them(
 
 def test_bench_wants_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image"):
-        call(tmp_path, "--codec", "jpeg")
+        call("bench", tmp_path, "--codec", "jpeg")
     with pytest.raises(InputError, match="does not exist"):
-        call(tmp_path / "nowhere", "--codec", "jpeg")
+        call("bench", tmp_path / "nowhere", "--codec", "jpeg")
 
 
 def test_rates_are_means_of_ratios_and_ratios_of_sums(png: Path, tmp_path: Path) -> None:
     (png.parent / "sub").mkdir()
     (png.parent / "sub" / "photo.png").write_bytes(encode_png(PHOTO[:16]))
     out = tmp_path / "bench.json"
-    call(png.parent, "--codec", "jpeg:levels=[10]", "--json", out)
+    call("bench", png.parent, "--codec", "jpeg:levels=[10]", "--json", out)
     (row,) = json.loads(out.read_text())["rows"]
     codec = JpegCodec(levels=[10])
     sizes = [len(codec.encode(rgb8, codec.levels[0]).payload) for rgb8 in (PHOTO, PHOTO[:16])]
@@ -117,8 +97,8 @@ def test_bd_rate_against_a_codec(png: Path, tmp_path: Path) -> None:
     levels = "levels=[10,30,60,90]"
     out = tmp_path / "bench.json"
     printed = call(
-        png.parent, "--codec", f"jpeg:{levels},optimize=true", "--metric", "psnr", "--json", out,
-        "--against", f"jpeg:{levels},optimize=false",
+        "bench", png.parent, "--codec", f"jpeg:{levels},optimize=true", "--metric", "psnr",
+        "--json", out, "--against", f"jpeg:{levels},optimize=false",
     )  # fmt: skip
     (found,) = json.loads(out.read_text())["bd_rates"]
     assert found["codec"] == f"jpeg:{levels},optimize=true"
@@ -127,7 +107,7 @@ def test_bd_rate_against_a_codec(png: Path, tmp_path: Path) -> None:
 
 
 def test_bd_rate_is_refused_with_a_reason(png: Path, tmp_path: Path) -> None:
-    printed = call(png.parent, "--codec", "source", "--against", "jpeg")
+    printed = call("bench", png.parent, "--codec", "source", "--against", "jpeg")
     assert "a curve needs at least 2" in printed
 
 
@@ -145,7 +125,7 @@ def test_ms_ssim_is_compared_in_decibels(tmp_path: Path) -> None:
 
 
 def test_compressai_files_have_its_layout(png: Path, tmp_path: Path) -> None:
-    call(png.parent, "--codec", "jpeg:levels=[10,90],webp", "--compressai-json", tmp_path)
+    call("bench", png.parent, "--codec", "jpeg:levels=[10,90],webp", "--compressai-json", tmp_path)
     written = json.loads((tmp_path / "jpeg.json").read_text())
     assert written["name"] == "jpeg"
     results = written["results"]
@@ -164,7 +144,7 @@ def test_the_plot_has_the_format_of_its_suffix(
     pytest.importorskip("matplotlib")
     again = tmp_path / f"b{name}"
     for path in (tmp_path / name, again):
-        call(png.parent, "--codec", "jpeg,source", "--plot", path)
+        call("bench", png.parent, "--codec", "jpeg,source", "--plot", path)
         assert path.read_bytes().startswith(start)
     assert again.read_bytes() == (tmp_path / name).read_bytes()
 
@@ -182,7 +162,7 @@ def test_bad_options_are_refused_before_any_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message):
-        call(png.parent, "--codec", "jpeg", *options)
+        call("bench", png.parent, "--codec", "jpeg", *options)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

@@ -29,11 +29,7 @@ def put_half_on_disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         assert device_map == "auto"
         model, found = load(cls, source, **options)
         limit_bytes = sum(parameter.nbytes for parameter in model.parameters()) // 2
-        places = accelerate.infer_auto_device_map(
-            model,
-            max_memory={"cpu": limit_bytes},
-            no_split_module_classes=model._no_split_modules,
-        )
+        places = accelerate.infer_auto_device_map(model, max_memory={"cpu": limit_bytes})
         assert "disk" in places.values()
         spread = accelerate.dispatch_model(
             model, places, main_device="cpu", offload_dir=folder, force_hooks=True

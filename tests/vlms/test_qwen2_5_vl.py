@@ -148,8 +148,8 @@ def test_large_images_are_not_all_prepared_before_the_first_is_answered(
 ) -> None:
     from eyechart.vlms import local
 
-    backbone = vlm._answerer.backbone
-    real, encode = backbone.picture, backbone.encode
+    backbone = vlm.backbone
+    real, encode = backbone.prepare, backbone.encode
     waiting = most = 0
 
     def prepare(rgb8: Any) -> Any:
@@ -163,7 +163,7 @@ def test_large_images_are_not_all_prepared_before_the_first_is_answered(
         waiting -= len(pictures)
         return encode(pictures)
 
-    monkeypatch.setattr(backbone, "picture", prepare)
+    monkeypatch.setattr(backbone, "prepare", prepare)
     monkeypatch.setattr(backbone, "encode", seen)
     asked = [request(112, 112, 1, seed=seed) for seed in range(20)]
     expected = texts(vlm, asked, 2)
@@ -178,8 +178,8 @@ def test_large_images_are_not_all_prepared_before_the_first_is_answered(
 def test_an_image_is_prepared_again_after_out_of_memory(
     vlm: Qwen25VL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone = vlm._answerer.backbone
-    real, encode = backbone.picture, backbone.encode
+    backbone = vlm.backbone
+    real, encode = backbone.prepare, backbone.encode
     held = 0
     capacity = 2
 
@@ -197,7 +197,7 @@ def test_an_image_is_prepared_again_after_out_of_memory(
 
     asked = [request(56, 84, 2, seed=seed) for seed in range(5)]
     expected = texts(vlm, asked, 2)
-    monkeypatch.setattr(backbone, "picture", prepare)
+    monkeypatch.setattr(backbone, "prepare", prepare)
     monkeypatch.setattr(backbone, "encode", seen)
     assert texts(vlm, asked, 2) == expected
     capacity = 0
@@ -279,7 +279,7 @@ def test_image_of_impossible_shape_is_a_vlm_error(vlm: Qwen25VL) -> None:
 def test_pixel_limits_set_the_number_of_visual_tokens(qwen_dir: Path) -> None:
     def tokens(**limits: int | None) -> int:
         vlm = Qwen25VL(str(qwen_dir), device="cpu", **limits)
-        return vlm._answerer.backbone.prepare(picture(224, 224)).tokens
+        return vlm.backbone.prepare(picture(224, 224)).tokens
 
     assert tokens(**OWN_PIXELS) == 64
     assert tokens(min_pixels=448 * 448, max_pixels=1280 * 28 * 28) == 256
@@ -336,10 +336,10 @@ def test_a_directory_with_other_limits_than_the_release_keeps_them(
     own = with_limits(qwen_dir, tmp_path / "own", 56 * 56, 112 * 112, layout)
     vlm = Qwen25VL(str(own), device="cpu")
     assert (vlm.options["min_pixels"], vlm.options["max_pixels"]) == (None, None)
-    assert vlm._answerer.backbone.prepare(picture(224, 224)).tokens == 16
+    assert vlm.backbone.prepare(picture(224, 224)).tokens == 16
     assert vlm.for_task("OCRBench") is vlm
     given = Qwen25VL(str(own), device="cpu", max_pixels=224 * 224)
-    assert given._answerer.backbone.prepare(picture(224, 224)).tokens == 64
+    assert given.backbone.prepare(picture(224, 224)).tokens == 64
     released = with_limits(qwen_dir, tmp_path / "released", 56 * 56, MAX_PIXELS, layout)
     assert Qwen25VL(str(released)).options["min_pixels"] == MIN_PIXELS
 
@@ -356,7 +356,7 @@ def test_the_built_in_vlm_answers_alike_as_a_directory(tmp_path: Path) -> None:
 def test_the_prompt_is_the_checkpoints_own_template_with_the_image_before_the_text(
     vlm: Qwen25VL,
 ) -> None:
-    assert vlm._answerer.backbone.text("Is it?\nAnswer.") == (
+    assert vlm.backbone.text("Is it?\nAnswer.") == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Is it?\nAnswer.<|im_end|>\n"
         "<|im_start|>assistant\n"

@@ -209,6 +209,11 @@ class LocalVLM(ABC):
         """One list of answers for each request, in order. Raises VLMError, InputError."""
         return self._answerer.answer(requests, decoding)
 
+    @property
+    def backbone(self) -> Backbone:
+        """The family's backbone, loaded."""
+        return self._loaded[0]
+
     @cached_property
     def model(self) -> Any:
         """The transformers model, loaded."""

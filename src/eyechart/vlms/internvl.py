@@ -18,7 +18,7 @@ from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_count, checked_text
-from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
+from eyechart.vlms.placing import BorderedImage
 from eyechart.vlms.quiet import quiet
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
@@ -119,9 +119,11 @@ class InternVLBackbone:
         self.stop = stop_ids(model, self.tokenizer)
         self.context_tokens: int = model.config.text_config.max_position_embeddings
         self._tile_tokens: int = model.config.image_seq_length
-        self._image_id: int = model.config.image_token_id
-        self._placeholder: str = self.tokenizer.convert_ids_to_tokens(self._image_id)
-        self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(["<img>", "</img>"])
+        image_id: int = model.config.image_token_id
+        self._placeholder: str = self.tokenizer.convert_ids_to_tokens(image_id)
+        borders = self.tokenizer.convert_tokens_to_ids(["<img>", "</img>"])
+        placed = BorderedImage(self.text_model, image_id, borders, model.device)
+        self.expand, self.embed, self.positions = placed.expand, placed.embed, placed.positions
 
     def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Tiles (n, 3, 448, 448); if there are several, the thumbnail is the last."""
@@ -146,21 +148,6 @@ class InternVLBackbone:
             [*system, user], tokenize=False, add_generation_prompt=True
         )
         return text
-
-    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
-        """`<img>`, one image token for each feature of all tiles, `</img>`."""
-        start, end = self._borders
-        return expand_placeholder(
-            ids, self._image_id, [start, *[self._image_id] * image.tokens, end]
-        )
-
-    def embed(self, ids: list[int], features: Tensor) -> Tensor:
-        """Token embeddings with the visual tokens in place."""
-        return embed_with_image(self.text_model, ids, self._image_id, features)
-
-    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
-        """Positions count all tokens."""
-        return counting_positions(ids, self._model.device)
 
     def encode(self, images: Sequence[PreparedImage]) -> list[Tensor]:
         """All tiles of all images as one batch."""

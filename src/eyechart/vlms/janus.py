@@ -23,7 +23,7 @@ from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, Known
 from eyechart.vlms.options import checked_text
-from eyechart.vlms.placing import counting_positions, embed_with_image, expand_placeholder
+from eyechart.vlms.placing import BorderedImage
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
 if TYPE_CHECKING:
@@ -98,10 +98,11 @@ class JanusBackbone:
         self.context_tokens: int = model.config.text_config.max_position_embeddings
         vision = model.config.vision_config
         self._tokens = (vision.image_size // vision.patch_size) ** 2
-        self._image_id: int = model.config.image_token_id
-        names = ["<begin_of_image>", "<end_of_image>"]
-        self._borders: list[int] = self.tokenizer.convert_tokens_to_ids(names)
-        self._placeholder: str = self.tokenizer.convert_ids_to_tokens(self._image_id)
+        image_id: int = model.config.image_token_id
+        self._placeholder: str = self.tokenizer.convert_ids_to_tokens(image_id)
+        borders = self.tokenizer.convert_tokens_to_ids(["<begin_of_image>", "<end_of_image>"])
+        placed = BorderedImage(self.text_model, image_id, borders, model.device)
+        self.expand, self.embed, self.positions = placed.expand, placed.embed, placed.positions
 
     def prepare(self, rgb8: Rgb8) -> PreparedImage:
         """Pixels (1, 3, side, side)."""
@@ -118,21 +119,6 @@ class JanusBackbone:
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
         return self._system + text
-
-    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
-        """The image tokens between begin of image and end of image."""
-        start, end = self._borders
-        return expand_placeholder(
-            ids, self._image_id, [start, *[self._image_id] * image.tokens, end]
-        )
-
-    def embed(self, ids: list[int], features: Tensor) -> Tensor:
-        """Token embeddings with the visual tokens in place."""
-        return embed_with_image(self.text_model, ids, self._image_id, features)
-
-    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
-        """Positions count all tokens."""
-        return counting_positions(ids, self._model.device)
 
     def encode(self, images: Sequence[PreparedImage]) -> list[Tensor]:
         """All images as one batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from eyechart.core.errors import VLMError
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from eyechart.vlms.backbone import PreparedImage
     from eyechart.vlms.shared_prefix import TextModel
 
 
@@ -40,8 +42,30 @@ def embed_with_image(model: TextModel, ids: list[int], image_id: int, features: 
     return hidden
 
 
-def counting_positions(ids: list[int], device: torch.device) -> tuple[Tensor, int]:
-    """Positions (1, N) that count all tokens, images included, and the next position."""
-    import torch
+class BorderedImage:
+    """An image's tokens between two border tokens; positions count all tokens.
 
-    return torch.arange(len(ids), device=device)[None, :], len(ids)
+    model: the text model. image_id: the placeholder of the chat template. borders: ids of the
+    tokens before and after the image.
+    """
+
+    def __init__(
+        self, model: TextModel, image_id: int, borders: Sequence[int], device: torch.device
+    ) -> None:
+        self._model, self._image_id, self._device = model, image_id, device
+        self._start, self._end = borders
+
+    def expand(self, ids: list[int], image: PreparedImage) -> list[int]:
+        """The border tokens, and between them one image token for each feature."""
+        tokens = [self._start, *[self._image_id] * image.tokens, self._end]
+        return expand_placeholder(ids, self._image_id, tokens)
+
+    def embed(self, ids: list[int], features: Tensor) -> Tensor:
+        """Token embeddings with the visual tokens in place."""
+        return embed_with_image(self._model, ids, self._image_id, features)
+
+    def positions(self, ids: list[int], image: PreparedImage) -> tuple[Tensor, int]:
+        """Positions (1, N) that count all tokens, images included, and the next position."""
+        import torch
+
+        return torch.arange(len(ids), device=self._device)[None, :], len(ids)

@@ -6,35 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from eyechart.cli import run_args
-from eyechart.cli.codec import app
 from eyechart.cli.console import terminal_text
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, ImageError, InputError, PluginError
-from eyechart.core.images import encode_png, read_image
+from eyechart.core.images import read_image
 from eyechart.core.plugins import parse_spec
-from eyechart.testing.codecs import picture
-
-PHOTO = picture(40, 56, np.random.default_rng(2))
-
-
-@pytest.fixture
-def png(tmp_path: Path) -> Path:
-    path = tmp_path / "in" / "photo.png"
-    path.parent.mkdir()
-    path.write_bytes(encode_png(PHOTO))
-    return path
-
-
-def call(*arguments: object) -> str:
-    """The output of the command; its errors are raised."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+from tests.cli.codec_command import PHOTO, call
 
 
 def test_encode_then_decode(png: Path, tmp_path: Path) -> None:
