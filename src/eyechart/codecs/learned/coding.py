@@ -98,6 +98,11 @@ class Estimator:
         self.y_likelihoods.append(likelihoods)
         return y_hat
 
+    def of_pairs(self) -> Tensor:
+        """Likelihoods of y whose slices were coded in two passes, anchors first."""
+        passes = zip(self.y_likelihoods[0::2], self.y_likelihoods[1::2], strict=True)
+        return torch.cat([anchors * others for anchors, others in passes], 1)
+
 
 class LatentEncoder:
     """Writes one string for each of the first `batch` images; the latent may hold more."""

@@ -26,6 +26,7 @@ from eyechart.codecs import container
 from eyechart.codecs.checkpoints import digest, verify
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.neural import one_thread
+from eyechart.codecs.learned.singles import SingleImages
 from eyechart.core.errors import CodecError, InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
@@ -47,7 +48,7 @@ class CompressAiCodec:
     ) -> None:
         self._arch, _, self._quality = model.partition(":")
         self._metric, self._weights = metric, weights
-        self._held: tuple[str, LoadedModel] | None = None
+        self._singles = SingleImages(self)
 
     @property
     def version(self) -> str:
@@ -101,20 +102,14 @@ class CompressAiCodec:
         return LoadedModel(network, level, device)
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
-        return self._one(level).encode([rgb8])[0]
+        return self._singles.encode(rgb8, level)
 
     def decode(self, bitstream: Bitstream) -> Rgb8:
-        level, _ = container.unpack(self.name, bitstream, self.levels)
-        return self._one(level).decode([bitstream])[0]
+        return self._singles.decode(bitstream)
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """The image's size from a payload. Raises CodecError if it is another codec's."""
         return container.read(self.name, payload).bitstream
-
-    def _one(self, level: Level) -> LoadedModel:
-        if self._held is None or self._held[0] != level.weights:
-            self._held = (level.weights, self.load(level, "cpu"))
-        return self._held[1]
 
     def _urls(self) -> dict[int, str]:
         """URLs of the weights of the requested qualities."""

@@ -107,10 +107,7 @@ class Elic(nn.Module):
         estimator = Estimator(training=self.training)
         y = self.g_a(x)
         y_hat = self.code_latent(estimator, y, self.h_a(y), (y.shape[2], y.shape[3]))
-        found = estimator.y_likelihoods
-        colours = zip(found[0::2], found[1::2], strict=True)  # of each slice: anchors, the others
-        y_likelihoods = torch.cat([anchors * others for anchors, others in colours], 1)
-        return self.g_s(y_hat), {"y": y_likelihoods, "z": estimator.z_likelihoods[0]}
+        return self.g_s(y_hat), {"y": estimator.of_pairs(), "z": estimator.z_likelihoods[0]}
 
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: tuple[int, int]

@@ -43,6 +43,7 @@ from eyechart.codecs.learned.coding import (
     bottleneck_tables,
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.singles import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import CodecError, InputError
@@ -122,7 +123,7 @@ class NetworkCodec:
         self.adapted_from = architecture.adapted_from
         self._weights, self._precision = weights, precision
         self._files: tuple[LevelFile, ...] | None = None
-        self._held: tuple[str, LoadedNetwork] | None = None
+        self._singles = SingleImages(self)
 
     @property
     def options(self) -> Mapping[str, Json]:
@@ -157,11 +158,10 @@ class NetworkCodec:
         return LoadedNetwork(network, self.architecture, level, device, precision=self._precision)
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
-        return self._one(level).encode([rgb8])[0]
+        return self._singles.encode(rgb8, level)
 
     def decode(self, bitstream: Bitstream) -> Rgb8:
-        level, _ = container.unpack(self.name, bitstream, self.levels)
-        return self._one(level).decode([bitstream])[0]
+        return self._singles.decode(bitstream)
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """The payload with its image's size. Raises CodecError for a payload of another codec."""
@@ -171,11 +171,6 @@ class NetworkCodec:
         if self._files is None:
             self._files = read_listing(self.folder, self.name)
         return self._files
-
-    def _one(self, level: Level) -> LoadedNetwork:
-        if self._held is None or self._held[0] != level.weights:
-            self._held = (level.weights, self.load(level, "cpu"))
-        return self._held[1]
 
 
 class LoadedNetwork:
