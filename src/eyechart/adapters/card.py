@@ -21,7 +21,7 @@ def card(config: AdapterConfig, name: str) -> str:
         "",
         f"# {name}",
         "",
-        f"An adapter that lets `{base['name']}` see images compressed by {codecs}. It replaces "
+        f"An adapter of `{base['name']}` for images compressed by {codecs}. It replaces "
         "the vision encoder's weights; the language model is untouched.",
         "",
         "```",
@@ -46,7 +46,7 @@ def _training(training: Mapping[str, Any]) -> list[str]:
     if not training:
         return []
     return [
-        f"- data: {training['images']:,} clean images, {training['steps']:,} steps, "
+        f"- data: {training['images']:,} uncompressed images, {training['steps']:,} steps, "
         f"{training['pairs']:,} pairs, no questions",
         f"- cost: {training['cost_s'] / 60:.0f} minutes on {training['device']}",
     ]

@@ -44,12 +44,12 @@ def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
     plain = copy.deepcopy(model)
     tower = tower_of(plain)
     assert adapter.conditioner is not None, "attach first"
-    _take_hooks_away(tower.module, {handle.id for handle in adapter.conditioner.handles})
+    _remove_hooks(tower.module, {handle.id for handle in adapter.conditioner.handles})
     adapter.conditioner.injection.fold(tower, row)
     return plain
 
 
-def _take_hooks_away(tower: nn.Module, ours: set[int]) -> None:
+def _remove_hooks(tower: nn.Module, ours: set[int]) -> None:
     """Remove only the adapter's hooks: transformers has hooks in its own modules too."""
     for module in tower.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):

@@ -41,7 +41,12 @@ from eyechart.adapters.watcher import SilentWatcher, StepLog, Watcher
 from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import Json, component_of
 from eyechart.store.files import append_lines
-from eyechart.vlms.adapter_identity import CONDITIONINGS, Conditioning, check_conditioning
+from eyechart.vlms.adapter_identity import (
+    CONDITIONINGS,
+    FIRST_CONDITIONING,
+    Conditioning,
+    check_conditioning,
+)
 from eyechart.vlms.checkpoint import LocalVLM
 from eyechart.vlms.towers import Inputs
 
@@ -322,7 +327,7 @@ class AdapterTraining:
         """What changes the trained weights. A saved state with another identity is refused."""
         recipe = asdict(self.recipe)
         del recipe["conditioning"]  # chosen after training
-        recipe["tell"] = "labelled"  # as states were saved before 0.2.0, so that they continue
+        recipe[FIRST_CONDITIONING] = "labelled"  # as in states that were saved before 0.2.0
         return {
             "vlm": asdict(component_of(self.vlm)),
             "images": list(self.pairs.names),

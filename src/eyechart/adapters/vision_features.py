@@ -1,8 +1,8 @@
 """Features of a frozen VLM's vision tower as a function of pixels, for codecs that train on them.
 
 A family's image processor takes uint8 images and passes no gradient. Where it does not resample,
-each of its values is one pixel's value, scaled and shifted; which one is found by processing images
-that hold the pixels' own numbers. That needs no knowledge of any family.
+each of its output values is a scaled and shifted value of one pixel. To find which pixel, images
+whose values are the numbers of their pixels are processed. That works for every family.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class VisionFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PixelMap:
-    """What a processor does to a square image: value = pixel[index] * factor + offset.
+    """A processor's result for a square image: value = pixel[index] * factor + offset.
 
     index, factor, offset: of the shape of `pixel_values`; pixels are in 0..1, counted by row,
     column and channel. others: the tower's other inputs.

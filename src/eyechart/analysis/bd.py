@@ -27,7 +27,7 @@ from eyechart.analysis.pchip import integral
 from eyechart.core.errors import InputError
 from eyechart.core.types import Floats
 
-SMALL_OVERLAP = 0.5  # of the wider curve's range; below it a comparison of two curves is flagged
+SMALL_OVERLAP = 0.5  # of the wider curve's range; comparisons of curves below it are flagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

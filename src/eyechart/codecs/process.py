@@ -84,7 +84,7 @@ def run(command: Sequence[str], feed: bytes, job: ProcessLimits) -> Output:
     with os.fdopen(read_end, "rb") as results:
         try:
             child = subprocess.Popen(
-                [*_dying_with_parent(), program, *arguments],
+                [*_kill_with_parent(), program, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -194,8 +194,8 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 @cache
-def _dying_with_parent() -> tuple[str, ...]:
-    """Prefix of a command with which the kernel kills it when this process dies."""
+def _kill_with_parent() -> tuple[str, ...]:
+    """Prefix of a command, so that the kernel kills it when this process dies."""
     if sys.platform != "linux":
         return ()
     setpriv = shutil.which("setpriv")

@@ -362,8 +362,8 @@ class _Batch:
 
 
 def _free_memory() -> None:
-    """Give back what torch keeps of a failed batch, else half a batch may not fit either. Torch is
-    there if the codec has loaded it; this module does not."""
+    """Free the memory that torch keeps after a failed batch; otherwise half a batch may not fit
+    either. This module does not import torch; it is loaded if the codec uses it."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

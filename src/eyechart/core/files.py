@@ -1,4 +1,4 @@
-"""Files that a user names: any text may be given as a path, and any file be behind it."""
+"""Files that a user names. The text may be no possible path, and the file may be of any kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eyechart.core.errors import EyechartError, InputError, one_line
 
 
 def is_dir(path: str | Path) -> bool:
-    """Whether there is such a directory; False also for text that can be no path (too long)."""
+    """Whether there is such a directory; False also for impossible paths (too long)."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -17,7 +17,7 @@ def is_dir(path: str | Path) -> bool:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file; False also for text that can be no path (too long)."""
+    """Whether there is such a file; False also for impossible paths (too long)."""
     try:
         return Path(path).is_file()
     except OSError:
@@ -27,7 +27,7 @@ def is_file(path: str | Path) -> bool:
 def read_limited(
     path: str | Path, most_bytes: int, *, error: type[EyechartError] = InputError
 ) -> bytes:
-    """All bytes of a file. One that is larger, or has no end as a device has, is not read whole.
+    """All bytes of a file. Larger files, and devices without an end, are not read completely.
 
     Raises:
         error: cannot be read, or more than `most_bytes`.

@@ -42,7 +42,7 @@ from eyechart.core.types import (
     is_neural,
 )
 
-QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy, few enough to lose when the run is killed
+QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy; a kill of the run loses only these
 
 RunOption: TypeAlias = Literal["device", "adapter", "data"]
 
@@ -111,7 +111,7 @@ class HasImageFiles(Protocol):
 
 @runtime_checkable
 class HasChance(Protocol):
-    """A task that knows how often a guess is right that does not look at the image."""
+    """A task that knows how often a guess without the image is right."""
 
     def chance(self, question: Question) -> float | None:
         """Probability (0..1) that a guess is right; None if it is not defined."""
@@ -246,7 +246,7 @@ def questions_at_once(vlm: VLM) -> int:
 
 
 def batches_at_once(vlm: VLM) -> int:
-    """How many batches to have in flight: with several copies, a slow batch must not idle them."""
+    """How many batches to have in flight, so that a slow batch leaves no other copy idle."""
     return 2 * vlm.copies if isinstance(vlm, Replicated) else 1
 
 

@@ -89,7 +89,7 @@ def _bd(analysis: Analysis) -> Table:
         if result.adapter or result.baseline != "uncompressed" or place not in printed:
             continue
         if _comparable(analysis):
-            run = entry_of(result.bd, notes=(*result.flags, *_apart(result, analysis)))
+            run = entry_of(result.bd, notes=(*result.flags, *_differences(result, analysis)))
             keys = (result.vlm, result.task, result.codec)
             rows.append(TableRow(keys=keys, entries=_beside(run, printed[place])))
     return _table("BD-Metric against uncompressed", ("VLM", "task", "codec"), rows)
@@ -112,7 +112,7 @@ def _icm(analysis: Analysis) -> Table:
     )
 
 
-def _apart(result: BdResult, analysis: Analysis) -> list[str]:
+def _differences(result: BdResult, analysis: Analysis) -> list[str]:
     """Differences in questions or levels between a BD-Metric's curve and the paper's."""
     same = [
         cell

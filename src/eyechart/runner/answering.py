@@ -85,7 +85,7 @@ class Answering:
         if not isinstance(vlm, Replicated):
             return None
         requests = attempt("answer", lambda: _requests(shown, vlm))
-        if isinstance(requests, Failed):  # `settle` meets the error again and stores it
+        if isinstance(requests, Failed):  # `settle` gets the same error and stores it
             return None
         return vlm.submit(requests, shown[0].item.cell.cell.decoding)
 
@@ -127,7 +127,7 @@ class Answering:
         self._note_traces([why for _, why in failed])
         if unusable:
             self.sync()
-            kept = "; what was answered is kept, run again to go on" if self._ever_answered else ""
+            kept = "; all answers are kept, run again to continue" if self._ever_answered else ""
             raise UnusableVLMError(f"{unusable}{kept}")
         self._judge(answered, [one for one in failed if one[1].stage == "answer"])
         return answered, failed

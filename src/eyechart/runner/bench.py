@@ -31,7 +31,7 @@ class BenchCodec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One image through one codec at one level.
+    """One image, encoded and decoded by one codec at one level.
 
     rate_bpp: of the real bitstream. estimated_bpp: from the likelihoods; None for codecs that have
     none. quality: by the metric's label, not finite where it is not defined. encode_s,
@@ -212,7 +212,7 @@ class _LevelTrials:
 def _passes(work: Sequence[_LevelTrials]) -> list[list[_LevelTrials]]:
     """Groups of levels that are measured in one pass over the images.
 
-    A level with weights has the files to itself: its weights are then read once.
+    A level with weights has a pass of its own, so that its weights are read once.
     """
     plain = [item for item in work if not is_neural(item.bench.codec)]
     alone = [[item] for item in work if is_neural(item.bench.codec)]

@@ -56,7 +56,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
         for store in sources:
             for cell in cells[store.root]:
                 into = counting[cell.key] = out.add(cell.cell, cell.facts)
-                new, old = _bring(cell, into)
+                new, old = _copy_answers(cell, into)
                 brought, known = brought + new, known + old
             _copy_bitstreams(store, out)
             append_lines(out.root / "costs.jsonl", _new_lines(store, out, "costs.jsonl"))
@@ -89,7 +89,7 @@ def _differing(one: StoredCell, other: StoredCell) -> str:
     return f"token limits {' and '.join(limits)}"
 
 
-def _bring(cell: StoredCell, into: StoredCell) -> tuple[int, int]:
+def _copy_answers(cell: StoredCell, into: StoredCell) -> tuple[int, int]:
     """Copy a cell's answers; -> number of answers added, number of those that existed."""
     into.recover()
     held = {record.question_id for record in into.records()}

@@ -214,7 +214,7 @@ def estimate(
 def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> UsdRange | None:
     try:
         return usd_before(open_spec(spec), left)
-    except EyechartError:  # a plan can be estimated without a VLM that opens
+    except EyechartError:  # a plan can be estimated if its VLMs cannot be opened
         return None
 
 

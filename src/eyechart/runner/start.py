@@ -27,7 +27,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     """Answer all questions of the plan that the run directory lacks.
 
     Nothing is written before everything that the plan names was found. A VLM that cannot be used
-    stands in `Outcome.unusable`, and the others answer.
+    is listed in `Outcome.unusable`, and the others answer.
 
     Raises:
         InputError: a name, option, level or file of the plan cannot be used, or none of its VLMs;

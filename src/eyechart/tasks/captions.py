@@ -139,18 +139,18 @@ class Cider:
         return _Vector(weights, norms, length)
 
 
-def _similarities(said: _Vector, reference: _Vector) -> list[float]:
+def _similarities(caption: _Vector, reference: _Vector) -> list[float]:
     """Per n: cosine, the caption's weights clipped to the reference's, times a length penalty."""
-    penalty = math.exp(-((said.length - reference.length) ** 2) / (2 * _CIDER_SIGMA**2))
+    penalty = math.exp(-((caption.length - reference.length) ** 2) / (2 * _CIDER_SIGMA**2))
     similarities = []
     for size in range(_LONGEST):
         theirs = reference.weights[size]
         product = sum(
             min(weight, theirs[ngram]) * theirs[ngram]
-            for ngram, weight in said.weights[size].items()
+            for ngram, weight in caption.weights[size].items()
             if ngram in theirs
         )
-        norm = said.norms[size] * reference.norms[size]
+        norm = caption.norms[size] * reference.norms[size]
         similarities.append((product / norm if norm else product) * penalty)
     return similarities
 

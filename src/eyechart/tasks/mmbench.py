@@ -1,8 +1,8 @@
 """MMBench (dev, English): every question asked with its options in every rotation.
 
 Liu et al., "MMBench: Is Your Multi-modal Model an All-around Player?", ECCV 2024. The rotations
-of question q have the indices q, q + 1000000, q + 2000000, ...; the question counts as right only
-if all of them are right.
+of question q have the indices q, q + 1000000, q + 2000000, ...; a question is right only
+if all its rotations are right.
 """
 
 from __future__ import annotations

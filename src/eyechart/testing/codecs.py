@@ -239,7 +239,7 @@ def _fresh_process(
     spec = CodecSpec(plugin=codec.name, options=dict(options), component=component_of(codec))
     try:
         travelled = pickle.loads(pickle.dumps(spec))
-    except Exception as error:  # noqa: BLE001 - whatever a third party put into its options
+    except Exception as error:  # noqa: BLE001 - options of third parties may be anything
         return [f"its CodecSpec cannot be sent to a worker: {one_line(error)}"]
     if travelled != spec:
         return ["its CodecSpec arrives changed at a worker"]
@@ -272,7 +272,7 @@ def _damage(codec: Codec, rng: np.random.Generator) -> list[str]:
             rgb8 = codec.decode(Bitstream(payload=data, height_px=height, width_px=width))
         except CodecError:
             continue
-        except Exception as error:  # noqa: BLE001 - to name what a third party's codec lets out
+        except Exception as error:  # noqa: BLE001 - to name any error of a third party's codec
             found.append(f"{what}: raised {type(error).__name__} instead of CodecError ({error})")
             continue
         found += _wrong_picture(rgb8, height, width, what)

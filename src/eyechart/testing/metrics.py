@@ -1,4 +1,4 @@
-"""What every quality metric must do, as a check that a third party runs on its own.
+"""The conformance check for a quality metric.
 
 from eyechart.testing import check_metric
 check_metric(MyMetric())
@@ -18,14 +18,14 @@ _NOISES = (2, 8, 32)  # standard deviations, in steps of 8 bits
 
 
 def check_metric(metric: QualityMetric | str, *, sizes: Sequence[tuple[int, int]] = _SIZES) -> None:
-    """Measure images with more and more noise and check the promises of a metric.
+    """Measure images with more and more noise and check the requirements of a metric.
 
-    Identity; a number for every size, or NaN for images that are too small; the same number when
-    asked again; inputs left as they are; equal images are best, and more noise is worse.
+    Identity; a number for every size, or NaN for images that are too small; the same number at a
+    second call; unchanged inputs; equal images are best, and more noise is worse.
 
     metric: the metric, or the name that it is registered by. sizes: (height, width) of images.
     Raises:
-        AssertionError: says which promise is broken.
+        AssertionError: names the violated requirement.
 
     Examples:
         >>> check_metric("psnr")

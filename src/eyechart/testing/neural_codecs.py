@@ -127,7 +127,7 @@ def _other_weights(codec: NeuralCodec, image: Rgb8, device: str) -> list[str]:
         try:
             stream = container.read(codec.name, payloads[level.name].payload).stream
         except CodecError:
-            pass  # a header of its own
+            pass  # the codec has another header
         else:
             other = replace(level, weights=_OTHER_WEIGHTS)
             height, width, _ = image.shape
@@ -167,7 +167,7 @@ def _outcome(held: LoadedCodec, bitstream: Bitstream) -> str:
         return f"gave {held.decode([bitstream])[0].shape}"
     except CodecError:
         return "CodecError"
-    except Exception as error:  # noqa: BLE001 - to name what a third party's codec lets out
+    except Exception as error:  # noqa: BLE001 - to name any error of a third party's codec
         return f"raised {type(error).__name__} ({error})"
 
 

@@ -25,9 +25,12 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 Conditioning: TypeAlias = Literal["labelled", "unknown", "estimated"]
 CONDITIONINGS: tuple[Conditioning, ...] = get_args(Conditioning)
 
-# The names of the first release. They are accepted where a user types them and in stored
-# configurations. Identities are computed with them, so that the keys of stored cells stay valid.
+# The names of the first release, and the only place that holds them (besides the spellings of
+# command line options). They stay in stored configurations, in an adapter's options in cells, and
+# in the state of trainings. Identities are computed with them. So the keys of stored cells stay
+# valid, and stopped trainings continue.
 FIRST_NAMES = {"conditioning": "tell", "estimated": "blind", "condition_aliases": "pretend"}
+FIRST_CONDITIONING = FIRST_NAMES["conditioning"]  # key of the conditioning in identities
 
 
 def check_conditioning(name: str) -> Conditioning:
@@ -40,7 +43,7 @@ def check_conditioning(name: str) -> Conditioning:
             return known
     raise InputError(
         f"conditioning={name!r} is not one of {', '.join(CONDITIONINGS)} "
-        "(blind is accepted for estimated)"
+        f"({FIRST_NAMES['estimated']} is accepted for estimated)"
     )
 
 
@@ -64,10 +67,12 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
         InputError: an unknown option or conditioning, or both spellings of the option.
     """
     name, options = plugins.parse_spec_or_directory(spec)
-    if unknown := sorted(options.keys() - {"conditioning", "tell"}):
+    if unknown := sorted(options.keys() - {"conditioning", FIRST_CONDITIONING}):
         raise InputError(f"adapter {name}: unknown option {unknown[0]!r}; allowed: conditioning")
     if len(options) > 1:
-        raise InputError(f"adapter {name}: tell is a spelling of conditioning; give one of them")
+        raise InputError(
+            f"adapter {name}: {FIRST_CONDITIONING} is a spelling of conditioning; give one of them"
+        )
     given = [check_conditioning(str(value)) for value in options.values()]
     return adapter_dir(name), given[0] if given else None
 
@@ -88,9 +93,9 @@ def adapter_component(spec: str) -> Component:
             raise ValueError("not an object")
         if conditioning is not None:
             stored = with_first_names(conditioning)
-            if config.get("tell") != stored:
+            if config.get(FIRST_CONDITIONING) != stored:
                 name = f"{name}:conditioning={conditioning}"
-            config["tell"] = stored
+            config[FIRST_CONDITIONING] = stored
         with (folder / WEIGHTS).open("rb") as weights:
             weights_sha256 = file_digest(weights, "sha256").hexdigest()
         version = digest([config, weights_sha256])[:16]
@@ -98,5 +103,5 @@ def adapter_component(spec: str) -> Component:
         raise InputError(f"adapter {spec!r}: {error.filename} ({error.strerror})") from error
     except ValueError as error:
         raise InputError(f"adapter {spec!r}: {CONFIG} is damaged ({error})") from error
-    options = {key: config[key] for key in ("trained_codecs", "tell") if key in config}
+    options = {key: config[key] for key in ("trained_codecs", FIRST_CONDITIONING) if key in config}
     return Component(name=name, version=version, options=options)

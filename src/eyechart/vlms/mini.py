@@ -48,7 +48,7 @@ class EyechartMini(Qwen25VL):
         """
         if decoding.choice_set:
             raise InputError(
-                f"{self.name} answers in words of its own first, so that choice-set decoding would "
-                "read nothing; allowed: free answers"
+                f"{self.name} begins answers with other words than the choices, so that choice-set "
+                "decoding is impossible; allowed: free answers"
             )
         return super().answer(requests, decoding)

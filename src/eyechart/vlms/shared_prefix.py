@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-_PREFIX, _NOBODY = 0, -1  # owners of a key slot; question q of a row owns slots marked q + 1
+_PREFIX, _UNUSED = 0, -1  # marks of key slots; those of question q of a row have the mark q + 1
 _GROWTH_STEPS = 16  # decoding steps the key-value buffers are grown by at a time
 
 
@@ -166,7 +166,7 @@ class _PrefixBatch:
         axes = first.positions_AN.shape[0]
         hidden = first.prefix_NW.new_zeros(len(rows), longest, first.prefix_NW.shape[1])
         positions = torch.zeros(axes, len(rows), longest, dtype=torch.long, device=self._device)
-        owner = torch.full((len(rows), longest), _NOBODY, dtype=torch.int32, device=self._device)
+        owner = torch.full((len(rows), longest), _UNUSED, dtype=torch.int32, device=self._device)
         for b, row in enumerate(rows):
             length = len(row.prefix_NW)
             hidden[b, :length] = row.prefix_NW
@@ -222,7 +222,7 @@ class _PrefixBatch:
 
         base = torch.tensor([row.next_position for row in self._rows], device=self._device)
         positions = padded(offsets, 0) + base[:, None]
-        owner = padded(owners, _NOBODY).to(torch.int32)
+        owner = padded(owners, _UNUSED).to(torch.int32)
         hidden = self._model.embed_tokens(padded(tokens, 0))
         axes = self._rows[0].positions_AN.shape[0]
         keys = torch.cat([self._owner_BK, owner], dim=1)

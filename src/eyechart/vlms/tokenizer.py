@@ -36,11 +36,11 @@ def load_tokenizer(source: str) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{source}: tokenizer cannot be loaded ({one_line(error)})") from error
     if not tokenizer.chat_template:
-        tokenizer.chat_template = _template_of_old(Path(source))
+        tokenizer.chat_template = _old_template(Path(source))
     return tokenizer
 
 
-def _template_of_old(folder: Path) -> str:
+def _old_template(folder: Path) -> str:
     """The chat template in the file of older checkpoints."""
     path = folder / "chat_template.json"
     try:

@@ -1,6 +1,6 @@
 """ELIC (He et al., CVPR 2022, arXiv 2203.10886) with uneven channel groups.
 
-The full-size network follows the re-implementation that most people use
+The full-size network follows a widely used re-implementation
 (https://github.com/VincentChandelier/ELiC-ReImplemetation): its checkpoints load after a rename.
 `ElicShape` scales the same network down.
 """
@@ -112,7 +112,7 @@ class Elic(nn.Module):
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: tuple[int, int]
     ) -> Tensor:
-        """Hand z and then y to a coder, slice by slice; a decoder gets None for both.
+        """Pass z and then y to a coder, slice by slice; both are None when decoding.
 
         size: height and width of y. Returns y_hat (batch, latent, height, width).
         """
@@ -134,9 +134,10 @@ class Elic(nn.Module):
     def start(self, images: Tensor, lmbda: float) -> None:
         """Set the first weights for training: the transforms as principal component transforms.
 
-        Learning them from random weights takes thousands of steps; so started, the network is a
-        linear transform codec at once. images: (batch, 3, height, width) to learn from. lmbda:
-        sets the size of y, so that steps of 1 are right for this weight of the distortion.
+        From random weights they are learned in thousands of steps. With these weights the network
+        is a linear transform codec from the start. images: (batch, 3, height, width) to compute
+        them from. lmbda: sets the size of y, so that a quantisation step of 1 is right for this
+        weight of the distortion.
         """
         down = [layer for layer in self.g_a if isinstance(layer, nn.Conv2d)]
         up = [layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d)]
@@ -156,9 +157,9 @@ class Elic(nn.Module):
     def scale_latent(self, factor: float) -> None:
         """Multiply y by a factor that the synthesis divides by: only the rounding of y changes.
 
-        Weights that were trained for one lambda are so a good start for another: the step of
-        quantisation is proportional to 1 / sqrt(lambda). With attention blocks on y there is no
-        such factor, and nothing is changed.
+        So weights trained for one lambda are a good start for another one: the best quantisation
+        step is proportional to 1 / sqrt(lambda). With attention blocks on y there is no such
+        factor, and nothing is changed.
         """
         if self.shape.attention:
             return
@@ -185,7 +186,7 @@ class Elic(nn.Module):
     def _means_scales(
         self, index: int, support: Tensor, anchors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Means and scales of slice `index`, of its anchors where none are known yet."""
+        """Means and scales of slice `index`; those of its anchors if `anchors` is None."""
         if anchors is None:
             batch, _, height, width = support.shape
             context = support.new_zeros(batch, 2 * self.shape.slices[index], height, width)

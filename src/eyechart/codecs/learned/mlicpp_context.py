@@ -88,7 +88,7 @@ class ChannelContext(nn.Module):
 class IntraContext(nn.Module):
     """Attention of the other positions to the anchors, over the whole slice (section 3.3).
 
-    How positions resemble each other is taken from the slice before. Its cost is linear in the
+    The similarity of positions is computed from the previous slice. The cost is linear in the
     number of positions.
     """
 
@@ -133,7 +133,7 @@ class InterContext(nn.Module):
 
 
 def _linear_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Attention with softmax over positions and channels apart (Shen et al., arXiv 1812.01243).
+    """Softmax over positions and channels separately (Shen et al., arXiv 1812.01243).
 
     query: (batch, channels, m). key, value: (batch, channels, n). Returns the query's shape.
     """

@@ -72,7 +72,7 @@ class LatentNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A kind of network, and how images are brought to the size it takes.
+    """A kind of network, and how images are padded for it.
 
     multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
     where there are some. published: where checkpoints of others are. variant: builds the variant of

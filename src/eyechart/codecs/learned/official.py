@@ -8,7 +8,7 @@
 | TIC of lumingzzz | `g_a0` to `g_a.0`, likewise `g_s`, `h_a`, `h_s` |
 | TCM of jmliu206 | in transformer blocks `ln1` to `norm1`, `msa.embedding_layer` to `attn.qkv`, and so on; tables of position biases get one row a position |
 | MLIC++ of JiangWeibeta | `g_a.analysis_transform.0` to `g_a.0`, likewise `g_s`, `h_a`, `h_s`, `entropy_parameters_*`, `lrp_*` |
-| TransTIC of NYCU-MAPL | `g_a0` to `g_a.layers.0`, `h_a0` to `h_a.0`; `g_a0_prompt`, which serves `g_a1`, to `g_a.prompts.1`, `g_s0_prompt` to `g_s.prompts.0` |
+| TransTIC of NYCU-MAPL | `g_a0` to `g_a.layers.0`, `h_a0` to `h_a.0`; `g_a0_prompt`, whose prompts are for `g_a1`, to `g_a.prompts.1`, `g_s0_prompt` to `g_s.prompts.0` |
 | CompressAI's `Elic2022Chandelier` | `latent_codec.hyper.h_a` to `h_a`, `latent_codec.y.channel_context.y1` to `cc_transforms.0`, and so on (`RENAMES`) |
 
 Buffers of CompressAI's entropy coder (`_quantized_cdf`, `scale_table`, ...) are left out: the tables

@@ -104,14 +104,14 @@ ARCHITECTURES = {
 
 
 class ElicCodec(NetworkCodec):
-    """ELIC (arXiv 2203.10886) with checkpoints that the user brings."""
+    """ELIC (arXiv 2203.10886) with checkpoints of the user."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(ELIC, weights=weights, precision=precision)
 
 
 class TicCodec(NetworkCodec):
-    """TIC (arXiv 2204.11448) with checkpoints that the user brings; none are published."""
+    """TIC (arXiv 2204.11448) with checkpoints of the user; none are published."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(TIC, weights=weights, precision=precision)
@@ -132,21 +132,21 @@ class ElicMiniCodec(NetworkCodec):
 
 
 class TcmCodec(NetworkCodec):
-    """TCM (arXiv 2303.14978) with checkpoints that the user brings, N = 64 or 128."""
+    """TCM (arXiv 2303.14978) with checkpoints of the user, N = 64 or 128."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(TCM, weights=weights, precision=precision)
 
 
 class MlicppCodec(NetworkCodec):
-    """MLIC++ (arXiv 2307.15421) with checkpoints that the user brings, of 2023 or of 2024."""
+    """MLIC++ (arXiv 2307.15421) with checkpoints of the user, of 2023 or of 2024."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(MLICPP, weights=weights, precision=precision)
 
 
 class TransticCodec(NetworkCodec):
-    """TransTIC (ICCV 2023) with checkpoints that the user brings, with prompts or without."""
+    """TransTIC (ICCV 2023) with checkpoints of the user, with prompts or without."""
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(TRANSTIC, weights=weights, precision=precision)

@@ -62,10 +62,10 @@ def train_codec(
 ) -> None:
     """Train one level into `out`, or continue what stopped there.
 
-    init: weights to start from, y scaled for the new lambda if theirs is known; first
-    weights are made if None. held_out: images of each folder
-    (the first by path) that are measured on and not trained with. features: for the distortion
-    `features`, the distance of images for a VLM; only what adapts `init` to a task is then trained.
+    init: weights to start from, with y scaled for the new lambda if theirs is known; None: the
+    network's own start. held_out: images of each folder (the first by path) that are used to
+    measure and not to train. features: for the distortion `features`, the distance of images for a
+    VLM; then only the parts that adapt `init` to a task are trained.
     Raises:
         InputError: a folder without usable images, wrong settings, or another run's folder.
         CodecError: `init` is not this network's.

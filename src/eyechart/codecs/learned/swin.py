@@ -54,8 +54,8 @@ class WindowAttention(nn.Module):
 class SwinBlock(nn.Module):
     """Window attention and an MLP, each added to its input after a layer norm.
 
-    shift: how far the windows are moved down and right; tokens that meet only because the map is
-    rolled do not see each other.
+    shift: how far the windows are moved down and right; tokens that are
+    neighbours only because the map is rolled do not attend to each other.
     """
 
     def __init__(

@@ -182,10 +182,10 @@ class Tcm(nn.Module):
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
     ) -> Tensor:
-        """Hand z and then y to a coder, slice by slice; a decoder gets None for both.
+        """Pass z and then y to a coder, slice by slice; both are None when decoding.
 
         size: height and width of y. Returns y_hat (batch, latent, height, width), each slice with
-        what its residual network predicts of the rounding error.
+        the rounding error that its residual network predicts.
         """
         z_hat = coder.bottleneck(z, self.entropy_bottleneck, (size[0] // 4, size[1] // 4))
         hyper_means, hyper_scales = self.h_mean_s(z_hat), self.h_scale_s(z_hat)

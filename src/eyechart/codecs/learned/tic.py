@@ -164,7 +164,7 @@ class Tic(nn.Module):
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
     ) -> Tensor:
-        """Hand z and then y to a coder, along diagonals; a decoder gets None for both.
+        """Pass z and then y to a coder, along diagonals; both are None when decoding.
 
         An element needs those up to two columns to the right in the two rows above, so all with
         equal `column + 3 * row` are coded together. size: height and width of y.
@@ -207,7 +207,7 @@ class Tic(nn.Module):
         up = [layer for layer in self.g_s if isinstance(layer, nn.ConvTranspose2d)]
         y = start_linear(down, up[::-1], images, gain=latent_gain(lmbda))
         scale_branches(self, FIRST_BRANCHES)
-        # A group of blocks that change nothing returns its input twice.
+        # Blocks that change nothing, with the residual connection around them, double their input.
         for after in (*down[1:], *up[1:]):
             after.weight.mul_(0.5)
         last = self.entropy_parameters.get_submodule("4")
@@ -220,8 +220,8 @@ class Tic(nn.Module):
     def scale_latent(self, factor: float) -> None:
         """Multiply y by a factor that the synthesis divides by: only the rounding of y changes.
 
-        Weights that were trained for one lambda are so a good start for another: the step of
-        quantisation is proportional to 1 / sqrt(lambda).
+        So weights trained for one lambda are a good start for another one: the best quantisation
+        step is proportional to 1 / sqrt(lambda).
         """
         context, parameters = self.context_prediction, self.entropy_parameters
         for layer in (self.g_a[-1], parameters.get_submodule("4"), context.mlp.fc2):

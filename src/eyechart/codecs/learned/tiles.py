@@ -23,9 +23,9 @@ def in_tiles(
 ) -> Tensor:
     """A transform of large images of one size, tile by tile, so that memory stays bounded.
 
-    takes, gives: pixels a side of what goes in and comes out for one latent element. most: latent
-    elements that go through as one. tile, margin: latent elements a side; what is computed in the
-    margins around a tile is thrown away. The tiles follow from the size alone, so encoder and
+    takes, gives: side of the input and of the output of one latent element, in pixels. most: latent
+    elements up to which there is one tile. tile, margin: sides in latent elements; what is computed
+    in the margins around a tile is discarded. The tiles depend on the size alone, so encoder and
     decoder agree.
     """
     rows, columns = x.shape[2] // takes, x.shape[3] // takes

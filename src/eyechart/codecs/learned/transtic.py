@@ -131,7 +131,7 @@ def _is_prompt(key: str) -> bool:
 
 
 class _PromptedBlock(SwinBlock):
-    """A Swin block whose windows also see prompts."""
+    """A Swin block whose windows also attend to prompts."""
 
     def with_map(self, x: Tensor, prompts: Tensor) -> Tensor:
         """x: (batch, height, width, channels). prompts: the same, half as high and wide."""
@@ -304,7 +304,7 @@ class Transtic(nn.Module):
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
     ) -> Tensor:
-        """Hand z and then y to a coder; a decoder gets None for both. size: of y."""
+        """Pass z and then y to a coder; both are None when decoding. size: of y."""
         z_hat = coder.bottleneck(z, self.entropy_bottleneck, (size[0] // 4, size[1] // 4))
         scales, means = self.h_s(z_hat).chunk(2, 1)
         return coder.gaussian(y, means, scales)
@@ -320,7 +320,7 @@ class Transtic(nn.Module):
         up = [layer for layer in self.g_s.layers if isinstance(layer, nn.ConvTranspose2d)]
         y = start_linear(down, up[::-1], images, gain=latent_gain(lmbda))
         scale_branches(self, FIRST_BRANCHES)
-        # A group of blocks that change nothing returns its input twice; the last one gives y.
+        # Blocks that change nothing, with the residual connection around them, double their input.
         for layer in (*down[1:], *up):
             layer.weight.mul_(0.5)
         down[-1].weight.mul_(0.5)
@@ -334,8 +334,8 @@ class Transtic(nn.Module):
     def scale_latent(self, factor: float) -> None:
         """Multiply y by a factor that the synthesis divides by: only the rounding of y changes.
 
-        Weights that were trained for one lambda are so a good start for another: the step of
-        quantisation is proportional to 1 / sqrt(lambda).
+        So weights trained for one lambda are a good start for another one: the best quantisation
+        step is proportional to 1 / sqrt(lambda).
         """
         into, blocks_after = self.g_a.layers[-2:]
         blocks_before, out = self.g_s.layers[:2]
@@ -395,8 +395,8 @@ def _normed(*widths: int) -> nn.Sequential:
 def _map_mask(mask: Tensor, count: int) -> Tensor:
     """What the authors' code adds to the scores of `count` prompts and then the window's tokens.
 
-    The window's own mask stands over the prompts and the first tokens, and half of its columns over
-    the last ones. Published prompts are trained with it.
+    The window's mask is used for the prompts and the first tokens, and half of its columns for the
+    last tokens. Published prompts were trained with it.
     """
     return torch.cat([mask, mask[:, :, count:-count:2]], 2)
 
