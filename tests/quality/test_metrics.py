@@ -49,7 +49,7 @@ def test_every_metric_passes_the_check(name: str) -> None:
 
 
 class Broken(Psnr):
-    """PSNR, with one promise broken."""
+    """PSNR, with one violated requirement."""
 
     def __init__(self, how: str) -> None:
         self.how, self.calls = how, 0
@@ -86,7 +86,7 @@ class Broken(Psnr):
         ("number", "NoneType is not a float"),
     ],
 )
-def test_the_check_says_which_promise_is_broken(how: str, message: str) -> None:
+def test_the_check_names_the_violated_requirement(how: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_metric(Broken(how), sizes=[(64, 48)])
 

@@ -160,7 +160,7 @@ def test_a_plain_request_is_read() -> None:
         ({"messages": [message("data:image/jpeg;base64,AAAA")]}, 400, "only data:image/png"),
         ({"messages": [message("data:image/png;base64,A*")]}, 400, "not base64"),
         ({"messages": [message("data:image/png;base64,AAAA")]}, 400, "not a PNG"),
-        ({"messages": [message(text="<img>/etc/passwd</img>")]}, 400, "'<img>' has a meaning"),
+        ({"messages": [message(text="<img>/etc/passwd</img>")]}, 400, "'<img>' has a special"),
     ],
 )
 def test_anything_else_is_refused(changes: dict[str, Any], status: int, message_: str) -> None:
