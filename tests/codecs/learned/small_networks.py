@@ -80,10 +80,10 @@ SMALL_CODECS = (SmallElic, SmallTic, SmallTcm, SmallMlicpp, SmallTranstic)
 
 
 def write_small_weights(codec: NetworkCodec, folder: Path) -> None:
-    """Two levels, of which the second has four times larger latents."""
+    """Two levels, of which the second has much larger latents."""
     torch.manual_seed(3)
     network = codec.architecture.build().eval()
-    for lmbda, size in ((0.001, 4.0), (0.01, 4.0)):
+    for lmbda, size in ((0.001, 4.0), (0.01, 16.0)):
         with torch.no_grad():
             last_of(network).mul_(size)
         network.entropy_bottleneck.update_quantiles()  # type: ignore[operator, union-attr]

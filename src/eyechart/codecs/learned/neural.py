@@ -8,7 +8,8 @@ Large images go through the transforms in overlapping tiles.
 Libraries choose other algorithms, with other rounding errors, for other batches and thread counts.
 Results must not depend on either: on a CPU every image is computed alone and in one thread. On a
 GPU images of one size are computed together, in batches whose size follows from the image size
-alone; free places of a batch are filled with zeros.
+alone; free places of a batch are filled with zeros. In half precision they are computed alone
+there too: its kernels round differently at different places of a batch.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class LoadedNetwork:
     """One level in memory: transforms on a device, entropy networks there in float64.
 
     precision: of the transforms. images_at_once: how many images of a padded height and width are
-    computed together; default: `batch_size` on a GPU, one on a CPU.
+    computed together; default: `batch_size` in float32 on a GPU, else one.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class LoadedNetwork:
         self._architecture, self._level = architecture, level
         self._device, self._dtype = torch.device(device), _DTYPES[precision]
         self._images_at_once = images_at_once or (
-            _one_at_a_time if self._device.type == "cpu" else batch_size
+            batch_size if self._device.type == "cuda" and precision == "float32" else _one_at_a_time
         )
         copied = copy.deepcopy(network).to(self._device).eval()
         self._g_a, self._h_a, self._g_s = (
