@@ -31,7 +31,7 @@ def test_an_untrained_adapter_changes_no_bit(
 
 
 @pytest.mark.parametrize(("family", "injection"), ACTING)
-def test_conditions_act_where_they_should_and_go_away(
+def test_conditions_act_where_they_should_and_can_be_removed(
     tiny_dirs: dict[str, Path], family: str, injection: str
 ) -> None:
     backbone, _, tower = built(tiny_dirs[family])
@@ -75,7 +75,7 @@ def test_each_image_of_a_call_gets_its_own_condition(
         start += count
 
 
-def test_the_papers_rotary_condition_is_inert(tiny_dirs: dict[str, Path]) -> None:
+def test_the_papers_rotary_condition_has_no_effect(tiny_dirs: dict[str, Path]) -> None:
     """Section 4.1 read literally: an angle that query and key share cancels, and so does its
     gradient."""
     backbone, _, tower = built(tiny_dirs["qwen2_5_vl"], torch.float64)

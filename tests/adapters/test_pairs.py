@@ -123,7 +123,7 @@ def test_compressed_forms_of_another_size_are_named(tmp_path: Path) -> None:
     assert [rgb8.shape for rgb8 in FolderPairs(tmp_path).stored(0)] == [(30, 40, 3)] * 3
 
 
-def test_a_compressed_form_that_is_turned_is_named(tmp_path: Path) -> None:
+def test_a_rotated_compressed_image_is_named(tmp_path: Path) -> None:
     for place, size in (("source", (40, 30)), ("hm/51", (30, 40))):
         (tmp_path / place).mkdir(parents=True)
         Image.new("RGB", size).save(tmp_path / place / "a.png")

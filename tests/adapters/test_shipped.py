@@ -64,7 +64,7 @@ def test_it_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "universal" in capsys.readouterr().out
 
 
-def test_compressed_images_look_more_like_clean_ones() -> None:
+def test_features_of_compressed_images_are_closer_to_uncompressed_ones() -> None:
     (task,) = open_tasks(["POPE"])
     clean = [task.image(key) for key, _ in by_image(task.questions(), 4)]
     codec = JpegCodec()

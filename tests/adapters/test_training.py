@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
     assert np.isfinite(losses(out)).all()
 
 
-def test_the_teacher_sees_an_image_once_for_all_its_levels(
+def test_the_teacher_computes_an_image_once_for_all_its_levels(
     qwen: Any, pairs: CodecPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -233,7 +233,7 @@ def test_too_few_images_are_refused(qwen: Any, pairs: CodecPairs, tmp_path: Path
     processes=st.integers(1, 3),
     dropout=st.sampled_from([0.0, 0.3, 1.0]),
 )
-def test_every_image_of_a_step_is_shown_clean_too(
+def test_every_image_of_a_step_is_shown_uncompressed_too(
     step: int, levels: int | None, images: int, processes: int, dropout: float
 ) -> None:
     entries: tuple[Condition, ...] = (SOURCE, ("jpeg", "1"), ("jpeg", "6"), ("vvc", "53"))

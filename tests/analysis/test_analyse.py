@@ -72,7 +72,7 @@ def test_a_result_of_one_image_is_not_significant() -> None:
     assert resample(images, samples=0, seed=0, strata={"0": "x"}).caution == ""
 
 
-def test_where_no_interval_can_be_had_no_loss_is_claimed(tmp_path: Path) -> None:
+def test_without_an_interval_no_loss_is_claimed(tmp_path: Path) -> None:
     """Every image is a separate category: there is no information on other samples."""
 
     class Alone(toy.ToyTask):
@@ -124,7 +124,7 @@ def test_rate_is_the_mean_of_images_not_of_questions_nor_of_bits() -> None:
     assert measured.total_bpp == pytest.approx(8 * 201 / (2 * pixels))
 
 
-def test_an_undrawn_cell_has_no_draw_instead_of_a_wrong_one() -> None:
+def test_a_cell_that_is_not_drawn_has_nan() -> None:
     drawn = resample(["p0", "p1"], samples=64, seed=0)
     measured = measured_alone(toy.records(1.0, 100)[:3], drawn)  # only p0
     missing = drawn.weights[:, 0] == 0

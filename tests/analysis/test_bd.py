@@ -130,7 +130,7 @@ def test_the_unit_of_rate_does_not_matter(
     )
 
 
-def test_swapping_two_curves_turns_the_sign() -> None:
+def test_swapping_two_curves_changes_the_sign() -> None:
     a = ([0.1, 0.2, 0.4], [50.0, 60.0, 65.0])
     b = ([0.15, 0.3, 0.5], [40.0, 58.0, 66.0])
     assert bd_between(*a, *b).value == pytest.approx(-bd_between(*b, *a).value)

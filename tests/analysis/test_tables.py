@@ -76,7 +76,7 @@ def test_bd_table_marks_best_and_second(analysis: Analysis) -> None:
         assert entry.low < entry.value < entry.high
 
 
-def test_score_table_begins_with_the_ceiling(analysis: Analysis) -> None:
+def test_score_table_begins_with_the_uncompressed_score(analysis: Analysis) -> None:
     (table,) = tables_of(analysis, "scores")
     assert table.columns == ("bpp", "accuracy", "asked", "unparsed %")
     assert table.rows[0].keys == ("reader", "source", "")
@@ -138,7 +138,7 @@ def test_adapter_table_distinguishes_seen_and_unseen_codecs(analysis: Analysis) 
     assert {entry.mark for row in table.rows for entry in row.entries} <= {"gain", "loss", ""}
 
 
-def test_tables_of_a_run_without_adapters_are_absent(tmp_path: Path) -> None:
+def test_a_run_without_adapters_has_no_adapter_tables(tmp_path: Path) -> None:
     toy.a_run(tmp_path, {("source", 0, ""): 0.9, ("grey", 0, ""): 0.4, ("grey", 1, ""): 0.5})
     plain = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
     assert tables_of(plain, "gap") == []

@@ -15,7 +15,7 @@ SCORES = [50.0, 64.0, 70.0, 72.0]
 
 
 @given(factor=st.floats(0.05, 20))
-def test_the_same_curve_at_another_rate_is_that_much_dearer(factor: float) -> None:
+def test_the_same_curve_at_another_rate_has_that_bd_rate(factor: float) -> None:
     rates = [factor * rate for rate in RATES]
     change = eyechart.bd_rate(rates, SCORES, against=(RATES, SCORES))
     assert change == pytest.approx(100 * (factor - 1), rel=1e-9, abs=1e-9)

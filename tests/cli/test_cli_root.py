@@ -108,7 +108,7 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(
     assert "Traceback" in file.read_text()
 
 
-def test_a_developer_sees_the_traceback(
+def test_the_traceback_can_be_shown_to_developers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EYECHART_TRACEBACK", "1")

@@ -42,7 +42,7 @@ def test_bench_tabulates_every_level(png: Path, tmp_path: Path) -> None:
     assert f"{rows[2]['mean_bpp']:.4f}" in printed
 
 
-def test_bench_misses_a_program_before_it_begins(
+def test_bench_checks_programs_before_it_begins(
     png: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_args(["codec", "bench", str(png.parent), "--codec", "jpeg,hm"]) == 2
@@ -68,7 +68,7 @@ def test_bench_leaves_out_unreadable_images_and_names_them(
     assert not out.exists()
 
 
-def test_bench_wants_images(tmp_path: Path) -> None:
+def test_bench_needs_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image"):
         call("bench", tmp_path, "--codec", "jpeg")
     with pytest.raises(InputError, match="does not exist"):

@@ -67,7 +67,7 @@ class Shrinking:
         return np.zeros((1, 1, 3), np.uint8)
 
 
-def test_a_codec_that_returns_another_size_is_broken_and_code_1(
+def test_a_codec_that_returns_another_size_ends_with_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names(monkeypatch, codecs=["shrinking"])

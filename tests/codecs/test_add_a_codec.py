@@ -68,7 +68,7 @@ def test_a_codec_in_the_calling_script_must_move_to_a_module(site: Path, folder:
 
 
 @pytest.mark.slow
-def test_a_run_takes_both(site: Path, folder: Path) -> None:
+def test_a_run_uses_both_codecs(site: Path, folder: Path) -> None:
     out = str(folder / "run")
     plan = ["--vlm", "eyechart-mini", "--codecs", "grey,palette:weights=palettes"]
     limits = ["--tasks", "POPE", "--max-images", "2", "--no-report", "--workers", "1"]

@@ -149,7 +149,7 @@ def test_damage_behind_a_right_checksum(codec: Codec) -> None:
 
 @pytest.mark.parametrize("codec", VIDEO, ids=name_of)
 @pytest.mark.parametrize("size", [(160, 120), (118, 160), (1, 1), (1200, 1600)])
-def test_a_header_that_lies_about_the_size(codec: Codec, size: tuple[int, int]) -> None:
+def test_a_header_with_a_wrong_size_is_refused(codec: Codec, size: tuple[int, int]) -> None:
     stream = builtin_header.stream_of(codec.name, codec.encode(PHOTO, codec.levels[0]))
     lie = builtin_header.pack(codec.name, stream, height_px=size[0], width_px=size[1])
     with pytest.raises(CodecError):
@@ -157,7 +157,7 @@ def test_a_header_that_lies_about_the_size(codec: Codec, size: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("codec", IMAGE_FILES, ids=name_of)
-def test_a_bitstream_that_lies_about_the_size(codec: Codec) -> None:
+def test_a_bitstream_with_a_wrong_size_is_refused(codec: Codec) -> None:
     payload = codec.encode(PHOTO, codec.levels[0]).payload
     with pytest.raises(CodecError, match="160x120"):
         codec.decode(Bitstream(payload=payload, height_px=160, width_px=120))

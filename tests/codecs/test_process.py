@@ -32,7 +32,7 @@ def test_input_goes_in_and_the_result_comes_out() -> None:
     assert run(python("out.write(sys.stdin.buffer.read()[::-1])"), feed, job()).result == feed[::-1]
 
 
-def test_chatter_on_stdout_is_no_part_of_the_result() -> None:
+def test_notices_on_stdout_are_no_part_of_the_result() -> None:
     done = run(python("print('notice'); out.write(b'stream'); print('bye')"), b"", job())
     assert done.result == b"stream"
     assert done.messages == "notice bye"
@@ -75,7 +75,7 @@ def test_a_long_message_keeps_its_head_and_its_end() -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_a_flood_is_stopped() -> None:
+def test_a_program_with_too_much_output_is_ended() -> None:
     script = "\nwhile True: out.write(bytes(65536))"
     with pytest.raises(CodecError, match="wrote more than 1,000,000 bytes"):
         run(python(script), b"", job(output_limit_bytes=1_000_000))

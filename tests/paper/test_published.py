@@ -46,7 +46,7 @@ def test_bd_of_the_published_scores_is_what_the_paper_prints() -> None:
     assert max(outside_gqa) < 0.06
 
 
-def test_each_vlm_scored_clean_as_high_as_the_tables_imply() -> None:
+def test_each_uncompressed_score_is_as_high_as_the_tables_imply() -> None:
     """Anchors are published, not fitted: curve mean minus printed BD must be that score, too."""
     found = [item for item in recompute() if item.task in ("POPE", "SEEDBench")]
     misses = [abs(item.computed - item.printed) for item in found]

@@ -32,7 +32,7 @@ def noisy(rgb8: Rgb8, deviation: float) -> Rgb8:
 
 
 @pytest.mark.parametrize(("deviation", "expected"), [(5, 0.984845), (60, 0.650446)])
-def test_ms_ssim_gives_the_figures_of_pytorch_msssim(deviation: float, expected: float) -> None:
+def test_ms_ssim_equals_pytorch_msssim(deviation: float, expected: float) -> None:
     measured = open_metric("ms-ssim").measure(photo(), noisy(photo(), deviation))
     assert measured == pytest.approx(expected, abs=5e-6)
 

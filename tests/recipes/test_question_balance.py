@@ -89,7 +89,7 @@ def test_yes_and_no_are_even(scenes: list[Scene]) -> None:
         assert abs(np.mean(answers) - 0.5) < spread, name
 
 
-def test_existence_is_a_coin_toss_for_every_kind() -> None:
+def test_yes_and_no_are_equally_frequent_for_every_kind() -> None:
     # Held-out scenes: the weights were counted on training scenes.
     answers: dict[str, list[bool]] = defaultdict(list)
     for _, made in _all_made([*first_scenes("test")] * 3, ["pope"]):

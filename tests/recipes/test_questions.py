@@ -301,12 +301,12 @@ def test_doubtful_scenes_are_not_asked_about(name: str, of: Scene) -> None:
     assert named(name, of) == {}
 
 
-def test_a_horse_carries_people_too() -> None:
+def test_a_horse_counts_as_something_to_ride() -> None:
     ridden = scene(thing("car", 50, 50), thing("horse", 170, 50))
     assert named("seed_reasoning_use", ridden) == {"Which thing in the image can breathe?": "horse"}
 
 
-def test_a_hidden_thing_is_neither_confirmed_nor_denied() -> None:
+def test_a_hidden_thing_is_not_asked_about() -> None:
     hidden = scene(
         thing("dog", 100, 100, 60), thing("cow", 105, 105, 110), thing("cat", 30, 30, 50)
     )

@@ -80,7 +80,7 @@ def test_everything_lies_inside_the_image(scenes: list[Scene]) -> None:
             assert 0 <= top < bottom <= SIZE_PX
 
 
-def test_things_stay_visible_apart_and_off_the_writing(scenes: list[Scene]) -> None:
+def test_things_are_visible_and_apart_and_cover_no_text(scenes: list[Scene]) -> None:
     for scene in scenes:
         for i, thing in enumerate(scene.things):
             centre = (thing.x_px, thing.y_px)

@@ -170,7 +170,7 @@ def test_anything_else_is_refused(changes: dict[str, Any], status: int, message_
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{oops", b"[]", b"\xff\xfe"])
-def test_garbage_is_refused(garbage: bytes) -> None:
+def test_a_body_that_is_no_request_is_refused(garbage: bytes) -> None:
     with pytest.raises(Refused) as caught:
         read_request(garbage, NAME)
     assert caught.value.status == 400

@@ -97,7 +97,7 @@ def test_nothing_but_the_file_is_loaded(page: Browser) -> None:
     assert page.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
 
 
-def test_bd_table_marks_best_second_flags_and_holes(page: Browser) -> None:
+def test_bd_table_marks_best_second_flags_and_missing_values(page: Browser) -> None:
     assert _count(page, "#bd tbody tr:not(.group)") == 2 * len(TASKS) + 1
     assert _count(page, "#bd td.best") == 2 * len(TASKS) + 1
     assert _count(page, "#bd td.second") == 2 * len(TASKS) + 1
@@ -142,7 +142,7 @@ def test_the_legend_toggles_a_codec_in_every_chart(page: Browser) -> None:
     assert page.run("location.hash") == ""
 
 
-def test_a_link_shows_what_it_was_made_from(browser: Browser, full: Path) -> None:
+def test_a_link_restores_the_view(browser: Browser, full: Path) -> None:
     browser.view(1280)
     browser.open(full, "#codec=jpeg&vlm=Qwen2.5-VL-3B&example=1")
     assert _shown(browser, "#curves [data-codec=jpeg]") == len(TASKS)  # no adapter on this VLM
@@ -155,7 +155,7 @@ def test_a_link_shows_what_it_was_made_from(browser: Browser, full: Path) -> Non
 
 
 @pytest.mark.parametrize("link", ["#codec=", "#codec=nothing&example=99&vlm=x", "#bd", "#%E0%A4%A"])
-def test_a_link_that_makes_no_sense_does_no_harm(browser: Browser, full: Path, link: str) -> None:
+def test_an_invalid_link_changes_nothing(browser: Browser, full: Path, link: str) -> None:
     browser.open(full, link)
     assert browser.run("document.documentElement.dataset.ready") == "true"
     assert _count(browser, "#curves .chart") == len(TASKS)
@@ -219,7 +219,7 @@ def test_an_image_enlarges_unsmoothed_and_compares(page: Browser) -> None:
     assert page.run("document.getElementById('lightbox').open") is False
 
 
-def test_with_an_adapter_one_image_bears_both_answers(page: Browser) -> None:
+def test_with_an_adapter_one_image_has_both_answers(page: Browser) -> None:
     assert _count(page, "#stage .frame") == 1 + 4 * len(CODECS)
     assert _count(page, "#stage .codec-row .answer") == 2 * 4 * len(CODECS)
     assert ADAPTER in _text(page, "#stage .codec-row .answer + .answer")

@@ -124,12 +124,12 @@ def test_without_uncompressed_no_loss_is_stated() -> None:
     assert headline.endswith("its uncompressed score has not been measured")
 
 
-def test_without_codecs_only_the_ceiling_is_stated() -> None:
+def test_without_codecs_only_the_uncompressed_score_is_stated() -> None:
     headline = find(_analysis([_cell("source", 9.0, 86.0)])).headline
     assert headline == "Uncompressed, mini scores 86.0 on POPE; no codec has been measured yet"
 
 
-def test_a_ceiling_of_zero_divides_nothing() -> None:
+def test_an_uncompressed_score_of_zero_is_not_divided_by() -> None:
     cells = [_cell("source", 9.0, 0.0), *_curve("jpeg", (0.2, 0.0))]
     assert find(_analysis(cells)).headline == (
         "mini scores 0.0 on POPE even without compression, so that no loss can be measured"

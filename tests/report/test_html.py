@@ -87,7 +87,7 @@ def test_the_same_analysis_gives_the_same_bytes(full_page: str) -> None:
     assert render_report(full_analysis()) == full_page
 
 
-def test_numbers_that_are_none_become_null() -> None:
+def test_nan_and_infinity_become_null() -> None:
     text = script_json({"a": math.nan, "b": [math.inf, 1.5]})
     assert json.loads(text) == {"a": None, "b": [None, 1.5]}
 
@@ -98,7 +98,7 @@ def test_a_lone_surrogate_in_a_name_is_still_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [full_analysis, minimal_analysis, empty_analysis])
-def test_the_file_is_whole_and_alone(make: object, tmp_path: Path) -> None:
+def test_the_file_is_complete_and_no_other_is_written(make: object, tmp_path: Path) -> None:
     assert callable(make)
     write_report(make(), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text("utf-8").endswith("</html>\n")

@@ -83,7 +83,7 @@ def test_records_of_before_truncation_and_checks_were_stored_still_load(tmp_path
     assert vlm.calls == []
 
 
-def test_a_smaller_run_does_not_shrink_what_a_cell_is_to_hold(tmp_path: Path) -> None:
+def test_a_smaller_run_does_not_reduce_the_planned_size(tmp_path: Path) -> None:
     for images in (2, 3, 1):
         go(fake_work(max_images=images), tmp_path / "run")
     for stored in Store(tmp_path / "run").cells():
@@ -296,7 +296,7 @@ def test_one_bad_question_fails_no_other(tmp_path: Path) -> None:
         assert [failure.question_id for failure in cell.failures()] == ["4"]
 
 
-def test_what_may_go_better_is_asked_again(tmp_path: Path) -> None:
+def test_a_retryable_failure_is_asked_again(tmp_path: Path) -> None:
     vlm = refuse("q4", VLMError("server busy", retryable=True))
     assert go(fake_work(vlm), tmp_path / "run").failed == 2
     assert go(fake_work(vlm), tmp_path / "run").failed == 2
@@ -318,7 +318,7 @@ def test_a_bug_in_a_plugin_is_a_failure_with_its_traceback_on_disk(tmp_path: Pat
     assert "Traceback" in (tmp_path / "run" / "errors.log").read_text()
 
 
-def test_a_vlm_that_gives_too_few_answers_is_not_believed(tmp_path: Path) -> None:
+def test_too_few_answers_of_a_vlm_are_an_error(tmp_path: Path) -> None:
     class Short(FakeVLM):
         def answer(self, requests, decoding):  # type: ignore[no-untyped-def]
             return super().answer(requests, decoding)[:-1]

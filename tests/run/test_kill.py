@@ -89,7 +89,7 @@ def test_a_kill_at_any_write_changes_no_record_of_the_rerun(tmp_path: Path) -> N
     assert point > 50
 
 
-def test_a_run_killed_again_and_again_arrives(tmp_path: Path) -> None:
+def test_a_run_killed_again_and_again_finishes(tmp_path: Path) -> None:
     go(tmp_path / "whole")
     points = random.Random(0)
     kills = 0

@@ -248,7 +248,7 @@ def test_two_runs_at_once_exclude_each_other(
     assert capsys.readouterr().err.count("in use by") == 2
 
 
-def test_the_plan_is_sized_up_without_running(
+def test_the_plan_is_estimated_without_running(
     arguments: list[str], tmp_path: Path, vlm: Colours, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_args(["plan", arguments[0], "--max-images", "4", "--rate", "0.5"]) == 0
@@ -286,7 +286,7 @@ def test_a_run_keeps_how_fast_it_was_and_a_plan_reads_it(
     assert "/s in run2, --device auto)" in shown
 
 
-def test_the_papers_grid_is_sized_up_without_its_files(
+def test_the_papers_plan_is_estimated_without_its_files(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LMUData", raising=False)

@@ -51,7 +51,7 @@ def test_a_file_under_the_name_of_another_is_an_error(tmp_path: Path) -> None:
     assert blobs.get(one) == b"payload"
 
 
-def test_a_file_of_a_version_that_noted_no_name_is_read(tmp_path: Path) -> None:
+def test_a_file_without_a_stored_name_is_read(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
     path = blobs.path(CODEC, LEVEL, "a" * 64)
     path.parent.mkdir(parents=True)

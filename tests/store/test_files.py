@@ -95,7 +95,7 @@ def test_bytes_that_are_not_text_are_named(tmp_path: Path) -> None:
         read_lines(path)
 
 
-def test_threads_that_write_one_file_do_not_take_each_others_halves(tmp_path: Path) -> None:
+def test_threads_that_write_one_file_do_not_mix_their_data(tmp_path: Path) -> None:
     path = tmp_path / "file"
     both_open = Barrier(2)
 

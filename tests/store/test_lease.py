@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def test_the_same_lane_twice_is_refused_by_name(store: Store) -> None:
+def test_the_same_model_twice_is_refused_by_name(store: Store) -> None:
     with store.writing([A]):
         with pytest.raises(HeldError, match="in use by process "), store.writing([A]):
             pass

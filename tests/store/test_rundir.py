@@ -304,7 +304,7 @@ def test_info_round_trips(store: Store) -> None:
     assert store.info() == info
 
 
-def test_a_cell_remembers_the_most_that_was_to_be_asked(store: Store) -> None:
+def test_a_cell_keeps_its_largest_planned_size(store: Store) -> None:
     stored = store.add(a_cell())
     assert stored.asked() is None
     sizes = [TaskSize(questions=18 * images, images=images) for images in (3, 5, 1)]
@@ -360,7 +360,7 @@ def test_damaged_info_is_named(store: Store) -> None:
             store.require()
 
 
-def test_a_half_made_directory_is_taken_up(tmp_path: Path) -> None:
+def test_a_directory_of_a_run_killed_at_its_start_is_used(tmp_path: Path) -> None:
     (tmp_path / "run" / "cells" / "0123456789abcdef").mkdir(parents=True)
     store = Store(tmp_path / "run")
     store.create()

@@ -63,7 +63,7 @@ def test_the_list_shows_every_task_and_one_line_for_a_broken_one(site: Path, fol
     assert "POPE" in lines
 
 
-def test_a_broken_task_takes_no_other_down(site: Path, folder: Path) -> None:
+def test_a_broken_task_hides_no_other(site: Path, folder: Path) -> None:
     code = """
 from eyechart.tasks import open_tasks
 print(sorted(task.name for task in open_tasks()))

@@ -45,7 +45,7 @@ def unparsed_but_right(question: Any, answer: str) -> Score:
         ("headline", lambda real: lambda sums: real(sums).sum(), "has shape"),
     ],
 )
-def test_a_spoilt_member_is_named(
+def test_a_wrong_member_is_named(
     tmp_path: Path, member: str, spoil: Callable[[Any], Any], message: str
 ) -> None:
     task = GQA.open(tmp_path)

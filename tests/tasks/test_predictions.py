@@ -51,7 +51,7 @@ def test_an_answer_that_a_spreadsheet_takes_for_a_formula_is_text(tmp_path: Path
     }
 
 
-def test_what_vlmevalkit_stores_of_a_failed_question_is_no_answer(tmp_path: Path) -> None:
+def test_the_text_vlmevalkit_stores_for_a_failure_is_no_answer(tmp_path: Path) -> None:
     given = {"1": "Failed to obtain answer via API.", "2": "yes"}
     assert read_predictions(write(tmp_path / "p.csv", given)) == {"2": "yes"}
 
@@ -77,7 +77,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
         assert read_predictions(path) == {"1": "a"}
 
 
-def test_a_cell_that_opens_with_a_quote_does_not_take_the_next_rows(tmp_path: Path) -> None:
+def test_an_open_quote_does_not_join_the_next_rows(tmp_path: Path) -> None:
     path = tmp_path / "p.tsv"
     path.write_text('index\tprediction\n1\t"Yes\n2\tno\n3\t"STOP" sign\n')
     assert read_predictions(path) == {"1": '"Yes', "2": "no", "3": '"STOP" sign'}

@@ -188,7 +188,7 @@ def test_a_score_of_another_file_is_refused(tmp_path: Path) -> None:
         (MMBENCH, ("index", "x1"), r"row 1 .*: index 'x1' is not a whole number"),
     ],
 )
-def test_a_row_that_makes_no_sense_is_named(
+def test_an_invalid_row_is_named(
     tmp_path: Path, case: Case, cell: tuple[str, str], message: str
 ) -> None:
     column, text = cell

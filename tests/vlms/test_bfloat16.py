@@ -23,7 +23,7 @@ FAMILIES: list[tuple[str, Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("folder", "plain", "options"), FAMILIES)
-def test_few_answers_change(
+def test_half_precision_changes_few_answers(
     folder: str, plain: Any, options: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     directory: Path = request.getfixturevalue(folder)

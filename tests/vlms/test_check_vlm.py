@@ -14,7 +14,7 @@ from eyechart.vlms.qwen2_5_vl import Qwen25VL
 Say = Callable[[int, Request, str], Answer]
 
 
-class Parrot:
+class RepeatingVLM:
     """Answers with a function of its call count, the request and the prompt."""
 
     name, version, family = "parrot", "1", "default"
@@ -35,8 +35,8 @@ def test_a_real_vlm_passes(qwen_dir: Path) -> None:
     check_vlm(Qwen25VL(str(qwen_dir), device="cpu", min_pixels=None, max_pixels=None))
 
 
-def test_an_honest_parrot_passes() -> None:
-    check_vlm(Parrot(lambda _, __, prompt: word(prompt)))
+def test_a_vlm_that_repeats_the_prompt_passes() -> None:
+    check_vlm(RepeatingVLM(lambda _, __, prompt: word(prompt)))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_an_honest_parrot_passes() -> None:
 )
 def test_violated_requirements_are_named(say: Say, broken: str) -> None:
     with pytest.raises(AssertionError, match=broken):
-        check_vlm(Parrot(say))
+        check_vlm(RepeatingVLM(say))
 
 
 def test_a_device_among_the_options_is_refused() -> None:
     with pytest.raises(AssertionError, match="device"):
-        check_vlm(Parrot(lambda _, __, prompt: word(prompt), {"device": "cpu"}))
+        check_vlm(RepeatingVLM(lambda _, __, prompt: word(prompt), {"device": "cpu"}))

@@ -82,7 +82,7 @@ def test_bad_input_is_one_line(
     assert printed.out == ""
 
 
-def test_an_image_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_image_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(encode_png(np.zeros((40, 40, 3), np.uint8))[:60])
     assert ask(broken, "Is it red?") == 2

@@ -223,7 +223,7 @@ def test_directories_find_their_family(
     assert isinstance(vlm, VLM)
 
 
-def test_what_was_loaded_before_does_not_decide_how_ocrbench_is_read(internvl_dir: Path) -> None:
+def test_ocrbench_has_its_settings_after_another_task(internvl_dir: Path) -> None:
     plain = InternVL(str(internvl_dir), device="cpu")
     asked = [request(112, 700, 2)]
     texts(plain, asked, 3)

@@ -265,9 +265,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_and_keeps_what_was_answered(interrupt
         (error(404), "no model 'm' there"),
     ],
 )
-def test_what_ends_all_questions_in_the_middle_leaves_the_answers_before_it(
-    reply: Reply, message: str
-) -> None:
+def test_an_error_of_all_questions_keeps_earlier_answers(reply: Reply, message: str) -> None:
     good = 3
     with serve(lambda _: completion("fine") if len(server.asked) <= good else reply) as server:
         vlm = OpenAIChat("m", base_url=server.url, concurrency=1)
@@ -281,7 +279,7 @@ def test_what_ends_all_questions_in_the_middle_leaves_the_answers_before_it(
     assert len(answers) == 20
 
 
-def test_a_gate_that_bars_one_question_bars_no_other() -> None:
+def test_a_gateway_that_refuses_one_question_affects_no_other() -> None:
     def reply(body: dict[str, Any]) -> Reply:
         return error(403, Retry_After_Ms="1") if prompt_of(body) == "4?" else completion("fine")
 
@@ -559,7 +557,7 @@ def test_what_is_no_address_is_refused_at_once(url: Any) -> None:
 @pytest.mark.parametrize(
     "url", ["http://[::1]:80/v1", "https://host", "http://10.0.0.1/a/b/", "http://bücher.de:1/v1"]
 )
-def test_addresses_that_are_some(url: str) -> None:
+def test_valid_addresses_are_accepted(url: str) -> None:
     assert OpenAIChat("m", base_url=url).address == url
 
 
@@ -660,7 +658,7 @@ def test_image_tokens(height: int, width: int, detail: str, tokens: int) -> None
 
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
-def test_the_small_model_counts_images_dearer(model: str) -> None:
+def test_the_small_model_counts_more_tokens_for_an_image(model: str) -> None:
     assert image_tokens(1024, 1024, detail="high", model=model) == 2833 + 4 * 5667
     assert image_tokens(1024, 1024, detail="low", model=model) == 2833
     asked = Request(image=picture(512, 512), prompts=("Why?",))

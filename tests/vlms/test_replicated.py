@@ -97,7 +97,7 @@ def test_answers_are_in_order_and_survive_a_killed_worker() -> None:
 
 
 @given(st.lists(st.integers(1, 100), max_size=30), st.integers(1, 5))
-def test_shares_hold_everything_once_and_none_is_much_dearer(costs: list[int], parts: int) -> None:
+def test_shares_hold_everything_once_and_cost_about_the_same(costs: list[int], parts: int) -> None:
     shares = split(costs, parts)
     assert sorted(index for share in shares for index in share) == list(range(len(costs)))
     assert all(share == sorted(share) for share in shares)

@@ -49,7 +49,7 @@ def test_it_meets_the_requirements_of_a_codec(codec: ElicMiniCodec, weights: Pat
     check_codec(codec, options={"weights": str(weights)})
 
 
-def test_transtic_keeps_them_too(tmp_path: Path) -> None:
+def test_a_transtic_network_meets_the_requirements_of_a_codec(tmp_path: Path) -> None:
     torch.manual_seed(5)
     network = Transtic(transtic.MINI)
     images = torch.rand(8, 3, 64, 64)
