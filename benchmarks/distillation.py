@@ -2,7 +2,7 @@
 
     python -m benchmarks.distillation [--vlm eyechart-mini] [--codecs jpeg] [--threads 2]
 
-The plain loop takes one pair at a time: codec, teacher on the clean image, student on the
+The plain loop takes one pair at a time: codec, teacher on the uncompressed image, student on the
 compressed one, float32, the library's own attention, one optimizer step for as many pairs. The
 training of this package processes all levels of several images together: the teacher encodes an
 image once, images are read from the cache, windows are one batch, bfloat16 where it is faster. Both

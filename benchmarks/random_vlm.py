@@ -188,13 +188,13 @@ def random_qwen2_5_vl(
         model: Any = Qwen2_5_VLForConditionalGeneration(config)
     finally:
         torch.set_default_dtype(before)
-    make_talkative(model)
+    make_answers_vary(model)
     model.generation_config.eos_token_id = [token("<|im_end|>"), token("<|endoftext|>")]
     model.generation_config.pad_token_id = token("<|endoftext|>")
     return model.eval()
 
 
-def make_talkative(model: Any) -> None:
+def make_answers_vary(model: Any) -> None:
     """Scale random weights up until answers vary with the image and with every token before them.
 
     As initialised, a random transformer repeats one token for any question, so that all ways of

@@ -1,4 +1,4 @@
-"""Trials of eyechart with damaged and hostile input; one line for each kind of fault.
+"""Trials of eyechart with damaged and malicious input; one line for each kind of fault.
 
     python -m benchmarks.faults --kind bitstreams --count 200 [--seed 1]
 

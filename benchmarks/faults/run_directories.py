@@ -30,7 +30,7 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
         for _ in range(count):
             shutil.rmtree(out, ignore_errors=True)
             shutil.copytree(whole, out)
-            what = _spoil(out, chance)
+            what = _damage(out, chance)
             ended = command(*command_line)
             trial = judge(row, ended, lambda: _unchanged(right, out))
             yield _noted(trial, what)
@@ -53,7 +53,7 @@ def _tables(out: Path) -> str:
     return ended.said
 
 
-def _spoil(out: Path, chance: Random) -> str:
+def _damage(out: Path, chance: Random) -> str:
     """Damage one file; returns a description."""
     files = sorted(path for path in out.rglob("*") if path.is_file() and path.stat().st_size)
     path = chance.choice(files)

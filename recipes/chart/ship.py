@@ -24,17 +24,18 @@ pipeline_tag: image-text-to-text
 # eyechart-mini
 
 The built-in VLM of eyechart: transformers' `Qwen2_5_VLForConditionalGeneration` with
-{parameters:.1f} M parameters, trained from nothing on rendered scenes. It is an instrument, not an
-assistant: it answers short questions about the chart's own kind of images, and nothing else.
+{parameters:.1f} M parameters, trained from random weights on rendered scenes. It is for
+measuring and no assistant: it answers short questions about images like those of the built-in
+chart, and no others.
 
-- **Data**: {scenes:,} scenes of recipes/chart (split `train`), each seen once, about ten
-  questions a scene in the words of the seven tasks. Test scenes, some of their fonts, words and
-  layouts never occur in training. Only clean images: no codec was ever in the loop.
+- **Data**: {scenes:,} scenes of recipes/chart (split `train`), each used once, about ten
+  questions a scene with the prompts of the seven tasks. Test scenes, and some of their fonts, words
+  and layouts, are not in the training data. All images were uncompressed.
 - **Cost**: {steps:,} steps on two CPU cores, about {hours:.1f} hours.
-- **Recipe**: `recipes/chart/train_vlm.py`; what was tried on the way: `recipes/chart/README.md`.
+- **Recipe**: `recipes/chart/train_vlm.py`; settings that were tried: `recipes/chart/README.md`.
 - **Limits**: 224 x 224 images; answers multiple choice with an option's text.
 
-## Held-out scenes, share of answers that are right to the letter
+## Held-out scenes, share of answers that are exactly right
 
 {table}
 """

@@ -138,19 +138,19 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
 ) -> None:
     out = tmp_path / "out"
 
-    class Poison(SilentWatcher):
+    class SetNan(SilentWatcher):
         def stepped(self, log: StepLog, steps: int) -> None:
             if log.step == 3:
                 with torch.no_grad():
-                    for parameter in poisoned.student.encoder.parameters():
+                    for parameter in diverging.student.encoder.parameters():
                         parameter.fill_(torch.nan)
 
     setting = Setting(out=out, save_every=2)
-    poisoned = training.AdapterTraining(qwen, pairs, recipe(), setting, Poison(), {})
+    diverging = training.AdapterTraining(qwen, pairs, recipe(), setting, SetNan(), {})
     with pytest.raises(
         TrainingError, match=r"loss is nan \(source/lossless of .*\) at step 4; the "
     ):
-        poisoned.run()
+        diverging.run()
     assert not (out / "adapter_config.json").exists()
     train(qwen, pairs, recipe(), Setting(out=out, save_every=2))  # continues from step 2
     assert len(losses(out)) == 6

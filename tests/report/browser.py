@@ -1,4 +1,4 @@
-"""A real browser for tests: headless chromium, spoken to over its debugging pipe.
+"""A real browser for tests: headless chromium, controlled through its debugging pipe.
 
 No driver and no package: the DevTools protocol is JSON, one message after another, each ended by
 a zero byte, read by the browser from descriptor 3 and written to descriptor 4.

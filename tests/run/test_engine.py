@@ -133,10 +133,10 @@ def test_blocks_of_images_go_through_one_level_after_another(tmp_path: Path) -> 
 
 
 def test_a_vlm_sets_the_number_of_questions_in_a_call(tmp_path: Path) -> None:
-    class Hungry(FakeVLM):
+    class LargeBatches(FakeVLM):
         questions_at_once = 6
 
-    vlm = Hungry()
+    vlm = LargeBatches()
     go(fake_work(vlm, tasks=[FakeTask(images=6, per_image=2)]), tmp_path / "a")
     assert [len(call) for call in vlm.calls] == [3, 3, 3, 3]
     vlm.calls.clear()
@@ -301,9 +301,9 @@ def test_a_retryable_failure_is_asked_again(tmp_path: Path) -> None:
     assert go(fake_work(vlm), tmp_path / "run").failed == 2
     assert go(fake_work(vlm), tmp_path / "run").failed == 2
     assert go(fake_work(), tmp_path / "run") == Outcome(answered=2)
-    go(fake_work(), tmp_path / "undisturbed")
+    go(fake_work(), tmp_path / "uninterrupted")
     for cell, whole in zip(
-        Store(tmp_path / "run").cells(), Store(tmp_path / "undisturbed").cells(), strict=True
+        Store(tmp_path / "run").cells(), Store(tmp_path / "uninterrupted").cells(), strict=True
     ):
         assert cell.records() == whole.records()
         assert cell.failures() == []

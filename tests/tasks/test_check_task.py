@@ -29,7 +29,7 @@ def unparsed_but_right(question: Any, answer: str) -> Score:
 
 
 @pytest.mark.parametrize(
-    ("member", "spoil", "message"),
+    ("member", "damage", "message"),
     [
         ("version", lambda _: "", "a task needs a version"),
         ("questions", lambda real: lambda: real()[:0], "a task needs questions"),
@@ -46,10 +46,10 @@ def unparsed_but_right(question: Any, answer: str) -> Score:
     ],
 )
 def test_a_wrong_member_is_named(
-    tmp_path: Path, member: str, spoil: Callable[[Any], Any], message: str
+    tmp_path: Path, member: str, damage: Callable[[Any], Any], message: str
 ) -> None:
     task = GQA.open(tmp_path)
-    spoilt = SimpleNamespace(**{name: getattr(task, name) for name in MEMBERS})
-    setattr(spoilt, member, spoil(getattr(task, member)))
+    changed = SimpleNamespace(**{name: getattr(task, name) for name in MEMBERS})
+    setattr(changed, member, damage(getattr(task, member)))
     with pytest.raises(AssertionError, match=message):
-        check_task(spoilt)
+        check_task(changed)

@@ -116,7 +116,7 @@ def stored_questions(out: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (without_weights, "no weights: *.safetensors is missing"),
         (of_another_family, "config.json is of family 'janus', this VLM needs 'qwen2_5_vl'"),
@@ -126,7 +126,7 @@ def stored_questions(out: Path) -> int:
     ],
 )
 def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
-    spoil: Callable[[Path], None],
+    damage: Callable[[Path], None],
     message: str,
     qwen_dir: Path,
     tmp_path: Path,
@@ -134,7 +134,7 @@ def test_a_directory_that_is_no_vlm_is_refused_before_anything_is_written(
 ) -> None:
     folder = tmp_path / "vlm"
     shutil.copytree(qwen_dir, folder)
-    spoil(folder)
+    damage(folder)
     assert run(f"qwen2_5_vl:model={folder}", tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
@@ -185,7 +185,7 @@ def test_a_system_message_that_is_no_text(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (with_cut_weights, "cannot be loaded"),
         (with_missing_weights, "1 weights missing, first lm_head.weight"),
@@ -203,7 +203,7 @@ def test_a_system_message_that_is_no_text(
     ],
 )
 def test_errors_of_loading_end_the_run_and_lose_no_question(
-    spoil: Callable[[Path], None],
+    damage: Callable[[Path], None],
     message: str,
     qwen_dir: Path,
     tmp_path: Path,
@@ -214,7 +214,7 @@ def test_errors_of_loading_end_the_run_and_lose_no_question(
     monkeypatch.setattr("eyechart.vlms.tokenizer.TEMPLATE_S", 0.5)
     folder = tmp_path / "vlm"
     shutil.copytree(qwen_dir, folder)
-    spoil(folder)
+    damage(folder)
     vlm = f"qwen2_5_vl:model={folder},min_pixels=null,max_pixels=null"
     assert run(vlm, tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()

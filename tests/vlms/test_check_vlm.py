@@ -17,7 +17,7 @@ Say = Callable[[int, Request, str], Answer]
 class RepeatingVLM:
     """Answers with a function of its call count, the request and the prompt."""
 
-    name, version, family = "parrot", "1", "default"
+    name, version, family = "repeating", "1", "default"
 
     def __init__(self, say: Say, options: Mapping[str, Json] | None = None) -> None:
         self.say, self.options, self.calls = say, options or {}, 0

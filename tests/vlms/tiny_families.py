@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.random_vlm import make_talkative, save_tokenizer
+from benchmarks.random_vlm import make_answers_vary, save_tokenizer
 
 _INTERNVL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>"]
 _INTERNVL_TEMPLATE = (
@@ -135,7 +135,7 @@ def _text(tokenizer: Any, eos: str, pad: str) -> dict[str, Any]:
 def _save(model_class: Any, config: Any, tokenizer: Any, eos: str, folder: Path) -> Path:
     torch.manual_seed(0)
     model = model_class(config)
-    make_talkative(model)
+    make_answers_vary(model)
     model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(eos)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
