@@ -25,7 +25,7 @@ from PIL import Image
 from eyechart.adapters.base import open_base
 from eyechart.adapters.pairs import CodecPairs, prepare
 from eyechart.adapters.recipe import Recipe, plan_step
-from eyechart.adapters.training import AdapterTraining, Setting
+from eyechart.adapters.training import AdapterTraining, TrainingSettings
 from eyechart.adapters.watcher import SilentWatcher
 from eyechart.core import plugins
 from eyechart.core.images import read_image
@@ -91,7 +91,9 @@ def distil(args: argparse.Namespace, pairs: CodecPairs, out: Path, images: int) 
     recipe = Recipe(
         injection="adaln", steps=args.steps + 1, images_a_step=images, validation_images=1
     )
-    run = AdapterTraining(open_base(args.vlm), pairs, recipe, Setting(out=out), SilentWatcher(), {})
+    run = AdapterTraining(
+        open_base(args.vlm), pairs, recipe, TrainingSettings(out=out), SilentWatcher(), {}
+    )
     shown, began_s = 0, 0.0
     for step, batch in enumerate(run.batches(0)):
         run.step(step, batch)
@@ -144,7 +146,9 @@ def flops_per_pair(args: argparse.Namespace, pairs: CodecPairs, out: Path) -> fl
     from torch.utils.flop_counter import FlopCounterMode
 
     recipe = Recipe(injection="adaln", steps=1, images_a_step=1, validation_images=1, bf16=False)
-    run = AdapterTraining(open_base(args.vlm), pairs, recipe, Setting(out=out), SilentWatcher(), {})
+    run = AdapterTraining(
+        open_base(args.vlm), pairs, recipe, TrainingSettings(out=out), SilentWatcher(), {}
+    )
     shown = plan_step(recipe, 0, run.train_images, pairs.entries)
     batch = next(run.batches(0))
     with FlopCounterMode(display=False) as counter:

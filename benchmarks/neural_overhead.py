@@ -34,7 +34,7 @@ from eyechart.core.types import (
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
 from eyechart.runner.options import Options
-from eyechart.runner.progress import Silent
+from eyechart.runner.progress import SilentProgress
 from eyechart.runner.work import CodecLevels, ModelConfig, Work, task_work
 from eyechart.store import Store
 
@@ -179,7 +179,7 @@ def measure(images: int, clock: Callable[[], float] = time.perf_counter) -> floa
         store.create()
         _SPENT_S.clear()
         start_s = clock()
-        outcome = run(work, store, SerialExecutor(), Silent(), Options())
+        outcome = run(work, store, SerialExecutor(), SilentProgress(), Options())
         took_s = clock() - start_s
     assert outcome.clean
     return 1 - sum(_SPENT_S.values()) / took_s

@@ -82,20 +82,20 @@ def matmul_peak(dtype: torch.dtype, device: str) -> float:
     return rounds * 2 * size**3 / seconds_of(took, device)
 
 
-def seconds_of(took: Took, device: str) -> float:
+def seconds_of(took: Elapsed, device: str) -> float:
     """The clock for a GPU; processor time for a CPU, which others may be using too."""
     return took.wall_s if device.startswith("cuda") else took.cpu_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Took:
+class Elapsed:
     """Seconds on the clock, and seconds of processor time (all threads) of this process."""
 
     wall_s: float
     cpu_s: float
 
 
-def timed(work: Callable[[], Any], device: str) -> tuple[Took, Any]:
+def timed(work: Callable[[], Any], device: str) -> tuple[Elapsed, Any]:
     """Time of a call, and its result; waits for the device before and after."""
     cuda = device.startswith("cuda")
     if cuda:
@@ -104,7 +104,7 @@ def timed(work: Callable[[], Any], device: str) -> tuple[Took, Any]:
     result = work()
     if cuda:
         torch.cuda.synchronize()
-    took = Took(wall_s=time.perf_counter() - start, cpu_s=time.process_time() - start_cpu)
+    took = Elapsed(wall_s=time.perf_counter() - start, cpu_s=time.process_time() - start_cpu)
     return took, result
 
 
@@ -132,8 +132,8 @@ def useful_operations(model: Any, requests: list[Request], answers: list[list[An
 class Throughput:
     """Results of one run."""
 
-    engine: Took
-    plain: Took
+    engine: Elapsed
+    plain: Elapsed
     engine_questions: int
     plain_questions: int
     changed: int

@@ -25,7 +25,7 @@ from eyechart.adapters.base import open_base
 from eyechart.adapters.package import read_config, with_conditioning
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import Recipe
-from eyechart.adapters.training import Setting, train
+from eyechart.adapters.training import TrainingSettings, train
 from eyechart.adapters.watcher import StepLog
 from eyechart.core import plugins
 from eyechart.core.types import Codec
@@ -115,7 +115,9 @@ def run(
     if args.steps:
         settings["steps"] = args.steps
     vlm = open_base(args.vlm or plan["vlm"])
-    train(vlm, pairs, Recipe(**settings), Setting(out=out, loaders=1), LineObserver(out.name))
+    train(
+        vlm, pairs, Recipe(**settings), TrainingSettings(out=out, loaders=1), LineObserver(out.name)
+    )
 
 
 def ablation(plan: dict[str, Any], args: argparse.Namespace) -> None:

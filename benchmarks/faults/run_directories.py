@@ -9,7 +9,7 @@ from random import Random
 
 from benchmarks.faults.damage import damaged
 from benchmarks.faults.toy import pope, run_arguments
-from benchmarks.faults.trial import Ended, FaultTrial, Verdict, command, judge
+from benchmarks.faults.trial import FaultTrial, FinishedCall, Verdict, command, judge
 
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
@@ -48,7 +48,7 @@ def _unchanged(right: str, out: Path) -> Verdict:
 
 
 def _tables(out: Path) -> str:
-    ended: Ended = command("table", "scores", out, "--format", "csv")
+    ended: FinishedCall = command("table", "scores", out, "--format", "csv")
     assert ended.code == 0, ended.said
     return ended.said
 

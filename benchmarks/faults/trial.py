@@ -40,7 +40,7 @@ FAULTS = (Verdict.wrong, Verdict.crash, Verdict.hang)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class FinishedCall:
     """A finished call. code: exit code; minus the signal if one ended it; None for a hang."""
 
     code: int | None
@@ -60,12 +60,12 @@ class FaultTrial:
     peak_mb: float = 0.0
 
 
-def command(*args: str | Path, limit_s: float = LIMIT_S) -> Ended:
+def command(*args: str | Path, limit_s: float = LIMIT_S) -> FinishedCall:
     """The command line in a child process."""
     return call(lambda: run_args([str(arg) for arg in args]), limit_s=limit_s)
 
 
-def call(work: Callable[[], int], *, limit_s: float = LIMIT_S) -> Ended:
+def call(work: Callable[[], int], *, limit_s: float = LIMIT_S) -> FinishedCall:
     """A call that returns an exit code, in a child process with limits of memory and time."""
     start_s = time.monotonic()
     with tempfile.TemporaryFile() as said:
@@ -75,10 +75,10 @@ def call(work: Callable[[], int], *, limit_s: float = LIMIT_S) -> Ended:
         code, peak_mb = _wait(pid, limit_s)
         said.seek(0)
         text = said.read().decode("utf-8", "replace")
-    return Ended(code=code, said=text, took_s=time.monotonic() - start_s, peak_mb=peak_mb)
+    return FinishedCall(code=code, said=text, took_s=time.monotonic() - start_s, peak_mb=peak_mb)
 
 
-def judge(row: str, ended: Ended, check: Callable[[], Verdict]) -> FaultTrial:
+def judge(row: str, ended: FinishedCall, check: Callable[[], Verdict]) -> FaultTrial:
     """The verdict on a call. check: called where the exit code is 0."""
     verdict, note = _verdict(ended, check)
     if verdict in FAULTS:
@@ -88,7 +88,7 @@ def judge(row: str, ended: Ended, check: Callable[[], Verdict]) -> FaultTrial:
     )
 
 
-def _verdict(ended: Ended, check: Callable[[], Verdict]) -> tuple[Verdict, str]:
+def _verdict(ended: FinishedCall, check: Callable[[], Verdict]) -> tuple[Verdict, str]:
     if ended.code is None:
         return Verdict.hang, "still running"
     if ended.code < 0:

@@ -21,7 +21,7 @@ from eyechart.adapters.distill import Teacher
 from eyechart.adapters.package import open_adapter
 from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import images_shown, plan_step
-from eyechart.adapters.training import Setting, train
+from eyechart.adapters.training import TrainingSettings, train
 from eyechart.adapters.watcher import SilentWatcher, StepLog
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import InputError, TrainingError
@@ -64,7 +64,7 @@ def test_training_reduces_the_feature_error(
     vlm = open_tiny(tiny_dirs[family])
     # Two images to overfit: random weights do not generalise to others.
     wanted = recipe(steps=16, validation_images=8, condition_dropout=0.0)
-    config = train(vlm, pairs, wanted, Setting(out=tmp_path / "out"))
+    config = train(vlm, pairs, wanted, TrainingSettings(out=tmp_path / "out"))
     log = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
     assert [entry["step"] for entry in log] == list(range(1, 17))
     assert set(log[0]["by_condition"]) == {"source/lossless", "jpeg/1", "jpeg/6"}
@@ -86,11 +86,17 @@ def test_a_stopped_training_continues_exactly(
     qwen: Any, pairs: CodecPairs, tmp_path: Path, trainable: str
 ) -> None:
     wanted = recipe(trainable=trainable)
-    train(qwen, pairs, wanted, Setting(out=tmp_path / "whole", save_every=2))
+    train(qwen, pairs, wanted, TrainingSettings(out=tmp_path / "whole", save_every=2))
     with pytest.raises(Stop):  # in step 5, with a checkpoint of step 4
-        train(qwen, pairs, wanted, Setting(out=tmp_path / "broken", save_every=2), StopAfter(5))
+        train(
+            qwen,
+            pairs,
+            wanted,
+            TrainingSettings(out=tmp_path / "broken", save_every=2),
+            StopAfter(5),
+        )
     assert len(losses(tmp_path / "broken")) == 5
-    train(qwen, pairs, wanted, Setting(out=tmp_path / "broken", save_every=2))
+    train(qwen, pairs, wanted, TrainingSettings(out=tmp_path / "broken", save_every=2))
     assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
     files = [(tmp_path / run / "adapter_model.safetensors") for run in ("whole", "broken")]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -99,13 +105,13 @@ def test_a_stopped_training_continues_exactly(
 def test_another_training_in_the_folder_is_refused(
     qwen: Any, pairs: CodecPairs, tmp_path: Path
 ) -> None:
-    train(qwen, pairs, recipe(steps=1), Setting(out=tmp_path / "out"))
+    train(qwen, pairs, recipe(steps=1), TrainingSettings(out=tmp_path / "out"))
     with pytest.raises(InputError, match="holds another training"):
-        train(qwen, pairs, recipe(steps=1, seed=1), Setting(out=tmp_path / "out"))
+        train(qwen, pairs, recipe(steps=1, seed=1), TrainingSettings(out=tmp_path / "out"))
     state = tmp_path / "out" / STATE
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged or cut short"):
-        train(qwen, pairs, recipe(steps=1), Setting(out=tmp_path / "out"))
+        train(qwen, pairs, recipe(steps=1), TrainingSettings(out=tmp_path / "out"))
 
 
 def test_other_images_under_the_same_names_are_another_training(
@@ -118,7 +124,7 @@ def test_other_images_under_the_same_names_are_another_training(
 
     def resumed(folder: Path, codec: JpegCodec) -> Any:
         pairs = CodecPairs(folder, [codec], tmp_path / "cache")
-        return train(qwen, pairs, recipe(steps=1), Setting(out=tmp_path / "out"))
+        return train(qwen, pairs, recipe(steps=1), TrainingSettings(out=tmp_path / "out"))
 
     codec = JpegCodec(levels=[1, 6])
     config = resumed(image_folder, codec)
@@ -145,14 +151,14 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_state(
                     for parameter in diverging.student.encoder.parameters():
                         parameter.fill_(torch.nan)
 
-    setting = Setting(out=out, save_every=2)
+    setting = TrainingSettings(out=out, save_every=2)
     diverging = training.AdapterTraining(qwen, pairs, recipe(), setting, SetNan(), {})
     with pytest.raises(
         TrainingError, match=r"loss is nan \(source/lossless of .*\) at step 4; the "
     ):
         diverging.run()
     assert not (out / "adapter_config.json").exists()
-    train(qwen, pairs, recipe(), Setting(out=out, save_every=2))  # continues from step 2
+    train(qwen, pairs, recipe(), TrainingSettings(out=out, save_every=2))  # continues from step 2
     assert len(losses(out)) == 6
     assert np.isfinite(losses(out)).all()
 
@@ -168,7 +174,7 @@ def test_the_teacher_computes_an_image_once_for_all_its_levels(
         return plain(self, inputs)
 
     run = training.AdapterTraining(
-        qwen, pairs, recipe(steps=2), Setting(out=tmp_path / "out"), SilentWatcher(), {}
+        qwen, pairs, recipe(steps=2), TrainingSettings(out=tmp_path / "out"), SilentWatcher(), {}
     )
     monkeypatch.setattr(Teacher, "features_by_unit", counting)
     for step, batch in enumerate(run.batches(0)):
@@ -177,8 +183,8 @@ def test_the_teacher_computes_an_image_once_for_all_its_levels(
 
 
 def test_parts_of_a_step_add_up_to_the_whole(qwen: Any, pairs: CodecPairs, tmp_path: Path) -> None:
-    train(qwen, pairs, recipe(steps=3), Setting(out=tmp_path / "whole"))
-    train(qwen, pairs, recipe(steps=3, micro_pairs=2), Setting(out=tmp_path / "parts"))
+    train(qwen, pairs, recipe(steps=3), TrainingSettings(out=tmp_path / "whole"))
+    train(qwen, pairs, recipe(steps=3, micro_pairs=2), TrainingSettings(out=tmp_path / "parts"))
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
 
 
@@ -198,7 +204,7 @@ def test_no_more_pairs_than_allowed_go_through_an_encoder_together(
     for name, bound in (("whole", None), ("parts", 2)):
         wanted = recipe(steps=1, micro_pairs=bound)
         run = training.AdapterTraining(
-            vlm, pairs, wanted, Setting(out=tmp_path / name), SilentWatcher(), {}
+            vlm, pairs, wanted, TrainingSettings(out=tmp_path / name), SilentWatcher(), {}
         )
         for tower in (run.tower, run.teacher.tower):
             tower.module.register_forward_pre_hook(count, with_kwargs=True)
@@ -213,16 +219,19 @@ def test_no_more_pairs_than_allowed_go_through_an_encoder_together(
 def test_recomputed_activations_change_nothing(
     qwen: Any, pairs: CodecPairs, tmp_path: Path
 ) -> None:
-    train(qwen, pairs, recipe(steps=3), Setting(out=tmp_path / "kept"))
+    train(qwen, pairs, recipe(steps=3), TrainingSettings(out=tmp_path / "kept"))
     train(
-        qwen, pairs, recipe(steps=3, gradient_checkpointing=True), Setting(out=tmp_path / "again")
+        qwen,
+        pairs,
+        recipe(steps=3, gradient_checkpointing=True),
+        TrainingSettings(out=tmp_path / "again"),
     )
     assert losses(tmp_path / "again") == pytest.approx(losses(tmp_path / "kept"), rel=1e-4)
 
 
 def test_too_few_images_are_refused(qwen: Any, pairs: CodecPairs, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="10 images are too few: 10 are held out"):
-        train(qwen, pairs, recipe(validation_images=10), Setting(out=tmp_path / "out"))
+        train(qwen, pairs, recipe(validation_images=10), TrainingSettings(out=tmp_path / "out"))
 
 
 @settings(max_examples=30, deadline=None)

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from eyechart.codecs import checkpoints
-from eyechart.codecs.checkpoints import LevelFile, Published, add_level, digest, read_listing
+from eyechart.codecs.checkpoints import (
+    LevelFile,
+    PublishedCheckpoints,
+    add_level,
+    digest,
+    read_listing,
+)
 from eyechart.core.errors import CodecError, InputError, PluginError
 
 LONG_AGO_NS = 1_600_000_000 * 10**9
@@ -158,7 +164,9 @@ def test_a_damaged_listing_is_one_line(tmp_path: Path, listing: str, message: st
 
 
 def test_missing_data_is_reported_with_its_source(tmp_path: Path) -> None:
-    published = [Published(levels=("0.004", "0.008"), url="https://example.org", licence="MIT")]
+    published = [
+        PublishedCheckpoints(levels=("0.004", "0.008"), url="https://example.org", licence="MIT")
+    ]
     said = (
         r"levels 0\.004, 0\.008 are published at https://example\.org \(MIT\); "
         "add one with `eyechart codec add elic --level LEVEL FILE`"

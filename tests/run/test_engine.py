@@ -26,7 +26,7 @@ from eyechart.core.workers import Resources, SerialExecutor
 from eyechart.runner.answering import batches
 from eyechart.runner.engine import Outcome, refusals, run
 from eyechart.runner.options import Options
-from eyechart.runner.progress import Silent
+from eyechart.runner.progress import SilentProgress
 from eyechart.runner.reconstruction import PreparedItem, open_executor
 from eyechart.runner.work import Work, encode_items, pending_cells, work_items
 from eyechart.store import Store, TaskSize
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 def go(work: Work, root: Path, **options: object) -> Outcome:
     store = Store(root)
     store.create()
-    outcome = run(work, store, SerialExecutor(), Silent(), Options(**options))  # type: ignore[arg-type]
+    outcome = run(work, store, SerialExecutor(), SilentProgress(), Options(**options))  # type: ignore[arg-type]
     outcome.raise_unusable()
     return outcome
 
@@ -199,7 +199,7 @@ def test_batches_and_workers_change_no_record(tmp_path: Path) -> None:
     go(work, tmp_path / "b", batch=100, ahead=1)
     store = Store(tmp_path / "c")
     store.create()
-    run(work, store, open_executor(2), Silent())
+    run(work, store, open_executor(2), SilentProgress())
     assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "b")
     assert stored_lines(tmp_path / "a") == stored_lines(tmp_path / "c")
 
@@ -211,7 +211,7 @@ def test_tasks_and_vlms_share_what_was_encoded(workers: int, tmp_path: Path) -> 
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(codecs=[codec], tasks=[FakeTask(), FakeTask(name="B")])
-    run(work, store, open_executor(workers), Silent())  # all of it fits into the window
+    run(work, store, open_executor(workers), SilentProgress())  # all of it fits into the window
     go(fake_work(FakeVLM(name="other"), codecs=[codec]), tmp_path / "run")
     assert log.stat().st_size == 3 * 2
 
@@ -237,7 +237,7 @@ def test_workers_write_nothing_into_the_run_directory(tmp_path: Path) -> None:
     store, executor = Store(tmp_path), Watched()
     store.create()
     neural = FakeNeuralCodec(log=os.devnull)
-    assert run(fake_work(codecs=[FakeCodec(), neural]), store, executor, Silent()).clean
+    assert run(fake_work(codecs=[FakeCodec(), neural]), store, executor, SilentProgress()).clean
     assert executor.calls
     images = store.images
     assert len(list(images.bitstreams.root.rglob("*.bin"))) == 3 * 3  # of three levels
@@ -388,7 +388,7 @@ def test_other_vlms_go_on_after_one_that_cannot_be_opened(tmp_path: Path) -> Non
     work = replace(good, models=(replace(bad.models[0], open=fail), *good.models))
     store = Store(tmp_path / "run")
     store.create()
-    outcome = run(work, store, SerialExecutor(), Silent())
+    outcome = run(work, store, SerialExecutor(), SilentProgress())
     assert (outcome.answered, outcome.clean) == (12, False)
     assert outcome.unusable == ["foreign: not an adapter of this package"]
 
@@ -462,7 +462,7 @@ def test_a_worker_that_dies_fails_only_its_image(tmp_path: Path) -> None:
     work = fake_work(codecs=[codec])
     store = Store(tmp_path / "run")
     store.create()
-    outcome = run(work, store, open_executor(2), Silent())
+    outcome = run(work, store, open_executor(2), SilentProgress())
     assert outcome == Outcome(answered=8, failed=4)
     for cell in store.cells():
         assert {(f.kind, f.image, f.retryable) for f in cell.failures()} == {
@@ -474,6 +474,6 @@ def test_errors_cross_from_workers_with_their_names(tmp_path: Path) -> None:
     codec = FakeCodec(bad_images=(15,))
     store = Store(tmp_path / "run")
     store.create()
-    run(fake_work(codecs=[codec]), store, open_executor(1), Silent())
+    run(fake_work(codecs=[codec]), store, open_executor(1), SilentProgress())
     failure = store.cells()[0].failures()[0]
     assert failure.message == str(CodecError("cannot", codec="fake", level="low", image="i1"))

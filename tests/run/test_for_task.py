@@ -12,7 +12,7 @@ from run_fakes import FakeCodec, FakeTask, FakeVLM, levels_of
 from eyechart.core.types import Answer, Component, Decoding, Request
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
-from eyechart.runner.progress import Silent
+from eyechart.runner.progress import SilentProgress
 from eyechart.runner.resolve import resolve
 from eyechart.runner.work import ModelConfig, Work, task_work, vlm_component
 from eyechart.store import Store
@@ -46,7 +46,7 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
         tasks=tuple(task_work(task) for task in tasks),
     )
     store.create()
-    assert run(work, store, SerialExecutor(), Silent()).answered == 24
+    assert run(work, store, SerialExecutor(), SilentProgress()).answered == 24
     cells = store.cells()
     assert {(c.cell.task.name, r.answer) for c in cells for r in c.records()} == {
         ("Coarse", "6 tiles"),
@@ -57,7 +57,7 @@ def test_the_key_holds_the_setting_that_answered(tmp_path: Path) -> None:
     changed = {"tiles": 24, "dtype": None}
     assert options["Fine"] == {"tiles": 6, "dtype": "x", "for_task": changed}
     # Asked again, nothing is missing: the key made at the start is the one stored.
-    assert run(work, store, SerialExecutor(), Silent()).answered == 0
+    assert run(work, store, SerialExecutor(), SilentProgress()).answered == 0
 
 
 def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

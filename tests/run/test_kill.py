@@ -19,7 +19,7 @@ from eyechart.core.types import Record, component_of
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
 from eyechart.runner.options import Options
-from eyechart.runner.progress import Silent
+from eyechart.runner.progress import SilentProgress
 from eyechart.runner.work import Work
 from eyechart.store import HeldError, Store
 
@@ -34,7 +34,7 @@ def go(root: Path) -> None:
     store, todo = Store(root), work()
     store.create()
     with store.writing([(model.vlm, model.adapter) for model in todo.models]):
-        run(todo, store, SerialExecutor(), Silent(), Options(batch=4))
+        run(todo, store, SerialExecutor(), SilentProgress(), Options(batch=4))
 
 
 def records(root: Path) -> dict[str, list[Record]]:

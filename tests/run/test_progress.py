@@ -9,7 +9,7 @@ from run_fakes import FakeTask
 
 from eyechart.cli.run_progress import RunBars
 from eyechart.core.units import duration
-from eyechart.runner.progress import LINE_EVERY_S, Clock, Lines, Tally
+from eyechart.runner.progress import LINE_EVERY_S, Clock, ProgressLines, Tally
 from eyechart.runner.work import task_work
 
 
@@ -51,7 +51,7 @@ def test_durations_read_as_people_write_them() -> None:
 def test_lines_are_printed_at_intervals_and_at_the_end() -> None:
     said: list[str] = []
     now = [0.0]
-    lines = Lines(said.append, lambda: now[0])
+    lines = ProgressLines(said.append, lambda: now[0])
     tally = a_tally()
     lines.begin("vlm", tally)
     for cell in ("x", "y"):
@@ -114,7 +114,7 @@ def test_a_turn_of_one_batch_ends_with_its_speed() -> None:
 
 def test_warnings_are_shown_once_and_then_counted() -> None:
     said: list[str] = []
-    lines = Lines(said.append, lambda: 0.0)
+    lines = ProgressLines(said.append, lambda: 0.0)
     for number in [0, 0, *range(8)]:
         lines.warn(f"image {number}", "POPE question 7")
     lines.close()

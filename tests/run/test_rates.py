@@ -16,7 +16,7 @@ from eyechart.runner.engine import run
 from eyechart.runner.estimate import estimate
 from eyechart.runner.options import Options
 from eyechart.runner.plan import make_plan
-from eyechart.runner.progress import Silent
+from eyechart.runner.progress import SilentProgress
 from eyechart.runner.rates import (
     AnswerRate,
     built_in_rates,
@@ -139,7 +139,9 @@ def test_the_speed_of_a_run_excludes_its_first_batch(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.create()
     work = fake_work(tasks=(FakeTask(images=4, per_image=2),))
-    outcome = run(work, store, SerialExecutor(), Silent(), Options(batch=2), clock=ticking(0.5))
+    outcome = run(
+        work, store, SerialExecutor(), SilentProgress(), Options(batch=2), clock=ticking(0.5)
+    )
     (speed,) = outcome.speeds
     # 4 images at 2 levels, a batch each; the clock moves half a second a batch.
     assert (speed.vlm, speed.questions, speed.seconds) == ("fake-vlm", 14, 3.5)

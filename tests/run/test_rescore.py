@@ -13,8 +13,8 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
-from eyechart.runner.progress import Silent
-from eyechart.runner.rescore import Rescored, rescore
+from eyechart.runner.progress import SilentProgress
+from eyechart.runner.rescore import RescoreResult, rescore
 from eyechart.store import Store
 
 
@@ -22,7 +22,7 @@ from eyechart.store import Store
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "run")
     made.create()
-    run(fake_work(tasks=[FakeTask(images=3)]), made, SerialExecutor(), Silent())
+    run(fake_work(tasks=[FakeTask(images=3)]), made, SerialExecutor(), SilentProgress())
     return made
 
 
@@ -41,7 +41,7 @@ def test_a_new_scorer_changes_scores_and_nothing_else(
     wrong = sum(record.value < 1 for records in before for record in records)
     assert wrong > 0
     registered(monkeypatch, FakeTask(strict=True))
-    assert rescore(store) == Rescored(cells=2, records=12, changed=wrong)
+    assert rescore(store) == RescoreResult(cells=2, records=12, changed=wrong)
     after = [cell.records() for cell in store.cells()]
     assert all(record.value == 1 for records in after for record in records)
     assert [[r.answer for r in records] for records in after] == [

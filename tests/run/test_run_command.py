@@ -16,7 +16,7 @@ from eyechart.cli import run_args
 from eyechart.core.errors import VLMError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Question, Request, Score
-from eyechart.runner.costs import Bill
+from eyechart.runner.costs import Cost
 from eyechart.store import Store
 
 
@@ -143,9 +143,9 @@ class Paid(Colours):
     """Counts a cost of a cent and one token for each question."""
 
     @property
-    def spent(self) -> Bill:
+    def spent(self) -> Cost:
         asked = sum(len(request.prompts) for call in self.calls for request in call)
-        return Bill(vlm="", input_tokens=100 * asked, output_tokens=asked, usd=None)
+        return Cost(vlm="", input_tokens=100 * asked, output_tokens=asked, usd=None)
 
     @property
     def spent_usd(self) -> float:

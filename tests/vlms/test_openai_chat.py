@@ -21,9 +21,9 @@ from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VL
 from eyechart.core.images import decode_image
 from eyechart.core.types import VLM, Decoding, Request, component_of
 from eyechart.vlms import open_vlm
-from eyechart.vlms.chat_client import ChatClient, Server
+from eyechart.vlms.chat_client import ChatClient, ServerSettings
 from eyechart.vlms.openai_chat import OpenAIChat
-from eyechart.vlms.token_cost import Prices, Spent, image_tokens
+from eyechart.vlms.token_cost import Prices, SpentTokens, image_tokens
 from tests.vlms.asking import picture, request
 from tests.vlms.chat_server import (
     ChatServer,
@@ -91,7 +91,7 @@ def client_of(server: ChatServer, waited: list[float]) -> ChatClient:
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    settings = Server(
+    settings = ServerSettings(
         shown="m",
         url=server.url,
         key=KEY,
@@ -101,7 +101,7 @@ def client_of(server: ChatServer, waited: list[float]) -> ChatClient:
         timeout_s=60.0,
         retries=6,
     )
-    return ChatClient(settings, Spent(), sleep)
+    return ChatClient(settings, SpentTokens(), sleep)
 
 
 def test_pauses_are_as_the_server_asks_or_longer_each_time() -> None:

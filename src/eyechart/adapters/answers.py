@@ -14,7 +14,7 @@ from eyechart.tasks.sampling import by_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ScoreChange:
     """One task under one condition: the headline metric without and with the adapter."""
 
     task: str
@@ -25,7 +25,7 @@ class Compared:
 
 def compare(
     plain: VLM, adapted: VLM, tasks: Sequence[Task], codecs: Sequence[Codec], *, images: int
-) -> Iterator[Compared]:
+) -> Iterator[ScoreChange]:
     """Scores on the first `images` images of each task, in the order of a run, uncompressed and at
     every level of every codec.
 
@@ -36,7 +36,7 @@ def compare(
         asked = dict(by_image(task.questions(), images))
         pictures = {key: task.image(key) for key in asked}
         for condition, shown in _forms(pictures, codecs):
-            yield Compared(
+            yield ScoreChange(
                 task=task.name,
                 condition="/".join(condition),
                 without=_score(without, task, asked, shown, condition),

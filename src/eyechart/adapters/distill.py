@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.conditioned import Conditioner
 from eyechart.adapters.pairs import Pairs
-from eyechart.adapters.recipe import Recipe, Shown
+from eyechart.adapters.recipe import Recipe, StepImage
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import make_trainable
 from eyechart.core.types import Rgb8
@@ -57,7 +57,7 @@ class TrainingBatch:
 
 def make_batch(
     pairs: Pairs,
-    shown: Sequence[Shown],
+    shown: Sequence[StepImage],
     backbone: Backbone,
     tower: Tower,
     vocabulary: Vocabulary,

@@ -71,7 +71,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class StepImage:
     """One image of a step: its index, its conditions, and the table rows the student gets."""
 
     image: int
@@ -86,7 +86,7 @@ def plan_step(
     entries: Sequence[Condition],
     process: int = 0,
     processes: int = 1,
-) -> list[Shown]:
+) -> list[StepImage]:
     """The images of a process in a step: a pure function, so that a resumed run draws the same.
 
     images: training images, shuffled for each epoch. entries: all conditions, `source` first.
@@ -102,7 +102,7 @@ def plan_step(
         rows = [0, *sorted(rng.permutation(compressed)[:count].tolist())]
         dropped = rng.random(len(rows)) < recipe.condition_dropout
         found.append(
-            Shown(
+            StepImage(
                 image=images[order[within]],
                 entries=tuple(entries[row] for row in rows),
                 given_rows=tuple(

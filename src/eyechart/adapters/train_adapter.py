@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from eyechart.adapters.answers import Compared, compare
+from eyechart.adapters.answers import ScoreChange, compare
 from eyechart.adapters.base import open_base
 from eyechart.adapters.checks import require_place, require_training_folder
 from eyechart.adapters.condition import Vocabulary, aliases_by_rank
 from eyechart.adapters.package import AdapterConfig, with_answers
 from eyechart.adapters.pairs import CodecPairs, FolderPairs, Pairs
 from eyechart.adapters.recipe import Recipe
-from eyechart.adapters.training import AdapterTraining, Setting
+from eyechart.adapters.training import AdapterTraining, TrainingSettings
 from eyechart.adapters.watcher import SilentWatcher, Watcher
 from eyechart.codecs import open_codec
 from eyechart.core import plugins
@@ -31,7 +31,7 @@ class Observer(Watcher, Protocol):
         step at which a stopped training continues."""
         ...
 
-    def compared(self, row: Compared) -> None:
+    def compared(self, row: ScoreChange) -> None:
         """Answers without and with the adapter are scored."""
         ...
 
@@ -41,7 +41,7 @@ class SilentObserver(SilentWatcher):
 
     def checked(self, images: int, left_out: Sequence[str], first_step: int) -> None: ...
 
-    def compared(self, row: Compared) -> None: ...
+    def compared(self, row: ScoreChange) -> None: ...
 
 
 def train_adapter(
@@ -79,7 +79,7 @@ def train_adapter(
         open_base(vlm),
         pairs,
         recipe,
-        Setting(out=out),
+        TrainingSettings(out=out),
         watcher,
         aliases_by_rank(aliases or {}, Vocabulary(entries=pairs.entries)),
     )

@@ -34,7 +34,7 @@ from eyechart.adapters.distill import (
     parameter_groups,
 )
 from eyechart.adapters.pairs import Pairs
-from eyechart.adapters.recipe import Recipe, Shown, images_shown, plan_step
+from eyechart.adapters.recipe import Recipe, StepImage, images_shown, plan_step
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import changes
 from eyechart.adapters.watcher import SilentWatcher, StepLog, Watcher
@@ -54,7 +54,7 @@ _AHEAD = 3  # steps whose images are made before they are needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class TrainingSettings:
     """Settings of a training that do not change the adapter.
 
     save_every: steps between checkpoints. loaders: threads that make images.
@@ -70,7 +70,7 @@ def train(
     vlm: LocalVLM,
     pairs: Pairs,
     recipe: Recipe,
-    setting: Setting,
+    setting: TrainingSettings,
     watcher: Watcher | None = None,
     *,
     aliases: Mapping[Condition, Condition] | None = None,
@@ -94,7 +94,7 @@ class AdapterTraining:
         vlm: LocalVLM,
         pairs: Pairs,
         recipe: Recipe,
-        setting: Setting,
+        setting: TrainingSettings,
         watcher: Watcher,
         aliases: Mapping[Condition, Condition],
     ) -> None:
@@ -259,7 +259,7 @@ class AdapterTraining:
                 for future in waiting:
                     future.cancel()
 
-    def _plan(self, step: int) -> list[Shown]:
+    def _plan(self, step: int) -> list[StepImage]:
         return plan_step(
             self.recipe,
             step,
@@ -269,7 +269,7 @@ class AdapterTraining:
             self.accelerator.num_processes,
         )
 
-    def _batch(self, shown: Sequence[Shown]) -> TrainingBatch:
+    def _batch(self, shown: Sequence[StepImage]) -> TrainingBatch:
         return make_batch(self.pairs, shown, self.backbone, self.teacher.tower, self.vocabulary)
 
     # --- validation ---------------------------------------------------------------------------
@@ -316,10 +316,10 @@ class AdapterTraining:
         self.student.conditioner.conditioning = "labelled"
         return by_condition(rows, errors, self.vocabulary.entries), sum(right) / len(right)
 
-    def _held(self, image: int, *entries: Condition) -> Shown:
+    def _held(self, image: int, *entries: Condition) -> StepImage:
         shown = entries or self.vocabulary.entries
         rows = tuple(self.vocabulary.row(*entry) for entry in shown)
-        return Shown(image=image, entries=shown, given_rows=rows)
+        return StepImage(image=image, entries=shown, given_rows=rows)
 
     # --- what is written ----------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from eyechart.analysis.gap import best_tuned, gap
 from eyechart.analysis.measure import Measured
 from eyechart.analysis.result import BdResult, GapResult, IcmResult, Interval
 
-Place = tuple[str, str, str, str]  # vlm, adapter, task, codec
+CurveKey = tuple[str, str, str, str]  # vlm, adapter, task, codec
 
 
 def rank_levels(cells: Sequence[Measured]) -> dict[str, int]:
@@ -46,7 +46,7 @@ class Comparison:
         self, cells: Sequence[Measured], questions: Mapping[str, int], levels: Mapping[str, int]
     ) -> None:
         self._questions, self._levels = questions, levels
-        self._curves: defaultdict[Place, list[Measured]] = defaultdict(list)
+        self._curves: defaultdict[CurveKey, list[Measured]] = defaultdict(list)
         self._most: defaultdict[str, int] = defaultdict(int)
         for measured in cells:
             data = measured.data

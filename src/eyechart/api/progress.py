@@ -1,5 +1,5 @@
 """The progress of `run`: the protocol, and parts for a display of it."""
 
-from eyechart.runner.progress import Clock, FirstWarnings, Lines, Progress, Tally
+from eyechart.runner.progress import Clock, FirstWarnings, Progress, ProgressLines, Tally
 
-__all__ = ["Clock", "FirstWarnings", "Lines", "Progress", "Tally"]
+__all__ = ["Clock", "FirstWarnings", "Progress", "ProgressLines", "Tally"]

@@ -9,7 +9,7 @@ At run time the module is empty, because some of these types load torch. Use it 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eyechart.adapters.answers import Compared as Compared
+    from eyechart.adapters.answers import ScoreChange as ScoreChange
     from eyechart.adapters.package import AdapterConfig as AdapterConfig
     from eyechart.adapters.watcher import StepLog as StepLog
     from eyechart.analysis.result import Analysis as Analysis

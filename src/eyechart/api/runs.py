@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eyechart.runner.estimate import Estimate
     from eyechart.runner.export_records import RecordRow
     from eyechart.runner.progress import Progress
-    from eyechart.runner.rescore import Rescored
+    from eyechart.runner.rescore import RescoreResult
 
 
 class PlanKeys(TypedDict, total=False):
@@ -139,11 +139,11 @@ def run(
         True
     """
     from eyechart.runner.options import Options
-    from eyechart.runner.progress import Lines, Silent
+    from eyechart.runner.progress import ProgressLines, SilentProgress
     from eyechart.runner.start import run_plan
 
     keys, options = _parted(settings)
-    watching = progress or (Silent() if log is None else Lines(log))
+    watching = progress or (SilentProgress() if log is None else ProgressLines(log))
     outcome = run_plan(open_plan(plan, **keys), Path(out), watching, Options(**options))
     if strict:
         outcome.raise_unusable()
@@ -351,7 +351,7 @@ def export_records(
 
 def rescore(
     run_directory: str | Path, *, data: str | Path | None = None, wait: bool = False
-) -> Rescored:
+) -> RescoreResult:
     """Score the stored answers of a run again with the scorers of this version. No VLM is run.
 
     data: folder with the tasks' files, if it has moved. wait: wait while a run writes to the

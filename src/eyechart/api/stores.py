@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eyechart.runner.combine import Merged
+    from eyechart.runner.combine import MergeResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Dropped:
 
 def merge_runs(
     run_directories: Sequence[str | Path], *, out: str | Path, data: str | Path | None = None
-) -> Merged:
+) -> MergeResult:
     """Merge the cells of run directories into one; answers that it has are kept.
 
     out: a new directory, or a run directory. data: folder with the tasks' files; None: that of the
@@ -74,12 +74,12 @@ def drop_cells(
         >>> eyechart.drop_cells("out/c", codec="source", dry_run=True).cells
         ('eyechart-mini none POPE source lossless',)
     """
-    from eyechart.runner.combine import Choice, drop, names_of
+    from eyechart.runner.combine import CellFilter, drop, names_of
     from eyechart.store import Store
 
     store = Store(Path(run_directory))
     store.require()
-    choice = Choice(vlm=vlm, adapter=adapter, task=task, codec=codec, level=level)
+    choice = CellFilter(vlm=vlm, adapter=adapter, task=task, codec=codec, level=level)
     with store.rewriting(wait=wait):
         chosen = choice.of(store.cells())
         answers = sum(len(stored.records()) for stored in chosen)

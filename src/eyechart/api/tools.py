@@ -171,7 +171,7 @@ def export_tsv(
         >>> [copied.path.name for copied in made.copies]
         ['POPE-max_images-1_jpeg-levels-10-_10.tsv']
     """
-    from eyechart.runner.export_tsv import Form
+    from eyechart.runner.export_tsv import CopyFormat
     from eyechart.runner.export_tsv import export_tsv as export
 
     return export(
@@ -180,7 +180,7 @@ def export_tsv(
         Path(out),
         levels=levels,
         data=None if data is None else str(data),
-        form=Form(paths=paths, prompts=prompts, original_names=original_names),
+        form=CopyFormat(paths=paths, prompts=prompts, original_names=original_names),
         run=None if run_directory is None else Path(run_directory),
         workers=workers,
         wait=wait,

@@ -11,7 +11,7 @@ from eyechart.cli.console import new_table, table_console
 
 if TYPE_CHECKING:
     from eyechart.api.listing import ListedAdapter
-    from eyechart.api.results import AdapterConfig, Compared, StepLog
+    from eyechart.api.results import AdapterConfig, ScoreChange, StepLog
 
 _LINE_EVERY_STEPS = 25
 _NAMED = 5  # files named in a line
@@ -83,7 +83,7 @@ class Bar:
                 flush=True,
             )
 
-    def compared(self, row: Compared) -> None:
+    def compared(self, row: ScoreChange) -> None:
         """One line on stdout: a task's score under a condition, without and with the adapter."""
         self._bar.stop()
         gain = row.with_adapter - row.without

@@ -11,14 +11,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from eyechart.api.progress import Clock, FirstWarnings, Lines, Progress, Tally
+from eyechart.api.progress import Clock, FirstWarnings, Progress, ProgressLines, Tally
 
 
 def run_progress(console: Console) -> Progress:
     """What shows the progress of a run on this console."""
     if console.is_terminal:
         return RunBars(console)
-    return Lines(lambda text: print(text, flush=True))
+    return ProgressLines(lambda text: print(text, flush=True))
 
 
 class RunBars:

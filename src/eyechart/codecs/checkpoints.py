@@ -44,7 +44,7 @@ class LevelFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class PublishedCheckpoints:
     """Where checkpoints of these levels are published, and under which licence."""
 
     levels: tuple[str, ...]
@@ -183,7 +183,7 @@ def levels_of(files: Sequence[LevelFile]) -> tuple[Level, ...]:
 
 
 def check_files(
-    folder: Path, codec: str, *, published: Sequence[Published] = ()
+    folder: Path, codec: str, *, published: Sequence[PublishedCheckpoints] = ()
 ) -> tuple[LevelFile, ...]:
     """The levels of a weights folder, after a check that all files exist. Reads no weights.
 
@@ -203,7 +203,7 @@ def check_files(
     return files
 
 
-def how_to_get(codec: str, published: Sequence[Published]) -> str:
+def how_to_get(codec: str, published: Sequence[PublishedCheckpoints]) -> str:
     """The end of a message: where checkpoints are published and how to add one."""
     where = [
         f"levels {', '.join(one.levels)} are published at {one.url} ({one.licence})"

@@ -45,7 +45,7 @@ _TEXT = 0xE0  # instead of two digits: a length byte and UTF-8 follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class PayloadFields:
     """The fields of a payload.
 
     level: the level's name. weights: the first 8 hex digits of the checkpoint's sha256, or "".
@@ -82,7 +82,7 @@ def pack(codec: str, level: Level, stream: bytes, *, height_px: int, width_px: i
     return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
 
 
-def read(codec: str, payload: bytes) -> Contents:
+def read(codec: str, payload: bytes) -> PayloadFields:
     """The fields of a payload of the codec. Needs neither levels nor weights.
 
     Raises:
@@ -96,7 +96,7 @@ def read(codec: str, payload: bytes) -> Contents:
     if payload[0] == _WITH_WEIGHTS:
         weights, at = payload[at : at + _WEIGHTS_BYTES], at + _WEIGHTS_BYTES
     bitstream, stream = read_size_and_stream(codec, payload, at)
-    return Contents(bitstream=bitstream, level=level, weights=weights.hex(), stream=stream)
+    return PayloadFields(bitstream=bitstream, level=level, weights=weights.hex(), stream=stream)
 
 
 def unpack(codec: str, bitstream: Bitstream, levels: Sequence[Level]) -> tuple[Level, bytes]:

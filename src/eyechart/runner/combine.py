@@ -16,7 +16,7 @@ from eyechart.store.files import append_lines, read_lines, store_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
+class MergeResult:
     """Numbers of merged cells and answers. known: answers that the directory already had."""
 
     cells: int
@@ -24,7 +24,7 @@ class Merged:
     known: int
 
 
-def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> Merged:
+def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> MergeResult:
     """Merge the cells of several run directories into `out`, a run directory or a new one.
 
     A question with an answer in `out` keeps it. Bitstreams are copied; decoded images are not,
@@ -61,7 +61,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
             _copy_bitstreams(store, out)
             append_lines(out.root / "costs.jsonl", _new_lines(store, out, "costs.jsonl"))
         out.make_current(counting.values())
-    return Merged(cells=len(counting), records=brought, known=known)
+    return MergeResult(cells=len(counting), records=brought, known=known)
 
 
 def _refuse_two_versions(cells: dict[Path, list[StoredCell]]) -> None:
@@ -121,7 +121,7 @@ _KINDS = ("vlm", "adapter", "task", "codec", "level")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class CellFilter:
     """A choice of cells by all given names. adapter: `none` is the VLM without an adapter."""
 
     vlm: str | None = None
@@ -156,7 +156,7 @@ class Choice:
 
 
 def names_of(cell: Cell) -> dict[str, str]:
-    """The names of a cell that a `Choice` compares."""
+    """The names of a cell that a `CellFilter` compares."""
     return {
         "vlm": cell.vlm.name,
         "adapter": "none" if cell.adapter is None else cell.adapter.name,

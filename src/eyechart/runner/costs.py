@@ -54,7 +54,7 @@ def _sample(part: TaskWork, family: str) -> list[Request]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
+class Cost:
     """Cost of one VLM in a run, by the server's count."""
 
     vlm: str
@@ -67,11 +67,11 @@ class Bill:
         return tokens if self.usd is None else f"{tokens}, {dollars(self.usd)}"
 
 
-def bill_of(vlm: VLM, label: str) -> Bill | None:
+def bill_of(vlm: VLM, label: str) -> Cost | None:
     """Cost of a VLM since it was opened; None if there was none or the VLM is not paid."""
     if not isinstance(vlm, Billed) or not (vlm.spent.input_tokens or vlm.spent.output_tokens):
         return None
-    return Bill(
+    return Cost(
         vlm=label,
         input_tokens=vlm.spent.input_tokens,
         output_tokens=vlm.spent.output_tokens,

@@ -37,7 +37,7 @@ _QUOTED = re.compile('[\t\r\n"]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class CopyFormat:
     """The format of a copy.
 
     paths: image files, named in `image_path`, instead of base64 in `image`. prompts: a VLM family
@@ -52,7 +52,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class CopyTarget:
     """A copy to make. name: of its file, without suffix."""
 
     name: str
@@ -61,7 +61,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class TsvCopy:
     """A copy that was made. rate_bpp: mean over its images. size_bytes: of all its files."""
 
     name: str
@@ -79,7 +79,7 @@ class TsvExport:
     """Copies of a task's file. failures: one message for each copy that could not be made."""
 
     task: TsvTask
-    copies: tuple[Copied, ...]
+    copies: tuple[TsvCopy, ...]
     failures: tuple[str, ...]
 
     @property
@@ -95,7 +95,7 @@ def export_tsv(
     *,
     levels: Sequence[str] | None = None,
     data: str | None = None,
-    form: Form | None = None,
+    form: CopyFormat | None = None,
     run: Path | None = None,
     workers: int | None = None,
     wait: bool = False,
@@ -114,7 +114,7 @@ def export_tsv(
         HeldError: another export writes to `out`.
         StoreError: the disk is full.
     """
-    chosen = form or Form()
+    chosen = form or CopyFormat()
     opened = _open_task(task, data, chosen)
     targets = _targets(opened, codecs, levels)
     if run is not None:
@@ -126,15 +126,15 @@ def export_tsv(
 
 def _export(
     task: TsvTask,
-    targets: Sequence[Target],
+    targets: Sequence[CopyTarget],
     out: Path,
     store: Store,
     workers: int | None,
-    form: Form,
+    form: CopyFormat,
     advance: Callable[[str, int, int], None],
 ) -> TsvExport:
     images = len({question.image for question in task.questions()})
-    copies: list[Copied] = []
+    copies: list[TsvCopy] = []
     failures: list[str] = []
     executor = open_executor(workers)
     try:
@@ -159,7 +159,7 @@ def _export(
     return TsvExport(task=task, copies=tuple(copies), failures=tuple(failures))
 
 
-def _open_task(spec: str, data: str | None, form: Form) -> TsvTask:
+def _open_task(spec: str, data: str | None, form: CopyFormat) -> TsvTask:
     if form.prompts is not None and form.prompts not in prompt_families():
         raise InputError(f"--prompts {form.prompts!r}: allowed: {', '.join(prompt_families())}")
     (opened,) = open_tasks([spec], data)
@@ -169,13 +169,15 @@ def _open_task(spec: str, data: str | None, form: Form) -> TsvTask:
     return opened
 
 
-def _targets(task: TsvTask, codecs: Sequence[str], levels: Sequence[str] | None) -> list[Target]:
+def _targets(
+    task: TsvTask, codecs: Sequence[str], levels: Sequence[str] | None
+) -> list[CopyTarget]:
     if not codecs:
         raise InputError("--codecs: no codec named")
     chosen = None if levels is None else tuple(levels)
     entries = [codec_levels(CodecEntry(codec=spec, levels=chosen)) for spec in codecs]
     targets = [
-        Target(name=copy_name(task, spec, level), codec=entry, level=level)
+        CopyTarget(name=copy_name(task, spec, level), codec=entry, level=level)
         for spec, entry in zip(codecs, entries, strict=True)
         for level in entry.levels
     ]
@@ -214,14 +216,14 @@ class Exporter:
         self,
         out: Path,
         reconstruction: Reconstruction,
-        form: Form,
+        form: CopyFormat,
         *,
         advance: Callable[[], None] = lambda: None,
     ) -> None:
         self._out, self._reconstruction, self._form = out, reconstruction, form
         self._advance = advance
 
-    def copy(self, task: TsvTask, target: Target) -> Copied:
+    def copy(self, task: TsvTask, target: CopyTarget) -> TsvCopy:
         """Write one copy. It gets its name when it and all its images are complete.
 
         Raises:
@@ -256,7 +258,7 @@ class Exporter:
                     rates_bpp.append(picture.bitstream.bpp)
                     self._advance()
                 file.write(_line(copied.cells(row, image, folder)))
-        return Copied(
+        return TsvCopy(
             name=target.name,
             path=path,
             codec=target.codec.codec.name,
@@ -267,7 +269,7 @@ class Exporter:
             size_bytes=files_bytes + path.stat().st_size,
         )
 
-    def _place(self, task: TsvTask, target: Target) -> Path:
+    def _place(self, task: TsvTask, target: CopyTarget) -> Path:
         if not self._form.original_names:
             return self._out / f"{target.name}.tsv"
         folder = self._out / target.name
@@ -276,7 +278,7 @@ class Exporter:
         return folder / task.path.name
 
     def _pictures(
-        self, task: TsvTask, target: Target, keys: Sequence[str]
+        self, task: TsvTask, target: CopyTarget, keys: Sequence[str]
     ) -> Iterator[DecodedImage]:
         """The images in this order. Raises InputError, EyechartError."""
         items = [
@@ -291,7 +293,7 @@ class _CopiedRows:
     """A task's rows in the format of a copy. keys: its images in order of first appearance. names:
     their file names."""
 
-    def __init__(self, task: TsvTask, form: Form) -> None:
+    def __init__(self, task: TsvTask, form: CopyFormat) -> None:
         self._task, self._form = task, form
         self._questions: Mapping[str, Question] = {q.id: q for q in task.questions()}
         self.rows = [row for row in task.table.rows if row["index"] in self._questions]

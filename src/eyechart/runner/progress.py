@@ -98,7 +98,7 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-class Silent:
+class SilentProgress:
     """Ignores the progress."""
 
     def begin(self, label: str, tally: Tally) -> None: ...
@@ -140,7 +140,7 @@ class Clock:
         return f"{rate:.1f} questions/s, {duration(left_s)} left"
 
 
-class Lines:
+class ProgressLines:
     """One line at the start, every `LINE_EVERY_S` seconds, and at the end: for logs."""
 
     def __init__(

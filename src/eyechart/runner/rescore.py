@@ -13,7 +13,7 @@ from eyechart.tasks import open_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rescored:
+class RescoreResult:
     """Number of cells and records that `rescore` read, and of those that changed."""
 
     cells: int
@@ -21,7 +21,7 @@ class Rescored:
     changed: int
 
 
-def rescore(store: Store, data: str | None = None) -> Rescored:
+def rescore(store: Store, data: str | None = None) -> RescoreResult:
     """Replace value, parsed_answer and parsed of every record, inside `store.rewriting()`.
 
     Each cell is replaced in one step. After an interruption the remaining cells have their old
@@ -43,7 +43,7 @@ def rescore(store: Store, data: str | None = None) -> Rescored:
         if different:
             stored.recover()
             stored.replace_records(new)
-    return Rescored(cells=len(cells), records=seen, changed=changed)
+    return RescoreResult(cells=len(cells), records=seen, changed=changed)
 
 
 def open_tasks_of(store: Store, cells: Sequence[StoredCell], data: str | None) -> list[Task]:

@@ -21,7 +21,7 @@ from eyechart.vlms.checkpoint_files import model_type_of
 from eyechart.vlms.devices import devices_of
 from eyechart.vlms.families import (
     Family,
-    Known,
+    KnownVLM,
     all_families,
     family,
     family_named,
@@ -30,7 +30,7 @@ from eyechart.vlms.families import (
 )
 from eyechart.vlms.hub import hub_model_type
 
-__all__ = ["Family", "Known", "known_vlms", "model_types", "open_vlm", "vlm_names"]
+__all__ = ["Family", "KnownVLM", "known_vlms", "model_types", "open_vlm", "vlm_names"]
 
 
 def vlm_names() -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class Background:
+class EventLoopThread:
     """Runs coroutines until it is garbage collected. at_end: closes resources then.
 
     The thread is a daemon, so that waiting for a server does not keep the program from ending.

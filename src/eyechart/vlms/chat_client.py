@@ -22,10 +22,10 @@ from eyechart.core.errors import (
     one_line,
 )
 from eyechart.core.types import Answer, Decoding
-from eyechart.vlms.background import Background
+from eyechart.vlms.background import EventLoopThread
 from eyechart.vlms.chat_options import KEY_VARIABLE
 from eyechart.vlms.chat_reply import MAX_REPLY_BYTES, read_reply, without_thinking
-from eyechart.vlms.token_cost import Spent
+from eyechart.vlms.token_cost import SpentTokens
 
 # After this many requests in a row without a reply, no more are sent (at least twice the number in
 # flight, because one stall fails all of these together).
@@ -41,7 +41,7 @@ _SECRET_LENGTH = 12  # shorter keys are placeholders such as EMPTY, which an ans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ServerSettings:
     """Address and settings of a server.
 
     shown: the name in error messages. timeout_s: limit of one whole request. parameters: sent with
@@ -72,13 +72,13 @@ class ChatClient:
 
     def __init__(
         self,
-        server: Server,
-        spent: Spent,
+        server: ServerSettings,
+        spent: SpentTokens,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._server, self._spent, self._sleep = server, spent, sleep
         self._openai = _open_client(server)
-        self._background = Background(self._openai.close)
+        self._background = EventLoopThread(self._openai.close)
         self._turns = asyncio.Semaphore(server.concurrency)
         self._reached = self._answered = False
         self._silent_requests = 0
@@ -249,7 +249,7 @@ async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
     return bytes(body)
 
 
-def _open_client(server: Server) -> openai.AsyncOpenAI:
+def _open_client(server: ServerSettings) -> openai.AsyncOpenAI:
     try:
         return openai.AsyncOpenAI(
             api_key=server.key,

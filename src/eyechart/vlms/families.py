@@ -27,7 +27,7 @@ LOCAL_PACKAGES = ("torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownVLM:
     """A VLM that resolves by name.
 
     hub_id: its checkpoint on the hub; empty if there is none. folder: its checkpoint, if it is
@@ -54,7 +54,7 @@ class Known:
         return frozenset({self.name, self.hub_id.lower(), self.served_model.lower()} - {""})
 
 
-def why_not_ready(known: Known) -> str | None:
+def why_not_ready(known: KnownVLM) -> str | None:
     """None if a VLM with weights on this machine can answer; else how to get what is missing.
 
     Loads and downloads nothing.
@@ -82,12 +82,12 @@ class Family:
     """
 
     open: Callable[..., VLM]
-    known: tuple[Known, ...] = ()
+    known: tuple[KnownVLM, ...] = ()
     model_types: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     tower: Callable[[Any], Tower] | None = None
     prompts: PromptStyle = field(default_factory=PromptStyle)
-    why_not_ready: Callable[[Known], str | None] = why_not_ready
+    why_not_ready: Callable[[KnownVLM], str | None] = why_not_ready
 
 
 def family(name: str) -> Family:
@@ -122,7 +122,7 @@ def broken_families() -> dict[str, str]:
     return found
 
 
-def known_vlms() -> list[tuple[str, Known]]:
+def known_vlms() -> list[tuple[str, KnownVLM]]:
     """(family, VLM) of all VLMs known by name: built in, from the hub, on servers."""
     found = [(name, known) for name, one in all_families().items() for known in one.known]
     return sorted(found, key=lambda pair: (pair[1].folder is None, bool(pair[1].served_model)))

@@ -16,7 +16,7 @@ from eyechart.core.prompts import ANSWER_BY_LETTER, SHORT_ANSWER, PromptStyle
 from eyechart.core.types import Answer, Decoding, Question, Request, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
-from eyechart.vlms.families import Family, Known
+from eyechart.vlms.families import Family, KnownVLM
 from eyechart.vlms.options import checked_count, checked_text
 from eyechart.vlms.placing import BorderedImage
 from eyechart.vlms.quiet import quiet
@@ -209,7 +209,7 @@ FAMILY = Family(
     ),
     model_types=(MODEL_TYPE,),
     known=tuple(
-        Known(name=f"internvl3-{size.lower()}", hub_id=f"OpenGVLab/InternVL3-{size}-hf")
+        KnownVLM(name=f"internvl3-{size.lower()}", hub_id=f"OpenGVLab/InternVL3-{size}-hf")
         for size in ("1B", "2B", "8B")
     ),
 )

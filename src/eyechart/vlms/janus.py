@@ -21,7 +21,7 @@ from eyechart.core.prompts import (
 from eyechart.core.types import Json, Question, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
-from eyechart.vlms.families import Family, Known
+from eyechart.vlms.families import Family, KnownVLM
 from eyechart.vlms.options import checked_text
 from eyechart.vlms.placing import BorderedImage
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
@@ -195,7 +195,7 @@ FAMILY = Family(
     ),
     model_types=(MODEL_TYPE,),
     known=tuple(
-        Known(name=f"janus-pro-{size.lower()}", hub_id=f"deepseek-community/Janus-Pro-{size}")
+        KnownVLM(name=f"janus-pro-{size.lower()}", hub_id=f"deepseek-community/Janus-Pro-{size}")
         for size in ("1B", "7B")
     ),
 )

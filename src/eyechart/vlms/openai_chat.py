@@ -21,7 +21,7 @@ from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
-from eyechart.vlms.chat_client import ChatClient, Server
+from eyechart.vlms.chat_client import ChatClient, ServerSettings
 from eyechart.vlms.chat_options import (
     OPENAI_URL,
     checked_choice,
@@ -34,18 +34,18 @@ from eyechart.vlms.chat_options import (
     key_of_environment,
     url_of_environment,
 )
-from eyechart.vlms.families import Family, Known
-from eyechart.vlms.token_cost import Prices, Spent, estimate
+from eyechart.vlms.families import Family, KnownVLM
+from eyechart.vlms.token_cost import Prices, SpentTokens, estimate
 
 DETAILS = ("high", "low", "auto")
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
 # A VLM that OpenAI does not serve; it is a separate family with the default prompts.
-_QWEN_VL_CHAT = Known(
+_QWEN_VL_CHAT = KnownVLM(
     name="qwen-vl-chat",
     served_model="Qwen/Qwen-VL-Chat",
     note="needs a server of its own (documentation: Servers)",
 )
-_GPT_4O = Known(name="gpt-4o", served_model="gpt-4o", note="needs OPENAI_API_KEY")
+_GPT_4O = KnownVLM(name="gpt-4o", served_model="gpt-4o", note="needs OPENAI_API_KEY")
 
 
 class OpenAIChat:
@@ -120,7 +120,7 @@ class OpenAIChat:
         self._failed: dict[str, EyechartError] = {}
         self._failed_batch: set[str] = set()
         self._ever_answered = False
-        self.spent = Spent()
+        self.spent = SpentTokens()
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self._model!r}, base_url={self.address!r})"
@@ -208,7 +208,7 @@ class OpenAIChat:
     @cached_property
     def _client(self) -> ChatClient:
         fixed = {"temperature": self._temperature, "seed": self._seed}
-        server = Server(
+        server = ServerSettings(
             shown=f"{self.name} at {self.address}",
             url=self._url,
             key=key_of_environment(needed=self._url == OPENAI_URL),
@@ -278,7 +278,7 @@ def _data_url(rgb8: Rgb8) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(rgb8)).decode("ascii")
 
 
-def _why_not_ready(known: Known) -> str | None:
+def _why_not_ready(known: KnownVLM) -> str | None:
     """The missing client package or key, or None if questions can be asked."""
     if find_spec("openai") is None:
         return plugins.how_to_install("openai")

@@ -16,7 +16,7 @@ from eyechart.core.errors import InputError, VLMError
 from eyechart.core.types import Json, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
-from eyechart.vlms.families import Family, Known
+from eyechart.vlms.families import Family, KnownVLM
 from eyechart.vlms.options import checked_count
 from eyechart.vlms.placing import embed_with_image, expand_placeholder
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
@@ -320,14 +320,14 @@ FAMILY = Family(
     tower=_tower,
     model_types=(MODEL_TYPE,),
     known=(
-        Known(
+        KnownVLM(
             name="eyechart-mini",
             folder=weights_dir("eyechart-mini"),
             note="built in",
             plugin="eyechart-mini",
         ),
         *(
-            Known(name=f"qwen2.5-vl-{size.lower()}", hub_id=f"Qwen/Qwen2.5-VL-{size}-Instruct")
+            KnownVLM(name=f"qwen2.5-vl-{size.lower()}", hub_id=f"Qwen/Qwen2.5-VL-{size}-Instruct")
             for size in ("3B", "7B", "32B")
         ),
     ),

@@ -36,7 +36,7 @@ class TokenEstimate:
 
 
 @dataclass(slots=True)
-class Spent:
+class SpentTokens:
     """Tokens counted by the server; safe to add to from several threads."""
 
     input_tokens: int = 0

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from eyechart.codecs import container
 from eyechart.codecs.checkpoints import (
     LevelFile,
-    Published,
+    PublishedCheckpoints,
     check_files,
     data_folder,
     levels_of,
@@ -86,7 +86,7 @@ class Architecture:
     build: Callable[[], nn.Module]
     multiple: int
     padding: Padding
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedCheckpoints, ...] = ()
     shipped: Path | None = None
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import eyechart.zoo
-from eyechart.codecs.checkpoints import Published
+from eyechart.codecs.checkpoints import PublishedCheckpoints
 from eyechart.codecs.learned import mlicpp, tcm, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp
@@ -22,7 +22,7 @@ ELIC = Architecture(
     multiple=64,
     padding="zeros",
     published=(
-        Published(
+        PublishedCheckpoints(
             levels=("0.004", "0.008", "0.016", "0.032"),
             url="https://github.com/VincentChandelier/ELiC-ReImplemetation",
             licence="no licence stated",
@@ -51,7 +51,7 @@ TCM = Architecture(
     multiple=128,
     padding="centred zeros",
     published=(
-        Published(
+        PublishedCheckpoints(
             levels=("0.0025",), url="https://github.com/jmliu206/LIC_TCM", licence="MIT License"
         ),
     ),
@@ -63,7 +63,7 @@ MLICPP = Architecture(
     multiple=64,
     padding="zeros",
     published=(
-        Published(
+        PublishedCheckpoints(
             levels=("0.0018", "0.0035"),
             url="https://github.com/JiangWeibeta/MLIC",
             licence="Apache License 2.0",
@@ -77,7 +77,7 @@ TRANSTIC = Architecture(
     multiple=256,
     padding="edge",
     published=(
-        Published(
+        PublishedCheckpoints(
             levels=("0.0018", "0.0035", "0.0067", "0.013"),
             url="https://github.com/NYCU-MAPL/TransTIC",
             licence="Apache License 2.0",
