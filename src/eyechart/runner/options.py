@@ -28,7 +28,8 @@ class Options:
     device: `auto`, `cpu`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy of the VLM on each GPU;
         `map` to spread one copy over all GPUs.
     workers: processes for codecs without weights; 0: none; None: one per CPU core.
-    codec_device: for codecs with weights, as `device`; `auto`: all GPUs, else the CPU.
+    codec_device: for codecs with weights, as `device`; `auto`: all GPUs, else up to two workers on
+        the CPU.
     codec_batch: images in one call of a codec with weights; None: 8.
     batch: questions passed to each copy of a VLM at once (at least those of one image); None: the
         VLM's preference.

@@ -10,7 +10,7 @@ from pathlib import Path
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
-from eyechart.core.workers import Executor
+from eyechart.core.workers import Executor, usable_cores
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -21,6 +21,9 @@ from eyechart.runner.resolve import resolve, run_info
 from eyechart.runner.same_data import refuse_other_data
 from eyechart.runner.work import Work
 from eyechart.store import Store
+
+# On a CPU: a network computes in one thread, and each worker holds a level in memory.
+_CPU_CODEC_WORKERS = 2
 
 
 def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
@@ -105,4 +108,6 @@ def _codec_devices(options: Options) -> Sequence[str]:
         return ("cpu",)
     import torch
 
-    return devices_of("all") if torch.cuda.device_count() else ("cpu",)
+    if torch.cuda.device_count():
+        return devices_of("all")
+    return ("cpu",) * min(_CPU_CODEC_WORKERS, usable_cores())
