@@ -1,4 +1,4 @@
-"""Any text may be given as a path, and any file be behind it."""
+"""Any text given as a path, and files of any kind, end in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged and hostile input of every kind, one try a row: `python -m benchmarks.faults`."""
+"""Damaged and malicious input of every kind, one try a row: `python -m benchmarks.faults`."""
 
 from __future__ import annotations
 

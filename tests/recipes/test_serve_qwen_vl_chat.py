@@ -24,7 +24,7 @@ NAME = "Qwen/Qwen-VL-Chat"
 
 
 class StandIn:
-    """Remembers what it was shown; says the mean of the image."""
+    """Stores the images that it gets; answers with the mean of the image."""
 
     def __init__(self) -> None:
         self.seen: list[Rgb8] = []

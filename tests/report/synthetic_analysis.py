@@ -207,7 +207,7 @@ def _cell(
 
 
 def _bds(cells: list[CellResult], rng: random.Random) -> list[BdResult]:
-    """Means of the levels, standing in for the BD-Metric: the report only lays numbers out."""
+    """Means of the levels instead of the BD-Metric, because the report only formats numbers."""
     found = []
     for vlm in (*VLMS, CHOICE_SET):
         for task in TASKS:
@@ -391,7 +391,7 @@ def _scene(seed: int, side: int = 160) -> Image.Image:
 
 
 def _degrade(scene: Image.Image, codec: str, rank: int) -> Image.Image:
-    """JPEG is JPEG; the others are only blurred by rank, as a stand-in for their look."""
+    """JPEG is JPEG; the others are only blurred, the more the lower the rank."""
     if codec == "jpeg":
         buffer = io.BytesIO()
         scene.save(buffer, "JPEG", quality=(1, 3, 5, 6)[rank])

@@ -14,5 +14,5 @@ settings.load_profile("busy")
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk guards against power cuts, which no test here makes."""
+    """Waiting for the disk protects against power cuts, which no test simulates."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)

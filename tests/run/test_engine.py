@@ -260,7 +260,7 @@ def test_an_image_that_cannot_be_encoded_fails_only_its_questions(tmp_path: Path
     failure = cell.failures()[0]
     assert (failure.stage, failure.kind, failure.image) == ("encode", "CodecError", "i1")
     assert failure.message == "fake level low image i1: cannot"
-    # It failed for good: counted, not asked again, unless the user says so.
+    # It failed permanently: counted, and asked again only if the user says so.
     assert go(fake_work(codecs=[codec]), tmp_path / "run") == Outcome(lost_before=4)
     assert go(fake_work(), tmp_path / "run", retry_failed=True) == Outcome(answered=4)
     assert go(fake_work(), tmp_path / "run").clean

@@ -16,7 +16,8 @@ Reply = tuple[int, dict[str, str], bytes | Iterable[bytes]]
 
 @dataclass
 class ChatServer:
-    """`reply` is called with the request's body; None hangs until the client hangs up.
+    """`reply` is called with the request's body; None: no reply until the client closes the
+    connection.
 
     models: what it says when it is asked for its models. A reply whose bytes come in pieces names
     its own Content-Length, and may not keep to it.
@@ -105,7 +106,7 @@ def serve(reply: Callable[[dict[str, Any]], Reply | None]) -> Iterator[ChatServe
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            with suppress(OSError):  # the client has hung up
+            with suppress(OSError):  # the client has closed the connection
                 for piece in payload:
                     self.wfile.write(piece)
 

@@ -1,7 +1,7 @@
-"""A VLM spread by accelerate: its hooks bring each layer's weights and inputs together.
+"""A VLM spread by accelerate: hooks move each layer's weights and inputs to one device.
 
-No second device is needed to see whether the engine, which calls the layers itself, leaves the
-hooks their work: weights that lie on the disk are no tensors at all until a hook loads them.
+The engine calls the layers itself, and the hooks must still run. No second device is needed to test
+that: weights on the disk are not tensors until a hook loads them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The built-in VLM behind `transformers serve` answers as it does through the engine.
 
-Needs `pip install "transformers[serving]" torchvision` (transformers' Qwen2.5-VL processor wants
+Needs `pip install "transformers[serving]" torchvision` (transformers' Qwen2.5-VL processor needs
 torchvision for videos) and runs only when asked for: `pytest -m serve`.
 """
 
