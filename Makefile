@@ -1,6 +1,7 @@
 # make demo        run the built-in plan, write out/demo/report.html
 # make test        lint, check types and imports, run all tests
 # make quick-test  run the tests that take seconds
+# make stress      run the tests of kills, interruptions and damage with all their tries (20 minutes)
 # make coverage    run all tests and report their coverage
 # make docs        build the documentation site in out/docs
 # make dist        build the sdist and the wheel in dist/
@@ -21,7 +22,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo test quick-test coverage lint types imports docs dist clean
+.PHONY: setup demo test quick-test stress coverage lint types imports docs dist clean
 
 setup: $(VENV)/.ready
 
@@ -42,6 +43,10 @@ test: lint types imports
 
 quick-test: setup
 	$(PYTEST) -m "not slow and not browser and not gpu and not serve"
+
+stress: setup
+	EYECHART_STRESS=1 $(BIN)/python -m pytest tests/run/test_stops.py \
+	  tests/codecs/learned/test_damaged_bitstreams.py
 
 coverage: setup
 	$(PYTEST) --cov --cov-report=term --cov-report=xml:out/coverage.xml

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, and workers that are killed, at random moments.
+"""Runs that are interrupted, whose workers are killed, and whose VLM gives up, at random moments.
 
 EYECHART_STRESS=1 makes 200 interruptions and 100 kills; the usual test run makes fewer.
 """
@@ -23,8 +23,9 @@ from eyechart.core.types import Record
 from eyechart.store import Store
 
 STRESS = bool(os.environ.get("EYECHART_STRESS"))
-INTERRUPTIONS, KILLS = (200, 100) if STRESS else (8, 6)
-HANGS_S = 120  # far more than any end needs on a busy machine
+INTERRUPTIONS, KILLS, GIVEN_UP = (200, 100, 30) if STRESS else (8, 6, 2)
+ENDS_S = 20  # from the stop to the end of the last process; a run that takes longer hangs
+COMPLETE_S = 300  # for all that a run has to do, on a busy machine
 IMAGES = 24
 
 pytestmark = [
@@ -52,14 +53,14 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, lis
     """The records of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "run"
     child = start(data, out)
-    assert end(child) == (0, "")
+    assert end(child, COMPLETE_S) == (0, "")
     return records(out)
 
 
-def start(data: Path, out: Path) -> subprocess.Popen[str]:
+def start(data: Path, out: Path, *gives_up: str) -> subprocess.Popen[str]:
     """A run in its own session, from the start of its command line."""
     child = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("stop_child.py")), str(data), str(out)],
+        [sys.executable, Path(__file__).with_name("stop_child.py"), data, out, *gives_up],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -71,10 +72,10 @@ def start(data: Path, out: Path) -> subprocess.Popen[str]:
     return child
 
 
-def end(child: subprocess.Popen[str]) -> tuple[int, str]:
+def end(child: subprocess.Popen[str], limit_s: float = ENDS_S) -> tuple[int, str]:
     """Exit code and stderr; a run that hangs is an error."""
     try:
-        _, said = child.communicate(timeout=HANGS_S)
+        _, said = child.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         raise
@@ -104,7 +105,7 @@ def workers_of(child: subprocess.Popen[str]) -> list[int]:
 
 def nothing_left_of(child: subprocess.Popen[str]) -> bool:
     """Whether all processes of an ended run end too."""
-    deadline = time.monotonic() + HANGS_S
+    deadline = time.monotonic() + ENDS_S
     while time.monotonic() < deadline:
         try:
             os.killpg(child.pid, 0)
@@ -148,14 +149,36 @@ def test_a_run_whose_workers_are_killed_ends_and_loses_no_answer_but_theirs(
         out = tmp_path / f"run{turn}"
         turn += 1
         child = start(data, out)
-        while runs_for(child, moments.uniform(0.05, 0.8)):
+        last = min(KILLS, kills + 8)  # so that the images that are left take a limited time
+        while kills < last and runs_for(child, moments.uniform(0.05, 0.8)):
             workers = workers_of(child)
-            if workers and kills < KILLS:
+            if workers:
                 with suppress(ProcessLookupError):
                     os.kill(moments.choice(workers), signal.SIGKILL)
                 kills += 1
-        code, said = end(child)
+        code, said = end(child, COMPLETE_S)
         assert code in (0, 1), said
         assert "Traceback" not in said
-        assert end(start(data, out)) == (0, "")  # what was lost is asked again
+        assert nothing_left_of(child)
+        assert end(start(data, out), COMPLETE_S) == (0, "")  # what was lost is asked again
+        assert records(out) == whole
+
+
+@pytest.mark.parametrize(("error", "code"), [("unusable", 2), ("no-reply", 1)])
+def test_a_run_whose_vlm_gives_up_ends_while_workers_make_images(
+    error: str, code: int, data: Path, whole: dict[str, list[Record]], tmp_path: Path
+) -> None:
+    questions = sum(map(len, whole.values()))
+    moments = random.Random(3)
+    for turn in range(GIVEN_UP):
+        out = tmp_path / f"run{turn}"
+        child = start(data, out, str(moments.randrange(1, questions // 2)), error)
+        assert child.stdout is not None
+        assert "gives up\n" in child.stdout
+        ended, said = end(child)
+        assert ended == code, said
+        assert "Traceback" not in said
+        assert "toy" in said
+        assert nothing_left_of(child)
+        assert end(start(data, out), COMPLETE_S) == (0, "")
         assert records(out) == whole
