@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,40 @@ def test_bytes_are_bounded_before_decoding(monkeypatch: pytest.MonkeyPatch) -> N
     Image.new("RGBA", (8000, 8000), (0, 0, 0, 9)).save(buffer, format="WEBP", method=0)
     with pytest.raises(ImageError, match="8000x8000 RGBA takes 512,000,000 bytes"):
         decode_image(buffer.getvalue())
+
+
+def test_a_jpeg_of_too_few_bytes_for_its_size_is_refused() -> None:
+    for options in ({}, {"progressive": True}, {"quality": 1, "optimize": True}):
+        buffer = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(buffer, format="JPEG", **options)
+        data = buffer.getvalue()
+        assert decode_image(data).shape == (64, 64, 3)
+        size = (64).to_bytes(2, "big") * 2
+        claims = data.replace(size, (7999).to_bytes(2, "big") * 2, 1)
+        with pytest.raises(ImageError, match="bytes are too few for 7999x7999"):
+            decode_image(claims)
+
+
+def test_a_size_over_the_limit_is_refused_without_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(buffer, format="PNG")
+    with pytest.raises(ImageError, match="10000x10000 is more than 64,000,000 pixels"):
+        decode_image(buffer.getvalue())
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK"])
+def test_an_image_is_converted_without_copies_of_the_whole(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.new(mode, (2000, 1500)).save(buffer, format="TIFF")
+    decode_image(buffer.getvalue())  # loads Pillow's modules
+    tracemalloc.start()
+    rgb8 = decode_image(buffer.getvalue())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * rgb8.nbytes
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class CellData:
 
 
 def read_cells(store: Store) -> list[CellData]:
-    """All cells in the store's order, codecs by name with `source` first. Raises StoreError."""
+    """All cells in the order of `Store.cells`. Raises StoreError."""
     stored = store.cells()
     cells = [item.cell for item in stored]
     vlms = Labels(cell.vlm for cell in cells)

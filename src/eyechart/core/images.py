@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ def decode_image(
     """
     from PIL import Image, UnidentifiedImageError
 
+    # Pillow warns of sizes that are refused below.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size
@@ -56,6 +59,7 @@ def decode_image(
                     f"{name}: {width}x{height} is more than {max_pixels:,} pixels, the limit"
                 )
             _check_bytes(picture, name)
+            _check_file(picture, len(data), name)
             picture.load()
             return _to_rgb8(picture if as_stored else _upright_srgb(picture), name)
     except ImageError:
@@ -78,6 +82,17 @@ def _check_bytes(picture: Image, name: str) -> None:
         )
 
 
+def _check_file(picture: Image, file_bytes: int, name: str) -> None:
+    """Refuse a JPEG with fewer bytes than the shortest code of its blocks, a bit for each 8x8
+    pixels. Its decoder would fill in what is missing. Raises ImageError."""
+    least_bytes = picture.width * picture.height // (8 * 8 * 8)
+    if picture.format == "JPEG" and file_bytes < least_bytes:
+        raise ImageError(
+            f"{name}: not a readable image ({file_bytes:,} bytes are too few for "
+            f"{picture.width}x{picture.height})"
+        )
+
+
 def _upright_srgb(picture: Image) -> Image:
     """Apply the EXIF orientation and convert from the embedded colour profile to sRGB."""
     from PIL import ImageCms, ImageOps
@@ -93,22 +108,24 @@ def _upright_srgb(picture: Image) -> Image:
             if converted is not None:
                 converted.info.update(picture.info)
                 picture = converted
-    return ImageOps.exif_transpose(picture)
+    ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def _to_rgb8(picture: Image, name: str) -> Rgb8:
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return np.repeat(_grey8(picture, name)[:, :, None], 3, axis=2)
-    if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
-        return np.array(picture.convert("RGB"), dtype=np.uint8)
     from PIL import Image
 
+    alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     rgb8 = np.empty((picture.height, picture.width, 3), np.uint8)
-    for top in range(0, picture.height, _STRIP_ROWS):  # a whole RGBA copy would double the memory
+    for top in range(0, picture.height, _STRIP_ROWS):  # whole copies would triple the memory
         bottom = min(top + _STRIP_ROWS, picture.height)
-        rgba = picture.crop((0, top, picture.width, bottom)).convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        rgb8[top:bottom] = np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+        strip = picture.crop((0, top, picture.width, bottom))
+        if alpha:
+            rgba = strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        rgb8[top:bottom] = np.asarray(strip.convert("RGB"))
     return rgb8
 
 
