@@ -84,6 +84,19 @@ def with_endless_template(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(loops)
 
 
+def with_doubling_template(folder: Path) -> None:
+    doubles = "{% set n = namespace(x='x') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}"
+    (folder / "chat_template.jinja").write_text(doubles + "{% endfor %}")
+
+
+def with_wide_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ 'x' * 99999999999 }}")
+
+
+def with_long_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ 'x' * 1999999 }}")
+
+
 def with_foreign_index(folder: Path) -> None:
     index = {"weight_map": {"lm_head.weight": "../../secret.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -199,6 +212,9 @@ def test_a_system_message_that_is_no_text(
         (without_image_token, "the chat template made 0 image placeholders"),
         (with_broken_template, "tokenizer, chat template and config.json do not fit together"),
         (with_endless_template, "the template takes longer than "),
+        (with_doubling_template, "the chat template needs too much memory"),
+        (with_wide_template, "the chat template needs too much memory"),
+        (with_long_template, "the template makes 1,999,999 characters of a question of one"),
         (with_broken_old_template, "chat_template.json: has no chat_template"),
     ],
 )
@@ -211,7 +227,8 @@ def test_errors_of_loading_end_the_run_and_lose_no_question(
     library_says: list[LogRecord],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("eyechart.vlms.tokenizer.TEMPLATE_S", 0.5)
+    monkeypatch.setattr("eyechart.vlms.tokenizer.TEMPLATE_S", 3.0)
+    monkeypatch.setattr("eyechart.vlms.tokenizer.TEMPLATE_BYTES", 1 << 28)
     folder = tmp_path / "vlm"
     shutil.copytree(qwen_dir, folder)
     damage(folder)
@@ -221,6 +238,21 @@ def test_errors_of_loading_end_the_run_and_lose_no_question(
     assert message in line
     assert not library_says
     assert stored_questions(tmp_path / "out") == 0
+
+
+def test_plan_and_run_take_a_directory_with_a_colon_in_its_name(
+    qwen_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "vlm:size=2"
+    shutil.copytree(qwen_dir, folder)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"vlms: {folder}\ntasks: POPE\ncodecs: source\nmax_images: 1\n")
+    assert run_args(["plan", str(plan), "--data", "eyechart-mini"]) == 0
+    assert folder.name in capsys.readouterr().out
+    given = ["--data", "eyechart-mini", "--max-images", "1", "--workers", "0", "--device", "cpu"]
+    out = tmp_path / "out"
+    assert run_args(["run", str(plan), *given, "--out", str(out), "--no-report"]) == 0
+    assert {stored.cell.vlm.name for stored in Store(out).cells()} == {folder.name}
 
 
 def test_a_question_that_is_too_long_fails_alone_and_is_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from jinja2 import TemplateError
 from eyechart.core.errors import InputError, VLMError
 from eyechart.vlms.backbone import Backbone, PreparedImage
 
-TEMPLATE_S = 10.0  # for one short question; real templates take milliseconds
+# For one short question; real templates take milliseconds and a few kilobytes.
+TEMPLATE_S = 10.0
+TEMPLATE_BYTES = 1 << 30
+_LONGEST_PROMPT = 1 << 20  # characters
 # One of these holds the vocabulary; without any, transformers makes an empty vocabulary.
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
 
@@ -63,10 +67,14 @@ def check_placeholder(backbone: Backbone, source: str) -> None:
         InputError: the template has no image placeholder, or it fails.
     """
     try:
-        with _at_most(TEMPLATE_S):
+        with _at_most(TEMPLATE_S), _allocating(TEMPLATE_BYTES):
             text = backbone.text("?")
+        if len(text) > _LONGEST_PROMPT:
+            raise VLMError(f"the template makes {len(text):,} characters of a question of one")
         (ids,) = backbone.tokenizer([text])["input_ids"]
         backbone.expand(ids, PreparedImage(inputs={}, tokens=1))
+    except MemoryError as error:
+        raise InputError(f"{source}: the chat template needs too much memory") from error
     except (VLMError, TemplateError, TimeoutError) as error:
         raise InputError(
             f"{source}: tokenizer, chat template and config.json do not fit together "
@@ -93,6 +101,28 @@ def _at_most(seconds: float) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+@contextmanager
+def _allocating(most_bytes: int) -> Iterator[None]:
+    """Let this process allocate only so much more memory: the code of a template may double a text
+    again and again. Without effect where the system does not say how much memory is used.
+
+    Raises MemoryError.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = (pages * resource.getpagesize() + most_bytes, soft, hard)
+    lowest = min(limit for limit in limits if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
