@@ -27,7 +27,7 @@ from eyechart.runner.answering import batches
 from eyechart.runner.engine import Outcome, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.progress import SilentProgress
-from eyechart.runner.reconstruction import PreparedItem, open_executor
+from eyechart.runner.reconstruction import PreparedItem, Reconstruction, open_executor
 from eyechart.runner.work import Work, encode_items, pending_cells, work_items
 from eyechart.store import Store, TaskSize
 
@@ -214,6 +214,40 @@ def test_tasks_and_vlms_share_what_was_encoded(workers: int, tmp_path: Path) -> 
     run(work, store, open_executor(workers), SilentProgress())  # all of it fits into the window
     go(fake_work(FakeVLM(name="other"), codecs=[codec]), tmp_path / "run")
     assert log.stat().st_size == 3 * 2
+
+
+def test_images_made_ahead_are_limited_by_their_bytes(tmp_path: Path) -> None:
+    class Counted(SerialExecutor):
+        images = most_in_a_job = most_ahead = used = 0
+
+        def submit(
+            self,
+            resources: Resources,
+            call: Callable[_P, _T],
+            /,
+            *args: _P.args,
+            **named: _P.kwargs,
+        ) -> Future[_T]:
+            made = super().submit(resources, call, *args, **named)
+            images = len(made.result())  # type: ignore[arg-type]
+            self.images += images
+            self.most_in_a_job = max(self.most_in_a_job, images)
+            self.most_ahead = max(self.most_ahead, self.images - self.used)
+            return made
+
+    store, executor = Store(tmp_path), Counted()
+    store.create()
+    codec = FakeNeuralCodec(log=os.devnull)
+    work = fake_work(codecs=[codec], tasks=[FakeTask(images=40, per_image=1)])
+    image_bytes = work.tasks[0].task.image("i0").nbytes
+    reconstruction = Reconstruction(
+        store, executor, batch_images=10, ahead=1000, ahead_bytes=8 * image_bytes
+    )
+    for _ in reconstruction.prepared(encode_items(work, 16)):
+        executor.used += 1
+    assert executor.used == 40
+    assert executor.most_in_a_job == 2  # a quarter of what may be made ahead
+    assert executor.most_ahead <= 8 + 2
 
 
 def test_workers_write_nothing_into_the_run_directory(tmp_path: Path) -> None:

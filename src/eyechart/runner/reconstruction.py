@@ -46,8 +46,7 @@ from eyechart.runner.work import WorkItem
 from eyechart.store import Store, StoredImage
 
 _SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
-_AHEAD_BYTES = 512 << 20  # source images of jobs that are not finished
-_JOB_BYTES = 128 << 20  # source images of one job, if it has several
+AHEAD_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,8 @@ class Reconstruction:
     """Turns work items into prepared items, in their order.
 
     batch_images: images in one call of a codec with weights. ahead: images made in advance, per
-    worker. decoded_budget_bytes: disk space for decoded images.
+    worker. ahead_bytes: pixels of the source images of all jobs that are not used yet; one job of
+    several images has at most a quarter. decoded_budget_bytes: disk space for decoded images.
     """
 
     def __init__(
@@ -94,10 +94,11 @@ class Reconstruction:
         *,
         batch_images: int = BATCH_IMAGES,
         ahead: int = 16,
+        ahead_bytes: int = AHEAD_BYTES,
         decoded_budget_bytes: int = 2 << 30,
     ) -> None:
         self._stored, self._executor = store.images, executor
-        self._batch_images, self._ahead = batch_images, ahead
+        self._batch_images, self._ahead, self._ahead_bytes = batch_images, ahead, ahead_bytes
         stored_bytes = self._stored.decoded.size_bytes() if decoded_budget_bytes else 0
         self._left_bytes = decoded_budget_bytes - stored_bytes
         self._sources: OrderedDict[tuple[int, str], SourceImage | Failed] = OrderedDict()
@@ -112,7 +113,7 @@ class Reconstruction:
             window.append(pending)
             images, size_bytes = images + len(group), size_bytes + pending.size_bytes
             limit = self._ahead * self._executor.workers(_resources(group[0][0]))
-            while len(window) > 1 and (images > limit or size_bytes > _AHEAD_BYTES):
+            while len(window) > 1 and (images > limit or size_bytes > self._ahead_bytes):
                 first = window.popleft()
                 images, size_bytes = images - len(first.items), size_bytes - first.size_bytes
                 yield from self._finish(first)
@@ -130,7 +131,7 @@ class Reconstruction:
             source = self._source(item)
             size = self._batch_images if item.codec.neural else 1
             same = group and group[0][0].codec is item.codec and group[0][0].level == item.level
-            fits = len(group) < size and size_bytes + _size(source) <= _JOB_BYTES
+            fits = len(group) < size and size_bytes + _size(source) <= self._ahead_bytes // 4
             if group and not (same and fits):
                 yield group
                 group, size_bytes = [], 0
