@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
+import eyechart
 from eyechart.adapters.package import AdapterConfig, fingerprint, save
 from eyechart.core.types import Decoding, Request
+from eyechart.runner.progress import Silent, Tally
 from eyechart.vlms import checkpoint, open_vlm
 from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, conditioned
 
@@ -48,6 +52,44 @@ def test_with_unknown_conditioning_labels_change_no_answer(
         vlm = open_vlm(str(tiny_dirs["janus"]), adapter=spec, device="cpu")
         answers = vlm.answer(requests, Decoding(max_new_tokens=6))
         assert len({given[0].text for given in answers}) == kinds
+
+
+def test_an_adapter_of_another_vision_tower_is_named_before_others_answer(
+    tiny_dirs: dict[str, Path], tmp_path: Path, registered: None
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_dirs["janus"], other)
+    weights = load_file(other / "model.safetensors")
+    name = "model.vision_model.embeddings.patch_embedding.weight"
+    weights[name] = weights[name] * 1.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    foreign = labelled(other, tmp_path / "foreign")
+    plan = {
+        "vlms": str(tiny_dirs["janus"]),
+        "adapters": ["none", str(foreign), str(labelled(tiny_dirs["janus"], tmp_path / "own"))],
+        "tasks": "POPE",
+        "data": "eyechart-mini",
+        "codecs": "source",
+        "max_images": 1,
+    }
+    notes: list[str] = []
+
+    class Noted(Silent):
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+        def begin(self, label: str, tally: Tally) -> None:
+            notes.append(f"begins: {label}")
+
+    outcome = eyechart.run(
+        plan, out=tmp_path / "run", workers=0, device="cpu", progress=Noted(), strict=False
+    )
+    (refused,) = outcome.unusable
+    assert "janus + foreign: " in refused
+    assert "this VLM's vision tower is" in refused
+    assert "not asked, the other VLMs go on" in notes[0]
+    assert notes[1:] == ["begins: janus", "begins: janus + own"]
+    assert not outcome.failed
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -240,6 +240,8 @@ def test_an_adapter_is_attached_once_to_the_weights_that_two_tasks_share(
     attached: list[object] = []
 
     class Spy:
+        base_version = ""
+
         def check(self, family: str) -> None: ...
 
         def attach(self, model: object) -> None:

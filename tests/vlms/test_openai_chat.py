@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from eyechart.cli import run_args
 from eyechart.core.errors import EyechartError, InputError, UnusableVLMError, VLMError
 from eyechart.core.images import decode_image
 from eyechart.core.types import VLM, Decoding, Request, component_of
+from eyechart.store import Store
 from eyechart.vlms import open_vlm
 from eyechart.vlms.chat_client import ChatClient, ServerSettings
 from eyechart.vlms.openai_chat import OpenAIChat
@@ -590,12 +592,12 @@ def test_an_unreachable_server_is_bad_input() -> None:
         vlm.answer([request(8, 8, 1)], DECODING)
 
 
-def run_fresh(out: Path, url: str) -> int:
-    """The exit code of a run on the built-in chart, into a directory that is not there yet."""
+def run_fresh(out: Path, url: str, images: int = 1) -> int:
+    """The exit code of a run on the built-in chart."""
     vlm = f"openai:model=m,base_url={url},retries=0"
     return run_args(
-        f"run --vlm {vlm} --tasks POPE --codecs source --max-images 1 --workers 0 --no-report "
-        f"--out {out}".split()
+        f"run --vlm {vlm} --tasks POPE --codecs source --max-images {images} --workers 0 "
+        f"--no-report --out {out}".split()
     )
 
 
@@ -615,6 +617,20 @@ def test_a_run_that_cannot_start_leaves_no_directory(
     assert "the server cannot be reached" in unreachable
     assert "is not a key" in no_key
     assert not out.exists()
+
+
+def test_the_addresses_of_a_server_are_noted_and_part_of_no_key(tmp_path: Path) -> None:
+    out, addresses, asked = tmp_path / "out", [], []
+    for images in (1, 2, 2):  # each has another port, as after a restart
+        with serve(lambda _: completion("yes")) as server:
+            assert run_fresh(out, server.url.replace("//", "//user:password@"), images) == 0
+            addresses.append(server.url)
+            asked.append(len(server.asked))
+    (cell,) = Store(out).cells()
+    assert len(cell.records()) == sum(asked)
+    assert asked[2] == 0  # all was answered, by servers at other addresses
+    noted = [json.loads(line) for line in (out / "servers.jsonl").read_text().splitlines()]
+    assert [line["address"] for line in noted] == addresses[:2]
 
 
 @pytest.mark.parametrize("models", [error(401, "missing scope"), error(404), (200, {}, b"<html>")])

@@ -97,6 +97,11 @@ class LoadedAdapter:
         self.tower: Tower | None = None
         self._weights = weights
 
+    @property
+    def base_version(self) -> str:
+        """Version of the VLM that it was trained for; "" if it is not known."""
+        return str(self.config.base.get("version", ""))
+
     def check(self, family: str) -> None:
         """Refuse a VLM of another family than its base. Raises InputError."""
         base = self.config.base

@@ -15,6 +15,7 @@
     VLM       Replicated       copies, submit(requests, decoding)
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
     VLM       Remote           remote
+    VLM       Served           address
     any       TakesRunOptions  run_options, on the class
 
 A plug-in implements one by having its member; it inherits nothing. The functions below return the
@@ -199,6 +200,16 @@ class Remote(Protocol):
 
     @property
     def remote(self) -> bool: ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A VLM behind a server, whose address is noted beside the answers. It is in no cell's key."""
+
+    @property
+    def address(self) -> str:
+        """The server's URL, without user, password and query."""
+        ...
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import EyechartError, StoreError, UnusableVLMError
-from eyechart.core.hooks import Checkable, questions_at_once
+from eyechart.core.hooks import Checkable, Served, questions_at_once
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
 from eyechart.core.workers import Executor
@@ -39,7 +39,7 @@ from eyechart.runner.work import (
     work_items,
 )
 from eyechart.store import Store
-from eyechart.store.files import append_lines
+from eyechart.store.files import append_lines, read_lines
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,13 +86,14 @@ def refusals(work: Work, store: Store, *, retry_failed: bool = False) -> dict[in
     for place, model in enumerate(work.models):
         if store.is_run() and finished(work, model, store, retry_failed=retry_failed):
             continue
-        opened = attempt("answer", partial(_checked, model))
+        opened = attempt("answer", partial(_check, model))
+        gc.collect()  # frees weights that were read for the check
         if isinstance(opened, Failed):
             found[place] = f"{model.label}: {opened.message.removeprefix(f'{model.label}: ')}"
     return found
 
 
-def _checked(model: ModelConfig) -> None:
+def _check(model: ModelConfig) -> None:
     vlm = model.open()
     if isinstance(vlm, Checkable):
         vlm.check()
@@ -211,6 +212,7 @@ class _Turn:
         if tally.complete:
             return
         vlm = self.model.open()
+        self._note_address(vlm)
         self._note_price(vlm, pending, tally)
         block = self.options.block_of(self.work)
         items = (item for part, cells in pending for item in work_items(part, cells, block))
@@ -233,6 +235,12 @@ class _Turn:
                 tally.expect(cell.stored.key, part.images, cell.settled)
                 self.outcome.lost_before += cell.failed
         return tally
+
+    def _note_address(self, vlm: VLM) -> None:
+        if isinstance(vlm, Served):
+            path = self.store.root / "servers.jsonl"
+            line = canonical_json({"vlm": self.model.label, "address": vlm.address})
+            append_lines(path, {line}.difference(read_lines(path)))
 
     def _note_price(
         self, vlm: VLM, pending: Sequence[tuple[TaskWork, list[PendingCell]]], tally: Tally

@@ -22,7 +22,7 @@ from eyechart.vlms.backbone import Backbone
 from eyechart.vlms.checkpoint_files import check_directory
 from eyechart.vlms.devices import check_present
 from eyechart.vlms.families import LOCAL_PACKAGES, known_vlms
-from eyechart.vlms.hub import hub_revision, hub_snapshot
+from eyechart.vlms.hub import hub_revision, hub_snapshot, in_hub_cache
 from eyechart.vlms.memory import budget_tokens, pick_device
 from eyechart.vlms.options import checked_count
 from eyechart.vlms.quiet import quiet
@@ -78,6 +78,11 @@ class Checkpoint:
 
 class Adapter(Protocol):
     """Protocol of a trained adapter that is attached to a VLM (see eyechart.adapters)."""
+
+    @property
+    def base_version(self) -> str:
+        """Version of the VLM that it was trained for; "" if it is not known."""
+        ...
 
     def check(self, family: str) -> None:
         """Refuse a VLM of a family that it was not made for, before weights are loaded.
@@ -194,16 +199,21 @@ class LocalVLM(ABC):
         return load_model(self.checkpoint, model_class)
 
     def check(self) -> None:
-        """Read all that is small: tokenizer, chat template and adapter, but not the weights. A
-        checkpoint of the hub is not downloaded for it.
+        """Read all that is small: tokenizer, chat template and adapter.
 
-        Raises InputError.
+        Weights are read only for an adapter of another checkpoint, because it fits if the vision
+        towers are equal. A checkpoint of the hub is not downloaded for it. Raises InputError.
         """
         if (folder := self.checkpoint.folder) is not None:
             check_directory(folder, self.checkpoint.model_type)
             load_tokenizer(str(folder))
-        if self._adapter is not None:
-            open_adapter(self._adapter).check(self.family)
+        if self._adapter is None:
+            return
+        adapter = open_adapter(self._adapter)
+        adapter.check(self.family)
+        is_here = folder is not None or in_hub_cache(self.checkpoint.model)
+        if adapter.base_version != self.version and is_here:
+            self._set_conditions  # noqa: B018 - attaches the adapter
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers for each request, in order. Raises VLMError, InputError."""
