@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import eyechart
 from eyechart.adapters.package import AdapterConfig, fingerprint, save
 from eyechart.core.types import Decoding, Request
-from eyechart.runner.progress import Silent, Tally
+from eyechart.runner.progress import SilentProgress, Tally
 from eyechart.vlms import checkpoint, open_vlm
 from tests.adapters.tiny_towers import FAMILIES, VOCABULARY, built, conditioned
 
@@ -74,7 +74,7 @@ def test_an_adapter_of_another_vision_tower_is_named_before_others_answer(
     }
     notes: list[str] = []
 
-    class Noted(Silent):
+    class Noted(SilentProgress):
         def note(self, line: str) -> None:
             notes.append(line)
 
