@@ -2,9 +2,10 @@
 
     python -m benchmarks.neural_overhead [--images 48]
 
-A toy network of 20 MB at four levels and a toy VLM answer POPE of the built-in chart in this
-process. Printed: the share of the run's time that is neither in the codec (load, encode, decode)
-nor in the VLM. Aim: less than 5 %.
+A toy network with a file of 20 MB for each of four levels and a toy VLM answer POPE of the built-in
+chart: in one process, with one codec worker, and with two. Each call of the codec (load, encode,
+decode) and of the VLM notes when it began and ended. Printed: the share of the run's time, with the
+start of the worker processes, in which neither of them worked. Aim: less than 5 %.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
 
+from eyechart.codecs import checkpoints
+from eyechart.core.pool import WorkerPool
 from eyechart.core.types import (
     Answer,
     Bitstream,
@@ -31,9 +35,8 @@ from eyechart.core.types import (
     Rgb8,
     component_of,
 )
-from eyechart.core.workers import SerialExecutor
+from eyechart.core.workers import Executor, SerialExecutor
 from eyechart.runner.engine import run
-from eyechart.runner.options import Options
 from eyechart.runner.progress import SilentProgress
 from eyechart.runner.work import CodecLevels, ModelConfig, Work, task_work
 from eyechart.store import Store
@@ -41,34 +44,52 @@ from eyechart.store import Store
 _PATCH = 16
 _WIDTH = 3 * _PATCH * _PATCH
 _LAYERS = 9  # of 768 x 768 float32: 21 MB
-_SPENT_S: dict[str, float] = {}
+_STEPS = (64, 48, 32, 16)
 
 
 @contextmanager
-def _spent(what: str) -> Iterator[None]:
-    start_s = time.perf_counter()
+def _noted(folder: str, what: str) -> Iterator[None]:
+    """Note when a call began and ended; the clock is the same in all processes."""
+    start_s = time.monotonic()
     yield
-    _SPENT_S[what] = _SPENT_S.get(what, 0.0) + time.perf_counter() - start_s
+    with Path(folder, "calls.txt").open("a") as file:
+        file.write(f"{what} {start_s} {time.monotonic()}\n")
 
 
 class ToyNetwork:
-    """Quantises an image and computes as much as a network of 20 MB."""
+    """Quantises an image and computes as much as a network of 20 MB. folder: of its weights."""
 
     name, version = "toy-network", "1"
-    options: Mapping[str, Json] = {}
     reproducible: Reproducible = "per device"
-    levels = tuple(
-        Level(name=str(step), rank=rank, knobs={"step": step}, weights=f"{step:064}")
-        for rank, step in enumerate((64, 48, 32, 16))
-    )
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        return {"folder": self.folder}
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """With the digests of their files."""
+        cache = Path(self.folder, "digests")
+        return tuple(
+            Level(
+                name=str(step),
+                rank=rank,
+                knobs={"step": step},
+                weights=checkpoints.digest(_weights_file(self.folder, step), cache=cache),
+            )
+            for rank, step in enumerate(_STEPS)
+        )
 
     def check(self) -> None:
-        """Its weights are made when they are loaded."""
+        """The benchmark makes the files."""
 
     def load(self, level: Level, device: str) -> LoadedToy:
-        """Make the weights of a level; their time counts as the codec's."""
-        with _spent("codec"):
-            return LoadedToy(level)
+        """Read the weights of a level."""
+        with _noted(self.folder, "codec"):
+            return LoadedToy(self.folder, int(level.name))
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
         return self.load(level, "cpu").encode([rgb8])[0]
@@ -80,16 +101,12 @@ class ToyNetwork:
 class LoadedToy:
     """One level in memory."""
 
-    def __init__(self, level: Level) -> None:
-        step = level.knobs["step"]
-        assert isinstance(step, int)
-        self._step = step
-        random = np.random.default_rng(step)
-        shape = (_LAYERS, _WIDTH, _WIDTH)
-        self._weights = random.standard_normal(shape, dtype=np.float32) / np.float32(_WIDTH**0.5)
+    def __init__(self, folder: str, step: int) -> None:
+        self._folder, self._step = folder, step
+        self._weights = load_file(_weights_file(folder, step))["weights"]
 
     def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
-        with _spent("codec"):
+        with _noted(self._folder, "codec"):
             self._compute(images)
             return [
                 Bitstream(
@@ -101,7 +118,7 @@ class LoadedToy:
             ]
 
     def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
-        with _spent("codec"):
+        with _noted(self._folder, "codec"):
             decoded = []
             for one in bitstreams:
                 small = np.frombuffer(one.payload, np.uint8).reshape(
@@ -130,18 +147,30 @@ class ToyVLM:
     name, version, family = "toy-vlm", "1", "default"
     options: Mapping[str, Json] = {}
 
-    def __init__(self) -> None:
-        self._weights = np.ones((1024, 1024), np.float32)
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._weights = np.ones((512, 512), np.float32)
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One answer a question."""
-        with _spent("VLM"):
+        with _noted(self._folder, "VLM"):
             answers = []
             for request in requests:
                 for _ in request.prompts:
                     self._weights @ self._weights
                 answers.append([Answer(text="Yes", tokens=1) for _ in request.prompts])
             return answers
+
+
+def _weights_file(folder: str, step: int) -> Path:
+    return Path(folder, f"{step}.safetensors")
+
+
+def _write_weights(folder: str) -> None:
+    random = np.random.default_rng(0)
+    for step in _STEPS:
+        weights = random.standard_normal((_LAYERS, _WIDTH, _WIDTH), dtype=np.float32)
+        save_file({"weights": weights / np.float32(_WIDTH**0.5)}, _weights_file(folder, step))
 
 
 @contextmanager
@@ -161,38 +190,65 @@ def _registered() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def measure(images: int, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Share of a run's time outside the codec and the VLM, 0 to 1."""
-    from benchmarks.neural_overhead import _SPENT_S, ToyNetwork, ToyVLM
+def _together_s(spans: Sequence[tuple[float, float]]) -> float:
+    """Seconds that are in at least one of the spans."""
+    total_s, until_s = 0.0, float("-inf")
+    for start_s, end_s in sorted(spans):
+        total_s += max(0.0, end_s - max(start_s, until_s))
+        until_s = max(until_s, end_s)
+    return total_s
+
+
+def measure(images: int, executor: Executor) -> dict[str, float]:
+    """Seconds of the run, in the codec, in the VLM, in neither, and before the first call."""
     from eyechart.tasks import open_tasks
 
     (task,) = open_tasks(("POPE",), "eyechart-mini")
-    vlm, codec = ToyVLM(), ToyNetwork()
-    entry = CodecLevels(codec=codec, plugin="toy-network", options={}, levels=codec.levels)
-    work = Work(
-        models=(ModelConfig(vlm=component_of(vlm), adapter=None, open=lambda: vlm),),
-        codecs=(entry,),
-        tasks=(task_work(task, images),),
-    )
     with tempfile.TemporaryDirectory() as folder, _registered():
+        _write_weights(folder)
+        vlm, codec = ToyVLM(folder), ToyNetwork(folder)
+        options = {"folder": folder}
+        entry = CodecLevels(codec=codec, plugin="toy-network", options=options, levels=codec.levels)
+        work = Work(
+            models=(ModelConfig(vlm=component_of(vlm), adapter=None, open=lambda: vlm),),
+            codecs=(entry,),
+            tasks=(task_work(task, images),),
+        )
         store = Store(Path(folder, "run"))
         store.create()
-        _SPENT_S.clear()
-        start_s = clock()
-        outcome = run(work, store, SerialExecutor(), SilentProgress(), Options())
-        took_s = clock() - start_s
+        start_s = time.monotonic()
+        outcome = run(work, store, executor, SilentProgress())
+        took_s = time.monotonic() - start_s
+        calls = [line.split() for line in Path(folder, "calls.txt").read_text().splitlines()]
     assert outcome.clean
-    return 1 - sum(_SPENT_S.values()) / took_s
+    spans = [(what, float(begin), float(end)) for what, begin, end in calls]
+    return {
+        "run": took_s,
+        "codec": sum(end - begin for what, begin, end in spans if what == "codec"),
+        "VLM": sum(end - begin for what, begin, end in spans if what == "VLM"),
+        "neither": took_s - _together_s([span[1:] for span in spans]),
+        "start": min(begin for _, begin, _ in spans) - start_s,
+    }
 
 
 def main() -> None:
-    """Print the share."""
+    """Print one line for each way to run the codec."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--images", type=int, default=48)
-    share = measure(parser.parse_args().images)
-    print(f"outside the codec and the VLM: {100 * share:.1f} % of the run")
+    images = parser.parse_args().images
+    executors: dict[str, Callable[[], Executor]] = {
+        "one process": SerialExecutor,
+        "one worker": lambda: WorkerPool(1),
+        "two workers": lambda: WorkerPool(1, ("cpu", "cpu")),
+    }
+    print("| codec in | run, s | codec, s | VLM, s | neither, s | of these start, s | share |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, executor in executors.items():
+        seconds = measure(images, executor())
+        columns = " | ".join(f"{value:.2f}" for value in seconds.values())
+        print(f"| {name} | {columns} | {100 * seconds['neither'] / seconds['run']:.1f} % |")
 
 
 if __name__ == "__main__":
