@@ -20,7 +20,7 @@ from torch import nn
 from eyechart.codecs.learned.neural import Architecture, LoadedNetwork, Precision
 from eyechart.codecs.learned.plugins import ELIC, MLICPP, TCM, TIC, TRANSTIC
 from eyechart.core.types import Level, Rgb8
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 
 CODECS = {one.name: one for one in (ELIC, TCM, MLICPP, TIC, TRANSTIC)}
 IMAGES = ((1, (512, 768)), (16, (512, 768)), (8, (224, 224)))
@@ -33,7 +33,7 @@ def random_network(architecture: Architecture) -> nn.Module:
     torch.manual_seed(0)
     network = architecture.build().eval()
     side = architecture.multiple * -(-256 // architecture.multiple)
-    image = torch.tensor(picture(side, side, np.random.default_rng(0)))
+    image = torch.tensor(sample_image(side, side, np.random.default_rng(0)))
     weights = [one for one in network.get_submodule("g_a").parameters() if one.ndim == 4]
     with torch.no_grad():
         y = network.get_submodule("g_a")(image.permute(2, 0, 1)[None] / 255)
@@ -77,7 +77,7 @@ def main() -> None:
     given = parser.parse_args()
     start_s = time.perf_counter()
     rng = np.random.default_rng(1)
-    sets = [[picture(*size, rng) for _ in range(count)] for count, size in IMAGES]
+    sets = [[sample_image(*size, rng) for _ in range(count)] for count, size in IMAGES]
     about = torch.cuda.get_device_name(given.device) if given.device.startswith("cuda") else "CPU"
     print(f"{about}, torch {torch.__version__}")
     print("| codec | precision | images | encode MP/s | decode MP/s | peak GiB | bpp |")

@@ -98,7 +98,7 @@ def pairs_of(work: Path, names: list[str]) -> CodecPairs:
 def compress(pairs: CodecPairs) -> None:
     """Make all of them, one after another, because encoders may use several cores."""
     for image, name in enumerate(pairs.names):
-        pairs.pictures(image, pairs.entries)
+        pairs.images(image, pairs.entries)
         if image % 100 == 99:
             print(f"{image + 1}/{len(pairs.names)} images, last {name}", flush=True)
 

@@ -41,11 +41,11 @@ def test_images_are_what_the_codec_makes_and_encoded_once(
     pairs = CodecPairs(image_folder, [codec], tmp_path)
     assert pairs.entries == (SOURCE, Q1, ("jpeg", "6"))
     assert pairs.names[0] == "00.png"
-    clean, low = pairs.pictures(0, [SOURCE, Q1])
+    clean, low = pairs.images(0, [SOURCE, Q1])
     assert np.array_equal(clean, read_image(image_folder / "00.png"))
     plain = JpegCodec()
     assert np.array_equal(low, plain.decode(plain.encode(clean, plain.levels[0])))
-    again = CodecPairs(image_folder, [codec], tmp_path).pictures(0, [Q1])
+    again = CodecPairs(image_folder, [codec], tmp_path).images(0, [Q1])
     assert np.array_equal(again[0], low)
     assert codec.encoded == 1
 
@@ -53,8 +53,8 @@ def test_images_are_what_the_codec_makes_and_encoded_once(
 def test_over_budget_only_bitstreams_are_kept(image_folder: Path, tmp_path: Path) -> None:
     codec = CountingJpeg()
     pairs = CodecPairs(image_folder, [codec], tmp_path, decoded_budget_bytes=0)
-    first = pairs.pictures(1, [Q1])
-    assert np.array_equal(first[0], pairs.pictures(1, [Q1])[0])
+    first = pairs.images(1, [Q1])
+    assert np.array_equal(first[0], pairs.images(1, [Q1])[0])
     assert (codec.encoded, codec.decoded) == (1, 2)
 
 
@@ -80,7 +80,7 @@ def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None
     pairs = FolderPairs(tmp_path)
     assert pairs.entries == (SOURCE, ("hm", "51"))
     assert len(pairs.names) == 3
-    clean, low = pairs.pictures(2, pairs.entries)
+    clean, low = pairs.images(2, pairs.entries)
     assert clean.shape == low.shape
     assert not np.array_equal(clean, low)
     digest = pairs.digest()
@@ -100,7 +100,7 @@ def test_bad_folders_and_images_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"not an image")
     pairs = CodecPairs(tmp_path, [JpegCodec()], tmp_path / "cache")
     with pytest.raises(ImageError, match=r"broken.png: not a readable image"):
-        pairs.pictures(0, [SOURCE])
+        pairs.images(0, [SOURCE])
 
 
 def test_a_codec_that_fails_names_level_and_image(image_folder: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_codec_that_fails_names_level_and_image(image_folder: Path, tmp_path: 
 
     pairs = CodecPairs(image_folder, [Failing()], tmp_path)
     with pytest.raises(CodecError, match=r"jpeg level 1 image 03.png: crashed"):
-        pairs.pictures(3, [Q1])
+        pairs.images(3, [Q1])
 
 
 def test_compressed_forms_of_another_size_are_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from eyechart.cli import run_args  # noqa: E402
 from eyechart.codecs.learned import transtic  # noqa: E402
 from eyechart.codecs.learned.transtic import Transtic  # noqa: E402
 from eyechart.core.errors import InputError  # noqa: E402
-from eyechart.testing.codecs import picture  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
 
 SIDE = 192  # pixels of a crop
 
@@ -69,7 +69,7 @@ def test_prompts_are_trained_and_the_base_is_not(
 ) -> None:
     (tmp_path / "photos").mkdir()
     for index in range(3):
-        rgb8 = picture(SIDE, SIDE + 8, np.random.default_rng(index))
+        rgb8 = sample_image(SIDE, SIDE + 8, np.random.default_rng(index))
         Image.fromarray(rgb8).save(tmp_path / "photos" / f"{index}.png")
     torch.manual_seed(0)
     base = Transtic(transtic.MINI)

@@ -6,9 +6,9 @@ import numpy as np
 from typer.testing import CliRunner
 
 from eyechart.cli.codec import app
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 
-PHOTO = picture(40, 56, np.random.default_rng(2))
+PHOTO = sample_image(40, 56, np.random.default_rng(2))
 
 
 def call(*arguments: object) -> str:

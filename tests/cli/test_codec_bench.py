@@ -17,7 +17,7 @@ from eyechart.core.types import Bitstream, Level, Rgb8
 from eyechart.quality import open_metric
 from eyechart.report.rate_distortion import bd_rates, curve
 from eyechart.runner.bench import BenchCodec, measure
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 from tests.cli.codec_command import PHOTO, call
 
 
@@ -112,7 +112,7 @@ def test_bd_rate_is_refused_with_a_reason(png: Path, tmp_path: Path) -> None:
 
 
 def test_ms_ssim_is_compared_in_decibels(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(encode_png(picture(176, 176, np.random.default_rng(1))))
+    (tmp_path / "a.png").write_bytes(encode_png(sample_image(176, 176, np.random.default_rng(1))))
     jpeg = BenchCodec(spec="jpeg", label="jpeg", codec=JpegCodec(levels=[10, 90]))
     metric = open_metric("ms-ssim")
     found = measure([jpeg], tmp_path, [metric])

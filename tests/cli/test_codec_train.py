@@ -14,7 +14,7 @@ pytest.importorskip("constriction")
 from eyechart.cli import run_args
 from eyechart.codecs.learned.plugins import ELIC_MINI
 from eyechart.codecs.learned.weights import load_weights
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for index in range(4):
-        Image.fromarray(picture(70, 90, rng)).save(folder / f"{index}.png")
+        Image.fromarray(sample_image(70, 90, rng)).save(folder / f"{index}.png")
     return folder
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eyechart.core.images import encode_png, read_image
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 from tests.installed import Distribution, eyechart_in, install, python_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add-a-codec.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photo.png and the weights that the page's script makes."""
     folder = tmp_path_factory.mktemp("work")
-    photo = picture(60, 90, np.random.default_rng(1))
+    photo = sample_image(60, 90, np.random.default_rng(1))
     (folder / "photo.png").write_bytes(encode_png(photo))
     done = python_in(site, "-c", MODULES["make_palettes.py"], cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")

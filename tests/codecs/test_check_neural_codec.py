@@ -12,7 +12,7 @@ from neural_toy import NeuralToy, make_weights
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Codec, NeuralCodec
 from eyechart.testing import ConformanceError, check_codec, examine_codec
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 
 SIZES = [(1, 1), (9, 20)]
 
@@ -86,7 +86,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_retrained_weights_refuse_old_payloads(tmp_path: Path) -> None:
-    rgb8 = picture(20, 30, np.random.default_rng(0))
+    rgb8 = sample_image(20, 30, np.random.default_rng(0))
     old = NeuralToy(weights=str(make_weights(tmp_path / "old", seed=1)))
     new = NeuralToy(weights=str(make_weights(tmp_path / "new", seed=2)))
     bitstream = old.encode(rgb8, old.levels[0])

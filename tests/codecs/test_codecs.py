@@ -23,7 +23,7 @@ from eyechart.codecs.webp import WebpCodec
 from eyechart.core.errors import CodecError, EyechartError, InputError
 from eyechart.core.hooks import SelfDescribing
 from eyechart.core.types import Bitstream, Codec, Level, Rgb8
-from eyechart.testing.codecs import check_codec, picture
+from eyechart.testing.codecs import check_codec, sample_image
 
 IMAGE_FILES = [SourceCodec(), JpegCodec(), WebpCodec(), AvifCodec(speed=9)]
 VIDEO = [
@@ -35,7 +35,7 @@ FINE = [
     *(JpegCodec(levels=[95]), WebpCodec(levels=[95]), AvifCodec(levels=[95], speed=9)),
     *(HevcCodec(levels=[10]), VvcCodec(levels=[10], preset="faster"), JpegXlCodec(levels=[0.5])),
 ]
-PHOTO = picture(120, 160, np.random.default_rng(7))
+PHOTO = sample_image(120, 160, np.random.default_rng(7))
 
 
 def name_of(codec: Codec) -> str:
@@ -71,7 +71,7 @@ def test_any_size_round_trips_through_a_process(
 
 
 def comes_back(codec: Codec, height: int, width: int, seed: int) -> None:
-    rgb8 = picture(height, width, np.random.default_rng(seed))
+    rgb8 = sample_image(height, width, np.random.default_rng(seed))
     bitstream = codec.encode(rgb8, codec.levels[-1])
     assert bitstream.bpp == 8 * len(bitstream.payload) / (height * width)
     assert isinstance(codec, SelfDescribing)
@@ -81,14 +81,14 @@ def comes_back(codec: Codec, height: int, width: int, seed: int) -> None:
 
 @pytest.mark.parametrize("codec", VIDEO, ids=name_of)
 def test_long_thin_images_round_trip(codec: Codec) -> None:
-    rgb8 = picture(2, 1500, np.random.default_rng(1))
+    rgb8 = sample_image(2, 1500, np.random.default_rng(1))
     assert codec.decode(codec.encode(rgb8, codec.levels[0])).shape == rgb8.shape
 
 
 @pytest.mark.parametrize("size", [(16, 4300), (5, 4209), (4300, 20)])
 def test_hevc_takes_long_strips(size: tuple[int, int]) -> None:
     codec = HevcCodec(preset="ultrafast")
-    rgb8 = picture(*size, np.random.default_rng(1))
+    rgb8 = sample_image(*size, np.random.default_rng(1))
     assert codec.decode(codec.encode(rgb8, codec.levels[0])).shape == rgb8.shape
 
 

@@ -13,10 +13,10 @@ from eyechart.codecs.levels import choose_level
 from eyechart.codecs.reference import HmCodec, VtmCodec
 from eyechart.codecs.yuv import rgb_to_yuv444, yuv444_to_rgb
 from eyechart.core.errors import CodecError, InputError
-from eyechart.testing.codecs import check_codec, picture
+from eyechart.testing.codecs import check_codec, sample_image
 
 STAND_IN = Path(__file__).with_name("reference_stand_in.py")
-RGB8 = picture(21, 34, np.random.default_rng(0))
+RGB8 = sample_image(21, 34, np.random.default_rng(0))
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from eyechart.codecs.hevc import HevcCodec
 from eyechart.codecs.vvc import VvcCodec
 from eyechart.core.types import Codec
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 
-PHOTO = picture(240, 320, np.random.default_rng(11))
+PHOTO = sample_image(240, 320, np.random.default_rng(11))
 # codec, level, bytes, PSNR in dB; 3 QP less are 50 % more bytes and 1.5 dB
 GOLDENS = [
     (HevcCodec(), "51", 418, 23.72),

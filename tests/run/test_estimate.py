@@ -48,7 +48,7 @@ def test_larger_images_of_another_task_take_more() -> None:
     )
     codec = CodecEstimate(name="c", levels=2, code_s=3.0, payload_bytes=7.0, note="")
     model = ModelEstimate(name="v", rate=None, usd=None)
-    found = Estimate(models=(model,), tasks=tasks, codecs=(codec,), picture_px=(10, 10))
+    found = Estimate(models=(model,), tasks=tasks, codecs=(codec,), image_px=(10, 10))
     assert found.code_s == 2 * 3.0 * (10 + 4 * 10)
     assert found.stream_bytes(codec) == 2 * 7.0 * (10 + 4 * 10)
 
@@ -64,9 +64,9 @@ def test_a_codec_counts_for_its_own_tasks() -> None:
     )
     model = ModelEstimate(name="v", rate=None, usd=None)
     found = Estimate(
-        models=(model, model), tasks=tasks, codecs=(every, one), picture_px=(10, 10), png_bytes=9
+        models=(model, model), tasks=tasks, codecs=(every, one), image_px=(10, 10), png_bytes=9
     )
-    assert (found.cells, found.pictures) == (2 * (2 + 6), 2 * 10 + 6 * 10)
+    assert (found.cells, found.images) == (2 * (2 + 6), 2 * 10 + 6 * 10)
     assert found.questions == 2 * (2 * 20 + 6 * 50)
     assert found.code_s == 20 * 2 * 3.0 + 10 * 4 * 1.0
     assert found.stream_bytes(one) == 10 * 4 * 5.0
@@ -107,7 +107,5 @@ def test_decoded_images_of_slow_codecs_alone_take_disk() -> None:
         name="s", levels=3, code_s=1.0, payload_bytes=7.0, note="", slow_decode=True
     )
     fast = CodecEstimate(name="f", levels=2, code_s=0.1, payload_bytes=7.0, note="")
-    found = Estimate(
-        models=(), tasks=(task,), codecs=(slow, fast), picture_px=(10, 10), png_bytes=50
-    )
+    found = Estimate(models=(), tasks=(task,), codecs=(slow, fast), image_px=(10, 10), png_bytes=50)
     assert found.decoded_bytes == 10 * 4 * 3 * 50

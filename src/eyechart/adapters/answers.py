@@ -34,8 +34,8 @@ def compare(
     for task in tasks:
         without, with_adapter = for_task(plain, task.name), for_task(adapted, task.name)
         asked = dict(by_image(task.questions(), images))
-        pictures = {key: task.image(key) for key in asked}
-        for condition, shown in _forms(pictures, codecs):
+        uncompressed = {key: task.image(key) for key in asked}
+        for condition, shown in _forms(uncompressed, codecs):
             yield ScoreChange(
                 task=task.name,
                 condition="/".join(condition),
@@ -45,16 +45,16 @@ def compare(
 
 
 def _forms(
-    pictures: dict[str, Rgb8], codecs: Sequence[Codec]
+    uncompressed: dict[str, Rgb8], codecs: Sequence[Codec]
 ) -> Iterator[tuple[Condition, dict[str, Rgb8]]]:
-    yield SOURCE, pictures
-    images = [SourceImage.of(rgb8, key) for key, rgb8 in pictures.items()]
+    yield SOURCE, uncompressed
+    images = [SourceImage.of(rgb8, key) for key, rgb8 in uncompressed.items()]
     reconstructor = Reconstructor()
     for codec in codecs:
         for level in codec.levels:
             decoded = {}
             for key, made in zip(
-                pictures, reconstructor.reconstruct(codec, level, images), strict=True
+                uncompressed, reconstructor.reconstruct(codec, level, images), strict=True
             ):
                 if isinstance(made, Failed):
                     made.raise_error()

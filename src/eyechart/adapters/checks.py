@@ -56,7 +56,7 @@ def require_empty(out: Path) -> None:
         raise InputError(f"{out}: not empty; choose another")
 
 
-def require_pictures(pairs: Pairs, images: Sequence[int], backbone: Backbone, workers: int) -> None:
+def require_images(pairs: Pairs, images: Sequence[int], backbone: Backbone, workers: int) -> None:
     """Open each of these images once and prepare it for the VLM.
 
     Otherwise training would fail at a bad image hours later. Training prepares each image

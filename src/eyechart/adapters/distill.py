@@ -71,8 +71,8 @@ def make_batch(
     names: list[str] = []
     first = 0
     for one in shown:
-        pictures = pairs.pictures(one.image, one.entries)
-        inputs = [_prepared(backbone, rgb8) for rgb8 in pictures]
+        images = pairs.images(one.image, one.entries)
+        inputs = [_prepared(backbone, rgb8) for rgb8 in images]
         units = tower.layout.units(inputs[0])
         clean.append(inputs[0])  # the first entry is `source`
         for made, entry, row in zip(inputs, one.entries, one.given_rows, strict=True):

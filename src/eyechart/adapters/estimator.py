@@ -37,23 +37,23 @@ class ConditionEstimator(nn.Module):
             self.hidden = nn.Linear(_STATISTICS, _HIDDEN)
             self.head = nn.Linear(_HIDDEN, entries)
 
-    def forward(self, pictures: Sequence[Tensor]) -> Tensor:
+    def forward(self, images: Sequence[Tensor]) -> Tensor:
         """(3, H, W) each, of any sizes from 9x9 -> scores (images, entries)."""
-        if len({picture.shape for picture in pictures}) == 1:
-            found = statistics(torch.stack(list(pictures)))
+        if len({image.shape for image in images}) == 1:
+            found = statistics(torch.stack(list(images)))
         else:
-            found = torch.cat([statistics(picture[None]) for picture in pictures])
+            found = torch.cat([statistics(image[None]) for image in images])
         hidden = self.hidden(self.norm(found.to(self.head.weight.dtype)))
         scores: Tensor = self.head(torch.nn.functional.gelu(hidden))
         return scores
 
 
 @torch.no_grad()
-def statistics(pictures: Tensor) -> Tensor:
+def statistics(images: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, 120): logarithms and shares, of the order of one."""
-    with torch.autocast(pictures.device.type, enabled=False):
-        mixing = torch.tensor(_OPPONENT, device=pictures.device)
-        mixed = torch.einsum("kc,nchw->nkhw", mixing, pictures.float())
+    with torch.autocast(images.device.type, enabled=False):
+        mixing = torch.tensor(_OPPONENT, device=images.device)
+        mixed = torch.einsum("kc,nchw->nkhw", mixing, images.float())
         found: list[Tensor] = []
         for turned in (mixed, mixed.transpose(2, 3)):  # differences along rows, along columns
             for scale in _SCALES_PX:

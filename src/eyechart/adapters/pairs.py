@@ -54,7 +54,7 @@ class Pairs(Protocol):
         """
         ...
 
-    def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
+    def images(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """The image under each condition, all of one size. Thread-safe.
 
         Raises ImageError, CodecError.
@@ -100,7 +100,7 @@ class CodecPairs:
         """See `Pairs`."""
         return _digest(self._paths)
 
-    def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
+    def images(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
         source = SourceImage.of(read_image(self._paths[image]), self.names[image])
         return [
@@ -154,13 +154,13 @@ class FolderPairs:
         """See `Pairs`."""
         return _digest(path for paths in self._paths.values() for path in paths)
 
-    def pictures(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
+    def images(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
         return [read_image(self._paths[entry][image]) for entry in entries]
 
     def stored(self, image: int) -> list[Rgb8]:
         """See `Pairs`."""
-        found = self.pictures(image, self.entries)
+        found = self.images(image, self.entries)
         height_px, width_px, _ = found[0].shape
         for entry, rgb8 in zip(self.entries, found, strict=True):
             if rgb8.shape != found[0].shape:
@@ -195,6 +195,6 @@ def prepare(pairs: Pairs, *, workers: int = 2) -> None:
     """Make all images, so that training waits for none. Raises ImageError, CodecError."""
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(
-            lambda image: len(pairs.pictures(image, pairs.entries)), range(len(pairs.names))
+            lambda image: len(pairs.images(image, pairs.entries)), range(len(pairs.names))
         ):
             pass

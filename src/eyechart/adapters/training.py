@@ -20,7 +20,7 @@ from torch import nn
 
 from eyechart.adapters import package
 from eyechart.adapters.checkpoint import LOG, cut_log, load_state, save_state
-from eyechart.adapters.checks import require_pictures, require_training_folder
+from eyechart.adapters.checks import require_images, require_training_folder
 from eyechart.adapters.condition import SOURCE, Condition, Vocabulary
 from eyechart.adapters.cpu_speed import speed_up_on_cpu
 from eyechart.adapters.distill import (
@@ -133,7 +133,7 @@ class AdapterTraining:
         self.identity = self._identity()
         self.first = load_state(setting.out, self.student, self.optimizer, self.identity)
         shown = images_shown(recipe, self.train_images, self.first, self.accelerator.num_processes)
-        require_pictures(pairs, [*shown, *self.held_images], self.backbone, setting.loaders)
+        require_images(pairs, [*shown, *self.held_images], self.backbone, setting.loaders)
 
     def run(self) -> package.AdapterConfig:
         """Validate, train, validate, save."""

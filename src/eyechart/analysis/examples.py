@@ -53,13 +53,13 @@ def choose_examples(
     cells: those of each codec's lowest level, and the uncompressed ones. load:
     `core.plugins.load`, for the codecs.
     """
-    pictures = _Pictures(store, load)
+    images = _DecodedImages(store, load)
     metrics = [open_metric(name) for name in METRICS]
     found: list[Example] = []
     for candidate in _in_turns(_candidates(cells, tasks)):
         if len(found) >= count:
             break
-        example = _example(candidate, tasks[candidate.task], pictures, metrics)
+        example = _example(candidate, tasks[candidate.task], images, metrics)
         if example is not None:
             found.append(example)
     return found
@@ -118,7 +118,7 @@ def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
 
 
 def _example(
-    candidate: _Candidate, task: Task, pictures: _Pictures, metrics: Sequence[QualityMetric]
+    candidate: _Candidate, task: Task, images: _DecodedImages, metrics: Sequence[QualityMetric]
 ) -> Example | None:
     try:
         original = task.image(candidate.question.image)
@@ -126,7 +126,7 @@ def _example(
         return None  # the image was lost since the run; its scores were not
     views = []
     for read, record in candidate.shown:
-        decoded = pictures.decoded(read, record, original)
+        decoded = images.decoded(read, record, original)
         if decoded is not None:
             views.append(
                 View(
@@ -176,7 +176,7 @@ def _reference(question: Question) -> str:
     return " / ".join(map(str, several)) if isinstance(several, list) else question.answer
 
 
-class _Pictures:
+class _DecodedImages:
     """Decodes the stored bitstreams of a run; each codec is loaded once."""
 
     def __init__(self, store: Store, load: Callable[..., Any]) -> None:
@@ -212,6 +212,6 @@ class _Pictures:
 def _thumbnail(rgb8: Rgb8) -> Rgb8:
     from PIL import Image
 
-    picture = Image.fromarray(rgb8)
-    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
-    return np.asarray(picture)
+    image = Image.fromarray(rgb8)
+    image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    return np.asarray(image)

@@ -37,7 +37,7 @@ def print_estimate(
     for codec in estimate.codecs:
         codecs.add_row(codec.name, str(codec.levels), *_measured(codec))
     console.print(codecs)
-    height_px, width_px = estimate.picture_px
+    height_px, width_px = estimate.image_px
     measured = f"measured now on one image of {width_px}x{height_px}, mean of the levels"
     if len({task.pixels for task in estimate.tasks}) > 1:
         measured += "; totals scaled by the pixels of each task's first image"
@@ -48,7 +48,7 @@ def print_estimate(
     totals.add_column()
     totals.add_row("VLMs", ", ".join(model.name for model in estimate.models))
     totals.add_row("cells", f"{estimate.cells:,}")
-    totals.add_row("images", f"{estimate.pictures:,} to encode and decode")
+    totals.add_row("images", f"{estimate.images:,} to encode and decode")
     totals.add_row("questions", f"{estimate.questions:,}")
     totals.add_row("disk", _disk(estimate))
     totals.add_row("", _decoded(estimate, decoded_gb))

@@ -50,16 +50,16 @@ class ImageFileCodec:
 
     def decode(self, bitstream: Bitstream) -> Rgb8:
         """The image in a payload. Raises CodecError if it is damaged or of another size."""
-        with _opened(bitstream.payload, self.name, self.format) as picture:
-            check_claim(bitstream, picture.height, picture.width, codec=self.name)
-            rgb8 = np.array(picture.convert("RGB"), dtype=np.uint8)
+        with _opened(bitstream.payload, self.name, self.format) as image:
+            check_claim(bitstream, image.height, image.width, codec=self.name)
+            rgb8 = np.array(image.convert("RGB"), dtype=np.uint8)
         check_claim(bitstream, rgb8.shape[0], rgb8.shape[1], codec=self.name)
         return rgb8
 
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """The payload with the size that is stored in it. Raises CodecError."""
-        with _opened(payload, self.name, self.format) as picture:
-            width, height = picture.size
+        with _opened(payload, self.name, self.format) as image:
+            width, height = image.size
         return Bitstream(payload=payload, height_px=height, width_px=width)
 
     def _settings(self, level: Level) -> dict[str, Any]:
@@ -94,14 +94,14 @@ def _opened(payload: bytes, codec: str, format: str) -> Iterator[ImageFile]:
 
     try:
         # No other format is tried, because flipped bits can make a file look like another format.
-        with Image.open(io.BytesIO(payload), formats=(format,)) as picture:
-            size = f"{picture.width}x{picture.height}"
-            if not 1 <= picture.width * picture.height <= MAX_PIXELS:
+        with Image.open(io.BytesIO(payload), formats=(format,)) as image:
+            size = f"{image.width}x{image.height}"
+            if not 1 <= image.width * image.height <= MAX_PIXELS:
                 raise CodecError(f"the payload claims {size} pixels", codec=codec)
-            if picture.mode != "RGB":
+            if image.mode != "RGB":
                 # The encoders write RGB. Alpha and deep samples cost memory before anything else.
-                raise CodecError(f"the payload claims {size} {picture.mode}", codec=codec)
-            yield picture
+                raise CodecError(f"the payload claims {size} {image.mode}", codec=codec)
+            yield image
     except CodecError:
         raise
     except UnidentifiedImageError as error:  # its own message names a buffer in memory

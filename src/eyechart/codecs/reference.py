@@ -91,10 +91,10 @@ def _decode(software: Software, bitstream: Bitstream) -> Rgb8:
     job = _job(software, "", height, width)
     decoder = software.path("decoder")
     with _folder(job) as folder:
-        stream, picture = folder / "i.bin", folder / "r.yuv"
+        stream, decoded = folder / "i.bin", folder / "r.yuv"
         _write(stream, coded, job)
-        run([decoder, "-b", str(stream), "-o", str(picture), "-d", "8"], b"", job)
-        planes = _read(picture, job)
+        run([decoder, "-b", str(stream), "-o", str(decoded), "-d", "8"], b"", job)
+        planes = _read(decoded, job)
     if len(planes) != 3 * height * width:
         raise job.error(
             f"decoded to {len(planes)} bytes, not to one {width}x{height} image in 4:4:4"

@@ -52,16 +52,16 @@ def decode_image(
     # Pillow warns of sizes that are refused below.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            width, height = picture.size
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(
                     f"{name}: {width}x{height} is more than {max_pixels:,} pixels, the limit"
                 )
-            _check_bytes(picture, name)
-            _check_file(picture, len(data), name)
-            picture.load()
-            return _to_rgb8(picture if as_stored else _upright_srgb(picture), name)
+            _check_bytes(image, name)
+            _check_file(image, len(data), name)
+            image.load()
+            return _to_rgb8(image if as_stored else _upright_srgb(image), name)
     except ImageError:
         raise
     except UnidentifiedImageError as error:  # its own message names a buffer in memory
@@ -70,58 +70,58 @@ def decode_image(
         raise ImageError(f"{name}: not a readable image ({one_line(error)})") from error
 
 
-def _check_bytes(picture: Image, name: str) -> None:
+def _check_bytes(image: Image, name: str) -> None:
     """Refuse, before decoding, an image that takes too much memory. Raises ImageError."""
-    sample_bytes = 4 if picture.mode in ("I", "F") else 2 if ";16" in picture.mode else 1
-    copies = _FRAME_COPIES.get(picture.format or "", 1)
-    size = picture.width * picture.height * len(picture.getbands()) * sample_bytes * copies
+    sample_bytes = 4 if image.mode in ("I", "F") else 2 if ";16" in image.mode else 1
+    copies = _FRAME_COPIES.get(image.format or "", 1)
+    size = image.width * image.height * len(image.getbands()) * sample_bytes * copies
     if size > _MAX_DECODED_BYTES:
         raise ImageError(
-            f"{name}: {picture.width}x{picture.height} {picture.mode} takes {size:,} bytes to "
+            f"{name}: {image.width}x{image.height} {image.mode} takes {size:,} bytes to "
             f"decode, more than {_MAX_DECODED_BYTES:,}, the limit"
         )
 
 
-def _check_file(picture: Image, file_bytes: int, name: str) -> None:
+def _check_file(image: Image, file_bytes: int, name: str) -> None:
     """Refuse a JPEG with fewer bytes than the shortest code of its blocks, a bit for each 8x8
     pixels. Its decoder would fill in what is missing. Raises ImageError."""
-    least_bytes = picture.width * picture.height // (8 * 8 * 8)
-    if picture.format == "JPEG" and file_bytes < least_bytes:
+    least_bytes = image.width * image.height // (8 * 8 * 8)
+    if image.format == "JPEG" and file_bytes < least_bytes:
         raise ImageError(
             f"{name}: not a readable image ({file_bytes:,} bytes are too few for "
-            f"{picture.width}x{picture.height})"
+            f"{image.width}x{image.height})"
         )
 
 
-def _upright_srgb(picture: Image) -> Image:
+def _upright_srgb(image: Image) -> Image:
     """Apply the EXIF orientation and convert from the embedded colour profile to sRGB."""
     from PIL import ImageCms, ImageOps
 
-    profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "RGBA", "CMYK"):
-        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "RGBA", "CMYK"):
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
         # With a damaged profile the colours are assumed to be sRGB.
         with suppress(ImageCms.PyCMSError, OSError):
             embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(picture, embedded, srgb, outputMode=mode)
+            converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode=mode)
             if converted is not None:
-                converted.info.update(picture.info)
-                picture = converted
-    ImageOps.exif_transpose(picture, in_place=True)
-    return picture
+                converted.info.update(image.info)
+                image = converted
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
-def _to_rgb8(picture: Image, name: str) -> Rgb8:
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return np.repeat(_grey8(picture, name)[:, :, None], 3, axis=2)
+def _to_rgb8(image: Image, name: str) -> Rgb8:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return np.repeat(_grey8(image, name)[:, :, None], 3, axis=2)
     from PIL import Image
 
-    alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-    rgb8 = np.empty((picture.height, picture.width, 3), np.uint8)
-    for top in range(0, picture.height, _STRIP_ROWS):  # whole copies would triple the memory
-        bottom = min(top + _STRIP_ROWS, picture.height)
-        strip = picture.crop((0, top, picture.width, bottom))
+    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    rgb8 = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP_ROWS):  # whole copies would triple the memory
+        bottom = min(top + _STRIP_ROWS, image.height)
+        strip = image.crop((0, top, image.width, bottom))
         if alpha:
             rgba = strip.convert("RGBA")
             strip = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -129,12 +129,12 @@ def _to_rgb8(picture: Image, name: str) -> Rgb8:
     return rgb8
 
 
-def _grey8(picture: Image, name: str) -> npt.NDArray[np.uint8]:
+def _grey8(image: Image, name: str) -> npt.NDArray[np.uint8]:
     """Greyscale of 16 bits (0..65535) or floating point (0..1) as 8 bits. Raises ImageError."""
-    most = 1.0 if picture.mode == "F" else 65535.0
-    values = np.array(picture).astype(np.float64)
+    most = 1.0 if image.mode == "F" else 65535.0
+    values = np.array(image).astype(np.float64)
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= most):
-        raise ImageError(f"{name}: its {picture.mode} values are outside 0 to {most:g}")
+        raise ImageError(f"{name}: its {image.mode} values are outside 0 to {most:g}")
     return np.rint(values * (255 / most)).astype(np.uint8)
 
 

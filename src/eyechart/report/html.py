@@ -57,12 +57,12 @@ def write_report(analysis: Analysis, path: Path) -> None:
 
 def render_report(analysis: Analysis) -> str:
     """The page as text. Deterministic: the same analysis gives the same bytes."""
-    data, pictures = _pool_pictures(analysis_json(analysis))
+    data, images = _pool_images(analysis_json(analysis))
     finding = find(analysis)
     named = (name for adapter in analysis.adapters for name in adapter.trained_codecs)
     codecs = sorted({*(cell.codec for cell in analysis.cells), *named})
     page: Json = {
-        "pictures": pictures,
+        "pictures": images,
         "labels": {codec: codec_label(codec) for codec in codecs},
     }
     # One closure: the files share names only with each other.
@@ -98,7 +98,7 @@ def script_json(value: Json) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _pool_pictures(data: dict[str, Json]) -> tuple[Json, list[Json]]:
+def _pool_images(data: dict[str, Json]) -> tuple[Json, list[Json]]:
     """Replace every image by `@n` and list the different ones.
 
     A VLM gets the same image with and without an adapter; the page stores it once. The page inserts

@@ -85,7 +85,7 @@ class Estimate:
     models: tuple[ModelEstimate, ...]
     tasks: tuple[TaskEstimate, ...]
     codecs: tuple[CodecEstimate, ...]
-    picture_px: tuple[int, int]  # height, width of the image that was timed
+    image_px: tuple[int, int]  # height, width of the image that was timed
     png_bytes: int = 0  # size of that image as a PNG
 
     @property
@@ -94,7 +94,7 @@ class Estimate:
         return len(self.models) * sum(_levels(self.codecs, task) for task in self.tasks)
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Images to encode and decode, if no two tasks share an image."""
         return sum(_levels(self.codecs, task) * task.images for task in self.tasks)
 
@@ -114,19 +114,18 @@ class Estimate:
         rates = [rate for model in self.models if (rate := model.rate or guess)]
         if len(rates) < len(self.models):
             return None
-        return sum(rate.answer_s(images=self.pictures, questions=questions) for rate in rates)
+        return sum(rate.answer_s(images=self.images, questions=questions) for rate in rates)
 
     @property
     def code_s(self) -> float:
         """Processor time of the codecs that were timed, for every image once."""
         return sum(
-            self._pictures_timed(codec) * (codec.code_s or 0) * codec.levels
-            for codec in self.codecs
+            self._images_timed(codec) * (codec.code_s or 0) * codec.levels for codec in self.codecs
         )
 
     def stream_bytes(self, codec: CodecEstimate) -> float:
         """Size of a codec's bitstreams; 0 if unknown."""
-        return self._pictures_timed(codec) * (codec.payload_bytes or 0) * codec.levels
+        return self._images_timed(codec) * (codec.payload_bytes or 0) * codec.levels
 
     @property
     def disk_bytes(self) -> float:
@@ -137,13 +136,13 @@ class Estimate:
     def decoded_bytes(self) -> float:
         """Decoded images, as PNG, of all codecs that decode slowly, without a budget."""
         slow = (codec for codec in self.codecs if codec.slow_decode)
-        images = sum(self._pictures_timed(codec) * codec.levels for codec in slow)
+        images = sum(self._images_timed(codec) * codec.levels for codec in slow)
         return images * self.png_bytes
 
-    def _pictures_timed(self, codec: CodecEstimate) -> float:
+    def _images_timed(self, codec: CodecEstimate) -> float:
         """Number of images of the timed size that have as many pixels as all images of the codec's
         tasks."""
-        height_px, width_px = self.picture_px
+        height_px, width_px = self.image_px
         own = (task for task in self.tasks if codec.tasks is None or task.name in codec.tasks)
         return sum(task.images * task.pixels for task in own) / (height_px * width_px)
 
@@ -180,13 +179,13 @@ def estimate(
 
     tasks = open_tasks(plan.tasks, plan.data)
     sizes = [_task_size(task, plan) for task in tasks]
-    picture = _picture(tasks, sizes)
-    height_px, width_px, _ = picture.shape
+    image = _sample_image(tasks, sizes)
+    height_px, width_px, _ = image.shape
     given = None if rate is None else AnswerRate(questions_per_s=rate, hardware="as given")
     known = {**built_in_rates(), **(rates or {})}
     names = model_names(plan)
     codecs = tuple(
-        replace(_codec(entry, picture, published or {}, clock), tasks=entry.tasks)
+        replace(_codec(entry, image, published or {}, clock), tasks=entry.tasks)
         for entry in plan.codecs
     )
     left = [
@@ -206,8 +205,8 @@ def estimate(
         ),
         tasks=tuple(sizes),
         codecs=codecs,
-        picture_px=(height_px, width_px),
-        png_bytes=len(encode_png(picture)),
+        image_px=(height_px, width_px),
+        png_bytes=len(encode_png(image)),
     )
 
 
@@ -254,7 +253,7 @@ def _missing_file(task: Task) -> OfficialFile | None:
         return official
 
 
-def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
+def _sample_image(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
     """An image of the data, or smooth noise similar to a photograph if there is none."""
     for task, size in zip(tasks, sizes, strict=True):
         if size.note == "counted" and size.images:
@@ -266,13 +265,13 @@ def _picture(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
     planes = random.standard_normal((3, *frequency.shape)) / frequency**1.2
     noise = np.fft.irfft2(planes, s=OFFICIAL_SIZE_PX)
     noise = 128 + 50 * (noise - noise.mean()) / noise.std()
-    picture: Rgb8 = np.moveaxis(noise.clip(0, 255), 0, -1).astype(np.uint8)
-    return picture
+    image: Rgb8 = np.moveaxis(noise.clip(0, 255), 0, -1).astype(np.uint8)
+    return image
 
 
 def _codec(
     entry: CodecEntry,
-    picture: Rgb8,
+    image: Rgb8,
     published: Mapping[str, PublishedCodec],
     clock: Callable[[], float],
 ) -> CodecEstimate:
@@ -285,15 +284,15 @@ def _codec(
         levels = len(entry.levels or ()) or published[name].levels
         unknown = name not in plugins.names("eyechart.codecs")
         why = "not installed here" if unknown else str(error)
-        return _absent(name, levels, picture, published, why)
+        return _absent(name, levels, image, published, why)
     levels = len(found.levels)
     try:
         if is_neural(found.codec):
             why = "not timed, because its weights are not read here"
-            return _absent(name, levels, picture, published, why)
-        trials = [_trial(found.codec, level, picture, clock) for level in found.levels]
+            return _absent(name, levels, image, published, why)
+        trials = [_trial(found.codec, level, image, clock) for level in found.levels]
     except EyechartError as error:
-        return _absent(name, levels, picture, published, str(error))
+        return _absent(name, levels, image, published, str(error))
     code_s, payload_bytes, decode_s = np.mean(trials, axis=0)
     return CodecEstimate(
         name=name,
@@ -306,9 +305,9 @@ def _codec(
 
 
 def _absent(
-    name: str, levels: int, picture: Rgb8, published: Mapping[str, PublishedCodec], why: str
+    name: str, levels: int, image: Rgb8, published: Mapping[str, PublishedCodec], why: str
 ) -> CodecEstimate:
-    height_px, width_px, _ = picture.shape
+    height_px, width_px, _ = image.shape
     bpp = published[name].bpp if name in published else None
     return CodecEstimate(
         name=name,
@@ -321,8 +320,8 @@ def _absent(
 
 
 def _trial(
-    codec: Codec, level: Level, picture: Rgb8, clock: Callable[[], float]
+    codec: Codec, level: Level, image: Rgb8, clock: Callable[[], float]
 ) -> tuple[float, int, float]:
     start_s = clock()
-    made = reconstruct_one(codec, level, SourceImage.of(picture, "sample"))
+    made = reconstruct_one(codec, level, SourceImage.of(image, "sample"))
     return clock() - start_s, made.payload_bytes, made.decode_s

@@ -240,7 +240,7 @@ class Exporter:
             with store_errors(folder, "be made"):
                 folder.mkdir(parents=True, exist_ok=True)
                 path.unlink(missing_ok=True)  # otherwise it would refer to old and new images
-        pictures = self._pictures(task, target, copied.keys)
+        decoded = self._decoded_images(task, target, copied.keys)
         rates_bpp: list[float] = []
         files_bytes = 0
         with open_atomic(path) as file:
@@ -248,14 +248,14 @@ class Exporter:
             for row in copied.rows:
                 image = copied.reference(row)
                 if not image:
-                    picture = next(pictures)
-                    png = encode_png(picture.rgb8)
+                    made = next(decoded)
+                    png = encode_png(made.rgb8)
                     if self._form.paths:
                         write_atomic(folder / copied.names[row.image], png, sync=False)
                         files_bytes += len(png)
                     else:
                         image = base64.b64encode(png).decode()
-                    rates_bpp.append(picture.bitstream.bpp)
+                    rates_bpp.append(made.bitstream.bpp)
                     self._advance()
                 file.write(_line(copied.cells(row, image, folder)))
         return TsvCopy(
@@ -277,7 +277,7 @@ class Exporter:
             folder.mkdir(parents=True, exist_ok=True)
         return folder / task.path.name
 
-    def _pictures(
+    def _decoded_images(
         self, task: TsvTask, target: CopyTarget, keys: Sequence[str]
     ) -> Iterator[DecodedImage]:
         """The images in this order. Raises InputError, EyechartError."""

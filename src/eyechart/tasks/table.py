@@ -65,9 +65,9 @@ class TsvTable:
         """
         try:
             if key not in self.offsets:
-                path = self._picture_file(key)
+                path = self._image_file(key)
                 return read_limited(path, MAX_FILE_BYTES, error=ImageError)
-            return self._picture_cell(key)
+            return self._image_cell(key)
         except OSError as error:
             raise ImageError(f"{self.path.name}: {error.filename}: {error.strerror}") from error
         except (binascii.Error, InputError, ValueError) as error:
@@ -99,7 +99,7 @@ class TsvTable:
             whole.update(f"\n{name}\n{_sha256_of(path) if path else 'absent'}".encode())
         return whole.hexdigest()
 
-    def _picture_cell(self, key: str) -> bytes:
+    def _image_cell(self, key: str) -> bytes:
         with self.path.open("rb") as file:
             if _stamp(self.path) != self.stamp:
                 raise ImageError(f"{self.path}: changed while in use; start again")
@@ -108,7 +108,7 @@ class TsvTable:
         cell = record.cells[self.columns.index("image")]
         return base64.b64decode(b"".join(cell.split()), validate=True)
 
-    def _picture_file(self, name: str) -> Path:
+    def _image_file(self, name: str) -> Path:
         path = self._find(name)
         if path is None:
             raise ImageError(f"{self.path.name}: no image file {name} in {self._looked}")
@@ -200,7 +200,7 @@ class _Scan:
         if len(record.cells) != len(self.columns):
             raise lines.error(f"{len(record.cells)} cells, but {len(self.columns)} columns")
         raw = dict(zip(self.columns, record.cells, strict=True))
-        picture = raw.pop("image", b"").strip()
+        image = raw.pop("image", b"").strip()
         cells = {column: decoded(cell, lines) for column, cell in raw.items() if cell}
         index = cells["index"] = cells.get("index", "").strip()
         if len(index) > _MAX_INDEX_CHARS:
@@ -208,12 +208,12 @@ class _Scan:
         if not index or index in self._key_of:
             raise lines.error(f"index {index} occurs twice" if index else "no index")
         reference = ""
-        if len(picture) > MAX_REFERENCE_CHARS:
-            digest = hashlib.blake2b(picture, digest_size=16).digest()
+        if len(image) > MAX_REFERENCE_CHARS:
+            digest = hashlib.blake2b(image, digest_size=16).digest()
             self._key_of[index] = key = self._first.setdefault(digest, index)
             self.offsets.setdefault(key, record.offset)
-        elif picture:
-            self._key_of[index], reference = "", decoded(picture, lines)
+        elif image:
+            self._key_of[index], reference = "", decoded(image, lines)
         elif path := cells.get("image_path"):
             self._key_of[index] = _one_path(path, lines)
         else:

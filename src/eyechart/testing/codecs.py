@@ -131,7 +131,7 @@ def examine_codec(
     reproducible = ""
     if isinstance(codec, NeuralCodec):
         reproducible = f"{codec.reproducible}, checked on {device}"
-        images = [picture(height, width, rng) for height, width in (*sizes, *_BATCH_SIZES)]
+        images = [sample_image(height, width, rng) for height, width in (*sizes, *_BATCH_SIZES)]
         checks.update(neural_checks(codec, options, images, seed, device))
     passed, failures = [], []
     for name, check in checks.items():
@@ -154,7 +154,7 @@ def examine_codec(
     )
 
 
-def picture(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb8:
+def sample_image(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb8:
     """A test image: shading, an edge, and texture that is weaker the finer it is, mostly grey."""
     rows = np.linspace(0, 1, height_px)[:, None, None]
     columns = np.linspace(0, 1, width_px)[None, :, None]
@@ -186,7 +186,7 @@ def _identity(codec: Codec) -> list[str]:
 def _sizes(codec: Codec, sizes: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[str]:
     found = []
     for height, width in sizes:
-        rgb8 = picture(height, width, rng)
+        rgb8 = sample_image(height, width, rng)
         for level in codec.levels:
             where = f"{width}x{height} at level {level.name}"
             bitstream = codec.encode(rgb8, level)
@@ -195,7 +195,7 @@ def _sizes(codec: Codec, sizes: Sequence[tuple[int, int]], rng: np.random.Genera
                 found.append(f"{where}: the bitstream says {said}")
             if not isinstance(bitstream.payload, bytes) or not bitstream.payload:
                 found.append(f"{where}: the payload is not bytes, or empty")
-            found += _wrong_picture(codec.decode(bitstream), height, width, where)
+            found += _wrong_image(codec.decode(bitstream), height, width, where)
     return found
 
 
@@ -207,9 +207,9 @@ def _levels(codec: Codec, rates: dict[str, float], rng: np.random.Generator) -> 
     ranks = [level.rank for level in codec.levels]
     if ranks != list(range(len(ranks))):
         found.append(f"ranks {ranks} are not 0, 1, 2, ...")
-    pictures = [picture(height, width, rng) for height, width in _RATE_SIZES]
+    images = [sample_image(height, width, rng) for height, width in _RATE_SIZES]
     for level in codec.levels:
-        rates[level.name] = float(np.mean([codec.encode(rgb8, level).bpp for rgb8 in pictures]))
+        rates[level.name] = float(np.mean([codec.encode(rgb8, level).bpp for rgb8 in images]))
     means = list(rates.values())
     if means != sorted(means):
         listed = ", ".join(f"{name}: {bpp:.4f} bpp" for name, bpp in rates.items())
@@ -219,7 +219,7 @@ def _levels(codec: Codec, rates: dict[str, float], rng: np.random.Generator) -> 
 
 def _determinism(codec: Codec, rng: np.random.Generator) -> list[str]:
     found = []
-    rgb8 = picture(40, 56, rng)
+    rgb8 = sample_image(40, 56, rng)
     kept = rgb8.copy()
     for level in codec.levels:
         first, second = codec.encode(rgb8, level), codec.encode(rgb8, level)
@@ -243,7 +243,7 @@ def _fresh_process(
         return [f"its CodecSpec cannot be sent to a worker: {one_line(error)}"]
     if travelled != spec:
         return ["its CodecSpec arrives changed at a worker"]
-    bitstream = codec.encode(picture(24, 40, rng), codec.levels[0])
+    bitstream = codec.encode(sample_image(24, 40, rng), codec.levels[0])
     there = build_again(codec, options, bitstream)
     if isinstance(there, str):
         return [there]
@@ -259,7 +259,7 @@ def _damage(codec: Codec, rng: np.random.Generator) -> list[str]:
     found = []
     height, width = 40, 56
     level: Level = codec.levels[0]
-    payload = codec.encode(picture(height, width, rng), level).payload
+    payload = codec.encode(sample_image(height, width, rng), level).payload
     cuts = sorted({0, 1, len(payload) // 4, len(payload) // 2, len(payload) - 1})
     damaged = {f"cut after {cut} of {len(payload)} bytes": payload[:cut] for cut in cuts}
     for bit in rng.integers(8 * len(payload), size=12):
@@ -275,7 +275,7 @@ def _damage(codec: Codec, rng: np.random.Generator) -> list[str]:
         except Exception as error:  # noqa: BLE001 - to name any error of a third party's codec
             found.append(f"{what}: raised {type(error).__name__} instead of CodecError ({error})")
             continue
-        found += _wrong_picture(rgb8, height, width, what)
+        found += _wrong_image(rgb8, height, width, what)
     return found
 
 
@@ -294,7 +294,7 @@ def _wrong_input(codec: Codec) -> list[str]:
     return found
 
 
-def _wrong_picture(rgb8: Rgb8, height: int, width: int, where: str) -> list[str]:
+def _wrong_image(rgb8: Rgb8, height: int, width: int, where: str) -> list[str]:
     if rgb8.dtype == np.uint8 and rgb8.shape == (height, width, 3):
         return []
     return [f"{where}: decoded to {rgb8.dtype} {rgb8.shape}, not uint8 ({height}, {width}, 3)"]

@@ -51,7 +51,7 @@ def check_vlm(
         _check_identity(for_task(vlm, task))
     decoding = Decoding(max_new_tokens=max_new_tokens)
     requests = [
-        Request(image=_picture(height, width, seed), prompts=_PROMPTS, codec="jpeg", level="10")
+        Request(image=_image(height, width, seed), prompts=_PROMPTS, codec="jpeg", level="10")
         for seed, (height, width) in enumerate(sizes)
     ]
     together = vlm.answer(requests, decoding)
@@ -63,7 +63,7 @@ def check_vlm(
     assert [[a.text for a in given] for given in again] == texts, "a second call gave other answers"
     _check_alone(vlm, requests, texts, decoding)
     assert vlm.answer([], decoding) == [], "no requests must give no answers"
-    empty = Request(image=_picture(64, 64, 0), prompts=())
+    empty = Request(image=_image(64, 64, 0), prompts=())
     assert vlm.answer([empty], decoding) == [[]], "a request without prompts must give []"
 
 
@@ -100,7 +100,7 @@ def _check_alone(
             assert alone[0][0].text == text, f"asked alone, {prompt!r} was answered otherwise"
 
 
-def _picture(height_px: int, width_px: int, seed: int) -> Rgb8:
+def _image(height_px: int, width_px: int, seed: int) -> Rgb8:
     rng = np.random.default_rng(seed)
     rgb8 = np.full((height_px, width_px, 3), rng.integers(60, 200, 3), dtype=np.uint8)
     rows, columns = np.mgrid[:height_px, :width_px]

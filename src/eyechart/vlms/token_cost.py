@@ -86,11 +86,11 @@ def estimate(
         for request in requests
         for prompt in request.prompts
     )
-    pictures = sum(
+    images = sum(
         len(request.prompts) * image_tokens(*request.image.shape[:2], detail=detail, model=model)
         for request in requests
     )
-    return TokenEstimate(input_tokens=text + pictures, output_tokens=questions * max_new_tokens)
+    return TokenEstimate(input_tokens=text + images, output_tokens=questions * max_new_tokens)
 
 
 def image_tokens(height_px: int, width_px: int, *, detail: str, model: str = "gpt-4o") -> int:

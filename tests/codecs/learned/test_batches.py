@@ -19,7 +19,7 @@ from eyechart.codecs.learned.neural import (
 from eyechart.codecs.learned.plugins import ElicMiniCodec
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Rgb8
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 from tests.codecs.learned.small_networks import (
     SMALL_CODECS,
     SmallElic,
@@ -50,7 +50,7 @@ def pictures(count: int, *, seed: int = 0) -> list[Rgb8]:
     """Images of two sizes in turn."""
     rng = np.random.default_rng(seed)
     sizes = ((20, 60), (20, 130))
-    return [picture(*sizes[index % 2], rng) for index in range(count)]
+    return [sample_image(*sizes[index % 2], rng) for index in range(count)]
 
 
 @pytest.mark.parametrize("kind", SMALL_CODECS)

@@ -22,9 +22,9 @@ from eyechart.codecs.learned.compressai_models import CompressAiCodec  # noqa: E
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.plugins import parse_spec  # noqa: E402
 from eyechart.core.types import Bitstream  # noqa: E402
-from eyechart.testing.codecs import picture  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
 
-PHOTO = picture(40, 100, np.random.default_rng(2))
+PHOTO = sample_image(40, 100, np.random.default_rng(2))
 
 
 class Toy(nn.Module):

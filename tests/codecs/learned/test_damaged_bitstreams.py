@@ -19,7 +19,7 @@ from eyechart.codecs import container
 from eyechart.codecs.learned.plugins import ElicMiniCodec
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Bitstream, Level, Rgb8
-from eyechart.testing.codecs import picture
+from eyechart.testing.codecs import sample_image
 
 STRESS = bool(os.environ.get("EYECHART_STRESS"))
 BITSTREAMS = 10_000 if STRESS else 240
@@ -68,7 +68,7 @@ def test_damage_is_an_error(make: type[ElicMiniCodec]) -> None:
     """Half of the payloads are damaged as they are, half below a header that fits the damage."""
     codec = make()
     rng = random.Random(0)
-    images = [picture(*size, np.random.default_rng(1)) for size in SIZES]
+    images = [sample_image(*size, np.random.default_rng(1)) for size in SIZES]
     whole = [(level, codec.encode(image, level)) for level in codec.levels for image in images]
     decoded = {bitstream.payload: codec.decode(bitstream) for _, bitstream in whole}
     messages: list[str] = []

@@ -15,7 +15,7 @@ from eyechart.codecs.learned.neural import LoadedNetwork, Precision  # noqa: E40
 from eyechart.codecs.learned.plugins import ELIC, ElicMiniCodec  # noqa: E402
 from eyechart.core.types import Level, Rgb8  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
-from eyechart.testing.codecs import picture  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
 from tests.codecs.learned.small_networks import (  # noqa: E402
     SMALL_CODECS,
     SmallElic,
@@ -47,7 +47,7 @@ def fast_mathematics() -> Iterator[None]:
 
 def pictures(count: int, sizes: tuple[tuple[int, int], ...]) -> list[Rgb8]:
     rng = np.random.default_rng(0)
-    return [picture(*sizes[index % len(sizes)], rng) for index in range(count)]
+    return [sample_image(*sizes[index % len(sizes)], rng) for index in range(count)]
 
 
 def check_batches(loaded: LoadedNetwork, images: list[Rgb8], counts: tuple[int, ...]) -> None:

@@ -22,7 +22,7 @@ from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
 from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
-from eyechart.testing.codecs import picture  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
 from tests.codecs.learned.small_networks import (  # noqa: E402
     SmallMlicpp,
     SmallTcm,
@@ -199,7 +199,7 @@ def test_the_rate_is_what_the_likelihoods_say(
     codec = kind(weights=str(tmp_path))
     torch.manual_seed(3)
     network = codec.architecture.build().eval()
-    rgb8 = picture(256, 256, np.random.default_rng(0))
+    rgb8 = sample_image(256, 256, np.random.default_rng(0))
     x = torch.tensor(rgb8).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         for name, parameter in network.named_parameters():  # scales that suit the latent

@@ -29,7 +29,7 @@ from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
-from eyechart.testing.codecs import picture  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def codec(weights: Path) -> ElicMiniCodec:
 @pytest.fixture(scope="module")
 def pictures() -> list[Rgb8]:
     rng = np.random.default_rng(0)
-    return [picture(*size, rng) for size in ((1, 1), (33, 17), (64, 64), (50, 90), (64, 64))]
+    return [sample_image(*size, rng) for size in ((1, 1), (33, 17), (64, 64), (50, 90), (64, 64))]
 
 
 def test_it_meets_the_requirements_of_a_codec(codec: ElicMiniCodec, weights: Path) -> None:
@@ -70,7 +70,7 @@ def test_tic_decodes_along_its_diagonals_what_it_encoded(
     torch.manual_seed(5)
     network = Tic(shape)
     rng = np.random.default_rng(5)
-    network.start(to_tensor(np.stack([picture(64, 64, rng) for _ in range(8)])), 0.01)
+    network.start(to_tensor(np.stack([sample_image(64, 64, rng) for _ in range(8)])), 0.01)
     network.entropy_bottleneck.update_quantiles()
     write_level(tmp_path, "tic", name="1", lmbda=0.01, weights=network.state_dict())
     encoder, decoder = (NetworkCodec(small, weights=str(tmp_path)) for _ in range(2))
@@ -101,7 +101,7 @@ def test_results_do_not_depend_on_batches_or_threads(
 
 def test_tiles_give_what_the_whole_gives(network: Elic) -> None:
     rng = np.random.default_rng(2)
-    x = torch.tensor(picture(16 * 40, 16 * 28, rng)).permute(2, 0, 1)[None] / 255
+    x = torch.tensor(sample_image(16 * 40, 16 * 28, rng)).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         whole = network.g_a(x)
         size = {"most": 100, "tile": 16, "margin": 8}
@@ -212,7 +212,7 @@ def test_ten_thousand_damaged_payloads(codec: ElicMiniCodec, header: str) -> Non
     level = codec.levels[1]
     loaded = codec.load(level, "cpu")
     size = {"height_px": 30, "width_px": 20}
-    whole = loaded.encode([picture(30, 20, rng)])[0]
+    whole = loaded.encode([sample_image(30, 20, rng)])[0]
     stream = container.read(codec.name, whole.payload).stream
     for _ in range(5_000):
         data = bytearray(whole.payload if header == "checked" else stream)

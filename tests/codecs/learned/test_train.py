@@ -31,7 +31,7 @@ from eyechart.codecs.learned.transtic import MINI as TRANSTIC_MINI  # noqa: E402
 from eyechart.codecs.learned.transtic import Transtic, TransticShape  # noqa: E402
 from eyechart.core.errors import InputError  # noqa: E402
 from eyechart.quality import open_metric  # noqa: E402
-from eyechart.testing.codecs import picture  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
 
 TINY = ElicShape(
     widths=(4, 6, 8),
@@ -57,7 +57,7 @@ TINY_TRANSTIC = TransticShape(
 
 def _training(config: TrainConfig) -> CodecTraining:
     rng = np.random.default_rng(0)
-    pictures = [picture(200, 200, rng) for _ in range(4)]
+    pictures = [sample_image(200, 200, rng) for _ in range(4)]
     crops = Crops([pictures], [1.0], config.crop_px)
     torch.manual_seed(config.seed)
     network = Elic(TINY)
@@ -76,7 +76,7 @@ def test_the_first_weights_are_a_linear_transform_codec(
     build: Callable[[], Elic | Tic | Transtic],
 ) -> None:
     rng = np.random.default_rng(0)
-    pictures = to_tensor(np.stack([picture(128, 128, rng) for _ in range(8)]))
+    pictures = to_tensor(np.stack([sample_image(128, 128, rng) for _ in range(8)]))
     torch.manual_seed(0)
     network = build()
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_scaling_the_latent_changes_only_its_rounding(
     build: Callable[[], Elic | Tic | Transtic],
 ) -> None:
     rng = np.random.default_rng(0)
-    pictures = to_tensor(np.stack([picture(64, 64, rng) for _ in range(4)]))
+    pictures = to_tensor(np.stack([sample_image(64, 64, rng) for _ in range(4)]))
     torch.manual_seed(0)
     network = build()
     network.start(pictures, 0.01)
@@ -121,7 +121,7 @@ def test_scaling_the_latent_of_tic_scales_its_context() -> None:
 def test_the_loss_falls_and_what_is_saved_is_measured(tmp_path: Path) -> None:
     seen: list[TrainingProgress] = []
     training = _training(_config(200))
-    validation = {"photos": [picture(64, 96, np.random.default_rng(1))]}
+    validation = {"photos": [sample_image(64, 96, np.random.default_rng(1))]}
     run(training, tmp_path, validation, seen.append)
     assert [progress.step for progress in seen] == [100, 200]
     assert seen[1].loss < 0.95 * seen[0].loss
@@ -133,7 +133,7 @@ def test_the_loss_falls_and_what_is_saved_is_measured(tmp_path: Path) -> None:
 
 def test_ms_ssim_is_that_of_the_quality_metric() -> None:
     rng = np.random.default_rng(4)
-    x, noise = picture(192, 208, rng), rng.normal(0, 12, (192, 208, 3))
+    x, noise = sample_image(192, 208, rng), rng.normal(0, 12, (192, 208, 3))
     y = np.clip(x + noise, 0, 255).astype(np.uint8)
     wanted = open_metric("ms-ssim").measure(x, y)
     found = ms_ssim(to_tensor(x[None]).double(), to_tensor(y[None]).double()).item()
