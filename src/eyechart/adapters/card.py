@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from eyechart.adapters.package import AdapterConfig
+from eyechart.core.types import UNCOMPRESSED
 
 
 def card(config: AdapterConfig, name: str) -> str:
     """Markdown, from the configuration alone; every number in it was measured in training."""
     base: Any = config.base
-    codecs = ", ".join(codec for codec in config.trained_codecs if codec != "source")
+    codecs = ", ".join(codec for codec in config.trained_codecs if codec != UNCOMPRESSED)
     lines = [
         "---",
         f"base_model: {base['name']}",

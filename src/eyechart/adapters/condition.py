@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Codec
+from eyechart.core.types import LOSSLESS, UNCOMPRESSED, Codec
 
 Condition: TypeAlias = tuple[str, str]  # (codec, level), by name
-SOURCE: Condition = ("source", "lossless")
+SOURCE: Condition = (UNCOMPRESSED, LOSSLESS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

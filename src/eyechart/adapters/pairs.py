@@ -23,7 +23,7 @@ from eyechart.codecs.reconstruct import Reconstructor, SourceImage
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import find_images, read_image
-from eyechart.core.types import Codec, Component, Rgb8, component_of, is_neural
+from eyechart.core.types import UNCOMPRESSED, Codec, Component, Rgb8, component_of, is_neural
 from eyechart.store import StoredImages
 
 _END_BYTES = 16 << 10  # of an image file, at each end
@@ -129,16 +129,16 @@ class FolderPairs:
     codecs: tuple[Component, ...] = ()
 
     def __init__(self, folder: Path) -> None:
-        if folder.is_dir() and not (folder / "source").is_dir():
+        if folder.is_dir() and not (folder / UNCOMPRESSED).is_dir():
             raise InputError(
                 f"{folder}: no folder 'source' in it; lay pairs out as source/NAME and "
                 "CODEC/LEVEL/NAME, or give --codecs"
             )
-        clean, _ = find_images(folder / "source")
+        clean, _ = find_images(folder / UNCOMPRESSED)
         self.names = tuple(path.stem for path in clean)
         self._paths = {SOURCE: clean}
         for place in sorted(path for path in folder.glob("*/*") if path.is_dir()):
-            if place.parent.name == "source":
+            if place.parent.name == UNCOMPRESSED:
                 continue
             by_stem = {path.stem: path for path in find_images(place)[0]}
             missing = [name for name in self.names if name not in by_stem]

@@ -15,7 +15,6 @@ from typing import Any
 
 from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.cells import (
-    SOURCE,
     CellData,
     cell_label,
     failure_counts,
@@ -30,7 +29,7 @@ from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Task
+from eyechart.core.types import UNCOMPRESSED, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
 from eyechart.tasks import open_task
@@ -145,7 +144,7 @@ def _measured(
         chance = chances(task)
         for read in own:
             one = measure(task, read, sums[read.key], resampling)
-            if read.codec == SOURCE:
+            if read.codec == UNCOMPRESSED:
                 one = replace(one, at_chance=chance_note(read.records, chance, resampling))
             measured[read.key] = one
     return [measured[read.key] for read in cells]

@@ -10,8 +10,6 @@ from eyechart.analysis.labels import Labels
 from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Failure, Record
 from eyechart.store import Store, TaskSize
 
-SOURCE = "source"  # the codec of uncompressed images
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellData:

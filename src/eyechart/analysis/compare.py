@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from eyechart.analysis.bootstrap import interval
-from eyechart.analysis.cells import SOURCE
 from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
 from eyechart.analysis.gap import best_tuned, gap
 from eyechart.analysis.measure import Measured
 from eyechart.analysis.result import BdResult, GapResult, IcmResult, Interval
+from eyechart.core.types import UNCOMPRESSED
 
 CurveKey = tuple[str, str, str, str]  # vlm, adapter, task, codec
 
@@ -57,7 +57,7 @@ class Comparison:
         """Every curve against uncompressed, and every adapter's curve against none."""
         for place, cells in self._curves.items():
             vlm, adapter, task, codec = place
-            if codec == SOURCE:
+            if codec == UNCOMPRESSED:
                 continue
             curve = curve_of(cells, flags=self._flags(cells))
             uncompressed, flags = self._uncompressed(vlm, adapter, task)
@@ -78,9 +78,9 @@ class Comparison:
         Both use the same resamplings: two scores whose own intervals overlap may still differ.
         """
         data = measured.data
-        plain = self._curves.get((data.vlm, "", data.task, SOURCE))
+        plain = self._curves.get((data.vlm, "", data.task, UNCOMPRESSED))
         no_interval = measured.caution and not measured.score_draws.size
-        if data.codec == SOURCE or not plain or no_interval:
+        if data.codec == UNCOMPRESSED or not plain or no_interval:
             return None
         uncompressed = plain[0]
         return interval(
@@ -152,9 +152,9 @@ class Comparison:
         self, vlm: str, adapter: str, task: str
     ) -> tuple[Measured | None, tuple[str, ...]]:
         """The uncompressed score of the VLM without adapter, or with it if that is missing."""
-        if plain := self._curves.get((vlm, "", task, SOURCE)):
+        if plain := self._curves.get((vlm, "", task, UNCOMPRESSED)):
             return plain[0], (*self._unfinished(plain, "uncompressed: "), *_chance(plain))
-        if own := self._curves.get((vlm, adapter, task, SOURCE)):
+        if own := self._curves.get((vlm, adapter, task, UNCOMPRESSED)):
             return own[0], ("uncompressed score read with the adapter", *_chance(own))
         return None, ()
 

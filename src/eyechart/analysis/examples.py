@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from eyechart.analysis.cells import SOURCE, CellData
+from eyechart.analysis.cells import CellData
 from eyechart.analysis.result import Example, View
 from eyechart.codecs.reconstruct import Reconstructor, SourceImage
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError
 from eyechart.core.images import encode_png
-from eyechart.core.types import Codec, Question, Record, Rgb8, Task
+from eyechart.core.types import UNCOMPRESSED, Codec, Question, Record, Rgb8, Task
 from eyechart.quality import QualityMetric, label, open_metric
 from eyechart.store import Store
 
@@ -69,14 +69,14 @@ def _candidates(cells: Sequence[CellData], tasks: Mapping[str, Task]) -> Iterato
     """For each VLM and task the suitable questions, the clearest first."""
     groups: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
     for read in cells:
-        if not (read.codec == SOURCE and read.adapter):
+        if not (read.codec == UNCOMPRESSED and read.adapter):
             groups[read.vlm, read.task].append(read)
     for (vlm, task), group in groups.items():
-        group.sort(key=lambda read: (read.codec != SOURCE, bool(read.adapter)))
+        group.sort(key=lambda read: (read.codec != UNCOMPRESSED, bool(read.adapter)))
         answers = [
             (read, {record.question_id: record for record in read.records}) for read in group
         ]
-        if group[0].codec != SOURCE or len(group) < 2:
+        if group[0].codec != UNCOMPRESSED or len(group) < 2:
             continue
         chosen = [
             candidate
@@ -93,7 +93,7 @@ def _candidate(
     answers: Sequence[tuple[CellData, Mapping[str, Record]]],
 ) -> _Candidate | None:
     shown = tuple((read, by_id[question.id]) for read, by_id in answers if question.id in by_id)
-    if not shown or shown[0][0].codec != SOURCE or shown[0][1].value < RIGHT:
+    if not shown or shown[0][0].codec != UNCOMPRESSED or shown[0][1].value < RIGHT:
         return None
     misled = sum(not read.adapter and record.value < RIGHT for read, record in shown[1:])
     recovered = sum(bool(read.adapter) and record.value >= RIGHT for read, record in shown[1:])
@@ -186,7 +186,7 @@ class _DecodedImages:
 
     def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:
         """The image that the VLM received, or None if it cannot be decoded here."""
-        if read.codec == SOURCE:
+        if read.codec == UNCOMPRESSED:
             return original
         cell = read.cell
         image = SourceImage.of(original, record.image)

@@ -19,14 +19,14 @@ import numpy as np
 from eyechart.analysis.bootstrap import interval
 from eyechart.analysis.measure import Measured
 from eyechart.analysis.result import GapResult
-from eyechart.core.types import Component, Floats
+from eyechart.core.types import UNCOMPRESSED, Component, Floats
 
 
 def trained_codecs(adapter: Component | None) -> tuple[str, ...]:
     """The codecs an adapter saw in training, from its option `trained_codecs`, without `source`."""
     named = adapter.options.get("trained_codecs", ()) if adapter else ()
     names = named if isinstance(named, Sequence) and not isinstance(named, str) else (named,)
-    return tuple(str(name) for name in names if name != "source")
+    return tuple(str(name) for name in names if name != UNCOMPRESSED)
 
 
 def best_tuned(codec: str, adapters: Mapping[str, Component | None]) -> str | None:

@@ -25,12 +25,12 @@ from eyechart.analysis.table import (
     same_decimals,
     signed,
 )
+from eyechart.core.types import UNCOMPRESSED
 
 TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm"]
 
 T = TypeVar("T")
 
-SOURCE = "source"  # the codec of uncompressed images
 PER_DEVICE = "reproducible per device: the codec's decoded images depend on the kind of device"
 
 
@@ -99,7 +99,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
     for task in analysis.tasks:
         cells = sorted(
             (cell for cell in analysis.cells if cell.task == task.name),
-            key=lambda cell: (_vlm_name(cell), cell.codec != SOURCE),
+            key=lambda cell: (_vlm_name(cell), cell.codec != UNCOMPRESSED),
         )
         names = _distinct(name for cell in cells for name in cell.metrics)
         names = tuple(sorted(names, key=lambda name: name != task.headline_metric))

@@ -9,12 +9,12 @@ from typing import Any
 
 from eyechart.analysis.analyse import tasks_of
 from eyechart.analysis.bootstrap import Resampling, interval, resample
-from eyechart.analysis.cells import SOURCE, CellData, cell_label, read_cells
+from eyechart.analysis.cells import CellData, cell_label, read_cells
 from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Task
+from eyechart.core.types import UNCOMPRESSED, Task
 from eyechart.store import Store
 
 
@@ -53,12 +53,7 @@ def compare_runs(
     if not shared:
         raise InputError(f"{first} and {second}: no cell with answers is in both")
     for label in shared:
-        versions = [cells[label].cell.task.version for cells in (here, there)]
-        if versions[0] != versions[1]:
-            raise InputError(
-                f"{first} and {second}: {here[label].task} is of version {versions[0]} in one and "
-                f"{versions[1]} in the other; allowed: one version"
-            )
+        _refuse_two_versions((first, second), (here[label], there[label]))
     place = data or Store(first).info().data or None
     tasks = tasks_of([here[label] for label in shared], place, load)
     draws = {
@@ -84,8 +79,17 @@ def compare_runs(
     )
 
 
+def _refuse_two_versions(runs: tuple[Path, Path], pair: tuple[CellData, CellData]) -> None:
+    here, there = (read.cell.task.version for read in pair)
+    if here != there:
+        raise InputError(
+            f"{runs[0]} and {runs[1]}: {pair[0].task} is of version {here} in one and {there} in "
+            "the other; allowed: one version"
+        )
+
+
 def _order(read: CellData) -> tuple[str, str, str, bool, str, int]:
-    uncompressed_first = read.codec != SOURCE
+    uncompressed_first = read.codec != UNCOMPRESSED
     level = read.cell.level.rank
     return read.vlm, read.adapter, read.task, uncompressed_first, read.codec, level
 

@@ -11,7 +11,8 @@ from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
     from eyechart.codecs.learned.add import AddedLevel
-    from eyechart.codecs.learned.train import TrainingProgress
+    from eyechart.codecs.learned.distortion import Distance, Distortion
+    from eyechart.codecs.learned.train import TrainConfig, TrainingProgress
 
 
 def train_codec(
@@ -62,7 +63,6 @@ def train_codec(
         ... ).name
         'weights.safetensors'
     """
-    from eyechart.codecs.learned.distortion import DISTORTIONS
     from eyechart.codecs.learned.plugins import ARCHITECTURES
     from eyechart.codecs.learned.recipe import train_codec as train
     from eyechart.codecs.learned.recipe import training_folders
@@ -71,9 +71,6 @@ def train_codec(
     if codec not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
-    kind = next((known for known in DISTORTIONS if known == distortion), None)
-    if kind is None:
-        raise InputError(f"distortion {distortion!r}; allowed are {', '.join(DISTORTIONS)}")
     config = TrainConfig(
         lmbda=lmbda,
         steps=steps,
@@ -82,15 +79,9 @@ def train_codec(
         lr=learning_rate,
         muon=muon,
         seed=seed,
-        distortion=kind,
+        distortion=_distortion(distortion),
     )
-    features = None
-    if vlm is not None:
-        from eyechart.adapters.vision_features import VisionFeatures
-
-        features = VisionFeatures(vlm, crop_px, device)
-        named = f"{features.name} {features.version}"
-        config = replace(config, distortion="features", vlm=named)
+    config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
     train(
         ARCHITECTURES[codec],
         training_folders(Path(photos), None if also is None else Path(also)),
@@ -100,9 +91,27 @@ def train_codec(
         held_out=held_out,
         device=device,
         report=report,
-        features=features.distance if features else None,
+        features=features,
     )
     return Path(out) / WEIGHTS
+
+
+def _distortion(name: str) -> Distortion:
+    from eyechart.codecs.learned.distortion import DISTORTIONS
+
+    for known in DISTORTIONS:
+        if known == name:
+            return known
+    raise InputError(f"distortion {name!r}; allowed are {', '.join(DISTORTIONS)}")
+
+
+def _for_vlm(vlm: str, config: TrainConfig, device: str) -> tuple[TrainConfig, Distance]:
+    """The settings with the distance of a VLM's features as the distortion, and that distance."""
+    from eyechart.adapters.vision_features import VisionFeatures
+
+    features = VisionFeatures(vlm, config.crop_px, device)
+    named = f"{features.name} {features.version}"
+    return replace(config, distortion="features", vlm=named), features.distance
 
 
 def saved_step(out: str | Path) -> int:

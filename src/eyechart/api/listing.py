@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError
-from eyechart.core.types import Task, is_neural
+from eyechart.core.types import UNCOMPRESSED, Task, is_neural
 
 if TYPE_CHECKING:
     from eyechart.runner.readiness import CheckResult
@@ -186,7 +186,7 @@ def _adapter(folder: Path) -> ListedAdapter:
     return ListedAdapter(
         folder=folder,
         base=str(config.base.get("name", "")),
-        codecs=tuple(codec for codec in config.trained_codecs if codec != "source"),
+        codecs=tuple(codec for codec in config.trained_codecs if codec != UNCOMPRESSED),
         injection=config.injection,
         conditioning=config.conditioning,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out, read_limited
+from eyechart.core.types import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from eyechart.core.types import Answer, Codec, Level
@@ -138,5 +139,5 @@ def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec, Level]
 
     if spec is None and level is not None:
         raise InputError(f"--level {level} needs a --codec")
-    codec = open_codec("source" if spec is None else spec)
+    codec = open_codec(UNCOMPRESSED if spec is None else spec)
     return codec, choose_level(codec, level)

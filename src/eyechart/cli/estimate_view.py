@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eyechart.cli.console import new_table
+from eyechart.core.types import UNCOMPRESSED
 from eyechart.core.units import duration, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from eyechart.api.results import CodecEstimate, Estimate
 
@@ -18,53 +21,60 @@ def print_estimate(
     title: str, estimate: Estimate, workers: int, console: Console, decoded_gb: float = 2.0
 ) -> None:
     """Print tasks, codecs, totals, and notes on what was not measured."""
-    from rich.table import Table
-    from rich.text import Text
-
-    console.print(Text(title, style="bold"))
+    console.print(title, style="bold")
     console.print()
-    tasks = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("task", "images", "questions"):
-        tasks.add_column(heading, justify="left" if heading == "task" else "right")
-    for task in estimate.tasks:
-        mark = "" if task.note == "counted" else " ¹"
-        tasks.add_row(task.name, f"{task.images:,}", f"{task.questions:,}{mark}")
-    console.print(tasks)
+    console.print(_tasks(estimate))
     console.print()
-    codecs = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("codec", "levels", "bytes per image", "encode + decode"):
-        codecs.add_column(heading, justify="left" if heading == "codec" else "right")
-    for codec in estimate.codecs:
-        codecs.add_row(codec.name, str(codec.levels), *_measured(codec))
-    console.print(codecs)
+    console.print(_codecs(estimate))
     height_px, width_px = estimate.image_px
     measured = f"measured now on one image of {width_px}x{height_px}, mean of the levels"
     if len({task.pixels for task in estimate.tasks}) > 1:
         measured += "; totals scaled by the pixels of each task's first image"
-    console.print(Text(f"bytes and processor time {measured}", style="dim"))
+    console.print(f"bytes and processor time {measured}", style="dim")
     console.print()
-    totals = Table(box=None, pad_edge=False, show_header=False)
-    totals.add_column()
-    totals.add_column()
-    totals.add_row("VLMs", ", ".join(model.name for model in estimate.models))
-    totals.add_row("cells", f"{estimate.cells:,}")
-    totals.add_row("images", f"{estimate.images:,} to encode and decode")
-    totals.add_row("questions", f"{estimate.questions:,}")
-    totals.add_row("disk", _disk(estimate))
-    totals.add_row("", _decoded(estimate, decoded_gb))
+    console.print(_totals(estimate, workers, decoded_gb))
+    _print_notes(estimate, console)
+
+
+def _tasks(estimate: Estimate) -> Table:
+    table = new_table("task", "images", "questions", right=("images", "questions"))
+    for task in estimate.tasks:
+        mark = "" if task.note == "counted" else " ¹"
+        table.add_row(task.name, f"{task.images:,}", f"{task.questions:,}{mark}")
+    return table
+
+
+def _codecs(estimate: Estimate) -> Table:
+    numbers = ("levels", "bytes per image", "encode + decode")
+    table = new_table("codec", *numbers, right=numbers)
+    for codec in estimate.codecs:
+        table.add_row(codec.name, str(codec.levels), *_measured(codec))
+    return table
+
+
+def _totals(estimate: Estimate, workers: int, decoded_gb: float) -> Table:
     code = f"{duration(estimate.code_s / workers)} on {workers} cores, in parallel to the VLM"
     absent = sum(codec.code_s is None for codec in estimate.codecs)
-    totals.add_row(
-        "codec time", f"{code}; without {absent} codec{'s' * (absent > 1)} ²" if absent else code
-    )
-    for heading, time in _vlm_time(estimate):
-        totals.add_row(heading, time)
-    for model in estimate.models:
-        if model.usd is not None:
-            answers = "answers of one token, or as long as allowed"
-            totals.add_row("cost", f"about {model.usd} for {answers} ({model.name})")
-    console.print(totals)
-    _print_notes(estimate, console)
+    rows = [
+        ("VLMs", ", ".join(model.name for model in estimate.models)),
+        ("cells", f"{estimate.cells:,}"),
+        ("images", f"{estimate.images:,} to encode and decode"),
+        ("questions", f"{estimate.questions:,}"),
+        ("disk", _disk(estimate)),
+        ("", _decoded(estimate, decoded_gb)),
+        ("codec time", f"{code}; without {absent} codecs ²" if absent else code),
+        *_vlm_time(estimate),
+    ]
+    answers = "answers of one token, or as long as allowed"
+    rows += [
+        ("cost", f"about {model.usd} for {answers} ({model.name})")
+        for model in estimate.models
+        if model.usd is not None
+    ]
+    table = new_table()
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _measured(codec: CodecEstimate) -> tuple[str, str]:
@@ -76,9 +86,9 @@ def _measured(codec: CodecEstimate) -> tuple[str, str]:
 
 def _disk(estimate: Estimate) -> str:
     text = f"{size_text(estimate.disk_bytes)} for bitstreams and records"
-    source = sum(map(estimate.stream_bytes, (c for c in estimate.codecs if c.name == "source")))
+    source = sum(map(estimate.stream_bytes, (c for c in estimate.codecs if c.name == UNCOMPRESSED)))
     if source:
-        text += f", {size_text(source)} of them source"
+        text += f", {size_text(source)} of them uncompressed images"
     left_out = [codec.name for codec in estimate.codecs if codec.payload_bytes is None]
     return f"{text}; without {', '.join(left_out)}" if left_out else text
 
@@ -114,19 +124,16 @@ def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
 
 
 def _print_notes(estimate: Estimate, console: Console) -> None:
-    from rich.text import Text
-
     notes: dict[str, list[str]] = {}
     for task in estimate.tasks:
         if task.note != "counted":
             notes.setdefault(f"¹ {task.note}", []).append(task.name)
     for codec in estimate.codecs:
         if codec.code_s is None:
-            known = codec.payload_bytes is not None
-            size = "by the paper's bpp (0.3 where it prints none)" if known else "not counted"
+            size = codec.bpp_from or "not counted"
             note = f"² {codec.note}; time not counted, bytes {size}"
             notes.setdefault(note, []).append(codec.name)
     if notes:
         console.print()
     for note, names in notes.items():
-        console.print(Text(f"{note} ({', '.join(names)})", style="yellow"))
+        console.print(f"{note} ({', '.join(names)})", style="yellow")

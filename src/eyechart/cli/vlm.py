@@ -76,10 +76,12 @@ def ask(
     max_new_tokens: MaxNewTokens = 64,
 ) -> None:
     """Ask a VLM about an image, uncompressed or decoded by a codec. Answers go to stdout."""
+    from rich.text import Text
+
     from eyechart import api
 
     notes = table_console(stderr=True)
-    with notes.status(f"{vlm} is answering"):
+    with notes.status(Text(f"{vlm} is answering")):
         asked = api.ask(
             image,
             questions,

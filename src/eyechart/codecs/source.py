@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from eyechart.codecs.image_file import ImageFileCodec, version_of
-from eyechart.core.types import Json, Level
+from eyechart.core.types import LOSSLESS, UNCOMPRESSED, Json, Level
 
 
 class SourceCodec(ImageFileCodec):
     """Lossless PNG (Pillow's defaults); its rate is that of the stored PNG."""
 
-    name, format = "source", "PNG"
-    levels = (Level(name="lossless", rank=0, knobs={}),)
+    name, format = UNCOMPRESSED, "PNG"
+    levels = (Level(name=LOSSLESS, rank=0, knobs={}),)
 
     @property
     def options(self) -> Mapping[str, Json]:

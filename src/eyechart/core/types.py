@@ -20,6 +20,10 @@ Rgb8: TypeAlias = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Floats: TypeAlias = npt.NDArray[np.float64]
 
+# The uncompressed image is an ordinary codec with one level, under these names.
+UNCOMPRESSED = "source"
+LOSSLESS = "lossless"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
@@ -303,7 +307,7 @@ class Request:
 
     image: Rgb8
     prompts: tuple[str, ...]
-    codec: str = "source"
+    codec: str = UNCOMPRESSED
     level: str = ""
     choices: tuple[tuple[str, ...], ...] = ()
 

@@ -23,4 +23,7 @@ _BPP = {
 
 def published_codecs() -> dict[str, PublishedCodec]:
     """The paper's codecs that may not be installed, by eyechart's name."""
-    return {name: PublishedCodec(levels=_LEVELS, bpp=bpp) for name, bpp in _BPP.items()}
+    rate = f"by the paper's bpp ({_MOST_BPP} where it prints none)"
+    return {
+        name: PublishedCodec(levels=_LEVELS, bpp=bpp, bpp_from=rate) for name, bpp in _BPP.items()
+    }

@@ -20,7 +20,6 @@ HEADLINE = {
     "MMBench": "Overall",
     "SEEDBench": "Overall",
 }
-SOURCE = "source"
 
 
 @cache

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from eyechart.analysis.analyse import BUILT_IN_DATA
 from eyechart.analysis.result import Analysis, BdResult, CellResult
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
+from eyechart.core.types import UNCOMPRESSED
 from eyechart.paper.data import (
-    SOURCE,
     headline_scores,
     official_questions,
     printed_bd,
@@ -48,14 +48,14 @@ def diff(analysis: Analysis) -> Diff:
 
 
 def _uncompressed(analysis: Analysis) -> Table:
-    cells = [cell for cell in analysis.cells if cell.codec == SOURCE]
+    cells = [cell for cell in analysis.cells if cell.codec == UNCOMPRESSED]
     return _score_table(
         "Uncompressed scores", [cell for cell in cells if not cell.adapter], analysis
     )
 
 
 def _levels(analysis: Analysis) -> Table:
-    cells = [cell for cell in analysis.cells if cell.codec != SOURCE and not cell.adapter]
+    cells = [cell for cell in analysis.cells if cell.codec != UNCOMPRESSED and not cell.adapter]
     return _score_table("Scores level by level", cells, analysis)
 
 
@@ -67,7 +67,7 @@ def _score_table(title: str, cells: list[CellResult], analysis: Analysis) -> Tab
     }
     rows = []
     for cell in cells:
-        level = "" if cell.codec == SOURCE else cell.level
+        level = "" if cell.codec == UNCOMPRESSED else cell.level
         place = (*map(_plain, (cell.vlm, cell.task, cell.codec)), _plain(level))
         if _comparable(analysis) and place in published:
             keys = (cell.vlm, cell.task, cell.codec, level)
@@ -120,7 +120,7 @@ def _differences(result: BdResult, analysis: Analysis) -> list[str]:
         if (cell.vlm, cell.task) == (result.vlm, result.task) and not cell.adapter
     ]
     curve = [cell for cell in same if cell.codec == result.codec]
-    notes = _sampled([*curve, *(cell for cell in same if cell.codec == SOURCE)])
+    notes = _sampled([*curve, *(cell for cell in same if cell.codec == UNCOMPRESSED)])
     place = _plain(result.task), _plain(result.codec)
     published = {
         level: None  # a set that keeps its order

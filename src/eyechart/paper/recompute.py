@@ -16,8 +16,8 @@ from eyechart.analysis.bd import bd_metric
 from eyechart.analysis.table import Entry, Table, TableRow
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import near
+from eyechart.core.types import UNCOMPRESSED
 from eyechart.paper.data import (
-    SOURCE,
     by_rising_rate,
     headline_scores,
     printed_bd,
@@ -51,7 +51,7 @@ def recompute() -> list[Recomputed]:
         if (task, codec) not in rates or (vlm, task, codec) not in scores:
             continue
         points = by_rising_rate(codec, scores[vlm, task, codec])
-        uncompressed = scores[vlm, task, SOURCE][""]
+        uncompressed = scores[vlm, task, UNCOMPRESSED][""]
         bd = bd_metric(rates[task, codec], points, uncompressed)
         found.append(
             Recomputed(vlm=vlm, task=task, codec=codec, printed=printed, computed=bd.value)

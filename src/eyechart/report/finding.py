@@ -13,9 +13,25 @@ from eyechart.analysis.result import (
     Interval,
     per_device_codecs,
 )
+from eyechart.core.types import UNCOMPRESSED
 
-SOURCE = "source"
-_LABELS = {"jpegxl": "JPEG XL", "webp": "WebP", "source": "uncompressed"}
+# Codecs that are not written in prose as they are called.
+_LABELS = {
+    UNCOMPRESSED: "uncompressed",
+    "jpeg": "JPEG",
+    "jpegxl": "JPEG XL",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "hevc": "HEVC",
+    "vvc": "VVC",
+    "hm": "HM",
+    "vtm": "VTM",
+    "elic": "ELIC",
+    "tic": "TIC",
+    "tcm": "TCM",
+    "mlicpp": "MLIC++",
+    "transtic": "TransTIC",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +67,9 @@ class _CodecLoss:
 
 
 def codec_label(name: str) -> str:
-    """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false.
-
-    Names that are no acronym stay as they are.
-    """
+    """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false."""
     plain, _, options = name.partition(":")
-    acronym = plain.isascii() and plain.isalpha() and len(plain) <= 4
-    label = _LABELS.get(plain, plain.upper() if acronym else plain)
+    label = _LABELS.get(plain, plain)
     return f"{label} {options}" if options else label
 
 
@@ -164,15 +176,15 @@ def _without_curves(analysis: Analysis) -> str:
     plain = [cell for cell in analysis.cells if cell.answered > 0]
     if not plain:
         return "Nothing has been scored yet"
-    if all(cell.codec == SOURCE for cell in plain):
+    if all(cell.codec == UNCOMPRESSED for cell in plain):
         best = plain[0]
         return (
             f"Uncompressed, {best.vlm} scores {_number(best.score.value)} on {best.task}; "
             "no codec has been measured yet"
         )
-    low = min((c for c in plain if c.codec != SOURCE), key=lambda cell: cell.bpp)
+    low = min((c for c in plain if c.codec != UNCOMPRESSED), key=lambda cell: cell.bpp)
     for cell in plain:
-        if (cell.codec, cell.vlm, cell.task) == (SOURCE, low.vlm, low.task):
+        if (cell.codec, cell.vlm, cell.task) == (UNCOMPRESSED, low.vlm, low.task):
             return (
                 f"{low.vlm} scores {_number(cell.score.value)} on {low.task} even without "
                 "compression, so that no loss can be measured"
@@ -187,11 +199,11 @@ def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _CodecLoss]:
     """Codec curves without adapter by (VLM, task, codec), if the uncompressed score is above 0."""
     cells = [c for c in analysis.cells if not c.adapter and c.answered > 0]
     uncompressed_cells = {
-        (c.vlm, c.task): c for c in cells if c.codec == SOURCE and c.score.value > 0
+        (c.vlm, c.task): c for c in cells if c.codec == UNCOMPRESSED and c.score.value > 0
     }
     points: dict[tuple[str, str, str], list[CellResult]] = {}
     for cell in cells:
-        if cell.codec != SOURCE and (cell.vlm, cell.task) in uncompressed_cells:
+        if cell.codec != UNCOMPRESSED and (cell.vlm, cell.task) in uncompressed_cells:
             points.setdefault((cell.vlm, cell.task, cell.codec), []).append(cell)
     return {
         key: _CodecLoss(

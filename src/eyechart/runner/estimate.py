@@ -32,10 +32,12 @@ OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedCodec:
-    """Published facts of a codec that may not be installed. bpp: mean over its levels."""
+    """Published facts of a codec that may not be installed. bpp: mean over its levels; bpp_from:
+    where it is from."""
 
     levels: int
     bpp: float
+    bpp_from: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class CodecEstimate:
     payload_bytes: float | None
     note: str
     slow_decode: bool = False
+    bpp_from: str = ""  # where the bytes are from if they were not measured
     tasks: tuple[str, ...] | None = None
 
 
@@ -316,6 +319,7 @@ def _absent(
         payload_bytes=None if bpp is None else bpp * height_px * width_px / 8,
         note=why.removeprefix(f"{name}: "),
         slow_decode=True,
+        bpp_from=published[name].bpp_from if name in published else "",
     )
 
 

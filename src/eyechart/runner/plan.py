@@ -20,9 +20,10 @@ from pydantic import (
 
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import near, parse_spec
+from eyechart.core.types import UNCOMPRESSED
 from eyechart.runner.strict_yaml import load_yaml
 
-BUILT_IN = ("quick", "paper")  # in the folder of this file
+BUILT_IN = {"quick": "eyechart.runner", "paper": "eyechart.paper"}  # plan -> folder of NAME.yaml
 _T = TypeVar("_T")
 
 
@@ -138,7 +139,7 @@ def load_plan(name_or_path: str = "quick") -> Plan:
         InputError: no such file, not YAML, an unknown or missing key, a value of the wrong kind.
     """
     if name_or_path in BUILT_IN:
-        text = resources.files(__package__).joinpath(f"{name_or_path}.yaml").read_text("utf-8")
+        text = _built_in(name_or_path)
     else:
         try:
             text = Path(name_or_path).read_text(encoding="utf-8")
@@ -150,6 +151,10 @@ def load_plan(name_or_path: str = "quick") -> Plan:
         except UnicodeDecodeError as error:
             raise InputError(f"plan {name_or_path!r} is not text ({error.reason})") from error
     return parse_plan(text, name_or_path)
+
+
+def _built_in(name: str) -> str:
+    return resources.files(BUILT_IN[name]).joinpath(f"{name}.yaml").read_text("utf-8")
 
 
 def parse_plan(text: str, name: str) -> Plan:
@@ -181,8 +186,8 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     fitting: dict[str, Any] = {}
     if given.get("codecs"):
         codecs = _listed(given["codecs"])
-        if "source" not in codecs:
-            given = {**given, "codecs": ["source", *codecs]}
+        if UNCOMPRESSED not in codecs:
+            given = {**given, "codecs": [UNCOMPRESSED, *codecs]}
     if "vlms" in given:
         fitting["adapters"] = "none"
     if "data" in given:

@@ -66,32 +66,21 @@ def build_again(
     Returns checksums `identity`, `decoded` and (with an image) `payload`; or why it failed.
     """
     module, name = _import_path(codec)
+    job = {
+        "module": module,
+        "name": name,
+        "options": dict(options),
+        "payload": base64.b64encode(bitstream.payload).decode(),
+        "height_px": bitstream.height_px,
+        "width_px": bitstream.width_px,
+        "image": None if image is None else base64.b64encode(image.tobytes()).decode(),
+        "level": None if level is None else level.name,
+        "device": device,
+    }
     try:
-        job = json.dumps(
-            {
-                "module": module,
-                "name": name,
-                "options": dict(options),
-                "payload": base64.b64encode(bitstream.payload).decode(),
-                "height_px": bitstream.height_px,
-                "width_px": bitstream.width_px,
-                "image": None if image is None else base64.b64encode(image.tobytes()).decode(),
-                "level": None if level is None else level.name,
-                "device": device,
-            }
-        )
+        child = _run_script(json.dumps(job), threads)
     except (TypeError, ValueError) as error:
         return f"the options {dict(options)} are not JSON ({error})"
-    few = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
-    try:
-        child = subprocess.run(
-            [sys.executable, "-c", _SCRIPT],
-            input=job.encode(),
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-            env={**os.environ, **few, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
     except subprocess.TimeoutExpired:
         return f"no answer within {_TIMEOUT_S:g} s"
     if child.returncode:
@@ -105,6 +94,18 @@ def build_again(
     # A codec's libraries may print to stdout, too; the last line is the script's.
     found: dict[str, str] = json.loads(child.stdout.decode().strip().rpartition("\n")[2])
     return found
+
+
+def _run_script(job: str, threads: int | None) -> subprocess.CompletedProcess[bytes]:
+    few = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+    return subprocess.run(
+        [sys.executable, "-c", _SCRIPT],
+        input=job.encode(),
+        capture_output=True,
+        check=False,
+        timeout=_TIMEOUT_S,
+        env={**os.environ, **few, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
 
 
 def identity_of(codec: Codec) -> str:
