@@ -324,7 +324,7 @@ def test_a_codec_that_is_reproducible_per_device_gets_a_footnote_in_every_format
         }
         assert noted
         assert all("grey" in (*keys, column) for keys, column in noted)
-    assert "images of GREY are reproducible per device" in render_report(analysis)
+    assert "images of grey are reproducible per device" in render_report(analysis)
 
 
 def test_bitwise_codecs_leave_no_trace_in_the_output(analysis: Analysis, tmp_path: Path) -> None:

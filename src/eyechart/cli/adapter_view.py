@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eyechart.cli.console import new_table, table_console
+from eyechart.cli.console import live_console, new_table, table_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from eyechart.api.listing import ListedAdapter
     from eyechart.api.results import AdapterConfig, ScoreChange, StepLog
 
@@ -21,10 +23,9 @@ class Bar:
     """A bar with loss, speed and time left in a terminal; lines at intervals elsewhere."""
 
     def __init__(self, steps: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._console = live_console()
         self._bar = Progress(
             TextColumn("distil", style="bold", markup=False),
             BarColumn(bar_width=24),
@@ -84,18 +85,14 @@ class Bar:
             )
 
     def compared(self, row: ScoreChange) -> None:
-        """One line on stdout: a task's score under a condition, without and with the adapter."""
+        """One line: a task's score under a condition, without and with the adapter."""
         self._bar.stop()
-        gain = row.with_adapter - row.without
-        print(
-            f"{row.task:<14}{row.condition:<18}{row.without:9.2f} {row.with_adapter:9.2f} "
-            f"{gain:+8.2f}",
-            flush=True,
-        )
+        scores = f"{row.without:.2f} without, {row.with_adapter:.2f} with the adapter"
+        self._console.print(f"{row.task}, {row.condition}: {scores}", style="dim")
 
 
 def print_results(config: AdapterConfig, out: Path) -> None:
-    """The feature errors of a finished training."""
+    """The feature errors of a finished training, and the scores of the tasks that were asked."""
     results: Any = config.results
     before, after = results["feature_error_before"], results["feature_error"][config.conditioning]
     numbers = ("without", "with", "removed")
@@ -109,10 +106,23 @@ def print_results(config: AdapterConfig, out: Path) -> None:
         "Feature error on held-out images (squared, over the features' variance)", style="italic"
     )
     console.print(table)
+    if answers := results.get("answers"):
+        console.print(f"\nScores on {answers['images']} images of each task", style="italic")
+        console.print(_answers(answers["rows"]))
     console.print(
         f"\nThe estimator names {100 * results['estimator_accuracy']:.1f} % of the conditions.\n"
         f"Adapter in {out}; try it with --adapter {out}"
     )
+
+
+def _answers(rows: Sequence[Mapping[str, Any]]) -> Table:
+    numbers = ("without", "with", "gain")
+    table = new_table("task", "condition", *numbers, right=numbers)
+    for row in rows:
+        scores = (row["without"], row["with"])
+        figures = (*(f"{score:.2f}" for score in scores), f"{scores[1] - scores[0]:+.2f}")
+        table.add_row(row["task"], row["condition"], *figures)
+    return table
 
 
 def print_list(adapters: Sequence[ListedAdapter], where: Path) -> None:

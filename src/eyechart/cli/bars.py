@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from eyechart.cli.console import live_console
 
 
 class ImageBar:
@@ -18,19 +18,19 @@ class ImageBar:
 
     def step(self, what: str, total: int) -> None:
         """One more image is done."""
-        self._progress.update(self._task, description=escape(what), total=total, advance=1)
+        self._progress.update(self._task, description=what, total=total, advance=1)
 
     def show(self, what: str, done: int, total: int) -> None:
         """That many are done."""
-        self._progress.update(self._task, description=escape(what), completed=done, total=total)
+        self._progress.update(self._task, description=what, completed=done, total=total)
 
 
 @contextmanager
 def image_bar() -> Iterator[ImageBar]:
     """A bar on stderr that disappears at the end; nothing if stderr is not a terminal."""
-    console = Console(stderr=True)
+    console = live_console()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -31,10 +31,17 @@ def table_console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
-        return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+        return live_console(stderr=stderr)
     width = None if "COLUMNS" in os.environ else _UNLIMITED  # rich reads COLUMNS itself
     file = cast("TextIO", _Unpadded(stream))
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def live_console(*, stderr: bool = True) -> Console:
+    """A console for progress, and for text that is no markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def new_table(*headings: str, right: Collection[str] = (), fold: Collection[str] = ()) -> Table:

@@ -60,13 +60,12 @@ def diff_run(
     form: FormatOption = TableFormat.terminal,
 ) -> None:
     """Compare a run with the published numbers where VLM, task and codec are the same."""
-    from rich.console import Console
-
     from eyechart.api.tables import paper_diff
+    from eyechart.cli.console import table_console
 
     found = paper_diff(directory, data=data)
     if found.tables or form is not TableFormat.terminal:
         print_tables(found.tables, form)
-    console = Console(stderr=form is not TableFormat.terminal, highlight=False)
+    console = table_console(stderr=form is not TableFormat.terminal)
     for remark in found.remarks:
-        console.print(remark, style="yellow", markup=False)
+        console.print(remark, style="yellow")

@@ -144,9 +144,8 @@ def run(
     Questions that already have an answer in the run directory are not asked
     again, so the same command continues a run that was stopped.
     """
-    from rich.console import Console
-
     from eyechart import api
+    from eyechart.cli.console import live_console
     from eyechart.cli.run_progress import run_progress
 
     with keyboard_interrupt("all answers so far are kept"):
@@ -169,7 +168,7 @@ def run(
             decoded_gb=decoded_gb,
             retry_failed=retry_failed,
             wait=wait,
-            progress=run_progress(Console(highlight=False)),
+            progress=run_progress(live_console(stderr=False)),
             strict=False,
         )
     shown = not report or _show_results(out, silent=bool(outcome.unusable))

@@ -30,9 +30,7 @@ class RunBars:
         self._done: list[RenderableType] = []  # VLMs whose turn is over
         self._label = ""
         self._console = console
-        self._warnings = FirstWarnings(
-            lambda text: console.print(text, style="yellow", markup=False, highlight=False)
-        )
+        self._warnings = FirstWarnings(lambda text: console.print(Text(text, "yellow")))
 
     def begin(self, label: str, tally: Tally) -> None:
         if self._label:
@@ -46,7 +44,7 @@ class RunBars:
         self._show(where, tally)
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(Text(text))
 
     def warn(self, text: str, question: str) -> None:
         self._warnings.add(text, question)
