@@ -114,7 +114,7 @@ def test_tables_and_estimates_are_shown_as_they_are() -> None:
     )
     task = TaskEstimate(name=f"task {MARKUP}", questions=1, images=1, note="counted", pixels=1)
     model = ModelEstimate(name=f"vlm {MARKUP}", rate=None, usd=None)
-    found = Estimate(models=(model,), tasks=(task,), codecs=(codec,), picture_px=(1, 1))
+    found = Estimate(models=(model,), tasks=(task,), codecs=(codec,), image_px=(1, 1))
     console, out = plain_console()
     print_estimate(f"title {MARKUP}", found, 1, console)
     for name in ("vlm", "task", "codec", "note", "title"):
