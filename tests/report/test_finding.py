@@ -197,3 +197,15 @@ def test_adapters_for_one_codec_are_no_finding() -> None:
 )
 def test_codecs_are_written_as_in_prose(name: str, label: str) -> None:
     assert codec_label(name) == label
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(0.4, 2.0, True), (-0.4, 2.0, False)])
+def test_a_codec_for_machines_is_named_where_it_differs_from_its_base(
+    low: float, high: float, told: bool
+) -> None:
+    full = full_analysis()
+    bd = Interval(value=1.2, low=low, high=high)
+    icm = [replace(one, bd=bd if one.codec != one.base else one.bd) for one in full.icm]
+    sentence = "ELIC, which is HEVC adapted to a VLM, scores 1.2 points more than HEVC on POPE at"
+    details = find(replace(full, icm=tuple(icm))).details
+    assert any(detail.startswith(sentence) for detail in details) == told

@@ -98,6 +98,7 @@ def _details(analysis: Analysis) -> tuple[str, ...]:
         *_at_chance(analysis),
         *_best_codecs(analysis),
         *_adapter_gains(analysis),
+        *_for_machines(analysis),
         *_per_device(analysis),
     )
 
@@ -266,6 +267,18 @@ def _adapter_gains(analysis: Analysis) -> list[str]:
             "the other differences are not significant."
         )
     return sentences
+
+
+def _for_machines(analysis: Analysis) -> list[str]:
+    """One sentence for each codec adapted to machines with a significant difference from its
+    base."""
+    return [
+        f"{codec_label(icm.codec)}, which is {codec_label(icm.base)} adapted to a VLM, scores "
+        f"{_number(abs(icm.bd.value))} points {'more' if icm.bd.value > 0 else 'less'} than "
+        f"{codec_label(icm.base)} on {icm.task} at the same rates."
+        for icm in analysis.icm
+        if icm.bd is not None and icm.codec != icm.base and not icm.adapter and _sure(icm.bd)
+    ]
 
 
 def _sure(interval: Interval) -> int:
