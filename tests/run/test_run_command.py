@@ -68,6 +68,20 @@ def arguments(data: Path, tmp_path: Path, vlm: Colours) -> list[str]:
     return [str(plan), "--out", str(tmp_path / "run"), "--workers", "0"]
 
 
+def test_lines_that_quote_foreign_text_are_short_and_escaped(
+    arguments: list[str], vlm: Colours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(request: Request) -> None:
+        raise VLMError("\x1b[31m" + "no\n" * 5000)
+
+    vlm.refuse = refuse
+    assert run_args(["run", *arguments, "--no-report"]) == 1
+    shown = capsys.readouterr()
+    lines = [*shown.out.splitlines(), *shown.err.splitlines()]
+    assert any("failed: \\x1b[31mno no" in line for line in lines)
+    assert all(len(line) <= 300 and line.isprintable() for line in lines)
+
+
 def test_missing_image_files_are_named_before_anything_is_asked(
     data: Path, arguments: list[str], vlm: Colours, capsys: pytest.CaptureFixture[str]
 ) -> None:

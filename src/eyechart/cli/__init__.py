@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from eyechart.cli.console import LONGEST_LINE, error_line
 from eyechart.core.errors import EyechartError, InputError, StoppedError, one_line
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
@@ -22,7 +23,6 @@ DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
 _OF_INPUT = frozenset(
     {errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
 )
-_LONGEST = 300  # characters of an error line
 _LONGEST_COMMAND = 4000  # of one with a command that the user is to copy
 
 # verb -> (where it is defined, its help line), in the order of the help.
@@ -168,9 +168,8 @@ def run_args(args: list[str]) -> int:
         return _bug(error)
 
 
-def _say(text: str, longest: int = _LONGEST) -> None:
-    """Print one line on stderr. The text may quote foreign bytes, so it is cut and escaped."""
-    print(f"eyechart: {one_line(text, longest)}", file=sys.stderr)
+def _say(text: str, longest: int = LONGEST_LINE) -> None:
+    error_line(f"eyechart: {text}", longest)
 
 
 def _print_traceback() -> None:

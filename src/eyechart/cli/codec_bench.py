@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eyechart.cli.bars import image_bar
-from eyechart.cli.console import new_table, table_console, terminal_text
+from eyechart.cli.console import error_line, new_table, table_console
 from eyechart.cli.options import option
 
 if TYPE_CHECKING:
@@ -104,15 +103,14 @@ def _reproducible_notes(found: Bench) -> list[str]:
 
 def _print_problems(found: Bench, folder: Path) -> None:
     if found.others:
-        print(f"{folder}: {found.others} files are no images and are left out", file=sys.stderr)
+        error_line(f"{folder}: {found.others} files are no images and are left out")
     for messages, what in ((found.left_out, "left out"), (found.failures, "failed")):
         for message in messages[:_NAMED]:
-            print(f"{what}: {terminal_text(message)}", file=sys.stderr)
+            error_line(f"{what}: {message}")
     if found.left_out:
-        left_out = f"{len(found.left_out)} of {found.images} images left out"
-        print(f"{folder}: {left_out}", file=sys.stderr)
+        error_line(f"{folder}: {len(found.left_out)} of {found.images} images left out")
     if found.failures:
-        print(f"{len(found.failures)} failures; see the column `failed`", file=sys.stderr)
+        error_line(f"{len(found.failures)} failures; see the column `failed`")
 
 
 def _rows_table(found: Bench) -> Table:

@@ -12,14 +12,21 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
-from eyechart.core.errors import StoppedError
+from eyechart.core.errors import StoppedError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+LONGEST_LINE = 300  # characters of a line that may quote foreign text
 _UNLIMITED = 10_000  # characters: no table is as wide
 _PADDING = re.compile(r" +(?=\n)")
+
+
+def error_line(text: str, longest: int = LONGEST_LINE) -> None:
+    """Print one line on stderr. It may quote foreign text: it is cut, control characters are
+    escaped."""
+    print(one_line(text, longest), file=sys.stderr)
 
 
 def table_console(*, stderr: bool = False) -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import typer
 
 from eyechart.api.files import write_json
 from eyechart.cli.bars import image_bar
-from eyechart.cli.console import new_table, table_console, terminal_text
+from eyechart.cli.console import error_line, new_table, table_console
 from eyechart.cli.options import option
 from eyechart.cli.run import Workers
 from eyechart.core.files import check_out
@@ -131,7 +130,7 @@ def tsv(
             advance=bar.show,
         )
     for failure in made.failures:
-        print(f"eyechart: {terminal_text(failure)}", file=sys.stderr)
+        error_line(f"eyechart: {failure}")
     if json_out is not None:
         _write_json(json_out, made)
     if made.copies:

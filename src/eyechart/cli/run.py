@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import keyboard_interrupt
+from eyechart.cli.console import error_line, keyboard_interrupt
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ def encode(
             advance=bar.step,
         )
     for message in dict.fromkeys(failure.message for failure in failures):
-        print(f"eyechart: {message}", file=sys.stderr)
+        error_line(f"eyechart: {message}")
     print(f"{out}: {len(failures):,} images failed" if failures else f"{out}: all images encoded")
     if failures:
         raise typer.Exit(1)
@@ -286,7 +285,7 @@ def _show_results(out: Path, *, silent: bool) -> bool:
         analysis = api.analyse(out, fresh=True)
     except InputError as error:
         if not silent:
-            print(f"eyechart: no table and no report: {error}", file=sys.stderr)
+            error_line(f"eyechart: no table and no report: {error}")
         return False
     tables = [*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")]
     print_tables(tables, TableFormat.terminal)
@@ -296,14 +295,12 @@ def _show_results(out: Path, *, silent: bool) -> bool:
 
 def _end(outcome: Outcome, out: Path) -> None:
     for line in outcome.given_up:
-        print(f"eyechart: gave up {line}; run again to continue", file=sys.stderr)
+        error_line(f"eyechart: gave up {line}; run again to continue")
     lost = outcome.failed + outcome.lost_before
     if lost:
         again = "" if outcome.failed else " permanently; --retry-failed asks them again"
-        print(
-            f"eyechart: {lost:,} questions failed{again} (failures.jsonl under {out / 'cells'})",
-            file=sys.stderr,
-        )
+        where = out / "cells"
+        error_line(f"eyechart: {lost:,} questions failed{again} (failures.jsonl under {where})")
     outcome.raise_unusable()
     if not outcome.clean:
         raise typer.Exit(1)

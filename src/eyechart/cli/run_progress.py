@@ -12,13 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from eyechart.api.progress import Clock, FirstWarnings, Progress, ProgressLines, Tally
+from eyechart.cli.console import LONGEST_LINE
+from eyechart.core.errors import one_line
 
 
 def run_progress(console: Console) -> Progress:
     """What shows the progress of a run on this console."""
     if console.is_terminal:
         return RunBars(console)
-    return ProgressLines(lambda text: print(text, flush=True))
+    return ProgressLines(lambda text: print(one_line(text, LONGEST_LINE), flush=True))
 
 
 class RunBars:
@@ -30,7 +32,7 @@ class RunBars:
         self._done: list[RenderableType] = []  # VLMs whose turn is over
         self._label = ""
         self._console = console
-        self._warnings = FirstWarnings(lambda text: console.print(Text(text, "yellow")))
+        self._warnings = FirstWarnings(lambda text: self._print(text, style="yellow"))
 
     def begin(self, label: str, tally: Tally) -> None:
         if self._label:
@@ -44,7 +46,7 @@ class RunBars:
         self._show(where, tally)
 
     def note(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._print(text)
 
     def warn(self, text: str, question: str) -> None:
         self._warnings.add(text, question)
@@ -52,6 +54,9 @@ class RunBars:
     def close(self) -> None:
         self._live.stop()
         self._warnings.close()
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._console.print(Text(one_line(text, LONGEST_LINE), style))
 
     def _show(self, where: str, tally: Tally) -> None:
         self._last = self._render(where, tally)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import terminal_text
+from eyechart.cli.console import error_line
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def table(
 
     found = run_tables(directory, kind.value, samples=samples, seed=seed, data=data)
     if not found.tables:
-        print(f"no {kind.value} table for {directory}: {_NONE[kind]}", file=sys.stderr)
+        error_line(f"no {kind.value} table for {directory}: {_NONE[kind]}")
     say_unanswered(found.analysis)
     print_tables(found.tables, form)
 
@@ -84,10 +83,9 @@ def print_tables(tables: Sequence[Table], form: TableFormat) -> None:
 def say_unanswered(analysis: Analysis) -> None:
     """One line on stderr about cells that no table shows, because they hold no answer."""
     if cells := analysis.unanswered:
-        print(
-            f"not shown: {len(cells)} cells without an answer, first {terminal_text(cells[0])}; "
-            "the same eyechart run asks them",
-            file=sys.stderr,
+        error_line(
+            f"not shown: {len(cells)} cells without an answer, first {cells[0]}; "
+            "the same eyechart run asks them"
         )
 
 
