@@ -117,7 +117,7 @@ from pathlib import Path
 from run_fakes import FakeCodec, FakeVLM, fake_work
 from eyechart.runner.engine import run
 from eyechart.runner.reconstruction import open_executor
-from eyechart.runner.progress import Silent
+from eyechart.runner.progress import SilentProgress
 from eyechart.store import Store
 
 def hold(request):
@@ -132,7 +132,7 @@ if __name__ == "__main__":
     work = fake_work(FakeVLM(refuse=hold), [FakeCodec(bad_images=(25,))])
     codecs = [entry.codec for entry in work.codecs]
     with store.writing([(model.vlm, model.adapter) for model in work.models]):
-        run(work, store, open_executor(2), Silent())
+        run(work, store, open_executor(2), SilentProgress())
 """
 
 

@@ -25,7 +25,7 @@ class EncodedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ImageAnswers:
     """Answers, one for each question. codec, level, bpp: of the image that the VLM saw; bpp is None
     for an uncompressed image."""
 
@@ -93,7 +93,7 @@ def ask(
     adapter: str | Path | None = None,
     device: str = "auto",
     max_new_tokens: int = 64,
-) -> Asked:
+) -> ImageAnswers:
     """Ask a VLM about an image file, uncompressed or decoded by a codec.
 
     codec, level: encode and decode the image first; None: uncompressed. vlm, adapter, device: as
@@ -130,7 +130,7 @@ def ask(
         rgb8, bpp = decoded.rgb8, decoded.bitstream.bpp
     request = Request(image=rgb8, prompts=prompts, codec=coder.name, level=chosen.name)
     [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))
-    return Asked(answers=tuple(answers), codec=coder.name, level=chosen.name, bpp=bpp)
+    return ImageAnswers(answers=tuple(answers), codec=coder.name, level=chosen.name, bpp=bpp)
 
 
 def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec, Level]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
+class DroppedCells:
     """Cells that were deleted, or would be, and the number of their answers."""
 
     cells: tuple[str, ...]
@@ -58,7 +58,7 @@ def drop_cells(
     level: str | None = None,
     dry_run: bool = False,
     wait: bool = False,
-) -> Dropped:
+) -> DroppedCells:
     """Delete the cells that match all given names, with their answers.
 
     adapter: `none` is the VLM without an adapter. dry_run: only say what would be deleted.
@@ -86,4 +86,4 @@ def drop_cells(
         if not dry_run:
             drop(store, chosen)
     cells = tuple(" ".join(filter(None, names_of(stored.cell).values())) for stored in chosen)
-    return Dropped(cells=cells, answers=answers)
+    return DroppedCells(cells=cells, answers=answers)
