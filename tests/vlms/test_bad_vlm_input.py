@@ -240,6 +240,30 @@ def test_errors_of_loading_end_the_run_and_lose_no_question(
     assert stored_questions(tmp_path / "out") == 0
 
 
+def test_a_vlm_that_the_hub_has_is_named_without_a_network_and_others_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "model_info", unreachable)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert run("qwen2.5-vl-3b,someone/vlm", alone) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'Qwen/Qwen2.5-VL-3B-Instruct': neither in the local cache nor on the hub" in line
+    assert not alone.exists()
+    assert run("qwen2.5-vl-3b,someone/vlm,eyechart-mini", both) == 2
+    shown = capsys.readouterr()
+    assert shown.out.count("not asked, the other VLMs go on: hub id ") == 2
+    assert "'someone/vlm'" in shown.err
+    assert {stored.cell.vlm.name for stored in Store(both).cells()} == {"eyechart-mini"}
+    assert stored_questions(both) > 0
+
+
 def test_plan_and_run_take_a_directory_with_a_colon_in_its_name(
     qwen_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.files import is_dir
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.runner.plan import CodecEntry, Plan
@@ -33,6 +34,8 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
 
     device: for VLMs that take one (`auto`, `cpu`, `cuda:1`, ...).
 
+    A VLM that is not here and cannot be looked up on the hub is listed in `Work.unusable`.
+
     Raises:
         InputError: an unknown or unusable name, level, option, data file or adapter.
     """
@@ -43,15 +46,20 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
         component_of(entry.codec)  # its version may need a program, whose absence must be found now
     tasks = open_tasks(plan.tasks, plan.data)
     # Last, because finding a VLM may use the network.
-    models = tuple(
-        _model_config(vlm, adapter, device, tasks) for vlm in plan.vlms for adapter in plan.adapters
-    )
+    models: list[ModelConfig] = []
+    unusable: list[str] = []
+    for vlm, adapter in product(plan.vlms, plan.adapters):
+        try:
+            models.append(_model_config(vlm, adapter, device, tasks))
+        except UnusableVLMError as error:
+            unusable.append(str(error))
     _refuse_duplicates("vlm and adapter", [(model.vlm, model.adapter) for model in models])
     _refuse_duplicates("task", [(component_of(task),) for task in tasks])
     rates = [(component_of(entry.codec), level) for entry in codecs for level in entry.levels]
     _refuse_duplicates("codec and level", [(codec, level.name) for codec, level in rates])
     return Work(
-        models=models,
+        models=tuple(models),
+        unusable=tuple(dict.fromkeys(unusable)),
         codecs=codecs,
         tasks=tuple(task_work(task, plan.max_images, choice_set=plan.choice_set) for task in tasks),
     )

@@ -40,10 +40,11 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     work, store = resolve(plan, device=options.device), Store(out)
     _check_before(store, work, plan)
     refused = refusals(work, store, retry_failed=options.retry_failed)
+    reasons = [*work.unusable, *refused.values()]
     if not store.is_run() and len(refused) == len(work.models):
-        raise UnusableVLMError("; ".join(dict.fromkeys(refused.values())))
+        raise UnusableVLMError("; ".join(dict.fromkeys(reasons)))
     usable = [model for place, model in enumerate(work.models) if place not in refused]
-    for reason in refused.values() if usable else ():
+    for reason in reasons if usable else ():
         progress.note(f"not asked, the other VLMs go on: {reason}")
     work = replace(work, models=tuple(usable))
     store.create()
@@ -51,7 +52,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
         store.write_info(run_info(plan))
         executor = _executor(work, options)
         outcome = run(work, store, executor, progress, options)
-        outcome.unusable[:0] = refused.values()
+        outcome.unusable[:0] = reasons
         with store.updating("rates"):
             keep_rates(outcome.speeds, out, options.device)
     return outcome

@@ -111,11 +111,13 @@ class TaskWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """All models, codecs and tasks of a run."""
+    """All models, codecs and tasks of a run. unusable: one line for each VLM of the plan that
+    cannot be found now, because a server or the hub cannot be reached."""
 
     models: tuple[ModelConfig, ...]
     codecs: tuple[CodecLevels, ...]
     tasks: tuple[TaskWork, ...]
+    unusable: tuple[str, ...] = ()
 
     @property
     def cells(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eyechart.core.errors import InputError, one_line
+from eyechart.core.errors import UnusableVLMError, one_line
 from eyechart.vlms.checkpoint_files import missing_weights, model_type_of
 
 _FILES = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
@@ -26,7 +26,7 @@ def hub_revision(hub_id: str) -> str:
     downloaded by its commit has no `main` in the cache; it is used if it is the only one.
 
     Raises:
-        InputError: neither the cache nor the hub has it.
+        UnusableVLMError: neither the cache nor the hub has it.
     """
     cached = _cached_revision(hub_id)
     if cached is not None:
@@ -41,7 +41,7 @@ def hub_snapshot(hub_id: str) -> Path:
     """Folder with the complete checkpoint at `hub_revision`, downloaded if it is not cached.
 
     Raises:
-        InputError: neither in the cache nor on the hub.
+        UnusableVLMError: neither in the cache nor on the hub.
     """
     revision = hub_revision(hub_id)
     folder = _snapshot(hub_id, revision)
@@ -57,7 +57,8 @@ def hub_model_type(hub_id: str) -> str:
     """`model_type` of a hub id, from the local cache or by downloading its config.json.
 
     Raises:
-        InputError: neither in the cache nor on the hub, or not a checkpoint of transformers.
+        UnusableVLMError: neither in the cache nor on the hub.
+        InputError: not a checkpoint of transformers.
     """
     for folder in sorted(_snapshots(hub_id)):
         if (folder / "config.json").is_file():
@@ -79,7 +80,7 @@ def _hub_errors(hub_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise InputError(
+        raise UnusableVLMError(
             f"hub id {one_line(hub_id)!r}: neither in the local cache nor on the hub "
             f"({one_line(error, 150)}); "
             "is the name right, is there a network?"
