@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
     row = {
         "index": 1,
         "image": png_base64(1),
-        "question": MARKUP,
+        "question": f"{MARKUP}\x1b[2J",  # the last part would clear the screen
         "answer": "Yes",
         "category": f"random {MARKUP}",
     }
@@ -50,7 +50,7 @@ def plain_console() -> tuple[Console, io.StringIO]:
 def test_a_task_is_shown_as_it_is(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_args(["task", "show", "POPE", "--data", str(data)]) == 0
     shown = capsys.readouterr().out
-    assert f"│ {MARKUP}" in shown
+    assert f"│ {MARKUP}\\x1b[2J" in shown
     assert f"random {MARKUP}  " in shown
 
 

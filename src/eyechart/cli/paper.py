@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from eyechart.cli.console import new_table, table_console
 from eyechart.cli.tables import TableFormat, print_tables
 
 app = typer.Typer(no_args_is_help=True, help="The published numbers: show, bd, diff.")
@@ -30,8 +31,10 @@ def show_table(
     if number is not None:
         print_tables([paper_table(number)], form)
         return
+    table = new_table("table", "title", right=("table",))
     for known, title in paper_titles().items():
-        print(f"{known:>3}  {title}")
+        table.add_row(str(known), title)
+    table_console().print(table)
 
 
 @app.command("bd")
@@ -61,7 +64,6 @@ def diff_run(
 ) -> None:
     """Compare a run with the published numbers where VLM, task and codec are the same."""
     from eyechart.api.tables import paper_diff
-    from eyechart.cli.console import table_console
 
     found = paper_diff(directory, data=data)
     if found.tables or form is not TableFormat.terminal:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import new_table, table_console
+from eyechart.cli.console import new_table, table_console, terminal_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +69,7 @@ def show_task(
     if task.categories:
         table = new_table("category", "questions", right=("questions",))
         for category, count in task.categories.items():
-            table.add_row(category or "(none)", f"{count:,}")
+            table.add_row(terminal_text(category) or "(none)", f"{count:,}")
         console.print()
         console.print(table)
     for question in task.examples:
@@ -89,7 +89,7 @@ def _print_head(console: Console, task: DescribedTask) -> None:
         ("questions", f"{task.questions:,} about {task.images:,} images"),
         ("headline", task.headline_metric),
     ]:
-        grid.add_row(key, value)
+        grid.add_row(key, terminal_text(value))
     console.print(grid)
 
 
@@ -112,11 +112,11 @@ def _print_question(console: Console, question: ExampleQuestion) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    references = "\n           ".join(question.references)
-    text = Text(question.prompt)
+    references = terminal_text("\n           ".join(question.references))
+    text = Text(terminal_text(question.prompt))
     text.append(f"\n\nreference: {references}", style="green")
-    title = f"{question.id}  {question.category}"
-    where = f"image {question.image}, {question.width_px}x{question.height_px}"
+    title = terminal_text(f"{question.id}  {question.category}")
+    where = terminal_text(f"image {question.image}, {question.width_px}x{question.height_px}")
     console.print()
     console.print(
         Panel(text, title=Text(title), subtitle=Text(where), title_align="left"),
