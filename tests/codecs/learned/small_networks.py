@@ -93,5 +93,5 @@ def write_small_weights(codec: NetworkCodec, folder: Path) -> None:
 
 def last_of(network: nn.Module) -> nn.Parameter:
     """The weight of the layer that makes y, or that the last blocks are added to."""
-    weights = [one for one in network.get_submodule("g_a").parameters() if one.ndim == 4]
-    return weights[-1]
+    named = network.get_submodule("g_a").named_parameters()
+    return [one for name, one in named if one.ndim == 4 and "prompt" not in name][-1]

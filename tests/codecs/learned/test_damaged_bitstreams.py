@@ -16,12 +16,14 @@ pytest.importorskip("torch")
 pytest.importorskip("constriction")
 
 from eyechart.codecs import container
-from eyechart.codecs.learned.plugins import ElicMiniCodec
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.plugins import ARCHITECTURES
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Bitstream, Level, Rgb8
 from eyechart.testing.codecs import sample_image
 
 STRESS = bool(os.environ.get("EYECHART_STRESS"))
+SHIPPED = [one for one in ARCHITECTURES.values() if one.shipped is not None]
 BITSTREAMS = 10_000 if STRESS else 240
 SIZES = ((16, 16), (17, 40), (48, 33))
 
@@ -63,10 +65,10 @@ DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [ElicMiniCodec])
-def test_damage_is_an_error(make: type[ElicMiniCodec]) -> None:
+@pytest.mark.parametrize("architecture", SHIPPED, ids=lambda architecture: architecture.name)
+def test_damage_is_an_error(architecture: Architecture) -> None:
     """Half of the payloads are damaged as they are, half below a header that fits the damage."""
-    codec = make()
+    codec = NetworkCodec(architecture)
     rng = random.Random(0)
     images = [sample_image(*size, np.random.default_rng(1)) for size in SIZES]
     whole = [(level, codec.encode(image, level)) for level in codec.levels for image in images]
@@ -103,7 +105,7 @@ def _cut_alike(rgb8: Rgb8, whole: Rgb8) -> bool:
 
 
 def _below_header(
-    codec: ElicMiniCodec,
+    codec: NetworkCodec,
     level: Level,
     bitstream: Bitstream,
     damage: Callable[[bytes, random.Random], bytes],
