@@ -5,8 +5,9 @@
 CompressAI 1.2.8 pins numpy below 2. The script therefore makes an environment of its own (once, in
 the user's cache folder; `--environment DIR` for another one), installs CompressAI and this checkout
 there, and measures inside it: both codecs in one process, one image at a time, image by image in
-turn. Without `--weights` the networks have random weights, scaled so that the latent holds
-something.
+turn. Times are CPU seconds with one thread on a CPU, which other load on the machine changes
+little, and seconds otherwise. Without `--weights` the networks have random weights, scaled so that
+the latent holds something.
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ def make_environment(folder: Path) -> Path:
     return python
 
 
-def timed(call: Callable[[], _T]) -> tuple[_T, float]:
-    start_s = time.perf_counter()
+def timed(call: Callable[[], _T], clock: Callable[[], float]) -> tuple[_T, float]:
+    """The result of a call and its seconds."""
+    start_s = clock()
     result = call()
-    return result, time.perf_counter() - start_s
+    return result, clock() - start_s
 
 
 def random_weights(network: Any, x: Any) -> None:
@@ -102,13 +104,15 @@ def measure(folder: Path, weights: Path | None, count: int, device: str, threads
     theirs.to(device)
     level = Level(name="1", rank=0, knobs={}, weights="00" * 32)
     ours = LoadedNetwork(network, ELIC, level, device)
+    cpu_time = device == "cpu" and threads == 1
+    clock = time.process_time if cpu_time else time.perf_counter
     rows = []
     with torch.inference_mode():
         for image, x in zip(images, tensors, strict=True):
-            (bitstream,), encode_s = timed(partial(ours.encode, [image]))
-            _, decode_s = timed(partial(ours.decode, [bitstream]))
-            coded, their_encode_s = timed(partial(theirs.compress, padded(x)))
-            _, their_decode_s = timed(partial(theirs.decompress, **coded))
+            (bitstream,), encode_s = timed(partial(ours.encode, [image]), clock)
+            _, decode_s = timed(partial(ours.decode, [bitstream]), clock)
+            coded, their_encode_s = timed(partial(theirs.compress, padded(x)), clock)
+            _, their_decode_s = timed(partial(theirs.decompress, **coded), clock)
             size = sum(len(part[0]) for part in flat(coded["strings"]))
             rows.append(
                 (encode_s, decode_s, len(bitstream.payload), their_encode_s, their_decode_s, size)
@@ -116,7 +120,10 @@ def measure(folder: Path, weights: Path | None, count: int, device: str, threads
             print(f"{len(rows)} of {len(images)} images", file=sys.stderr)
     columns = [statistics.median(column) for column in zip(*rows, strict=True)]
     sides = f"{images[0].shape[1]}x{images[0].shape[0]}"
-    print(f"{len(images)} images, the first of {sides}; {device}, {threads} threads, medians")
+    print(
+        f"{len(images)} images, the first of {sides}; {device}, {threads} threads, medians"
+        f" of {'CPU seconds' if cpu_time else 'seconds'}"
+    )
     print("| | encode s | decode s | bytes |\n| --- | ---: | ---: | ---: |")
     for name, (encode, decode, size) in (
         ("eyechart", columns[:3]),

@@ -18,6 +18,7 @@ from eyechart.codecs.learned.layers import (
     AttentionBlock,
     CheckerboardConv,
     ResidualBottleneck,
+    at_positions,
     bias_of,
     checkerboard,
     conv,
@@ -125,9 +126,10 @@ class Elic(nn.Module):
         done: list[Tensor] = []
         for index, y_slice in enumerate(slices):
             support = self._support(index, hyper, done)
-            first = coder.gaussian(y_slice, *self._means_scales(index, support, None), anchors)
-            second = coder.gaussian(y_slice, *self._means_scales(index, support, first), ~anchors)
-            done.append(first + second)
+            means, scales = self._means_scales(index, support, None, anchors)
+            first = coder.gaussian(y_slice, means, scales, anchors)
+            means, scales = self._means_scales(index, support, first, ~anchors)
+            done.append(first + coder.gaussian(y_slice, means, scales, ~anchors))
         return torch.cat(done, 1)
 
     @torch.no_grad()
@@ -184,16 +186,21 @@ class Elic(nn.Module):
         return torch.cat([self.cc_transforms[index - 1](known), hyper], 1)
 
     def _means_scales(
-        self, index: int, support: Tensor, anchors: Tensor | None
+        self, index: int, support: Tensor, anchors: Tensor | None, where: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Means and scales of slice `index`; those of its anchors if `anchors` is None."""
+        """Means and scales of slice `index` at the positions `where`, 0 at the others.
+
+        anchors: those of the slice; None: they are not known yet.
+        """
+        known = support[:, :, where]
         if anchors is None:
-            batch, _, height, width = support.shape
-            context = support.new_zeros(batch, 2 * self.shape.slices[index], height, width)
+            context = known.new_zeros(len(known), 2 * self.shape.slices[index], known.shape[2])
         else:
-            context = self.context_prediction[index](anchors)
-        found = self.ParamAggregation[index](torch.cat([context, support], 1))
-        means, scales = found.chunk(2, 1)
+            prediction = self.context_prediction[index]
+            assert isinstance(prediction, CheckerboardConv)
+            context = prediction.at(anchors, where)
+        inputs = torch.cat([context, known], 1)
+        means, scales = at_positions(self.ParamAggregation[index], inputs, where).chunk(2, 1)
         return means, scales
 
 

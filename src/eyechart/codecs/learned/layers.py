@@ -43,8 +43,9 @@ class ResidualBottleneck(nn.Module):
         self.conv3 = nn.Conv2d(half, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = torch.relu(self.conv2(torch.relu(self.conv1(x))))
-        out: Tensor = x + self.conv3(hidden)
+        # In place, because new memory for large maps takes much of the time on a CPU.
+        hidden = self.conv2(self.conv1(x).relu_()).relu_()
+        out: Tensor = self.conv3(hidden).add_(x)
         return out
 
 
@@ -54,14 +55,15 @@ class _AttentionUnit(nn.Module):
         half = channels // 2
         self.conv = nn.Sequential(
             nn.Conv2d(channels, half, 1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(half, half, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(half, channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.conv(x))
+        out: Tensor = self.conv(x).add_(x).relu_()
+        return out
 
 
 class AttentionBlock(nn.Module):
@@ -95,6 +97,33 @@ class CheckerboardConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.kernel_size[0] // 2)
+
+    def at(self, x: Tensor, where: Tensor) -> Tensor:
+        """The output at some positions: (batch, outputs, n). where: bool (height, width)."""
+        side = self.kernel_size[0]
+        height, width = x.shape[2:]
+        padded = F.pad(x, (side // 2,) * 4)
+        taps = [(row, column) for row in range(side) for column in range((row + 1) % 2, side, 2)]
+        seen = [
+            padded[:, :, row : row + height, column : column + width][:, :, where]
+            for row, column in taps
+        ]
+        weights = torch.cat([self.weight[:, :, row, column] for row, column in taps], 1)
+        return weights @ torch.cat(seen, 1) + bias_of(self)[:, None]
+
+
+def at_positions(network: nn.Module, inputs: Tensor, where: Tensor) -> Tensor:
+    """A network of 1x1 convolutions at some positions of a map, 0 at the others.
+
+    inputs: (batch, channels, n) for the n positions. where: bool (height, width).
+    Returns (batch, outputs, height, width).
+    """
+    count = inputs.shape[2]
+    filled = inputs if count else F.pad(inputs, (0, 1))  # convolutions take no empty maps
+    found: Tensor = network(filled[..., None])[:, :, :count, 0]
+    full = found.new_zeros(*found.shape[:2], *where.shape)
+    full[:, :, where] = found
+    return full
 
 
 def checkerboard(height: int, width: int, device: torch.device) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
 from eyechart.codecs.learned.entropy import EntropyBottleneck
-from eyechart.codecs.learned.layers import checkerboard, conv
+from eyechart.codecs.learned.layers import at_positions, checkerboard, conv
 from eyechart.codecs.learned.mlicpp_context import (
     ChannelContext,
     InterContext,
@@ -140,9 +140,9 @@ class Mlicpp(nn.Module):
         done: list[Tensor] = []
         for index, y_slice in enumerate(slices):
             channels = self._channels(index, done)
-            scales, means = self.entropy_parameters_anchor[index](
-                torch.cat([*channels, hyper], 1)
-            ).chunk(2, 1)
+            known = torch.cat([*channels, hyper], 1)[:, :, anchors]
+            network = self.entropy_parameters_anchor[index]
+            scales, means = at_positions(network, known, anchors).chunk(2, 1)
             first = coder.gaussian(y_slice, means, scales, anchors)
             error = _rounding(self.lrp_anchor[index], [hyper_means, *done, first])
             first = first + torch.where(anchors, error, 0.0)
@@ -150,9 +150,9 @@ class Mlicpp(nn.Module):
             places = [self.local_context[index](first, anchors)]
             if index:
                 places.append(self.global_intra_context[index](done[-1], first, anchors))
-            scales, means = self.entropy_parameters_nonanchor[index](
-                torch.cat([*places, *channels, hyper], 1)
-            ).chunk(2, 1)
+            known = torch.cat([*places, *channels, hyper], 1)[:, :, ~anchors]
+            network = self.entropy_parameters_nonanchor[index]
+            scales, means = at_positions(network, known, ~anchors).chunk(2, 1)
             both = first + coder.gaussian(y_slice, means, scales, ~anchors)
             error = _rounding(self.lrp_nonanchor[index], [hyper_means, *done, both])
             done.append(both + torch.where(anchors, 0.0, error))
