@@ -13,7 +13,7 @@ from benchmarks.faults.damage import damaged
 from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.core import plugins
 from eyechart.tasks import open_tasks
-from eyechart.tasks.sources import CHART
+from eyechart.tasks.sources import BUILT_IN_DATA
 
 _PIECES = (
     *("Yes", "No", "yes and no", "A", "A.", "(B)", "Answer: C", "none of the above", "a man"),
@@ -41,13 +41,13 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`eyechart score` of `count` files of answers for each task and `count` damaged ones for each
     format."""
     for name in plugins.names("eyechart.tasks"):
-        (task,) = open_tasks([name], CHART)
+        (task,) = open_tasks([name], BUILT_IN_DATA)
         ids = [question.id for question in task.questions()]
         for _ in range(count):
             path = folder / "answers.jsonl"
             _write(path, ids, [_answer(chance) for _ in ids])
             yield _score(f"answers to {name}", name, path, folder / "scores.json", None)
-    (task,) = open_tasks(["POPE"], CHART)
+    (task,) = open_tasks(["POPE"], BUILT_IN_DATA)
     ids = [question.id for question in task.questions()]
     said = [chance.choice(("Yes", "No", 'He said: "yes"', "no,\nnone")) for _ in ids]
     for suffix in _SUFFIXES:
@@ -79,7 +79,7 @@ def _score(
 
 
 def _arguments(task: str, path: Path, out: Path) -> list[str]:
-    arguments = ["score", task, "--data", CHART, "--predictions", str(path)]
+    arguments = ["score", task, "--data", BUILT_IN_DATA, "--predictions", str(path)]
     return [*arguments, "--json", str(out)]
 
 

@@ -57,6 +57,17 @@ def test_validation_images_are_cropped_to_what_the_network_takes(
     assert "held out from photos" in (out / "README.md").read_text()
 
 
+def test_a_folder_with_other_files_stays_as_it_is(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "README.md").write_text("mine")
+    assert _train(photos, out, "--lambda", "0.01") == 2
+    assert "not empty and holds no training to continue" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("README.md", "mine")]
+
+
 def test_bad_input_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

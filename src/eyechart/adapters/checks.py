@@ -6,7 +6,6 @@ images    every image that will be shown can be read, by Pillow and by the VLM
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from eyechart.adapters.checkpoint import LOG, STATE
 from eyechart.adapters.pairs import Pairs
 from eyechart.core.errors import ImageError, InputError, VLMError
+from eyechart.core.files import require_continuable
 from eyechart.vlms.backbone import Backbone
 
 # A folder with one of these is that of a training; a training stopped before its first step has
@@ -22,38 +22,9 @@ _SIGNS = (STATE, LOG, "cache/bitstreams", "cache/decoded")
 _NAMED = 3  # broken images that a message names
 
 
-def require_place(folder: Path) -> None:
-    """Check that a folder exists or can be made, and can be written to. Does not make it.
-
-    Raises:
-        InputError: it or its parent is a file or is not writable.
-    """
-    there = folder.absolute()
-    try:
-        while not there.exists() and there != there.parent:
-            there = there.parent
-    except OSError as error:  # for example, a name that is too long
-        raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
-    if not there.is_dir():
-        raise InputError(f"{folder}: {there} is not a folder; choose another")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: {there} may not be written to; choose another")
-
-
 def require_training_folder(out: Path) -> None:
     """Check that a folder is new, empty or that of a training. Raises InputError."""
-    require_place(out)
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not any((out / sign).exists() for sign in _SIGNS):
-        raise InputError(f"{out}: not empty and holds no training to continue; choose another")
-
-
-def require_empty(out: Path) -> None:
-    """Check that a folder is new or empty. Raises InputError."""
-    require_place(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: not empty; choose another")
+    require_continuable(out, _SIGNS)
 
 
 def require_images(pairs: Pairs, images: Sequence[int], backbone: Backbone, workers: int) -> None:

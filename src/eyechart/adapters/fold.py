@@ -13,7 +13,6 @@ from typing import Any
 from torch import nn
 
 from eyechart.adapters.base import open_base
-from eyechart.adapters.checks import require_empty
 from eyechart.adapters.condition import Condition
 from eyechart.adapters.package import (
     LoadedAdapter,
@@ -23,6 +22,7 @@ from eyechart.adapters.package import (
 )
 from eyechart.adapters.towers import tower_of
 from eyechart.core.errors import InputError
+from eyechart.core.files import require_empty
 from eyechart.store.files import store_errors
 from eyechart.vlms.adapter_identity import parse_adapter
 from eyechart.vlms.quiet import quiet

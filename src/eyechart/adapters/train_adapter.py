@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from eyechart.adapters.answers import ScoreChange, compare
 from eyechart.adapters.base import open_base
-from eyechart.adapters.checks import require_place, require_training_folder
+from eyechart.adapters.checks import require_training_folder
 from eyechart.adapters.condition import Vocabulary, aliases_by_rank
 from eyechart.adapters.package import AdapterConfig, with_answers
 from eyechart.adapters.pairs import CodecPairs, FolderPairs, Pairs
@@ -17,6 +17,7 @@ from eyechart.adapters.training import AdapterTraining, TrainingSettings
 from eyechart.adapters.watcher import SilentWatcher, Watcher
 from eyechart.codecs import open_codec
 from eyechart.core import plugins
+from eyechart.core.files import require_place
 from eyechart.core.images import find_images
 from eyechart.core.types import Codec, Task
 from eyechart.tasks import open_tasks

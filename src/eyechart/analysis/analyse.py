@@ -33,8 +33,7 @@ from eyechart.core.types import UNCOMPRESSED, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
 from eyechart.tasks import open_task
-
-BUILT_IN_DATA = "eyechart-mini"
+from eyechart.tasks.sources import BUILT_IN_DATA
 
 
 def analyse(

@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV, LaTeX (booktabs) and JSON. See `terminal` for the terminal."""
+"""Tables as Markdown, CSV, LaTeX (booktabs) and JSON. `cli.table_view` prints them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table as a value, without formatting, which `render` and `terminal` do."""
+"""A table as a value, without formatting, which `render` and `cli.table_view` do."""
 
 from __future__ import annotations
 

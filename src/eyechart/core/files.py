@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from eyechart.core.errors import EyechartError, InputError, one_line
@@ -61,6 +63,45 @@ def check_out(path: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"{path}: {path.parent} takes no files ({error.strerror})") from error
+
+
+def require_place(folder: Path) -> None:
+    """Check that a folder exists or can be made, and can be written to. Does not make it.
+
+    Raises:
+        InputError: it or its parent is a file or is not writable.
+    """
+    there = folder.absolute()
+    try:
+        while not there.exists() and there != there.parent:
+            there = there.parent
+    except OSError as error:  # for example, a name that is too long
+        raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+    if not there.is_dir():
+        raise InputError(f"{folder}: {there} is not a folder; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: {there} may not be written to; choose another")
+
+
+def require_empty(out: Path) -> None:
+    """Check that a folder is new or empty. Raises InputError."""
+    require_place(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty; choose another")
+
+
+def require_continuable(out: Path, signs: Sequence[str]) -> None:
+    """Check that a folder is new, empty or that of a training.
+
+    signs: files or folders, of which a training's folder has at least one.
+    Raises:
+        InputError: it is neither, or cannot be made or written to.
+    """
+    require_place(out)
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not any((out / sign).exists() for sign in signs):
+        raise InputError(f"{out}: not empty and holds no training to continue; choose another")
 
 
 def csv_text(text: str) -> str:

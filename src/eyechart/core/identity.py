@@ -1,9 +1,10 @@
-"""Identity of values: canonical JSON and its sha256."""
+"""JSON of values: canonical, for their identity (sha256), and without infinite numbers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING
@@ -35,6 +36,15 @@ def image_digest(rgb8: Rgb8) -> str:
     """sha256 (hex) of an image's size and pixels; equal images share their bitstreams."""
     height, width, _ = rgb8.shape
     return hashlib.sha256(f"{height}x{width}:".encode() + rgb8.tobytes()).hexdigest()
+
+
+def finite_json(value: Json) -> Json:
+    """The same value with null for numbers that JSON has no notation for (infinite, NaN)."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite_json(item) for key, item in value.items()}
+    return [finite_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> Json:

@@ -340,7 +340,7 @@ class VLM(Plugin, Protocol):
 class Cell:
     """task x codec x level x VLM x adapter: the unit of work, of storage and of resumption.
 
-    An adapter that changes answers is also in `vlm.options`; `adapter` is its name for tables.
+    The adapter is in `adapter` alone, and not also in `vlm.options`.
     Workers, devices, batch sizes and the scorer's version are not part of a cell.
     """
 

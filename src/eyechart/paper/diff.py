@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eyechart.analysis.analyse import BUILT_IN_DATA
 from eyechart.analysis.result import Analysis, BdResult, CellResult
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
 from eyechart.core.types import UNCOMPRESSED
@@ -20,6 +19,7 @@ from eyechart.paper.data import (
     printed_bd,
     printed_icm,
 )
+from eyechart.tasks.sources import BUILT_IN_DATA
 
 _RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, another encoder
 

@@ -15,12 +15,12 @@ import base64
 import hashlib
 import html
 import json
-import math
 import re
 from importlib import resources
 from pathlib import Path
 
 from eyechart.analysis.result import Analysis, analysis_json
+from eyechart.core.identity import finite_json
 from eyechart.core.types import Json
 from eyechart.report.finding import codec_label, find
 from eyechart.store.files import write_atomic
@@ -94,7 +94,7 @@ def script_json(value: Json) -> str:
 
     Numbers that are not finite become null, because JSON cannot represent them.
     """
-    text = json.dumps(_finite(value), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(finite_json(value), ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -120,16 +120,6 @@ def _pool_images(data: dict[str, Json]) -> tuple[Json, list[Json]]:
 
     pooled = walk(data)
     return pooled, list(pool)
-
-
-def _finite(value: Json) -> Json:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _asset(name: str) -> str:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from eyechart.analysis.bd import bd_rate_percent
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.files import check_out, is_dir
+from eyechart.core.identity import finite_json
 from eyechart.core.types import Json
 from eyechart.quality import QualityMetric, curve_label, label, on_curve
 from eyechart.runner.bench import BdRate, Bench, BenchRow
@@ -115,7 +116,7 @@ def write_json(bench: Bench, folder: Path, path: Path) -> None:
         "folder": str(folder),
         "codecs": dict(bench.versions),
         "reproducible": dict(bench.reproducible),
-        "rows": [_finite(asdict(row)) for row in bench.rows],
+        "rows": [finite_json(asdict(row)) for row in bench.rows],
         "bd_rates": [asdict(one) for one in bench.bd_rates],
         "failures": list(bench.failures),
         "left_out": list(bench.left_out),
@@ -196,14 +197,6 @@ def write_plot(bench: Bench, path: Path) -> None:
 
 def _file_name(codec: str) -> str:
     return "".join(char if char.isalnum() or char in "-_." else "_" for char in codec)
-
-
-def _finite(value: Json) -> Json:
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _json_bytes(value: Json) -> bytes:

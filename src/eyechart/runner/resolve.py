@@ -24,9 +24,8 @@ from eyechart.runner.work import (
     vlm_identity,
 )
 from eyechart.store import RunInfo
+from eyechart.tasks.sources import BUILT_IN_DATA
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
-
-BUILT_IN_DATA = "eyechart-mini"
 
 
 def resolve(plan: Plan, *, device: str = "auto") -> Work:

@@ -1,5 +1,7 @@
 """A run directory: the results of one or several runs, and queries for them.
 
+docs/architecture.md lists all files; these are the ones of this package:
+
 DIR/run.json      format, title, data
     current.json  the cells of the last plan, which count if there are several versions
     cells/        one folder for each cell (store.cells)

@@ -11,7 +11,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.files import is_dir, is_file
 from eyechart.zoo import chart_dir
 
-CHART = "eyechart-mini"  # the built-in data; `data="eyechart-mini"` overrides the environment
+BUILT_IN_DATA = "eyechart-mini"  # given as `data`, it overrides the environment
 _VARIABLES = ("EYECHART_DATA", "LMUData")  # the latter is VLMEvalKit's
 _SERVER = "https://opencompass.openxlab.space/utils"
 
@@ -89,11 +89,11 @@ def place_of(data: str | None, environ: Mapping[str, str] = os.environ) -> tuple
 
 
 def _place(data: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
-    if data == CHART:
-        return chart_dir(), CHART
+    if data == BUILT_IN_DATA:
+        return chart_dir(), BUILT_IN_DATA
     if data:
         return Path(data).expanduser(), "--data"
     for variable in _VARIABLES:
         if environ.get(variable):
             return Path(environ[variable]).expanduser(), f"${variable}"
-    return chart_dir(), CHART
+    return chart_dir(), BUILT_IN_DATA

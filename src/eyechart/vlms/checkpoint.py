@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import is_dir
 from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
 from eyechart.core.types import Answer, Decoding, Json, Request
@@ -26,7 +26,7 @@ from eyechart.vlms.hub import hub_revision, hub_snapshot, in_hub_cache
 from eyechart.vlms.memory import budget_tokens, pick_device
 from eyechart.vlms.options import checked_count
 from eyechart.vlms.quiet import quiet
-from eyechart.vlms.tokenizer import check_placeholder, load_tokenizer, one_line
+from eyechart.vlms.tokenizer import check_placeholder, load_tokenizer
 
 if TYPE_CHECKING:
     from eyechart.vlms.local import Answerer

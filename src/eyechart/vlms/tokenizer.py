@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from eyechart.core.errors import InputError, VLMError
+from eyechart.core.errors import InputError, VLMError, one_line
 from eyechart.vlms.backbone import Backbone, PreparedImage
 
 # For one short question; real templates take milliseconds and a few kilobytes.
@@ -131,9 +131,3 @@ def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     if found is None:
         found = tokenizer.eos_token_id
     return frozenset([found] if isinstance(found, int) else found)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -15,6 +15,7 @@ from eyechart.codecs.learned.neural import Architecture
 from eyechart.codecs.learned.photos import Crops, read_pictures
 from eyechart.codecs.learned.principal import LinearStart
 from eyechart.codecs.learned.train import (
+    LOG,
     STATE,
     WEIGHTS,
     CodecTraining,
@@ -26,8 +27,10 @@ from eyechart.codecs.learned.train import (
 )
 from eyechart.codecs.learned.weights import load_weights, read_weights
 from eyechart.core.errors import InputError
+from eyechart.core.files import require_continuable
 from eyechart.core.images import find_images
 from eyechart.core.types import Rgb8
+from eyechart.store.files import store_errors, write_atomic
 
 _CROP_MULTIPLE = 64
 _SECOND_SHARE = 0.25  # of the first folder's crops: a fifth of all
@@ -67,9 +70,11 @@ def train_codec(
     measure and not to train. features: for the distortion `features`, the distance of images for a
     VLM; then only the parts that adapt `init` to a task are trained.
     Raises:
-        InputError: a folder without usable images, wrong settings, or another run's folder.
+        InputError: a folder without usable images, wrong settings, or `out` is neither new nor the
+            folder of this training.
         CodecError: `init` is not this network's.
     """
+    require_continuable(out, (STATE, LOG))
     multiple = max(_CROP_MULTIPLE, architecture.multiple)
     _check(config, multiple, held_out)
     images = [_read(folder, config.crop_px, held_out, multiple) for folder in folders]
@@ -78,7 +83,8 @@ def train_codec(
     )
     network = _network(architecture, crops, config, init, device)
     training = CodecTraining(network, crops, config, features=features)
-    out.mkdir(parents=True, exist_ok=True)
+    with store_errors(out, "be made"):
+        out.mkdir(parents=True, exist_ok=True)
     if (out / STATE).exists():
         training.resume(out)
     started = time.monotonic()
@@ -88,7 +94,7 @@ def train_codec(
     results = {name: training.validate(pictures) for name, pictures in measured.items()}
     counts = {str(one.folder): one.counts for one in images}
     text = _card(architecture.name, config, counts, results, hours, device)
-    (out / "README.md").write_text(text, encoding="utf-8")
+    write_atomic(out / "README.md", text.encode())
 
 
 def _check(config: TrainConfig, multiple: int, held_out: int) -> None:

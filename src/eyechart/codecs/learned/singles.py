@@ -23,6 +23,9 @@ class SingleImages:
         return self._loaded(level).decode([bitstream])[0]
 
     def _loaded(self, level: Level) -> LoadedCodec:
-        if self._held is None or self._held[0] != level:
+        if self._held is not None and self._held[0] != level:
+            (_, other), self._held = self._held, None  # not two levels in memory at once
+            other.close()
+        if self._held is None:
             self._held = (level, self._codec.load(level, "cpu"))
         return self._held[1]

@@ -163,7 +163,7 @@ class CodecTraining:
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._named.values(), config.clip)
         if not torch.isfinite(norm):
-            raise TrainingError(f"step {step}: the gradient is not finite; try a smaller --lr")
+            raise TrainingError(f"step {step}: the gradient is not finite; lower the learning rate")
         self._optimizer.step()
         decay = min(_AVERAGE, (1 + step) / (10 + step))
         values = [value.detach() for value in self._named.values()]
