@@ -54,12 +54,13 @@ Names = Annotated[
 ]
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
-class CodecEntry(_File):
+class CodecEntry(BaseModel):
     """A codec with some of its levels, for some of the plan's tasks; None is all of them."""
+
+    model_config = _STRICT
 
     codec: str
     levels: Names | None = None
@@ -88,7 +89,7 @@ def _levels_once(entries: tuple[CodecEntry, ...]) -> tuple[CodecEntry, ...]:
     return entries
 
 
-class Plan(_File):
+class Plan(BaseModel):
     """What to run: every VLM with every adapter answers every task at every codec level.
 
     vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
@@ -100,6 +101,8 @@ class Plan(_File):
     choice_set: let VLMs choose among a question's answers instead of answering freely. This is
         another protocol, whose scores are never in one table with those of free answers.
     """
+
+    model_config = _STRICT
 
     title: str = "Eyechart"
     vlms: Names

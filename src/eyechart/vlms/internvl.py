@@ -17,8 +17,8 @@ from eyechart.core.types import Answer, Decoding, Question, Request, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, KnownVLM
+from eyechart.vlms.image_tokens import BorderedImage
 from eyechart.vlms.options import checked_count, checked_text
-from eyechart.vlms.placing import BorderedImage
 from eyechart.vlms.quiet import quiet
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 

@@ -22,8 +22,8 @@ from eyechart.core.types import Json, Question, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, KnownVLM
+from eyechart.vlms.image_tokens import BorderedImage
 from eyechart.vlms.options import checked_text
-from eyechart.vlms.placing import BorderedImage
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 
 if TYPE_CHECKING:

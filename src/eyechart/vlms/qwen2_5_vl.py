@@ -17,8 +17,8 @@ from eyechart.core.types import Json, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
 from eyechart.vlms.families import Family, KnownVLM
+from eyechart.vlms.image_tokens import embed_with_image, expand_placeholder
 from eyechart.vlms.options import checked_count
-from eyechart.vlms.placing import embed_with_image, expand_placeholder
 from eyechart.vlms.tokenizer import load_tokenizer, stop_ids
 from eyechart.zoo import weights_dir
 

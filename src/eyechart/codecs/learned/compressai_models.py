@@ -26,7 +26,7 @@ from eyechart.codecs import container
 from eyechart.codecs.checkpoints import digest, verify
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.neural import one_thread
-from eyechart.codecs.learned.singles import SingleImages
+from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.core.errors import CodecError, InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 

@@ -44,7 +44,7 @@ from eyechart.codecs.learned.coding import (
     bottleneck_tables,
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
-from eyechart.codecs.learned.singles import SingleImages
+from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import CodecError, InputError
