@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
-    from eyechart.codecs.learned.add import AddedLevel
+    from eyechart.codecs.add import AddedLevel
     from eyechart.codecs.learned.distortion import Distance, Distortion
     from eyechart.codecs.learned.train import TrainConfig, TrainingProgress
 
@@ -133,8 +133,9 @@ def add_checkpoint(
 ) -> AddedLevel:
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
-    file: published by the authors (`.pth.tar`) or trained with `train_codec`. level: the lambda it
-    was trained with, as text; it names the level. into: a weights folder, for `CODEC:weights=DIR`;
+    file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained with `train_codec`.
+    level: what it was trained with, as text, a lambda or (GAN codecs) a rate in bits per pixel; it
+    names the level. into: a weights folder, for `CODEC:weights=DIR`;
     None: the user's.
 
     Returns `path`, `sha256` and the `variant` of the architecture.
@@ -151,6 +152,6 @@ def add_checkpoint(
         >>> [level.name for level in eyechart.open_codec("elic-mini", weights="mine").levels]
         ['0.01']
     """
-    from eyechart.codecs.learned.add import add_checkpoint as add
+    from eyechart.codecs.add import add_checkpoint as add
 
     return add(codec, Path(file), level, None if into is None else Path(into))

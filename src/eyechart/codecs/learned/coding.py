@@ -19,9 +19,10 @@ Range coding is that of `constriction` (Bamler, arXiv 2201.01741).
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -37,11 +38,13 @@ from eyechart.codecs.learned.entropy import (
     SCALE_MIN,
     EntropyBottleneck,
     gaussian_likelihood,
+    logistic_likelihood,
 )
 from eyechart.codecs.learned.layers import ste_round
 from eyechart.core.errors import CodecError
 
 Symbols: TypeAlias = npt.NDArray[np.int32]
+Indices: TypeAlias = npt.NDArray[np.int64]  # of scales in the table
 Size: TypeAlias = tuple[int, int]  # height, width
 
 _MEAN_STEP = 1 / 256
@@ -71,6 +74,10 @@ class LatentCoder(Protocol):
         """
         ...
 
+    def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
+        """y with logistic densities of these means and scales, all of one shape -> y_hat."""
+        ...
+
 
 class Estimator:
     """Collects likelihoods; rounding passes gradients. In training the rate is that of noise."""
@@ -78,7 +85,7 @@ class Estimator:
     def __init__(self, *, training: bool) -> None:
         self._training = training
         self.z_likelihoods: list[Tensor] = []
-        self.y_likelihoods: list[Tensor] = []  # of each call of `gaussian`; 1 outside `where`
+        self.y_likelihoods: list[Tensor] = []  # of each call for y; 1 outside `where`
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         assert z is not None
@@ -97,6 +104,11 @@ class Estimator:
             y_hat = torch.where(where, y_hat, 0.0)
         self.y_likelihoods.append(likelihoods)
         return y_hat
+
+    def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
+        assert y is not None
+        self.y_likelihoods.append(logistic_likelihood(y, scales, means, noise=self._training))
+        return ste_round(y - means) + means
 
     def of_pairs(self) -> Tensor:
         """Likelihoods of y whose slices were coded in two passes, anchors first."""
@@ -130,14 +142,27 @@ class LatentEncoder:
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
     ) -> Tensor:
+        return self._conditional(y, means, scales, where, _write_gaussian)
+
+    def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
+        return self._conditional(y, means, scales, None, _write_logistic)
+
+    def _conditional(
+        self,
+        y: Tensor | None,
+        means: Tensor,
+        scales: Tensor,
+        where: Tensor | None,
+        write: Callable[[Any, Symbols, Indices], None],
+    ) -> Tensor:
         assert y is not None
         self._check_finite(y, means, scales)
         means = _on_grid(means)
         symbols = torch.round(y.double() - means).clamp_(-_SYMBOL_MAX, _SYMBOL_MAX)
         whole = _selected(symbols, where).astype(np.int32)
-        stds = _SCALES[_selected(scale_indices(scales), where)]
+        indices = _selected(scale_indices(scales), where)
         for index, coder in enumerate(self._coders):
-            coder.encode(whole[index], _GAUSSIAN, np.zeros_like(stds[index]), stds[index])
+            write(coder, whole[index], indices[index])
         y_hat = symbols + means
         _add_checksums(self._checksums, _selected(y_hat, where))
         return y_hat if where is None else torch.where(where, y_hat, 0.0)
@@ -193,12 +218,23 @@ class LatentDecoder:
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
     ) -> Tensor:
+        return self._conditional(means, scales, where, self._read_gaussian)
+
+    def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
+        return self._conditional(means, scales, None, self._read_logistic)
+
+    def _conditional(
+        self,
+        means: Tensor,
+        scales: Tensor,
+        where: Tensor | None,
+        read: Callable[[int, Indices], Symbols],
+    ) -> Tensor:
         means = _on_grid(means)
-        stds = _SCALES[_selected(scale_indices(scales), where)]
-        found = np.zeros(stds.shape, np.int32)
+        indices = _selected(scale_indices(scales), where)
+        found = np.zeros(indices.shape, np.int32)
         for index in range(len(self._coders)):
-            zeros = np.zeros_like(stds[index])
-            found[index] = self._read(index, _GAUSSIAN, zeros, stds[index])
+            found[index] = read(index, indices[index])
         symbols = torch.from_numpy(found).to(means)
         if where is None:
             y_hat = symbols.reshape(means.shape) + means
@@ -217,6 +253,18 @@ class LatentDecoder:
                     "or this machine computes the entropy model differently",
                     codec=self._codec,
                 )
+
+    def _read_gaussian(self, index: int, scales: Indices) -> Symbols:
+        stds = _SCALES[scales]
+        return self._read(index, _GAUSSIAN, np.zeros_like(stds), stds)
+
+    def _read_logistic(self, index: int, scales: Indices) -> Symbols:
+        found = np.zeros(scales.shape, np.int32)
+        for scale in np.unique(scales):
+            here = scales == scale
+            symbols = self._read(index, _logistic_model(int(scale)), int(here.sum()))
+            found[here] = symbols - _SYMBOL_MAX
+        return found
 
     def _read(self, index: int, *model: Any) -> Symbols:
         try:
@@ -257,6 +305,28 @@ def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
     return BottleneckTables(
         medians=medians.reshape(1, -1, 1, 1), low=low, high=high, models=tuple(models)
     )
+
+
+def _write_gaussian(coder: Any, symbols: Symbols, scales: Indices) -> None:
+    stds = _SCALES[scales]
+    coder.encode(symbols, _GAUSSIAN, np.zeros_like(stds), stds)
+
+
+def _write_logistic(coder: Any, symbols: Symbols, scales: Indices) -> None:
+    """Symbols of one scale after those of another: constriction has no logistic density, so each
+    scale has a table."""
+    for scale in np.unique(scales):
+        coder.encode(symbols[scales == scale] + _SYMBOL_MAX, _logistic_model(int(scale)))
+
+
+@functools.cache
+def _logistic_model(scale: int) -> Any:
+    """Probabilities of all symbols at a scale of the table, in steps of 2^-30."""
+    symbols = torch.arange(-_SYMBOL_MAX, _SYMBOL_MAX + 1, dtype=torch.float64)
+    zeros = torch.zeros_like(symbols)
+    likely = logistic_likelihood(symbols, zeros + _SCALES[scale], zeros, noise=False)
+    steps = torch.round(likely * 2.0**30).clamp(min=1).numpy()
+    return _model.Categorical(steps, perfect=False)
 
 
 def scale_indices(scales: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,15 +32,26 @@ class EntropyBottleneck(nn.Module):
 
     `forward(z)` returns z rounded about the medians and the likelihood of every element. In
     training mode the likelihood is that of z with uniform noise, and rounding passes the gradient.
+
+    filters: widths of the hidden layers. last_factor: also the last layer has a nonlinearity.
+    about_zero: z is rounded to whole numbers, and not about the medians.
     """
 
     target: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        filters: Sequence[int] = _FILTERS,
+        last_factor: bool = False,
+        about_zero: bool = False,
+    ) -> None:
         super().__init__()
         self.channels = channels
-        sizes = (1, *_FILTERS, 1)
-        scale = _INIT_SCALE ** (1 / (len(_FILTERS) + 1))
+        self._about_zero = about_zero
+        sizes = (1, *filters, 1)
+        scale = _INIT_SCALE ** (1 / (len(filters) + 1))
         self.matrices = nn.ParameterList()
         self.biases = nn.ParameterList()
         self.factors = nn.ParameterList()
@@ -47,7 +59,7 @@ class EntropyBottleneck(nn.Module):
             start = math.log(math.expm1(1 / scale / after))
             self.matrices.append(nn.Parameter(torch.full((channels, after, before), start)))
             self.biases.append(nn.Parameter(torch.rand(channels, after, 1) - 0.5))
-            if index < len(_FILTERS):
+            if index < len(filters) or last_factor:
                 self.factors.append(nn.Parameter(torch.zeros(channels, after, 1)))
         quantiles = torch.tensor([-_INIT_SCALE, 0.0, _INIT_SCALE]).repeat(channels, 1, 1)
         self.quantiles = nn.Parameter(quantiles, requires_grad=False)
@@ -93,6 +105,7 @@ class EntropyBottleneck(nn.Module):
     def update_quantiles(self) -> None:
         """Set `quantiles` to the lower tail, median and upper tail of the densities.
 
+        The median is set to 0 where z is rounded to whole numbers.
         By bisection, which is exact and needs no loss of its own during training.
         """
         low = torch.full((self.channels, 1, 3), -1e5, device=self.quantiles.device)
@@ -102,6 +115,8 @@ class EntropyBottleneck(nn.Module):
             below = self.logits(middle) < self.target
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         self.quantiles.copy_((low + high) / 2)
+        if self._about_zero:
+            self.quantiles[:, :, 1] = 0
 
 
 def gaussian_likelihood(y: Tensor, scales: Tensor, means: Tensor, *, noise: bool) -> Tensor:
@@ -110,10 +125,27 @@ def gaussian_likelihood(y: Tensor, scales: Tensor, means: Tensor, *, noise: bool
     noise: of y with uniform noise (training), else of y rounded about its mean. Scales below 0.11
     count as 0.11, likelihoods below 1e-9 as 1e-9.
     """
+    return _likelihood(y, scales, means, torch.special.ndtr, noise=noise)
+
+
+def logistic_likelihood(y: Tensor, scales: Tensor, means: Tensor, *, noise: bool) -> Tensor:
+    """As `gaussian_likelihood`, under logistic densities."""
+    return _likelihood(y, scales, means, torch.sigmoid, noise=noise)
+
+
+def _likelihood(
+    y: Tensor,
+    scales: Tensor,
+    means: Tensor,
+    cumulative: Callable[[Tensor], Tensor],
+    *,
+    noise: bool,
+) -> Tensor:
+    """cumulative: the distribution function at mean 0 and scale 1, of a symmetric density."""
     offset = y - means
     offset = offset + torch.rand_like(offset) - 0.5 if noise else offset.round()
     scales = lower_bound(scales, SCALE_MIN)
     distance = offset.abs()
-    upper = torch.special.ndtr((0.5 - distance) / scales)
-    lower = torch.special.ndtr((-0.5 - distance) / scales)
+    upper = cumulative((0.5 - distance) / scales)
+    lower = cumulative((-0.5 - distance) / scales)
     return lower_bound(upper - lower, LIKELIHOOD_BOUND)

@@ -26,6 +26,17 @@ def deconv(inputs: int, outputs: int, *, kernel: int = 5, stride: int = 2) -> nn
     )
 
 
+def reflect(x: Tensor, margins: tuple[int, int, int, int]) -> Tensor:
+    """Pad by reflection about the border elements; with the edge where x is too small for that.
+
+    margins: at the left, right, top and bottom.
+    """
+    if not any(margins):
+        return x
+    fits = max(margins[:2]) < x.shape[3] and max(margins[2:]) < x.shape[2]
+    return F.pad(x, margins, mode="reflect" if fits else "replicate")
+
+
 def bias_of(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
     """The bias of a layer that has one."""
     assert layer.bias is not None

@@ -44,13 +44,14 @@ from eyechart.codecs.learned.coding import (
     bottleneck_tables,
 )
 from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.layers import reflect
 from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
-Padding: TypeAlias = Literal["zeros", "centred zeros", "edge"]
+Padding: TypeAlias = Literal["zeros", "centred zeros", "edge", "reflect"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _MOST_AT_ONCE = 8
@@ -75,9 +76,12 @@ class LatentNetwork(Protocol):
 class Architecture:
     """A kind of network, and how images are padded for it.
 
-    multiple: padded sides are multiples of this. shipped: the folder of weights in this package,
-    where there are some. channels_last: on a CPU the transforms use this memory layout, which is
-    faster for wide convolutions and rounds differently. published: where checkpoints of others are.
+    multiple: padded sides are multiples of this. padding: "reflect" uses the edge for images that
+    are no larger than the padding. latent_multiple: y is padded by reflection to multiples of this.
+    knob: what the number that names a level is; the rate rises with it. published: where
+    checkpoints of others are. shipped: the folder of weights in this package, where there are some.
+    channels_last: on a CPU the transforms use this memory layout, which is faster for wide
+    convolutions and rounds differently.
     variant: builds the variant of the network that tensors are of, where there are several.
     for_machines: builds a network from the tensors of its base codec, of which only what adapts it
     to a task is to be trained. adapted_from: the name of that base codec.
@@ -87,6 +91,8 @@ class Architecture:
     build: Callable[[], nn.Module]
     multiple: int
     padding: Padding
+    latent_multiple: int = 1
+    knob: str = "lambda"
     published: tuple[PublishedCheckpoints, ...] = ()
     shipped: Path | None = None
     channels_last: bool = False
@@ -269,7 +275,14 @@ class LoadedNetwork:
         padded += [torch.zeros_like(padded[0])] * (count - len(images))
         x = torch.cat(padded).to(self._dtype, memory_format=self._layout)
         y = in_tiles(self._g_a, x, takes=16, gives=1)
+        height, width = self._latent_size((y.shape[2], y.shape[3]))
+        y = reflect(y, (0, width - y.shape[3], 0, height - y.shape[2]))
         return y, self._h_a(y)
+
+    def _latent_size(self, size: Size) -> Size:
+        """The size of y after it is padded."""
+        multiple = self._architecture.latent_multiple
+        return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 
     def _estimate(self, images: Sequence[Rgb8], count: int) -> list[float]:
         y, z = self._latents(images, count)
@@ -295,7 +308,7 @@ class LoadedNetwork:
     def _decode(self, strings: Sequence[bytes], sizes: Sequence[Size], count: int) -> list[Rgb8]:
         padded = _padded(sizes[0], self._architecture)
         decoder = LatentDecoder(strings, self._tables, codec=self._architecture.name, batch=count)
-        size = (padded[0] // 16, padded[1] // 16)
+        size = self._latent_size((padded[0] // 16, padded[1] // 16))
         y_hat = self._entropy.code_latent(decoder, None, None, size)
         decoder.finish()
         y_hat = y_hat.to(self._dtype, memory_format=self._layout)
@@ -361,6 +374,8 @@ def _to_tensor(image: Rgb8, device: torch.device) -> Tensor:
 def _pad(x: Tensor, architecture: Architecture) -> Tensor:
     """Pad to sides that the network takes."""
     top, bottom, left, right = _margins(x.shape[2], x.shape[3], architecture)
+    if architecture.padding == "reflect":
+        return reflect(x, (left, right, top, bottom))
     mode = "replicate" if architecture.padding == "edge" else "constant"
     return nn.functional.pad(x, (left, right, top, bottom), mode=mode)
 

@@ -21,7 +21,7 @@ import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -36,6 +36,10 @@ from eyechart.codecs.learned.transtic import Transtic
 from eyechart.codecs.learned.weights import misfit
 from eyechart.core.errors import InputError
 from eyechart.core.foreign import foreign_file
+
+# (pattern, replacement), in order.
+Rules: TypeAlias = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+_Network = TypeVar("_Network", bound=nn.Module)
 
 # Buffers that follow from the shape or from the parameters.
 _LEFT_OUT = re.compile(
@@ -78,7 +82,11 @@ def load_official(name: str, state_dict: Mapping[str, Any]) -> nn.Module:
     if name not in NETWORKS:
         raise InputError(f"no published network {name!r}; allowed are {', '.join(NETWORKS)}")
     tensors = renamed(name, state_dict)
-    network = NETWORKS[name](tensors)
+    return filled(name, NETWORKS[name](tensors), tensors)
+
+
+def filled(name: str, network: _Network, tensors: Mapping[str, Tensor]) -> _Network:
+    """The network in evaluation mode with these tensors. Raises InputError if they do not fit."""
     problem = misfit(network, tensors)
     if problem:
         raise InputError(f"{name}: {problem}")
@@ -86,8 +94,15 @@ def load_official(name: str, state_dict: Mapping[str, Any]) -> nn.Module:
     return network.eval()
 
 
-def renamed(name: str, state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a published checkpoint under this package's keys."""
+def renamed(
+    name: str, state_dict: Mapping[str, Any], rules: Rules | None = None
+) -> dict[str, Tensor]:
+    """The tensors of a published checkpoint under this package's keys.
+
+    rules: renames of the codec's own keys, `RENAMES` if None; CompressAI's are renamed always.
+    Raises:
+        InputError: the checkpoint holds no state_dict.
+    """
     inner = state_dict.get("state_dict", state_dict)
     if not isinstance(inner, Mapping):
         raise InputError(f"{name}: the checkpoint holds no state_dict")
@@ -96,7 +111,7 @@ def renamed(name: str, state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         if not isinstance(value, Tensor) or _LEFT_OUT.search(key):
             continue
         key = _OLD_BOTTLENECK.sub(_new_bottleneck, key.removeprefix("module."))
-        for pattern, replacement in RENAMES.get(name, ()):
+        for pattern, replacement in RENAMES.get(name, ()) if rules is None else rules:
             key = re.sub(pattern, replacement, key)
         if key.endswith("relative_position_bias_table") and value.ndim == 3:
             value = value.flatten(1).T  # TCM's: (heads, down, right)
@@ -120,8 +135,7 @@ NETWORKS: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "transtic-mini": lambda tensors: Transtic(transtic.shape_of(tensors, transtic.MINI)),
 }
 
-# Codec -> (pattern, replacement), in order.
-RENAMES: Mapping[str, tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = {
+RENAMES: Mapping[str, Rules] = {
     "elic": (
         (r"^latent_codec\.hyper\.", ""),
         *(

@@ -15,17 +15,26 @@ from eyechart.core.errors import CodecError
 
 
 def write_level(
-    folder: Path, codec: str, *, name: str, lmbda: float, weights: Mapping[str, Tensor]
+    folder: Path,
+    codec: str,
+    *,
+    name: str,
+    lmbda: float,
+    weights: Mapping[str, Tensor],
+    knob: str = "lambda",
 ) -> LevelFile:
-    """Add one level to a weights folder, or replace it. Other levels stay as they are."""
+    """Add one level to a weights folder, or replace it. Other levels stay as they are.
+
+    lmbda: what the level was trained with. knob: what that number is; the rate rises with it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     part = path.with_suffix(".part")
     save_file({key: value.contiguous() for key, value in weights.items()}, part)
     sha256 = digest(part)
     part.replace(path)
-    level = LevelFile(name=name, knobs={"lambda": lmbda}, file=path.name, sha256=sha256)
-    add_level(folder, codec, level, knob="lambda", rate="rises")
+    level = LevelFile(name=name, knobs={knob: lmbda}, file=path.name, sha256=sha256)
+    add_level(folder, codec, level, knob=knob, rate="rises")
     return level
 
 

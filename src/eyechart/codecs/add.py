@@ -1,4 +1,4 @@
-"""Adding a checkpoint to the levels of a learned codec: what `eyechart codec add` does."""
+"""Adding a checkpoint to the levels of a codec with weights: what `eyechart codec add` does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from math import inf
 from pathlib import Path
 
 from eyechart.codecs.checkpoints import data_folder
-from eyechart.codecs.learned.official import load_official, read_checkpoint
-from eyechart.codecs.learned.plugins import ARCHITECTURES
+from eyechart.codecs.generative import official as generative_checkpoints
+from eyechart.codecs.generative import plugins as generative
+from eyechart.codecs.learned import official as learned_checkpoints
+from eyechart.codecs.learned import plugins as learned
+from eyechart.codecs.learned.official import read_checkpoint
 from eyechart.codecs.learned.weights import write_level
 from eyechart.core.errors import InputError
+
+_ARCHITECTURES = {**learned.ARCHITECTURES, **generative.ARCHITECTURES}
+_LOADERS = {
+    **dict.fromkeys(learned.ARCHITECTURES, learned_checkpoints.load_official),
+    **dict.fromkeys(generative.ARCHITECTURES, generative_checkpoints.load_official),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,35 +35,44 @@ class AddedLevel:
 def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None) -> AddedLevel:
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
-    file: published by the authors (`.pth.tar`) or trained here. level: the lambda it was trained
-    with, as text; it names the level. into: a weights folder; None: the user's for that codec.
+    file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained here. level: what it was
+    trained with, as text, a lambda or a rate in bpp; it names the level. into: a weights folder;
+    None: the user's for that codec.
 
     Raises:
         InputError: the codec takes no checkpoints, a level that is no number above 0, a file that
             is no checkpoint of this codec.
         StoreError: the folder cannot be written.
     """
-    if codec not in ARCHITECTURES:
-        allowed = ", ".join(ARCHITECTURES)
+    if codec not in _ARCHITECTURES:
+        allowed = ", ".join(_ARCHITECTURES)
         raise InputError(f"codec {codec!r} takes no checkpoints; allowed are {allowed}")
+    architecture = _ARCHITECTURES[codec]
     try:
         lmbda = float(level)
     except ValueError:
         lmbda = -1.0
     if not 0 < lmbda < inf:
         raise InputError(f"--level {level!r}; allowed are numbers above 0, such as 0.008")
-    if into is None and ARCHITECTURES[codec].shipped is not None:
+    if into is None and architecture.shipped is not None:
         raise InputError(f"{codec}: its own levels ship with eyechart; add others with --into DIR")
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     try:
-        network = load_official(codec, read_checkpoint(file))
+        network = _LOADERS[codec](codec, read_checkpoint(file))
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     folder = into or data_folder(codec)
-    added = write_level(folder, codec, name=level, lmbda=lmbda, weights=network.state_dict())
+    added = write_level(
+        folder,
+        codec,
+        name=level,
+        lmbda=lmbda,
+        weights=network.state_dict(),
+        knob=architecture.knob,
+    )
     return AddedLevel(
         path=folder / added.file,
-        variant=ARCHITECTURES[codec].variant_name(network),
+        variant=architecture.variant_name(network),
         sha256=added.sha256,
     )

@@ -1,0 +1,57 @@
+"""The registered GAN codecs: for each name its network, padding and published checkpoints.
+
+Levels are named by the rate that a checkpoint was trained for, in bits per pixel.
+"""
+
+from __future__ import annotations
+
+from eyechart.codecs.checkpoints import PublishedCheckpoints
+from eyechart.codecs.generative.autoencoder import MS_ILLM as MS_ILLM_SHAPE
+from eyechart.codecs.generative.autoencoder import GanAutoencoder, GanShape, shape_of
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec, Precision
+
+HIFIC = Architecture(
+    name="hific",
+    build=GanAutoencoder,
+    multiple=16,
+    padding="reflect",
+    latent_multiple=4,
+    knob="target_bpp",
+    published=(
+        PublishedCheckpoints(
+            levels=("0.14", "0.3", "0.45"),
+            url="https://github.com/Justin-Tan/high-fidelity-generative-compression",
+            licence="Apache License 2.0",
+        ),
+    ),
+    variant=lambda tensors: GanAutoencoder(shape_of(tensors, GanShape())),
+)
+MS_ILLM = Architecture(
+    name="ms-illm",
+    build=lambda: GanAutoencoder(MS_ILLM_SHAPE),
+    multiple=64,
+    padding="reflect",
+    knob="target_bpp",
+    published=(
+        PublishedCheckpoints(
+            levels=("0.00438", "0.035", "0.07", "0.14"),
+            url="https://github.com/facebookresearch/NeuralCompression/tree/main/projects/illm",
+            licence="CC BY-NC 4.0, not for commercial use",
+        ),
+    ),
+)
+ARCHITECTURES = {architecture.name: architecture for architecture in (HIFIC, MS_ILLM)}
+
+
+class HificCodec(NetworkCodec):
+    """HiFiC (arXiv 2006.09965), a GAN codec, with checkpoints of the user."""
+
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(HIFIC, weights=weights, precision=precision)
+
+
+class MsIllmCodec(NetworkCodec):
+    """MS-ILLM (arXiv 2301.11189), a GAN codec, with checkpoints of the user."""
+
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(MS_ILLM, weights=weights, precision=precision)
