@@ -44,7 +44,8 @@ def train_codec(
     distortion: mse or ms-ssim. vlm: train prompts for this VLM's features instead; `init` is the
     frozen base. also: a second folder; a fifth of the crops are from it. batch: crops a step.
     crop_px: side of a crop. muon: the optimizer of kernels, Adam if False. held_out: images of each
-    folder to measure on. report: called every 100 steps.
+    folder to measure on. device: several, as "cuda:0,cuda:1", share the crops of a step. report:
+    called every 100 steps.
 
     Raises:
         InputError: a codec that cannot be trained, a value that is not allowed, a folder without
@@ -80,6 +81,7 @@ def train_codec(
         muon=muon,
         seed=seed,
         distortion=_distortion(distortion),
+        processes=len(device.split(",")),
     )
     config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
     train(

@@ -62,7 +62,9 @@ Adam = Annotated[bool, typer.Option("--adam", help="Adam for kernels too, in pla
 HeldOut = Annotated[
     int, option("--held-out", metavar="N", help_="Images a folder to measure on", min=0)
 ]
-Device = Annotated[str, option("--device", metavar="DEVICE", help_="cpu, cuda, cuda:1")]
+Device = Annotated[
+    str, option("--device", metavar="DEVICE", help_="cpu, cuda, cuda:1; several: cuda:0,cuda:1")
+]
 Threads = Annotated[
     int | None, option("--threads", metavar="N", help_="CPU threads; default: all", min=1)
 ]

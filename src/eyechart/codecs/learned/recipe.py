@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX, Distance
 from eyechart.codecs.learned.neural import Architecture
+from eyechart.codecs.learned.parallel import process_group
 from eyechart.codecs.learned.photos import Crops, read_pictures
 from eyechart.codecs.learned.principal import LinearStart
 from eyechart.codecs.learned.train import (
@@ -68,33 +70,99 @@ def train_codec(
     init: weights to start from, with y scaled for the new lambda if theirs is known; None: the
     network's own start. held_out: images of each folder (the first by path) that are used to
     measure and not to train. features: for the distortion `features`, the distance of images for a
-    VLM; then only the parts that adapt `init` to a task are trained.
+    VLM; then only the parts that adapt `init` to a task are trained. device: several, separated by
+    commas, train in one process each, as many as `config.processes`.
     Raises:
         InputError: a folder without usable images, wrong settings, or `out` is neither new nor the
             folder of this training.
         CodecError: `init` is not this network's.
     """
     require_continuable(out, (STATE, LOG))
-    multiple = max(_CROP_MULTIPLE, architecture.multiple)
-    _check(config, multiple, held_out)
-    images = [_read(folder, config.crop_px, held_out, multiple) for folder in folders]
-    crops = Crops(
-        [one.train for one in images], [folder.share for folder in folders], config.crop_px
+    first, *others = device.split(",")
+    if len(others) + 1 != config.processes:
+        raise InputError(f"{config.processes} processes on {device}; allowed is one a device")
+    _check(config, _multiple(architecture), held_out)
+    training, images = _training(
+        architecture, folders, config, out, init, held_out, first, features=features
     )
-    network = _network(architecture, crops, config, init, device)
-    training = CodecTraining(network, crops, config, features=features)
     with store_errors(out, "be made"):
         out.mkdir(parents=True, exist_ok=True)
-    if (out / STATE).exists():
-        training.resume(out)
     started = time.monotonic()
     measured = {one.folder.name: one.held_out for one in images if one.held_out}
-    run(training, out, measured, report)
+    with _others(architecture, folders, config, out, init, held_out, [first, *others]):
+        run(training, out, measured, report)
     hours = (time.monotonic() - started) / 3600
     results = {name: training.validate(pictures) for name, pictures in measured.items()}
     counts = {str(one.folder): one.counts for one in images}
     text = _card(architecture.name, config, counts, results, hours, device)
     write_atomic(out / "README.md", text.encode())
+
+
+def _others(
+    architecture: Architecture,
+    folders: Sequence[Folder],
+    config: TrainConfig,
+    out: Path,
+    init: Path | None,
+    held_out: int,
+    devices: list[str],
+) -> AbstractContextManager[None]:
+    """The other processes of a training on several devices."""
+    if len(devices) == 1:
+        return nullcontext()
+    if config.distortion == "features":
+        raise InputError(f"device {','.join(devices)}; allowed with a VLM is one device")
+    return process_group(
+        devices, _train_share, architecture.name, folders, config, out, init, held_out
+    )
+
+
+def _train_share(
+    codec: str,
+    folders: Sequence[Folder],
+    config: TrainConfig,
+    out: Path,
+    init: Path | None,
+    held_out: int,
+    device: str,
+    process: int,
+) -> None:
+    """What the other processes of a training do."""
+    from eyechart.codecs.learned.plugins import ARCHITECTURES
+
+    training, _ = _training(
+        ARCHITECTURES[codec], folders, config, out, init, held_out, device, process=process
+    )
+    run(training, out, {}, lambda progress: None)
+
+
+def _training(
+    architecture: Architecture,
+    folders: Sequence[Folder],
+    config: TrainConfig,
+    out: Path,
+    init: Path | None,
+    held_out: int,
+    device: str,
+    *,
+    features: Distance | None = None,
+    process: int = 0,
+) -> tuple[CodecTraining, list[_FolderImages]]:
+    """A training at the step that is stored in `out`, if there is one, and its images."""
+    multiple = _multiple(architecture)
+    images = [_read(folder, config.crop_px, held_out, multiple) for folder in folders]
+    crops = Crops(
+        [one.train for one in images], [folder.share for folder in folders], config.crop_px
+    )
+    network = _network(architecture, crops, config, init, device)
+    training = CodecTraining(network, crops, config, features=features, process=process)
+    if (out / STATE).exists():
+        training.resume(out)
+    return training, images
+
+
+def _multiple(architecture: Architecture) -> int:
+    return max(_CROP_MULTIPLE, architecture.multiple)
 
 
 def _check(config: TrainConfig, multiple: int, held_out: int) -> None:

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from eyechart.codecs.learned.distortion import Distance, Distortion, distortion
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.optimizer import MuonAdam
+from eyechart.codecs.learned.parallel import mean_gradients, mean_of
 from eyechart.codecs.learned.photos import Crops
 from eyechart.core.errors import InputError, TrainingError
 from eyechart.core.types import Rgb8
@@ -53,7 +54,7 @@ class TrainConfig:
     of `vlm` (its name and version, "" for the others). batch: crops a step.
     crop_px: side of the square crops, a multiple of 64. lr: the highest learning rate. warmup:
     steps until it is reached. clip: largest norm of the gradient. muon: the optimizer of kernels,
-    Adam if False.
+    Adam if False. processes: that share the crops of a step, one a device.
     """
 
     lmbda: float
@@ -67,14 +68,18 @@ class TrainConfig:
     seed: int = 0
     distortion: Distortion = "mse"
     vlm: str = ""
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.lmbda < _LAMBDA_LIMIT:
             limit = f"allowed are numbers above 0 and below {_LAMBDA_LIMIT}"
             raise InputError(f"lambda {self.lmbda:g}; {limit}")
-        for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
+        for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("processes", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} {getattr(self, name)}; allowed are {least} or more")
+        if self.batch % self.processes:
+            allowed = f"multiples of the {self.processes} devices"
+            raise InputError(f"batch of {self.batch} crops; allowed are {allowed}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"learning rate {self.lr:g}; allowed are numbers above 0")
 
@@ -122,7 +127,7 @@ class CodecTraining:
     """One run: a network, its optimizer, the averaged weights and the current step.
 
     Only parameters that require gradients are trained. features: what `features` as the distortion
-    is measured with.
+    is measured with. process: which one of several this is, from 0.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class CodecTraining:
         config: TrainConfig,
         *,
         features: Distance | None = None,
+        process: int = 0,
     ) -> None:
         if (features is None) == (config.distortion == "features"):
             raise InputError("features are needed for the distortion `features`, and for it alone")
@@ -139,6 +145,7 @@ class CodecTraining:
         self.network = network.train()
         self.config = config
         self.step = 0
+        self.process = process
         self._crops = crops
         self._device = next(network.parameters()).device
         self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
@@ -146,21 +153,26 @@ class CodecTraining:
         self._average = {name: value.detach().clone() for name, value in self._named.items()}
 
     def run_step(self) -> tuple[float, float, float]:
-        """One optimizer step: loss, bpp and mean squared error of its crops.
+        """One optimizer step: loss, bpp and mean squared error of the crops of all processes.
 
         Raises:
             TrainingError: the gradient is not finite.
         """
         config, step = self.config, self.step
         rng = np.random.default_rng([config.seed, step])
-        torch.manual_seed(int(rng.integers(2**62)))
-        pictures = to_tensor(self._crops.draw(rng, config.batch)).to(self._device)
+        torch.manual_seed(int(rng.integers(2**62)) + self.process)
+        drawn = self._crops.draw(rng, config.batch)[self.process :: config.processes]
+        pictures = to_tensor(drawn).to(self._device)
         self._optimizer.lr = learning_rate(config, step)
         bpp, x_hat = reconstruct(self.network, pictures)
         mse = (x_hat.detach() - pictures).square().mean()
         loss = config.lmbda * self._distance(x_hat, pictures) + bpp
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        found = torch.stack([loss.detach(), bpp.detach(), mse])
+        if config.processes > 1:
+            mean_gradients(self._named.values())
+            mean_of(found)
         norm = nn.utils.clip_grad_norm_(self._named.values(), config.clip)
         if not torch.isfinite(norm):
             raise TrainingError(f"step {step}: the gradient is not finite; lower the learning rate")
@@ -169,7 +181,8 @@ class CodecTraining:
         values = [value.detach() for value in self._named.values()]
         torch._foreach_lerp_(list(self._average.values()), values, 1 - decay)
         self.step += 1
-        return loss.item(), bpp.item(), mse.item()
+        loss_, bpp_, mse_ = found.tolist()
+        return loss_, bpp_, mse_
 
     def _buffers(self) -> dict[str, Tensor]:
         """Running statistics, which change with every step."""
@@ -257,6 +270,8 @@ def run(
     """
     started = saved = time.monotonic()
     first, window = training.step, []
+    while training.process and training.step < training.config.steps:
+        training.run_step()  # the first process measures and saves
     while training.step < training.config.steps:
         window.append(training.run_step())
         done = training.step == training.config.steps
