@@ -37,6 +37,20 @@ def test_a_run_finds_what_was_encoded_ahead(tmp_path: Path) -> None:
     assert calls(log) == ahead  # nothing was encoded or decoded again
 
 
+def test_encoding_ahead_needs_neither_vlms_nor_adapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        "vlms: [./absent-vlm]\nadapters: [none, ./absent]\ntasks: [POPE]\ncodecs: [jpeg]\n"
+    )
+    command = [str(plan), "--max-images", "1", "--workers", "0", "--out", "out"]
+    assert run_args(["encode", *command]) == 0
+    assert len(list((tmp_path / "out" / "bitstreams").rglob("*.*"))) > 0
+    assert run_args(["run", *command]) == 2
+
+
 def test_a_second_call_encodes_nothing_and_a_larger_plan_only_what_is_new(tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "out"
     command = ["encode", "--codecs", f"fake-neural:log={log}", "--out", str(out), *PLAN]

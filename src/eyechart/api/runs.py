@@ -159,8 +159,9 @@ def encode(
 ) -> list[Failed]:
     """Encode and decode a plan's images into a run directory, without asking a VLM.
 
-    `run` with the same plan and directory finds them. Every bitstream is stored, and the decoded
-    images of codecs that decode slowly, up to `decoded_gb`.
+    The plan's VLMs and adapters need not be on this machine. `run` with the same plan and directory
+    finds the images. Every bitstream is stored, and the decoded images of codecs that decode
+    slowly, up to `decoded_gb`.
 
     plan, out: as for `run`.
     advance: called after each image with its task, codec and level, and the number of all images.

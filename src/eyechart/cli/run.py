@@ -191,9 +191,10 @@ def encode(
 ) -> None:
     """Encode and decode a plan's images into a run directory, without asking a VLM.
 
-    `eyechart run` with the same plan and directory finds them. Images of codecs
-    that decode slowly are stored up to --decoded-gb; beyond it they are decoded
-    again when they are needed.
+    The plan's VLMs and adapters need not be on this machine. `eyechart run` with
+    the same plan and directory finds the images. Images of codecs that decode
+    slowly are stored up to --decoded-gb; beyond it they are decoded again when
+    they are needed.
     """
     from eyechart import api
     from eyechart.cli.bars import image_bar

@@ -28,10 +28,11 @@ from eyechart.tasks.sources import BUILT_IN_DATA
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 
 
-def resolve(plan: Plan, *, device: str = "auto") -> Work:
+def resolve(plan: Plan, *, device: str = "auto", models: bool = True) -> Work:
     """Open everything that a plan names, without loading weights.
 
-    device: for VLMs that take one (`auto`, `cpu`, `cuda:1`, ...).
+    device: for VLMs that take one (`auto`, `cpu`, `cuda:1`, ...). models: False opens neither VLMs
+    nor adapters, and the work has none.
 
     A VLM that is not here and cannot be looked up on the hub is listed in `Work.unusable`.
 
@@ -45,19 +46,19 @@ def resolve(plan: Plan, *, device: str = "auto") -> Work:
         component_of(entry.codec)  # its version may need a program, whose absence must be found now
     tasks = open_tasks(plan.tasks, plan.data)
     # Last, because finding a VLM may use the network.
-    models: list[ModelConfig] = []
+    opened: list[ModelConfig] = []
     unusable: list[str] = []
-    for vlm, adapter in product(plan.vlms, plan.adapters):
+    for vlm, adapter in product(plan.vlms if models else (), plan.adapters):
         try:
-            models.append(_model_config(vlm, adapter, device, tasks))
+            opened.append(_model_config(vlm, adapter, device, tasks))
         except UnusableVLMError as error:
             unusable.append(str(error))
-    _refuse_duplicates("vlm and adapter", [(model.vlm, model.adapter) for model in models])
+    _refuse_duplicates("vlm and adapter", [(model.vlm, model.adapter) for model in opened])
     _refuse_duplicates("task", [(component_of(task),) for task in tasks])
     rates = [(component_of(entry.codec), level) for entry in codecs for level in entry.levels]
     _refuse_duplicates("codec and level", [(codec, level.name) for codec, level in rates])
     return Work(
-        models=tuple(models),
+        models=tuple(opened),
         unusable=tuple(dict.fromkeys(unusable)),
         codecs=codecs,
         tasks=tuple(task_work(task, plan.max_images, choice_set=plan.choice_set) for task in tasks),

@@ -64,12 +64,14 @@ def encode_plan(
     """Fill a run directory with the bitstreams of a plan, and with the decoded images of slow
     codecs, before its VLMs run; -> one failure for each failed image.
 
+    Neither VLMs nor adapters are opened, so they need not be on this machine.
+
     advance: called after each image with task, codec and level, and the number of all images.
 
     Raises:
         InputError, StoreError: as `run_plan`.
     """
-    work, store = resolve(plan, device=options.device), Store(out)
+    work, store = resolve(plan, models=False), Store(out)
     _check_before(store, work, plan)
     store.create()
     with store.encoding(wait=options.wait):
