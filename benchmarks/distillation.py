@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from eyechart.adapters.base import open_base
-from eyechart.adapters.pairs import CodecPairs, prepare
+from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import Recipe, plan_step
 from eyechart.adapters.training import AdapterTraining, TrainingSettings
 from eyechart.adapters.watcher import SilentWatcher
@@ -58,7 +58,8 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     make_images(folder / "images", count=2 * args.images + 2)
     codecs: list[Codec] = [plugins.load("eyechart.codecs", name) for name in args.codecs.split(",")]
     pairs = CodecPairs(folder / "images", codecs, folder / "cache")
-    prepare(pairs)
+    for image in range(len(pairs.names)):
+        pairs.images(image, pairs.entries)  # so that no step waits for a codec
     peaks = {"float32": matmul_peak(torch.float32), "bfloat16": matmul_peak(torch.bfloat16)}
     plain_per_s = plain_loop(args, folder / "images", codecs)
     counts = [n for n in (1, 2, 4, 8, 16, 32) if n <= args.images]

@@ -391,3 +391,15 @@ def test_every_option_has_a_help_text(verb: str) -> None:
     assert parameters
     for parameter in parameters:
         assert parameter.help, parameter.name
+
+
+def test_the_device_of_codecs_with_weights_is_checked_before_any_work(
+    image_folder: Path,
+    tiny_dirs: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = ("--codecs", "elic-mini", "--codec-device", "tpu")
+    assert run_args(arguments(image_folder, tiny_dirs, tmp_path / "out", *more)) == 2
+    assert "device 'tpu': 'tpu' is not one; allowed: auto, cpu, " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

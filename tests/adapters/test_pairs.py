@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from PIL import Image
 
 from eyechart.adapters.condition import SOURCE
-from eyechart.adapters.pairs import CodecPairs, FolderPairs, prepare
+from eyechart.adapters.pairs import CodecPairs, FolderPairs
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import CodecError, ImageError, InputError
 from eyechart.core.images import find_images, read_image
-from eyechart.core.types import Bitstream, Level, Rgb8
+from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
 
 Q1 = ("jpeg", "1")
 
@@ -32,6 +33,56 @@ class CountingJpeg(JpegCodec):
     def decode(self, bitstream: Bitstream) -> Rgb8:
         self.decoded += 1
         return super().decode(bitstream)
+
+
+class NeuralShift:
+    """A codec with weights that adds its level's rank + 1 to every pixel. `log`: its calls."""
+
+    name, version = "shift", "1"
+    options: Mapping[str, Json] = {}
+    reproducible: Reproducible = "bitwise"
+    levels = tuple(
+        Level(name=name, rank=rank, knobs={}, weights=f"{rank}" * 64)
+        for rank, name in enumerate(("low", "high"))
+    )
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def check(self) -> None: ...
+
+    def load(self, level: Level, device: str) -> LoadedShift:
+        self.log.append(f"load {level.name} {device}")
+        return LoadedShift(level, self.log)
+
+    def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+        return self.load(level, "cpu").encode([rgb8])[0]
+
+    def decode(self, bitstream: Bitstream) -> Rgb8:
+        raise NotImplementedError
+
+
+class LoadedShift:
+    def __init__(self, level: Level, log: list[str]) -> None:
+        self.level, self.log = level, log
+
+    def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
+        self.log.append(f"encode {len(images)}")
+        return [
+            Bitstream(payload=image.tobytes(), height_px=image.shape[0], width_px=image.shape[1])
+            for image in images
+        ]
+
+    def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
+        self.log.append(f"decode {len(bitstreams)}")
+        return [
+            np.frombuffer(one.payload, np.uint8).reshape(one.height_px, one.width_px, 3)
+            + np.uint8(self.level.rank + 1)
+            for one in bitstreams
+        ]
+
+    def close(self) -> None:
+        self.log.append(f"close {self.level.name}")
 
 
 def test_images_are_what_the_codec_makes_and_encoded_once(
@@ -58,13 +109,45 @@ def test_over_budget_only_bitstreams_are_kept(image_folder: Path, tmp_path: Path
     assert (codec.encoded, codec.decoded) == (1, 2)
 
 
-def test_preparing_encodes_everything_once(image_folder: Path, tmp_path: Path) -> None:
+def test_codecs_with_weights_are_prepared_level_by_level_in_batches(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    codec = NeuralShift()
+    pairs = CodecPairs(image_folder, [codec], tmp_path, device="cuda:1", batch_images=3)
+    wanted = [(image, entry) for image in (4, 0, 2, 1) for entry in pairs.entries]
+    pairs.prepare(iter(wanted))
+    levels = ["low", "high"]
+    assert codec.log == [
+        step
+        for level in levels
+        for step in (
+            f"load {level} cuda:1",
+            *("encode 3", "decode 3", "encode 1", "decode 1"),
+            f"close {level}",
+        )
+    ]
+    clean, low, high = pairs.images(4, pairs.entries)
+    assert np.array_equal(low, clean + 1)
+    assert np.array_equal(high, clean + 2)
+    assert len(codec.log) == 12  # nothing was made again
+    pairs.prepare(iter(wanted))
+    assert len(codec.log) == 12
+    CodecPairs(image_folder, [codec], tmp_path).prepare([(3, ("shift", "high"))])
+    assert codec.log[12:] == ["load high cpu", "encode 1", "decode 1", "close high"]
+
+
+def test_images_made_ahead_are_those_made_one_by_one(image_folder: Path, tmp_path: Path) -> None:
+    pairs = [CodecPairs(image_folder, [NeuralShift()], tmp_path / name) for name in "ab"]
+    pairs[0].prepare((image, entry) for image in range(3) for entry in pairs[0].entries)
+    for image in range(3):
+        made = [one.images(image, one.entries) for one in pairs]
+        assert all(np.array_equal(ahead, alone) for ahead, alone in zip(*made, strict=True))
+
+
+def test_codecs_without_weights_make_nothing_ahead(image_folder: Path, tmp_path: Path) -> None:
     codec = CountingJpeg()
-    pairs = CodecPairs(image_folder, [codec], tmp_path)
-    prepare(pairs)
-    assert codec.encoded == 20
-    prepare(pairs)
-    assert codec.encoded == 20
+    CodecPairs(image_folder, [codec], tmp_path).prepare([(0, Q1)])
+    assert codec.encoded == 0
 
 
 def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None:

@@ -150,6 +150,16 @@ def test_a_familys_prompt_takes_the_place_of_what_it_was_made_of(
     assert "score the answers with: eyechart score SEEDBench" in capsys.readouterr().out
 
 
+def test_codecs_with_weights_get_their_device_and_batch(data: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    codec = ["--codecs", f"fake-neural:log={log}"]
+    device = ["--codec-device", "cuda:1", "--codec-batch", "2"]
+    assert export(data, tmp_path / "out", *codec, *device) == 0
+    made = [line.split() for line in log.read_text().splitlines()]
+    assert {where for *_, where in made} == {"cuda:1"}
+    assert [count for what, count, _ in made if what == "encode"] == ["2", "1"]
+
+
 def test_captions_get_the_question_that_their_file_lacks(tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["export", "tsv", "COCO-Caption:max_images=2", "--data", "eyechart-mini"]
@@ -204,6 +214,7 @@ def test_an_image_that_cannot_be_compressed_fails_only_its_copy(
         (["--codecs", "jpeg", "--prompts", "gpt"], "--prompts 'gpt': allowed: default, "),
         (["--codecs", "jpeg", "--json", "/nowhere/x.json"], "there is no folder /nowhere"),
         (["--codecs", "jpeg", "--run", "nowhere"], "nowhere: no eyechart run here"),
+        (["--codecs", "fake-neural:log=l", "--codec-device", "tpu"], "device 'tpu': 'tpu' is not"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eyechart.adapters.condition import SOURCE, Condition
-from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.codecs.reconstruct import BATCH_IMAGES, Reconstructor, SourceImage
 from eyechart.core.attempt import Failed
 from eyechart.core.hooks import for_task
 from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
@@ -24,18 +24,28 @@ class ScoreChange:
 
 
 def compare(
-    plain: VLM, adapted: VLM, tasks: Sequence[Task], codecs: Sequence[Codec], *, images: int
+    plain: VLM,
+    adapted: VLM,
+    tasks: Sequence[Task],
+    codecs: Sequence[Codec],
+    *,
+    images: int,
+    device: str = "cpu",
+    batch_images: int = BATCH_IMAGES,
 ) -> Iterator[ScoreChange]:
     """Scores on the first `images` images of each task, in the order of a run, uncompressed and at
     every level of every codec.
 
+    device, batch_images: for codecs with weights.
+
     Raises ImageError, CodecError, VLMError.
     """
+    reconstructor = Reconstructor(device=device, batch_images=batch_images)
     for task in tasks:
         without, with_adapter = for_task(plain, task.name), for_task(adapted, task.name)
         asked = dict(by_image(task.questions(), images))
         uncompressed = {key: task.image(key) for key in asked}
-        for condition, shown in _forms(uncompressed, codecs):
+        for condition, shown in _forms(uncompressed, codecs, reconstructor):
             yield ScoreChange(
                 task=task.name,
                 condition="/".join(condition),
@@ -45,11 +55,10 @@ def compare(
 
 
 def _forms(
-    uncompressed: dict[str, Rgb8], codecs: Sequence[Codec]
+    uncompressed: dict[str, Rgb8], codecs: Sequence[Codec], reconstructor: Reconstructor
 ) -> Iterator[tuple[Condition, dict[str, Rgb8]]]:
     yield SOURCE, uncompressed
     images = [SourceImage.of(rgb8, key) for key, rgb8 in uncompressed.items()]
-    reconstructor = Reconstructor()
     for codec in codecs:
         for level in codec.levels:
             decoded = {}
@@ -59,6 +68,7 @@ def _forms(
                 if isinstance(made, Failed):
                     made.raise_error()
                 decoded[key] = made.rgb8
+            reconstructor.close()  # the VLM needs the memory
             yield (codec.name, level.name), decoded
 
 

@@ -4,7 +4,9 @@
 
 Bitstreams and decoded images are kept on disk, because a video codec starts a process for each
 image. No questions are needed (paper Section 4.1), so any folder of images can be used, such as an
-unpacked COCO train2017. Images that were compressed elsewhere are read from folders instead.
+unpacked COCO train2017. Codecs with weights compress all images before the training, one level
+after another, because a level is slow to load. Images that were compressed elsewhere are read from
+folders instead.
 """
 
 from __future__ import annotations
@@ -12,14 +14,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
 from eyechart.adapters.condition import SOURCE, Condition, entries_of
-from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.codecs.reconstruct import (
+    BATCH_IMAGES,
+    DecodedImage,
+    Reconstructor,
+    SourceImage,
+)
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import find_images, read_image
@@ -54,6 +61,13 @@ class Pairs(Protocol):
         """
         ...
 
+    def prepare(self, wanted: Iterable[tuple[int, Condition]]) -> None:
+        """Make these images ahead, if they are faster to make together than one by one.
+
+        Raises ImageError, CodecError, StoreError.
+        """
+        ...
+
     def images(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """The image under each condition, all of one size. Thread-safe.
 
@@ -70,10 +84,11 @@ class Pairs(Protocol):
 
 
 class CodecPairs:
-    """Pairs made by codecs from a folder of images, each once, when they are needed.
+    """Pairs made by codecs from a folder of images, each once, ahead or when they are needed.
 
     cache: folder for bitstreams, and for the decoded images of slow codecs. decoded_budget_bytes:
-    limit of the stored decoded images; others are decoded again each time.
+    limit of the stored decoded images; others are decoded again each time. device, batch_images:
+    for codecs with weights.
     """
 
     def __init__(
@@ -83,6 +98,8 @@ class CodecPairs:
         cache: Path,
         *,
         decoded_budget_bytes: int = 8 << 30,
+        device: str = "cpu",
+        batch_images: int = BATCH_IMAGES,
     ) -> None:
         self._paths, _ = find_images(folder)
         self.names = tuple(str(path.relative_to(folder)) for path in self._paths)
@@ -91,20 +108,38 @@ class CodecPairs:
             (codec.name, level.name): (codec, level) for codec in codecs for level in codec.levels
         }
         self.codecs = tuple(map(component_of, codecs))
-        stored = StoredImages(cache)
-        self._reconstructor = Reconstructor(stored)
-        self._left_bytes = decoded_budget_bytes - stored.decoded.size_bytes()
+        self._stored, self._batch_images = StoredImages(cache), batch_images
+        self._reconstructor = Reconstructor(self._stored, device=device, batch_images=batch_images)
+        self._left_bytes = decoded_budget_bytes - self._stored.decoded.size_bytes()
         self._neural = Lock()  # one level is in memory, so threads take turns
 
     def digest(self) -> str:
         """See `Pairs`."""
         return _digest(self._paths)
 
+    def prepare(self, wanted: Iterable[tuple[int, Condition]]) -> None:
+        """See `Pairs`: images of codecs with weights. Each level is loaded once."""
+        neural = {entry for entry, (codec, _) in self._made.items() if is_neural(codec)}
+        if not neural:
+            return
+        images: dict[Condition, set[int]] = {entry: set() for entry in self._made}
+        for image, entry in wanted:
+            if entry in neural:
+                images[entry].add(image)
+        try:
+            for entry, chosen in images.items():
+                sources = (self._source(image) for image in sorted(chosen))
+                missing = (source for source in sources if self._is_missing(entry, source))
+                while batch := list(islice(missing, self._batch_images)):
+                    self._decoded_images(entry, batch)
+        finally:
+            self._reconstructor.close()  # the training needs the memory
+
     def images(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
-        source = SourceImage.of(read_image(self._paths[image]), self.names[image])
+        source = self._source(image)
         return [
-            source.rgb8 if entry == SOURCE else self._decoded_image(entry, source)
+            source.rgb8 if entry == SOURCE else self._decoded_images(entry, [source])[0].rgb8
             for entry in entries
         ]
 
@@ -112,15 +147,28 @@ class CodecPairs:
         """See `Pairs`."""
         return [read_image(self._paths[image])]
 
-    def _decoded_image(self, entry: Condition, source: SourceImage) -> Rgb8:
+    def _source(self, image: int) -> SourceImage:
+        return SourceImage.of(read_image(self._paths[image]), self.names[image])
+
+    def _is_missing(self, entry: Condition, source: SourceImage) -> bool:
+        """Whether the bitstream is not stored, or the decoded image, if there is space for it."""
         codec, level = self._made[entry]
-        keep = self._left_bytes > source.rgb8.nbytes
+        found = self._stored.get(component_of(codec), level, source.digest)
+        return found.payload is None or (found.png is None and self._has_space([source]))
+
+    def _has_space(self, sources: Sequence[SourceImage]) -> bool:
+        return self._left_bytes > sum(source.rgb8.nbytes for source in sources)
+
+    def _decoded_images(
+        self, entry: Condition, sources: Sequence[SourceImage]
+    ) -> list[DecodedImage]:
+        codec, level = self._made[entry]
+        keep = self._has_space(sources)
         with self._neural if is_neural(codec) else nullcontext():
-            (made,) = self._reconstructor.reconstruct(codec, level, [source], keep=keep)
-        if isinstance(made, Failed):
-            made.raise_error()
-        self._left_bytes -= len(made.png)
-        return made.rgb8
+            made = self._reconstructor.reconstruct(codec, level, sources, keep=keep)
+        decoded = [one.raise_error() if isinstance(one, Failed) else one for one in made]
+        self._left_bytes -= sum(len(one.png) for one in decoded)
+        return decoded
 
 
 class FolderPairs:
@@ -153,6 +201,9 @@ class FolderPairs:
     def digest(self) -> str:
         """See `Pairs`."""
         return _digest(path for paths in self._paths.values() for path in paths)
+
+    def prepare(self, wanted: Iterable[tuple[int, Condition]]) -> None:
+        """See `Pairs`: all of them are files."""
 
     def images(self, image: int, entries: Sequence[Condition]) -> list[Rgb8]:
         """See `Pairs`."""
@@ -189,12 +240,3 @@ def _digest(paths: Iterable[Path]) -> str:
             raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
         whole.update(f"{size_bytes}:".encode() + hashlib.sha256(ends).digest())
     return whole.hexdigest()
-
-
-def prepare(pairs: Pairs, *, workers: int = 2) -> None:
-    """Make all images, so that training waits for none. Raises ImageError, CodecError."""
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(
-            lambda image: len(pairs.images(image, pairs.entries)), range(len(pairs.names))
-        ):
-            pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,12 +18,14 @@ from eyechart.adapters.recipe import Recipe
 from eyechart.adapters.training import AdapterTraining, TrainingSettings
 from eyechart.adapters.watcher import SilentWatcher, Watcher
 from eyechart.codecs import open_codec
+from eyechart.codecs.reconstruct import check_batch
 from eyechart.core import plugins
 from eyechart.core.files import require_place
 from eyechart.core.images import find_images
-from eyechart.core.types import Codec, Task
+from eyechart.core.types import VLM, Codec, Task, is_neural
 from eyechart.tasks import open_tasks
 from eyechart.vlms import open_vlm
+from eyechart.vlms.devices import codec_devices
 
 
 class Observer(Watcher, Protocol):
@@ -56,6 +60,8 @@ def train_adapter(
     cache: Path | None = None,
     tasks: Sequence[str] = (),
     task_images: int = 40,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
     observer: Observer | None = None,
 ) -> AdapterConfig:
     """Distil an adapter and write it to `out`; continues a training that was stopped there.
@@ -64,6 +70,8 @@ def train_adapter(
     vlm, codecs, tasks: names, with options. aliases: codecs that are not trained on -> those that
     they are treated as. cache: folder of compressed images; None: in `out`. tasks: asked at the
     end without and with the adapter, on `task_images` images each; the scores are stored with it.
+    codec_device: for codecs with weights, see `codec_devices`; each process uses one. codec_batch:
+    images in one call of them.
 
     Raises:
         InputError, PluginError: before any work: something named is not there, an image cannot be
@@ -75,7 +83,16 @@ def train_adapter(
     asked = open_tasks(tasks) if tasks else []
     for task in asked:
         task.questions()  # a wrong file is an error before the training
-    pairs, coders = _pairs(images, codecs, out, cache)
+    batch_images = check_batch(codec_batch)
+    require_training_folder(out)
+    coders = [open_codec(spec) for spec in codecs or ()]
+    device = _own_device(coders, codec_device)
+    pairs: Pairs
+    if codecs is None:
+        pairs = FolderPairs(images)
+    else:
+        require_place(cache)
+        pairs = CodecPairs(images, coders, cache, device=device, batch_images=batch_images)
     training = AdapterTraining(
         open_base(vlm),
         pairs,
@@ -86,18 +103,24 @@ def train_adapter(
     )
     watcher.checked(len(pairs.names), _left_out(images, out, cache), training.first)
     config = training.run()
-    return _measured(vlm, out, asked, coders, task_images, watcher) if asked else config
+    if not asked:
+        return config
+    with_codecs = partial(
+        compare, codecs=coders, images=task_images, device=device, batch_images=batch_images
+    )
+    return _measured(vlm, out, asked, task_images, with_codecs, watcher)
 
 
-def _pairs(
-    images: Path, codecs: Sequence[str] | None, out: Path, cache: Path
-) -> tuple[Pairs, list[Codec]]:
-    require_training_folder(out)
-    if codecs is None:
-        return FolderPairs(images), []
-    require_place(cache)
-    coders = [open_codec(spec) for spec in codecs]
-    return CodecPairs(images, coders, cache), coders
+def _own_device(codecs: Sequence[Codec], wanted: str) -> str:
+    """The device on which this process runs codecs with weights. Of several processes, started by
+    `accelerate launch`, each uses another one. Raises InputError, also if weights are missing."""
+    neural = [codec for codec in codecs if is_neural(codec)]
+    if not neural:
+        return "cpu"
+    for codec in neural:
+        codec.check()
+    devices = codec_devices(wanted)
+    return devices[int(os.environ.get("LOCAL_RANK", "0")) % len(devices)]
 
 
 def _left_out(images: Path, *ours: Path) -> list[str]:
@@ -114,8 +137,8 @@ def _measured(
     vlm: str,
     out: Path,
     tasks: Sequence[Task],
-    codecs: Sequence[Codec],
     images: int,
+    compared: Callable[[VLM, VLM, Sequence[Task]], Iterator[ScoreChange]],
     observer: Observer,
 ) -> AdapterConfig:
     """Ask held-out questions without and with the adapter; store the scores in its config."""
@@ -123,7 +146,7 @@ def _measured(
     options: dict[str, Any] = given
     plain, adapted = open_vlm(name, **options), open_vlm(name, adapter=str(out), **options)
     rows = []
-    for row in compare(plain, adapted, tasks, codecs, images=images):
+    for row in compared(plain, adapted, tasks):
         observer.compared(row)
         rows.append(
             {

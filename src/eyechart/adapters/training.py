@@ -144,6 +144,7 @@ class AdapterTraining:
         step = self.first
         if self.accelerator.is_main_process:
             cut_log(self.setting.out, step)
+        self.pairs.prepare(self._wanted(step))
         before = self._validate_base()
         self.watcher.validated(0, before)
         began_s = self.setting.clock()
@@ -258,6 +259,16 @@ class AdapterTraining:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def _wanted(self, first: int) -> Iterator[tuple[int, Condition]]:
+        """All images that this process shows from step `first` on, with their conditions."""
+        for image in self.held_images:
+            for entry in self.vocabulary.entries:
+                yield image, entry
+        for step in range(first, self.recipe.steps):
+            for shown in self._plan(step):
+                for entry in shown.entries:
+                    yield shown.image, entry
 
     def _plan(self, step: int) -> list[StepImage]:
         return plan_step(

@@ -28,6 +28,8 @@ def train_adapter(
     tasks: str | Sequence[str] = (),
     task_images: int = 40,
     cache: str | Path | None = None,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
     observer: Observer | None = None,
     **settings: Any,
 ) -> AdapterConfig:
@@ -42,6 +44,7 @@ def train_adapter(
     aliases: unseen codecs and the trained ones that they are treated as.
     tasks, task_images: tasks to ask at the end without and with the adapter, and images of each.
     cache: folder for compressed images; None: in `out`.
+    codec_device, codec_batch: as for `run`; each process of the training uses one device.
     observer: receives the progress (`eyechart.adapters.train_adapter.Observer`).
     settings: other fields of `eyechart.adapters.recipe.Recipe`, such as `learning_rate`.
 
@@ -83,6 +86,8 @@ def train_adapter(
         cache=None if cache is None else Path(cache),
         tasks=split_specs(tasks) if isinstance(tasks, str) else tasks,
         task_images=task_images,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
         observer=observer,
     )
 

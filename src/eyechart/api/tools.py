@@ -143,6 +143,8 @@ def export_tsv(
     original_names: bool = False,
     run_directory: str | Path | None = None,
     workers: int | None = None,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
     wait: bool = False,
     advance: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> TsvExport:
@@ -154,8 +156,8 @@ def export_tsv(
     data: as for `open_task`. paths: PNG files named in `image_path`, not base64 in `image`.
     prompts: a VLM family whose complete prompt is written into `question`. original_names: a folder
     for each copy, in which it has the name of the task's file. run_directory: use its
-    bitstreams, and add to them. workers, wait: as for `run`. advance: called after each image with
-    the copy, the images done and those of all copies.
+    bitstreams, and add to them. workers, codec_device, codec_batch, wait: as for `run`. advance:
+    called after each image with the copy, the images done and those of all copies.
 
     Returns `copies`, and `failures`: a message for each copy that could not be made.
 
@@ -183,6 +185,8 @@ def export_tsv(
         form=CopyFormat(paths=paths, prompts=prompts, original_names=original_names),
         run=None if run_directory is None else Path(run_directory),
         workers=workers,
+        codec_device=codec_device,
+        codec_batch=codec_batch,
         wait=wait,
         advance=advance,
     )

@@ -9,6 +9,7 @@ import typer
 
 from eyechart.cli.console import training
 from eyechart.cli.options import option
+from eyechart.cli.run import CodecBatch, CodecDevice
 from eyechart.core.errors import InputError
 
 app = typer.Typer(help="Adapters: train, list, export.", no_args_is_help=True)
@@ -129,6 +130,8 @@ def train_adapter(
     float32: Float32 = False,
     seed: Seed = 0,
     cache: Cache = None,
+    codec_device: CodecDevice = "auto",
+    codec_batch: CodecBatch = None,
     tasks: Tasks = "",
     task_images: TaskImages = 40,
 ) -> None:
@@ -150,6 +153,8 @@ def train_adapter(
             tasks=tasks,
             task_images=task_images,
             cache=cache,
+            codec_device=codec_device,
+            codec_batch=codec_batch,
             observer=bar,
             images_a_step=images_a_step,
             levels_an_image=levels,

@@ -12,7 +12,7 @@ from eyechart.api.files import write_json
 from eyechart.cli.bars import image_bar
 from eyechart.cli.console import error_line, new_table, table_console
 from eyechart.cli.options import option
-from eyechart.cli.run import Workers
+from eyechart.cli.run import CodecBatch, CodecDevice, Workers
 from eyechart.core.files import check_out
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def tsv(
     original_names: OriginalNames = False,
     run: RunDirOption = None,
     workers: Workers = None,
+    codec_device: CodecDevice = "auto",
+    codec_batch: CodecBatch = None,
     json_out: JsonOut = None,
     wait: Wait = False,
 ) -> None:
@@ -126,6 +128,8 @@ def tsv(
             original_names=original_names,
             run_directory=run,
             workers=workers,
+            codec_device=codec_device,
+            codec_batch=codec_batch,
             wait=wait,
             advance=bar.show,
         )

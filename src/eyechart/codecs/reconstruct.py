@@ -290,6 +290,13 @@ class Reconstructor:
         return self._loaded[2]
 
 
+def check_batch(images: int | None) -> int:
+    """Images in one call of a codec with weights; None: `BATCH_IMAGES`. Raises InputError."""
+    if images is not None and images < 1:
+        raise InputError(f"codec_batch is {images!r}; allowed: 1 or more")
+    return images or BATCH_IMAGES
+
+
 def open_spec(spec: CodecSpec) -> Codec:
     """The codec of a spec, opened in this process.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from eyechart.codecs.reconstruct import DecodedImage
+from eyechart.codecs.reconstruct import DecodedImage, check_batch
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.images import encode_png
@@ -30,6 +30,7 @@ from eyechart.store.lease import lease
 from eyechart.tasks import open_tasks
 from eyechart.tasks.table import MAX_REFERENCE_CHARS, TsvRow
 from eyechart.tasks.tsv_task import TsvTask
+from eyechart.vlms.devices import codec_devices
 
 _OPTION = re.compile("[A-Z]")  # option columns of a multiple-choice question
 _UNPACKED_BYTES = 1 << 30  # VLMEvalKit unpacks larger tables into image files before it reads them
@@ -98,6 +99,8 @@ def export_tsv(
     form: CopyFormat | None = None,
     run: Path | None = None,
     workers: int | None = None,
+    codec_device: str = "auto",
+    codec_batch: int | None = None,
     wait: bool = False,
     advance: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> TsvExport:
@@ -105,7 +108,8 @@ def export_tsv(
 
     task, codecs: names, with options. levels: names; None: all of each codec. data: folder with the
     task's file. run: a run directory whose bitstreams are used and added to; None: a folder in
-    `out`. workers: see `open_executor`. wait: until another export to `out` has ended.
+    `out`. workers: see `open_executor`. codec_device, codec_batch: see `Options`.
+    wait: until another export to `out` has ended.
     advance: called after each image with the copy, the images done and those of all copies.
 
     Raises:
@@ -117,45 +121,50 @@ def export_tsv(
     chosen = form or CopyFormat()
     opened = _open_task(task, data, chosen)
     targets = _targets(opened, codecs, levels)
+    batch_images = check_batch(codec_batch)
+    neural = any(target.codec.neural for target in targets)
+    devices = codec_devices(codec_device) if neural else ("cpu",)
     if run is not None:
         Store(run).require()
     cache = Store(_cache_folder(out))
     with lease(cache.root / "lease", wait=wait):
-        return _export(opened, targets, out, Store(run) if run else cache, workers, chosen, advance)
+        executor = open_executor(workers, devices)
+        try:
+            made = Reconstruction(
+                Store(run) if run else cache, executor, batch_images=batch_images, ahead=4
+            )
+            return _export(opened, targets, out, made, chosen, advance)
+        finally:
+            executor.close()
 
 
 def _export(
     task: TsvTask,
     targets: Sequence[CopyTarget],
     out: Path,
-    store: Store,
-    workers: int | None,
+    reconstruction: Reconstruction,
     form: CopyFormat,
     advance: Callable[[str, int, int], None],
 ) -> TsvExport:
     images = len({question.image for question in task.questions()})
     copies: list[TsvCopy] = []
     failures: list[str] = []
-    executor = open_executor(workers)
-    try:
-        for place, target in enumerate(targets):
-            done = itertools.count(place * images + 1)
-            exporter = Exporter(
-                out,
-                Reconstruction(store, executor, ahead=4),
-                form,
-                advance=lambda name=target.name, done=done: advance(  # type: ignore[misc]
-                    name, next(done), images * len(targets)
-                ),
-            )
-            try:
-                copies.append(exporter.copy(task, target))
-            except InputError:
-                raise
-            except EyechartError as error:
-                failures.append(f"{target.name}.tsv not written: {error}")
-    finally:
-        executor.close()
+    for place, target in enumerate(targets):
+        done = itertools.count(place * images + 1)
+        exporter = Exporter(
+            out,
+            reconstruction,
+            form,
+            advance=lambda name=target.name, done=done: advance(  # type: ignore[misc]
+                name, next(done), images * len(targets)
+            ),
+        )
+        try:
+            copies.append(exporter.copy(task, target))
+        except InputError:
+            raise
+        except EyechartError as error:
+            failures.append(f"{target.name}.tsv not written: {error}")
     return TsvExport(task=task, copies=tuple(copies), failures=tuple(failures))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eyechart.codecs.reconstruct import BATCH_IMAGES
+from eyechart.codecs.reconstruct import check_batch
 from eyechart.core.errors import InputError
 from eyechart.runner.work import Work
 
@@ -14,7 +14,6 @@ BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
 _LEAST = {
     "workers": 0,
     "batch": 1,
-    "codec_batch": 1,
     "decoded_gb": 0,
     "block_images": 1,
     "ahead": 1,
@@ -57,6 +56,7 @@ class Options:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise InputError(f"{name} is {value!r}; allowed: {least} or more")
+        check_batch(self.codec_batch)
 
     def block_of(self, work: Work) -> int:
         """Images of a block of this work."""
@@ -66,7 +66,7 @@ class Options:
     @property
     def codec_batch_images(self) -> int:
         """Images in one call of a codec with weights."""
-        return self.codec_batch or BATCH_IMAGES
+        return check_batch(self.codec_batch)
 
     @property
     def decoded_bytes(self) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
-from eyechart.core.workers import Executor, usable_cores
+from eyechart.core.workers import Executor
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -21,9 +20,7 @@ from eyechart.runner.resolve import resolve, run_info
 from eyechart.runner.same_data import refuse_other_data
 from eyechart.runner.work import Work
 from eyechart.store import Store
-
-# On a CPU: a network computes in one thread, and each worker holds a level in memory.
-_CPU_CODEC_WORKERS = 2
+from eyechart.vlms.devices import codec_devices
 
 
 def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
@@ -99,18 +96,5 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
 
 def _executor(work: Work, options: Options) -> Executor:
     neural = any(entry.neural for entry in work.codecs)
-    return open_executor(options.workers, _codec_devices(options) if neural else ("cpu",))
-
-
-def _codec_devices(options: Options) -> Sequence[str]:
-    from eyechart.vlms.devices import devices_of
-
-    if options.codec_device != "auto":
-        return devices_of(options.codec_device)
-    if find_spec("torch") is None:
-        return ("cpu",)
-    import torch
-
-    if torch.cuda.device_count():
-        return devices_of("all")
-    return ("cpu",) * min(_CPU_CODEC_WORKERS, usable_cores())
+    devices = codec_devices(options.codec_device) if neural else ("cpu",)
+    return open_executor(options.workers, devices)

@@ -1,12 +1,16 @@
-"""Devices of a VLM: one, several with a copy on each, or all GPUs for one copy."""
+"""Devices of a VLM (one, several with a copy on each, or all GPUs for one copy) and of codecs."""
 
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 
 from eyechart.core.errors import InputError
+from eyechart.core.workers import usable_cores
 
 _ALLOWED = "auto, cpu, cuda, cuda:1, cuda:0,cuda:1, all, map"
+# On a CPU: a network computes in one thread, and each worker holds a level in memory.
+_CPU_CODEC_WORKERS = 2
 
 
 def devices_of(wanted: str) -> tuple[str, ...]:
@@ -35,6 +39,25 @@ def devices_of(wanted: str) -> tuple[str, ...]:
     if twice:
         raise InputError(f"device {wanted!r}: {twice[0]} is named twice")
     return names
+
+
+def codec_devices(wanted: str) -> tuple[str, ...]:
+    """The devices of codecs with weights, one worker each.
+
+    wanted: as for `devices_of`; `auto`: all GPUs, else up to two workers on the CPU. Loads torch.
+
+    Raises:
+        InputError: as `devices_of`.
+    """
+    if wanted != "auto":
+        return devices_of(wanted)
+    if find_spec("torch") is None:
+        return ("cpu",)
+    import torch
+
+    if torch.cuda.device_count():
+        return devices_of("all")
+    return ("cpu",) * min(_CPU_CODEC_WORKERS, usable_cores())
 
 
 def check_present(device: str) -> None:
