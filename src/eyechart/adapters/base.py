@@ -23,7 +23,8 @@ def open_base(spec: str) -> LocalVLM:
     if is_remote(vlm):
         raise InputError(f"vlm {spec!r}: a server's weights cannot be trained; allowed: local VLMs")
     if isinstance(vlm, LocalVLM):  # only these are known to take a dtype
-        vlm = open_vlm(name, **{"dtype": "float32", **options})
+        options.setdefault("dtype", "float32")
+        vlm = open_vlm(name, **options)
     if not isinstance(vlm, LocalVLM):
         raise InputError(f"vlm {spec!r}: no adapter can be trained for it; allowed: local VLMs")
     return vlm

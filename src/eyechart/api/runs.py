@@ -14,6 +14,7 @@ from eyechart.runner.plan import Plan, changed, load_plan, make_plan
 if TYPE_CHECKING:
     from eyechart.analysis.result import Analysis
     from eyechart.core.attempt import Failed
+    from eyechart.core.workers import OpenWorkers
     from eyechart.runner.engine import Outcome
     from eyechart.runner.estimate import Estimate
     from eyechart.runner.export_records import RecordRow
@@ -48,6 +49,8 @@ class EncodeOptions(TypedDict, total=False):
     codec_device, codec_batch: device of codecs with weights, and images in one call of them.
     decoded_gb: disk space for decoded images, in GB.
     wait: wait while another run writes to the directory, instead of raising.
+    open_workers: opens the workers (`eyechart.core.workers.OpenWorkers`); default: processes of
+        this machine.
     """
 
     workers: int | None
@@ -55,6 +58,7 @@ class EncodeOptions(TypedDict, total=False):
     codec_batch: int | None
     decoded_gb: float
     wait: bool
+    open_workers: OpenWorkers
 
 
 class RunOptions(EncodeOptions, total=False):

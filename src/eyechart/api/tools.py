@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
+from eyechart.core.pool import WorkerPool
 
 if TYPE_CHECKING:
     from eyechart.core.types import Task
+    from eyechart.core.workers import OpenWorkers
     from eyechart.quality import QualityMetric
     from eyechart.runner.bench import Bench, BenchCodec
     from eyechart.runner.export_tsv import TsvExport
@@ -145,6 +147,7 @@ def export_tsv(
     workers: int | None = None,
     codec_device: str = "auto",
     codec_batch: int | None = None,
+    open_workers: OpenWorkers = WorkerPool,
     wait: bool = False,
     advance: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> TsvExport:
@@ -156,8 +159,8 @@ def export_tsv(
     data: as for `open_task`. paths: PNG files named in `image_path`, not base64 in `image`.
     prompts: a VLM family whose complete prompt is written into `question`. original_names: a folder
     for each copy, in which it has the name of the task's file. run_directory: use its
-    bitstreams, and add to them. workers, codec_device, codec_batch, wait: as for `run`. advance:
-    called after each image with the copy, the images done and those of all copies.
+    bitstreams, and add to them. workers, codec_device, codec_batch, open_workers, wait: as for
+    `run`. advance: called after each image with the copy, the images done and those of all copies.
 
     Returns `copies`, and `failures`: a message for each copy that could not be made.
 
@@ -187,6 +190,7 @@ def export_tsv(
         workers=workers,
         codec_device=codec_device,
         codec_batch=codec_batch,
+        open_workers=open_workers,
         wait=wait,
         advance=advance,
     )

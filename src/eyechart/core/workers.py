@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
@@ -50,6 +50,22 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End all work at once. Futures of unfinished calls get an error."""
+        ...
+
+
+class OpenWorkers(Protocol):
+    """Opens an executor, for the codecs of a run or an export, or for the copies of a VLM.
+
+    `core.pool.WorkerPool` is the one for this machine.
+    """
+
+    def __call__(
+        self, cpu_workers: int, devices: Sequence[str] = ("cpu",), *, nice: int = 0
+    ) -> Executor:
+        """`cpu_workers` workers for calls that need a core, one worker a device for the others.
+
+        nice: added to the priority number of CPU workers.
+        """
         ...
 
 

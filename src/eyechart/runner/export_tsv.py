@@ -18,8 +18,10 @@ from eyechart.codecs.reconstruct import DecodedImage, check_batch
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError, InputError
 from eyechart.core.images import encode_png
+from eyechart.core.pool import WorkerPool
 from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Level, Question
+from eyechart.core.workers import OpenWorkers
 from eyechart.runner.plan import CodecEntry
 from eyechart.runner.reconstruction import Reconstruction, open_executor
 from eyechart.runner.resolve import codec_levels
@@ -101,6 +103,7 @@ def export_tsv(
     workers: int | None = None,
     codec_device: str = "auto",
     codec_batch: int | None = None,
+    open_workers: OpenWorkers = WorkerPool,
     wait: bool = False,
     advance: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> TsvExport:
@@ -109,6 +112,7 @@ def export_tsv(
     task, codecs: names, with options. levels: names; None: all of each codec. data: folder with the
     task's file. run: a run directory whose bitstreams are used and added to; None: a folder in
     `out`. workers: see `open_executor`. codec_device, codec_batch: see `Options`.
+    open_workers: opens them.
     wait: until another export to `out` has ended.
     advance: called after each image with the copy, the images done and those of all copies.
 
@@ -128,7 +132,7 @@ def export_tsv(
         Store(run).require()
     cache = Store(_cache_folder(out))
     with lease(cache.root / "lease", wait=wait):
-        executor = open_executor(workers, devices)
+        executor = open_executor(workers, devices, open_workers)
         try:
             made = Reconstruction(
                 Store(run) if run else cache, executor, batch_images=batch_images, ahead=4

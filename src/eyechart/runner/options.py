@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from eyechart.codecs.reconstruct import check_batch
 from eyechart.core.errors import InputError
+from eyechart.core.pool import WorkerPool
+from eyechart.core.workers import OpenWorkers
 from eyechart.runner.work import Work
 
 # Images of a block. A codec with weights reads each of its levels once for each block.
@@ -38,6 +40,7 @@ class Options:
     block_images: images that go through all codecs and levels before the next ones; None: 16, or 64
         if a codec has weights.
     ahead: images reconstructed in advance, per worker.
+    open_workers: opens the workers of codecs, and those of a VLM with several copies.
     """
 
     device: str = "auto"
@@ -50,6 +53,7 @@ class Options:
     wait: bool = False
     block_images: int | None = None
     ahead: int = 16
+    open_workers: OpenWorkers = WorkerPool
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

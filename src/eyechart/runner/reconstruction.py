@@ -37,6 +37,7 @@ from eyechart.core.workers import (
     CPU,
     DEVICE,
     Executor,
+    OpenWorkers,
     Resources,
     SerialExecutor,
     usable_cores,
@@ -248,13 +249,15 @@ class _Pending:
         return sum(map(_size, self.sources))
 
 
-def open_executor(workers: int | None, devices: Sequence[str] = ("cpu",)) -> Executor:
-    """Worker processes for codecs: `workers` for those without weights (None: one per core; 0: all
-    work in this process), and one per device for those with weights."""
+def open_executor(
+    workers: int | None, devices: Sequence[str] = ("cpu",), open_workers: OpenWorkers = WorkerPool
+) -> Executor:
+    """Workers for codecs: `workers` for those without weights (None: one per core; 0: all work in
+    this process), and one per device for those with weights."""
     if workers == 0:
         return SerialExecutor(devices[0])
     # The VLM's threads wait for each other, so codecs must not take a core from one of them.
-    return WorkerPool(workers or usable_cores(), devices, nice=5)
+    return open_workers(workers or usable_cores(), devices, nice=5)
 
 
 def _size(source: SourceImage | Failed) -> int:

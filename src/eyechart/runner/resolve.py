@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,9 @@ from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.files import is_dir
+from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
+from eyechart.core.workers import OpenWorkers
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.work import (
     CodecLevels,
@@ -28,11 +30,17 @@ from eyechart.tasks.sources import BUILT_IN_DATA
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 
 
-def resolve(plan: Plan, *, device: str = "auto", models: bool = True) -> Work:
+def resolve(
+    plan: Plan,
+    *,
+    device: str = "auto",
+    models: bool = True,
+    open_workers: OpenWorkers = WorkerPool,
+) -> Work:
     """Open everything that a plan names, without loading weights.
 
     device: for VLMs that take one (`auto`, `cpu`, `cuda:1`, ...). models: False opens neither VLMs
-    nor adapters, and the work has none.
+    nor adapters, and the work has none. open_workers: for VLMs with several copies.
 
     A VLM that is not here and cannot be looked up on the hub is listed in `Work.unusable`.
 
@@ -46,11 +54,12 @@ def resolve(plan: Plan, *, device: str = "auto", models: bool = True) -> Work:
         component_of(entry.codec)  # its version may need a program, whose absence must be found now
     tasks = open_tasks(plan.tasks, plan.data)
     # Last, because finding a VLM may use the network.
+    open_on = partial(open_spec, device=device, open_workers=open_workers)
     opened: list[ModelConfig] = []
     unusable: list[str] = []
     for vlm, adapter in product(plan.vlms if models else (), plan.adapters):
         try:
-            opened.append(_model_config(vlm, adapter, device, tasks))
+            opened.append(_model_config(vlm, adapter, open_on, tasks))
         except UnusableVLMError as error:
             unusable.append(str(error))
     _refuse_duplicates("vlm and adapter", [(model.vlm, model.adapter) for model in opened])
@@ -117,9 +126,11 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     return CodecLevels(codec=codec, plugin=name, options=options, levels=levels, tasks=entry.tasks)
 
 
-def _model_config(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -> ModelConfig:
+def _model_config(
+    spec: str, adapter: str, open_vlm: Callable[[str, str | None], VLM], tasks: Sequence[Task]
+) -> ModelConfig:
     adapter_spec = None if adapter == "none" else adapter
-    opened = partial(open_spec, spec, adapter_spec, device)
+    opened = partial(open_vlm, spec, adapter_spec)
     vlm = opened()
     return ModelConfig(
         vlm=vlm_identity(vlm),
@@ -129,8 +140,15 @@ def _model_config(spec: str, adapter: str, device: str, tasks: Sequence[Task]) -
     )
 
 
-def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VLM:
+def open_spec(
+    spec: str,
+    adapter: str | None = None,
+    device: str = "auto",
+    open_workers: OpenWorkers = WorkerPool,
+) -> VLM:
     """A VLM by its spec in a plan (a directory, or a name with options), with an adapter.
+
+    device, open_workers: as for `open_vlm`.
 
     Raises:
         InputError: an unknown or unusable name or option.
@@ -141,4 +159,4 @@ def open_spec(spec: str, adapter: str | None = None, device: str = "auto") -> VL
     if "adapter" in options:  # a cell names its adapter separately
         raise InputError(f"vlm {name}: give an adapter with --adapter, not as an option")
     given: dict[str, Any] = {"device": device, **options}
-    return open_vlm(name, adapter=adapter, **given)
+    return open_vlm(name, adapter=adapter, open_workers=open_workers, **given)

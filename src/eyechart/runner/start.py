@@ -34,7 +34,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
             the directory holds answers about another version of a task's data.
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
-    work, store = resolve(plan, device=options.device), Store(out)
+    work = resolve(plan, device=options.device, open_workers=options.open_workers)
+    store = Store(out)
     _check_before(store, work, plan)
     refused = refusals(work, store, retry_failed=options.retry_failed)
     reasons = [*work.unusable, *refused.values()]
@@ -97,4 +98,4 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
 def _executor(work: Work, options: Options) -> Executor:
     neural = any(entry.neural for entry in work.codecs)
     devices = codec_devices(options.codec_device) if neural else ("cpu",)
-    return open_executor(options.workers, devices)
+    return open_executor(options.workers, devices, options.open_workers)

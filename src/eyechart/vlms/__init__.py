@@ -16,7 +16,9 @@ from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, InputError, PluginError
 from eyechart.core.files import is_dir
 from eyechart.core.hooks import is_remote, takes
+from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Json
+from eyechart.core.workers import OpenWorkers
 from eyechart.vlms.checkpoint_files import model_type_of
 from eyechart.vlms.devices import devices_of
 from eyechart.vlms.families import (
@@ -44,7 +46,13 @@ def model_types() -> list[str]:
 
 
 def open_vlm(
-    name_or_path: str, /, *, adapter: str | None = None, device: str = "auto", **options: Json
+    name_or_path: str,
+    /,
+    *,
+    adapter: str | None = None,
+    device: str = "auto",
+    open_workers: OpenWorkers = WorkerPool,
+    **options: Json,
 ) -> VLM:
     """A VLM by name, hub id or local directory; its first answer loads the weights.
 
@@ -55,6 +63,7 @@ def open_vlm(
         with `:conditioning=unknown` after it, that conditioning replaces its own.
     device: `auto`, `cpu`, `cuda`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy on each of these
         GPUs, in a process of its own; `map` to spread one model over all GPUs.
+    open_workers: opens the workers of several copies.
     options: the family's own, for example `max_pixels` or `dtype`.
 
     Raises:
@@ -81,7 +90,7 @@ def open_vlm(
         return _on(opener, options, places[0])
     from eyechart.vlms.replicated import ReplicatedVLM
 
-    return ReplicatedVLM(partial(_on, opener, options), places)
+    return ReplicatedVLM(partial(_on, opener, options), places, open_workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

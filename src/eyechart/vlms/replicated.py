@@ -18,7 +18,7 @@ from eyechart.core.errors import VLMError, WorkerDiedError
 from eyechart.core.hooks import Checkable, for_task, questions_at_once
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
-from eyechart.core.workers import DEVICE, Executor, worker_device
+from eyechart.core.workers import DEVICE, OpenWorkers, worker_device
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; pickled for the workers
 Answers: TypeAlias = list[list[Answer]]
@@ -29,16 +29,16 @@ _TOKENS_PER_QUESTION = 32
 class ReplicatedVLM:
     """Answers with as many copies of a VLM as there are devices; workers start at the first answer.
 
-    open_on: opens the VLM on a device without loading weights. executor: has one worker for each
-    device; None: processes of this machine.
+    open_on: opens the VLM on a device without loading weights. open_workers: opens one worker for
+    each device.
     """
 
     def __init__(
-        self, open_on: Open, devices: Sequence[str], executor: Executor | None = None
+        self, open_on: Open, devices: Sequence[str], open_workers: OpenWorkers = WorkerPool
     ) -> None:
         self._open_on = open_on
         self._local = open_on(devices[0])  # used only for its identity
-        self._executor = executor or WorkerPool(0, devices)
+        self._executor = open_workers(0, devices)
         self._task = ""
 
     @property
