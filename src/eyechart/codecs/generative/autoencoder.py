@@ -119,7 +119,7 @@ class ReflectConv(nn.Conv2d):
         return super().forward(reflect(x, self.margins))
 
 
-class _Analysis(nn.Module):
+class _GanAnalysis(nn.Module):
     def __init__(self, shape: GanShape) -> None:
         super().__init__()
         first, *others = shape.widths
@@ -133,7 +133,7 @@ class _Analysis(nn.Module):
         return found
 
 
-class _Residual(nn.Module):
+class _GanResidual(nn.Module):
     def __init__(self, shape: GanShape) -> None:
         super().__init__()
         width = shape.widths[-1]
@@ -146,14 +146,14 @@ class _Residual(nn.Module):
         return out
 
 
-class _Synthesis(nn.Module):
+class _GanSynthesis(nn.Module):
     def __init__(self, shape: GanShape) -> None:
         super().__init__()
         width, last = shape.widths[-1], shape.widths[0]
         self.head = nn.Sequential(
             ChannelNorm(shape.latent), _conv(shape, shape.latent, width), ChannelNorm(width)
         )
-        self.residual = nn.Sequential(*(_Residual(shape) for _ in range(shape.blocks)))
+        self.residual = nn.Sequential(*(_GanResidual(shape) for _ in range(shape.blocks)))
         pairs = reversed(_pairs(shape))
         blocks = [_normed(deconv(after, before, kernel=3)) for before, after in pairs]
         self.blocks = nn.Sequential(*blocks, _conv(shape, last, 3, kernel=7))
@@ -177,7 +177,7 @@ class GanAutoencoder(nn.Module):
     def __init__(self, shape: GanShape = GanShape()) -> None:
         super().__init__()
         self.shape = shape
-        self.g_a, self.g_s = _Analysis(shape), _Synthesis(shape)
+        self.g_a, self.g_s = _GanAnalysis(shape), _GanSynthesis(shape)
         hyper = shape.hyper
         self.h_a = nn.Sequential(
             conv(shape.latent, hyper, kernel=3, stride=1),
