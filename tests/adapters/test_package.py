@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import Linear
 
 import eyechart.adapters as adapters
 from eyechart.adapters.package import (
@@ -178,6 +180,24 @@ def test_low_rank_changes_round_trip(tiny_dirs: dict[str, Path]) -> None:
         apply_changes(fresh, kept)
         torch.testing.assert_close(fresh.features(inputs), wanted, rtol=1e-4, atol=1e-4)
     assert (wanted - plain).abs().max() > 1e-3
+
+
+def test_the_tower_names_the_blocks_whose_layers_get_low_rank_additions(
+    tiny_dirs: dict[str, Path],
+) -> None:
+    def extended(only: slice | None) -> set[str]:
+        _, _, tower = built(tiny_dirs["janus"])
+        layers = {name for name, part in tower.module.named_modules() if isinstance(part, Linear)}
+        tower = replace(tower, blocks=() if only is None else tower.blocks[only])
+        make_trainable(tower, "lora", Lora(rank=2))
+        trained = [name for name, p in tower.module.named_parameters() if p.requires_grad]
+        return {layer for layer in layers if any(name.startswith(f"{layer}.") for name in trained)}
+
+    first, all_blocks, everything = map(extended, (slice(1), slice(None), None))
+    assert first
+    assert all(name.startswith("encoder.layers.0.") for name in first)
+    assert first < all_blocks <= everything
+    assert {name for name in everything if name.startswith("encoder.layers.")} == all_blocks
 
 
 def test_a_copy_with_another_conditioning_is_another_adapter(saved: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which weights of a vision tower are trained: all (as in the paper), or low-rank additions.
 
-LoRA (Hu et al., arXiv:2106.09685) from the package peft, on the linear layers of the blocks.
+LoRA (Hu et al., arXiv:2106.09685) from the package peft, on the linear layers of the
+blocks that the tower names.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from eyechart.vlms.towers import Tower
 
 Trainable: TypeAlias = Literal["encoder", "lora"]
 TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
-_BLOCKS = ("blocks.", "encoder.layer.", "encoder.layers.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +48,11 @@ def _add_lora(tower: Tower, lora: Lora) -> None:
     except ImportError as error:
         raise PluginError("LoRA needs the package peft; pip install 'eyechart[adapter]'") from error
     tower.module.requires_grad_(False)
+    inside = {part for block in tower.blocks or (tower.module,) for part in block.modules()}
     targets = [
         name
         for name, module in tower.module.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith(_BLOCKS)
+        if isinstance(module, nn.Linear) and module in inside
     ]
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets)
     with torch.random.fork_rng(devices=[]):  # fixed seed of the random initial values

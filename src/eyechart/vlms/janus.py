@@ -183,6 +183,7 @@ def _tower(model: Any) -> Tower:
         channels_first=True,
         rotary=None,
         run=lambda inputs: flat_features(model.model.get_image_features(inputs["pixel_values"])),
+        blocks=tuple(vision.encoder.layers),
     )
 
 

@@ -312,6 +312,7 @@ def _tower(model: Any) -> Tower:
         layout=PackedPatches(visual.config),
         flat_patches=True,
         qkv=tuple(block.attn.qkv for block in visual.blocks),
+        blocks=tuple(visual.blocks),
     )
 
 

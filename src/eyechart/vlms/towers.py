@@ -86,7 +86,8 @@ class Tower:
     of one attention head. channels_first: the patch module's output is (n, W, h, w) instead of
     (..., W). run: inputs -> features. layout: how inputs belong to units. flat_patches: patch_conv
     gets single patches, as large as its kernel. qkv: the projections to queries, keys and values
-    that may compute in float32 although the tower computes in bfloat16.
+    that may compute in float32 although the tower computes in bfloat16. blocks: parts of the
+    encoder whose linear layers LoRA extends; (): all linear layers of the encoder.
     """
 
     family: str
@@ -103,6 +104,7 @@ class Tower:
     layout: InputLayout = field(default_factory=Stacked)
     flat_patches: bool = False
     qkv: tuple[nn.Module, ...] = ()
+    blocks: tuple[nn.Module, ...] = ()
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Input of the language model: (visual tokens of all units, W), after the projector."""
