@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eyechart.cli.console import live_console, new_table, table_console
+from eyechart.cli.console import live_console, new_table, table_console, terminal_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +50,7 @@ class Bar:
             words += f"; not used, unknown format: {named}{more}"
         if first_step:
             words += f"; continues after step {first_step}"
-        self._console.print(words, style="dim", soft_wrap=True)
+        self._console.print(terminal_text(words), style="dim", soft_wrap=True)
         self._console.print("measuring held-out images without an adapter …", style="dim")
         self._bar.start()
 
