@@ -19,6 +19,7 @@ from eyechart.core.types import Codec, Level, Question, Task, is_neural
 
 if TYPE_CHECKING:
     from eyechart.tasks.sources import OfficialFile
+    from eyechart.tasks.tsv_task import TsvTask
     from eyechart.testing.codecs import CodecReport
 
 _EXAMPLES = 3
@@ -182,10 +183,7 @@ def describe_task(spec: str, *, data: str | None = None) -> DescribedTask:
     )
 
 
-def _file(task: object) -> DescribedFile:
-    from eyechart.tasks.tsv_task import TsvTask
-
-    assert isinstance(task, TsvTask)
+def _file(task: TsvTask) -> DescribedFile:
     with task.path.open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
     known = next((official.name for official in task.official if official.md5 == md5), "")
