@@ -113,3 +113,11 @@ def test_anything_a_codec_raises_is_one_line() -> None:
     report = examine_codec(Broken())  # type: ignore[arg-type]
     assert report.failures
     assert all("\n" not in failure for failure in report.failures)
+
+
+def test_a_codec_with_weights_that_lacks_a_member_is_named(weights: str) -> None:
+    codec = NeuralToy(weights=weights)
+    del codec.reproducible
+    report = examine_codec(codec, sizes=SIZES, options={"weights": weights})
+    assert "identity: lacks reproducible of eyechart.core.types.NeuralCodec" in report.failures
+    assert "batches" in report.passed  # it is checked as what a run takes it for

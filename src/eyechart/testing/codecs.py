@@ -20,9 +20,9 @@ from eyechart.core.types import (
     CodecSpec,
     Json,
     Level,
-    NeuralCodec,
     Rgb8,
     component_of,
+    is_neural,
 )
 from eyechart.testing.fresh import build_again, identity_of, image_sha256
 from eyechart.testing.neural_codecs import neural_checks
@@ -30,6 +30,8 @@ from eyechart.testing.neural_codecs import neural_checks
 SIZES = ((1, 1), (1, 9), (9, 1), (16, 16), (17, 33), (64, 48))  # (height, width)
 _RATE_SIZES = ((96, 128), (128, 96))
 _BATCH_SIZES = ((32, 48), (32, 48), (48, 32))
+_MEMBERS = ("name", "version", "options", "levels", "encode", "decode")
+_NEURAL_MEMBERS = (*_MEMBERS, "reproducible", "check", "load")
 _MISTAKES = (
     np.zeros((8, 8), np.uint8),
     np.zeros((8, 8, 4), np.uint8),
@@ -129,8 +131,8 @@ def examine_codec(
         "wrong input": lambda: _wrong_input(codec),
     }
     reproducible = ""
-    if isinstance(codec, NeuralCodec):
-        reproducible = f"{codec.reproducible}, checked on {device}"
+    if is_neural(codec):
+        reproducible = f"{getattr(codec, 'reproducible', 'unknown')}, checked on {device}"
         images = [sample_image(height, width, rng) for height, width in (*sizes, *_BATCH_SIZES)]
         checks.update(neural_checks(codec, options, images, seed, device))
     passed, failures = [], []
@@ -172,8 +174,11 @@ def sample_image(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb
 
 def _identity(codec: Codec) -> list[str]:
     found = []
-    if not isinstance(codec, Codec):
-        found.append("lacks a part of eyechart.core.types.Codec")
+    members = _NEURAL_MEMBERS if is_neural(codec) else _MEMBERS
+    missing = [member for member in members if not hasattr(codec, member)]
+    if missing:
+        kind = "NeuralCodec" if is_neural(codec) else "Codec"
+        found.append(f"lacks {', '.join(missing)} of eyechart.core.types.{kind}")
     if not codec.name or not codec.version:
         found.append(f"name {codec.name!r} or version {codec.version!r} is empty")
     try:
