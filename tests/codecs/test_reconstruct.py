@@ -135,6 +135,33 @@ def test_one_level_is_in_memory_at_a_time(slow: Reconstructor) -> None:
     assert toy.in_memory == 0
 
 
+def test_a_level_that_cannot_be_closed_affects_no_other_codec(slow: Reconstructor) -> None:
+    class Stuck(LoadedToy):
+        def close(self) -> None:
+            raise ZeroDivisionError("by design")
+
+    class StuckToy(NeuralToy):
+        def load(self, level: Level, device: str) -> LoadedToy:
+            return Stuck(self, level)
+
+    stuck, toy = StuckToy(), NeuralToy()
+    good(slow.reconstruct(stuck, stuck.levels[0], images(1)))
+    good(slow.reconstruct(stuck, stuck.levels[1], images(2)))
+    good(slow.reconstruct(toy, toy.levels[0], images(3)))
+    slow.close()
+    assert toy.in_memory == 0
+
+
+def test_a_payload_that_is_not_bytes_is_a_failure(slow: Reconstructor) -> None:
+    class Text(JpegCodec):
+        def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
+            return Bitstream(payload="text", height_px=4, width_px=5)  # type: ignore[arg-type]
+
+    (failed,) = slow.reconstruct(Text(), Text().levels[0], images(1))
+    assert isinstance(failed, Failed)
+    assert "payload of type str, not bytes" in failed.message
+
+
 def test_a_batch_that_does_not_fit_into_memory_is_halved(tmp_path: Path) -> None:
     toy = NeuralToy(most=2)
     reconstructor = Reconstructor(batch_images=7)

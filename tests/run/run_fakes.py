@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
@@ -27,6 +29,13 @@ from eyechart.core.types import (
 from eyechart.runner.work import CodecLevels, ModelConfig, Work, task_work
 
 
+class NotPicklable(np.ndarray):  # type: ignore[type-arg]
+    """An array that stays in its process."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("by design")
+
+
 @dataclass
 class FakeCodec:
     """Keeps every n-th grey value. `bad_images`: mean grey values that it cannot encode."""
@@ -36,6 +45,8 @@ class FakeCodec:
     options: Mapping[str, Json] = field(default_factory=dict)
     bad_images: tuple[int, ...] = ()
     dies_on: tuple[int, ...] = ()
+    exits_on: tuple[int, ...] = ()  # sys.exit
+    stays_on: tuple[int, ...] = ()  # decoded images that cannot be pickled
     wrong_size: bool = False
     log: str = ""  # a file that gets one byte an encoding
 
@@ -51,6 +62,8 @@ class FakeCodec:
         grey = int(rgb8[0, 0, 0])
         if grey in self.dies_on:
             os._exit(9)
+        if grey in self.exits_on:
+            sys.exit("by design")
         if grey in self.bad_images:
             raise CodecError("cannot", codec=self.name)
         height, width, _ = rgb8.shape
@@ -64,6 +77,8 @@ class FakeCodec:
         data = np.frombuffer(bitstream.payload[2:], np.uint8)
         if self.wrong_size:
             return np.zeros((1, 1, 3), np.uint8)
+        if self.stays_on and data[0] // 4 in {grey // 4 for grey in self.stays_on}:
+            return data.reshape(height, width, 3).view(NotPicklable)
         if len(data) == height * width:
             return np.repeat(data, 3).reshape(height, width, 3)
         return data.reshape(height, width, 3)

@@ -511,3 +511,50 @@ def test_errors_cross_from_workers_with_their_names(tmp_path: Path) -> None:
     run(fake_work(codecs=[codec]), store, open_executor(1), SilentProgress())
     failure = store.cells()[0].failures()[0]
     assert failure.message == str(CodecError("cannot", codec="fake", level="low", image="i1"))
+
+
+@pytest.mark.parametrize(
+    ("codec", "workers", "kind", "failed"),
+    [
+        (FakeCodec(exits_on=(15,)), 0, "SystemExit", 4),
+        (FakeCodec(exits_on=(15,)), 1, "SystemExit", 4),
+        (FakeCodec(stays_on=(15,)), 1, "RuntimeError", 2),  # at the level with three channels
+    ],
+)
+def test_an_exit_or_a_result_that_cannot_be_sent_fails_only_its_image(
+    codec: FakeCodec, workers: int, kind: str, failed: int, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "run")
+    store.create()
+    work = fake_work(codecs=[codec])
+    outcome = run(work, store, open_executor(workers), SilentProgress())
+    assert outcome == Outcome(answered=12 - failed, failed=failed)
+    failures = [failure for cell in store.cells() for failure in cell.failures()]
+    assert {(failure.kind, failure.image) for failure in failures} == {(kind, "i1")}
+
+
+def fail(*args: object) -> object:
+    raise ZeroDivisionError("by design")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"for_task": fail},
+        {"questions_at_once": property(fail)},
+        {"copies": property(fail), "submit": fail},
+        {"copies": 2, "submit": fail},
+    ],
+)
+def test_other_vlms_go_on_after_one_with_a_member_that_raises(
+    members: dict[str, object], tmp_path: Path
+) -> None:
+    broken = type("Broken", (FakeVLM,), members)
+    bad, good = fake_work(broken(name="bad")), fake_work(FakeVLM(name="good"))
+    store = Store(tmp_path / "run")
+    store.create()
+    work = replace(good, models=(*bad.models, *good.models))
+    outcome = run(work, store, SerialExecutor(), SilentProgress())
+    assert (outcome.answered, outcome.failed) == (12, 0)
+    assert outcome.unusable == ["bad: ZeroDivisionError: by design"]
+    assert "by design" in (tmp_path / "run" / "errors.log").read_text()

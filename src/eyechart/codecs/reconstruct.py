@@ -172,10 +172,10 @@ class Reconstructor:
         return found
 
     def close(self) -> None:
-        """Free the level in memory."""
-        if self._loaded is not None:
-            self._loaded[2].close()
-        self._loaded = None
+        """Free the level in memory. An error of its `close` affects no other level or codec."""
+        held, self._loaded = self._loaded, None
+        if held is not None:
+            attempt("decode", held[2].close)
 
     def _encoded(
         self, codec: Codec, made: _Batch, *, encode: bool
@@ -196,7 +196,7 @@ class Reconstructor:
             streams = loaded.encode([made.images[place].rgb8 for place in places])
             took_s = (self._clock() - start_s) / len(places)
             return [
-                (_bitstream(stream.payload, made.images[place]), took_s)
+                (_bitstream(_checked(made, stream.payload), made.images[place]), took_s)
                 for place, stream in zip(places, streams, strict=True)
             ]
 
@@ -380,6 +380,13 @@ def _free_memory() -> None:
 def _bitstream(payload: bytes, image: SourceImage) -> Bitstream:
     height_px, width_px, _ = image.rgb8.shape
     return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+
+
+def _checked(made: _Batch, payload: bytes) -> bytes:
+    if not isinstance(payload, bytes):
+        message = f"encoded to a payload of type {type(payload).__name__}, not bytes"
+        raise CodecError(message, codec=made.component.name)
+    return payload
 
 
 def _check_size(made: _Batch, image: SourceImage, rgb8: Rgb8) -> None:

@@ -56,8 +56,9 @@ class Failed:
 def attempt(stage: Stage, call: Callable[[], _T]) -> _T | Failed:
     """The call's result, or its error.
 
-    An error of this package says whether a retry may help. Any other error is a bug of this package
-    or of a plug-in. It counts as retryable, because the bug may be fixed before the next run.
+    An error of this package says whether a retry may help. Any other error, or `sys.exit`, is a bug
+    of this package or of a plug-in. It counts as retryable, because the bug may be fixed before the
+    next run.
 
     Raises:
         StoreError: the run directory is broken, so the run cannot continue.
@@ -76,7 +77,7 @@ def attempt(stage: Stage, call: Callable[[], _T]) -> _T | Failed:
             unusable=isinstance(error, UnusableVLMError),
             error=error,
         )
-    except Exception as error:  # noqa: BLE001 - one bad image must not end a run
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad image must not end a run
         return Failed(
             stage=stage,
             kind=type(error).__name__,

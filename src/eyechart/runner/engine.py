@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import EyechartError, StoreError, UnusableVLMError
+from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import Checkable, Served, questions_at_once
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
@@ -112,7 +112,8 @@ def run(
     executor: makes decoded images; it is closed at the end. clock: seconds, for `Outcome.speeds`.
 
     A VLM is listed in `Outcome.unusable` if it cannot be opened, refuses its very first question as
-    bad input, or cannot answer any more questions (key, quota, server). The others continue.
+    bad input, cannot answer any more questions (key, quota, server), or raises an unexpected error
+    outside an answer. The others continue.
 
     Raises:
         StoreError: the run directory cannot be written; earlier answers are kept.
@@ -122,7 +123,7 @@ def run(
     try:
         reconstruction = _reconstruction(store, executor, chosen)
         for model in work.models:
-            turn = _Turn(
+            ended = _Turn(
                 work=work,
                 model=model,
                 store=store,
@@ -131,15 +132,11 @@ def run(
                 options=chosen,
                 outcome=outcome,
                 clock=clock,
-            )
-            try:
-                turn.run()
-            except StoreError:
-                raise
-            except EyechartError as error:
-                outcome.unusable.append(str(error))
+            ).run()
+            if ended:
+                outcome.unusable.append(ended)
                 if model is not work.models[-1]:
-                    progress.note(f"no more of this VLM: {error}")
+                    progress.note(f"no more of this VLM: {ended}")
     finally:
         executor.close()
         progress.close()
@@ -196,7 +193,17 @@ class _Turn:
     outcome: Outcome
     clock: Callable[[], float]
 
-    def run(self) -> None:
+    def run(self) -> str:
+        """Ask what is left; -> why the turn ended early, or "". Raises StoreError."""
+        failed = attempt("answer", self._ask)
+        if not isinstance(failed, Failed):
+            return ""
+        if not failed.trace:
+            return failed.message
+        append_lines(self.store.root / "errors.log", [failed.trace])
+        return f"{self.model.label}: {failed.message}"
+
+    def _ask(self) -> None:
         pending = [
             (
                 part,

@@ -195,16 +195,15 @@ class Reconstruction:
         self, job: _Job, future: Future[list[DecodedImage | Failed]], resources: Resources
     ) -> list[DecodedImage | Failed]:
         """A job's result. If the worker died, the job is repeated, because other processes may have
-        used up the memory; after that its images are made one by one."""
-        try:
-            return future.result()
-        except WorkerDiedError:
-            pass
-        try:
-            return self._executor.submit(resources, _reconstruct, job).result()
-        except WorkerDiedError:
-            if len(job.images) == 1:
-                return [_died(job)]
+        used up the memory. If there is no result then, or it cannot be sent to this process, the
+        images are made one by one."""
+        made = attempt("encode", future.result)
+        if _died(made):
+            made = attempt("encode", self._executor.submit(resources, _reconstruct, job).result)
+        if not isinstance(made, Failed):
+            return made
+        if len(job.images) == 1:
+            return [_death(job) if _died(made) else made]
         singles = [job.single(place) for place in range(len(job.images))]
         return [
             self._result(single, self._executor.submit(resources, _reconstruct, single), resources)[
@@ -268,7 +267,11 @@ def _resources(item: WorkItem) -> Resources:
     return DEVICE if item.codec.neural else CPU
 
 
-def _died(job: _Job) -> Failed:
+def _died(made: object) -> bool:
+    return isinstance(made, Failed) and isinstance(made.error, WorkerDiedError)
+
+
+def _death(job: _Job) -> Failed:
     name, image = job.spec.component.name, job.images[0].name
     return Failed(
         stage="encode",
