@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from eyechart.api.listing import list_vlms
 from eyechart.cli import run_args
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, InputError, PluginError
+from eyechart.runner import readiness
+from eyechart.vlms import open_vlm
 from tests.installed import Distribution, eyechart_in, install
 
 PLUGINS = """
@@ -39,6 +42,47 @@ class Typed:
 class Raises:
     def __init__(self, **options):
         raise ZeroDivisionError("first line\\n  second line")
+"""
+MEMBERS = """
+from eyechart.core.types import Level
+from eyechart.vlms import Family, KnownVLM
+
+def fail(*args):
+    raise ZeroDivisionError("by design")
+
+class Codec:
+    name, version, options = "mine", "1", {}
+    levels = (Level(name="only", rank=0, knobs={}),)
+    encode = decode = fail
+
+class Levels(Codec):
+    levels = property(fail)
+
+class Check(Codec):
+    reproducible, check, load = "bitwise", fail, fail
+
+class Reproducible(Codec):
+    load = fail
+    def check(self): pass
+
+class Version(Codec):
+    version = property(fail)
+
+class Questions:
+    name, version, options, headline_metric = "mine", "1", {}, "none"
+    questions = fail
+
+class Settings:
+    name, version, options, family = "mine", "1", {}, "default"
+    answer = for_task = fail
+
+class Identity(Settings):
+    version = property(fail)
+
+KNOWN = Family(open=Settings, known=None)
+ALIASES = Family(open=Settings, aliases="text")
+READY = Family(open=Settings, known=(KnownVLM(name="loud"),), why_not_ready=fail)
+LOST = Family(open=Settings, known=(KnownVLM(name="lost", plugin="not-registered"),))
 """
 BROKEN = {
     "needs_missing": "import a_package_that_is_missing\n",
@@ -70,6 +114,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             name="bad-plugins",
             files={f"{name}.py": text for name, text in BROKEN.items()},
             entry_points=entry_points("bad-", bad),
+        ),
+        Distribution(
+            name="bad-members",
+            files={"bad_members.py": MEMBERS},
+            entry_points={
+                "eyechart.codecs": {
+                    "m-levels": "bad_members:Levels",
+                    "m-check": "bad_members:Check",
+                    "m-reproducible": "bad_members:Reproducible",
+                    "m-version": "bad_members:Version",
+                },
+                "eyechart.tasks": {"m-questions": "bad_members:Questions"},
+                "eyechart.vlms": {
+                    "m-settings": "bad_members:Settings",
+                    "m-identity": "bad_members:Identity",
+                },
+                "eyechart.families": {
+                    "f-known": "bad_members:KNOWN",
+                    "f-aliases": "bad_members:ALIASES",
+                    "f-ready": "bad_members:READY",
+                    "f-lost": "bad_members:LOST",
+                },
+            },
         ),
         Distribution(
             name="takes-names",
@@ -116,6 +183,57 @@ def test_a_list_has_one_line_for_each_broken_plug_in_and_all_others(
         assert why.replace(" ", "") in shown.replace(" ", "")  # the column may be narrow
     assert works in shown
     assert "greedy" in shown
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_broken_family_is_one_line_and_hides_no_vlm() -> None:
+    problems = {vlm.name: vlm.problem for vlm in list_vlms()}
+    assert problems["f-known"] == "field known of this family is None"
+    assert problems["f-aliases"] == "field aliases of this family is 'text'"
+    assert problems["loud"] == "f-ready: ZeroDivisionError: by design"
+    assert problems["lost"].startswith("unknown vlm 'not-registered'")
+    assert problems["eyechart-mini"] == ""
+    assert open_vlm("eyechart-mini").name == "eyechart-mini"
+    states = {result.name: result.state for result in readiness.vlms()}
+    assert (states["f-known"], states["loud"]) == ("broken", "broken")
+    assert states["eyechart-mini"] == "ready"
+
+
+RUN = "run --vlm {vlm} --codecs {codec} --tasks {task} --data eyechart-mini --out out"
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("codec", "m-levels"),
+        ("codec", "m-check"),
+        ("codec", "m-reproducible"),
+        ("codec", "m-version"),
+        ("task", "m-questions"),
+        ("vlm", "m-settings"),
+        ("vlm", "m-identity"),
+        ("bench", "m-levels"),
+        ("bench", "m-check"),
+        ("bench", "m-reproducible"),
+        ("bench", "m-version"),
+    ],
+)
+def test_a_member_that_raises_is_one_line_about_its_plug_in_and_nothing_is_written(
+    command: str,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"vlm": "eyechart-mini", "codec": "source", "task": "SEEDBench", command: name}
+    args = f"codec bench . --codec {name}" if command == "bench" else RUN.format(**names)
+    assert run_args(args.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line or (command, "mine" in line) == ("bench", True)
+    assert "ZeroDivisionError: by design" in line or "has no attribute 'reproducible'" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_doctor_calls_them_broken_and_looks_at_everything_else(site: Path) -> None:

@@ -164,9 +164,15 @@ def describe_task(spec: str, *, data: str | None = None) -> DescribedTask:
         PluginError, InputError: as `open_task`; its data cannot be read.
     """
     from eyechart.api.opening import open_task
-    from eyechart.tasks.tsv_task import TsvTask
 
     task = open_task(spec, data=data)
+    with plugins.guarded(plugins.parse_spec(spec)[0]):
+        return _described(task)
+
+
+def _described(task: Task) -> DescribedTask:
+    from eyechart.tasks.tsv_task import TsvTask
+
     questions = task.questions()
     categories = Counter(question.category for question in questions)
     first = {question.category: question for question in reversed(questions)}

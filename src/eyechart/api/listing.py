@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eyechart.core import plugins
-from eyechart.core.errors import EyechartError, InputError
+from eyechart.core.errors import EyechartError, InputError, PluginError
 from eyechart.core.types import UNCOMPRESSED, Task, is_neural
 
 if TYPE_CHECKING:
@@ -134,19 +134,16 @@ def _found_task(task: Task) -> ListedTask:
 def list_vlms() -> list[ListedVlm]:
     """All VLMs that are known by name, and broken families. Loads and downloads nothing."""
     from eyechart.vlms import known_vlms, open_vlm, vlm_names
-    from eyechart.vlms.families import broken_families, family
+    from eyechart.vlms.families import broken_families, not_ready
 
     listed = []
     for name, known in known_vlms():
-        problem = plugins.conflict("eyechart.vlms", known.plugin) if known.plugin else None
-        listed.append(
-            ListedVlm(
-                name=known.name,
-                model=known.model or known.note,
-                family=name,
-                problem=problem or family(name).why_not_ready(known) or "",
-            )
-        )
+        try:
+            problem = not_ready(name, known) or ""
+        except PluginError as error:
+            problem = str(error)
+        model = known.model or known.note
+        listed.append(ListedVlm(name=known.name, model=model, family=name, problem=problem))
     for name, why in broken_families().items():
         listed.append(ListedVlm(name=name, problem=why))
     for name in sorted(set(vlm_names()) - {known.name for _, known in known_vlms()}):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out, read_limited
 from eyechart.core.types import UNCOMPRESSED
@@ -55,7 +56,8 @@ def encode_image(
 
     check_out(Path(out))
     coder = open_codec(codec)
-    chosen = choose_level(coder, level)
+    with plugins.guarded(codec):
+        chosen = choose_level(coder, level)
     source = SourceImage.of(read_image(Path(image)), Path(image).name)
     decoded = reconstruct_one(coder, chosen, source)
     psnr_db = open_metric("psnr").measure(source.rgb8, decoded.rgb8)
@@ -140,4 +142,5 @@ def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec, Level]
     if spec is None and level is not None:
         raise InputError(f"--level {level} needs a --codec")
     codec = open_codec(UNCOMPRESSED if spec is None else spec)
-    return codec, choose_level(codec, level)
+    with plugins.guarded(spec or UNCOMPRESSED):
+        return codec, choose_level(codec, level)

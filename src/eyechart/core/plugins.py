@@ -75,15 +75,6 @@ def find(group: Group, name: str) -> EntryPoint:
     return point
 
 
-def conflict(group: Group, name: str) -> str | None:
-    """Why a name cannot be loaded though it is registered: two distributions register it."""
-    try:
-        find(group, name)
-    except BrokenPluginError as error:
-        return str(error)
-    return None
-
-
 def load(group: Group, name: str, options: Mapping[str, Json] | None = None) -> Any:
     """Import the plug-in `name` and construct it with `options`.
 
@@ -120,7 +111,9 @@ def takes(group: Group, name: str, option: RunOption) -> bool:
     Raises:
         PluginError: as `load_factory`.
     """
-    return hooks.takes(load_factory(group, name), option)
+    factory = load_factory(group, name)
+    with guarded(name):
+        return hooks.takes(factory, option)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 
 from eyechart.codecs import open_codec
-from eyechart.codecs.reconstruct import BATCH_IMAGES, Reconstructor, SourceImage
+from eyechart.codecs.reconstruct import BATCH_IMAGES, DecodedImage, Reconstructor, SourceImage
+from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.hooks import facts_of
@@ -118,12 +119,13 @@ def open_codecs(specs: Sequence[str]) -> list[BenchCodec]:
         PluginError, InputError: one of them cannot be opened.
     """
     opened = [open_codec(spec) for spec in specs]
-    names = [codec.name for codec in opened]
+    names = []
+    for spec, codec in zip(specs, opened, strict=True):
+        with plugins.guarded(spec):
+            names.append(codec.name)
     return [
-        BenchCodec(
-            spec=spec, label=codec.name if names.count(codec.name) == 1 else spec, codec=codec
-        )
-        for spec, codec in zip(specs, opened, strict=True)
+        BenchCodec(spec=spec, label=name if names.count(name) == 1 else spec, codec=codec)
+        for spec, name, codec in zip(specs, names, opened, strict=True)
     ]
 
 
@@ -146,13 +148,19 @@ def measure(
         PluginError: a codec's program or weights are missing.
         EyechartError: nothing could be measured; the error of the first failure.
     """
-    versions = {one.label: one.codec.version for one in codecs}
+    versions: dict[str, str] = {}
+    reproducible: dict[str, Reproducible] = {}
+    work: list[_LevelTrials] = []
     for one in codecs:
-        if is_neural(one.codec):
-            one.codec.check()
+        with plugins.guarded(one.label):
+            versions[one.label] = one.codec.version
+            reproducible[one.label] = facts_of(one.codec).reproducible
+            if is_neural(one.codec):
+                one.codec.check()
+            levels = sorted(one.codec.levels, key=lambda level: level.rank)
+        work += [_LevelTrials(one, level) for level in levels]
     files, others = find_images(folder)
     files = files[:max_images]
-    work = [_LevelTrials(one, level) for one in codecs for level in one.codec.levels]
     reconstructor = Reconstructor(device=device, batch_images=batch_images)
     try:
         left_out = _run(work, reconstructor, folder, files, metrics, report)
@@ -167,7 +175,7 @@ def measure(
         failed[0].raise_error()
     return Bench(
         versions=versions,
-        reproducible={one.label: facts_of(one.codec).reproducible for one in codecs},
+        reproducible=reproducible,
         metrics=metrics,
         rows=rows,
         images=len(files),
@@ -253,11 +261,16 @@ def _try(
                 size_bytes=one.payload_bytes,
                 rate_bpp=one.bitstream.bpp,
                 estimated_bpp=None if bits is None else bits / (height_px * width_px),
-                quality={label(metric): metric.measure(image.rgb8, one.rgb8) for metric in metrics},
+                quality={label(metric): _measure(metric, image, one) for metric in metrics},
                 encode_s=one.encode_s,
                 decode_s=one.decode_s,
             )
         )
+
+
+def _measure(metric: QualityMetric, image: SourceImage, made: DecodedImage) -> float:
+    with plugins.guarded(metric.name):
+        return metric.measure(image.rgb8, made.rgb8)
 
 
 def _row(item: _LevelTrials) -> BenchRow:

@@ -293,7 +293,8 @@ def _codec(
         if is_neural(found.codec):
             why = "not timed, because its weights are not read here"
             return _absent(name, levels, image, published, why)
-        trials = [_trial(found.codec, level, image, clock) for level in found.levels]
+        with plugins.guarded(name):
+            trials = [_trial(found.codec, level, image, clock) for level in found.levels]
     except EyechartError as error:
         return _absent(name, levels, image, published, str(error))
     code_s, payload_bytes, decode_s = np.mean(trials, axis=0)

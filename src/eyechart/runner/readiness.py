@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
 from eyechart.core import plugins
-from eyechart.core.errors import BrokenPluginError, CodecError, EyechartError
+from eyechart.core.errors import BrokenPluginError, CodecError, EyechartError, PluginError
 from eyechart.core.hooks import HasOrigin
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
@@ -106,13 +106,14 @@ def tasks() -> Iterator[CheckResult]:
 def vlms() -> Iterator[CheckResult]:
     """Every VLM that is known by name, checked without loading or downloading it."""
     from eyechart.vlms import known_vlms, open_vlm, vlm_names
-    from eyechart.vlms.families import broken_families, family
+    from eyechart.vlms.families import broken_families, not_ready
 
     for name, known in known_vlms():
-        if known.plugin and (conflict := plugins.conflict("eyechart.vlms", known.plugin)):
-            yield CheckResult(name=known.name, state="broken", detail=conflict)
+        try:
+            missing = not_ready(name, known)
+        except PluginError as error:
+            yield _missing(known.name, error)
             continue
-        missing = family(name).why_not_ready(known)
         state: State = "ready" if missing is None else "missing"
         yield CheckResult(name=known.name, state=state, detail=missing or known.model or known.note)
     for name, why in broken_families().items():

@@ -13,6 +13,7 @@ from eyechart.codecs.levels import find_level
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.files import is_dir
+from eyechart.core.hooks import facts_of
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
 from eyechart.core.workers import OpenWorkers
@@ -20,6 +21,7 @@ from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.work import (
     CodecLevels,
     ModelConfig,
+    TaskWork,
     Work,
     task_work,
     vlm_component,
@@ -51,8 +53,14 @@ def resolve(
 
     codecs = tuple(codec_levels(entry) for entry in plan.codecs)
     for entry in codecs:
-        component_of(entry.codec)  # its version may need a program, whose absence must be found now
+        # Its version may need a program, whose absence must be found now; so must a broken member.
+        with plugins.guarded(entry.plugin):
+            component_of(entry.codec)
+            facts_of(entry.codec)
     tasks = open_tasks(plan.tasks, plan.data)
+    parts = tuple(
+        _task_work(name, task, plan) for name, task in zip(plan.task_names, tasks, strict=True)
+    )
     # Last, because finding a VLM may use the network.
     open_on = partial(open_spec, device=device, open_workers=open_workers)
     opened: list[ModelConfig] = []
@@ -70,7 +78,7 @@ def resolve(
         models=tuple(opened),
         unusable=tuple(dict.fromkeys(unusable)),
         codecs=codecs,
-        tasks=tuple(task_work(task, plan.max_images, choice_set=plan.choice_set) for task in tasks),
+        tasks=parts,
     )
 
 
@@ -117,13 +125,21 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
     """A codec with the levels of a plan, lowest rate first. Raises InputError."""
     name, options = plugins.parse_spec(entry.codec)
     codec: Codec = plugins.load("eyechart.codecs", name, options)
-    if is_neural(codec):
-        codec.check()
-    levels = tuple(codec.levels)
-    if entry.levels is not None:
-        chosen = [find_level(codec, name) for name in entry.levels]
+    with plugins.guarded(name):
+        if is_neural(codec):
+            codec.check()
+        chosen = codec.levels
+        if entry.levels is not None:
+            chosen = [find_level(codec, level) for level in entry.levels]
         levels = tuple(sorted(chosen, key=lambda level: level.rank))
     return CodecLevels(codec=codec, plugin=name, options=options, levels=levels, tasks=entry.tasks)
+
+
+def _task_work(name: str, task: Task, plan: Plan) -> TaskWork:
+    """The work of a task. Raises InputError."""
+    with plugins.guarded(name):
+        component_of(task)
+        return task_work(task, plan.max_images, choice_set=plan.choice_set)
 
 
 def _model_config(
@@ -131,12 +147,15 @@ def _model_config(
 ) -> ModelConfig:
     adapter_spec = None if adapter == "none" else adapter
     opened = partial(open_vlm, spec, adapter_spec)
-    vlm = opened()
+    with plugins.guarded(plugins.parse_spec_or_directory(spec)[0]):
+        vlm = opened()
+        identity = vlm_identity(vlm)
+        by_task = {task.name: vlm_component(vlm, task.name) for task in tasks}
     return ModelConfig(
-        vlm=vlm_identity(vlm),
+        vlm=identity,
         adapter=None if adapter_spec is None else adapter_component(adapter_spec),
         open=opened,
-        by_task={task.name: vlm_component(vlm, task.name) for task in tasks},
+        by_task=by_task,
     )
 
 

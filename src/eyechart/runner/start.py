@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
@@ -92,7 +93,8 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
         refuse_other_data(store, [part.task for part in work.tasks], run_info(plan).data)
     for part in work.tasks:
         if isinstance(part.task, HasImageFiles):
-            part.task.check_images(image for image, _ in part.images)
+            with plugins.guarded(part.task.name):
+                part.task.check_images(image for image, _ in part.images)
 
 
 def _executor(work: Work, options: Options) -> Executor:

@@ -7,7 +7,7 @@ load no torch when they are imported, so that VLMs can be listed without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -94,11 +94,30 @@ def family(name: str) -> Family:
     """The family that an entry point names.
 
     Raises:
-        PluginError: unknown or ambiguous name, or a plug-in that cannot be imported.
+        PluginError: unknown or ambiguous name, or a plug-in that cannot be imported or has a field
+            of a wrong type.
     """
     found = plugins.load_factory("eyechart.families", name)
-    if not isinstance(found, Family):
-        raise BrokenPluginError(f"{name}: this family is {one_line(repr(found), 60)}, not a Family")
+    with plugins.guarded(name):
+        if not isinstance(found, Family):
+            shown = one_line(repr(found), 60)
+            raise BrokenPluginError(f"{name}: this family is {shown}, not a Family")
+        _check_fields(name, found)
+    return found
+
+
+def not_ready(name: str, known: KnownVLM) -> str | None:
+    """None if a known VLM of the family `name` can answer; else how to get what is missing.
+
+    Raises:
+        PluginError: its plug-in is registered twice or not at all, or the family fails to tell.
+    """
+    if known.plugin:
+        plugins.find("eyechart.vlms", known.plugin)
+    with plugins.guarded(name):
+        found = family(name).why_not_ready(known)
+        if not isinstance(found, str | None):
+            raise BrokenPluginError(f"{name}: why_not_ready gave {one_line(repr(found), 60)}")
     return found
 
 
@@ -148,6 +167,35 @@ def family_of_type(model_type: str) -> str | None:
     return _only(
         model_type, {key for key, one in all_families().items() if model_type in one.model_types}
     )
+
+
+def _check_fields(name: str, found: Family) -> None:
+    """Refuse a family with a field that would fail later, where all families are looked at."""
+    valid = {
+        "open": callable(found.open),
+        "known": _holds(found.known, KnownVLM) and all(map(_is_valid, found.known)),
+        "model_types": _holds(found.model_types, str),
+        "aliases": _holds(found.aliases, str),
+        "tower": found.tower is None or callable(found.tower),
+        "prompts": isinstance(found.prompts, PromptStyle),
+        "why_not_ready": callable(found.why_not_ready),
+    }
+    for field_name, is_valid in valid.items():
+        if not is_valid:
+            shown = one_line(repr(getattr(found, field_name)), 60)
+            raise BrokenPluginError(f"{name}: field {field_name} of this family is {shown}")
+
+
+def _holds(values: object, kind: type) -> bool:
+    """Whether these are several values of one type; a text alone is not several texts."""
+    if isinstance(values, str) or not isinstance(values, Collection):
+        return False
+    return all(isinstance(value, kind) for value in values)
+
+
+def _is_valid(known: KnownVLM) -> bool:
+    texts = (known.name, known.hub_id, known.served_model, known.note, known.plugin)
+    return _holds(texts, str) and isinstance(known.folder, Path | None)
 
 
 def _only(what: str, found: set[str]) -> str | None:
