@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,36 @@ def test_a_name_without_end_is_one_line(
     (tmp_path / "in.png").write_bytes(b"")
     names = {"LONG": LONG, "DIGITS": DIGITS, "NESTED": NESTED, "tmp_path": tmp_path}
     assert run_args([part.format(**names) for part in arguments.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert len(line) <= 320
+    assert "a bug" not in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "plan /dev/zero",
+        "plan quick --rates /dev/zero",
+        "bd --curve /dev/zero --anchor 1",
+        "score POPE --data eyechart-mini --predictions {tmp_path}/large.xlsx",
+        "adapter export {tmp_path}/adapter --out {tmp_path}/e --codec jpeg",
+        "vlm ask {tmp_path}/in.png q --adapter {tmp_path}/adapter",
+        "vlm ask {tmp_path}/in.png q --vlm eyechart-mini:device=3",
+        "vlm ask {tmp_path}/in.png q --vlm eyechart-mini:device=[1]",
+    ],
+)
+def test_a_file_without_end_and_a_value_of_a_wrong_kind_are_one_line(
+    arguments: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "in.png")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(NESTED)
+    with zipfile.ZipFile(tmp_path / "large.xlsx", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("xl/sharedStrings.xml", b" " * (129 << 20))
+    assert run_args([part.format(tmp_path=tmp_path) for part in arguments.split()]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert len(line) <= 320
     assert "a bug" not in line

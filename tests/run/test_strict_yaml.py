@@ -25,6 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "plan.md"
         ("[" * 5000, "nested too deeply"),
         ("a: " + "9" * 5000, "limit"),
         ("a: \x00", "special characters"),
+        ("!!timestamp x: 3", "does not fit its tag"),
     ],
 )
 def test_bad_text_is_one_short_line(text: str, why: str) -> None:

@@ -23,7 +23,7 @@ from eyechart.adapters.conditioned import Conditioner
 from eyechart.adapters.injection import check_injection
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import apply_changes
-from eyechart.core.errors import InputError, PluginError
+from eyechart.core.errors import InputError, PluginError, one_line
 from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
 from eyechart.vlms.adapter_identity import (
@@ -235,8 +235,8 @@ def read_config(folder: Path) -> AdapterConfig:
         raise InputError(f"adapter {str(folder)!r}: no {CONFIG} ({error.strerror})") from error
     except InputError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: damaged ({one_line(error)})") from error
 
 
 def _named(config: Mapping[str, Any], key: str) -> Any:

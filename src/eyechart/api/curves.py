@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import read_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from eyechart.analysis.bd import Bd
+
+_MOST_BYTES = 16 << 20  # of a CSV file
 
 RatesAndScores: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
 
@@ -83,18 +87,18 @@ def read_curve(path: Path) -> tuple[list[float], list[float]]:
         InputError: not a CSV file, a missing column, a cell that is no number.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [(name or "").strip() for name in reader.fieldnames or ()]
-            for needed in ("bpp", "score"):
-                if needed not in columns:
-                    there = ", ".join(columns) or "none"
-                    raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
-            reader.fieldnames = columns
-            rows = []
-            for row in reader:
-                where = f"{path}: line {reader.line_num}"
-                rows.append((_number(row, "bpp", where), _number(row, "score", where)))
+        text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        columns = [(name or "").strip() for name in reader.fieldnames or ()]
+        for needed in ("bpp", "score"):
+            if needed not in columns:
+                there = ", ".join(columns) or "none"
+                raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
+        reader.fieldnames = columns
+        rows = []
+        for row in reader:
+            where = f"{path}: line {reader.line_num}"
+            rows.append((_number(row, "bpp", where), _number(row, "score", where)))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:

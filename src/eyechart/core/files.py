@@ -48,6 +48,21 @@ def read_limited(
     return data
 
 
+def read_text(path: str | Path, most_bytes: int, *, encoding: str = "utf-8") -> str:
+    """The text of a file, or of a device or pipe, of which not more than needed is read.
+
+    Raises:
+        OSError: cannot be read.
+        UnicodeDecodeError: not of this encoding.
+        InputError: more than `most_bytes`.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise InputError(f"{one_line(str(path))}: more than {most_bytes:,} bytes, the limit")
+    return data.decode(encoding)
+
+
 def check_out(path: Path) -> None:
     """Check that a file can be written.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import read_text
 from eyechart.core.plugins import near, parse_spec
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.runner.strict_yaml import load_yaml
@@ -54,6 +54,7 @@ Names = Annotated[
 ]
 
 
+_MOST_BYTES = 1 << 20  # of a plan
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -145,7 +146,7 @@ def load_plan(name_or_path: str = "quick") -> Plan:
         text = _built_in(name_or_path)
     else:
         try:
-            text = Path(name_or_path).read_text(encoding="utf-8")
+            text = read_text(name_or_path, _MOST_BYTES)
         except OSError as error:
             raise InputError(
                 f"plan {name_or_path!r} cannot be read ({error.strerror}); "

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.files import is_dir
+from eyechart.core.files import is_dir, read_text
 from eyechart.runner.strict_yaml import load_yaml
 from eyechart.store.files import write_atomic
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FILE_NAME = "rates.yaml"  # in the package, and in a run directory
 MIN_QUESTIONS = 200  # a shorter measurement is not reliable
 
+_MOST_BYTES = 1 << 20  # of a file of rates
 _Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -84,7 +85,7 @@ def load_rates(place: Path) -> dict[str, AnswerRate]:
     """
     path = place / FILE_NAME if is_dir(place) else place
     try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
+        return _parse(read_text(path, _MOST_BYTES), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise InputError(

@@ -44,3 +44,6 @@ def load_yaml(text: str) -> Any:
         raise ValueError(one_line(str(error))) from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        # PyYAML builds values of tags such as !!timestamp without checking their text.
+        raise ValueError(f"a value that does not fit its tag ({one_line(error)})") from error

@@ -11,12 +11,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 from eyechart.core.errors import InputError, PluginError, one_line
 from eyechart.core.foreign import foreign_file
 from eyechart.core.types import Score, Task
 
 _MAX_CELL_CHARS = 1 << 24
+_MOST_INFLATED_BYTES = 128 << 20  # of all parts of a workbook
 _WANTED = {
     ".jsonl": "lines of JSON",
     ".json": "JSON",
@@ -167,6 +169,12 @@ def _xlsx(path: Path) -> Iterator[_Pair]:
     except ImportError as error:
         raise PluginError(f"{path}: needs openpyxl; pip install 'eyechart[xlsx]'") from error
 
+    with ZipFile(path) as parts:  # a workbook, which may inflate to a thousand times its size
+        size_bytes = sum(part.file_size for part in parts.infolist())
+    if size_bytes > _MOST_INFLATED_BYTES:
+        raise InputError(
+            f"{path}: inflates to {size_bytes:,} bytes; allowed are {_MOST_INFLATED_BYTES:,}"
+        )
     # Formulas are read as text: an answer that begins with "=" was stored as a formula.
     book = openpyxl.load_workbook(path, read_only=True)
     sheet = book.active

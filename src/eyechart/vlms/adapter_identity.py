@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from eyechart.core import plugins
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.identity import digest
 from eyechart.core.types import Component, Json
 from eyechart.zoo import adapter_dir
@@ -101,7 +101,7 @@ def adapter_component(spec: str) -> Component:
         version = digest([config, weights_sha256])[:16]
     except OSError as error:
         raise InputError(f"adapter {spec!r}: {error.filename} ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"adapter {spec!r}: {CONFIG} is damaged ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"adapter {spec!r}: {CONFIG} is damaged ({one_line(error)})") from error
     options = {key: config[key] for key in ("trained_codecs", FIRST_CONDITIONING) if key in config}
     return Component(name=name, version=version, options=options)

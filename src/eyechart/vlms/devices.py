@@ -22,6 +22,8 @@ def devices_of(wanted: str) -> tuple[str, ...]:
     Raises:
         InputError: not a device, a device twice, `all` without a CUDA device.
     """
+    if not isinstance(wanted, str):  # an option of a plan may have any kind
+        raise InputError(f"device {wanted!r}: not text; allowed: {_ALLOWED}")
     if wanted == "all":
         import torch
 

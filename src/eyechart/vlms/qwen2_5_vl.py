@@ -112,7 +112,7 @@ def own_limits(folder: Path) -> tuple[int, int] | None:
             size = saved.get("size") or {}
             least = saved.get("min_pixels") or size["shortest_edge"]
             return int(least), int(saved.get("max_pixels") or size["longest_edge"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return None
 

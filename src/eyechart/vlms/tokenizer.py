@@ -53,7 +53,7 @@ def _old_template(folder: Path) -> str:
         raise InputError(
             f"{folder}: no chat template (chat_template.jinja, chat_template.json)"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: has no chat_template ({one_line(error)})") from error
     if not isinstance(template, str) or not template:
         raise InputError(f"{path}: chat_template is not text")
