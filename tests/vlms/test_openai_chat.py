@@ -455,6 +455,43 @@ def test_an_endless_reply_is_cut_off() -> None:
             vlm.answer([request(8, 8, 1)], DECODING)
 
 
+def test_an_endless_list_of_models_is_cut_off() -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            sent.append(1 << 20)
+            yield b" " * (1 << 20)
+
+    sent: list[int] = []
+    with serve(lambda _: completion("yes")) as server:
+        server.models = (200, {"Content-Type": "application/json"}, endless())
+        OpenAIChat("m", base_url=server.url).check()
+    assert sum(sent) < 40 << 20
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_reply_that_breaks_off_is_a_broken_connection(status: int) -> None:
+    torn = (status, {"Content-Type": "application/json", "Content-Length": "1000"}, iter([b"{"]))
+    with serve(lambda _: torn) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0)
+        with pytest.raises(VLMError, match="the connection broke before the reply was complete"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("application/json", b'{"error": "too wide"}', "too wide"),
+        ("application/json", b'{"detail": [{"loc": ["seed"], "msg": "unknown"}]}', '"unknown"'),
+        ("text/plain", b"upstream: too wide", "upstream: too wide"),
+    ],
+)
+def test_what_servers_say_in_other_forms_is_shown(kind: str, body: bytes, said: str) -> None:
+    with serve(lambda _: (422, {"Content-Type": kind}, body)) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0)
+        with pytest.raises(VLMError, match=f"the server said 422: .*{said}"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+
+
 def test_an_answer_cut_by_the_limit_is_marked() -> None:
     with serve(lambda _: completion("a long", finish_reason="length")) as server:
         [[answer]] = OpenAIChat("m", base_url=server.url).answer([request(8, 8, 1)], DECODING)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -98,10 +100,14 @@ class ChatClient:
 
     async def _check(self) -> None:
         try:
-            async with asyncio.timeout(_CHECK_S):
-                await self._openai.models.with_raw_response.list()
-        except TimeoutError:
-            pass
+            async with (
+                _transfer_errors(),
+                asyncio.timeout(_CHECK_S),
+                self._openai.models.with_streaming_response.list() as reply,
+            ):
+                await _body(reply.iter_bytes(), self._server.shown)
+        except (TimeoutError, ConnectionError, VLMError):
+            pass  # it answers, and its list of models is not needed
         except openai.OpenAIError as error:
             refused = getattr(error, "code", None) == "invalid_api_key"
             if _never_connected(error) or refused:
@@ -130,14 +136,17 @@ class ChatClient:
         ]
         server = self._server
         limit = {server.token_limit: decoding.max_new_tokens} if server.token_limit else {}
-        async with asyncio.timeout(server.timeout_s):
-            create = self._openai.chat.completions.with_streaming_response.create
-            async with create(
+        create = self._openai.chat.completions.with_streaming_response.create
+        async with (
+            _transfer_errors(),
+            asyncio.timeout(server.timeout_s),
+            create(
                 model=server.model,
                 messages=[{"role": "user", "content": content}],
                 extra_body={**server.parameters, **limit},
-            ) as reply:
-                return await _body(reply.iter_bytes(), server.shown)
+            ) as reply,
+        ):
+            return await _body(reply.iter_bytes(), server.shown)
 
     def _read(self, body: bytes) -> Answer:
         self._reached = self._answered = True
@@ -221,8 +230,11 @@ class ChatClient:
 
     def _said(self, error: openai.APIStatusError) -> str:
         """The server's code, parameter and message after a colon, without the key; "" for none."""
-        body = error.body if isinstance(error.body, dict) else {}
-        parts = [body.get("code"), body.get("param"), body.get("message", body.get("detail"))]
+        body = error.body if isinstance(error.body, dict) else {"message": error.body}
+        message = body.get("message", body.get("detail"))
+        if isinstance(message, list | dict):  # validation errors of FastAPI
+            message = json.dumps(message)
+        parts = [body.get("code"), body.get("param"), message]
         said = ", ".join(one_line(str(part), 150) for part in parts if isinstance(part, str | int))
         key = self._server.key
         if any(piece in said for piece in (key, key[:_SECRET_LENGTH], key[-_SECRET_LENGTH:])):
@@ -230,20 +242,27 @@ class ChatClient:
         return f": {said}" if said else ""
 
 
-async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
-    """A reply's whole body.
+@asynccontextmanager
+async def _transfer_errors() -> AsyncIterator[None]:
+    """Turn the errors of the HTTP library that openai uses into ConnectionError.
 
-    Raises:
-        ConnectionError: the connection broke. VLMError: the reply is too long.
+    openai lets them pass while a body is read, that of an error too.
     """
-    body = bytearray()
     try:
-        async for piece in pieces:
-            body += piece
-            if len(body) > MAX_REPLY_BYTES:
-                break
-    except Exception as error:  # an error of the HTTP library that openai uses: the transfer failed
+        yield
+    except (openai.OpenAIError, TimeoutError, ConnectionError, EyechartError):
+        raise
+    except Exception as error:
         raise ConnectionError from error
+
+
+async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
+    """A reply's whole body. Raises VLMError if it is too long."""
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > MAX_REPLY_BYTES:
+            break
     if len(body) > MAX_REPLY_BYTES:
         raise VLMError(f"{shown}: the reply is longer than {MAX_REPLY_BYTES:,} bytes")
     return bytes(body)
