@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from eyechart.codecs import builtin_header, ffmpeg
@@ -10,7 +11,7 @@ from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.core.types import Bitstream, Level, Rgb8
 
 
-class FfmpegCodec:
+class FfmpegCodec(ABC):
     """A codec of ffmpeg, described by class attributes. The rate falls with its knob.
 
     muxer, demuxer: ffmpeg's names of the raw stream. yuv: pixel format of the encoder's input, ""
@@ -65,9 +66,9 @@ class FfmpegCodec:
         """The payload with the size that is stored in it. Raises CodecError."""
         return builtin_header.unpack(self.name, payload)[0]
 
+    @abstractmethod
     def _encoder(self, value: str) -> tuple[str, ...]:
         """ffmpeg's arguments for the encoder at a value of the knob."""
-        raise NotImplementedError
 
     def _coded_size(self, height_px: int, width_px: int) -> tuple[int, int]:
         """Height and width of the encoder's input, a function of the original size."""

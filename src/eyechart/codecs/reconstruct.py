@@ -10,7 +10,6 @@ neither reads nor writes a file, for workers: the main process looks up and stor
 from __future__ import annotations
 
 import gc
-import io
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +18,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from eyechart.codecs.one_by_one import OneByOne
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import CodecError, InputError, PluginError
 from eyechart.core.hooks import EstimatesRate, SelfDescribing
 from eyechart.core.identity import image_digest
-from eyechart.core.images import decode_image
+from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import (
     Bitstream,
     Codec,
@@ -247,7 +247,7 @@ class Reconstructor:
                 bitstream=encoded[0],
                 encode_s=encoded[1],
                 decode_s=took_s,
-                png=_fast_png(rgb8) if keep and slow else b"",
+                png=encode_png(rgb8, fast=True) if keep and slow else b"",
             )
         return [found[place] for place in range(len(made.images))]
 
@@ -283,7 +283,7 @@ class Reconstructor:
 
     def _load(self, codec: Codec, level: Level) -> LoadedCodec:
         if not is_neural(codec):
-            return _OneByOne(codec, level)
+            return OneByOne(codec, level)
         if self._loaded is None or self._loaded[:2] != (codec, level):
             self.close()  # before the next one is read, because both may not fit in memory
             self._loaded = (codec, level, codec.load(level, self._device))
@@ -342,22 +342,6 @@ def decode_payload(codec: Codec, payload: bytes, name: str) -> Rgb8:
     return decoded
 
 
-class _OneByOne:
-    """A codec without weights as a LoadedCodec."""
-
-    def __init__(self, codec: Codec, level: Level) -> None:
-        self._codec, self._level = codec, level
-
-    def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
-        return [self._codec.encode(rgb8, self._level) for rgb8 in images]
-
-    def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
-        return [self._codec.decode(bitstream) for bitstream in bitstreams]
-
-    def close(self) -> None:
-        pass
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
     """Images under one codec at one level, and what is stored of them."""
@@ -410,12 +394,3 @@ def _named(failed: Failed, made: _Batch, image: SourceImage) -> Failed:
         return failed
     error = failed.error.named(level=made.level.name, image=image.name)
     return replace(failed, error=error, message=str(error))
-
-
-def _fast_png(rgb8: Rgb8) -> bytes:
-    """A PNG that is fast to write and to read, and slightly larger than by default."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(rgb8).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()

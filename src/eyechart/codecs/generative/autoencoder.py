@@ -28,7 +28,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
+from eyechart.codecs.learned.coding import LatentCoder, Size, forward_in_one_pass
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.layers import conv, deconv, reflect
 
@@ -197,11 +197,7 @@ class GanAutoencoder(nn.Module):
         self.register_buffer("logistic", torch.tensor(float(shape.logistic)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        estimator = Estimator(training=self.training)
-        y = self.g_a(x)
-        y_hat = self.code_latent(estimator, y, self.h_a(y), (y.shape[2], y.shape[3]))
-        (y_likelihoods,), (z_likelihoods,) = estimator.y_likelihoods, estimator.z_likelihoods
-        return self.g_s(y_hat), {"y": y_likelihoods, "z": z_likelihoods}
+        return forward_in_one_pass(self, x)
 
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size

@@ -30,7 +30,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eyechart.codecs.learned.entropy import (
     SCALE_LEVELS,
@@ -114,6 +114,37 @@ class Estimator:
         """Likelihoods of y whose slices were coded in two passes, anchors first."""
         passes = zip(self.y_likelihoods[0::2], self.y_likelihoods[1::2], strict=True)
         return torch.cat([anchors * others for anchors, others in passes], 1)
+
+
+class LatentNetwork(Protocol):
+    """What every architecture has. The latent is 1/16 of the image's size, z 1/64."""
+
+    @property
+    def g_a(self) -> nn.Module: ...
+    @property
+    def h_a(self) -> nn.Module: ...
+    @property
+    def g_s(self) -> nn.Module: ...
+    @property
+    def entropy_bottleneck(self) -> EntropyBottleneck: ...
+
+    training: bool
+
+    def code_latent(
+        self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
+    ) -> Tensor: ...
+
+
+def forward_in_one_pass(network: LatentNetwork, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The reconstruction and the likelihoods of `y` and `z`, for a latent coded in one pass.
+
+    x: images (batch, 3, height, width). The network says whether it is in training.
+    """
+    estimator = Estimator(training=network.training)
+    y = network.g_a(x)
+    y_hat = network.code_latent(estimator, y, network.h_a(y), (y.shape[2], y.shape[3]))
+    (y_likelihoods,), (z_likelihoods,) = estimator.y_likelihoods, estimator.z_likelihoods
+    return network.g_s(y_hat), {"y": y_likelihoods, "z": z_likelihoods}
 
 
 class LatentEncoder:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, TypeVar, cast, get_args
+from typing import Literal, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -37,13 +37,12 @@ from eyechart.codecs.checkpoints import (
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.coding import (
     Estimator,
-    LatentCoder,
     LatentDecoder,
     LatentEncoder,
+    LatentNetwork,
     Size,
     bottleneck_tables,
 )
-from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.layers import reflect
 from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
@@ -57,19 +56,6 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _MOST_AT_ONCE = 8
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 _T = TypeVar("_T")
-
-
-class LatentNetwork(Protocol):
-    """What every architecture has. The latent is 1/16 of the image's size, z 1/64."""
-
-    g_a: nn.Module
-    h_a: nn.Module
-    g_s: nn.Module
-    entropy_bottleneck: EntropyBottleneck
-
-    def code_latent(
-        self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
-    ) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,32 +9,27 @@ With the base frozen, prompts are trained for a task. The network follows the au
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
+from eyechart.codecs.learned.coding import LatentCoder, Size, forward_in_one_pass
 from eyechart.codecs.learned.entropy import EntropyBottleneck
 from eyechart.codecs.learned.layers import bias_of, conv, deconv
 from eyechart.codecs.learned.principal import FIRST_BRANCHES, latent_gain, start_linear
-from eyechart.codecs.learned.swin import (
-    ResidualSwin,
-    SwinBlock,
-    attend,
-    join_windows,
-    scale_branches,
-    shift_mask,
-    split_windows,
+from eyechart.codecs.learned.prompts import (
+    ConstantlyPromptedSwin,
+    PromptedSwin,
+    PromptNetwork,
 )
+from eyechart.codecs.learned.swin import ResidualSwin, scale_branches
 from eyechart.codecs.learned.weights import misfit
 from eyechart.core.errors import InputError
 
 _PROMPTED_STAGES = 2  # of the encoder
-_TOKENS = 16  # constant prompts of a block
 
 DecoderPrompts: TypeAlias = Literal["", "constant", "latent"]
 
@@ -74,7 +69,7 @@ class TransticShape:
 
         At 1/64 no window is shifted: the authors' code turns that off for maps of one window.
         """
-        kinds = {"": ResidualSwin, "constant": _ConstantlyPrompted, "latent": _Prompted}
+        kinds = {"": ResidualSwin, "constant": ConstantlyPromptedSwin, "latent": PromptedSwin}
         return kinds[prompts](
             self.latent if stage == 3 else self.width,
             depth=self.depths[stage],
@@ -130,87 +125,6 @@ def _is_prompt(key: str) -> bool:
     return ".prompts." in key or ".prompt_layers." in key
 
 
-class _PromptedBlock(SwinBlock):
-    """A Swin block whose windows also attend to prompts."""
-
-    def with_map(self, x: Tensor, prompts: Tensor) -> Tensor:
-        """x: (batch, height, width, channels). prompts: the same, half as high and wide."""
-        half = -self.shift // 2
-        moved = torch.roll(prompts, (half, half), (1, 2)) if half else prompts
-        return self._with_tokens(x, split_windows(moved, self.window // 2), _map_mask)
-
-    def with_constants(self, x: Tensor, prompts: Tensor) -> Tensor:
-        """x: (batch, height, width, channels). prompts: (tokens, channels)."""
-        count = x.shape[0] * (x.shape[1] // self.window) * (x.shape[2] // self.window)
-        return self._with_tokens(x, prompts.expand(count, -1, -1), _constants_mask)
-
-    def _with_tokens(
-        self, x: Tensor, prompts: Tensor, masked: Callable[[Tensor, int], Tensor]
-    ) -> Tensor:
-        """prompts: (windows, tokens, channels). masked: adds them to a mask of a window."""
-        attn, shift, count = self.attn, self.shift, prompts.shape[1]
-        moved = self.norm1(x)
-        if shift:
-            moved = torch.roll(moved, (-shift, -shift), (1, 2))
-        tokens = torch.cat([prompts, split_windows(moved, self.window)], 1)
-        bias = attn.relative_position_bias_table[attn.relative_position_index].permute(2, 0, 1)
-        bias = torch.cat([bias.new_zeros(*bias.shape[:2], count), bias], 2)
-        if shift:
-            mask = masked(shift_mask(x.shape[1], x.shape[2], self.window, shift).to(x), count)
-            bias = (bias + mask[:, None]).repeat(len(tokens) // len(mask), 1, 1, 1)
-        seen = attn.proj(attend(attn.qkv(tokens), attn.heads, bias, first=count))
-        moved = join_windows(seen, x.shape, self.window)
-        if shift:
-            moved = torch.roll(moved, (shift, shift), (1, 2))
-        x = x + moved
-        found: Tensor = x + self.mlp(self.norm2(x))
-        return found
-
-
-class _Prompted(ResidualSwin):
-    """Swin blocks, each with a separate map of prompts."""
-
-    block = _PromptedBlock
-
-    def prompted(self, x: Tensor, prompts: Sequence[Tensor]) -> Tensor:
-        tokens = x.permute(0, 2, 3, 1)
-        for block, one in zip(self.residual_group.blocks, prompts, strict=True):
-            assert isinstance(block, _PromptedBlock)
-            tokens = block.with_map(tokens, one.permute(0, 2, 3, 1))
-        return x + tokens.permute(0, 3, 1, 2)
-
-
-class _ConstantlyPrompted(ResidualSwin):
-    """Swin blocks, each with separate constant prompts."""
-
-    block = _PromptedBlock
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        depth: int,
-        heads: int,
-        window: int,
-        mlp_ratio: float,
-        shifted: bool = True,
-    ) -> None:
-        super().__init__(
-            channels, depth=depth, heads=heads, window=window, mlp_ratio=mlp_ratio, shifted=shifted
-        )
-        reach = (6 / (3 + channels)) ** 0.5
-        embeddings = torch.empty(depth, _TOKENS, channels).uniform_(-reach, reach)
-        self.residual_group.prompt_embeddings = nn.Parameter(embeddings)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = x.permute(0, 2, 3, 1)
-        embeddings = self.residual_group.get_parameter("prompt_embeddings")
-        for block, prompts in zip(self.residual_group.blocks, embeddings, strict=True):
-            assert isinstance(block, _PromptedBlock)
-            tokens = block.with_constants(tokens, prompts)
-        return x + tokens.permute(0, 3, 1, 2)
-
-
 class _Transform(nn.Module):
     """Convolutions and transformer blocks in turn, some blocks with prompts.
 
@@ -236,36 +150,12 @@ class _Transform(nn.Module):
             if str(place) not in self.prompts:
                 x = layer(x)
                 continue
-            assert isinstance(layer, _Prompted)
+            assert isinstance(layer, PromptedSwin)
             prompts = self.prompts[str(place)](prompts)
             downs = self.prompt_layers[str(place)]
             assert isinstance(downs, nn.ModuleList)
             x = layer.prompted(x, [down(prompts) for down in downs])
         return x
-
-
-class _PromptNetwork(nn.Module):
-    """A small U-Net over the image: (batch, 3, height, width) to half the height and width."""
-
-    def __init__(self, outputs: int, width: int) -> None:
-        super().__init__()
-        self.down1 = _normed(3, width, width)
-        self.down2 = _normed(width, 2 * width, 2 * width)
-        self.down3 = _normed(2 * width, 4 * width, 4 * width)
-        self.up2 = _normed(6 * width, 2 * width, 2 * width, 2 * width)
-        self.up1 = _normed(3 * width, width, width, width)
-        self.classifier = nn.Sequential(conv(width, outputs, kernel=3))
-        self._pool = nn.MaxPool2d(2)
-        self._grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-
-    def forward(self, picture: Tensor) -> Tensor:
-        fine = self.down1(picture)
-        middle = self.down2(self._pool(fine))
-        coarse = self.down3(self._pool(middle))
-        middle = self.up2(torch.cat([middle, self._grow(coarse)], 1))
-        fine = self.up1(torch.cat([fine, self._grow(middle)], 1))
-        found: Tensor = self.classifier(fine)
-        return found
 
 
 class Transtic(nn.Module):
@@ -295,11 +185,7 @@ class Transtic(nn.Module):
         self.entropy_bottleneck = EntropyBottleneck(width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        estimator = Estimator(training=self.training)
-        y = self.g_a(x)
-        y_hat = self.code_latent(estimator, y, self.h_a(y), (y.shape[2], y.shape[3]))
-        (y_likelihoods,), (z_likelihoods,) = estimator.y_likelihoods, estimator.z_likelihoods
-        return self.g_s(y_hat), {"y": y_likelihoods, "z": z_likelihoods}
+        return forward_in_one_pass(self, x)
 
     def code_latent(
         self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
@@ -358,7 +244,7 @@ class Transtic(nn.Module):
 def _analysis(shape: TransticShape) -> _Transform:
     width = shape.width
     stages = range(_PROMPTED_STAGES if shape.encoder_prompts else 0)
-    sources = [_PromptNetwork(width, shape.prompt_width), conv(width, width, kernel=3)]
+    sources = [PromptNetwork(width, shape.prompt_width), conv(width, width, kernel=3)]
     layers: list[nn.Module] = []
     for stage in range(4):
         outputs = shape.latent if stage == 3 else width
@@ -382,25 +268,3 @@ def _synthesis(shape: TransticShape) -> _Transform:
     ]
     places = range(4 if shape.decoder_prompts == "latent" else 0)
     return _Transform(layers, {2 * place: sources[place] for place in places})
-
-
-def _normed(*widths: int) -> nn.Sequential:
-    """3x3 convolutions, each with batch norm and ReLU."""
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [conv(before, after, kernel=3, stride=1), nn.BatchNorm2d(after), nn.ReLU()]
-    return nn.Sequential(*layers)
-
-
-def _map_mask(mask: Tensor, count: int) -> Tensor:
-    """What the authors' code adds to the scores of `count` prompts and then the window's tokens.
-
-    The window's mask is used for the prompts and the first tokens, and half of its columns for the
-    last tokens. Published prompts were trained with it.
-    """
-    return torch.cat([mask, mask[:, :, count:-count:2]], 2)
-
-
-def _constants_mask(mask: Tensor, count: int) -> Tensor:
-    """All tokens attend to the prompts."""
-    return torch.cat([mask.new_zeros(*mask.shape[:2], count), mask], 2)
