@@ -105,7 +105,9 @@ def ask(
 
     Raises:
         InputError: an empty question, something named cannot be used.
-        ImageError, CodecError, VLMError.
+        ImageError: the image cannot be read.
+        CodecError: the codec cannot encode or decode the image.
+        VLMError: the VLM cannot answer.
 
     Examples:
         >>> from PIL import Image
