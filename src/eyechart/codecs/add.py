@@ -70,6 +70,7 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
         lmbda=lmbda,
         weights=network.state_dict(),
         knob=architecture.knob,
+        rate=architecture.rate,
     )
     return AddedLevel(
         path=folder / added.file,

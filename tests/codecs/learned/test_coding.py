@@ -11,7 +11,8 @@ pytest.importorskip("constriction")
 
 from torch import Tensor  # noqa: E402
 
-from eyechart.codecs.learned.coding import LatentDecoder, LatentEncoder, bottleneck_tables  # noqa: E402
+from eyechart.codecs.learned.coding import LatentDecoder, LatentEncoder  # noqa: E402
+from eyechart.codecs.learned.densities import bottleneck_tables  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
 from eyechart.codecs.learned.tic import Tic  # noqa: E402
 from eyechart.core.errors import CodecError  # noqa: E402
@@ -116,3 +117,17 @@ def test_full_size_has_the_parameters_of_the_published_network() -> None:
     with torch.device("meta"):
         assert sum(parameter.numel() for parameter in Elic().parameters()) == 33_792_771
         assert sum(parameter.numel() for parameter in Tic().parameters()) == 10_227_299
+
+
+def test_a_codebook_takes_the_bits_of_its_indices_and_gives_the_nearest_entries() -> None:
+    torch.manual_seed(0)
+    entries, z = torch.randn(256, 6).double(), torch.randn(1, 6, 20, 50)
+    encoder = LatentEncoder(1, None, codec="any")
+    encoded = encoder.codebook(z, entries, (20, 50))
+    distances = torch.cdist(z[0].flatten(1).T.double(), entries)
+    assert torch.equal(encoded[0].flatten(1).T, entries[distances.argmin(1)])
+    strings = encoder.finish()
+    decoder = LatentDecoder(strings, None, codec="any")
+    assert torch.equal(decoder.codebook(None, entries, (20, 50)), encoded)
+    decoder.finish()
+    assert abs(len(strings[0]) - 1000) <= 2 + 8  # 8 bits each, a checksum, the coder's last words

@@ -7,6 +7,8 @@ coder. Three coders have the same methods:
 - `LatentEncoder`: symbols are range coded; one string per image
 - `LatentDecoder`: symbols are read from such strings
 
+tables: those of the bottleneck; None for networks that do not call `bottleneck`.
+
 All return the latent that a decoder knows (y_hat, z_hat), so that all share `code_latent`.
 
 Encoder and decoder must agree on every mean and scale. Both run the entropy networks in float64,
@@ -19,11 +21,8 @@ Range coding is that of `constriction` (Bamler, arXiv 2201.01741).
 
 from __future__ import annotations
 
-import functools
-import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import constriction
@@ -32,10 +31,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from eyechart.codecs.learned.densities import (
+    MEAN_STEP,
+    SCALES,
+    SYMBOL_MAX,
+    BottleneckTables,
+    Indices,
+    Symbols,
+    logistic_model,
+    on_grid,
+    scale_indices,
+)
 from eyechart.codecs.learned.entropy import (
-    SCALE_LEVELS,
-    SCALE_MAX,
-    SCALE_MIN,
     EntropyBottleneck,
     gaussian_likelihood,
     logistic_likelihood,
@@ -43,19 +50,11 @@ from eyechart.codecs.learned.entropy import (
 from eyechart.codecs.learned.layers import ste_round
 from eyechart.core.errors import CodecError
 
-Symbols: TypeAlias = npt.NDArray[np.int32]
-Indices: TypeAlias = npt.NDArray[np.int64]  # of scales in the table
 Size: TypeAlias = tuple[int, int]  # height, width
 
-_MEAN_STEP = 1 / 256
-_SYMBOL_MAX = 2047  # symbols beyond are clipped; scales reach 256
-_LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
-_SCALES = SCALE_MIN * np.exp(_LOG_STEP * np.arange(SCALE_LEVELS))
-_PROBABILITY_STEP = 2.0**-22
-_Z_REACH = 255  # symbols of z on each side of the median
 _CHECKSUM_BYTES = 2
 _queue, _model = constriction.stream.queue, constriction.stream.model
-_GAUSSIAN = _model.QuantizedGaussian(-_SYMBOL_MAX, _SYMBOL_MAX)
+_GAUSSIAN = _model.QuantizedGaussian(-SYMBOL_MAX, SYMBOL_MAX)
 
 
 class LatentCoder(Protocol):
@@ -63,6 +62,13 @@ class LatentCoder(Protocol):
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         """z (batch, channels, *size) -> z_hat."""
+        ...
+
+    def codebook(self, z: Tensor | None, entries: Tensor, size: Size) -> Tensor:
+        """z (batch, channels, *size) -> the nearest entries, each coded with log2(count) bits.
+
+        entries: (count, channels), equal in encoder and decoder.
+        """
         ...
 
     def gaussian(
@@ -92,6 +98,12 @@ class Estimator:
         z_hat, likelihoods = model.forward(z)
         self.z_likelihoods.append(likelihoods)
         return z_hat
+
+    def codebook(self, z: Tensor | None, entries: Tensor, size: Size) -> Tensor:
+        assert z is not None
+        found = _entries_at(entries, _nearest(z, entries))
+        self.z_likelihoods.append(torch.full_like(z[:, :1], 1 / len(entries)))
+        return z + (found - z).detach()
 
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
@@ -150,15 +162,17 @@ def forward_in_one_pass(network: LatentNetwork, x: Tensor) -> tuple[Tensor, dict
 class LatentEncoder:
     """Writes one string for each of the first `batch` images; the latent may hold more."""
 
-    def __init__(self, batch: int, tables: BottleneckTables, *, codec: str) -> None:
+    def __init__(self, batch: int, tables: BottleneckTables | None, *, codec: str) -> None:
         self._tables = tables
         self._codec = codec
         self._coders = [_queue.RangeEncoder() for _ in range(batch)]
         self._checksums = [0] * batch
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
+        tables = self._tables
         assert z is not None
-        tables, medians = self._tables, self._tables.medians.to(z.device)
+        assert tables is not None
+        medians = tables.medians.to(z.device)
         self._check_finite(z)
         symbols = torch.round(z.double() - medians).cpu().numpy()
         low, high = (side.reshape(1, -1, 1, 1) for side in (tables.low, tables.high))
@@ -169,6 +183,16 @@ class LatentEncoder:
         z_hat = torch.from_numpy(whole).to(medians) + medians
         _add_checksums(self._checksums, _selected(z_hat, None))
         return z_hat
+
+    def codebook(self, z: Tensor | None, entries: Tensor, size: Size) -> Tensor:
+        assert z is not None
+        self._check_finite(z)
+        indices = _nearest(z, entries)
+        whole = indices.flatten(1).cpu().numpy().astype(np.int32)
+        for coder, row in zip(self._coders, whole, strict=False):
+            coder.encode(row, _model.Uniform(len(entries)))
+        _add_checksums(self._checksums, whole * MEAN_STEP)
+        return _entries_at(entries, indices)
 
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
@@ -188,8 +212,8 @@ class LatentEncoder:
     ) -> Tensor:
         assert y is not None
         self._check_finite(y, means, scales)
-        means = _on_grid(means)
-        symbols = torch.round(y.double() - means).clamp_(-_SYMBOL_MAX, _SYMBOL_MAX)
+        means = on_grid(means)
+        symbols = torch.round(y.double() - means).clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         whole = _selected(symbols, where).astype(np.int32)
         indices = _selected(scale_indices(scales), where)
         for index, coder in enumerate(self._coders):
@@ -219,7 +243,12 @@ class LatentDecoder:
     """
 
     def __init__(
-        self, strings: Sequence[bytes], tables: BottleneckTables, *, codec: str, batch: int = 0
+        self,
+        strings: Sequence[bytes],
+        tables: BottleneckTables | None,
+        *,
+        codec: str,
+        batch: int = 0,
     ) -> None:
         self._tables = tables
         self._codec = codec
@@ -234,6 +263,7 @@ class LatentDecoder:
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         tables = self._tables
+        assert tables is not None
         medians = tables.medians.to(model.quantiles.device)
         count = size[0] * size[1]
         found = np.zeros((self._batch, model.channels, count), np.int32)
@@ -245,6 +275,15 @@ class LatentDecoder:
         z_hat = z_symbols.to(medians) + medians
         _add_checksums(self._checksums, _selected(z_hat, None))
         return z_hat
+
+    def codebook(self, z: Tensor | None, entries: Tensor, size: Size) -> Tensor:
+        count = size[0] * size[1]
+        found = np.zeros((self._batch, count), np.int32)
+        for index in range(len(self._coders)):
+            found[index] = self._read(index, _model.Uniform(len(entries)), count)
+        _add_checksums(self._checksums, found * MEAN_STEP)
+        indices = torch.from_numpy(found.reshape(-1, *size)).long().to(entries.device)
+        return _entries_at(entries, indices)
 
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
@@ -261,7 +300,7 @@ class LatentDecoder:
         where: Tensor | None,
         read: Callable[[int, Indices], Symbols],
     ) -> Tensor:
-        means = _on_grid(means)
+        means = on_grid(means)
         indices = _selected(scale_indices(scales), where)
         found = np.zeros(indices.shape, np.int32)
         for index in range(len(self._coders)):
@@ -286,15 +325,15 @@ class LatentDecoder:
                 )
 
     def _read_gaussian(self, index: int, scales: Indices) -> Symbols:
-        stds = _SCALES[scales]
+        stds = SCALES[scales]
         return self._read(index, _GAUSSIAN, np.zeros_like(stds), stds)
 
     def _read_logistic(self, index: int, scales: Indices) -> Symbols:
         found = np.zeros(scales.shape, np.int32)
         for scale in np.unique(scales):
             here = scales == scale
-            symbols = self._read(index, _logistic_model(int(scale)), int(here.sum()))
-            found[here] = symbols - _SYMBOL_MAX
+            symbols = self._read(index, logistic_model(int(scale)), int(here.sum()))
+            found[here] = symbols - SYMBOL_MAX
         return found
 
     def _read(self, index: int, *model: Any) -> Symbols:
@@ -305,41 +344,8 @@ class LatentDecoder:
         return symbols
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BottleneckTables:
-    """The distributions of z: for each channel its lowest and highest symbol and probabilities.
-
-    medians: (1, channels, 1, 1) float64 on the grid; symbols are relative to them.
-    """
-
-    medians: Tensor
-    low: Symbols
-    high: Symbols
-    models: tuple[Any, ...]
-
-
-def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
-    """The tables of a trained bottleneck, probabilities in steps of 2^-22."""
-    quantiles = bottleneck.quantiles.detach().double().cpu()[:, 0]
-    medians = _on_grid(quantiles[:, 1])
-    low = torch.floor(quantiles[:, 0] - medians).clamp(-_Z_REACH, 0).int().numpy()
-    high = torch.ceil(quantiles[:, 2] - medians).clamp(0, _Z_REACH).int().numpy()
-    symbols = torch.arange(-_Z_REACH, _Z_REACH + 1, dtype=torch.float64)
-    values = (symbols + medians[:, None])[:, None]
-    with torch.no_grad():
-        likely = bottleneck.double_copy().likelihood(values)[:, 0]
-    grid = torch.round(likely / _PROBABILITY_STEP).clamp(min=1).numpy()
-    models = [
-        _model.Categorical(row[first + _Z_REACH : last + _Z_REACH + 1].copy(), perfect=False)
-        for row, first, last in zip(grid, low, high, strict=True)
-    ]
-    return BottleneckTables(
-        medians=medians.reshape(1, -1, 1, 1), low=low, high=high, models=tuple(models)
-    )
-
-
 def _write_gaussian(coder: Any, symbols: Symbols, scales: Indices) -> None:
-    stds = _SCALES[scales]
+    stds = SCALES[scales]
     coder.encode(symbols, _GAUSSIAN, np.zeros_like(stds), stds)
 
 
@@ -347,27 +353,20 @@ def _write_logistic(coder: Any, symbols: Symbols, scales: Indices) -> None:
     """Symbols of one scale after those of another: constriction has no logistic density, so each
     scale has a table."""
     for scale in np.unique(scales):
-        coder.encode(symbols[scales == scale] + _SYMBOL_MAX, _logistic_model(int(scale)))
+        coder.encode(symbols[scales == scale] + SYMBOL_MAX, logistic_model(int(scale)))
 
 
-@functools.cache
-def _logistic_model(scale: int) -> Any:
-    """Probabilities of all symbols at a scale of the table, in steps of 2^-30."""
-    symbols = torch.arange(-_SYMBOL_MAX, _SYMBOL_MAX + 1, dtype=torch.float64)
-    zeros = torch.zeros_like(symbols)
-    likely = logistic_likelihood(symbols, zeros + _SCALES[scale], zeros, noise=False)
-    steps = torch.round(likely * 2.0**30).clamp(min=1).numpy()
-    return _model.Categorical(steps, perfect=False)
+def _nearest(z: Tensor, entries: Tensor) -> Tensor:
+    """Indices (batch, height, width) of the entries nearest to z."""
+    known = entries.double()
+    half_squares = known.square().sum(1) / 2
+    near = torch.einsum("bchw,nc->bnhw", z.double(), known) - half_squares[:, None, None]
+    return near.argmax(1)
 
 
-def scale_indices(scales: Tensor) -> Tensor:
-    """Indices into the table of 64 scales from 0.11 to 256, nearest by ratio."""
-    logs = torch.log(scales.double().clamp(min=SCALE_MIN, max=SCALE_MAX) / SCALE_MIN)
-    return torch.round(logs / _LOG_STEP).long()
-
-
-def _on_grid(means: Tensor) -> Tensor:
-    return torch.round(means.double() / _MEAN_STEP) * _MEAN_STEP
+def _entries_at(entries: Tensor, indices: Tensor) -> Tensor:
+    """(batch, channels, height, width)."""
+    return entries[indices].permute(0, 3, 1, 2)
 
 
 def _selected(values: Tensor, where: Tensor | None) -> npt.NDArray[Any]:
@@ -377,8 +376,8 @@ def _selected(values: Tensor, where: Tensor | None) -> npt.NDArray[Any]:
     return found
 
 
-def _add_checksums(checksums: list[int], latent: npt.NDArray[np.float64]) -> None:
+def _add_checksums(checksums: list[int], latent: npt.NDArray[np.floating[Any]]) -> None:
     """Update checksums with the coded latents (batch, n) of the first images, in grid steps."""
-    steps = np.ascontiguousarray(latent[: len(checksums)] / _MEAN_STEP, "<i4")
+    steps = np.ascontiguousarray(latent[: len(checksums)] / MEAN_STEP, "<i4")
     for index, row in enumerate(steps):
         checksums[index] = zlib.crc32(row.tobytes(), checksums[index])

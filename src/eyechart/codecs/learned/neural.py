@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, cast, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,18 +40,18 @@ from eyechart.codecs.learned.coding import (
     LatentEncoder,
     LatentNetwork,
     Size,
-    bottleneck_tables,
 )
+from eyechart.codecs.learned.densities import bottleneck_tables
 from eyechart.codecs.learned.layers import reflect
+from eyechart.codecs.learned.padding import Padding, PaddingMode, rgb8_of, tensor_of
 from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
-from eyechart.core.errors import CodecError, InputError
-from eyechart.core.types import Bitstream, Json, Level, Reproducible, Rgb8
+from eyechart.core.errors import InputError
+from eyechart.core.types import Bitstream, Json, Level, LoadedCodec, Reproducible, Rgb8
 
-Padding: TypeAlias = Literal["zeros", "centred zeros", "edge", "reflect"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _MOST_AT_ONCE = 8
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 _T = TypeVar("_T")
@@ -64,8 +63,9 @@ class Architecture:
 
     multiple: padded sides are multiples of this. padding: "reflect" uses the edge for images that
     are no larger than the padding. latent_multiple: y is padded by reflection to multiples of this.
-    knob: what the number that names a level is; the rate rises with it. published: where
-    checkpoints of others are. shipped: the folder of weights in this package, where there are some.
+    knob: what the number that names a level is. rate: whether the rate rises or falls with it.
+    published: where checkpoints of others are. shipped: the folder of weights in this package, if
+    there is one.
     channels_last: on a CPU the transforms use this memory layout, which is faster for wide
     convolutions and rounds differently.
     variant: builds the variant of the network that tensors are of, where there are several.
@@ -76,9 +76,10 @@ class Architecture:
     name: str
     build: Callable[[], nn.Module]
     multiple: int
-    padding: Padding
+    padding: PaddingMode
     latent_multiple: int = 1
     knob: str = "lambda"
+    rate: Literal["rises", "falls"] = "rises"
     published: tuple[PublishedCheckpoints, ...] = ()
     shipped: Path | None = None
     channels_last: bool = False
@@ -139,18 +140,27 @@ class NetworkCodec:
         """Check that there are levels and that their files exist. Raises PluginError."""
         check_files(self.folder, self.name, published=self.architecture.published)
 
-    def load(self, level: Level, device: str) -> LoadedNetwork:
+    def load(self, level: Level, device: str) -> LoadedCodec:
         """Read one level's weights. Raises CodecError."""
+        network = self.read_network(level.name, level.weights)
+        return LoadedNetwork(network, self.architecture, level, device, precision=self._precision)
+
+    def read_network(self, name: str, sha256: str) -> nn.Module:
+        """The network of a level. sha256: of its file, which may have been replaced since.
+
+        Raises:
+            CodecError: the file is damaged. InputError: no such level in the folder.
+        """
         for file in self._level_files():
-            if file.sha256 == level.weights:
+            if file.sha256 == sha256:
                 break
         else:
-            raise InputError(f"{self.name}: level {level.name!r} is none of {self.folder}")
+            raise InputError(f"{self.name}: level {name!r} is none of {self.folder}")
         path = self.folder / file.file
         tensors = read_weights(path, sha256=file.sha256, codec=self.name)
         network = self.architecture.network_of(tensors)
         fill(network, tensors, path, codec=self.name)
-        return LoadedNetwork(network, self.architecture, level, device, precision=self._precision)
+        return network
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
         return self._singles.encode(rgb8, level)
@@ -186,7 +196,8 @@ class LoadedNetwork:
         images_at_once: Callable[[int, int], int] | None = None,
     ) -> None:
         self._architecture, self._level = architecture, level
-        self._device, self._dtype = torch.device(device), _DTYPES[precision]
+        self._padding = Padding(multiple=architecture.multiple, mode=architecture.padding)
+        self._device, self._dtype = torch.device(device), DTYPES[precision]
         self._images_at_once = images_at_once or (
             batch_size if self._device.type == "cuda" and precision == "float32" else _one_at_a_time
         )
@@ -246,7 +257,7 @@ class LoadedNetwork:
         """
         groups: dict[Size, list[int]] = {}
         for place, size in enumerate(sizes):
-            groups.setdefault(_padded(size, self._architecture), []).append(place)
+            groups.setdefault(self._padding.padded(size), []).append(place)
         found: dict[int, _T] = {}
         for padded, places in groups.items():
             count = self._images_at_once(*padded)
@@ -257,7 +268,7 @@ class LoadedNetwork:
 
     def _latents(self, images: Sequence[Rgb8], count: int) -> tuple[Tensor, Tensor]:
         """y and z of `count` images, before they are rounded."""
-        padded = [_pad(_to_tensor(image, self._device), self._architecture) for image in images]
+        padded = [self._padding.pad(tensor_of(image, self._device)) for image in images]
         padded += [torch.zeros_like(padded[0])] * (count - len(images))
         x = torch.cat(padded).to(self._dtype, memory_format=self._layout)
         y = in_tiles(self._g_a, x, takes=16, gives=1)
@@ -292,23 +303,17 @@ class LoadedNetwork:
         ]
 
     def _decode(self, strings: Sequence[bytes], sizes: Sequence[Size], count: int) -> list[Rgb8]:
-        padded = _padded(sizes[0], self._architecture)
+        padded = self._padding.padded(sizes[0])
         decoder = LatentDecoder(strings, self._tables, codec=self._architecture.name, batch=count)
         size = self._latent_size((padded[0] // 16, padded[1] // 16))
         y_hat = self._entropy.code_latent(decoder, None, None, size)
         decoder.finish()
         y_hat = y_hat.to(self._dtype, memory_format=self._layout)
         x_hat = in_tiles(self._g_s, y_hat, takes=1, gives=16).float()
-        images = []
-        for whole, (height, width) in zip(x_hat[: len(sizes)], sizes, strict=True):
-            top, _, left, _ = _margins(height, width, self._architecture)
-            image = whole[:, top : top + height, left : left + width]
-            if not bool(torch.isfinite(image).all()):
-                message = "the decoded image is not finite"
-                raise CodecError(message, codec=self._architecture.name)
-            rounded = image.clamp(0, 1).mul(255).round().to(torch.uint8)
-            images.append(np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy()))
-        return images
+        return [
+            rgb8_of(self._padding.crop(whole, size), codec=self._architecture.name)
+            for whole, size in zip(x_hat[: len(sizes)], sizes, strict=True)
+        ]
 
 
 def batch_size(height: int, width: int) -> int:
@@ -351,29 +356,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _to_tensor(image: Rgb8, device: torch.device) -> Tensor:
-    return torch.tensor(image, device=device).permute(2, 0, 1)[None].float() / 255
-
-
-def _pad(x: Tensor, architecture: Architecture) -> Tensor:
-    """Pad to sides that the network takes."""
-    top, bottom, left, right = _margins(x.shape[2], x.shape[3], architecture)
-    if architecture.padding == "reflect":
-        return reflect(x, (left, right, top, bottom))
-    mode = "replicate" if architecture.padding == "edge" else "constant"
-    return nn.functional.pad(x, (left, right, top, bottom), mode=mode)
-
-
-def _padded(size: Size, architecture: Architecture) -> Size:
-    height, width = (side + -side % architecture.multiple for side in size)
-    return height, width
-
-
-def _margins(height: int, width: int, architecture: Architecture) -> tuple[int, int, int, int]:
-    """Padding at the top, bottom, left and right."""
-    down, across = -height % architecture.multiple, -width % architecture.multiple
-    if architecture.padding == "centred zeros":
-        return down // 2, down - down // 2, across // 2, across - across // 2
-    return 0, down, 0, across

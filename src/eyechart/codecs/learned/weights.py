@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -22,10 +23,12 @@ def write_level(
     lmbda: float,
     weights: Mapping[str, Tensor],
     knob: str = "lambda",
+    rate: Literal["rises", "falls"] = "rises",
 ) -> LevelFile:
     """Add one level to a weights folder, or replace it. Other levels stay as they are.
 
-    lmbda: what the level was trained with. knob: what that number is; the rate rises with it.
+    lmbda: what the level was trained with. knob: what that number is. rate: whether the rate rises
+    or falls with it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
@@ -34,7 +37,7 @@ def write_level(
     sha256 = digest(part)
     part.replace(path)
     level = LevelFile(name=name, knobs={knob: lmbda}, file=path.name, sha256=sha256)
-    add_level(folder, codec, level, knob=knob, rate="rises")
+    add_level(folder, codec, level, knob=knob, rate=rate)
     return level
 
 
