@@ -2,7 +2,8 @@
 
 python -m recipes.codecs.ship elic-mini RUN RUN ... [--out DIR]
 
-RUN is a folder of `eyechart codec train`. Levels are named 1, 2, ... in order of lambda.
+RUN is a folder of `eyechart codec train`. Levels are named 1, 2, ... in order of lambda, or of the
+target rate of a GAN codec.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from eyechart.codecs.learned.plugins import ARCHITECTURES
-from eyechart.codecs.learned.train import WEIGHTS, trained_lambda
+from eyechart.codecs.add import ARCHITECTURES
+from eyechart.codecs.learned.train import WEIGHTS, trained_with
 from eyechart.codecs.learned.weights import misfit, write_level
 from eyechart.core.errors import InputError
 
@@ -31,7 +32,7 @@ def _main() -> None:
     out = arguments.out or architecture.shipped
     if out is None:
         parser.error(f"{arguments.codec} has no folder in the package; give --out")
-    for number, (lmbda, run) in enumerate(sorted((_lambda(run), run) for run in arguments.runs), 1):
+    for number, (value, run) in enumerate(sorted((_knob(run), run) for run in arguments.runs), 1):
         tensors = load_file(run / WEIGHTS)
         halves = {
             key: value if key.startswith(_EXACT) else value.to(torch.float16)
@@ -40,16 +41,24 @@ def _main() -> None:
         problem = misfit(architecture.network_of(halves), halves)
         if problem:
             parser.error(f"{run}: {problem}")
-        level = write_level(out, arguments.codec, name=str(number), lmbda=lmbda, weights=halves)
+        level = write_level(
+            out,
+            arguments.codec,
+            name=str(number),
+            lmbda=value,
+            weights=halves,
+            knob=architecture.knob,
+        )
         size = (out / level.file).stat().st_size
-        print(f"level {number}: lambda {lmbda:g}, {size:,} bytes, sha256 {level.sha256[:8]}")
+        knob = f"{architecture.knob} {value:g}"
+        print(f"level {number}: {knob}, {size:,} bytes, sha256 {level.sha256[:8]}")
 
 
-def _lambda(run: Path) -> float:
-    found = trained_lambda(run / WEIGHTS)
+def _knob(run: Path) -> float:
+    found = trained_with(run / WEIGHTS)
     if found is None:
-        raise InputError(f"{run / WEIGHTS}: holds no lambda")
-    return found
+        raise InputError(f"{run / WEIGHTS}: holds no settings of a training")
+    return found.target_bpp or found.lmbda
 
 
 if __name__ == "__main__":

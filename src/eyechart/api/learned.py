@@ -19,11 +19,14 @@ def train_codec(
     codec: str,
     photos: str | Path,
     *,
-    lmbda: float,
+    lmbda: float | None = None,
+    target_bpp: float | None = None,
     out: str | Path,
     init: str | Path | None = None,
     distortion: str = "mse",
     vlm: str | None = None,
+    adversarial: bool = False,
+    freeze_encoder: bool = False,
     also: str | Path | None = None,
     steps: int = 10_000,
     batch: int = 8,
@@ -39,13 +42,15 @@ def train_codec(
 
     The same call continues a training that was stopped (docs/learned-codecs.md).
 
-    lmbda: weight of the distortion, above 0 and below 1000. out: a new folder, or that of a stopped
-    training. init: weights to start from, a file or the folder of another training.
+    lmbda: weight of the distortion, above 0 and below 1000. target_bpp: for GAN codecs, the rate to
+    aim at; lmbda then is optional (docs/generative-codecs.md). out: a new folder, or that of a
+    stopped training. init: weights to start from, a file or the folder of another training.
     distortion: mse or ms-ssim. vlm: train prompts for this VLM's features instead; `init` is the
-    frozen base. also: a second folder; a fifth of the crops are from it. batch: crops a step.
-    crop_px: side of a crop. muon: the optimizer of kernels, Adam if False. held_out: images of each
-    folder to measure on. device: several, as "cuda:0,cuda:1", share the crops of a step. report:
-    called every 100 steps.
+    frozen base. adversarial: a GAN codec's second stage, with a discriminator. freeze_encoder: only
+    its synthesis is trained. also: a second folder; a fifth of the crops are from it. batch: crops
+    a step. crop_px: side of a crop. muon: the optimizer of kernels, Adam if False. held_out: images
+    of each folder to measure on. device: several, as "cuda:0,cuda:1", share the crops of a step.
+    report: called every 100 steps.
 
     Raises:
         InputError: a codec that cannot be trained, a value that is not allowed, a folder without
@@ -64,7 +69,7 @@ def train_codec(
         ... ).name
         'weights.safetensors'
     """
-    from eyechart.codecs.learned.plugins import ARCHITECTURES
+    from eyechart.codecs.add import ARCHITECTURES
     from eyechart.codecs.learned.recipe import train_codec as train
     from eyechart.codecs.learned.recipe import training_folders
     from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
@@ -72,20 +77,26 @@ def train_codec(
     if codec not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
+    architecture = ARCHITECTURES[codec]
+    gan = architecture.objective is not None
+    _check_gan_options(codec, gan, target_bpp, adversarial or freeze_encoder, vlm, distortion)
     config = TrainConfig(
-        lmbda=lmbda,
+        lmbda=_lambda(codec, lmbda, target_bpp),
         steps=steps,
         batch=batch,
         crop_px=crop_px,
         lr=learning_rate,
         muon=muon,
         seed=seed,
-        distortion=_distortion(distortion),
+        distortion="perceptual" if gan else _distortion(distortion),
         processes=len(device.split(",")),
+        target_bpp=target_bpp or 0.0,
+        adversarial=adversarial,
+        freeze_encoder=freeze_encoder,
     )
     config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
     train(
-        ARCHITECTURES[codec],
+        architecture,
         training_folders(Path(photos), None if also is None else Path(also)),
         config,
         Path(out),
@@ -96,6 +107,31 @@ def train_codec(
         features=features,
     )
     return Path(out) / WEIGHTS
+
+
+def _check_gan_options(
+    codec: str, gan: bool, target_bpp: float | None, stage: bool, vlm: str | None, distortion: str
+) -> None:
+    """Refuse options of GAN training for other codecs, and the other way round."""
+    if gan:
+        if target_bpp is None or not target_bpp > 0:
+            given = "none" if target_bpp is None else f"{target_bpp:g}"
+            raise InputError(f"{codec}: target bpp {given}; allowed are numbers above 0")
+        if vlm is not None or distortion != "mse":
+            raise InputError(f"{codec}: is trained as a GAN; allowed are no VLM and no distortion")
+    elif target_bpp is not None or stage:
+        options = "a target bpp, an adversarial stage or a frozen encoder"
+        raise InputError(f"{codec}: is no GAN codec; {options} are allowed for those alone")
+
+
+def _lambda(codec: str, lmbda: float | None, target_bpp: float | None) -> float:
+    if lmbda is not None:
+        return lmbda
+    if target_bpp is None:
+        raise InputError(f"{codec}: lambda none; allowed are numbers above 0")
+    from eyechart.codecs.generative.gan import default_lambda
+
+    return default_lambda(target_bpp)
 
 
 def _distortion(name: str) -> Distortion:

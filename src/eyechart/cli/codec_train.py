@@ -22,7 +22,23 @@ Photos = Annotated[
     Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs, and its subfolders")
 ]
 Lambda = Annotated[
-    float, option("--lambda", metavar="L", help_="Weight of the distortion; more is more bits")
+    float | None,
+    option("--lambda", metavar="L", help_="Weight of the distortion; more is more bits"),
+]
+TargetBpp = Annotated[
+    float | None,
+    option(
+        "--target-bpp",
+        metavar="BPP",
+        help_="GAN codecs: the rate to aim at; --lambda is then optional",
+    ),
+]
+Adversarial = Annotated[
+    bool, typer.Option("--adversarial", help="GAN codecs: the second stage, with a discriminator")
+]
+FreezeEncoder = Annotated[
+    bool,
+    typer.Option("--freeze-encoder", help="GAN codecs: train only the synthesis; needs --init"),
 ]
 Out = Annotated[
     Path, option("--out", metavar="DIR", help_="New folder, or that of a stopped training")
@@ -74,11 +90,14 @@ Seed = Annotated[int, option("--seed", metavar="N", help_="Of the crops and the 
 def train(
     codec: LearnedCodecArgument,
     photos: Photos,
-    lmbda: Lambda,
     out: Out,
+    lmbda: Lambda = None,
+    target_bpp: TargetBpp = None,
     init: Init = None,
     distortion: Loss = "mse",
     vlm: VlmOption = None,
+    adversarial: Adversarial = False,
+    freeze_encoder: FreezeEncoder = False,
     also: Also = None,
     steps: Steps = 10_000,
     batch: BatchSize = 8,
@@ -97,7 +116,7 @@ def train(
     if threads is not None:
         set_threads(threads)
     with training(lambda: saved_step(out), out), image_bar() as bar:
-        bar.show(f"{codec} lambda {lmbda:g}", 0, steps)
+        bar.show(codec if lmbda is None else f"{codec} lambda {lmbda:g}", 0, steps)
 
         def report(progress: TrainingProgress) -> None:
             rate = f"{progress.bpp:.3f} bpp {progress.psnr_db:.2f} dB"
@@ -107,10 +126,13 @@ def train(
             codec,
             photos,
             lmbda=lmbda,
+            target_bpp=target_bpp,
             out=out,
             init=init,
             distortion=distortion,
             vlm=vlm,
+            adversarial=adversarial,
+            freeze_encoder=freeze_encoder,
             also=also,
             steps=steps,
             batch=batch,

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from eyechart.codecs.checkpoints import data_folder
 from eyechart.codecs.generative import official as generative_checkpoints
 from eyechart.codecs.generative import plugins as generative
 from eyechart.codecs.learned import official as learned_checkpoints
 from eyechart.codecs.learned import plugins as learned
-from eyechart.codecs.learned.official import read_checkpoint
+from eyechart.codecs.learned.official import filled, read_checkpoint, renamed
 from eyechart.codecs.learned.weights import write_level
 from eyechart.core.errors import InputError
 
-_ARCHITECTURES = {**learned.ARCHITECTURES, **generative.ARCHITECTURES}
+ARCHITECTURES = {**learned.ARCHITECTURES, **generative.ARCHITECTURES}
 _LOADERS = {
     **dict.fromkeys(learned.ARCHITECTURES, learned_checkpoints.load_official),
-    **dict.fromkeys(generative.ARCHITECTURES, generative_checkpoints.load_official),
+    **dict.fromkeys(generative_checkpoints.PUBLISHED, generative_checkpoints.load_official),
 }
 
 
@@ -44,10 +48,10 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
             is no checkpoint of this codec.
         StoreError: the folder cannot be written.
     """
-    if codec not in _ARCHITECTURES:
-        allowed = ", ".join(_ARCHITECTURES)
+    if codec not in ARCHITECTURES:
+        allowed = ", ".join(ARCHITECTURES)
         raise InputError(f"codec {codec!r} takes no checkpoints; allowed are {allowed}")
-    architecture = _ARCHITECTURES[codec]
+    architecture = ARCHITECTURES[codec]
     try:
         lmbda = float(level)
     except ValueError:
@@ -59,7 +63,7 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     try:
-        network = _LOADERS[codec](codec, read_checkpoint(file))
+        network = _LOADERS.get(codec, _load_own)(codec, read_checkpoint(file))
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     folder = into or data_folder(codec)
@@ -77,3 +81,9 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
         variant=architecture.variant_name(network),
         sha256=added.sha256,
     )
+
+
+def _load_own(codec: str, state_dict: Mapping[str, Any]) -> nn.Module:
+    """A network with weights that were trained here."""
+    tensors = renamed(codec, state_dict, ())
+    return filled(codec, ARCHITECTURES[codec].network_of(tensors), tensors)

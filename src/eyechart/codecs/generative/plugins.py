@@ -5,10 +5,24 @@ Levels are named by the rate that a checkpoint was trained for, in bits per pixe
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import eyechart.zoo
 from eyechart.codecs.checkpoints import PublishedCheckpoints
 from eyechart.codecs.generative.autoencoder import MS_ILLM as MS_ILLM_SHAPE
 from eyechart.codecs.generative.autoencoder import GanAutoencoder, GanShape, shape_of
+from eyechart.codecs.generative.discriminator import DiscriminatorShape
+from eyechart.codecs.generative.gan import gan_objective
+from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec, Precision
+
+_ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
+
+# The network of elic-mini with fewer channels of y and more blocks in the synthesis. What is at the
+# full or half of the image's size costs most on a CPU.
+ILLM_MINI_SHAPE = replace(MINI, slices=(16, 16, 32, 48), synthesis_blocks=(1, 2, 6))
 
 HIFIC = Architecture(
     name="hific",
@@ -25,6 +39,7 @@ HIFIC = Architecture(
         ),
     ),
     variant=lambda tensors: GanAutoencoder(shape_of(tensors, GanShape())),
+    objective=gan_objective,
 )
 MS_ILLM = Architecture(
     name="ms-illm",
@@ -39,8 +54,20 @@ MS_ILLM = Architecture(
             licence="CC BY-NC 4.0, not for commercial use",
         ),
     ),
+    objective=gan_objective,
 )
-ARCHITECTURES = {architecture.name: architecture for architecture in (HIFIC, MS_ILLM)}
+ILLM_MINI = Architecture(
+    name="illm-mini",
+    build=lambda: Elic(ILLM_MINI_SHAPE),
+    multiple=16,
+    padding="edge",
+    knob="target_bpp",
+    shipped=_ZOO / "illm-mini",
+    objective=partial(
+        gan_objective, shape=DiscriminatorShape(condition=8, widths=(24, 48, 96, 128))
+    ),
+)
+ARCHITECTURES = {architecture.name: architecture for architecture in (HIFIC, MS_ILLM, ILLM_MINI)}
 
 
 class HificCodec(NetworkCodec):
@@ -55,3 +82,10 @@ class MsIllmCodec(NetworkCodec):
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
         super().__init__(MS_ILLM, weights=weights, precision=precision)
+
+
+class IllmMiniCodec(NetworkCodec):
+    """A small GAN codec whose weights ship with this package."""
+
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        super().__init__(ILLM_MINI, weights=weights, precision=precision)

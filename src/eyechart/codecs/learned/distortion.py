@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Distortion: TypeAlias = Literal["mse", "ms-ssim", "features"]
+Distortion: TypeAlias = Literal["mse", "ms-ssim", "features", "perceptual"]
 DISTORTIONS: tuple[Distortion, ...] = ("mse", "ms-ssim")  # that need nothing else
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of decoded and uncompressed images
 
@@ -28,7 +28,7 @@ def distortion(x_hat: Tensor, x: Tensor, kind: Distortion) -> Tensor:
         return 255**2 * (x_hat - x).square().mean()
     if kind == "ms-ssim":
         return 1 - ms_ssim(x_hat, x)
-    raise ValueError(f"the distortion {kind!r} needs a VLM")
+    raise ValueError(f"the distortion {kind!r} needs a network")
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:

@@ -31,7 +31,8 @@ from eyechart.codecs.learned.principal import latent_gain, start_linear
 class ElicShape:
     """The sizes of an ELIC network. The defaults are those of the paper.
 
-    widths: channels at 1/2, 1/4 and 1/8 of the image's size. blocks: residual blocks there.
+    widths: channels at 1/2, 1/4 and 1/8 of the image's size. blocks: residual blocks there;
+    synthesis_blocks: of the synthesis, where it has others than the analysis.
     latent: channels of y, the sum of `slices`; latent_kernel: of the convolutions that make y and
     take it. hyper: channels of z and the middle of its decoder. context: widths of the channel
     context; context_kernel: of both contexts. aggregation: widths of the layers that turn all
@@ -40,6 +41,7 @@ class ElicShape:
 
     widths: tuple[int, int, int] = (192, 192, 192)
     blocks: tuple[int, int, int] = (3, 3, 3)
+    synthesis_blocks: tuple[int, int, int] | None = None
     slices: tuple[int, ...] = (16, 16, 32, 64, 192)
     latent_kernel: int = 5
     hyper: tuple[int, int] = (192, 288)
@@ -228,7 +230,8 @@ def _analysis(shape: ElicShape) -> nn.Sequential:
 
 
 def _synthesis(shape: ElicShape) -> nn.Sequential:
-    (half, quarter, eighth), blocks = shape.widths, shape.blocks
+    half, quarter, eighth = shape.widths
+    blocks = shape.synthesis_blocks or shape.blocks
     return nn.Sequential(
         *_attention(shape, shape.latent),
         deconv(shape.latent, eighth, kernel=shape.latent_kernel),

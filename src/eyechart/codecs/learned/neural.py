@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,9 @@ from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, LoadedCodec, Reproducible, Rgb8
 
+if TYPE_CHECKING:
+    from eyechart.codecs.learned.train import Objective, TrainConfig
+
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _MOST_AT_ONCE = 8
@@ -71,6 +74,8 @@ class Architecture:
     variant: builds the variant of the network that tensors are of, where there are several.
     for_machines: builds a network from the tensors of its base codec, of which only what adapts it
     to a task is to be trained. adapted_from: the name of that base codec.
+    objective: what GAN training minimises for a network; None for a codec that is trained for rate
+    and distortion alone.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Architecture:
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     adapted_from: str = ""
+    objective: Callable[[nn.Module, TrainConfig], Objective] | None = None
 
     def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """A network with these tensors' shapes, with random weights."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX, Distance
-from eyechart.codecs.learned.neural import Architecture
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 from eyechart.codecs.learned.parallel import process_group
 from eyechart.codecs.learned.photos import Crops, read_pictures
 from eyechart.codecs.learned.principal import LinearStart
@@ -21,13 +21,16 @@ from eyechart.codecs.learned.train import (
     STATE,
     WEIGHTS,
     CodecTraining,
+    Objective,
+    RateDistortion,
     TrainConfig,
     TrainingProgress,
     run,
     to_tensor,
-    trained_lambda,
+    trained_with,
 )
 from eyechart.codecs.learned.weights import load_weights, read_weights
+from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.files import require_continuable
 from eyechart.core.images import find_images
@@ -35,6 +38,7 @@ from eyechart.core.types import Rgb8
 from eyechart.store.files import store_errors, write_atomic
 
 _CROP_MULTIPLE = 64
+_SYNTHESIS = "g_s."
 _SECOND_SHARE = 0.25  # of the first folder's crops: a fifth of all
 _START_CROPS = 128  # to learn the first weights from
 
@@ -81,7 +85,7 @@ def train_codec(
     first, *others = device.split(",")
     if len(others) + 1 != config.processes:
         raise InputError(f"{config.processes} processes on {device}; allowed is one a device")
-    _check(config, _multiple(architecture), held_out)
+    _check(config, _multiple(architecture), held_out, init)
     training, images = _training(
         architecture, folders, config, out, init, held_out, first, features=features
     )
@@ -128,10 +132,9 @@ def _train_share(
     process: int,
 ) -> None:
     """What the other processes of a training do."""
-    from eyechart.codecs.learned.plugins import ARCHITECTURES
-
+    found: NetworkCodec = plugins.load("eyechart.codecs", codec)
     training, _ = _training(
-        ARCHITECTURES[codec], folders, config, out, init, held_out, device, process=process
+        found.architecture, folders, config, out, init, held_out, device, process=process
     )
     run(training, out, {}, lambda progress: None)
 
@@ -155,17 +158,35 @@ def _training(
         [one.train for one in images], [folder.share for folder in folders], config.crop_px
     )
     network = _network(architecture, crops, config, init, device)
-    training = CodecTraining(network, crops, config, features=features, process=process)
+    objective = _objective(architecture, network, config, features)
+    training = CodecTraining(network, crops, config, objective=objective, process=process)
     if (out / STATE).exists():
         training.resume(out)
     return training, images
+
+
+def _objective(
+    architecture: Architecture,
+    network: torch.nn.Module,
+    config: TrainConfig,
+    features: Distance | None,
+) -> Objective | None:
+    """What is minimised, where that is not a distance of the pixels."""
+    if features is not None:
+        return RateDistortion(lmbda=config.lmbda, distance=features)
+    if config.distortion == "perceptual":
+        assert architecture.objective is not None
+        return architecture.objective(network, config)
+    return None
 
 
 def _multiple(architecture: Architecture) -> int:
     return max(_CROP_MULTIPLE, architecture.multiple)
 
 
-def _check(config: TrainConfig, multiple: int, held_out: int) -> None:
+def _check(config: TrainConfig, multiple: int, held_out: int, init: Path | None) -> None:
+    if config.freeze_encoder and init is None:
+        raise InputError("a frozen encoder; allowed with weights to start from alone")
     if held_out < 0:
         raise InputError(f"held_out {held_out}; allowed are 0 or more images")
     if config.crop_px % multiple or config.crop_px < multiple:
@@ -221,9 +242,12 @@ def _network(
     network = architecture.build()
     if file is not None:
         load_weights(network, file, codec=architecture.name)
-        before = trained_lambda(file)
-        if before and isinstance(network, LinearStart):
-            network.scale_latent((config.lmbda / before) ** 0.5)
+        before = trained_with(file)
+        if config.freeze_encoder:
+            for name, parameter in network.named_parameters():
+                parameter.requires_grad_(name.startswith(_SYNTHESIS))
+        elif before and isinstance(network, LinearStart):
+            network.scale_latent((config.lmbda / before.lmbda) ** 0.5)
     elif isinstance(network, LinearStart):
         rng = np.random.default_rng(config.seed)
         network.start(to_tensor(crops.draw(rng, _START_CROPS)), config.lmbda)
@@ -248,12 +272,16 @@ def _card(
     device: str,
 ) -> str:
     of_vlm = f" of {config.vlm}" if config.vlm else ""
+    target = f", target {config.target_bpp:g} bpp" if config.target_bpp else ""
+    stage = ", adversarial" if config.adversarial else ""
+    frozen = ", encoder frozen" if config.freeze_encoder else ""
     lines = [
-        f"# {codec}, lambda {config.lmbda:g}",
+        f"# {codec}{target}, lambda {config.lmbda:g}",
         "",
         "- data: " + "; ".join(f"{name} ({count})" for name, count in counts.items()),
         f"- {config.steps:,} steps of {config.batch} crops of {config.crop_px}x{config.crop_px}, "
-        f"distortion {config.distortion}{of_vlm}, learning rate {config.lr:g}, seed {config.seed}",
+        f"distortion {config.distortion}{of_vlm}{stage}{frozen}, learning rate {config.lr:g}, "
+        f"seed {config.seed}",
         f"- cost: {hours:.2f} hours on {device} since it was last started",
     ]
     lines += [

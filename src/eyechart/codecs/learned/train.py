@@ -1,7 +1,8 @@
 """Rate-distortion training of a learned codec, resumable exactly.
 
-The loss is lambda * 255^2 * MSE + bpp, lambda * (1 - MS-SSIM) + bpp, or lambda * a distance of a
-VLM's features + bpp, the rate by the likelihoods of the latent with noise. All randomness is a
+The loss is lambda * 255^2 * MSE + bpp, lambda * (1 - MS-SSIM) + bpp, lambda * a distance of a
+VLM's features + bpp, or what an `Objective` says, the rate by the likelihoods of the latent with
+noise. All randomness is a
 function of the seed and the step, so a stopped run continues exactly as an uninterrupted one. A
 run's folder:
 
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,7 @@ _LAST_SHARE = 0.02  # of the learning rate, at the end
 _AVERAGE = 0.999  # decay of the averaged weights
 _LOG_STEPS, _VALIDATION_STEPS = 100, 500
 _SAVE_S = 240.0
+_BPP_LIMIT = 24  # of an uncompressed image
 _LAMBDA_LIMIT = 1000  # above any published lambda; a larger one is a mistake
 
 
@@ -51,10 +54,12 @@ class TrainConfig:
     """What a training run does. `steps` may differ when a run is continued, nothing else.
 
     lmbda: weight of the distortion, which is 255^2 * MSE, 1 - MS-SSIM or a distance of the features
-    of `vlm` (its name and version, "" for the others). batch: crops a step.
-    crop_px: side of the square crops, a multiple of 64. lr: the highest learning rate. warmup:
-    steps until it is reached. clip: largest norm of the gradient. muon: the optimizer of kernels,
-    Adam if False. processes: that share the crops of a step, one a device.
+    of `vlm` (its name and version, "" for the others); `perceptual` is that of GAN training.
+    batch: crops a step. crop_px: side of the square crops, a multiple of 64. lr: the highest
+    learning rate. warmup: steps until it is reached. clip: largest norm of the gradient. muon: the
+    optimizer of kernels, Adam if False. processes: that share the crops of a step, one a device.
+    target_bpp: the rate that GAN training aims at, 0 for other trainings. adversarial: with a
+    discriminator. freeze_encoder: only the synthesis is trained.
     """
 
     lmbda: float
@@ -69,6 +74,9 @@ class TrainConfig:
     distortion: Distortion = "mse"
     vlm: str = ""
     processes: int = 1
+    target_bpp: float = 0.0
+    adversarial: bool = False
+    freeze_encoder: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.lmbda < _LAMBDA_LIMIT:
@@ -82,6 +90,9 @@ class TrainConfig:
             raise InputError(f"batch of {self.batch} crops; allowed are {allowed}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"learning rate {self.lr:g}; allowed are numbers above 0")
+        if not 0 <= self.target_bpp < _BPP_LIMIT:
+            limit = f"allowed are numbers above 0 and below {_BPP_LIMIT}"
+            raise InputError(f"target_bpp {self.target_bpp:g}; {limit}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +134,45 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     return torch.tensor(pictures).permute(0, 3, 1, 2).float().div_(255)
 
 
+class Objective(Protocol):
+    """What a training minimises. Networks of its own are trained beside the codec's."""
+
+    def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
+        """The loss of the codec for decoded and uncompressed crops, and their rate."""
+        ...
+
+    def train_own(self, lr: float) -> None:
+        """One step of the objective's own networks on the crops of the last loss."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and optimizer states of its own networks, as they are (no copies)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateDistortion:
+    """lambda * distance + bpp."""
+
+    lmbda: float
+    distance: Distance
+
+    def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
+        return self.lmbda * self.distance(x_hat, x) + bpp
+
+    def train_own(self, lr: float) -> None:
+        pass
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+
 class CodecTraining:
     """One run: a network, its optimizer, the averaged weights and the current step.
 
-    Only parameters that require gradients are trained. features: what `features` as the distortion
-    is measured with. process: which one of several this is, from 0.
+    Only parameters that require gradients are trained. objective: what is minimised; None: the
+    rate and the distortion of `config`, where that needs no other network. process: which one of
+    several this is, from 0.
     """
 
     def __init__(
@@ -136,12 +181,12 @@ class CodecTraining:
         crops: Crops,
         config: TrainConfig,
         *,
-        features: Distance | None = None,
+        objective: Objective | None = None,
         process: int = 0,
     ) -> None:
-        if (features is None) == (config.distortion == "features"):
-            raise InputError("features are needed for the distortion `features`, and for it alone")
-        self._distance: Distance = features or partial(distortion, kind=config.distortion)
+        self._objective: Objective = objective or RateDistortion(
+            lmbda=config.lmbda, distance=partial(distortion, kind=config.distortion)
+        )
         self.network = network.train()
         self.config = config
         self.step = 0
@@ -166,7 +211,7 @@ class CodecTraining:
         self._optimizer.lr = learning_rate(config, step)
         bpp, x_hat = reconstruct(self.network, pictures)
         mse = (x_hat.detach() - pictures).square().mean()
-        loss = config.lmbda * self._distance(x_hat, pictures) + bpp
+        loss = self._objective.loss(x_hat, pictures, bpp)
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         found = torch.stack([loss.detach(), bpp.detach(), mse])
@@ -177,6 +222,7 @@ class CodecTraining:
         if not torch.isfinite(norm):
             raise TrainingError(f"step {step}: the gradient is not finite; lower the learning rate")
         self._optimizer.step()
+        self._objective.train_own(self._optimizer.lr)
         decay = min(_AVERAGE, (1 + step) / (10 + step))
         values = [value.detach() for value in self._named.values()]
         torch._foreach_lerp_(list(self._average.values()), values, 1 - decay)
@@ -228,6 +274,7 @@ class CodecTraining:
         tensors = {f"network.{n}": v.detach() for n, v in self._named.items()}
         tensors |= {f"average.{n}": v for n, v in self._average.items()}
         tensors |= {f"buffer.{n}": v for n, v in self._buffers().items()}
+        tensors |= {f"objective.{n}": v.detach() for n, v in self._objective.state().items()}
         for name, parameter in self._named.items():
             for key, value in self._optimizer.state[parameter].items():
                 tensors[f"optimizer.{key}.{name}"] = value
@@ -254,6 +301,8 @@ class CodecTraining:
                     value.copy_(tensors[f"optimizer.{key}.{name}"])
             for name, buffer in self._buffers().items():
                 buffer.copy_(tensors[f"buffer.{name}"])
+            for name, value in self._objective.state().items():
+                value.copy_(tensors[f"objective.{name}"])
         self.step = int(about["step"])
         self._optimizer.steps = int(about["optimizer_steps"])
 
@@ -307,12 +356,11 @@ def saved_step(folder: Path) -> int:
         return int((file.metadata() or {}).get("step", 0))
 
 
-def trained_lambda(weights: Path) -> float | None:
-    """The lambda stored in a training's weights; None if there is none."""
+def trained_with(weights: Path) -> TrainConfig | None:
+    """The settings stored in a training's weights; None if there are none."""
     with safe_open(weights, "pt") as file:
         about = file.metadata() or {}
-    config = json.loads(about.get("config", "{}"))
-    return float(config["lmbda"]) if "lmbda" in config else None
+    return TrainConfig(**json.loads(about["config"])) if "config" in about else None
 
 
 def _psnr_db(mse: float) -> float:

@@ -1,0 +1,145 @@
+"""GAN training (HiFiC, arXiv 2006.09965, section 3): an objective of `codecs.learned.train`.
+
+The loss of the codec, in the order of magnitude of the rate:
+
+    rate + lambda * (255^2 * MSE + k_P / k_M * perceptual distance + beta / k_M * adversarial loss)
+
+with the ratios of HiFiC, whose loss this is after division by its weight of the rate, so that
+lambda here is k_M over its lambda_a. The adversarial loss is the non-saturating one (equation 5).
+
+Rate targeting: below the target the rate has a sixteenth of its weight (lambda_b of HiFiC), so that
+the codec spends bits up to there and hardly more.
+
+Training has two stages, as in HiFiC: without the adversarial loss, then with it, starting from the
+weights of the first. MS-ILLM (arXiv 2301.11189) freezes the encoder in the second one. Its
+discriminator classifies the codes of a VQ-VAE, of which no weights are at hand: the discriminator
+here is HiFiC's for all codecs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eyechart.codecs.generative.discriminator import (
+    HIFIC_DISCRIMINATOR,
+    Discriminator,
+    DiscriminatorShape,
+)
+from eyechart.codecs.generative.features import LiteFeatures, feature_distance, read_weights
+from eyechart.codecs.learned.optimizer import MuonAdam
+from eyechart.codecs.learned.parallel import mean_gradients
+from eyechart.codecs.learned.train import Objective, TrainConfig
+
+_Network = TypeVar("_Network", bound=nn.Module)
+_MSE = 0.075 / 2**5  # k_M of HiFiC
+_PERCEPTUAL = 1 / _MSE
+_ADVERSARIAL = 0.15 / _MSE
+_RATE_BELOW = 1 / 16  # weight of the rate below the target: lambda_b / lambda_a of its middle level
+_TARGET_OVER_LAMBDA = 128  # gives lambda_a of HiFiC at 0.14 and 0.3 bpp
+
+
+def default_lambda(target_bpp: float) -> float:
+    """The weight of the distortion for a rate."""
+    return target_bpp / _TARGET_OVER_LAMBDA
+
+
+class GanObjective:
+    """The loss of a codec, and its discriminator where `config` says adversarial.
+
+    network: it has a synthesis `g_s`, whose input is the latent; `shape.latent` are its channels.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: TrainConfig,
+        features: LiteFeatures,
+        shape: DiscriminatorShape = HIFIC_DISCRIMINATOR,
+    ) -> None:
+        device = next(network.parameters()).device
+        self._config = config
+        self._features = _placed(features, device)
+        self._y_hat: Tensor | None = None
+        self._crops: tuple[Tensor, Tensor] | None = None
+        self._discriminator: Discriminator | None = None
+        if config.adversarial:
+            codec: Any = network
+            self._discriminator = _placed(Discriminator(codec.shape.latent, shape), device)
+            self._optimizer = MuonAdam(self._discriminator.parameters(), muon=False)
+            self._steps = torch.zeros((), dtype=torch.int64)
+            codec.g_s.register_forward_pre_hook(self._keep_latent)
+
+    def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
+        config = self._config
+        distance = 255**2 * (x_hat - x).square().mean()
+        with torch.no_grad():
+            wanted = self._features(x)
+        distance = distance + _PERCEPTUAL * feature_distance(self._features(x_hat), wanted)
+        if self._discriminator is not None:
+            self._crops = x, x_hat.detach()
+            distance = distance + _ADVERSARIAL * self._adversarial(self._discriminator, x_hat)
+        weight = 1.0 if bpp.item() > config.target_bpp else _RATE_BELOW
+        return config.lmbda * distance + weight * bpp
+
+    def train_own(self, lr: float) -> None:
+        """One step of the discriminator: uncompressed crops are 1, decoded ones 0."""
+        network = self._discriminator
+        if network is None:
+            return
+        assert self._crops is not None
+        assert self._y_hat is not None
+        (x, x_hat), y_hat = self._crops, self._y_hat
+        network.zero_grad(set_to_none=True)
+        logits = network(torch.cat([x, x_hat]), torch.cat([y_hat, y_hat]))
+        real, decoded = logits.chunk(2)
+        (F.softplus(-real).mean() + F.softplus(decoded).mean()).backward()  # type: ignore[no-untyped-call]
+        if self._config.processes > 1:
+            mean_gradients(network.parameters())
+        self._optimizer.lr = lr
+        self._optimizer.steps = int(self._steps)
+        self._optimizer.step()
+        self._steps += 1
+
+    def state(self) -> dict[str, Tensor]:
+        if self._discriminator is None:
+            return {}
+        found: dict[str, Tensor] = dict(self._discriminator.state_dict(keep_vars=True))
+        for name, parameter in self._discriminator.named_parameters():
+            for key, value in self._optimizer.state[parameter].items():
+                found[f"optimizer.{key}.{name}"] = value
+        return found | {"steps": self._steps}
+
+    def _adversarial(self, network: Discriminator, x_hat: Tensor) -> Tensor:
+        """The codec's loss: its images should be taken for uncompressed ones."""
+        assert self._y_hat is not None
+        network.requires_grad_(False)
+        found = F.softplus(-network(x_hat, self._y_hat)).mean()
+        network.requires_grad_(True)
+        return found
+
+    def _keep_latent(self, synthesis: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._y_hat = inputs[0].detach()
+
+
+def _placed(network: _Network, device: torch.device) -> _Network:
+    """On a device, in the memory layout that is faster for convolutions."""
+    network.to(device)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def gan_objective(
+    network: nn.Module,
+    config: TrainConfig,
+    *,
+    shape: DiscriminatorShape = HIFIC_DISCRIMINATOR,
+) -> Objective:
+    """The objective with the features of the installed package.
+
+    Raises:
+        InputError: without the package.
+    """
+    return GanObjective(network, config, LiteFeatures(read_weights()), shape)
