@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from eyechart.core.workers import let_threads_sleep
+
 settings.register_profile("eyechart", deadline=None)
 settings.load_profile("eyechart")
+let_threads_sleep()  # several test processes run side by side
 
 
 @pytest.fixture(autouse=True)

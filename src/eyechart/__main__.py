@@ -9,7 +9,9 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         from eyechart.cli import main as run
+        from eyechart.core.workers import let_threads_sleep
 
+        let_threads_sleep()
         run()
     except KeyboardInterrupt:
         sys.stderr.write("eyechart: stopped\n")

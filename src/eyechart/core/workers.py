@@ -30,6 +30,16 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def let_threads_sleep() -> None:
+    """Let threads of a calculation that wait for each other leave their core to other processes.
+
+    By default OpenMP's threads wait in a loop that uses a core. With workers for codecs beside the
+    VLM, a run on two cores then takes twice as long. Effective until torch is imported, and in
+    workers; a value that the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 class Executor(Protocol):
     """Accepts calls without waiting and returns futures.
 

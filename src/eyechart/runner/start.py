@@ -10,7 +10,7 @@ from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
-from eyechart.core.workers import Executor
+from eyechart.core.workers import Executor, let_threads_sleep
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -35,6 +35,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
             the directory holds answers about another version of a task's data.
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
+    let_threads_sleep()
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
     store = Store(out)
     _check_before(store, work, plan)
