@@ -175,6 +175,19 @@ def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None
         FolderPairs(tmp_path)
 
 
+def test_pairs_of_subfolders_are_matched_by_their_whole_path(tmp_path: Path) -> None:
+    for place, values in (("source", (10, 200)), ("hm/51", (20, 220))):
+        for name, value in zip(("a/0001.png", "b/0001.png"), values, strict=True):
+            path = tmp_path / place / name
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (8, 8), (value, value, value)).save(path)
+    pairs = FolderPairs(tmp_path)
+    assert [pairs.images(image, pairs.entries)[1][0, 0, 0] for image in (0, 1)] == [20, 220]
+    Image.new("RGB", (8, 8)).save(tmp_path / "hm" / "51" / "b" / "0001.bmp")
+    with pytest.raises(InputError, match=r"0001\.png and 0001\.bmp have the same name"):
+        FolderPairs(tmp_path)
+
+
 def test_bad_folders_and_images_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         CodecPairs(tmp_path / "nowhere", [JpegCodec()], tmp_path / "cache")

@@ -148,6 +148,7 @@ def test_levels_added_at_once_are_all_kept(tmp_path: Path) -> None:
         ("[]", "not a list of levels"),
         ('{"codec": "elic"}', "not a list of levels"),
         ('{"codec": "elic", "levels": [{"name": "1"}]}', "not a list of levels"),
+        ('{"codec": "tic", "codec": "elic", "levels": []}', "key 'codec' occurs twice"),
         ('{"codec": "tic", "levels": []}', "weights of tic, not of elic"),
         (
             '{"codec": "elic", "levels": [{"name": "1", "knobs": {}, "file": "../x", '

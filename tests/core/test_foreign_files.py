@@ -13,6 +13,7 @@ import pytest
 from eyechart.cli import run_args
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.files import csv_text, is_dir, is_file, read_limited
+from eyechart.core.foreign import parse_json, read_json
 from eyechart.core.images import read_image
 
 LONG = "n" * 5000
@@ -172,3 +173,35 @@ def test_a_damaged_blp_image_is_one_line(
     assert run_args(["vlm", "ask", str(tmp_path / name), "what?"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert name in line
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "a": 3}}]'])
+def test_a_key_twice_in_an_object_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="key 'a' occurs twice"):
+        parse_json(text)
+    assert parse_json('[{"a": 1}, {"a": 1}]') == [{"a": 1}, {"a": 1}]
+
+
+def test_a_huge_json_file_is_not_read_completely(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(InputError, match=r"config\.json: more than 67,108,864 bytes, the limit"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "adapter_config.json", "levels.json"])
+@pytest.mark.parametrize("text", ['{"model_type": "a", "model_type": "b"}', "[" * 100_000])
+def test_odd_json_beside_weights_is_one_line(
+    name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text(text)
+    command = {
+        "config.json": f"run --vlm {tmp_path} --tasks POPE --out {tmp_path}/out",
+        "adapter_config.json": f"adapter export {tmp_path} --out {tmp_path}/out --codec jpeg",
+        "levels.json": f"codec show elic:weights={tmp_path}",
+    }[name]
+    assert run_args(command.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert len(line) < 300

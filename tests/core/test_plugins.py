@@ -345,6 +345,23 @@ def test_annotations_that_do_not_resolve_allow_everything() -> None:
     assert plugins.load("eyechart.codecs", "strict", {"count": "abc"}).given[0] == "abc"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "codec show jpeg:levels=[10],levels=[30]",
+        "plan --vlm eyechart-mini:dtype=float32,dtype=float64",
+        "run --codecs jpeg:levels=[10],levels=[30] --out {out}",
+        "plan --tasks POPE:data=a,data=b",
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_args(command.format(out=tmp_path / "out").split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is given twice" in line
+
+
 @pytest.mark.usefixtures("installed")
 def test_an_unknown_option_lists_the_allowed_ones() -> None:
     with pytest.raises(PluginError) as raised:

@@ -133,6 +133,9 @@ def test_sample_files_of_lmms_eval(tmp_path: Path) -> None:
         ("p.json", "[1, 2]", r"p\.json, row 1: needs the keys"),
         ("p.json", '{"index": [0]}', r"p\.json, row 1: needs the keys"),
         ("p.json", '[{"index": 1, ', r"p\.json: not JSON \(.*line 1"),
+        ("p.jsonl", '{"index": 1, "prediction": "a", "index": 2}', r"key 'index' occurs twice"),
+        ("p.json", '[{"index": 1, "prediction": "a", "prediction": "b"}]', r"occurs twice"),
+        ("p.jsonl", f'{{"index": 1, "prediction": "{"x" * (1 << 24)}"}}', r"the limit"),
         ("p.jsonl", "[" * 100_000, r"p\.jsonl, line 1: not JSON"),
         ("p.jsonl", '{"index": 1, "prediction": ' + "9" * 5000 + "}", r"line 1: not JSON"),
         ("p.json", '{"index": 1, "prediction": {"a": 1}}', r"row 1: a prediction is an object"),
@@ -155,6 +158,21 @@ def test_a_broken_file_is_one_clear_line(
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=message):
         read_predictions(path)
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "tsv", "xlsx"])
+def test_a_huge_file_is_refused_by_its_size(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"huge.{suffix}"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(InputError, match=r"huge\.\w+: 3,221,225,472 bytes; allowed are "):
+        read_predictions(path)
+
+
+def test_not_a_number_is_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('[{"index": 1, "prediction": NaN}]')  # as Python writes it
+    assert read_predictions(path) == {"1": "nan"}
 
 
 def test_missing_questions_count_nowhere_and_are_named(tmp_path: Path) -> None:

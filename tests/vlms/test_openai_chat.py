@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import signal
@@ -466,6 +467,38 @@ def test_an_endless_list_of_models_is_cut_off() -> None:
         server.models = (200, {"Content-Type": "application/json"}, endless())
         OpenAIChat("m", base_url=server.url).check()
     assert sum(sent) < 40 << 20
+
+
+def test_an_endless_error_reply_is_read_only_to_its_message() -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"the image is too wide"
+        for _ in range(64):
+            sent.append(1 << 20)
+            yield b" " * (1 << 20)
+
+    sent: list[int] = []
+    kinds = {"Content-Type": "text/plain"}
+    with serve(lambda _: (400, kinds, endless())) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0)
+        with pytest.raises(VLMError, match=r"the server said 400: the image is too wide$"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+    assert sum(sent) < 40 << 20
+
+
+def test_an_error_reply_that_inflates_is_bounded() -> None:
+    bomb = gzip.compress(b"too wide" + b" " * (64 << 20))
+    headers = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
+    with serve(lambda _: (400, headers, bomb)) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0)
+        with pytest.raises(VLMError, match=r"the server said 400: too wide$"):
+            vlm.answer([request(8, 8, 1)], DECODING)
+
+
+def test_an_error_reply_has_the_deadline_of_an_answer() -> None:
+    with serve(lambda _: (500, *dripping(server)[1:])) as server:
+        vlm = OpenAIChat("m", base_url=server.url, retries=0, timeout_s=0.3)
+        with pytest.raises(VLMError, match=r"no reply within 0\.3 s"):
+            vlm.answer([request(8, 8, 1)], DECODING)
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])

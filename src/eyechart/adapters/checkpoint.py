@@ -4,7 +4,6 @@ steps after the last save. The optimizer state is stored as named tensors, witho
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eyechart.core.errors import InputError, StoreError
+from eyechart.core.foreign import parse_json
 from eyechart.core.identity import digest
 from eyechart.store.files import read_lines, write_atomic
 
@@ -92,7 +92,7 @@ def cut_log(folder: Path, steps: int) -> None:
 
 def _step_of(path: Path, line: str) -> int:
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: damaged line {line[:40]!r}") from error
 

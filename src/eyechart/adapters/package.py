@@ -24,6 +24,7 @@ from eyechart.adapters.injection import check_injection
 from eyechart.adapters.towers import tower_of
 from eyechart.adapters.trainable import apply_changes
 from eyechart.core.errors import InputError, PluginError, one_line
+from eyechart.core.foreign import read_json
 from eyechart.core.types import Component, Json
 from eyechart.store.files import store_errors, write_atomic
 from eyechart.vlms.adapter_identity import (
@@ -207,7 +208,7 @@ def read_config(folder: Path) -> AdapterConfig:
     """adapter_config.json, checked. Raises InputError."""
     path = folder / CONFIG
     try:
-        value = json.loads(path.read_bytes())
+        value = read_json(path)
         if value["format"] != FORMAT:
             raise InputError(f"{path}: format {value['format']}, this eyechart reads {FORMAT}")
         try:

@@ -182,18 +182,18 @@ class FolderPairs:
                 f"{folder}: no folder 'source' in it; lay pairs out as source/NAME and "
                 "CODEC/LEVEL/NAME, or give --codecs"
             )
-        clean, _ = find_images(folder / UNCOMPRESSED)
-        self.names = tuple(path.stem for path in clean)
-        self._paths = {SOURCE: clean}
+        clean = _by_name(folder / UNCOMPRESSED)
+        self.names = tuple(clean)
+        self._paths = {SOURCE: list(clean.values())}
         for place in sorted(path for path in folder.glob("*/*") if path.is_dir()):
             if place.parent.name == UNCOMPRESSED:
                 continue
-            by_stem = {path.stem: path for path in find_images(place)[0]}
-            missing = [name for name in self.names if name not in by_stem]
+            named = _by_name(place)
+            missing = [name for name in self.names if name not in named]
             if missing:
                 raise InputError(f"{place}: {len(missing)} images missing, first {missing[0]}")
             entry = (place.parent.name, place.name)
-            self._paths[entry] = [by_stem[name] for name in self.names]
+            self._paths[entry] = [named[name] for name in self.names]
         self.entries = tuple(self._paths)
         if len(self.entries) == 1:
             raise InputError(f"{folder}: no <codec>/<level> folders next to source")
@@ -222,6 +222,21 @@ class FolderPairs:
                     f"source has {width_px}x{height_px}{why}"
                 )
         return found
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The images below a folder by their path in it without the suffix.
+
+    Raises:
+        InputError: no such folder, no image, or two images of one name.
+    """
+    named: dict[str, Path] = {}
+    for path in find_images(folder)[0]:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in named:
+            raise InputError(f"{folder}: {path.name} and {named[name].name} have the same name")
+        named[name] = path
+    return named
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -129,7 +129,7 @@ def _left_out(images: Path, *ours: Path) -> list[str]:
     return [
         str(path.relative_to(images))
         for path in find_images(images)[1]
-        if not any(path.resolve().is_relative_to(place) for place in written)
+        if not any((path.parent.resolve() / path.name).is_relative_to(place) for place in written)
     ]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.errors import InputError
-from eyechart.core.foreign import foreign_file
+from eyechart.core.foreign import foreign_file, read_json
 from eyechart.core.identity import digest
 from eyechart.core.version import VERSION
 from eyechart.store import Store
-from eyechart.store.files import parse_json, write_atomic
+from eyechart.store.files import write_atomic
 
 FILE_NAME = "analysis.json"
 _DIGEST = "sha256"  # key of the digest of all other keys
@@ -82,7 +82,7 @@ def read_analysis(path: Path) -> Analysis:
     from pydantic import TypeAdapter, ValidationError
 
     with foreign_file(path, "an analysis of this version"):
-        value = parse_json(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     try:
         analysis = TypeAdapter(Analysis).validate_python(value)
         if value.pop(_DIGEST, None) != digest(value):

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import read_text
 
 if TYPE_CHECKING:
@@ -91,9 +91,10 @@ def read_curve(path: Path) -> tuple[list[float], list[float]]:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         columns = [(name or "").strip() for name in reader.fieldnames or ()]
         for needed in ("bpp", "score"):
-            if needed not in columns:
-                there = ", ".join(columns) or "none"
-                raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
+            if columns.count(needed) != 1:
+                problem = "more than one column" if needed in columns else "no column"
+                there = one_line(", ".join(columns)) or "none"
+                raise InputError(f"{path}: {problem} {needed!r}; its columns: {there}")
         reader.fieldnames = columns
         rows = []
         for row in reader:

@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from eyechart.core.errors import CodecError, InputError, PluginError, StoreError
-from eyechart.core.foreign import foreign_file
+from eyechart.core.foreign import foreign_file, read_json
 from eyechart.core.types import Json, Level
 from eyechart.store.files import file_sha256, write_atomic
 from eyechart.store.lease import lease
@@ -144,7 +144,7 @@ def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
     if not path.exists():
         return ()
     with foreign_file(path, "a list of levels"):
-        listing = json.loads(path.read_text(encoding="utf-8"))
+        listing = read_json(path)
         files = tuple(_level_file(entry) for entry in listing["levels"])
         owner = str(listing["codec"])
     if owner != codec:

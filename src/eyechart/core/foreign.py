@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
 
 from eyechart.core.errors import EyechartError, InputError, one_line
+from eyechart.core.files import read_text
+
+_MOST_JSON_BYTES = 64 << 20  # the configuration of a tokenizer has up to 20 MB
 
 
 @contextmanager
@@ -34,3 +40,38 @@ def foreign_file(
     except Exception as cause:
         reason = one_line(cause)
         raise error(f"{one_line(str(name))}: not {wanted} ({reason})") from cause
+
+
+def parse_json(text: str | bytes, *, nan: bool = False) -> Any:
+    """The value of JSON. nan: accept NaN and infinities, which Python writes.
+
+    Raises:
+        ValueError: not JSON, a key twice in one object, NaN.
+        RecursionError: nested too deeply.
+    """
+    refused = None if nan else _refuse_constant
+    return json.loads(text, object_pairs_hook=_object, parse_constant=refused)
+
+
+def read_json(path: str | Path) -> Any:
+    """The value of a JSON file of at most 64 MiB.
+
+    Raises:
+        OSError: cannot be read.
+        InputError: too large.
+        ValueError, RecursionError: as `parse_json`, or not UTF-8.
+    """
+    return parse_json(read_text(path, _MOST_JSON_BYTES))
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} occurs twice")
+    return made
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

@@ -143,7 +143,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
 
     `compressai:mbt2018:4` is short for `compressai:model=mbt2018:4`.
     Raises:
-        InputError: an option without `=`.
+        InputError: an option without `=`, or given twice.
     """
     name, _, rest = spec.partition(":")
     if _MODEL.match(rest):
@@ -153,6 +153,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"option {pair!r} of {name!r} is not of the form key=value")
+        if key in options:
+            raise InputError(f"option {key!r} of {name!r} is given twice")
         try:
             options[key] = json.loads(value)
         except (ValueError, RecursionError):  # not JSON, digits without end, nested too deeply

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from eyechart.core.errors import StoreError, one_line
+from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json, cell_key
 from eyechart.core.kinds import fits
 from eyechart.core.types import (
@@ -38,7 +39,6 @@ from eyechart.store.files import (
     DAMAGED,
     append_lines,
     cut_torn_line,
-    parse_json,
     read_lines,
     sync_file,
     write_atomic,

@@ -7,13 +7,12 @@ after a kill or a full disk; readers ignore that line and the next writer cuts i
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO
 
 from eyechart.core.errors import StoreError
 
@@ -114,16 +113,6 @@ def read_lines(path: Path) -> list[str]:
         return whole.decode().split("\n")[:-1]
     except UnicodeDecodeError as error:
         raise StoreError(f"{path}: damaged, not text at byte {error.start}") from error
-
-
-def parse_json(text: str) -> Any:
-    """The value of JSON without NaN and infinities, as this package writes it. Raises ValueError or
-    RecursionError on other text."""
-    return json.loads(text, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
 
 
 def file_sha256(path: Path) -> bytes:

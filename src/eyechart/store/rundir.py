@@ -21,13 +21,13 @@ from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError, one_line
 from eyechart.core.files import is_dir, is_file
+from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json, cell_key, digest
 from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Component
 from eyechart.store.cells import StoredCell, cell_from_json, facts_from_json, facts_json
 from eyechart.store.files import (
     DAMAGED,
     file_sha256,
-    parse_json,
     read_lines,
     store_errors,
     write_atomic,

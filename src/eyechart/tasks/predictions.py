@@ -7,17 +7,20 @@ VLMEvalKit's result files have this form; lmms-eval's sample files (jsonl) are r
 from __future__ import annotations
 
 import csv
-import json
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
 from eyechart.core.errors import InputError, PluginError, one_line
-from eyechart.core.foreign import foreign_file
+from eyechart.core.files import is_file, read_text
+from eyechart.core.foreign import foreign_file, parse_json
 from eyechart.core.types import Score, Task
 
 _MAX_CELL_CHARS = 1 << 24
+_MOST_BYTES = 64 << 20  # of a file that is read whole; Python needs up to 20 times as much memory
+_MOST_LINES_BYTES = 1 << 30  # of a file that is read line by line
 _MOST_INFLATED_BYTES = 128 << 20  # of all parts of a workbook
 _WANTED = {
     ".jsonl": "lines of JSON",
@@ -88,8 +91,12 @@ def read_predictions(path: Path) -> dict[str, str]:
             f"{one_line(str(path))}: format {one_line(path.suffix)!r} is unknown; "
             "allowed: jsonl, json, csv, tsv, xlsx"
         )
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{one_line(str(path))}: no such file")
+    size_bytes = path.stat().st_size
+    most_bytes = _MOST_LINES_BYTES if reader is _jsonl else _MOST_BYTES
+    if size_bytes > most_bytes:
+        raise InputError(f"{one_line(str(path))}: {size_bytes:,} bytes; allowed are {most_bytes:,}")
     answers: dict[str, str] = {}
     with foreign_file(path, _WANTED[path.suffix.lower()]):
         for row, (index, prediction) in enumerate(reader(path), start=1):
@@ -119,15 +126,21 @@ def _text(path: Path, row: int, value: object) -> str:
 
 def _jsonl(path: Path) -> Iterator[_Pair]:
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
+        number = 0
+        while line := file.readline(_MAX_CELL_CHARS + 1):
+            number += 1
+            if len(line) > _MAX_CELL_CHARS:
+                raise InputError(
+                    f"{path}, line {number}: more than {_MAX_CELL_CHARS:,} characters, the limit"
+                )
             if line.strip():
                 with foreign_file(f"{path}, line {number}", "JSON"):
-                    row = json.loads(line)
+                    row = parse_json(line, nan=True)
                 yield _json_pair(f"{path}, line {number}", row)
 
 
 def _json(path: Path) -> Iterator[_Pair]:
-    rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    rows = parse_json(read_text(path, _MOST_BYTES, encoding="utf-8-sig"), nan=True)
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
         yield _json_pair(f"{path}, row {number}", row)
 
@@ -153,8 +166,8 @@ def _csv(path: Path) -> Iterator[_Pair]:
     written without escaping it), every line is a row and quotes are ordinary characters."""
     csv.field_size_limit(_MAX_CELL_CHARS)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = file.readlines()
+    text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
+    lines = list(io.StringIO(text, newline=""))
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:

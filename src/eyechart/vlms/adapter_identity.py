@@ -8,7 +8,6 @@ files that change answers, not the training state, the log and the model card be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal, TypeAlias, get_args
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, one_line
+from eyechart.core.foreign import read_json
 from eyechart.core.identity import digest
 from eyechart.core.types import Component, Json
 from eyechart.zoo import adapter_dir
@@ -88,7 +88,7 @@ def adapter_component(spec: str) -> Component:
     folder, conditioning = parse_adapter(spec)
     name = folder.resolve().name
     try:
-        config = with_first_names(json.loads((folder / CONFIG).read_bytes()))
+        config = with_first_names(read_json(folder / CONFIG))
         if not isinstance(config, dict):
             raise ValueError("not an object")
         if conditioning is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,7 +25,13 @@ from eyechart.core.errors import (
 from eyechart.core.types import Answer, Decoding
 from eyechart.vlms.background import EventLoopThread
 from eyechart.vlms.chat_options import KEY_VARIABLE
-from eyechart.vlms.chat_reply import MAX_REPLY_BYTES, read_reply, without_thinking
+from eyechart.vlms.chat_reply import (
+    MAX_ERROR_BYTES,
+    MAX_REPLY_BYTES,
+    RefusalError,
+    read_reply,
+    without_thinking,
+)
 from eyechart.vlms.token_cost import SpentTokens
 
 # After this many requests in a row without a reply, no more are sent (at least twice the number in
@@ -108,9 +113,11 @@ class ChatClient:
                 await _body(reply.iter_bytes(), self._server.shown)
         except (TimeoutError, ConnectionError, VLMError):
             pass  # it answers, and its list of models is not needed
+        except RefusalError as refusal:
+            if refusal.code == "invalid_api_key":
+                raise self._worded_refusal(refusal) from None
         except openai.OpenAIError as error:
-            refused = getattr(error, "code", None) == "invalid_api_key"
-            if _never_connected(error) or refused:
+            if _never_connected(error):
                 raise self._worded(error)[0] from None
 
     async def _ask(self, image_url: str, prompt: str, decoding: Decoding) -> Answer:
@@ -118,7 +125,7 @@ class ChatClient:
             for tried in itertools.count():
                 try:
                     return self._read(await self._send(image_url, prompt, decoding))
-                except (openai.OpenAIError, TimeoutError, ConnectionError) as error:
+                except (openai.OpenAIError, RefusalError, TimeoutError, ConnectionError) as error:
                     worded, retries = self._worded(error)
                     pause_s = _pause_s(error, tried)
                     if tried >= retries or pause_s > _LONGEST_RETRY_AFTER_S:
@@ -167,7 +174,7 @@ class ChatClient:
         return Answer(text=text, tokens=reply.output_tokens, truncated=reply.truncated)
 
     def _worded(
-        self, error: openai.OpenAIError | TimeoutError | ConnectionError
+        self, error: openai.OpenAIError | RefusalError | TimeoutError | ConnectionError
     ) -> tuple[EyechartError, int]:
         """This package's error for it, and the number of retries after such an error."""
         where, retries = self._server.shown, self._server.retries
@@ -178,9 +185,9 @@ class ChatClient:
         if isinstance(error, TimeoutError | openai.APITimeoutError):
             return self._worded_silence(), min(retries, _RETRIES_OF_SILENCE)
         self._silent_requests = 0
-        if isinstance(error, openai.APIStatusError):
+        if isinstance(error, RefusalError):
             self._reached = True
-            worded = self._worded_status(error)
+            worded = self._worded_refusal(error)
             retryable = isinstance(worded, VLMError) and worded.retryable
             return worded, retries if retryable else 0
         if isinstance(error, openai.APIConnectionError | ConnectionError):
@@ -198,9 +205,9 @@ class ChatClient:
             )
         return VLMError(f"{where}: no reply within {timeout_s:g} s", retryable=True)
 
-    def _worded_status(self, error: openai.APIStatusError) -> EyechartError:
-        where, status, said = self._server.shown, error.status_code, self._said(error)
-        if status == 402 or error.code in _QUOTA_CODES:
+    def _worded_refusal(self, refusal: RefusalError) -> EyechartError:
+        where, status, said = self._server.shown, refusal.status, self._said(refusal)
+        if status == 402 or refusal.code in _QUOTA_CODES:
             return UnusableVLMError(f"{where}: the account's quota is used up{said}")
         # After the first answer, a gateway that refuses one request may object to that one only.
         if status == 401 or (status == 403 and not self._answered):
@@ -215,7 +222,7 @@ class ChatClient:
                 f"{where}: the server redirects ({status}), which is not followed; "
                 "give the new address as base_url"
             )
-        if error.code in _PARAMETER_CODES:
+        if refusal.code in _PARAMETER_CODES:
             return UnusableVLMError(
                 f"{where}: the server refuses a parameter of every question{said}; "
                 "see the options token_limit, temperature and seed"
@@ -228,14 +235,10 @@ class ChatClient:
                 return UnusableVLMError(f"{refused}, {SAME_REFUSALS} times in a row")
         return refused
 
-    def _said(self, error: openai.APIStatusError) -> str:
+    def _said(self, refusal: RefusalError) -> str:
         """The server's code, parameter and message after a colon, without the key; "" for none."""
-        body = error.body if isinstance(error.body, dict) else {"message": error.body}
-        message = body.get("message", body.get("detail"))
-        if isinstance(message, list | dict):  # validation errors of FastAPI
-            message = json.dumps(message)
-        parts = [body.get("code"), body.get("param"), message]
-        said = ", ".join(one_line(str(part), 150) for part in parts if isinstance(part, str | int))
+        parts = (refusal.code, refusal.param, refusal.message)
+        said = ", ".join(one_line(part, 150) for part in parts if part is not None)
         key = self._server.key
         if any(piece in said for piece in (key, key[:_SECRET_LENGTH], key[-_SECRET_LENGTH:])):
             said = "the message contains the key and is not shown" if len(key) > 4 else said
@@ -246,11 +249,16 @@ class ChatClient:
 async def _transfer_errors() -> AsyncIterator[None]:
     """Turn the errors of the HTTP library that openai uses into ConnectionError.
 
-    openai lets them pass while a body is read, that of an error too.
+    openai lets them pass while a body is read. An error that is raised in `_refuse` is the cause of
+    openai's own.
     """
     try:
         yield
-    except (openai.OpenAIError, TimeoutError, ConnectionError, EyechartError):
+    except openai.APIConnectionError as error:
+        if isinstance(error.__cause__, RefusalError | ConnectionError):
+            raise error.__cause__ from None
+        raise
+    except (openai.OpenAIError, RefusalError, TimeoutError, ConnectionError, EyechartError):
         raise
     except Exception as error:
         raise ConnectionError from error
@@ -258,14 +266,31 @@ async def _transfer_errors() -> AsyncIterator[None]:
 
 async def _body(pieces: AsyncIterator[bytes], shown: str) -> bytes:
     """A reply's whole body. Raises VLMError if it is too long."""
-    body = bytearray()
-    async for piece in pieces:
-        body += piece
-        if len(body) > MAX_REPLY_BYTES:
-            break
+    body = await _head(pieces, MAX_REPLY_BYTES + 1)
     if len(body) > MAX_REPLY_BYTES:
         raise VLMError(f"{shown}: the reply is longer than {MAX_REPLY_BYTES:,} bytes")
+    return body
+
+
+async def _head(pieces: AsyncIterator[bytes], most_bytes: int) -> bytes:
+    """At most the first bytes of a body."""
+    body = bytearray()
+    async for piece in pieces:
+        body += piece[: most_bytes - len(body)]
+        if len(body) == most_bytes:
+            break
     return bytes(body)
+
+
+async def _refuse(response: Any) -> None:
+    """Raise RefusalError for an error reply, before openai reads its body, which may be endless."""
+    if response.status_code < 300:
+        return
+    try:
+        body = await _head(response.aiter_bytes(), MAX_ERROR_BYTES)
+    except Exception as error:
+        raise ConnectionError from error
+    raise RefusalError(response.status_code, response.headers, body)
 
 
 def _open_client(server: ServerSettings) -> openai.AsyncOpenAI:
@@ -276,7 +301,9 @@ def _open_client(server: ServerSettings) -> openai.AsyncOpenAI:
             timeout=openai.Timeout(server.timeout_s, connect=min(server.timeout_s, _CONNECT_S)),
             max_retries=0,  # the library knows no limit for a request as a whole
             # The key and the images are sent to no other address than the user's.
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultAsyncHttpxClient(
+                follow_redirects=False, event_hooks={"response": [_refuse]}
+            ),
         )
     # ALL_PROXY with an unknown scheme, a certificate file that is missing or damaged.
     except (ImportError, OSError, ValueError) as error:
@@ -293,9 +320,7 @@ def _never_connected(error: BaseException) -> bool:
 
 def _pause_s(error: BaseException, tried: int) -> float:
     """The server's Retry-After, else exponential backoff."""
-    headers: Mapping[str, str] = (
-        error.response.headers if isinstance(error, openai.APIStatusError) else {}
-    )
+    headers: Mapping[str, str] = error.headers if isinstance(error, RefusalError) else {}
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(float(headers.get(name, "")) * unit_s, 0.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_REPLY_BYTES = 16 << 20  # far above any answer; an endless body must not fill the memory
+MAX_ERROR_BYTES = 1 << 16  # of the body of an error reply; its message is at the beginning
 _MAX_TOKENS = 10**9  # a larger token count is an error of the server
 _THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 
@@ -25,6 +27,32 @@ class Reply:
     truncated: bool
     input_tokens: int
     output_tokens: int
+
+
+class RefusalError(Exception):
+    """An error reply (3xx, 4xx or 5xx).
+
+    code, param, message: what its body says, in the forms of OpenAI, FastAPI and plain text; None
+    where it says nothing.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(f"status {status}")
+        self.status, self.headers = status, headers
+        text = body.decode("utf-8", "replace").strip()
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        value = value.get("error", value) if isinstance(value, dict) else value
+        said = value if isinstance(value, dict) else {"message": value}
+        message = said.get("message", said.get("detail"))
+        if isinstance(message, list | dict):  # validation errors of FastAPI
+            message = json.dumps(message)
+        self.code, self.param, self.message = (
+            str(part) if isinstance(part, str | int) and part != "" else None
+            for part in (said.get("code"), said.get("param"), message)
+        )
 
 
 def read_reply(body: bytes) -> Reply:

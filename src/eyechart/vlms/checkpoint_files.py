@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from eyechart.core.errors import InputError, one_line
+from eyechart.core.foreign import read_json
 
 _SUFFIX = ".safetensors"
 
@@ -18,7 +18,7 @@ def model_type_of(folder: Path) -> str:
     """
     config = folder / "config.json"
     try:
-        found = json.loads(config.read_text(encoding="utf-8"))
+        found = read_json(config)
     except OSError as error:
         raise InputError(
             f"{folder}: not a VLM directory, config.json cannot be read ({error.strerror})"
@@ -56,7 +56,7 @@ def missing_weights(folder: Path) -> str | None:
     if not index.is_file():
         return None if any(folder.glob("*.safetensors")) else "*.safetensors"
     try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        shards = set(read_json(index)["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{index}: not an index of weights ({one_line(error)})") from error
     for name in shards:

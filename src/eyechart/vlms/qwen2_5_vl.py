@@ -7,12 +7,12 @@ Bai et al., Qwen2.5-VL Technical Report, arXiv:2502.13923.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from eyechart.core.errors import InputError, VLMError
+from eyechart.core.foreign import read_json
 from eyechart.core.types import Json, Rgb8
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.checkpoint import Checkpoint, LocalVLM, load_image_processor
@@ -106,13 +106,21 @@ def own_limits(folder: Path) -> tuple[int, int] | None:
     cannot be read; loading them will raise the error."""
     for name in ("processor_config.json", "preprocessor_config.json"):
         try:
-            saved = json.loads((folder / name).read_text(encoding="utf-8"))
+            saved = read_json(folder / name)
             if name == "processor_config.json":
                 saved = saved["image_processor"]  # the newer layout; the older has no such part
             size = saved.get("size") or {}
             least = saved.get("min_pixels") or size["shortest_edge"]
             return int(least), int(saved.get("max_pixels") or size["longest_edge"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            InputError,
+        ):
             continue
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from eyechart.core.errors import InputError, VLMError, one_line
+from eyechart.core.foreign import read_json
 from eyechart.vlms.backbone import Backbone, PreparedImage
 
 # For one short question; real templates take milliseconds and a few kilobytes.
@@ -48,7 +48,7 @@ def _old_template(folder: Path) -> str:
     """The chat template in the file of older checkpoints."""
     path = folder / "chat_template.json"
     try:
-        template = json.loads(path.read_text(encoding="utf-8"))["chat_template"]
+        template = read_json(path)["chat_template"]
     except FileNotFoundError as error:
         raise InputError(
             f"{folder}: no chat template (chat_template.jinja, chat_template.json)"
