@@ -21,7 +21,7 @@ from eyechart.analysis.tables import PER_DEVICE, TableKind, tables_of
 from eyechart.cli import run_args
 from eyechart.cli.table_view import show
 from eyechart.core.errors import InputError
-from eyechart.core.types import CodecFacts, Component
+from eyechart.core.types import CodecCategory, CodecFacts, Component
 from eyechart.report.html import render_report
 from tests.analysis import toy
 
@@ -74,6 +74,21 @@ def test_bd_table_marks_best_and_second(analysis: Analysis) -> None:
         assert entry.value is not None
         assert entry.high is not None
         assert entry.low < entry.value < entry.high
+
+
+def test_codecs_are_ordered_by_category_and_the_table_names_them(tmp_path: Path) -> None:
+    store = toy.a_run(tmp_path, {("source", 0, ""): 0.95})
+    categories: dict[str, CodecCategory] = {"blue": "generative", "grey": "traditional"}
+    for name, category in categories.items():
+        for rank in range(3):
+            stored = store.add(toy.cell(name, rank), CodecFacts(category=category))
+            stored.append_records(toy.records(0.5 + 0.1 * rank, 10 * (rank + 1)))
+    analysis = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
+    (table,) = tables_of(analysis, "bd")
+    assert table.columns == ("grey", "blue")
+    assert table.legend == "traditional: grey; generative: blue"
+    write_analysis(analysis, tmp_path / FILE_NAME)
+    assert read_analysis(tmp_path / FILE_NAME) == analysis
 
 
 def test_score_table_begins_with_the_uncompressed_score(analysis: Analysis) -> None:

@@ -203,6 +203,7 @@ def _cell(
         failed=failed,
         unparsed_share=max(0.0, 0.09 - 0.5 * rate_bpp) if codec != "source" else 0.0,
         choices=False,
+        category="learned" if codec == "elic" else "traditional",
     )
 
 

@@ -107,6 +107,13 @@ def test_bd_table_marks_best_second_flags_and_missing_values(page: Browser) -> N
     assert "not seen in training" in _text(page, "#adapters .footnotes")
 
 
+def test_codecs_are_grouped_by_category(page: Browser) -> None:
+    heads = "[...document.querySelectorAll('#bd .categories')].map((row) => row.innerText.trim())"
+    assert page.run(heads)[0].split() == ["traditional", "learned"]
+    for place in ("#radar h3.category", "#stage h3.category", "#toolbar .category"):
+        assert _count(page, place) == 2
+
+
 def test_failures_are_shown_before_the_results(page: Browser) -> None:
     assert "6 questions failed" in _text(page, "#alarm summary")
     assert page.run(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.cells import (
@@ -29,7 +29,7 @@ from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import UNCOMPRESSED, Task
+from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
 from eyechart.tasks import open_task
@@ -172,14 +172,22 @@ def _task_info(name: str, task: Task, size: TaskSize, cells: Sequence[Measured])
 
 
 def _by_curve(cells: Sequence[Measured], ranks: Mapping[str, int]) -> list[Measured]:
-    """Sorted by curve, in the order of their first cells, then by rate."""
+    """Sorted by the codec's category, by curve, in the order of their first cells, then by rate."""
 
     def curve(measured: Measured) -> tuple[str, ...]:
         data = measured.data
         return data.vlm, data.adapter, data.task, data.codec
 
     places = {place: n for n, place in enumerate(dict.fromkeys(map(curve, cells)))}
-    return sorted(cells, key=lambda one: (places[curve(one)], ranks[one.data.key]))
+    order = ("", *get_args(CodecCategory))
+    return sorted(
+        cells,
+        key=lambda one: (
+            order.index(one.data.facts.category),
+            places[curve(one)],
+            ranks[one.data.key],
+        ),
+    )
 
 
 def _cell_result(
@@ -205,6 +213,7 @@ def _cell_result(
         unparsed_share=measured.unparsed_share,
         choices=read.cell.decoding.choice_set,
         reproducible=read.facts.reproducible,
+        category=read.facts.category,
         at_chance=measured.at_chance,
     )
 

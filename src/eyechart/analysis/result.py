@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eyechart.core.types import Reproducible
+from eyechart.core.types import UNCOMPRESSED, Reproducible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class CellResult:
     unparsed_share: float  # 0..1 of the answered
     choices: bool  # choice-set protocol: never in one table with free answers
     reproducible: Reproducible = "bitwise"  # "per device": decoded images depend on the device
+    category: str = ""  # of the codec: traditional, learned or generative; "" where unknown
     at_chance: str = ""  # of an uncompressed cell: that the VLM does not answer better than a guess
 
 
@@ -165,7 +166,7 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm` and `at_chance`.
+    `unanswered`, `icm`, `category` and `at_chance`.
     """
     value = asdict(analysis)
     for name in ("unanswered", "icm"):
@@ -174,8 +175,9 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     for cell in value["cells"]:
         if cell["reproducible"] == "bitwise":
             del cell["reproducible"]
-        if not cell["at_chance"]:
-            del cell["at_chance"]
+        for name in ("at_chance", "category"):
+            if not cell[name]:
+                del cell[name]
     return value
 
 
@@ -183,3 +185,12 @@ def per_device_codecs(analysis: Analysis) -> tuple[str, ...]:
     """The codecs whose decoded images depend on the device, in the order of the cells."""
     found = (cell.codec for cell in analysis.cells if cell.reproducible == "per device")
     return tuple(dict.fromkeys(found))
+
+
+def codecs_by_category(analysis: Analysis) -> dict[str, tuple[str, ...]]:
+    """Category -> its codecs, both in the order of the cells; without the uncompressed image."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in analysis.cells:
+        if cell.codec != UNCOMPRESSED and cell.category:
+            found.setdefault(cell.category, {})[cell.codec] = None
+    return {category: tuple(codecs) for category, codecs in found.items()}

@@ -14,6 +14,7 @@ from eyechart.analysis.result import (
     GapResult,
     Interval,
     TaskInfo,
+    codecs_by_category,
     per_device_codecs,
 )
 from eyechart.analysis.table import (
@@ -88,7 +89,7 @@ def bd_tables(analysis: Analysis) -> list[Table]:
             column_kind="codec",
             columns=codecs,
             rows=tuple(rows),
-            legend=_intervals(analysis),
+            legend=" · ".join(filter(None, (_categories(analysis), _intervals(analysis)))),
         )
     )
 
@@ -290,6 +291,13 @@ def _figure(value: float | Interval) -> Entry:
 def _vlm_name(result: BdResult | CellResult) -> str:
     """The VLM with its adapter, as rows are named."""
     return f"{result.vlm} + {result.adapter}" if result.adapter else result.vlm
+
+
+def _categories(analysis: Analysis) -> str:
+    """Which codecs are of which category, where there are several."""
+    found = codecs_by_category(analysis)
+    lines = [f"{category}: {', '.join(codecs)}" for category, codecs in found.items()]
+    return "; ".join(lines) if len(found) > 1 else ""
 
 
 def _intervals(analysis: Analysis) -> str:

@@ -4,6 +4,7 @@
     codec     SelfDescribing   bitstream_from_payload(payload)
     codec     OpenLevels       level_at(text)
     codec     Adapted          adapted_from
+    codec     Categorized      category
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
     task      HasChance        chance(question)
@@ -34,6 +35,7 @@ from eyechart.core.types import (
     Answer,
     Bitstream,
     Codec,
+    CodecCategory,
     CodecFacts,
     Decoding,
     Level,
@@ -77,6 +79,17 @@ class Adapted(Protocol):
     @property
     def adapted_from(self) -> str:
         """The base codec's name; "" for none."""
+        ...
+
+
+@runtime_checkable
+class Categorized(Protocol):
+    """A codec that says to which of the paper's categories it belongs. Without it a codec with
+    weights is learned, any other one traditional."""
+
+    @property
+    def category(self) -> CodecCategory:
+        """`generative`: the decoder was trained to make natural images, not only close ones."""
         ...
 
 
@@ -226,9 +239,11 @@ class TakesRunOptions(Protocol):
 
 def facts_of(codec: Codec) -> CodecFacts:
     """What is stored of a codec beside its identity."""
+    usual: CodecCategory = "learned" if is_neural(codec) else "traditional"
     return CodecFacts(
         reproducible=codec.reproducible if is_neural(codec) else "bitwise",
         adapted_from=codec.adapted_from if isinstance(codec, Adapted) else "",
+        category=codec.category if isinstance(codec, Categorized) else usual,
     )
 
 

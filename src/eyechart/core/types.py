@@ -110,6 +110,7 @@ class Codec(Plugin, Protocol):
 
 
 Reproducible: TypeAlias = Literal["bitwise", "per device"]
+CodecCategory: TypeAlias = Literal["traditional", "learned", "generative"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +118,13 @@ class CodecFacts:
     """What an analysis needs to know of a codec, which it does not open. Stored with a cell, and no
     part of its identity.
 
-    reproducible: as `NeuralCodec.reproducible`. adapted_from: as in `core.hooks.Adapted`.
+    reproducible: as `NeuralCodec.reproducible`. adapted_from: as in `core.hooks.Adapted`. category:
+    as in `core.hooks.Categorized`, "" where it is unknown.
     """
 
     reproducible: Reproducible = "bitwise"
     adapted_from: str = ""
+    category: CodecCategory | Literal[""] = ""
 
 
 USUAL_FACTS = CodecFacts()

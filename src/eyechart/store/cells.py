@@ -26,6 +26,7 @@ from eyechart.core.kinds import fits
 from eyechart.core.types import (
     USUAL_FACTS,
     Cell,
+    CodecCategory,
     CodecFacts,
     Component,
     Decoding,
@@ -210,21 +211,25 @@ def cell_from_json(value: Any) -> Cell:
 
 
 def facts_json(facts: CodecFacts) -> dict[str, Json]:
-    """The facts as fields of `cell.json`; older cells have no `adapted_from`."""
-    adapted = {"adapted_from": facts.adapted_from} if facts.adapted_from else {}
-    return {"reproducible": facts.reproducible, **adapted}
+    """The facts as fields of `cell.json`; older cells have no `adapted_from` and no `category`."""
+    known = {"adapted_from": facts.adapted_from, "category": facts.category}
+    return {"reproducible": facts.reproducible} | {key: v for key, v in known.items() if v}
 
 
 def facts_from_json(value: Any) -> CodecFacts:
     """The facts from the fields of `cell.json`. Raises KeyError, TypeError, ValueError on other
     values."""
     facts = CodecFacts(
-        reproducible=value["reproducible"], adapted_from=value.get("adapted_from", "")
+        reproducible=value["reproducible"],
+        adapted_from=value.get("adapted_from", ""),
+        category=value.get("category", ""),
     )
     if not fits(facts.reproducible, Reproducible):
         raise ValueError(f"reproducible is {facts.reproducible!r}")
     if not fits(facts.adapted_from, str):
         raise ValueError(f"adapted_from is {facts.adapted_from!r}")
+    if facts.category and not fits(facts.category, CodecCategory):
+        raise ValueError(f"category is {facts.category!r}")
     return facts
 
 

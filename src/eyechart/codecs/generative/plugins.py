@@ -31,6 +31,7 @@ HIFIC = Architecture(
     padding="reflect",
     latent_multiple=4,
     knob="target_bpp",
+    category="generative",
     published=(
         PublishedCheckpoints(
             levels=("0.14", "0.3", "0.45"),
@@ -47,6 +48,7 @@ MS_ILLM = Architecture(
     multiple=64,
     padding="reflect",
     knob="target_bpp",
+    category="generative",
     published=(
         PublishedCheckpoints(
             levels=("0.00438", "0.035", "0.07", "0.14"),
@@ -62,6 +64,7 @@ ILLM_MINI = Architecture(
     multiple=16,
     padding="edge",
     knob="target_bpp",
+    category="generative",
     shipped=_ZOO / "illm-mini",
     objective=partial(
         gan_objective, shape=DiscriminatorShape(condition=8, widths=(24, 48, 96, 128))

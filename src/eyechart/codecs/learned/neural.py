@@ -48,7 +48,15 @@ from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import InputError
-from eyechart.core.types import Bitstream, Json, Level, LoadedCodec, Reproducible, Rgb8
+from eyechart.core.types import (
+    Bitstream,
+    CodecCategory,
+    Json,
+    Level,
+    LoadedCodec,
+    Reproducible,
+    Rgb8,
+)
 
 if TYPE_CHECKING:
     from eyechart.codecs.learned.train import Objective, TrainConfig
@@ -74,6 +82,7 @@ class Architecture:
     variant: builds the variant of the network that tensors are of, where there are several.
     for_machines: builds a network from the tensors of its base codec, of which only what adapts it
     to a task is to be trained. adapted_from: the name of that base codec.
+    category: which of the paper's it is.
     objective: what GAN training minimises for a network; None for a codec that is trained for rate
     and distortion alone.
     """
@@ -91,6 +100,7 @@ class Architecture:
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     adapted_from: str = ""
+    category: CodecCategory = "learned"
     objective: Callable[[nn.Module, TrainConfig], Objective] | None = None
 
     def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -123,6 +133,7 @@ class NetworkCodec:
         self.architecture = architecture
         self.name = architecture.name
         self.adapted_from = architecture.adapted_from
+        self.category = architecture.category
         self._weights, self._precision = weights, precision
         self._files: tuple[LevelFile, ...] | None = None
         self._singles = SingleImages(self)

@@ -73,6 +73,14 @@ function groupHead(vlm, adapter, span) {
     adapter ? h("span", null, ` with ${adapter}`, trained.length ? `, trained on ${trained.map(codecName).join(", ")}` : "") : null));
 }
 
+// A row above the codecs that names their categories.
+function categoryHead(columns) {
+  const groups = byCategory(columns);
+  if (groups.length < 2) return null;
+  return h("tr", { class: "categories" }, h("td", null), h("td", { class: "ceiling-score" }),
+    groups.map((group) => h("th", { scope: "colgroup", colspan: group.items.length }, group.name)));
+}
+
 function bdTable(all, caption) {
   const results = all.map(withUnseen);
   const columns = codecs.filter((codec) => results.some((r) => r.codec === codec));
@@ -95,7 +103,7 @@ function bdTable(all, caption) {
       }));
   });
   const table = h("table", { class: "bd-table" }, h("caption", { class: "sr" }, caption),
-    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Task"), h("th", { scope: "col", class: "num ceiling-score" }, "uncompressed"),
+    h("thead", null, categoryHead(columns), h("tr", null, h("th", { scope: "col" }, "Task"), h("th", { scope: "col", class: "num ceiling-score" }, "uncompressed"),
       columns.map((codec) => h("th", { scope: "col", class: `num ${codecClass(codec)}` }, h("i", { class: "dot" }), codecName(codec))))),
     bodies);
   return [h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table), notes.list()];

@@ -33,8 +33,9 @@ function renderToolbar() {
     applyHidden();
     writeLink();
   };
-  const chips = codecs.map((codec) => h("button", { type: "button", class: "chip", "data-toggle": codec, "aria-pressed": "true",
-    onclick: () => toggle(codec) }, legendKey(codec), codecName(codec)));
+  const chip = (codec) => h("button", { type: "button", class: "chip", "data-toggle": codec, "aria-pressed": "true",
+    onclick: () => toggle(codec) }, legendKey(codec), codecName(codec));
+  const chips = byCategory(codecs).map((group) => [group.name ? h("span", { class: "category" }, group.name) : null, group.items.map(chip)]);
   const choice = h("select", { "aria-label": "VLM", onchange: () => {
     state.vlm = choice.value;
     state.example = 0;

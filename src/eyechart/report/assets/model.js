@@ -16,6 +16,19 @@ const taskInfo = new Map(analysis.tasks.map((task) => [task.name, task]));
 // A VLM asked with choice sets has a separate name, and separate tables.
 const choiceVlms = new Set(analysis.cells.filter((cell) => cell.choices).map((cell) => cell.vlm));
 
+// The paper's category of each codec; runs of earlier versions do not say.
+const categoryOf = new Map(analysis.cells.map((cell) => [cell.codec, cell.category || ""]));
+// Runs of items (codecs, or made from a codec) of one category; one without a name if all are of one.
+function byCategory(items, codecOf = (codec) => codec) {
+  const groups = [];
+  for (const item of items) {
+    const name = categoryOf.get(codecOf(item)) || "";
+    if (!groups.length || groups[groups.length - 1].name !== name) groups.push({ name, items: [] });
+    groups[groups.length - 1].items.push(item);
+  }
+  return groups.length > 1 ? groups : groups.map((group) => ({ ...group, name: "" }));
+}
+
 const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
 const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
 const codecClass = (codec) => (codecIndex.has(codec) ? `codec c${codecIndex.get(codec) % 8}` : "codec source");

@@ -39,11 +39,12 @@ function exampleView(example) {
       h("p", { class: "question" }, example.question.trim()),
       h("p", { class: "reference" }, "Reference: ", h("b", null, example.reference)),
       source ? frame(example, source) : null),
-    h("div", { class: rows.every((row) => row.frames.length === 1) ? "codec-rows side" : "codec-rows" }, rows.map((row) =>
-      h("div", { class: "codec-row", "data-codec": row.codec },
+    h("div", { class: rows.every((row) => row.frames.length === 1) ? "codec-rows side" : "codec-rows" }, byCategory(rows, (row) => row.codec).map((group) => [
+      group.name ? h("h3", { class: "category" }, group.name) : null,
+      group.items.map((row) => h("div", { class: "codec-row", "data-codec": row.codec },
         h("h3", { class: codecClass(row.codec) }, h("i", { class: "dot" }), codecName(row.codec),
           row.frames.length > 1 ? h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right`) : null),
-        h("div", { class: "strip" }, row.frames.map((same) => frame(example, same)))))));
+        h("div", { class: "strip" }, row.frames.map((same) => frame(example, same)))))])));
 }
 
 function renderPictures(root) {

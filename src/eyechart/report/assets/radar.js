@@ -82,5 +82,7 @@ function renderRadar(root) {
     ...sectionHead("What each codec leaves of each task",
       `${state.vlm}. The dashed rim is the uncompressed score; each shape is one level, the strongest colour the lowest rate.`,
       left.length ? ` Tasks that lack a level are left out (${left.map((item) => codecName(item.codec)).join(", ")}).` : ""),
-    h("div", { class: "panels radars" }, found.map((item) => radarCodec(item.codec, item.names, item.rows))));
+    ...byCategory(found, (item) => item.codec).flatMap((group) => [
+      group.name && h("h3", { class: "category" }, group.name),
+      h("div", { class: "panels radars" }, group.items.map((item) => radarCodec(item.codec, item.names, item.rows)))]).filter(Boolean));
 }
