@@ -215,3 +215,26 @@ def test_without_the_features_it_says_what_to_install(
             "illm-mini", photos, target_bpp=0.1, out=tmp_path / "out", crop_px=64, held_out=1
         )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_discriminator(photos: Path, tmp_path: Path) -> None:
+    def trained(out: str, steps: int) -> dict[str, Tensor]:
+        eyechart.train_codec(
+            "illm-mini",
+            photos,
+            target_bpp=0.1,
+            adversarial=True,
+            out=tmp_path / out,
+            steps=steps,
+            batch=2,
+            crop_px=64,
+            held_out=1,
+            device="cpu,cpu",
+        )
+        return load_file(tmp_path / out / "state.safetensors")
+
+    whole = trained("whole", 3)
+    trained("parts", 2)
+    parts = trained("parts", 3)
+    assert all(torch.equal(parts[key], value) for key, value in whole.items())

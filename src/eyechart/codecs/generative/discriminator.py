@@ -5,7 +5,7 @@
     image -------------------------> concatenate -> 4 x (conv -> leaky ReLU) -> conv -> logits
 
 There is one logit for each 16x16 pixels of the image.
-All convolutions have spectral normalization (Miyato et al., arXiv 1802.05957).
+All convolutions but the last have spectral normalization (Miyato et al., arXiv 1802.05957).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
             layers += [spectral_norm(nn.Conv2d(inputs, width, 4, stride=2, padding=1))]
             layers += [nn.LeakyReLU(_SLOPE)]
             inputs = width
-        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(inputs, 1, 1)))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 1))
 
     def forward(self, images: Tensor, y_hat: Tensor) -> Tensor:
         known = F.leaky_relu(self.condition(y_hat), _SLOPE)

@@ -37,7 +37,8 @@ from eyechart.codecs.learned.train import Objective, TrainConfig
 _Network = TypeVar("_Network", bound=nn.Module)
 _MSE = 0.075 / 2**5  # k_M of HiFiC
 _PERCEPTUAL = 1 / _MSE
-_ADVERSARIAL = 0.15 / _MSE
+_BETA = 0.15
+_DISCRIMINATOR_LR = 4.0  # times the codec's learning rate, as in SAGAN (arXiv 1805.08318)
 _RATE_BELOW = 1 / 16  # weight of the rate below the target: lambda_b / lambda_a of its middle level
 _TARGET_OVER_LAMBDA = 128  # gives lambda_a of HiFiC at 0.14 and 0.3 bpp
 
@@ -51,6 +52,7 @@ class GanObjective:
     """The loss of a codec, and its discriminator where `config` says adversarial.
 
     network: it has a synthesis `g_s`, whose input is the latent; `shape.latent` are its channels.
+    beta: weight of the adversarial loss.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class GanObjective:
         config: TrainConfig,
         features: LiteFeatures,
         shape: DiscriminatorShape = HIFIC_DISCRIMINATOR,
+        *,
+        beta: float = _BETA,
     ) -> None:
         device = next(network.parameters()).device
-        self._config = config
+        self._config, self._adversarial_weight = config, beta / _MSE
         self._features = _placed(features, device)
         self._y_hat: Tensor | None = None
         self._crops: tuple[Tensor, Tensor] | None = None
@@ -69,7 +73,7 @@ class GanObjective:
         if config.adversarial:
             codec: Any = network
             self._discriminator = _placed(Discriminator(codec.shape.latent, shape), device)
-            self._optimizer = MuonAdam(self._discriminator.parameters(), muon=False)
+            self._optimizer = MuonAdam(self._discriminator.parameters(), muon=config.muon)
             self._steps = torch.zeros((), dtype=torch.int64)
             codec.g_s.register_forward_pre_hook(self._keep_latent)
 
@@ -81,7 +85,9 @@ class GanObjective:
         distance = distance + _PERCEPTUAL * feature_distance(self._features(x_hat), wanted)
         if self._discriminator is not None:
             self._crops = x, x_hat.detach()
-            distance = distance + _ADVERSARIAL * self._adversarial(self._discriminator, x_hat)
+            distance = distance + self._adversarial_weight * self._adversarial(
+                self._discriminator, x_hat
+            )
         weight = 1.0 if bpp.item() > config.target_bpp else _RATE_BELOW
         return config.lmbda * distance + weight * bpp
 
@@ -99,7 +105,7 @@ class GanObjective:
         (F.softplus(-real).mean() + F.softplus(decoded).mean()).backward()  # type: ignore[no-untyped-call]
         if self._config.processes > 1:
             mean_gradients(network.parameters())
-        self._optimizer.lr = lr
+        self._optimizer.lr = _DISCRIMINATOR_LR * lr
         self._optimizer.steps = int(self._steps)
         self._optimizer.step()
         self._steps += 1
@@ -136,10 +142,11 @@ def gan_objective(
     config: TrainConfig,
     *,
     shape: DiscriminatorShape = HIFIC_DISCRIMINATOR,
+    beta: float = _BETA,
 ) -> Objective:
-    """The objective with the features of the installed package.
+    """The objective with the features of the installed package. beta: of the adversarial loss.
 
     Raises:
         InputError: without the package.
     """
-    return GanObjective(network, config, LiteFeatures(read_weights()), shape)
+    return GanObjective(network, config, LiteFeatures(read_weights()), shape, beta=beta)

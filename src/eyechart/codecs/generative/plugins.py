@@ -67,7 +67,9 @@ ILLM_MINI = Architecture(
     category="generative",
     shipped=_ZOO / "illm-mini",
     objective=partial(
-        gan_objective, shape=DiscriminatorShape(condition=8, widths=(24, 48, 96, 128))
+        gan_objective,
+        shape=DiscriminatorShape(condition=8, widths=(24, 48, 96, 128)),
+        beta=0.6,  # above HiFiC's 0.15, because its second stage is short
     ),
 )
 ARCHITECTURES = {architecture.name: architecture for architecture in (HIFIC, MS_ILLM, ILLM_MINI)}
