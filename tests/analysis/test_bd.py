@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+import bjontegaard
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
@@ -16,9 +17,11 @@ from eyechart.analysis.bd import (
     bd_between_many,
     bd_metric,
     bd_metric_many,
-    bd_rate_percent,
+    bd_rate,
+    bd_rate_many,
+    rising,
 )
-from eyechart.analysis.pchip import integral, slopes
+from eyechart.analysis.pchip import integral, slopes, value
 from eyechart.core.errors import InputError
 
 
@@ -142,7 +145,7 @@ def test_swapping_two_curves_changes_the_sign() -> None:
         ([0.1], [50], "1 point"),
         ([], [], "0 point"),
         ([0.1, 0.2], [50], "2 rates but 1 scores"),
-        ([0.1, 0.2, 0.2], [50, 55, 60], "two points at 0.2 bpp"),
+        ([0.2, 0.2], [50, 55], "all points are at 0.2 bpp"),
         ([0.1, math.nan], [50, 55], "NaN"),
         ([0.1, 0.2], [50, math.inf], "infinite"),
         ([0.0, 0.2], [50, 55], "above 0"),
@@ -179,8 +182,68 @@ def test_a_sample_with_equal_rates_is_nan_and_spoils_no_other() -> None:
 
 def test_bd_rate_of_half_the_bits_is_minus_fifty_percent() -> None:
     rates, scores = np.array([0.1, 0.2, 0.4, 0.8]), np.array([50.0, 60.0, 66.0, 70.0])
-    assert bd_rate_percent(rates / 2, scores, rates, scores) == pytest.approx(-50.0)
-    with pytest.raises(InputError, match="rise with the rate"):
-        bd_rate_percent(rates, scores[::-1], rates, scores)
+    assert bd_rate(rates / 2, scores, rates, scores).value == pytest.approx(-50.0)
+    with pytest.raises(InputError, match="do not rise with the rate"):
+        bd_rate(rates, scores[::-1], rates, scores)
     with pytest.raises(InputError, match="share no scores"):
-        bd_rate_percent(rates, scores + 100, rates, scores)
+        bd_rate(rates, scores + 100, rates, scores)
+
+
+def test_bd_rate_is_that_of_the_package_bjontegaard() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        rates, other = np.sort(rng.uniform(0.05, 2, (2, 5)), axis=1)
+        scores, other_scores = np.sort(rng.uniform(20, 40, (2, 5)), axis=1)
+        expected = bjontegaard.bd_rate(
+            other,
+            other_scores,
+            rates,
+            scores,
+            method="pchip",
+            require_matching_points=False,
+            min_overlap=0,
+        )
+        assert bd_rate(rates, scores, other, other_scores).value == pytest.approx(expected)
+
+
+def test_levels_that_do_not_rise_are_averaged_and_named() -> None:
+    found = bd_rate([0.1, 0.2, 0.4, 0.8], [50, 62, 60, 70], [0.2, 0.4, 0.8], [50, 60, 70])
+    by_hand = bd_rate([0.1, math.sqrt(0.2 * 0.4), 0.8], [50, 61, 70], [0.2, 0.4, 0.8], [50, 60, 70])
+    assert found.value == pytest.approx(by_hand.value)
+    assert by_hand.flags == ()
+    assert found.flags == ("2 levels whose scores do not rise with the rate were averaged",)
+
+
+def test_points_of_equal_rate_are_one_point_with_their_mean() -> None:
+    found = bd_metric([0.1, 0.2, 0.2], [50, 60, 70], 80.0)
+    assert found.value == bd_metric([0.1, 0.2], [50, 65], 80.0).value
+    assert found.flags == ("2 levels at 0.2 bpp were averaged",)
+    with pytest.raises(InputError, match="at least 2 rates"):
+        bd_metric([0.2, 0.2], [60, 70], 80.0)
+
+
+def test_many_bd_rates_at_once_equal_those_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    curves, others, expected = [], [], []
+    for _ in range(100):
+        rates, other = np.sort(rng.uniform(0.05, 2, (2, 4)), axis=1)
+        scores, other_scores = np.cumsum(rng.normal(4, 5, (2, 4)), axis=1)
+        curves.append(rising(rates, scores))
+        others.append(rising(other, other_scores))
+        try:
+            expected.append(bd_rate(rates, scores, other, other_scores).value)
+        except InputError:
+            expected.append(math.nan)
+    found = bd_rate_many(curves, others)
+    assert 10 < np.isfinite(found).sum() < 100
+    np.testing.assert_allclose(found, expected)
+
+
+@given(curves(), st.floats(0, 1))
+def test_a_value_between_the_points_is_that_of_scipy(
+    curve: tuple[np.ndarray, np.ndarray], place: float
+) -> None:
+    rates, scores = curve
+    at = min(rates[0] + place * np.ptp(rates), rates[-1])
+    expected = float(PchipInterpolator(rates, scores)(at))
+    assert value(rates, scores, at) == pytest.approx(expected, abs=1e-7)

@@ -62,7 +62,7 @@ def test_where_every_answer_is_right_no_resampling_scores_less(name: str) -> Non
 
 @pytest.mark.parametrize("name", SUMS + RATIOS)
 def test_resamplings_scatter_around_the_score(name: str) -> None:
-    found = measured(*answered(name, every=2, wrong_every=4))
+    found = measured(*answered(name, every=1, wrong_every=4))
     spread = interval(found.score, found.score_draws)
     assert spread.low < found.score < spread.high
     error = found.score_draws.std() / np.sqrt(len(found.score_draws))

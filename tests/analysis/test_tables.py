@@ -64,11 +64,13 @@ def test_a_codec_with_options_was_seen_where_its_name_was_trained_on(tmp_path: P
     }
 
 
-def test_bd_table_marks_best_and_second(analysis: Analysis) -> None:
+def test_bd_table_names_the_rates_and_ranks_nothing(analysis: Analysis) -> None:
     (table,) = tables_of(analysis, "bd")
+    rates = [cell.bpp for cell in analysis.cells if cell.codec == "blue"]
+    assert f"blue {min(rates):.2g}–{max(rates):.2g}" in table.legend
     assert table.columns == ("blue", "grey", "red")
     assert [row.keys for row in table.rows] == [("reader", "toy"), ("reader + for-grey", "toy")]
-    assert [entry.mark for entry in table.rows[0].entries] == ["best", "second", ""]
+    assert {entry.mark for row in table.rows for entry in row.entries} == {""}
     for entry in table.rows[0].entries:
         assert entry.low is not None
         assert entry.value is not None
@@ -86,9 +88,30 @@ def test_codecs_are_ordered_by_category_and_the_table_names_them(tmp_path: Path)
     analysis = analyse(tmp_path, samples=0, examples=0, created="", load=toy.load)
     (table,) = tables_of(analysis, "bd")
     assert table.columns == ("grey", "blue")
-    assert table.legend == "traditional: grey; generative: blue"
+    assert table.legend.startswith("traditional: grey; generative: blue · ")
     write_analysis(analysis, tmp_path / FILE_NAME)
     assert read_analysis(tmp_path / FILE_NAME) == analysis
+
+
+def test_pair_tables_compare_each_codec_with_each_other(analysis: Analysis) -> None:
+    quality, rate = tables_of(analysis, "pairs")
+    for table in (quality, rate):
+        assert table.columns == ("blue", "grey", "red")
+        assert [row.keys[1] for row in table.rows[:3]] == ["blue", "grey", "red"]
+    (blue, grey, red) = (row.entries for row in quality.rows[:3])
+    assert blue[0].value is None
+    for one, other in ((blue[1], grey[0]), (blue[2], red[0]), (grey[2], red[1])):
+        assert one.value is not None
+        assert one.value == -(other.value or 0)
+        assert {one.mark, other.mark} in ({""}, {"gain", "loss"})
+        if one.mark:
+            assert min(abs(one.low or 0), abs(one.high or 0)) > 0
+    (blue, grey, red) = (row.entries for row in rate.rows[:3])
+    for one, other in ((blue[1], grey[0]), (blue[2], red[0]), (grey[2], red[1])):
+        if one.value is not None and other.value is not None:
+            assert (1 + one.value / 100) * (1 + other.value / 100) == pytest.approx(1)
+        else:
+            assert one.notes
 
 
 def test_score_table_begins_with_the_uncompressed_score(analysis: Analysis) -> None:
@@ -161,7 +184,9 @@ def test_a_run_without_adapters_has_no_adapter_tables(tmp_path: Path) -> None:
 
 
 def test_every_format_carries_the_same_figures(analysis: Analysis) -> None:
-    tables = tables_of(analysis, "bd")
+    (table,) = tables_of(analysis, "bd")
+    ranked = tuple(replace(row, entries=marked(row.entries)) for row in table.rows)
+    tables = [replace(table, rows=ranked)]
     values = [entry.value for row in tables[0].rows for entry in row.entries]
     read = list(csv.DictReader(io.StringIO(render(tables, "csv"))))
     assert [float(row["value"]) for row in read] == values
@@ -217,8 +242,8 @@ def test_terminal_aligns_figures_on_their_last_digit(analysis: Analysis) -> None
 
 
 def test_terminal_without_unicode_still_prints(analysis: Analysis) -> None:
-    text = drawn(tables_of(analysis, "bd"), 80, encoding="ascii")
-    assert "*" in text
+    text = drawn(tables_of(analysis, "adapter"), 80, encoding="ascii")
+    assert "^" in text
     assert " ~ " in text
     assert "L(X, ?)" in drawn(tables_of(analysis, "gap"), 80, encoding="ascii")
 
@@ -291,7 +316,7 @@ def test_bd_of_a_csv_file(curve: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("bpp,score\n0.1,50\n0.2\n", "line 3: score is None, not a number"),
         ("bpp,score,bpp\n0.1,50,0.2\n", "more than one column 'bpp'; its columns: bpp, score, bpp"),
         ("bpp,score\n0.1,50\n", "1 point(s); a curve needs at least 2"),
-        ("bpp,score\n0.1,50\n0.1,60\n", "two points at 0.1 bpp"),
+        ("bpp,score\n0.1,50\n0.1,60\n", "all points are at 0.1 bpp"),
         ("bpp,score\n0.1,50\n0.2,nan\n", "NaN or infinite"),
     ],
 )

@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from scipy.interpolate import PchipInterpolator
 
-from eyechart.analysis.result import AdapterInfo, Analysis, BdResult, CellResult, Interval
+from eyechart.analysis.result import (
+    AdapterInfo,
+    Analysis,
+    BdResult,
+    CellResult,
+    Interval,
+    PairResult,
+)
 from eyechart.report.finding import codec_label, find
 from tests.report.synthetic_analysis import (
     ADAPTER,
@@ -64,10 +72,11 @@ def test_two_codecs_are_compared_at_the_same_rate() -> None:
         *_curve("jpeg", (0.12, 64.6), (0.30, 80.0)),
         *_curve("vvc", (0.02, 60.0), (0.10, 75.0), (0.14, 79.2)),
     ]
-    # VVC at 0.12 bpp: halfway between 75.0 and 79.2.
+    # VVC at 0.12 bpp, between 75.0 and 79.2: by scipy's PCHIP.
+    cost = 86.0 - PchipInterpolator([0.02, 0.10, 0.14], [60.0, 75.0, 79.2])(0.12)
     assert find(_analysis(cells)).headline == (
         "JPEG at 0.12 bpp costs mini 21.4 of its 86.0 points on POPE; "
-        "VVC at the same rate costs 8.9"
+        f"VVC at the same rate costs {cost:.1f}"
     )
 
 
@@ -160,9 +169,38 @@ def test_an_empty_run_is_reported() -> None:
 
 def test_details_count_tasks_and_gains() -> None:
     details = find(full_analysis()).details
-    assert any("least on" in text and "of 7 tasks" in text for text in details)
     assert any(f"adapter “{ADAPTER}”" in text and "of 28 pairs" in text for text in details)
     assert find(minimal_analysis()).details == ()  # one codec has no rival
+
+
+def _pair(codec: str, against: str, value: float, half: float, task: str) -> PairResult:
+    return PairResult(
+        vlm="mini",
+        adapter="",
+        task=task,
+        codec=codec,
+        against=against,
+        bd=Interval(value=value, low=value - half, high=value + half),
+        flags=(),
+        rate_percent=None,
+        rate_flags=(),
+    )
+
+
+def test_codecs_are_ranked_at_equal_rates_where_the_interval_resolves_it() -> None:
+    pairs = (
+        _pair("vvc", "jpeg", 5.0, 1.0, "POPE"),
+        _pair("vvc", "jpeg", 5.0, 6.0, "GQA"),
+        _pair("hevc", "jpeg", 2.0, 1.0, "POPE"),
+        _pair("vvc", "hevc", 3.0, 1.0, "POPE"),
+        _pair("vvc", "hevc", 3.0, 4.0, "GQA"),
+    )
+    (sentence,) = find(replace(empty_analysis(), pairs=pairs)).details
+    assert sentence.startswith("At equal rates VVC is better for mini than")
+    assert "JPEG on 1 of 2 tasks" in sentence
+    assert "HEVC on 1 of 2 tasks" in sentence
+    (sentence,) = find(replace(empty_analysis(), pairs=pairs[1:2])).details
+    assert sentence == "At equal rates no codec is better for mini than another one."
 
 
 def test_only_significant_gains_in_the_headlines_case_are_mentioned() -> None:

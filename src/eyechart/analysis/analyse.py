@@ -88,6 +88,7 @@ def analyse(
         bd=tuple(comparison.bd()),
         gaps=tuple(comparison.gaps()),
         icm=tuple(comparison.icm()),
+        pairs=tuple(comparison.pairs()),
         examples=tuple(choose_examples(lowest, tasks, store, examples, load)),
         failures=failure_counts(cells),
         bootstrap_samples=samples,

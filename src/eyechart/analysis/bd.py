@@ -18,7 +18,10 @@ bootstrap samples and return NaN for samples that cannot be used.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +30,13 @@ from eyechart.analysis.pchip import integral
 from eyechart.core.errors import InputError
 from eyechart.core.types import Floats
 
+Points: TypeAlias = tuple[Floats, Floats]  # scores and log rates, as `rising` returns them
+
 SMALL_OVERLAP = 0.5  # of the wider curve's range; comparisons of curves below it are flagged
+
+
+class NothingSharedError(InputError):
+    """Two curves cannot be compared, because they have no rates or no scores in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +50,15 @@ class Bd:
 def bd_metric(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, anchor: float) -> Bd:
     """BD-Metric of one curve, points in any order, against the uncompressed score `anchor`.
 
+    Points of equal rate become one point with their mean score; a flag says so.
+
     Raises:
-        InputError: fewer than two points, lengths that differ, equal rates, a rate not above 0,
-            NaN or infinity.
+        InputError: fewer than two rates, lengths that differ, a rate not above 0, NaN or infinity.
     """
-    rates, values = checked_points(rates_bpp, scores)
+    rates, values, flags = checked_points(rates_bpp, scores)
     if not np.isfinite(anchor):
         raise InputError(f"anchor is {anchor}; a finite score is needed")
-    return Bd(value=float(bd_metric_many(rates, values, anchor)), flags=_order_flags(rates))
+    return Bd(value=float(bd_metric_many(rates, values, anchor)), flags=flags)
 
 
 def bd_between(
@@ -62,42 +72,95 @@ def bd_between(
     Raises:
         InputError: as `bd_metric`, for either curve; or the curves share no range.
     """
-    rates, values = checked_points(rates_bpp, scores)
-    other_rates, other_values = checked_points(against_bpp, against_scores)
+    rates, values, flags = checked_points(rates_bpp, scores)
+    other_rates, other_values, other_flags = checked_points(against_bpp, against_scores)
+    flags += other_flags
     share = overlap(rates, other_rates)
     if share <= 0:
-        raise InputError(
-            f"the curves share no bpp range: {_span(rates)} against {_span(other_rates)}"
-        )
-    flags = _order_flags(rates) + _order_flags(other_rates)
+        spans = f"{_span(rates)} against {_span(other_rates)}"
+        raise NothingSharedError(f"the curves share no bpp range: {spans}")
     if share < SMALL_OVERLAP:
         flags += (f"small overlap {100 * share:.0f} %",)
     value = bd_between_many(rates, values, other_rates, other_values)
     return Bd(value=float(value), flags=tuple(dict.fromkeys(flags)))
 
 
-def bd_rate_percent(
+def bd_rate(
     rates_bpp: npt.ArrayLike,
     scores: npt.ArrayLike,
     against_bpp: npt.ArrayLike,
     against_scores: npt.ArrayLike,
-) -> float:
-    """Classic BD-rate: rate change in percent at equal score (negative: fewer bits).
+) -> Bd:
+    """Classic BD-rate: change of the rate in percent at equal score (negative: fewer bits).
 
     Not a figure of the paper. PCHIP of log rate over the score, averaged over the shared range of
-    scores (Bjontegaard, VCEG-M33, with the interpolation of ITU-T HSTP-VID-WPOM).
+    scores (Bjontegaard, VCEG-M33, with the interpolation of ITU-T HSTP-VID-WPOM). A score that does
+    not rise with the rate has no rate of its own: see `rising`. A flag says so.
 
     Raises:
-        InputError: as `bd_metric`; scores that do not rise with the rate; no shared scores.
+        InputError: as `bd_metric`; a curve that never rises; no shared scores.
     """
-    x, y = _log_rate_over_score(rates_bpp, scores)
-    other_x, other_y = _log_rate_over_score(against_bpp, against_scores)
-    low, high = max(x[0], other_x[0]), min(x[-1], other_x[-1])
-    if low >= high:
-        raise InputError(f"the curves share no scores: {_span(x)} against {_span(other_x)}")
-    bounds = np.array(low), np.array(high)
-    area = integral(x, y, *bounds) - integral(other_x, other_y, *bounds)
-    return float(100 * np.expm1(area / (high - low)))
+    rates, values, flags = checked_points(rates_bpp, scores)
+    other_rates, other_values, other_flags = checked_points(against_bpp, against_scores)
+    curves = rising(rates, values), rising(other_rates, other_values)
+    for curve, points in zip(curves, (rates, other_rates), strict=True):
+        if len(curve[0]) < 2:
+            raise InputError("no BD-rate: the scores of a curve do not rise with the rate")
+        if len(curve[0]) < len(points):
+            joined = len(points) - len(curve[0]) + 1
+            flags += (f"{joined} levels whose scores do not rise with the rate were averaged",)
+    (x, y), (other_x, other_y) = curves
+    value = float(_rate_percent(x, y, other_x, other_y))
+    if not np.isfinite(value):
+        raise NothingSharedError(f"the curves share no scores: {_span(x)} against {_span(other_x)}")
+    return Bd(value=value, flags=tuple(dict.fromkeys((*flags, *other_flags))))
+
+
+def rising(rates_bpp: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """Scores that rise, and their log rates, (m,) each with m <= n: a curve that can be inverted.
+
+    Where a score is not above that of a lower rate, the levels become one, with the mean of the
+    scores and of the log rates (pool adjacent violators: Ayer et al., Annals of Mathematical
+    Statistics 26, 1955).
+    """
+    order = np.argsort(rates_bpp, kind="stable")
+    pools: list[tuple[float, float, int]] = []  # sums of scores and log rates, levels
+    for score, rate in zip(scores[order].tolist(), np.log(rates_bpp[order]).tolist(), strict=True):
+        pool = (score, rate, 1)
+        while pools and pool[0] / pool[2] <= pools[-1][0] / pools[-1][2]:
+            before = pools.pop()
+            pool = (before[0] + pool[0], before[1] + pool[1], before[2] + pool[2])
+        pools.append(pool)
+    sums, logs, levels = np.array(pools).T
+    return sums / levels, logs / levels
+
+
+def bd_rate_many(curves: Sequence[Points], others: Sequence[Points]) -> Floats:
+    """BD-rate in percent of samples, each curve as `rising` returns it: -> (samples,).
+
+    NaN for samples without shared scores.
+    """
+    found = np.full(len(curves), np.nan)
+    sizes: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, (curve, other) in enumerate(zip(curves, others, strict=True)):
+        sizes[len(curve[0]), len(other[0])].append(place)
+    for size, places in sizes.items():
+        if min(size) >= 2:
+            mine, theirs = (
+                [np.stack([group[place][axis] for place in places]) for axis in (0, 1)]
+                for group in (curves, others)
+            )
+            found[places] = _rate_percent(*mine, *theirs)
+    return found
+
+
+def _rate_percent(x: Floats, y: Floats, other_x: Floats, other_y: Floats) -> Floats:
+    """Of scores and log rates, (..., n) and (..., m): -> (...). NaN: no shared scores."""
+    low = np.maximum(x[..., 0], other_x[..., 0])
+    high = np.minimum(x[..., -1], other_x[..., -1])
+    usable = high > low
+    area = integral(x, y, low, high) - integral(other_x, other_y, low, high)
+    return 100 * np.expm1(np.where(usable, area / np.where(usable, high - low, 1.0), np.nan))
 
 
 def bd_metric_many(rates_bpp: Floats, scores: Floats, anchors: float | Floats) -> Floats:
@@ -136,8 +199,13 @@ def overlap(rates_bpp: Floats, against_bpp: Floats) -> float:
     return float(max(0.0, high - low) / max(np.ptp(rates_bpp), np.ptp(against_bpp)))
 
 
-def checked_points(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """The points of one curve as arrays, (n,) and (n,). Raises InputError."""
+def checked_points(
+    rates_bpp: npt.ArrayLike, scores: npt.ArrayLike
+) -> tuple[Floats, Floats, tuple[str, ...]]:
+    """The points of one curve as arrays, (n,) and (n,), and flags. Points of equal rate become one.
+
+    Raises InputError.
+    """
     rates = np.asarray(rates_bpp, dtype=np.float64)
     values = np.asarray(scores, dtype=np.float64)
     if rates.ndim != 1 or rates.shape != values.shape:
@@ -148,11 +216,29 @@ def checked_points(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flo
         raise InputError("a rate or score is NaN or infinite; every point needs finite numbers")
     if rates.min() <= 0:
         raise InputError(f"rate {rates.min():g} bpp; rates must be above 0")
-    ordered = np.sort(rates)
-    same = ordered[1:][np.diff(ordered) == 0]
-    if same.size:
-        raise InputError(f"two points at {same[0]:g} bpp; rates must differ")
-    return rates, values
+    groups = equal_rates(rates)
+    if len(groups) < 2:
+        raise InputError(f"all points are at {rates[0]:g} bpp; a curve needs at least 2 rates")
+    flags = merge_flags(rates, groups)
+    rates, values = (np.array([axis[group].mean() for group in groups]) for axis in (rates, values))
+    return rates, values, (*flags, *_order_flags(rates))
+
+
+def equal_rates(rates_bpp: Floats) -> list[list[int]]:
+    """Places of the points, those of equal rate together, in the order of their first ones."""
+    groups: dict[float, list[int]] = {}
+    for place, rate in enumerate(rates_bpp.tolist()):
+        groups.setdefault(rate, []).append(place)
+    return list(groups.values())
+
+
+def merge_flags(rates_bpp: Floats, groups: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """What `equal_rates` found, as flags."""
+    return tuple(
+        f"{len(group)} levels at {rates_bpp[group[0]]:.4g} bpp were averaged"
+        for group in groups
+        if len(group) > 1
+    )
 
 
 def _sorted(rates: Floats, scores: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
@@ -165,14 +251,6 @@ def _sorted(rates: Floats, scores: Floats) -> tuple[Floats, Floats, npt.NDArray[
     rates = np.where(usable[..., None], rates, harmless)
     scores = np.where(usable[..., None], np.take_along_axis(scores, order, axis=-1), 0.0)
     return rates, scores, usable
-
-
-def _log_rate_over_score(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    rates, values = checked_points(rates_bpp, scores)
-    order = np.argsort(rates)
-    if np.any(np.diff(values[order]) <= 0):
-        raise InputError("BD-rate needs scores that rise with the rate; use BD-Metric instead")
-    return values[order], np.log(rates[order])
 
 
 def _order_flags(rates: Floats) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 Images are resampled, not questions, because answers about one image are correlated. One resampling
 is used for every codec, level, VLM and adapter of a task, so that common effects (hard images)
-cancel in the difference of two curves. Within each stratum of a task (`ImageSums.strata`) as many
-images are drawn as it has.
+cancel in the difference of two curves.
+
+Within a stratum of n images (`ImageSums.strata`), n - 1 are drawn and weighted by n / (n - 1):
+drawing n of few images would give too narrow intervals (Rao and Wu, "Resampling inference with
+complex survey data", Journal of the American Statistical Association 83, 1988).
 """
 
 from __future__ import annotations
@@ -23,10 +26,9 @@ COVERAGE = 0.95  # of every interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampling:
-    """Weights (samples, images): how often each image was drawn; each row sums to the number of
-    images.
+    """Weights (samples, images) of the images; each row sums to the number of images.
 
-    caution: why its intervals are unreliable, or "".
+    caution: why there are no intervals, or "".
     """
 
     images: tuple[str, ...]
@@ -40,8 +42,8 @@ def resample(
     """Draw as many images as there are, with replacement, `samples` times.
 
     strata: image -> stratum. Each stratum is resampled separately; images without one are a stratum
-    too. A stratum of one image is the same in every sample, which makes the interval too narrow:
-    `caution` says so, and if that holds for half of the strata, there are no samples.
+    too. A stratum of one image says nothing about the spread within it: there are no samples then,
+    and `caution` says why.
 
     Raises:
         InputError: a negative number of samples.
@@ -52,21 +54,21 @@ def resample(
     for place, image in enumerate(images):
         groups[(strata or {}).get(image, "")].append(place)
     lone = sum(len(places) == 1 for places in groups.values()) if strata else 0
-    caution = f"{lone} of {len(groups)} strata have one image" if lone and samples else ""
-    if 2 * lone >= len(groups) and caution:
+    if lone and samples:
         return Resampling(
             images=tuple(images),
             weights=np.zeros((0, len(images))),
-            caution=f"no interval: {caution}",
+            caution=f"no interval: {lone} of {len(groups)} strata have one image",
         )
-    caution = f"interval too narrow: {caution}" if caution else ""
     rng = np.random.default_rng(seed)
     weights = np.zeros((samples, len(images)))
     for places in groups.values():
         count = len(places)
+        drawn = count - 1 if strata and count > 1 else count
         for row in weights:
-            row[places] = np.bincount(rng.integers(count, size=count), minlength=count)
-    return Resampling(images=tuple(images), weights=weights, caution=caution)
+            row[places] = np.bincount(rng.integers(count, size=drawn), minlength=count)
+        weights[:, places] *= count / drawn
+    return Resampling(images=tuple(images), weights=weights)
 
 
 def interval(value: float, draws: Floats) -> Interval:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from statistics import fmean
 
 from eyechart.analysis.bootstrap import interval
-from eyechart.analysis.curves import bd_from_curve, bd_from_uncompressed, curve_of
+from eyechart.analysis.curves import (
+    bd_from_curve,
+    bd_from_uncompressed,
+    bd_rate_from_curve,
+    curve_of,
+)
 from eyechart.analysis.gap import best_tuned, gap
 from eyechart.analysis.measure import Measured
-from eyechart.analysis.result import BdResult, GapResult, IcmResult, Interval
+from eyechart.analysis.result import BdResult, GapResult, IcmResult, Interval, PairResult
 from eyechart.core.types import UNCOMPRESSED
 
 CurveKey = tuple[str, str, str, str]  # vlm, adapter, task, codec
@@ -64,12 +70,55 @@ class Comparison:
             bd, found = bd_from_uncompressed(curve, uncompressed)
             names = {"vlm": vlm, "adapter": adapter, "task": task, "codec": codec}
             names["codec_name"] = cells[0].data.cell.codec.name
-            yield BdResult(**names, baseline="uncompressed", bd=bd, flags=(*flags, *found))
+            low_bpp, high_bpp = float(curve.rates_bpp.min()), float(curve.rates_bpp.max())
+            yield BdResult(
+                **names,
+                baseline="uncompressed",
+                bd=bd,
+                flags=(*flags, *found),
+                low_bpp=low_bpp,
+                high_bpp=high_bpp,
+            )
             if adapter:
                 plain = self._curves.get((vlm, "", task, codec), [])
                 base = curve_of(plain, flags=self._flags(plain)) if plain else None
                 bd, flags = bd_from_curve(curve, base)
-                yield BdResult(**names, baseline="no adapter", bd=bd, flags=flags)
+                yield BdResult(
+                    **names,
+                    baseline="no adapter",
+                    bd=bd,
+                    flags=flags,
+                    low_bpp=low_bpp,
+                    high_bpp=high_bpp,
+                )
+
+    def pairs(self) -> Iterator[PairResult]:
+        """Every two codecs of a VLM, adapter and task, each pair once."""
+        groups: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+        for vlm, adapter, task, codec in self._curves:
+            if codec != UNCOMPRESSED:
+                groups[vlm, adapter, task].append(codec)
+        for (vlm, adapter, task), codecs in groups.items():
+            cells = {codec: self._curves[vlm, adapter, task, codec] for codec in codecs}
+            curves = {
+                codec: curve_of(cells[codec], flags=self._flags(cells[codec])) for codec in codecs
+            }
+            draws = {codec: curve.rising_draws() for codec, curve in curves.items()}
+            for against, codec in combinations(codecs, 2):
+                curve, base = curves[codec], curves[against]
+                bd, flags = bd_from_curve(curve, base)
+                rate, rate_flags = bd_rate_from_curve(curve, base, draws[codec], draws[against])
+                yield PairResult(
+                    vlm=vlm,
+                    adapter=adapter,
+                    task=task,
+                    codec=codec,
+                    against=against,
+                    bd=bd,
+                    flags=flags,
+                    rate_percent=rate,
+                    rate_flags=rate_flags,
+                )
 
     def loss(self, measured: Measured) -> Interval | None:
         """Uncompressed score of the VLM without adapter, minus the cell's score; None without such

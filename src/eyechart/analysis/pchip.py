@@ -28,6 +28,17 @@ def slopes(x: Floats, y: Floats) -> Floats:
     return slope
 
 
+def value(x: Floats, y: Floats, at: float) -> float:
+    """The interpolant of one curve, (n,) each, at a place within its points."""
+    slope, width = slopes(x, y), np.diff(x)
+    piece = int(np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(width) - 1))
+    part = (at - x[piece]) / width[piece]
+    square, cube = part**2, part**3
+    rise = (3 * square - 2 * cube) * (y[piece + 1] - y[piece])
+    bend = (part - 2 * square + cube) * slope[piece] + (cube - square) * slope[piece + 1]
+    return float(y[piece] + rise + width[piece] * bend)
+
+
 def integral(x: Floats, y: Floats, low: Floats, high: Floats) -> Floats:
     """Integral of the interpolant of (x, y), each (..., n), from `low` to `high`, each (...).
 

@@ -6,7 +6,7 @@ exports and the HTML report only format it. Scores are in the benchmark's own un
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from eyechart.core.types import UNCOMPRESSED, Reproducible
@@ -60,6 +60,48 @@ class BdResult:
     baseline: str  # "uncompressed" or "no adapter"
     bd: Interval | None  # None when it cannot be computed; `flags` says why
     flags: tuple[str, ...]  # "non-monotone rates", "3 of 4 levels", "small overlap 12 %", ...
+    low_bpp: float = 0.0  # the rates of the curve
+    high_bpp: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairResult:
+    """Two codecs at equal rates and at equal scores, for one VLM, adapter and task.
+
+    bd: BD-Metric of `codec` over `against`, over the rates both have. rate_percent: BD-rate, over
+    the scores both reach. None if there are none such; the flags say why.
+    """
+
+    vlm: str
+    adapter: str  # "" without
+    task: str
+    codec: str
+    against: str
+    bd: Interval | None
+    flags: tuple[str, ...]
+    rate_percent: Interval | None
+    rate_flags: tuple[str, ...]
+
+    def turned(self) -> PairResult:
+        """The same with the codecs exchanged."""
+        bd, rate = self.bd, self.rate_percent
+        return replace(
+            self,
+            codec=self.against,
+            against=self.codec,
+            bd=bd and Interval(value=-bd.value, low=-bd.high, high=-bd.low),
+            rate_percent=rate
+            and Interval(
+                value=_turned_percent(rate.value),
+                low=_turned_percent(rate.high),
+                high=_turned_percent(rate.low),
+            ),
+        )
+
+
+def _turned_percent(percent: float) -> float:
+    """A change of the rate, seen from the other codec."""
+    return 100 * (1 / (1 + percent / 100) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +202,17 @@ class Analysis:
     unanswered: tuple[str, ...] = ()  # cells that are to be asked and hold no answer
     made_from: str = ""  # fingerprint of the records (`Store.fingerprint`), "" where unknown
     icm: tuple[IcmResult, ...] = ()
+    pairs: tuple[PairResult, ...] = ()  # each pair of codecs once
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm`, `category` and `at_chance`.
+    `unanswered`, `icm`, `pairs`, `category` and `at_chance`.
     """
     value = asdict(analysis)
-    for name in ("unanswered", "icm"):
+    for name in ("unanswered", "icm", "pairs"):
         if not value[name]:
             del value[name]
     for cell in value["cells"]:

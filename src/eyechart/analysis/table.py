@@ -96,13 +96,16 @@ def marked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     )
 
 
-def signed(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Entries with the whole interval above 0 marked as gain, below 0 as loss."""
+def signed(entries: Iterable[Entry], *, fewer_is_better: bool = False) -> tuple[Entry, ...]:
+    """Entries with the whole interval above 0 marked as gain, below 0 as loss; with
+    `fewer_is_better` the other way round."""
+    above: Mark = "loss" if fewer_is_better else "gain"
+    below: Mark = "gain" if fewer_is_better else "loss"
 
     def mark(entry: Entry) -> Mark:
         if entry.low is None or entry.high is None:
             return ""
-        return "gain" if entry.low > 0 else "loss" if entry.high < 0 else ""
+        return above if entry.low > 0 else below if entry.high < 0 else ""
 
     return tuple(replace(entry, mark=mark(entry)) for entry in entries)
 

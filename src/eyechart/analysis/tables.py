@@ -1,5 +1,5 @@
 """The tables of a run, from its analysis: bd (Tables 2 and 16), scores (9 to 15), gap (3),
-adapter (4, 5 and 17) and icm (6 of the paper)."""
+adapter (4, 5 and 17) and icm (6 of the paper); and pairs, codec against codec."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from eyechart.analysis.result import (
     CellResult,
     GapResult,
     Interval,
+    PairResult,
     TaskInfo,
     codecs_by_category,
     per_device_codecs,
@@ -22,13 +23,12 @@ from eyechart.analysis.table import (
     Table,
     TableRow,
     entry_of,
-    marked,
     same_decimals,
     signed,
 )
 from eyechart.core.types import UNCOMPRESSED
 
-TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm"]
+TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm", "pairs"]
 
 T = TypeVar("T")
 
@@ -46,6 +46,7 @@ def tables_of(analysis: Analysis, kind: TableKind) -> list[Table]:
         "gap": gap_tables,
         "adapter": adapter_tables,
         "icm": icm_tables,
+        "pairs": pair_tables,
     }
     free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
     return [
@@ -67,11 +68,15 @@ def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
         bd=tuple(bd for bd in analysis.bd if bd.vlm in vlms),
         gaps=tuple(gap for gap in analysis.gaps if gap.vlm in vlms),
         icm=tuple(icm for icm in analysis.icm if icm.vlm in vlms),
+        pairs=tuple(pair for pair in analysis.pairs if pair.vlm in vlms),
     )
 
 
 def bd_tables(analysis: Analysis) -> list[Table]:
-    """BD-Metric against the uncompressed image: VLM x task rows, one column a codec."""
+    """BD-Metric against the uncompressed image: VLM x task rows, one column a codec.
+
+    Codecs are not ranked: each one's value is over its own rates, which the legend names.
+    """
     results = [bd for bd in analysis.bd if bd.baseline == "uncompressed"]
     codecs = _distinct(bd.codec for bd in results)
     per_device = per_device_codecs(analysis)
@@ -81,7 +86,7 @@ def bd_tables(analysis: Analysis) -> list[Table]:
     for vlm, task in sorted(places, key=lambda place: vlm_names.index(place[0])):
         found = {bd.codec: bd for bd in results if (_vlm_name(bd), bd.task) == (vlm, task)}
         entries = same_decimals([_bd_entry(found.get(codec), per_device) for codec in codecs])
-        rows.append(TableRow(keys=(vlm, task), entries=marked(entries)))
+        rows.append(TableRow(keys=(vlm, task), entries=entries))
     return _some(
         Table(
             title="BD-Metric against the uncompressed image",
@@ -89,9 +94,70 @@ def bd_tables(analysis: Analysis) -> list[Table]:
             column_kind="codec",
             columns=codecs,
             rows=tuple(rows),
-            legend=" · ".join(filter(None, (_categories(analysis), _intervals(analysis)))),
+            legend=" · ".join(
+                filter(None, (_categories(analysis), _own_rates(results), _intervals(analysis)))
+            ),
         )
     )
+
+
+def pair_tables(analysis: Analysis) -> list[Table]:
+    """Codec against codec: BD-Metric at the rates both have, BD-rate at the scores both reach."""
+    both = [one for pair in analysis.pairs for one in (pair, pair.turned())]
+    codecs = _distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
+    per_device = per_device_codecs(analysis)
+
+    def table(title: str, entry: Callable[[PairResult], Entry], *, fewer_is_better: bool) -> Table:
+        rows = []
+        for vlm, task in _distinct((_vlm_name(pair), pair.task) for pair in both):
+            own = [pair for pair in both if (_vlm_name(pair), pair.task) == (vlm, task)]
+            for codec in (codec for codec in codecs if any(pair.codec == codec for pair in own)):
+                found = {pair.against: entry(pair) for pair in own if pair.codec == codec}
+                entries = [
+                    replace(
+                        found[other], notes=(*found[other].notes, *_device_note(codec, per_device))
+                    )
+                    if other in found
+                    else Entry(value=None)
+                    for other in codecs
+                ]
+                marks = signed(same_decimals(entries), fewer_is_better=fewer_is_better)
+                rows.append(TableRow(keys=(f"{vlm}, {task}", codec), entries=marks))
+        return Table(
+            title=title,
+            keys=("VLM, task", "codec"),
+            column_kind="against",
+            columns=codecs,
+            rows=tuple(rows),
+            legend=_intervals(analysis),
+        )
+
+    return [
+        *_some(
+            table(
+                "BD-Metric of the row's codec over the column's, at the rates both have",
+                lambda pair: entry_of(pair.bd, notes=pair.flags),
+                fewer_is_better=False,
+            )
+        ),
+        *_some(
+            table(
+                "BD-rate of the row's codec against the column's, in percent, at scores both reach",
+                lambda pair: entry_of(pair.rate_percent, notes=pair.rate_flags),
+                fewer_is_better=True,
+            )
+        ),
+    ]
+
+
+def _own_rates(results: Sequence[BdResult]) -> str:
+    """`over each codec's own rates, in bpp: jpeg 0.26-0.33, vvc 0.04-0.12`, of all tasks."""
+    spans = []
+    for codec in _distinct(bd.codec for bd in results):
+        own = [bd for bd in results if bd.codec == codec]
+        low, high = min(bd.low_bpp for bd in own), max(bd.high_bpp for bd in own)
+        spans.append(f"{codec} {low:.2g}–{high:.2g}")
+    return f"over each codec's own rates, in bpp: {', '.join(spans)}" if spans else ""
 
 
 def score_tables(analysis: Analysis) -> list[Table]:
@@ -288,7 +354,7 @@ def _figure(value: float | Interval) -> Entry:
     return entry_of(value) if isinstance(value, Interval) else Entry(value=value)
 
 
-def _vlm_name(result: BdResult | CellResult) -> str:
+def _vlm_name(result: BdResult | CellResult | PairResult) -> str:
     """The VLM with its adapter, as rows are named."""
     return f"{result.vlm} + {result.adapter}" if result.adapter else result.vlm
 

@@ -39,7 +39,7 @@ def bd_metric(
     Returns `value`, and warnings in `flags`.
 
     Raises:
-        InputError: fewer than two points, equal rates, a rate not above 0, NaN; no shared range.
+        InputError: fewer than two rates, a rate not above 0, NaN; no shared range.
 
     Examples:
         >>> eyechart.bd_metric([0.1, 0.2, 0.3], [60, 70, 80], uncompressed=85).value
@@ -56,28 +56,31 @@ def bd_metric(
     raise InputError("give either uncompressed=SCORE or against=(rates_bpp, scores)")
 
 
-def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: RatesAndScores) -> float:
+def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: RatesAndScores) -> Bd:
     """BD-rate between two curves: change of the rate in percent at equal score.
 
     Negative: fewer bits than `against`. PCHIP of the logarithm of the rate over the score, averaged
     over the scores that both curves reach (Bjontegaard, ITU-T VCEG-M33; interpolation of ITU-T
     HSTP-VID-WPOM).
 
-    rates_bpp, scores: the points, shape (n,) each, n >= 2, in any order; scores rise with the rate.
+    rates_bpp, scores: the points, shape (n,) each, n >= 2, in any order. Levels whose scores do not
+        rise with the rate become one point, with the mean of the scores and of the log rates.
     against: rates and scores of the other curve.
 
+    Returns `value` in percent, and in `flags` what was averaged, and other warnings.
+
     Raises:
-        InputError: as `bd_metric`; scores that do not rise with the rate; no shared scores.
+        InputError: as `bd_metric`; scores that never rise with the rate; no shared scores.
 
     Examples:
         >>> scores = [60, 70, 80]
         >>> change = eyechart.bd_rate([0.1, 0.2, 0.4], scores, against=([0.2, 0.4, 0.8], scores))
-        >>> round(change, 6)
+        >>> round(change.value, 6)
         -50.0
     """
-    from eyechart.analysis.bd import bd_rate_percent
+    from eyechart.analysis import bd
 
-    return bd_rate_percent(rates_bpp, scores, *against)
+    return bd.bd_rate(rates_bpp, scores, *against)
 
 
 def read_curve(path: Path) -> tuple[list[float], list[float]]:

@@ -25,6 +25,7 @@ class TableChoice(StrEnum):
     gap = "gap"
     adapter = "adapter"
     icm = "icm"
+    pairs = "pairs"
 
 
 class TableFormat(StrEnum):
@@ -43,6 +44,7 @@ _NONE = {
     TableChoice.gap: "needs cells of an adapter that saw the codec in training",
     TableChoice.adapter: "no adapter was run",
     TableChoice.icm: "needs a codec adapted to machines, and its base codec",
+    TableChoice.pairs: "needs two codecs",
 }
 
 
@@ -118,22 +120,19 @@ def bd(
     except InputError as error:
         files = f"{curve}, {against}" if against else f"{curve}"
         raise InputError(f"{files}: {error}") from error
-    rate_percent, no_rate = None, ""
+    rate, no_rate = None, ""
     if other is not None:
         try:
-            rate_percent = bd_rate(*points, against=other)
-        except InputError as error:  # scores that do not rise with the rate have a BD-Metric only
+            rate = bd_rate(*points, against=other)
+        except InputError as error:  # scores that never rise with the rate have a BD-Metric only
             no_rate = str(error)
+    flags = dict.fromkeys((*found.flags, *(rate.flags if rate else ())))
     if as_json:
-        rate = {} if other is None else {"bd_rate_percent": rate_percent}
-        print(json.dumps({"bd_metric": found.value, **rate, "flags": list(found.flags)}))
+        percent = {} if other is None else {"bd_rate_percent": rate and rate.value}
+        print(json.dumps({"bd_metric": found.value, **percent, "flags": list(flags)}))
         return
     print(f"BD-Metric {found.value:+.4f}")
     if other is not None:
-        print(
-            f"BD-rate   none: {no_rate}"
-            if rate_percent is None
-            else f"BD-rate   {rate_percent:+.2f} %"
-        )
-    for flag in found.flags:
+        print(f"BD-rate   {rate.value:+.2f} %" if rate else f"BD-rate   none: {no_rate}")
+    for flag in flags:
         print(f"  caution: {flag}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from eyechart.analysis import pchip
+from eyechart.analysis.bd import equal_rates
 from eyechart.analysis.result import (
     Analysis,
     BdResult,
@@ -78,8 +81,8 @@ def find(analysis: Analysis) -> Finding:
 
     The headline is about the VLM, task and codec whose lowest rate costs the largest share of the
     uncompressed score; shares are comparable between benchmarks with different units. Cases with
-    another codec at the same or a lower rate come first. Scores between levels are interpolated
-    linearly.
+    another codec at the same or a lower rate come first. Scores between levels are interpolated as
+    for BD-Metric.
     """
     curves = _curves(analysis)
     if not curves:
@@ -161,8 +164,8 @@ def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _C
     for codec, curve in others.items():
         bpp = [point.bpp for point in curve.points]
         scores = [point.score.value for point in curve.points]
-        if bpp[0] <= rate <= bpp[-1]:
-            loss = uncompressed - float(np.interp(rate, bpp, scores))
+        if bpp[0] <= rate <= bpp[-1] and bpp[0] < bpp[-1]:
+            loss = uncompressed - _score_at(rate, bpp, scores)
             same_rate.append((loss, codec, "at the same rate"))
         elif bpp[-1] < rate:
             fewer_bits.append((uncompressed - scores[-1], codec, f"at {bpp[-1]:.2f} bpp"))
@@ -216,34 +219,50 @@ def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _CodecLoss]:
 
 
 def _best_codecs(analysis: Analysis) -> list[str]:
-    """Per VLM: the codec with the smallest BD loss on the most tasks."""
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for result in analysis.bd:
-        if result.bd is not None and not result.adapter and result.baseline == "uncompressed":
-            rows.setdefault(result.vlm, {}).setdefault(result.task, {})[result.codec] = (
-                result.bd.value
-            )
+    """Per VLM: the codec that is ahead of others on the most tasks, at the rates that both have.
+
+    Only differences whose whole interval is above 0 count. BD-Metrics against the uncompressed
+    score are no ranking, because each is over its own rates.
+    """
     sentences = []
-    for vlm, tasks in rows.items():
-        compared = [codecs for codecs in tasks.values() if len(codecs) > 1]
-        if not compared:
+    pairs = [pair for pair in analysis.pairs if not pair.adapter and pair.bd is not None]
+    for vlm in dict.fromkeys(pair.vlm for pair in pairs):
+        both = [one for pair in pairs if pair.vlm == vlm for one in (pair, pair.turned())]
+        lead: dict[str, int] = {}  # tasks won less tasks lost
+        for pair in both:
+            lead[pair.codec] = lead.get(pair.codec, 0) + (_sure(pair.bd) if pair.bd else 0)
+        best = max(lead, key=lambda codec: lead[codec])
+        if lead[best] <= 0:
+            sentences.append(f"At equal rates no codec is better for {vlm} than another one.")
             continue
-        winners = [name for codecs in compared for name in _sole_best(codecs)]
-        if not winners:
-            continue
-        best = max(dict.fromkeys(winners), key=winners.count)
+        ahead = []
+        for other in dict.fromkeys(pair.against for pair in both if pair.codec == best):
+            own = [pair for pair in both if (pair.codec, pair.against) == (best, other)]
+            won = sum(_sure(pair.bd) > 0 for pair in own if pair.bd)
+            if won:
+                tasks = _plural(len(own), "task")
+                ahead.append(f"{codec_label(other)} on {won} of {len(own)} {tasks}")
         sentences.append(
-            f"Averaged over each codec's own rates, {codec_label(best)} costs {vlm} least "
-            f"on {winners.count(best)} of {len(compared)} {_plural(len(compared), 'task')}."
+            f"At equal rates {codec_label(best)} is better for {vlm} than {_listed(ahead)}; "
+            "other differences are not significant or not measured."
         )
     return sentences
 
 
-def _sole_best(codecs: dict[str, float]) -> list[str]:
-    """The codec with the highest value, if it is the only one."""
-    highest = max(codecs.values())
-    best = [name for name, value in codecs.items() if value == highest]
-    return best if len(best) == 1 else []
+def _score_at(rate_bpp: float, rates_bpp: Sequence[float], scores: Sequence[float]) -> float:
+    """The score of a curve between its levels, as BD-Metric interpolates."""
+    groups = equal_rates(np.array(rates_bpp))
+    x, y = (
+        np.array([np.mean([axis[place] for place in group]) for group in groups])
+        for axis in (rates_bpp, scores)
+    )
+    return pchip.value(x, y, rate_bpp)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _adapter_gains(analysis: Analysis) -> list[str]:

@@ -33,6 +33,7 @@ SCRIPTS = (
     "linechart.js",
     "hero.js",
     "bdtable.js",
+    "pairs.js",
     "curves.js",
     "radar.js",
     "pictures.js",

@@ -14,7 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TypeAlias
 
-from eyechart.analysis.bd import bd_rate_percent
+from eyechart.analysis.bd import bd_rate
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.files import check_out, is_dir
 from eyechart.core.identity import finite_json
@@ -101,10 +101,10 @@ def _bd_rate(rows: Sequence[BenchRow], codec: str, against: str, metric: Quality
     )
     name = curve_label(metric)
     try:
-        percent = bd_rate_percent(*mine, *others)
+        found = bd_rate(*mine, *others)
     except InputError as error:
         return BdRate(codec=codec, metric=name, percent=None, reason=str(error))
-    return BdRate(codec=codec, metric=name, percent=percent)
+    return BdRate(codec=codec, metric=name, percent=found.value, reason="; ".join(found.flags))
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -79,7 +79,10 @@ class BenchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BdRate:
-    """A codec's rate change at equal quality, in percent; None if there is none, and why."""
+    """A codec's rate change at equal quality, in percent; None if there is none.
+
+    reason: why there is none, or what was averaged.
+    """
 
     codec: str
     metric: str

@@ -16,13 +16,6 @@ function footnotes() {
 
 const letter = (i) => (i < 26 ? "" : letter(Math.floor(i / 26) - 1)) + String.fromCharCode(97 + (i % 26));
 
-// Best of a row, and second best if there are at least three; equal values have the same rank.
-function places(results) {
-  const values = unique(results.filter((r) => r?.bd).map((r) => r.bd.value)).sort((a, b) => b - a);
-  if (values.length < 2) return new Map();
-  return new Map(values.length < 3 ? [[values[0], "best"]] : [[values[0], "best"], [values[1], "second"]]);
-}
-
 // The colour shows the share of the uncompressed score, which is comparable between units.
 function tint(result, ceiling) {
   if (!ceiling) return {};
@@ -31,9 +24,7 @@ function tint(result, ceiling) {
   return { "--tint": share < 0 ? "var(--loss)" : "var(--win)", "--depth": (0.42 * depth ** 0.8).toFixed(3) };
 }
 
-const PLACES = { best: "best", second: "second best" };
-
-// Gains are not ranked between codecs; a mark shows whether the interval excludes zero.
+// Codecs are not ranked; a mark shows whether the interval of a difference excludes zero.
 const certainty = (bd) => (bd.low !== bd.high && (bd.low > 0 || bd.high < 0) ? "sure" : "unsure");
 
 function bdCell(result, ceiling, place, notes) {
@@ -47,14 +38,12 @@ function bdCell(result, ceiling, place, notes) {
   const interval = intervalText(result.bd, signed);
   return explain(h("td", { class: `bd ${place || ""}`, vars: tint(result, ceiling) },
     h("span", { class: "value" }, signed(result.bd.value)), marks && h("sup", null, marks),
-    PLACES[place] && h("span", { class: "sr" }, ` (${PLACES[place]})`),
     interval && h("small", null, interval)),
   () => [
     h("div", { class: `tip-title ${codecClass(result.codec)}` }, h("i", { class: "dot" }), `${codecName(result.codec)} on ${result.task}`),
     line(result.baseline === NO_ADAPTER ? "BD gain" : "BD-Metric", signed(result.bd.value, 2)),
     interval && line("95 % interval", `[${signed(result.bd.low, 2)}, ${signed(result.bd.high, 2)}]`),
     ceiling && line("of the uncompressed score", percent(result.bd.value / ceiling.score.value)),
-    PLACES[place] && line("of its row", PLACES[place]),
     ...result.flags.map((flag) => h("div", { class: "tip-flag" }, flag)),
   ]);
 }
@@ -94,8 +83,7 @@ function bdTable(all, caption) {
       rows.map((task) => {
         const row = columns.map((codec) => own.find((r) => r.task === task && r.codec === codec));
         const ceiling = ceilingOf(vlm, task);
-        const ranked = places(row);
-        const place = (r) => (r?.bd ? (r.baseline === NO_ADAPTER ? certainty(r.bd) : ranked.get(r.bd.value)) : null);
+        const place = (r) => (r?.bd && r.baseline === NO_ADAPTER ? certainty(r.bd) : null);
         return h("tr", null,
           h("th", { scope: "row" }, task, h("small", null, metricName(task))),
           h("td", { class: "ceiling-score" }, number(ceiling?.score.value), h("small", null, intervalText(ceiling?.score))),
@@ -104,20 +92,21 @@ function bdTable(all, caption) {
   });
   const table = h("table", { class: "bd-table" }, h("caption", { class: "sr" }, caption),
     h("thead", null, categoryHead(columns), h("tr", null, h("th", { scope: "col" }, "Task"), h("th", { scope: "col", class: "num ceiling-score" }, "uncompressed"),
-      columns.map((codec) => h("th", { scope: "col", class: `num ${codecClass(codec)}` }, h("i", { class: "dot" }), codecName(codec))))),
+      columns.map((codec) => h("th", { scope: "col", class: `num ${codecClass(codec)}` }, h("i", { class: "dot" }), codecName(codec), h("small", null, ownRates(results, codec)))))),
     bodies);
   return [h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table), notes.list()];
+}
+
+// The rates over which a codec's BD-Metrics are averaged, of all tasks.
+function ownRates(results, codec) {
+  const own = results.filter((r) => r.codec === codec && r.high_bpp > 0);
+  return own.length ? `${bpp(Math.min(...own.map((r) => r.low_bpp)))} to ${bpp(Math.max(...own.map((r) => r.high_bpp)))} bpp` : null;
 }
 
 function tintKey(loss, win, marks) {
   return h("p", { class: "tint-key" }, loss && [h("i", { class: "ramp loss" }), loss], win && [h("i", { class: "ramp win" }), win],
     h("span", { class: "places" }, marks));
 }
-
-// The legend lists a mark only if a row can have it.
-const rankMarks = () => [
-  codecs.length > 1 && h("b", { class: "best" }, "best"), codecs.length > 2 && h("b", { class: "second" }, "second best"),
-];
 
 function renderBd(root) {
   const results = analysis.bd.filter((r) => r.baseline !== NO_ADAPTER && !r.adapter);
@@ -126,10 +115,11 @@ function renderBd(root) {
   root.replaceChildren(
     ...sectionHead("BD-Metric against uncompressed",
       "The mean score over a codec's own range of rates, minus the uncompressed score, in the benchmark's own points. Zero would be no loss",
-      analysis.bootstrap_samples > 0 ? "; in brackets the 95 % bootstrap interval." : "."),
+      analysis.bootstrap_samples > 0 ? "; in brackets the 95 % bootstrap interval." : ".",
+      " Codecs have different ranges, so this table does not rank them; the next section compares them."),
     ...[false, true].flatMap((choices) => {
       const own = results.filter((r) => choiceVlms.has(r.vlm) === choices);
       return own.length ? bdTable(own, `BD-Metric against uncompressed${choices ? ", answers from a choice set" : ""}`) : [];
     }).filter(Boolean),
-    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained", rankMarks()));
+    tintKey("0 to 50 % of the uncompressed score lost", results.some((r) => r.bd?.value > 0) && "gained"));
 }

@@ -69,16 +69,56 @@ function ceilingMark(ceiling, scales) {
     s("text", { x: left + 2, y: top - 5 < 9 ? y + 12 : Math.min(y, top) - 4 }, `uncompressed ${number(ceiling.score.value)}`));
 }
 
+// Piecewise cubic interpolation as for BD-Metric (PCHIP, Fritsch and Butland 1984): the slopes of
+// `analysis/pchip.py`. Points of equal rate become one.
+function pchip(points) {
+  const rates = unique(points.map(([x]) => x)).sort((a, b) => a - b);
+  const scores = rates.map((rate) => points.filter(([x]) => x === rate).reduce((sum, [, y], _, own) => sum + y / own.length, 0));
+  const width = rates.slice(1).map((x, i) => x - rates[i]);
+  const secant = width.map((w, i) => (scores[i + 1] - scores[i]) / w);
+  const end = (w, next, own, other) => {
+    const slope = ((2 * w + next) * own - w * other) / (w + next);
+    if (Math.sign(slope) !== Math.sign(own)) return 0;
+    return Math.sign(own) !== Math.sign(other) && Math.abs(slope) > 3 * Math.abs(own) ? 3 * own : slope;
+  };
+  const inner = (i) => {
+    const [left, right] = [secant[i - 1], secant[i]];
+    if (!(left * right > 0)) return 0;
+    const [a, b] = [width[i - 1] + 2 * width[i], 2 * width[i - 1] + width[i]];
+    return (a + b) / (a / left + b / right);
+  };
+  const last = secant.length - 1;
+  const slopes = rates.map((_, i) => {
+    if (last <= 0) return secant[0] || 0;
+    if (i === 0) return end(width[0], width[1], secant[0], secant[1]);
+    return i > last ? end(width[last], width[last - 1], secant[last], secant[last - 1]) : inner(i);
+  });
+  return (at) => {
+    if (rates.length === 1) return scores[0];
+    const i = Math.max(0, Math.min(last, rates.findLastIndex((rate) => rate <= at)));
+    const t = (at - rates[i]) / width[i];
+    const rise = (3 - 2 * t) * t * t * (scores[i + 1] - scores[i]);
+    return scores[i] + rise + width[i] * ((1 - t) ** 2 * t * slopes[i] + (t - 1) * t * t * slopes[i + 1]);
+  };
+}
+
+// The interpolated curve of one bound of the scores, as points of the chart.
+function smooth(curve, scales, key, low = curve.cells[0].bpp, high = curve.cells.at(-1).bpp) {
+  const at = pchip(curve.cells.map((c) => [c.bpp, c.score[key]]));
+  const own = curve.cells.map((c) => c.bpp).filter((rate) => rate > low && rate < high);
+  const steps = Array.from({ length: 41 }, (_, i) => low + ((high - low) * i) / 40);
+  return unique([...steps, ...own]).sort((a, b) => a - b).map((rate) => [scales.x(rate), scales.y(at(rate))]);
+}
+
 const path = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}`;
 
 function curveMark(curve, scales, bands) {
-  const at = (key) => curve.cells.map((c) => [scales.x(c.bpp), scales.y(c.score[key])]);
   const group = s("g", { class: `curve ${codecClass(curve.codec)}${curve.adapter ? " adapted" : ""}`, "data-codec": curve.codec });
   if (bands && !curve.adapter && curve.cells.length > 1 && curve.cells.every((c) => isNumber(c.score.low) && isNumber(c.score.high))) {
-    group.append(s("path", { class: "band", d: `${path([...at("high"), ...at("low").reverse()])}Z` }));
+    group.append(s("path", { class: "band", d: `${path([...smooth(curve, scales, "high"), ...smooth(curve, scales, "low").reverse()])}Z` }));
   }
-  group.append(s("path", { class: "line", d: path(at("value")) }));
-  for (const [x, y] of at("value")) {
+  group.append(s("path", { class: "line", d: path(smooth(curve, scales, "value")) }));
+  for (const [x, y] of curve.cells.map((c) => [scales.x(c.bpp), scales.y(c.score.value)])) {
     group.append(s("path", { class: "point", d: marker(curve.codec), transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` }));
   }
   return group;
@@ -89,22 +129,11 @@ function gainMark(base, adapted, scales) {
   const low = Math.max(base.cells[0].bpp, adapted.cells[0].bpp);
   const high = Math.min(base.cells.at(-1).bpp, adapted.cells.at(-1).bpp);
   if (!(high > low)) return null;
-  const inside = (curve) => [
-    [low, scoreAt(curve, low)],
-    ...curve.cells.filter((c) => c.bpp > low && c.bpp < high).map((c) => [c.bpp, c.score.value]),
-    [high, scoreAt(curve, high)],
-  ].map(([x, y]) => [scales.x(x), scales.y(y)]);
+  const inside = (curve) => smooth(curve, scales, "value", low, high);
   return s("path", {
     class: `gain ${codecClass(base.codec)}`, "data-codec": base.codec,
     d: `${path([...inside(adapted), ...inside(base).reverse()])}Z`,
   });
-}
-
-function scoreAt(curve, rate) {
-  const i = Math.max(1, curve.cells.findIndex((c) => c.bpp >= rate));
-  const [a, b] = [curve.cells[i - 1], curve.cells[i]];
-  if (!b || b.bpp === a.bpp) return a.score.value;
-  return a.score.value + ((rate - a.bpp) / (b.bpp - a.bpp)) * (b.score.value - a.score.value);
 }
 
 // Pointer and arrow keys move through the points that are shown.

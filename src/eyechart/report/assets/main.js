@@ -42,7 +42,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -71,14 +71,14 @@ function renderMethods(root) {
       entry("Interval", analysis.bootstrap_samples > 0
         ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
         : "This analysis has no bootstrap; values have no intervals."),
-      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated linearly."),
+      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated as for BD-Metric."),
       entry("Answers", "Greedy decoding. An answer that cannot be parsed is wrong; the share of such answers is shown with every score. Tasks asked with a choice set are listed apart from those with free answers."),
       entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
     h("p", null, download));
 }
 
 const SECTIONS = [
-  ["hero", renderHero], ["bd", renderBd], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
+  ["hero", renderHero], ["bd", renderBd], ["pairs", renderPairs], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
   ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["scores", renderScores], ["methods", renderMethods],
 ];
 
