@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -59,6 +61,29 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
         for _ in range(count):
             path.write_bytes(damaged(whole.read_bytes(), chance))
             yield _score(f"damaged {suffix[1:]}", "POPE", path, out, right)
+    workbook = (folder / "whole.xlsx").read_bytes()
+    for _ in range(count):
+        path, out = folder / "answers.xlsx", folder / "scores.json"
+        path.write_bytes(_inflating(workbook, chance))
+        yield _score("inflating xlsx", "POPE", path, out, None)
+
+
+def _inflating(workbook: bytes, chance: Random) -> bytes:
+    """A workbook with a part that inflates a thousandfold, and that may state another size."""
+    made = io.BytesIO()
+    size = chance.choice((1 << 20, 100 << 20, 300 << 20))
+    with zipfile.ZipFile(io.BytesIO(workbook)) as parts:
+        grown = chance.choice(parts.namelist())
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb:
+            for name in parts.namelist():
+                data = parts.read(name)
+                end = data.rfind(b"</") if name == grown else len(data)
+                bomb.writestr(name, data[:end] + b" " * (size * (name == grown)) + data[end:])
+    data = made.getvalue()
+    if chance.random() < 0.5:  # the size is in the directory at the end of the file
+        return data
+    told = zipfile.ZipFile(io.BytesIO(data)).getinfo(grown).file_size
+    return data.replace(told.to_bytes(4, "little"), (1000).to_bytes(4, "little"))
 
 
 def _score(

@@ -100,6 +100,21 @@ def _endless(handler: _FaultyHandler) -> None:
         handler.wfile.write(b" " * 1_000_000)
 
 
+def _endless_error(status: int) -> Callable[[_FaultyHandler], None]:
+    def send(handler: _FaultyHandler) -> None:
+        handler.send(status, b"too wide", Content_Type="text/plain", Content_Length=str(1 << 40))
+        while not handler.closing.is_set():
+            handler.wfile.write(b" " * 1_000_000)
+
+    return send
+
+
+def _dripping_error(handler: _FaultyHandler) -> None:
+    handler.send(500, b"{", Content_Length="100000")
+    while not handler.closing.wait(0.05):
+        handler.wfile.write(b" ")
+
+
 def _hang_up(handler: _FaultyHandler) -> None:
     handler.connection.close()
 
@@ -137,6 +152,15 @@ _FAULTS: dict[str, tuple[Callable[[_FaultyHandler], None], ...]] = {
         _sends(429, b"{}", Retry_After="soon"),
         _sends(302, b"", Location="/v1/chat/completions"),
         _sends(400, json.dumps({"error": {"message": "\x1b[2J" + "x" * 9000}}).encode()),
+    ),
+    "error bodies": (
+        *(_endless_error(code) for code in (400, 404, 500)),
+        *(_sends(code, b'{"error"', Content_Length="1000") for code in (400, 429, 503)),
+        _dripping_error,
+        _sends(422, gzip.compress(b" " * 200_000_000, 1), Content_Encoding="gzip"),
+        _sends(400, b"no gzip", Content_Encoding="gzip"),
+        _sends(400, b"[" * 100_000),
+        _sends(400, b'{"error": {"message": {"a": [[[[1]]]]}, "code": 7, "param": []}}'),
     ),
     "no completion": (
         *(_sends(200, body) for body in (b"", b"null", b"[]", b"{}", b"7", b'"text"', b"\xff\xfe")),

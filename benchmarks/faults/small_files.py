@@ -1,9 +1,11 @@
-"""Damaged plans, curves, measured speeds and lists of levels: the small files that users write."""
+"""Damaged plans, curves, speeds, lists of levels and adapters: the small files of users."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -11,16 +13,22 @@ from benchmarks.faults.damage import damaged
 from benchmarks.faults.toy import VLM, pope
 from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.codecs.checkpoints import LevelFile, add_level, digest
+from eyechart.vlms.adapter_identity import CONFIG
+from eyechart.zoo import adapter_dir
 
 _TEXTS = (
     *("", " ", "-", "null", "~", "{}", "[]", "[[[[", "&a [*a]", "!!python/name:os.system", "0x10"),
     *("1e999", "-1", ".nan", "9" * 5000, "x" * 100_000, "[" * 5000, "{" * 5000, "\x00", "\x1b[2J"),
+    *("!!timestamp x", "!!int a", "!!float a", "!!binary =", "!!set [a]", "!!omap 1", "!!bool 7"),
+    *("!!pairs x", "!!python/object/apply:os.system [id]", '{"a": ' * 5000, '"a": 1, "a": 2,'),
     *("jpeg:levels=[1", "vvc:preset=", "'", '"', ": :", "\t", "a: b: c", "<<: *a", "\u2028", "/"),
 )
 
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each kind of file."""
+    import eyechart.adapters.package  # noqa: F401 - it loads torch; once, and not in every child
+
     data = pope(folder / "data", chance)
     plan = (
         f"title: Two codecs\nvlms: [{VLM}]\ntasks: [POPE]\ncodecs:\n  - source\n"
@@ -37,6 +45,9 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
         )
         add_level(weights, "elic", level, knob="lambda", rate="rises")
     levels = (weights / "levels.json").read_text()
+    adapter = folder / "adapters" / "universal"
+    shutil.copytree(adapter_dir("universal"), adapter)
+    config = adapter / CONFIG
     file = folder / "plan.yaml"
     csv, speeds, listing = folder / "c.csv", folder / "r.yaml", weights / "levels.json"
     file.write_text(plan)
@@ -46,11 +57,15 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
         ("curve", csv, curve, ("bd", "--curve", csv, "--anchor", "80")),
         ("measured speeds", speeds, rates, ("plan", folder / "whole.yaml", "--rates", speeds)),
         ("list of levels", listing, levels, ("codec", "show", codec)),
+        ("adapter", config, config.read_text(), ("adapter", "list", folder / "adapters")),
     ):
         (folder / "whole.yaml").write_text(plan)
         for _ in range(count):
             path.write_bytes(_spoilt(text, chance))
-            yield judge(row, command(*told), lambda: Verdict.other)
+            ended = command(*told)
+            refused = row == "adapter" and "adapter_config.json: " in ended.said  # in a list
+            verdict = Verdict.refused if refused else Verdict.other
+            yield judge(row, ended, partial(lambda verdict: verdict, verdict))
 
 
 def _spoilt(text: str, chance: Random) -> bytes:
