@@ -205,3 +205,34 @@ def test_odd_json_beside_weights_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert name in line
     assert len(line) < 300
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --workers {HUGE} --out {OUT}",
+        "run --decoded-gb 1e400 --out {OUT}",
+        "run --codec-batch {HUGE} --out {OUT}",
+        "run --batch {HUGE} --out {OUT}",
+        "table bd {OUT} --seed -1",
+        "table bd {OUT} --seed {HUGE}",
+        "table bd {OUT} --samples {HUGE}",
+        "runs compare {OUT} {OUT} --seed {HUGE}",
+        "codec train elic {OUT} --out {OUT} --threads {HUGE}",
+        "codec train elic {OUT} --out {OUT} --seed {HUGE}",
+        "adapter train {OUT} --out {OUT} --seed {HUGE}",
+        "codec show hevc:timeout_s=0",
+        "codec show vvc:timeout_s=1e300",
+        "codec show hm:timeout_s=-1",
+    ],
+)
+def test_numbers_out_of_range_are_bad_input(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    huge = "1" + "0" * 400
+    arguments = command.format(HUGE=huge, OUT=tmp_path / "out").split()
+    assert run_args(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "allowed" in line or "should be" in line
+    assert len(line) <= 300
+    assert not (tmp_path / "out").exists()

@@ -193,6 +193,29 @@ def test_a_jpeg_of_too_few_bytes_for_its_size_is_refused() -> None:
             decode_image(claims)
 
 
+def test_a_jpeg_payload_of_too_few_bytes_is_damaged() -> None:
+    from eyechart.codecs.jpeg import JpegCodec
+    from eyechart.core.errors import CodecError
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, format="JPEG")
+    size = (64).to_bytes(2, "big") * 2
+    claims = buffer.getvalue().replace(size, (7999).to_bytes(2, "big") * 2, 1)
+    with pytest.raises(CodecError, match="bytes are too few for 7999x7999"):
+        JpegCodec().bitstream_from_payload(claims)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("JPEG", 65_500), ("WebP", 16_383)])
+def test_a_side_that_a_format_cannot_hold_is_named(kind: str, most: int) -> None:
+    from eyechart.codecs import open_codec
+    from eyechart.core.errors import CodecError
+
+    codec = open_codec(kind.lower())
+    with pytest.raises(CodecError, match=f"sides of at most {most:,} pixels can be encoded"):
+        codec.encode(np.zeros((1, most + 1, 3), np.uint8), codec.levels[0])
+    assert codec.encode(np.zeros((1, most, 3), np.uint8), codec.levels[0]).width_px == most
+
+
 def test_a_size_over_the_limit_is_refused_without_a_warning(
     recwarn: pytest.WarningsRecorder,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from eyechart.cli.console import training
-from eyechart.cli.options import option
+from eyechart.cli.options import MOST_SEED, option
 from eyechart.cli.run import CodecBatch, CodecDevice
 from eyechart.core.errors import InputError
 
@@ -88,7 +88,9 @@ Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Use less memory and more time")
 ]
 Float32 = Annotated[bool, typer.Option("--float32", help="Activations in float32, not bfloat16")]
-Seed = Annotated[int, option("--seed", metavar="N", help_="Seed of the order of images", min=0)]
+Seed = Annotated[
+    int, option("--seed", metavar="N", help_="Seed of the order of images", min=0, max=MOST_SEED)
+]
 Cache = Annotated[
     Path | None,
     option(

@@ -9,7 +9,7 @@ import typer
 
 from eyechart.cli.bars import image_bar
 from eyechart.cli.console import training
-from eyechart.cli.options import option
+from eyechart.cli.options import MOST_SEED, option
 
 if TYPE_CHECKING:
     from eyechart.api.results import TrainingProgress
@@ -82,9 +82,11 @@ Device = Annotated[
     str, option("--device", metavar="DEVICE", help_="cpu, cuda, cuda:1; several: cuda:0,cuda:1")
 ]
 Threads = Annotated[
-    int | None, option("--threads", metavar="N", help_="CPU threads; default: all", min=1)
+    int | None, option("--threads", metavar="N", help_="CPU threads; default: all", min=1, max=1024)
 ]
-Seed = Annotated[int, option("--seed", metavar="N", help_="Of the crops and the noise", min=0)]
+Seed = Annotated[
+    int, option("--seed", metavar="N", help_="Of the crops and the noise", min=0, max=MOST_SEED)
+]
 
 
 def train(

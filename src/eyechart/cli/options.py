@@ -6,6 +6,9 @@ from typing import Any
 
 import typer
 
+MOST_SEED = 2**32 - 1  # NumPy and torch take no larger one everywhere
+MOST_SAMPLES = 1_000_000
+
 
 def option(*names: str, metavar: str, help_: str, **more: Any) -> Any:
     """An option with a value."""

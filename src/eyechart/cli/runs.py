@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eyechart.cli.console import terminal_text
+from eyechart.cli.options import MOST_SAMPLES, MOST_SEED
 from eyechart.cli.run import Wait
 from eyechart.cli.tables import TableFormat, print_tables
 from eyechart.core.errors import InputError
@@ -27,8 +28,10 @@ def compare(
         TableFormat, typer.Option("--format", help="How to print the table.")
     ] = TableFormat.terminal,
     data: Data = None,
-    samples: Annotated[int, typer.Option(min=0, help="Bootstrap samples; 0: no intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=0, max=MOST_SAMPLES, help="Bootstrap samples; 0: no intervals.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Scores of the cells that two run directories share, and their differences."""
     from eyechart.api.tables import compare_runs

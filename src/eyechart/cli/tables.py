@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import error_line
+from eyechart.cli.options import MOST_SAMPLES, MOST_SEED
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ def table(
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=0, help="Bootstrap samples; 0: no intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=0, max=MOST_SAMPLES, help="Bootstrap samples; 0: no intervals.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Print a table of a run, from what is stored so far."""
     from eyechart.api.tables import run_tables

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from eyechart.codecs import builtin_header, ffmpeg
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
 from eyechart.codecs.levels import knob_of, level_at, make_levels
+from eyechart.codecs.process import checked_timeout_s
 from eyechart.core.types import Bitstream, Level, Rgb8
 
 
@@ -33,7 +34,7 @@ class FfmpegCodec(ABC):
         self.levels: tuple[Level, ...] = make_levels(
             self.name, self.knob, levels, least=least, most=most, rate="falls"
         )
-        self.timeout_s = timeout_s
+        self.timeout_s = checked_timeout_s(self.name, timeout_s)
 
     def level_at(self, text: str) -> Level:
         """The level of any value of the knob. Raises InputError."""

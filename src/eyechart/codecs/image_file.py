@@ -12,7 +12,7 @@ import numpy as np
 from eyechart.codecs.frames import check_claim, check_rgb8
 from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.core.errors import CodecError, one_line
-from eyechart.core.images import MAX_PIXELS
+from eyechart.core.images import MAX_PIXELS, is_too_short
 from eyechart.core.types import Bitstream, Level, Rgb8
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ def version_of(library: str) -> str:
     return f"{library} {features.version(library) or 'unknown'}, pillow {PIL.__version__}"
 
 
+_MOST_PX = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}  # of libjpeg, libwebp, libaom
+
+
 class ImageFileCodec:
     """Shared by JPEG, WebP, AVIF and PNG: the payload is a file of Pillow's `format`."""
 
@@ -39,6 +42,12 @@ class ImageFileCodec:
         from PIL import Image
 
         rgb8 = check_rgb8(rgb8)
+        if max(rgb8.shape) > _MOST_PX.get(self.format, max(rgb8.shape)):
+            raise CodecError(
+                f"sides of at most {_MOST_PX[self.format]:,} pixels can be encoded",
+                codec=self.name,
+                level=level.name,
+            )
         buffer = io.BytesIO()
         try:
             Image.fromarray(rgb8).save(buffer, format=self.format, **self._settings(level))
@@ -98,6 +107,9 @@ def _opened(payload: bytes, codec: str, format: str) -> Iterator[ImageFile]:
             size = f"{image.width}x{image.height}"
             if not 1 <= image.width * image.height <= MAX_PIXELS:
                 raise CodecError(f"the payload claims {size} pixels", codec=codec)
+            if is_too_short(image, len(payload)):
+                reason = f"{len(payload):,} bytes are too few for {size} pixels"
+                raise CodecError(f"damaged payload ({reason})", codec=codec)
             if image.mode != "RGB":
                 # The encoders write RGB. Alpha and deep samples cost memory before anything else.
                 raise CodecError(f"the payload claims {size} {image.mode}", codec=codec)

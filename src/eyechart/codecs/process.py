@@ -22,9 +22,10 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from eyechart.core.errors import CodecError
+from eyechart.core.errors import CodecError, InputError
 
 OUTPUT = "{output}"  # placeholder in a command for the path of the child's end of the pipe
+_LONGEST_TIMEOUT_S = 1_000_000  # timers do not take much more
 _TAIL_BYTES = 16_384  # how much of the child's messages is kept
 _SHOWN_CHARS = 270  # how much of them is shown in an error
 
@@ -34,6 +35,15 @@ _LAUNCHER = (
     "ctypes.CDLL(None).prctl(1,signal.SIGKILL,0,0,0);"  # 1 = PR_SET_PDEATHSIG
     "os.execv(sys.argv[1],sys.argv[1:])"
 )
+
+
+def checked_timeout_s(codec: str, timeout_s: float) -> float:
+    """A time limit in seconds that a user gave. Raises InputError."""
+    if not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
+        raise InputError(
+            f"{codec}: timeout_s {timeout_s:g}; allowed: above 0, to {_LONGEST_TIMEOUT_S:,} seconds"
+        )
+    return timeout_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ import numpy as np
 from eyechart.codecs.one_by_one import OneByOne
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import CodecError, InputError, PluginError
+from eyechart.core.errors import CodecError, InputError, PluginError, one_line
 from eyechart.core.hooks import EstimatesRate, SelfDescribing
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image, encode_png
@@ -44,6 +44,7 @@ from eyechart.store import StoredImage, StoredImages
 # VLMs and adapters that use them later.
 SLOW_DECODE_S = 0.03
 BATCH_IMAGES = 8
+_MOST_BATCH_IMAGES = 1 << 16
 
 _B = TypeVar("_B")
 
@@ -292,8 +293,9 @@ class Reconstructor:
 
 def check_batch(images: int | None) -> int:
     """Images in one call of a codec with weights; None: `BATCH_IMAGES`. Raises InputError."""
-    if images is not None and images < 1:
-        raise InputError(f"codec_batch is {images!r}; allowed: 1 or more")
+    if images is not None and not 1 <= images <= _MOST_BATCH_IMAGES:
+        shown = one_line(str(images), 60)
+        raise InputError(f"codec_batch is {shown}; allowed: 1 to {_MOST_BATCH_IMAGES:,}")
     return images or BATCH_IMAGES
 
 

@@ -29,7 +29,7 @@ from eyechart.codecs import builtin_header
 from eyechart.codecs.ffmpeg import job_for
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
 from eyechart.codecs.levels import knob_of, level_at, make_levels
-from eyechart.codecs.process import ProcessLimits, run
+from eyechart.codecs.process import ProcessLimits, checked_timeout_s, run
 from eyechart.codecs.yuv import rgb_to_yuv444, yuv444_to_rgb
 from eyechart.core.errors import InputError
 from eyechart.core.types import Bitstream, Json, Level, Rgb8
@@ -190,7 +190,7 @@ class _ReferenceCodec:
             encoder=encoder,
             decoder=decoder,
             cfg=cfg,
-            timeout_s=timeout_s,
+            timeout_s=checked_timeout_s(self.name, timeout_s),
         )
 
     def level_at(self, text: str) -> Level:

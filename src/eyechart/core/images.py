@@ -91,7 +91,11 @@ def _decode(data: bytes, name: str, max_pixels: int, *, as_stored: bool) -> tupl
                 f"{name}: {width}x{height} is more than {max_pixels:,} pixels, the limit"
             )
         _check_bytes(image, name)
-        _check_file(image, len(data), name)
+        if is_too_short(image, len(data)):
+            raise ImageError(
+                f"{name}: not a readable image ({len(data):,} bytes are too few for "
+                f"{width}x{height})"
+            )
         image.load()
         if as_stored:
             return _to_rgb8(image, name, None), _UPRIGHT
@@ -122,15 +126,11 @@ def _check_bytes(image: Image, name: str) -> None:
         )
 
 
-def _check_file(image: Image, file_bytes: int, name: str) -> None:
-    """Refuse a JPEG with fewer bytes than the shortest code of its blocks, a bit for each 8x8
-    pixels. Its decoder would fill in what is missing. Raises ImageError."""
+def is_too_short(image: Image, file_bytes: int) -> bool:
+    """Whether a JPEG has fewer bytes than the shortest code of its blocks, a bit for each 8x8
+    pixels. Its decoder would fill in what is missing."""
     least_bytes = image.width * image.height // (8 * 8 * 8)
-    if image.format in ("JPEG", "MPO") and file_bytes < least_bytes:
-        raise ImageError(
-            f"{name}: not a readable image ({file_bytes:,} bytes are too few for "
-            f"{image.width}x{image.height})"
-        )
+    return image.format in ("JPEG", "MPO") and file_bytes < least_bytes
 
 
 def _to_rgb8(image: Image, name: str, profile: bytes | None) -> Rgb8:

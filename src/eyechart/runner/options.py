@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eyechart.codecs.reconstruct import check_batch
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.pool import WorkerPool
 from eyechart.core.workers import OpenWorkers
 from eyechart.runner.work import Work
@@ -13,12 +13,12 @@ from eyechart.runner.work import Work
 # Images of a block. A codec with weights reads each of its levels once for each block.
 BLOCK_IMAGES, NEURAL_BLOCK_IMAGES = 16, 64
 
-_LEAST = {
-    "workers": 0,
-    "batch": 1,
-    "decoded_gb": 0,
-    "block_images": 1,
-    "ahead": 1,
+_RANGES = {
+    "workers": (0, 1024),
+    "batch": (1, 10**9),
+    "decoded_gb": (0, 10**9),
+    "block_images": (1, 10**9),
+    "ahead": (1, 10**9),
 }
 
 
@@ -56,10 +56,11 @@ class Options:
     open_workers: OpenWorkers = WorkerPool
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"{name} is {value!r}; allowed: {least} or more")
+            if value is not None and not least <= value <= most:
+                shown = one_line(str(value), 60)
+                raise InputError(f"{name} is {shown}; allowed: {least:,} to {most:,}")
         check_batch(self.codec_batch)
 
     def block_of(self, work: Work) -> int:

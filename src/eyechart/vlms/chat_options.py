@@ -13,6 +13,7 @@ from eyechart.core.errors import InputError
 
 KEY_VARIABLE, URL_VARIABLE = "OPENAI_API_KEY", "OPENAI_BASE_URL"
 OPENAI_URL = "https://api.openai.com/v1"
+_LONGEST_S = 1_000_000  # timers do not take much more
 _NO_KEY = "none"  # most local servers need no key, but the client library requires one
 
 
@@ -84,8 +85,8 @@ def checked_count(name: str, value: object, least: int) -> int:
 def checked_seconds(name: str, value: object) -> float:
     """A duration in seconds. Raises InputError."""
     seconds = _number(value)
-    if seconds is None or seconds <= 0:
-        raise InputError(f"{name} {value!r}: allowed: numbers above 0")
+    if seconds is None or not 0 < seconds <= _LONGEST_S:
+        raise InputError(f"{name} {value!r}: allowed: numbers above 0, to {_LONGEST_S:,}")
     return seconds
 
 

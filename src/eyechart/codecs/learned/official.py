@@ -61,7 +61,8 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
             return load_file(path)
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:  # its message is a page on options of torch.load
+        # The messages are pages on options of torch.load.
+        except (pickle.UnpicklingError, RuntimeError) as error:
             raise InputError(
                 f"{path}: not a checkpoint; allowed are .safetensors files, and files of torch.save"
                 " with tensors and plain values alone"
