@@ -16,7 +16,7 @@ from eyechart.codecs.generative.autoencoder import GanAutoencoder, GanShape, sha
 from eyechart.codecs.generative.discriminator import DiscriminatorShape
 from eyechart.codecs.generative.gan import gan_objective
 from eyechart.codecs.learned.elic import MINI, Elic
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec, Precision
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 
 _ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
 
@@ -78,19 +78,16 @@ ARCHITECTURES = {architecture.name: architecture for architecture in (HIFIC, MS_
 class HificCodec(NetworkCodec):
     """HiFiC (arXiv 2006.09965), a GAN codec, with checkpoints of the user."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(HIFIC, weights=weights, precision=precision)
+    architecture = HIFIC
 
 
 class MsIllmCodec(NetworkCodec):
     """MS-ILLM (arXiv 2301.11189), a GAN codec, with checkpoints of the user."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(MS_ILLM, weights=weights, precision=precision)
+    architecture = MS_ILLM
 
 
 class IllmMiniCodec(NetworkCodec):
     """A small GAN codec whose weights ship with this package."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(ILLM_MINI, weights=weights, precision=precision)
+    architecture = ILLM_MINI

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -114,26 +114,24 @@ class Architecture:
 
 
 class NetworkCodec:
-    """The codec of an architecture, with the levels of one weights folder.
+    """The codec of an architecture, which a subclass names, with the levels of one weights folder.
 
     weights: a folder with `levels.json`; "" for what ships with this package or was added with
     `eyechart codec add`.
     precision: of the transforms. The entropy model is computed in float64.
     """
 
+    architecture: ClassVar[Architecture]
     version = "1"
     reproducible: Reproducible = "per device"
 
-    def __init__(
-        self, architecture: Architecture, *, weights: str = "", precision: Precision = "float32"
-    ) -> None:
+    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
+        self.name = self.architecture.name
+        self.adapted_from = self.architecture.adapted_from
+        self.category = self.architecture.category
         if precision not in get_args(Precision):
             allowed = ", ".join(get_args(Precision))
-            raise InputError(f"{architecture.name}: precision {precision!r}; allowed: {allowed}")
-        self.architecture = architecture
-        self.name = architecture.name
-        self.adapted_from = architecture.adapted_from
-        self.category = architecture.category
+            raise InputError(f"{self.name}: precision {precision!r}; allowed: {allowed}")
         self._weights, self._precision = weights, precision
         self._files: tuple[LevelFile, ...] | None = None
         self._singles = SingleImages(self)

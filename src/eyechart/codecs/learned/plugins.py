@@ -9,7 +9,7 @@ from eyechart.codecs.checkpoints import PublishedCheckpoints
 from eyechart.codecs.learned import mlicpp, tcm, transtic
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec, Precision
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 from eyechart.codecs.learned.tcm import Tcm
 from eyechart.codecs.learned.tic import Tic
 from eyechart.codecs.learned.transtic import Transtic, TransticShape
@@ -107,54 +107,46 @@ ARCHITECTURES = {
 class ElicCodec(NetworkCodec):
     """ELIC (arXiv 2203.10886) with checkpoints of the user."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(ELIC, weights=weights, precision=precision)
+    architecture = ELIC
 
 
 class TicCodec(NetworkCodec):
     """TIC (arXiv 2204.11448) with checkpoints of the user; none are published."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(TIC, weights=weights, precision=precision)
+    architecture = TIC
 
 
 class TicMiniCodec(NetworkCodec):
     """A small base codec of TransTIC, TIC without a context; its weights ship with this package."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(TIC_MINI, weights=weights, precision=precision)
+    architecture = TIC_MINI
 
 
 class ElicMiniCodec(NetworkCodec):
     """A small ELIC whose weights ship with this package."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(ELIC_MINI, weights=weights, precision=precision)
+    architecture = ELIC_MINI
 
 
 class TcmCodec(NetworkCodec):
     """TCM (arXiv 2303.14978) with checkpoints of the user, N = 64 or 128."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(TCM, weights=weights, precision=precision)
+    architecture = TCM
 
 
 class MlicppCodec(NetworkCodec):
     """MLIC++ (arXiv 2307.15421) with checkpoints of the user, of 2023 or of 2024."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(MLICPP, weights=weights, precision=precision)
+    architecture = MLICPP
 
 
 class TransticCodec(NetworkCodec):
     """TransTIC (ICCV 2023) with checkpoints of the user, with prompts or without."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(TRANSTIC, weights=weights, precision=precision)
+    architecture = TRANSTIC
 
 
 class TransticMiniCodec(NetworkCodec):
     """tic-mini with prompts for the built-in VLM's vision encoder; its weights ship here."""
 
-    def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
-        super().__init__(TRANSTIC_MINI, weights=weights, precision=precision)
+    architecture = TRANSTIC_MINI

@@ -159,6 +159,12 @@ class Tcm(nn.Module):
         self.h_scale_s = nn.Sequential(
             ResidualUp(shape.hyper, both), *hyper(), subpixel(both, shape.latent)
         )
+        self._add_slice_networks(shape)
+        self.entropy_bottleneck = EntropyBottleneck(shape.hyper)
+
+    def _add_slice_networks(self, shape: TcmShape) -> None:
+        """The networks of each slice of y. They get the slices before it, `lrp_transforms` also the
+        slice."""
         known = [shape.latent + index * shape.slice for index in range(shape.slices + 1)]
         before, after = known[:-1], known[1:]
 
@@ -170,7 +176,6 @@ class Tcm(nn.Module):
         self.cc_mean_transforms = nn.ModuleList(_slice_network(n, shape) for n in before)
         self.cc_scale_transforms = nn.ModuleList(_slice_network(n, shape) for n in before)
         self.lrp_transforms = nn.ModuleList(_slice_network(n, shape) for n in after)
-        self.entropy_bottleneck = EntropyBottleneck(shape.hyper)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         estimator = Estimator(training=self.training)

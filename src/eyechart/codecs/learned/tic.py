@@ -86,6 +86,17 @@ class CausalAttention(nn.Module):
         return found
 
 
+def _entropy_parameters(latent: int) -> nn.Sequential:
+    """Context and hyperprior -> means and scales."""
+    return nn.Sequential(
+        nn.Conv2d(4 * latent, latent * 10 // 3, 1),
+        nn.GELU(),
+        nn.Conv2d(latent * 10 // 3, latent * 8 // 3, 1),
+        nn.GELU(),
+        nn.Conv2d(latent * 8 // 3, 2 * latent, 1),
+    )
+
+
 class Tic(nn.Module):
     """The network: transforms g_a, g_s, hyper transforms h_a, h_s, and the context of y.
 
@@ -142,13 +153,7 @@ class Tic(nn.Module):
         )
         self.entropy_bottleneck = EntropyBottleneck(width)
         self.context_prediction = CausalAttention(latent, 2 * latent)
-        self.entropy_parameters = nn.Sequential(
-            nn.Conv2d(4 * latent, latent * 10 // 3, 1),
-            nn.GELU(),
-            nn.Conv2d(latent * 10 // 3, latent * 8 // 3, 1),
-            nn.GELU(),
-            nn.Conv2d(latent * 8 // 3, 2 * latent, 1),
-        )
+        self.entropy_parameters = _entropy_parameters(latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """As in training by the authors: context and decoder take y rounded, not about its mean."""
