@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError
-from eyechart.core.hooks import OpenLevels, facts_of
+from eyechart.core.hooks import HasFile, OpenLevels, facts_of
 from eyechart.core.kinds import annotations_of, kind_name
 from eyechart.core.types import Codec, Level, Question, Task, is_neural
 
 if TYPE_CHECKING:
-    from eyechart.tasks.sources import OfficialFile
-    from eyechart.tasks.tsv_task import TsvTask
+    from eyechart.core.hooks import PublishedFile
     from eyechart.testing.codecs import CodecReport
 
 _EXAMPLES = 3
@@ -52,16 +51,15 @@ class DescribedCodec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedFile:
-    """The file of a task. without_image: rows that are left out. official: its name if it is an
-    official file by its md5, else "". published: the official files."""
+    """The file of a task. facts: about its content, by label. official: its name if it is a
+    published file by its md5, else "". published: the published files."""
 
     path: Path
     origin: str
-    columns: tuple[str, ...]
-    without_image: int
+    facts: Mapping[str, str]
     md5: str
     official: str
-    published: tuple[OfficialFile, ...]
+    published: tuple[PublishedFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +142,23 @@ def _options(name: str, codec: Codec) -> list[DescribedOption]:
     ]
 
 
-def examine_codec(spec: str) -> CodecReport:
+def examine_codec(spec: str, *, device: str = "cpu") -> CodecReport:
     """The checks of `check_codec` on a codec by name, as a report with failures.
 
+    device: of a codec with weights; of several, the first is used.
+
     Raises:
-        PluginError, InputError: as `open_codec`.
+        PluginError, InputError: as `open_codec`; the device cannot be used.
     """
     from eyechart.codecs import open_codec
     from eyechart.testing import examine_codec as examine
+    from eyechart.vlms.devices import codec_devices
 
-    _, options = plugins.parse_spec(spec)
-    return examine(open_codec(spec), options=options)
+    name, options = plugins.parse_spec(spec)
+    codec = open_codec(spec)
+    with plugins.guarded(name):
+        used = codec_devices(device)[0] if is_neural(codec) else "cpu"
+        return examine(codec, options=options, device=used)
 
 
 def describe_task(spec: str, *, data: str | None = None) -> DescribedTask:
@@ -171,8 +175,6 @@ def describe_task(spec: str, *, data: str | None = None) -> DescribedTask:
 
 
 def _described(task: Task) -> DescribedTask:
-    from eyechart.tasks.tsv_task import TsvTask
-
     questions = task.questions()
     categories = Counter(question.category for question in questions)
     first = {question.category: question for question in reversed(questions)}
@@ -183,24 +185,25 @@ def _described(task: Task) -> DescribedTask:
         headline_metric=task.headline_metric,
         questions=len(questions),
         images=len({question.image for question in questions}),
-        file=_file(task) if isinstance(task, TsvTask) else None,
+        file=_file(task),
         categories=dict(sorted(categories.items())) if any(categories) else {},
         examples=tuple(_example(task, question) for question in shown),
     )
 
 
-def _file(task: TsvTask) -> DescribedFile:
-    with task.path.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    known = next((official.name for official in task.official if official.md5 == md5), "")
+def _file(task: Task) -> DescribedFile | None:
+    if not isinstance(task, HasFile) or (file := task.data_file()).path is None:
+        return None
+    with file.path.open("rb") as opened:
+        md5 = hashlib.file_digest(opened, "md5").hexdigest()
+    known = next((one.name for one in file.published if one.md5 == md5), "")
     return DescribedFile(
-        path=task.path,
-        origin=task.origin,
-        columns=tuple(task.table.columns),
-        without_image=task.table.without_image,
+        path=file.path,
+        origin=file.origin,
+        facts=dict(task.describe_file()),
         md5=md5,
         official=known,
-        published=tuple(task.official),
+        published=file.published,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
+from eyechart.core.hooks import HasFile
 from eyechart.core.types import UNCOMPRESSED, Task, is_neural
 
 if TYPE_CHECKING:
@@ -109,26 +110,18 @@ def _task(name: str, data: str | None) -> ListedTask:
 
 
 def _found_task(task: Task) -> ListedTask:
-    from eyechart.tasks.tsv_task import TsvTask
-
-    if not isinstance(task, TsvTask):  # a third party's task finds its own data
-        return ListedTask(name=task.name, headline_metric=task.headline_metric)
-    try:
-        return ListedTask(
-            name=task.name,
-            headline_metric=task.headline_metric,
-            file=task.path.name,
-            folder=str(task.path.parent),
-            origin=task.origin,
-        )
-    except InputError:
-        official = task.official[0]
-        return ListedTask(
-            name=task.name,
-            headline_metric=task.headline_metric,
-            file=official.name,
-            how_to_get=f"{official.name}: {official.how_to_get}",
-        )
+    listed = ListedTask(name=task.name, headline_metric=task.headline_metric)
+    if not isinstance(task, HasFile):  # it finds its own data
+        return listed
+    file = task.data_file()
+    if file.path is not None:
+        folder = str(file.path.parent)
+        return replace(listed, file=file.path.name, folder=folder, origin=file.origin)
+    if not file.published:
+        return replace(listed, problem="its file is missing")
+    wanted = file.published[0]
+    how = f"{wanted.name}: get it from {wanted.url} (md5 {wanted.md5})"
+    return replace(listed, file=wanted.name, how_to_get=how)
 
 
 def list_vlms() -> list[ListedVlm]:

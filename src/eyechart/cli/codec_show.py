@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import new_table, table_console
+from eyechart.cli.run import CodecDevice
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,11 +39,11 @@ def show(codec: CodecArgument) -> None:
         out.print(_options(found))
 
 
-def check(codec: CodecArgument) -> None:
+def check(codec: CodecArgument, codec_device: CodecDevice = "cpu") -> None:
     """Check that a codec meets the requirements of runs. Takes up to a minute."""
     from eyechart.api.describing import examine_codec
 
-    report = examine_codec(codec)
+    report = examine_codec(codec, device=codec_device)
     table_console().print(str(report))
     if report.failures:
         raise typer.Exit(1)

@@ -95,11 +95,11 @@ def _print_head(console: Console, task: DescribedTask) -> None:
 
 def _file_rows(file: DescribedFile) -> list[tuple[str, str]]:
     """What is known of the task's file; if it is not official, where that is published."""
-    rows = [("file", f"{file.path} ({file.origin})"), ("columns", ", ".join(file.columns))]
-    if file.without_image:
-        rows.append(("left out", f"{file.without_image:,} rows without an image"))
+    rows = [("file", f"{file.path} ({file.origin})"), *file.facts.items()]
     if file.official:
         return [*rows, ("official", f"yes, {file.official} by its md5 {file.md5}")]
+    if not file.published:
+        return [*rows, ("md5", file.md5)]
     rows.append(("official", f"no (md5 {file.md5}); the official file:"))
     for official in file.published:
         count = f"{official.rows:,} rows, " if official.rows else ""

@@ -9,7 +9,7 @@
     task      HasChoices       choices(question)
     task      HasChance        chance(question)
     task      HasImageFiles    check_images(keys)
-    task      HasOrigin        origin
+    task      HasFile          data_file(), describe_file()
     VLM       Checkable        check()
     VLM       TaskDependent    for_task(task)
     VLM       SizesBatches     questions_at_once
@@ -25,9 +25,11 @@ default for plug-ins without it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from eyechart.core.types import (
@@ -132,12 +134,53 @@ class HasChance(Protocol):
         ...
 
 
-@runtime_checkable
-class HasOrigin(Protocol):
-    """A task that knows where its data comes from, for `doctor`."""
+class PublishedFile(Protocol):
+    """A file of a benchmark as it was published."""
 
     @property
-    def origin(self) -> str: ...
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str:
+        """Where to download it."""
+        ...
+
+    @property
+    def md5(self) -> str: ...
+    @property
+    def rows(self) -> int | None:
+        """Number of its questions; None if it is unknown."""
+        ...
+
+    @property
+    def image_count(self) -> int | None:
+        """Number of different images; None if it is unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFile:
+    """The file that a task reads.
+
+    path: None if it is missing. origin: what named its place (`data`, `$EYECHART_DATA`). published:
+    the files that it can be, the usual one first.
+    """
+
+    path: Path | None
+    origin: str = ""
+    published: tuple[PublishedFile, ...] = ()
+
+
+@runtime_checkable
+class HasFile(Protocol):
+    """A task whose questions are in one file: for `task list`, `task show`, `doctor` and `plan`."""
+
+    def data_file(self) -> TaskFile:
+        """Look for the file; do not read it. Does not raise if it is missing."""
+        ...
+
+    def describe_file(self) -> Mapping[str, str]:
+        """Facts about its content by label, such as its columns. Raises InputError."""
+        ...
 
 
 @runtime_checkable

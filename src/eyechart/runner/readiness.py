@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, CodecError, EyechartError, PluginError
-from eyechart.core.hooks import HasOrigin
+from eyechart.core.hooks import HasFile
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
 from eyechart.core.workers import usable_cores
@@ -95,7 +95,7 @@ def tasks() -> Iterator[CheckResult]:
             with plugins.guarded(name):
                 questions = task.questions()
                 images = len({question.image for question in questions})
-                where = task.origin if isinstance(task, HasOrigin) else "its own data"
+                where = task.data_file().origin if isinstance(task, HasFile) else "its own data"
                 detail = f"{len(questions):,} questions, {images:,} images from {where}"
         except EyechartError as error:
             yield _missing(name, error)

@@ -16,8 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.hooks import RunOption
+from eyechart.core.hooks import RunOption, TaskFile
 from eyechart.core.images import decode_image
 from eyechart.core.prompts import style_of
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
@@ -127,14 +128,24 @@ class TsvTask:
         return self._found.path
 
     @property
-    def origin(self) -> str:
-        """What named the file: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
-        return self._found.origin
-
-    @property
     def table(self) -> TsvTable:
         """The file's columns, rows and the positions of its images."""
         return self._table
+
+    def data_file(self) -> TaskFile:
+        """See `core.hooks.HasFile`."""
+        try:
+            found = self._found
+        except InputError:
+            return TaskFile(path=None, published=self.official)
+        return TaskFile(path=found.path, origin=found.origin, published=self.official)
+
+    def describe_file(self) -> Mapping[str, str]:
+        """See `core.hooks.HasFile`: the columns, and the rows that are left out."""
+        facts = {"columns": ", ".join(self._table.columns)}
+        if left_out := self._table.without_image:
+            facts["left out"] = f"{left_out:,} rows without an image"
+        return facts
 
     def questions(self) -> tuple[Question, ...]:
         """All questions, in file order. Raises InputError."""
@@ -150,7 +161,10 @@ class TsvTask:
 
     def prompt(self, question: Question, vlm_family: str) -> str:
         own = style_of(vlm_family).by_task.get(self.name)
-        return self._benchmark.prompt(question, vlm_family) if own is None else own(question)
+        if own is None:
+            return self._benchmark.prompt(question, vlm_family)
+        with plugins.guarded(vlm_family):
+            return own(question)
 
     def max_new_tokens(self, question: Question) -> int:
         return self._benchmark.max_new_tokens

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eyechart.core.errors import CodecError, InputError, one_line
+from eyechart.core.plugins import name_of
 from eyechart.core.types import (
     Bitstream,
     Codec,
@@ -147,13 +148,20 @@ def examine_codec(
         if not found:
             passed.append(name)
     return CodecReport(
-        codec=codec.name,
-        version=codec.version,
+        codec=name_of(codec),
+        version=_version(codec),
         mean_bpp=rates,
         passed=tuple(passed),
         failures=tuple(failures),
         reproducible=reproducible,
     )
+
+
+def _version(codec: Codec) -> str:
+    try:
+        return codec.version
+    except Exception as error:  # noqa: BLE001 - "identity" reports it
+        return f"unknown ({one_line(error)})"
 
 
 def sample_image(height_px: int, width_px: int, rng: np.random.Generator) -> Rgb8:
