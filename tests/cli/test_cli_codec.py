@@ -55,7 +55,7 @@ def test_any_value_of_the_knob_is_a_level(
 
 def test_one_level_needs_no_name(png: Path, tmp_path: Path) -> None:
     assert "lossless" in call("encode", png, tmp_path / "o", "--codec", "source")
-    with pytest.raises(InputError, match="jpeg: --level is missing; allowed: 1, 3, 5, 6"):
+    with pytest.raises(InputError, match="jpeg: no level given; allowed: 1, 3, 5, 6"):
         call("encode", png, tmp_path / "p", "--codec", "jpeg")
 
 

@@ -67,7 +67,7 @@ def test_paths_of_tasks_are_shown_as_they_are(
 ) -> None:
     (data / "POPE.tsv").rename(folder / "POPE.tsv")
     assert run_args(["task", "list", "--data", str(folder)]) == 0
-    assert f"{folder} (--data)" in capsys.readouterr().out
+    assert f"{folder} (data)" in capsys.readouterr().out
 
 
 def test_images_of_a_bench_are_named_as_they_are(

@@ -305,7 +305,7 @@ def test_an_adapter_is_not_an_option_of_a_vlm(
     args = f"run --vlm eyechart-mini:adapter=x --out {tmp_path / 'out'} --tasks POPE"
     assert run_args(args.split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "give an adapter with --adapter" in line
+    assert "name an adapter separately" in line
 
 
 @pytest.mark.usefixtures("installed")

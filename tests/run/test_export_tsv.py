@@ -209,7 +209,7 @@ def test_an_image_that_cannot_be_compressed_fails_only_its_copy(
     [
         (["--codecs", "jpg"], "did you mean jpeg"),
         (["--codecs", "jpeg", "--levels", "10"], "no level '10'; allowed: 1"),
-        (["--codecs", ","], "--codecs: no codec named"),
+        (["--codecs", ","], "no codec named"),
         (["--codecs", "jpeg,jpeg"], "would be written twice"),
         (["--codecs", "jpeg", "--prompts", "gpt"], "--prompts 'gpt': allowed: default, "),
         (["--codecs", "jpeg", "--json", "/nowhere/x.json"], "there is no folder /nowhere"),

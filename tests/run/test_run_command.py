@@ -297,7 +297,7 @@ def test_a_run_keeps_how_fast_it_was_and_a_plan_reads_it(
     capsys.readouterr()
     assert run_args([*rates[:3], str(tmp_path / "run2")]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "/s in run2, --device auto)" in shown
+    assert "/s in run2, device auto)" in shown
 
 
 def test_the_papers_plan_is_estimated_without_its_files(

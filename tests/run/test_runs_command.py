@@ -129,7 +129,7 @@ def test_cells_are_listed_before_they_are_dropped(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "give --vlm, --adapter, --task, --codec or --level"),
+        ([], "name a vlm, adapter, task, codec or level"),
         (["--vlm", "z"], "no cell of vlm 'z'; known: y"),
         (["--codec", "source", "--level", "10"], "no cell fits all of these names"),
     ],

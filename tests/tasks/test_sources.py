@@ -67,7 +67,7 @@ def test_mmbench_has_two_files_and_an_option_for_the_second(tmp_path: Path) -> N
 
 
 def test_a_place_that_is_not_there_and_an_unknown_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent \(--data\) does not exist; allowed: a folder or"):
+    with pytest.raises(InputError, match=r"absent \(data\) does not exist; allowed: a folder or"):
         find(POPE, str(tmp_path / "absent"))
     with pytest.raises(InputError, match=r"no X\.tsv in .*; official: MMBench_DEV_EN\.tsv, "):
         find(MMBENCH, str(tmp_path), file="X.tsv")

@@ -64,8 +64,8 @@ def test_ask_through_a_codec_says_the_rate(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--level", "1"), "--level 1 needs a --codec"),
-        (("--codec", "jpeg"), "codec jpeg: --level is missing; allowed: "),
+        (("--level", "1"), "level 1 needs a codec"),
+        (("--codec", "jpeg"), "codec jpeg: no level given; allowed: "),
         (("--codec", "jpeg", "--level", "101"), "no level '101'"),
         (("--codec", "jpg"), "unknown codec 'jpg'"),
         (("--vlm", "qwen-3b"), "unknown vlm 'qwen-3b'"),

@@ -48,7 +48,7 @@ def load_state(folder: Path, module: nn.Module, optimizer: Any, identity: object
     if metadata.get("identity") != digest(identity):
         raise InputError(
             f"{folder}: holds another training (VLM, images, codecs or settings differ); "
-            "choose another --out or delete it"
+            "choose another folder or delete it"
         )
     with torch.no_grad():
         for name, parameter in _trained(module):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from eyechart.adapters.condition import Condition, Vocabulary
 from eyechart.adapters.estimator import ConditionEstimator
 from eyechart.adapters.injection import make_injection
+from eyechart.core import plugins
 from eyechart.core.errors import VLMError
 from eyechart.vlms.adapter_identity import Conditioning
 from eyechart.vlms.towers import Tower
@@ -37,6 +38,7 @@ class Conditioner(nn.Module):
     ) -> None:
         super().__init__()
         self.vocabulary, self.conditioning = vocabulary, conditioning
+        self.injection_name = injection
         self.injection = make_injection(injection, tower, vocabulary.rows)
         self.estimator = ConditionEstimator(len(vocabulary.entries))
         self.handles: list[Any] = []
@@ -60,7 +62,8 @@ class Conditioner(nn.Module):
             self._begin(tower, tower.layout.from_call(args, kwargs))
 
         hook = tower.module.register_forward_pre_hook(before, with_kwargs=True)
-        self.handles = [hook, *self.injection.attach(tower, self._spread)]
+        with plugins.guarded(self.injection_name):
+            self.handles = [hook, *self.injection.attach(tower, self._spread)]
 
     def _begin(self, tower: Tower, inputs: dict[str, Tensor]) -> None:
         device = inputs["pixel_values"].device

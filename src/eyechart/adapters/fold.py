@@ -21,6 +21,7 @@ from eyechart.adapters.package import (
     with_conditioning,
 )
 from eyechart.adapters.towers import tower_of
+from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.files import require_empty
 from eyechart.store.files import store_errors
@@ -45,7 +46,8 @@ def folded(adapter: LoadedAdapter, model: Any, condition: Condition) -> Any:
     tower = tower_of(plain)
     assert adapter.conditioner is not None, "attach first"
     _remove_hooks(tower.module, {handle.id for handle in adapter.conditioner.handles})
-    adapter.conditioner.injection.fold(tower, row)
+    with plugins.guarded(adapter.config.injection):
+        adapter.conditioner.injection.fold(tower, row)
     return plain
 
 
@@ -111,9 +113,9 @@ def export_adapter(
         StoreError.
     """
     if (codec is None) == (conditioning is None):
-        raise InputError("give either --codec (a condition to fold) or --conditioning")
+        raise InputError("give either a codec (a condition to fold) or a conditioning")
     if level and codec is None:
-        raise InputError(f"--level {level} needs a --codec")
+        raise InputError(f"level {level} needs a codec")
     require_empty(out)
     if codec is None:
         folder, _ = parse_adapter(adapter)
@@ -124,7 +126,7 @@ def export_adapter(
     base = open_base(vlm or str(opened.config.base["name"]))
     if base.checkpoint.folder is None:
         raise InputError(
-            f"{base.name}: give the base as a local directory (--vlm), export copies its tokenizer"
+            f"{base.name}: give the base as a local directory (vlm), export copies its tokenizer"
         )
     opened.attach(base.model)
     with quiet():

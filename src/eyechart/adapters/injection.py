@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
@@ -67,13 +67,17 @@ def make_injection(name: str, tower: Tower, rows: int) -> Any:
     """The injection `name` for a tower, all zeros: an nn.Module with the methods of `Injection`.
 
     Raises:
-        PluginError: unknown name.
+        PluginError: unknown name, or an injection that fails.
         InputError: an injection for rotary positions and a tower without them.
     """
     injection: Any = plugins.load_factory("eyechart.injections", name)
-    if injection.needs_rotary and tower.rotary is None:
-        raise InputError(
-            f"injection {name!r}: the vision tower of {tower.family} has learned positions, no "
-            "rotary ones; allowed: injections that do not need them, such as adaln"
-        )
-    return injection.for_tower(tower, rows)
+    with plugins.guarded(name):
+        if injection.needs_rotary and tower.rotary is None:
+            raise InputError(
+                f"injection {name!r}: the vision tower of {tower.family} has learned positions, no "
+                "rotary ones; allowed: injections that do not need them, such as adaln"
+            )
+        made = injection.for_tower(tower, rows)
+        if not isinstance(made, nn.Module):
+            raise TypeError(f"for_tower returned {type(made).__name__}, not an nn.Module")
+        return made

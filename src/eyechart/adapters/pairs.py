@@ -180,7 +180,7 @@ class FolderPairs:
         if folder.is_dir() and not (folder / UNCOMPRESSED).is_dir():
             raise InputError(
                 f"{folder}: no folder 'source' in it; lay pairs out as source/NAME and "
-                "CODEC/LEVEL/NAME, or give --codecs"
+                "CODEC/LEVEL/NAME, or name codecs"
             )
         clean = _by_name(folder / UNCOMPRESSED)
         self.names = tuple(clean)

@@ -82,7 +82,8 @@ def train_adapter(
     cache = cache or out / "cache"
     asked = open_tasks(tasks) if tasks else []
     for task in asked:
-        task.questions()  # a wrong file is an error before the training
+        with plugins.guarded(plugins.name_of(task)):
+            task.questions()  # a wrong file is an error before the training
     batch_images = check_batch(codec_batch)
     require_training_folder(out)
     coders = [open_codec(spec) for spec in codecs or ()]

@@ -107,7 +107,7 @@ class AdapterTraining:
         if len(pairs.names) <= held:
             raise InputError(
                 f"{len(pairs.names)} images are too few: {held} are held out for validation "
-                "(--validation-images), and some must be left to train on"
+                "(validation_images), and some must be left to train on"
             )
         self.vlm, self.pairs, self.recipe, self.setting = vlm, pairs, recipe, setting
         self.watcher = watcher

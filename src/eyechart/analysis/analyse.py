@@ -28,11 +28,11 @@ from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.core import plugins
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
-from eyechart.tasks import open_task
+from eyechart.tasks import open_answered
 from eyechart.tasks.sources import BUILT_IN_DATA
 
 
@@ -52,9 +52,12 @@ def analyse(
     created: time of the analysis (ISO 8601, UTC). data: folder with the tasks' files, if it has
     moved. load: opens tasks and codecs.
 
+    The cells of a task whose plug-in fails are left out; `Analysis.left_out` says why.
+
     Raises:
-        InputError: not a run directory, no answers in it, a task or its data not found, or another
+        InputError: not a run directory, no answers in it, a task's data not found, or another
             version of the data than was asked.
+        PluginError: no task has a plug-in that works.
         StoreError: a damaged record.
     """
     store = Store(run_dir)
@@ -66,11 +69,13 @@ def analyse(
     unanswered = [read for read in cells if not read.records and read.asked is not None]
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
-    tasks = tasks_of(answered, data or info.data or None, load)
-    _check_sizes(store, answered, tasks)
+    tasks, broken = tasks_of(answered, data or info.data or None, load)
+    measured = _measured(store, answered, tasks, broken, samples=samples, seed=seed)
+    cells, answered, unanswered = (
+        [read for read in some if read.task not in broken] for some in (cells, answered, unanswered)
+    )
     sizes = {name: _size([read for read in answered if read.task == name]) for name in tasks}
     questions = {read.key: (read.asked or sizes[read.task]).questions for read in answered}
-    measured = _measured(answered, tasks, samples=samples, seed=seed)
     ranks = rank_levels(measured)
     measured = _by_curve(measured, ranks)
     lowest = [one.data for one in measured if ranks[one.data.key] == 0]
@@ -95,59 +100,82 @@ def analyse(
         seed=seed,
         adapters=_adapters(answered),
         unanswered=tuple(map(cell_label, unanswered)),
+        left_out=tuple(broken.values()),
         made_from=made_from,
     )
 
 
 def tasks_of(
     cells: Sequence[CellData], data: str | None, load: Callable[..., Any]
-) -> dict[str, Task]:
-    """Every task of the cells by its label. Its questions must be those that were answered.
+) -> tuple[dict[str, Task], dict[str, str]]:
+    """Every task of the cells by its label, and why the others cannot be opened.
 
-    Raises InputError.
+    Raises:
+        InputError: the questions are not those that were answered.
     """
     tasks: dict[str, Task] = {}
-    for name, wanted in {read.task: read.cell.task for read in cells}.items():
-        task = open_task(wanted.name, wanted.options, data, load)
-        if task.version != wanted.version:
-            raise InputError(
-                f"{name}: the questions here ({task.version}) are not those that were answered "
-                f"({wanted.version}); name the folder they lie in with --data"
-            )
-        tasks[name] = task
-    return tasks
-
-
-def _check_sizes(store: Store, cells: Sequence[CellData], tasks: Mapping[str, Task]) -> None:
-    """Refuse a cell whose planned size exceeds its task. Raises StoreError."""
-    questions = {read.key: len(tasks[read.task].questions()) for read in cells}
-    for stored in store.cells():
-        if stored.key in questions:
-            stored.check_asked(questions[stored.key])
+    broken: dict[str, str] = {}
+    for name, answered in {read.task: read.cell.task for read in cells}.items():
+        try:
+            tasks[name] = open_answered(answered, data, load)
+        except PluginError as error:
+            broken[name] = str(error)
+    return tasks, broken
 
 
 def _measured(
-    cells: Sequence[CellData], tasks: Mapping[str, Task], *, samples: int, seed: int
+    store: Store,
+    cells: Sequence[CellData],
+    tasks: dict[str, Task],
+    broken: dict[str, str],
+    *,
+    samples: int,
+    seed: int,
 ) -> list[Measured]:
-    """Measures every cell; all cells of one task use the same resampling of its images."""
-    measured = {}
-    for name, task in tasks.items():
+    """Measures the cells, in order. A task whose plug-in fails moves from `tasks` to `broken`.
+
+    Raises:
+        PluginError: all tasks fail.
+        StoreError: the planned size of a cell exceeds its task.
+    """
+    planned = {stored.key: stored for stored in store.cells()}
+    measured: dict[str, Measured] = {}
+    for name, task in list(tasks.items()):
         own = [read for read in cells if read.task == name]
-        images = sorted({record.image for read in own for record in read.records})
-        sums = {read.key: image_sums(task, read.records) for read in own}
-        strata = {
-            image: stratum
-            for found in sums.values()
-            for image, stratum in zip(found.images, found.strata, strict=False)
-        }
-        resampling = resample(images, samples=samples, seed=seed, strata=strata)
-        chance = chances(task)
-        for read in own:
-            one = measure(task, read, sums[read.key], resampling)
-            if read.codec == UNCOMPRESSED:
-                one = replace(one, at_chance=chance_note(read.records, chance, resampling))
-            measured[read.key] = one
-    return [measured[read.key] for read in cells]
+        try:
+            with plugins.guarded(own[0].cell.task.name):
+                questions = len(task.questions())
+                for read in own:
+                    planned[read.key].check_asked(questions)
+                measured |= _measured_task(task, own, samples=samples, seed=seed)
+        except PluginError as error:
+            broken[name] = str(error)
+            del tasks[name]
+    if not tasks:
+        raise PluginError("; ".join(broken.values()))
+    return [measured[read.key] for read in cells if read.key in measured]
+
+
+def _measured_task(
+    task: Task, cells: Sequence[CellData], *, samples: int, seed: int
+) -> dict[str, Measured]:
+    """Measures all cells of a task, by key, with the same resampling of its images."""
+    images = sorted({record.image for read in cells for record in read.records})
+    sums = {read.key: image_sums(task, read.records) for read in cells}
+    strata = {
+        image: stratum
+        for found in sums.values()
+        for image, stratum in zip(found.images, found.strata, strict=False)
+    }
+    resampling = resample(images, samples=samples, seed=seed, strata=strata)
+    chance = chances(task)
+    measured = {}
+    for read in cells:
+        one = measure(task, read, sums[read.key], resampling)
+        if read.codec == UNCOMPRESSED:
+            one = replace(one, at_chance=chance_note(read.records, chance, resampling))
+        measured[read.key] = one
+    return measured
 
 
 def _size(cells: Sequence[CellData]) -> TaskSize:

@@ -9,6 +9,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -18,8 +19,9 @@ import numpy as np
 from eyechart.analysis.cells import CellData
 from eyechart.analysis.result import Example, View
 from eyechart.codecs.reconstruct import Reconstructor, SourceImage
+from eyechart.core import plugins
 from eyechart.core.attempt import Failed
-from eyechart.core.errors import EyechartError
+from eyechart.core.errors import EyechartError, PluginError
 from eyechart.core.images import encode_png
 from eyechart.core.types import UNCOMPRESSED, Codec, Question, Record, Rgb8, Task
 from eyechart.quality import QualityMetric, label, open_metric
@@ -54,7 +56,7 @@ def choose_examples(
     `core.plugins.load`, for the codecs.
     """
     images = _DecodedImages(store, load)
-    metrics = [open_metric(name) for name in METRICS]
+    metrics = _metrics()
     found: list[Example] = []
     for candidate in _in_turns(_candidates(cells, tasks)):
         if len(found) >= count:
@@ -63,6 +65,15 @@ def choose_examples(
         if example is not None:
             found.append(example)
     return found
+
+
+def _metrics() -> list[QualityMetric]:
+    """Those that can be opened: another distribution may register the name of one, too."""
+    metrics = []
+    for name in METRICS:
+        with suppress(PluginError):
+            metrics.append(open_metric(name))
+    return metrics
 
 
 def _candidates(cells: Sequence[CellData], tasks: Mapping[str, Task]) -> Iterator[list[_Candidate]]:
@@ -121,7 +132,8 @@ def _example(
     candidate: _Candidate, task: Task, images: _DecodedImages, metrics: Sequence[QualityMetric]
 ) -> Example | None:
     try:
-        original = task.image(candidate.question.image)
+        with plugins.guarded(candidate.task):
+            original = task.image(candidate.question.image)
     except EyechartError:
         return None  # the image was lost since the run; its scores were not
     views = []
@@ -195,15 +207,16 @@ class _DecodedImages:
                 self._codecs[read.codec] = self._load(
                     "eyechart.codecs", cell.codec.name, cell.codec.options
                 )
-            # Only stored bitstreams: another version of the codec would make other images.
-            (decoded,) = self._reconstructor.reconstruct(
-                self._codecs[read.codec],
-                cell.level,
-                [image],
-                keep=False,
-                component=cell.codec,
-                encode=False,
-            )
+            with plugins.guarded(cell.codec.name):
+                # Only stored bitstreams: another version of the codec would make other images.
+                (decoded,) = self._reconstructor.reconstruct(
+                    self._codecs[read.codec],
+                    cell.level,
+                    [image],
+                    keep=False,
+                    component=cell.codec,
+                    encode=False,
+                )
         except EyechartError:
             return None  # a codec that is not installed on this machine
         return None if isinstance(decoded, Failed) else decoded.rgb8

@@ -35,6 +35,8 @@ def write_analysis(analysis: Analysis, path: Path) -> None:
 def current_analysis(path: Path, store: Store) -> Analysis | None:
     """The stored analysis, if this version made it from the present contents of the store.
 
+    One that lacks a task is not used, because its plug-in may have been repaired.
+
     Raises StoreError.
     """
     try:
@@ -42,7 +44,7 @@ def current_analysis(path: Path, store: Store) -> Analysis | None:
     except InputError:
         return None
     fits = (found.eyechart_version, found.made_from) == (VERSION, store.fingerprint())
-    return found if fits else None
+    return found if fits and not found.left_out else None
 
 
 def analysis_of(

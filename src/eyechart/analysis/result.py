@@ -203,16 +203,17 @@ class Analysis:
     made_from: str = ""  # fingerprint of the records (`Store.fingerprint`), "" where unknown
     icm: tuple[IcmResult, ...] = ()
     pairs: tuple[PairResult, ...] = ()  # each pair of codecs once
+    left_out: tuple[str, ...] = ()  # one line for each task whose plug-in fails
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm`, `pairs`, `category` and `at_chance`.
+    `unanswered`, `icm`, `pairs`, `left_out`, `category` and `at_chance`.
     """
     value = asdict(analysis)
-    for name in ("unanswered", "icm", "pairs"):
+    for name in ("unanswered", "icm", "pairs", "left_out"):
         if not value[name]:
             del value[name]
     for cell in value["cells"]:

@@ -13,18 +13,20 @@ from eyechart.analysis.cells import CellData, cell_label, read_cells
 from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
 from eyechart.core import plugins
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import UNCOMPRESSED, Task
 from eyechart.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoRuns:
-    """Cells with answers in both runs as a table, and the names of those in one run only."""
+    """Cells with answers in both runs as a table, and the names of those in one run only. left_out:
+    one line for each task whose plug-in fails."""
 
     table: Table
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def compare_runs(
@@ -45,7 +47,8 @@ def compare_runs(
     run. load: opens tasks.
 
     Raises:
-        InputError: not run directories, no cell in common, a task not found or of two versions.
+        InputError: not run directories, no cell in common, a task of two versions.
+        PluginError: no task has a plug-in that works.
         StoreError: a damaged record.
     """
     here, there = _cells(first), _cells(second)
@@ -55,14 +58,23 @@ def compare_runs(
     for label in shared:
         _refuse_two_versions((first, second), (here[label], there[label]))
     place = data or Store(first).info().data or None
-    tasks = tasks_of([here[label] for label in shared], place, load)
+    tasks, broken = tasks_of([here[label] for label in shared], place, load)
     draws = {
         name: resample(_images(name, here), samples=samples, seed=seed, strata={}) for name in tasks
     }
-    rows = []
+    rows: list[TableRow | None] = []
     for label in shared:
         pair = here[label], there[label]
-        rows.append(_row(pair, tasks[pair[0].task], draws[pair[0].task]))
+        name = pair[0].task
+        if name in broken:
+            continue
+        try:
+            with plugins.guarded(pair[0].cell.task.name):
+                rows.append(_row(pair, tasks[name], draws[name]))
+        except PluginError as error:
+            broken[name] = str(error)
+    if len(broken) == len({here[label].task for label in shared}):
+        raise PluginError("; ".join(broken.values()))
     legend = f"95 % intervals: {samples} paired resamplings of the images" if samples else ""
     return TwoRuns(
         table=Table(
@@ -76,6 +88,7 @@ def compare_runs(
         ),
         only_first=tuple(label for label in here if label not in there),
         only_second=tuple(label for label in there if label not in here),
+        left_out=tuple(broken.values()),
     )
 
 

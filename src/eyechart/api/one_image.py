@@ -51,7 +51,7 @@ def encode_image(
     from eyechart.codecs.levels import choose_level
     from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
     from eyechart.core.images import read_image
-    from eyechart.quality import open_metric
+    from eyechart.quality.psnr import Psnr
     from eyechart.store.files import write_atomic
 
     check_out(Path(out))
@@ -60,7 +60,7 @@ def encode_image(
         chosen = choose_level(coder, level)
     source = SourceImage.of(read_image(Path(image)), Path(image).name)
     decoded = reconstruct_one(coder, chosen, source)
-    psnr_db = open_metric("psnr").measure(source.rgb8, decoded.rgb8)
+    psnr_db = Psnr().measure(source.rgb8, decoded.rgb8)
     payload = decoded.bitstream.payload
     write_atomic(Path(out), payload)
     return EncodedImage(size_bytes=len(payload), bpp=decoded.bitstream.bpp, psnr_db=psnr_db)
@@ -132,9 +132,11 @@ def ask(
     if codec is not None:
         decoded = reconstruct_one(coder, chosen, SourceImage.of(rgb8, Path(image).name))
         rgb8, bpp = decoded.rgb8, decoded.bitstream.bpp
-    request = Request(image=rgb8, prompts=prompts, codec=coder.name, level=chosen.name)
-    [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))
-    return ImageAnswers(answers=tuple(answers), codec=coder.name, level=chosen.name, bpp=bpp)
+    name = plugins.name_of(coder)
+    request = Request(image=rgb8, prompts=prompts, codec=name, level=chosen.name)
+    with plugins.guarded(vlm):
+        [answers] = opened.answer([request], Decoding(max_new_tokens=max_new_tokens))
+    return ImageAnswers(answers=tuple(answers), codec=name, level=chosen.name, bpp=bpp)
 
 
 def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec, Level]:
@@ -142,7 +144,7 @@ def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec, Level]
     from eyechart.codecs.levels import choose_level
 
     if spec is None and level is not None:
-        raise InputError(f"--level {level} needs a --codec")
+        raise InputError(f"level {level} needs a codec")
     codec = open_codec(UNCOMPRESSED if spec is None else spec)
     with plugins.guarded(spec or UNCOMPRESSED):
         return codec, choose_level(codec, level)

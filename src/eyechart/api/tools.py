@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.core.pool import WorkerPool
@@ -84,15 +85,24 @@ def _open_for_bench(
     codecs: str | Sequence[str], metrics: str | Sequence[str], against: str | None
 ) -> tuple[list[BenchCodec], list[QualityMetric], str | None]:
     """The codecs, the metrics, and the label of the codec to compare with."""
-    from eyechart.quality import open_metric
     from eyechart.runner.bench import open_codecs
 
     specs = _specs(codecs)
     if not specs:
-        raise InputError("--codec: no codec named")
+        raise InputError("no codec named; give one or more")
     opened = open_codecs(list(dict.fromkeys(specs if against is None else [*specs, against])))
     rivals = (one.label for one in opened if against in (one.label, one.spec))
-    return opened, [open_metric(spec) for spec in _specs(metrics)], next(rivals, None)
+    return opened, [_open_metric(spec) for spec in _specs(metrics)], next(rivals, None)
+
+
+def _open_metric(spec: str) -> QualityMetric:
+    """A metric whose name, unit and direction can be read. Raises PluginError, InputError."""
+    from eyechart.quality import curve_label, label, open_metric
+
+    metric = open_metric(spec)
+    with plugins.guarded(spec):
+        _ = label(metric), curve_label(metric), metric.version, metric.higher_is_better
+    return metric
 
 
 def quality_columns(bench: Bench) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eyechart.cli.tables import say_unanswered
+from eyechart.cli.tables import say_not_shown
 
 
 def report(
@@ -30,5 +30,8 @@ def report(
     from eyechart import api
 
     path = api.write_report(directory, out, fresh=fresh, data=data)
-    say_unanswered(api.analyse(directory, data=data))
+    analysis = api.analyse(directory, data=data)
+    say_not_shown(analysis)
     print(path)
+    if analysis.left_out:
+        raise typer.Exit(1)

@@ -273,14 +273,18 @@ def rescore(
 
     changed = api.rescore(directory, data=data, wait=wait)
     print(f"{changed.cells} cells, {changed.records:,} answers, {changed.changed:,} scores changed")
+    for reason in changed.broken:
+        error_line(f"eyechart: scores unchanged: {reason}")
+    if changed.broken:
+        raise typer.Exit(1)
 
 
 def _show_results(out: Path, *, silent: bool) -> bool:
     """Print the tables and write the report; False if there are none, with the reason on stderr
-    unless `silent`."""
+    unless `silent`, or if a task is left out."""
     from eyechart import api
     from eyechart.api.tables import tables_of
-    from eyechart.cli.tables import TableFormat, print_tables
+    from eyechart.cli.tables import TableFormat, print_tables, say_not_shown
 
     try:
         analysis = api.analyse(out, fresh=True)
@@ -291,7 +295,8 @@ def _show_results(out: Path, *, silent: bool) -> bool:
     tables = [*tables_of(analysis, "bd"), *tables_of(analysis, "adapter")]
     print_tables(tables, TableFormat.terminal)
     print(f"\nreport: {api.write_report(out)}")
-    return True
+    say_not_shown(analysis)
+    return not analysis.left_out
 
 
 def _end(outcome: Outcome, out: Path) -> None:

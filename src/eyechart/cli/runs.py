@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eyechart.cli.console import terminal_text
+from eyechart.cli.console import error_line, terminal_text
 from eyechart.cli.options import MOST_SAMPLES, MOST_SEED
 from eyechart.cli.run import Wait
 from eyechart.cli.tables import TableFormat, print_tables
@@ -43,6 +43,10 @@ def compare(
             typer.echo(
                 f"only in {name}: {len(only)} cells, first {terminal_text(only[0])}", err=True
             )
+    for reason in found.left_out:
+        error_line(f"eyechart: task left out: {reason}")
+    if found.left_out:
+        raise typer.Exit(1)
 
 
 @app.command("merge")

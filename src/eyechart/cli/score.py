@@ -10,11 +10,11 @@ import typer
 
 from eyechart.api.files import write_json
 from eyechart.cli.console import new_table, table_console
+from eyechart.core import plugins
 from eyechart.core.files import check_out
 
 if TYPE_CHECKING:
     from eyechart.api.results import Result
-    from eyechart.core.types import Task
 
 _NAMED = 5  # missing questions that are named
 
@@ -51,21 +51,23 @@ def score(
     if json_out is not None:
         check_out(json_out)
     opened = api.open_task(task, data=data)
+    with plugins.guarded(task):
+        name, version, headline = opened.name, opened.version, opened.headline_metric
     result = api.score(opened, predictions)
     if json_out is not None:
-        write_json(json_out, {"task": opened.name, "version": opened.version, **asdict(result)})
-    _print(opened, result)
+        write_json(json_out, {"task": name, "version": version, **asdict(result)})
+    _print(name, headline, result)
     if result.missing:
         raise typer.Exit(1)
 
 
-def _print(task: Task, result: Result) -> None:
+def _print(name: str, headline: str, result: Result) -> None:
     from rich.text import Text
 
     console = table_console()
-    table = new_table(task.name, "score", right=("score",))
+    table = new_table(name, "score", right=("score",))
     for metric, value in result.metrics.items():
-        style = "bold" if metric == task.headline_metric else ""
+        style = "bold" if metric == headline else ""
         table.add_row(metric, f"{value:.4f}", style=style)
     console.print(table)
     console.print(

@@ -69,8 +69,10 @@ def table(
     found = run_tables(directory, kind.value, samples=samples, seed=seed, data=data)
     if not found.tables:
         error_line(f"no {kind.value} table for {directory}: {_NONE[kind]}")
-    say_unanswered(found.analysis)
+    say_not_shown(found.analysis)
     print_tables(found.tables, form)
+    if found.analysis.left_out:
+        raise typer.Exit(1)
 
 
 def print_tables(tables: Sequence[Table], form: TableFormat) -> None:
@@ -85,8 +87,11 @@ def print_tables(tables: Sequence[Table], form: TableFormat) -> None:
         print(render(tables, form.value), end="")
 
 
-def say_unanswered(analysis: Analysis) -> None:
-    """One line on stderr about cells that no table shows, because they hold no answer."""
+def say_not_shown(analysis: Analysis) -> None:
+    """Lines on stderr about what no table shows: tasks whose plug-in fails, and cells without an
+    answer."""
+    for reason in analysis.left_out:
+        error_line(f"eyechart: task left out: {reason}")
     if cells := analysis.unanswered:
         error_line(
             f"not shown: {len(cells)} cells without an answer, first {cells[0]}; "

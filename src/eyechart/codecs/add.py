@@ -57,9 +57,11 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
     except ValueError:
         lmbda = -1.0
     if not 0 < lmbda < inf:
-        raise InputError(f"--level {level!r}; allowed are numbers above 0, such as 0.008")
+        raise InputError(f"level {level!r}; allowed are numbers above 0, such as 0.008")
     if into is None and architecture.shipped is not None:
-        raise InputError(f"{codec}: its own levels ship with eyechart; add others with --into DIR")
+        raise InputError(
+            f"{codec}: its own levels ship with eyechart; add others to another folder (into)"
+        )
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     try:

@@ -77,7 +77,7 @@ def choose_level(codec: Codec, name: str | None) -> Level:
     if name is None:
         if len(codec.levels) != 1:
             allowed = ", ".join(level.name for level in codec.levels) or "none"
-            raise InputError(f"codec {codec.name}: --level is missing; allowed: {allowed}")
+            raise InputError(f"codec {codec.name}: no level given; allowed: {allowed}")
         return codec.levels[0]
     if isinstance(codec, OpenLevels) and name not in [level.name for level in codec.levels]:
         return codec.level_at(name)

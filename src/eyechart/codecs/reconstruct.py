@@ -125,7 +125,7 @@ class Reconstructor:
         Raises:
             StoreError: the folder cannot be read or written.
         """
-        component = component or component_of(codec)
+        component = component or _component(codec)
         if self._stored is None:
             return self.make(codec, level, images, component=component, encode=encode)
         found = [self._stored.get(component, level, image.digest) for image in images]
@@ -153,7 +153,7 @@ class Reconstructor:
         made = _Batch(
             images=images,
             found=found or [StoredImage()] * len(images),
-            component=component or component_of(codec),
+            component=component or _component(codec),
             level=level,
         )
         bitstreams = self._encoded(codec, made, encode=encode)
@@ -306,7 +306,7 @@ def open_spec(spec: CodecSpec) -> Codec:
         PluginError: it cannot be opened here, or another version of it is installed here.
     """
     codec: Codec = plugins.load("eyechart.codecs", spec.plugin, spec.options)
-    found = component_of(codec)
+    found = _component(codec)
     if found != spec.component:
         raise PluginError(
             f"{spec.plugin}: this worker has version {found.version!r}, "
@@ -342,6 +342,11 @@ def decode_payload(codec: Codec, payload: bytes, name: str) -> Rgb8:
             raise decoded.error.named(image=name)
         decoded.raise_error()
     return decoded
+
+
+def _component(codec: Codec) -> Component:
+    with plugins.guarded(plugins.name_of(codec)):
+        return component_of(codec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,6 +397,9 @@ def _failed(stage: Stage, made: _Batch, image: SourceImage, message: str) -> Fai
 
 def _named(failed: Failed, made: _Batch, image: SourceImage) -> Failed:
     """A failure with the level and the image, which the codec does not know."""
+    if failed.trace:
+        where = f"{made.component.name} level {made.level.name} image {image.name}"
+        return replace(failed, message=f"{where}: {failed.message}")
     if not isinstance(failed.error, CodecError):
         return failed
     error = failed.error.named(level=made.level.name, image=image.name)

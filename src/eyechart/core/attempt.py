@@ -53,8 +53,8 @@ class Failed:
         )
 
 
-def attempt(stage: Stage, call: Callable[[], _T]) -> _T | Failed:
-    """The call's result, or its error.
+def attempt(stage: Stage, call: Callable[[], _T], name: str = "") -> _T | Failed:
+    """The call's result, or its error. name: of the plug-in, for unexpected errors.
 
     An error of this package says whether a retry may help. Any other error, or `sys.exit`, is a bug
     of this package or of a plug-in. It counts as retryable, because the bug may be fixed before the
@@ -81,7 +81,7 @@ def attempt(stage: Stage, call: Callable[[], _T]) -> _T | Failed:
         return Failed(
             stage=stage,
             kind=type(error).__name__,
-            message=one_line(error, 500),
+            message=one_line(f"{name}: {one_line(error, 500)}" if name else error, 500),
             retryable=True,
             trace=traceback.format_exc(),
         )

@@ -138,6 +138,13 @@ def guarded(name: str) -> Iterator[None]:
         raise BrokenPluginError(f"{name}: {one_line(error)}") from error
 
 
+def name_of(plugin: Any) -> str:
+    """An opened plug-in's name, for messages; that of its class if the plug-in fails to tell."""
+    with suppress(Exception):
+        return str(plugin.name)
+    return type(plugin).__name__
+
+
 def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
     """`jpeg` or `jpeg:optimize=true,subsampling=444` -> name and options (values as JSON or text).
 

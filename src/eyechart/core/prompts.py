@@ -55,7 +55,8 @@ def multiple_choice(question: Question, family: str) -> str:
     """Hint, question and lettered options, and the family's instruction to answer by letter."""
     own = style_of(family).multiple_choice
     if own is not None:
-        return own(question)
+        with plugins.guarded(family):
+            return own(question)
     text = f"Hint: {question.hint}\n" if question.hint else ""
     text += f"Question: {question.text}\n"
     if question.options:

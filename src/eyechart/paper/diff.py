@@ -166,7 +166,7 @@ def _remarks(analysis: Analysis, compared: bool) -> list[str]:
     if not _comparable(analysis):
         return [
             f"Nothing is comparable: the data is {BUILT_IN_DATA}, whose tasks share names and "
-            "scoring with the benchmarks but not questions. Run on the official files (--data)."
+            "scoring with the benchmarks but not questions. Run on the official files (data)."
         ]
     remarks = []
     known_vlms = {_plain(vlm): vlm for vlm, _, _ in headline_scores()}

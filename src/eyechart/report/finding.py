@@ -98,6 +98,7 @@ def find(analysis: Analysis) -> Finding:
 
 def _details(analysis: Analysis) -> tuple[str, ...]:
     return (
+        *(f"Not in this report, because its task failed: {line}." for line in analysis.left_out),
         *_at_chance(analysis),
         *_best_codecs(analysis),
         *_adapter_gains(analysis),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from eyechart.analysis.bd import bd_rate
+from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.files import check_out, is_dir
 from eyechart.core.identity import finite_json
@@ -33,12 +34,16 @@ _MARKERS = "osD^vP*X"
 
 
 def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> QualityCurve:
-    """A codec's points; those without a finite quality are left out."""
-    points = [
-        (row.mean_bpp, on_curve(metric, value))
-        for row in rows
-        if row.codec == codec and (value := row.quality[label(metric)]) is not None
-    ]
+    """A codec's points; those without a finite quality are left out.
+
+    Raises PluginError: the metric fails.
+    """
+    with plugins.guarded(plugins.name_of(metric)):
+        points = [
+            (row.mean_bpp, float(on_curve(metric, value)))
+            for row in rows
+            if row.codec == codec and (value := row.quality[label(metric)]) is not None
+        ]
     return sorted(point for point in points if isfinite(point[1]))
 
 

@@ -12,8 +12,19 @@ from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError, UnusableVLMError, VLMError
 from eyechart.core.hooks import Replicated, batches_at_once, choices_of, for_task
-from eyechart.core.types import VLM, Answer, Failure, Question, Record, Request
+from eyechart.core.plugins import name_of
+from eyechart.core.types import (
+    VLM,
+    Answer,
+    Failure,
+    Question,
+    Record,
+    Request,
+    Score,
+    Task,
+)
 from eyechart.runner.reconstruction import PreparedItem
+from eyechart.runner.work import WorkItem
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import append_lines
 
@@ -78,16 +89,12 @@ class Answering:
             yield flight.popleft()
 
     def _start(self, batch: Sequence[PreparedItem]) -> Future[list[list[Answer]]] | None:
-        shown = _with_images(batch)
-        if not shown:
-            return None
-        vlm = self._vlm_for(shown[0].item.task.name)
+        vlm = self._vlm_for(batch[0].item.task.name)
         if not isinstance(vlm, Replicated):
             return None
-        requests = attempt("answer", lambda: _requests(shown, vlm))
-        if isinstance(requests, Failed):  # `settle` gets the same error and stores it
-            return None
-        return vlm.submit(requests, shown[0].item.cell.cell.decoding)
+        made = map(self._request, batch)
+        requests = [request for request in made if isinstance(request, Request)]
+        return vlm.submit(requests, batch[0].item.cell.cell.decoding) if requests else None
 
     def settle(
         self, batch: Sequence[PreparedItem], started: Future[list[list[Answer]]] | None = None
@@ -144,33 +151,57 @@ class Answering:
     ) -> Iterator[tuple[PreparedItem, Question, Answer | Failed]]:
         """Every question of a batch with its answer. A batch that fails is halved until only
         questions that fail alone are left."""
-        shown = _with_images(batch)
+        shown: list[PreparedItem] = []
+        requests: list[Request] = []
         for prepared in batch:
-            if isinstance(prepared.image, Failed):
+            request = self._request(prepared)
+            if isinstance(request, Request):
+                shown.append(prepared)
+                requests.append(request)
+            elif isinstance(prepared.image, Failed):
                 for question in prepared.item.questions:
-                    yield prepared, question, prepared.image
+                    yield prepared, question, request
+            else:
+                yield from self._halved([prepared], request)
         if not shown:
             return
-        answers = attempt("answer", lambda: self._ask(shown, started))
-        if not isinstance(answers, Failed):
-            self._ever_answered = True
-            for prepared, its_answers in zip(shown, answers, strict=True):
-                for question, answer in zip(prepared.item.questions, its_answers, strict=True):
-                    yield prepared, question, answer
+        answers = attempt("answer", lambda: self._ask(shown, requests, started), name_of(self._vlm))
+        if isinstance(answers, Failed):
+            if answers.bad_input and not answers.unusable and not self._ever_answered:
+                raise InputError(answers.message)
+            yield from self._halved(shown, answers)
             return
-        if answers.bad_input and not answers.unusable and not self._ever_answered:
-            raise InputError(answers.message)
-        halves = _halves(shown)
+        self._ever_answered = True
+        for prepared, its_answers in zip(shown, answers, strict=True):
+            for question, answer in zip(prepared.item.questions, its_answers, strict=True):
+                yield prepared, question, answer
+
+    def _halved(
+        self, items: Sequence[PreparedItem], failed: Failed
+    ) -> Iterator[tuple[PreparedItem, Question, Answer | Failed]]:
+        """The answers of both halves of a batch that failed; a single question has failed."""
+        halves = _halves(items)
         if not halves:
-            yield shown[0], shown[0].item.questions[0], answers
+            yield items[0], items[0].item.questions[0], failed
         for half in halves:
             yield from self._answers(half)
 
+    def _request(self, prepared: PreparedItem) -> Request | Failed:
+        """The request of an item; why its image cannot be made, or its prompts."""
+        image = prepared.image
+        if isinstance(image, Failed):
+            return image
+        vlm = self._vlm_for(prepared.item.task.name)
+        item = prepared.item
+        return attempt("load", lambda: _request(item, image, vlm.family), name_of(item.task))
+
     def _ask(
-        self, items: Sequence[PreparedItem], started: Future[list[list[Answer]]] | None
+        self,
+        items: Sequence[PreparedItem],
+        requests: Sequence[Request],
+        started: Future[list[list[Answer]]] | None,
     ) -> list[list[Answer]]:
         vlm = self._vlm_for(items[0].item.task.name)
-        requests = _requests(items, vlm)
         if started is None:
             answers = vlm.answer(requests, items[0].item.cell.cell.decoding)
         else:
@@ -208,24 +239,15 @@ class Answering:
             )
 
 
-def _with_images(batch: Sequence[PreparedItem]) -> list[PreparedItem]:
-    return [prepared for prepared in batch if isinstance(prepared.image, DecodedImage)]
-
-
-def _requests(items: Sequence[PreparedItem], vlm: VLM) -> list[Request]:
-    return [
-        _request(prepared, prepared.image, vlm.family)
-        for prepared in items
-        if isinstance(prepared.image, DecodedImage)
-    ]
-
-
-def _request(prepared: PreparedItem, image: DecodedImage, family: str) -> Request:
-    item, cell = prepared.item, prepared.item.cell.cell
+def _request(item: WorkItem, image: DecodedImage, family: str) -> Request:
+    cell = item.cell.cell
+    prompts = tuple(item.task.prompt(question, family) for question in item.questions)
+    if not all(isinstance(prompt, str) for prompt in prompts):
+        raise TypeError(f"a prompt is not text: {prompts!r}")
     choices = (choices_of(item.task, question) for question in item.questions)
     return Request(
         image=image.rgb8,
-        prompts=tuple(item.task.prompt(question, family) for question in item.questions),
+        prompts=prompts,
         codec=cell.codec.name,
         level=item.level.name,
         choices=tuple(choices) if cell.decoding.choice_set else (),
@@ -235,7 +257,7 @@ def _request(prepared: PreparedItem, image: DecodedImage, family: str) -> Reques
 def _record(prepared: PreparedItem, question: Question, answer: Answer) -> Record | Failed:
     assert isinstance(prepared.image, DecodedImage)
     image, task = prepared.image, prepared.item.task
-    score = attempt("score", lambda: task.score(question, answer.text))
+    score = attempt("score", lambda: _score(task, question, answer), name_of(task))
     if isinstance(score, Failed):
         return score
     height_px, width_px, _ = image.rgb8.shape
@@ -251,6 +273,13 @@ def _record(prepared: PreparedItem, question: Question, answer: Answer) -> Recor
         width_px=width_px,
         truncated=answer.truncated,
     )
+
+
+def _score(task: Task, question: Question, answer: Answer) -> Score:
+    score = task.score(question, answer.text)
+    if not isinstance(score, Score):
+        raise TypeError(f"the scorer returned {score!r}")
+    return score
 
 
 def _halves(items: Sequence[PreparedItem]) -> list[list[PreparedItem]]:

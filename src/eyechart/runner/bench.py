@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +12,7 @@ from statistics import fmean
 from eyechart.codecs import open_codec
 from eyechart.codecs.reconstruct import BATCH_IMAGES, DecodedImage, Reconstructor, SourceImage
 from eyechart.core import plugins
-from eyechart.core.attempt import Failed
+from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.hooks import facts_of
 from eyechart.core.images import find_images, read_image
@@ -256,6 +257,10 @@ def _try(
             continue
         height_px, width_px, _ = image.rgb8.shape
         bits = next(estimates)
+        quality = attempt("score", partial(_quality, metrics, image, one))
+        if isinstance(quality, Failed):
+            item.failed.append(quality)
+            continue
         item.trials.append(
             Trial(
                 image=image.name,
@@ -264,16 +269,21 @@ def _try(
                 size_bytes=one.payload_bytes,
                 rate_bpp=one.bitstream.bpp,
                 estimated_bpp=None if bits is None else bits / (height_px * width_px),
-                quality={label(metric): _measure(metric, image, one) for metric in metrics},
+                quality=quality,
                 encode_s=one.encode_s,
                 decode_s=one.decode_s,
             )
         )
 
 
-def _measure(metric: QualityMetric, image: SourceImage, made: DecodedImage) -> float:
-    with plugins.guarded(metric.name):
-        return metric.measure(image.rgb8, made.rgb8)
+def _quality(
+    metrics: Sequence[QualityMetric], image: SourceImage, made: DecodedImage
+) -> dict[str, float]:
+    found = {}
+    for metric in metrics:
+        with plugins.guarded(plugins.name_of(metric)):
+            found[label(metric)] = float(metric.measure(image.rgb8, made.rgb8))
+    return found
 
 
 def _row(item: _LevelTrials) -> BenchRow:

@@ -145,7 +145,7 @@ class CellFilter:
     def of(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
         """The chosen cells. Raises InputError: no name given, an unknown name, no such cell."""
         if not any(wanted is not None for wanted in self._wanted):
-            raise InputError("give --vlm, --adapter, --task, --codec or --level")
+            raise InputError("name a vlm, adapter, task, codec or level")
         for kind, wanted in zip(_KINDS, self._wanted, strict=True):
             known = sorted({names_of(stored.cell)[kind] for stored in cells})
             if wanted is not None and wanted not in known:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.hooks import Billed
-from eyechart.core.types import VLM, Request
+from eyechart.core.types import VLM, Question, Request, Task
 from eyechart.runner.work import TaskWork
 
 _SAMPLED_IMAGES = 8  # of each task; other images are assumed to cost the same per question
@@ -46,11 +46,15 @@ def usd_before(vlm: VLM, left: Iterable[tuple[TaskWork, int]]) -> UsdRange | Non
 def _sample(part: TaskWork, family: str) -> list[Request]:
     sample = []
     for image, questions in part.images[:_SAMPLED_IMAGES]:
-        rgb8 = attempt("load", partial(part.task.image, image))
-        if not isinstance(rgb8, Failed):
-            prompts = tuple(part.task.prompt(question, family) for question in questions)
-            sample.append(Request(image=rgb8, prompts=prompts))
+        request = attempt("load", partial(_request, part.task, image, questions, family))
+        if not isinstance(request, Failed):
+            sample.append(request)
     return sample
+
+
+def _request(task: Task, image: str, questions: Sequence[Question], family: str) -> Request:
+    prompts = tuple(task.prompt(question, family) for question in questions)
+    return Request(image=task.image(image), prompts=prompts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

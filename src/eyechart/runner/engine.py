@@ -228,11 +228,11 @@ class _Turn:
         try:
             self._answer(vlm, batches(prepared, prompts), tally)
         finally:
-            bill = bill_of(vlm, self.model.label)
-            if bill is not None:
+            bill = attempt("answer", partial(bill_of, vlm, self.model.label))
+            if bill is not None and not isinstance(bill, Failed):
                 append_lines(self.store.root / "costs.jsonl", [canonical_json(bill)])
                 self.progress.note(str(bill))
-            del vlm
+            del vlm, bill
             gc.collect()  # frees the memory for the next VLM, above all on a GPU
 
     def _tally(self, pending: Sequence[tuple[TaskWork, list[PendingCell]]]) -> Tally:
@@ -255,8 +255,8 @@ class _Turn:
         left = [
             (part, sum(tally.left(cell.stored.key) for cell in cells)) for part, cells in pending
         ]
-        usd = usd_before(vlm, left)
-        if usd is not None:
+        usd = attempt("answer", partial(usd_before, vlm, left))
+        if usd is not None and not isinstance(usd, Failed):  # a run without it is still useful
             questions = tally.questions - tally.questions_done
             self.progress.note(f"{self.model.label}: about {usd} for {questions:,} questions")
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from eyechart.codecs.reconstruct import SLOW_DECODE_S, SourceImage, reconstruct_one
 from eyechart.core import plugins
-from eyechart.core.errors import EyechartError, InputError, PluginError
+from eyechart.core.errors import EyechartError, PluginError
+from eyechart.core.hooks import HasFile, PublishedFile
 from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, Rgb8, Task, is_neural
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.rates import AnswerRate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, model_names, open_spec
-from eyechart.runner.work import TaskWork, task_work
+from eyechart.runner.work import task_work
 from eyechart.tasks.sampling import by_image
-from eyechart.tasks.sources import OfficialFile
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
 OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
@@ -181,7 +181,9 @@ def estimate(
     from eyechart.tasks import open_tasks
 
     tasks = open_tasks(plan.tasks, plan.data)
-    sizes = [_task_size(task, plan) for task in tasks]
+    sizes = [
+        _task_size(name, task, plan) for name, task in zip(plan.task_names, tasks, strict=True)
+    ]
     image = _sample_image(tasks, sizes)
     height_px, width_px, _ = image.shape
     given = None if rate is None else AnswerRate(questions_per_s=rate, hardware="as given")
@@ -191,13 +193,10 @@ def estimate(
         replace(_codec(entry, image, published or {}, clock), tasks=entry.tasks)
         for entry in plan.codecs
     )
-    left = [
-        (task_work(task, plan.max_images), _levels(codecs, size) * size.questions)
-        for task, size in zip(tasks, sizes, strict=True)
-        if size.note == "counted"
-    ]
+    asked = [_levels(codecs, size) * size.questions for size in sizes]
+    counted = all(size.note == "counted" for size in sizes)
     costs = [
-        _usd(spec, left) if len(left) == len(tasks) else None
+        _usd(spec, tasks, asked, plan.max_images) if counted else None
         for spec in plan.vlms
         for _ in plan.adapters
     ]
@@ -213,14 +212,25 @@ def estimate(
     )
 
 
-def _usd(spec: str, left: Sequence[tuple[TaskWork, int]]) -> UsdRange | None:
+def _usd(
+    spec: str, tasks: Sequence[Task], questions: Sequence[int], max_images: int | None
+) -> UsdRange | None:
+    """Cost of a number of questions of each task."""
     try:
-        return usd_before(open_spec(spec), left)
+        with plugins.guarded(spec):
+            left = [task_work(task, max_images) for task in tasks]
+            return usd_before(open_spec(spec), zip(left, questions, strict=True))
     except EyechartError:  # a plan can be estimated if its VLMs cannot be opened
         return None
 
 
-def _task_size(task: Task, plan: Plan) -> TaskEstimate:
+def _task_size(name: str, task: Task, plan: Plan) -> TaskEstimate:
+    with plugins.guarded(name):
+        return _published_size(task, plan) or _counted_size(task, plan)
+
+
+def _published_size(task: Task, plan: Plan) -> TaskEstimate | None:
+    """The size of the published file of a task without data."""
     missing = _missing_file(task)
     if missing and missing.rows and (whole := missing.image_count):
         images = min(whole, plan.max_images or whole)
@@ -231,6 +241,10 @@ def _task_size(task: Task, plan: Plan) -> TaskEstimate:
             note=f"the official file's size; not in {plan.data or 'the built-in chart'}",
             pixels=OFFICIAL_SIZE_PX[0] * OFFICIAL_SIZE_PX[1],
         )
+    return None
+
+
+def _counted_size(task: Task, plan: Plan) -> TaskEstimate:
     chosen = by_image(task.questions(), plan.max_images)
     height_px, width_px, _ = task.image(chosen[0][0]).shape if chosen else (0, 0, 3)
     return TaskEstimate(
@@ -242,25 +256,19 @@ def _task_size(task: Task, plan: Plan) -> TaskEstimate:
     )
 
 
-def _missing_file(task: Task) -> OfficialFile | None:
-    """The official file of a task without data; None if the task's data is found."""
-    from eyechart.tasks.tsv_task import TsvTask
-
-    if not isinstance(task, TsvTask):
+def _missing_file(task: Task) -> PublishedFile | None:
+    """The published file of a task without data; None if the task's data is found."""
+    if not isinstance(task, HasFile) or (file := task.data_file()).path is not None:
         return None
-    sized = (official for official in task.official if official.rows and official.image_count)
-    official = next(sized, None)
-    try:
-        return None if task.path.is_file() else official
-    except InputError:
-        return official
+    return next((one for one in file.published if one.rows and one.image_count), None)
 
 
 def _sample_image(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
     """An image of the data, or smooth noise similar to a photograph if there is none."""
     for task, size in zip(tasks, sizes, strict=True):
         if size.note == "counted" and size.images:
-            return task.image(by_image(task.questions(), 1)[0][0])
+            with plugins.guarded(size.name):
+                return task.image(by_image(task.questions(), 1)[0][0])
     random = np.random.default_rng(0)
     height_px, width_px = OFFICIAL_SIZE_PX
     frequency = np.hypot(np.fft.fftfreq(height_px)[:, None], np.fft.rfftfreq(width_px))

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
+from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.files import csv_text
 from eyechart.core.identity import canonical_json
@@ -61,7 +62,7 @@ def format_of(path: Path) -> RecordFormat:
         return "csv"
     if ending == ".parquet":
         return "parquet"
-    raise InputError(f"{path}: give --format csv or parquet, or a file that ends so")
+    raise InputError(f"{path}: name the format (csv, parquet), or a file that ends so")
 
 
 def export_records(store: Store, path: Path, form: RecordFormat, data: str | None = None) -> int:
@@ -106,13 +107,14 @@ def record_rows(store: Store, data: str | None = None) -> Iterator[RecordRow]:
 
 
 def _rows(stored: StoredCell, task: Task) -> list[RecordRow]:
-    questions = {question.id: question for question in task.questions()}
     cell = _cell(stored)
     found: list[Record | Failure] = [*stored.records(), *stored.failures()]
-    return [
-        {**cell, **_question(questions[one.question_id]), **_result(one), "image": one.image}
-        for one in found
-    ]
+    with plugins.guarded(stored.cell.task.name):
+        questions = {question.id: question for question in task.questions()}
+        return [
+            {**cell, **_question(questions[one.question_id]), **_result(one), "image": one.image}
+            for one in found
+        ]
 
 
 def _cell(stored: StoredCell) -> RecordRow:

@@ -174,7 +174,7 @@ def _export(
 
 def _open_task(spec: str, data: str | None, form: CopyFormat) -> TsvTask:
     if form.prompts is not None and form.prompts not in prompt_families():
-        raise InputError(f"--prompts {form.prompts!r}: allowed: {', '.join(prompt_families())}")
+        raise InputError(f"prompts {form.prompts!r}: allowed: {', '.join(prompt_families())}")
     (opened,) = open_tasks([spec], data)
     if not isinstance(opened, TsvTask):
         raise InputError(f"{spec}: not a task over a TSV file, so there is nothing to copy")
@@ -186,7 +186,7 @@ def _targets(
     task: TsvTask, codecs: Sequence[str], levels: Sequence[str] | None
 ) -> list[CopyTarget]:
     if not codecs:
-        raise InputError("--codecs: no codec named")
+        raise InputError("no codec named; give one or more")
     chosen = None if levels is None else tuple(levels)
     entries = [codec_levels(CodecEntry(codec=spec, levels=chosen)) for spec in codecs]
     targets = [
@@ -197,7 +197,7 @@ def _targets(
     names = [target.name.lower() for target in targets]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise InputError(f"--codecs {','.join(codecs)}: {twice}.tsv would be written twice")
+        raise InputError(f"codecs {','.join(codecs)}: {twice}.tsv would be written twice")
     return targets
 
 
@@ -207,7 +207,7 @@ def _cache_folder(out: Path) -> Path:
         try:
             (folder / cached).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"--out {out}: cannot be written ({error.strerror})") from error
+            raise InputError(f"{out}: cannot be written ({error.strerror})") from error
     return folder
 
 

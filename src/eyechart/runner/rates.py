@@ -109,7 +109,7 @@ def save_rates(path: Path, rates: Mapping[str, AnswerRate]) -> None:
 
 def keep_rates(speeds: Iterable[Speed], run_dir: Path, device: str) -> None:
     """Store the speeds of a run with enough answers in its directory. Raises StoreError."""
-    where = f"in {run_dir.name}, --device {device}"
+    where = f"in {run_dir.name}, device {device}"
     rates = {
         speed.vlm: AnswerRate(
             questions_per_s=float(f"{speed.questions / speed.seconds:.3g}"), hardware=where

@@ -27,6 +27,7 @@ from eyechart.codecs.reconstruct import (
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import WorkerDiedError
 from eyechart.core.identity import digest
+from eyechart.core.plugins import name_of
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import (
     Codec,
@@ -217,7 +218,11 @@ class Reconstruction:
         and level uses them."""
         key = (id(item.task), item.image)
         if key not in self._sources:
-            read = attempt("load", lambda: SourceImage.of(item.task.image(item.image), item.image))
+            read = attempt(
+                "load",
+                lambda: SourceImage.of(item.task.image(item.image), item.image),
+                f"{name_of(item.task)} image {item.image}",
+            )
             self._sources[key] = read
             self._sources_bytes += _size(read)
             while self._sources_bytes > _SOURCES_BYTES and len(self._sources) > 1:

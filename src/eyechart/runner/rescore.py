@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eyechart.core.errors import InputError
+from eyechart.core import plugins
+from eyechart.core.errors import PluginError
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import Record, Task, component_of
+from eyechart.core.types import Record, Task
 from eyechart.store import Store, StoredCell
-from eyechart.tasks import open_task
+from eyechart.tasks import open_answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescoreResult:
-    """Number of cells and records that `rescore` read, and of those that changed."""
+    """Number of cells and records that `rescore` read, and of those that changed. broken: one line
+    for each task whose plug-in failed; its scores are as before."""
 
     cells: int
     records: int
     changed: int
+    broken: tuple[str, ...] = ()
 
 
 def rescore(store: Store, data: str | None = None) -> RescoreResult:
@@ -34,16 +37,26 @@ def rescore(store: Store, data: str | None = None) -> RescoreResult:
     cells = store.cells()
     tasks = open_tasks_of(store, cells, data)
     seen = changed = 0
+    broken: dict[str, str] = {}
     for stored, task in zip(cells, tasks, strict=True):
-        old = stored.records()
-        new = _rescored(task, old)
+        name, old = stored.cell.task.name, stored.records()
+        if name in broken:
+            continue
+        try:
+            with plugins.guarded(name):
+                new = _rescored(task, old)
+        except PluginError as error:
+            broken[name] = str(error)
+            continue
         seen += len(old)
         different = sum(before != after for before, after in zip(old, new, strict=True))
         changed += different
         if different:
             stored.recover()
             stored.replace_records(new)
-    return RescoreResult(cells=len(cells), records=seen, changed=changed)
+    return RescoreResult(
+        cells=len(cells), records=seen, changed=changed, broken=tuple(broken.values())
+    )
 
 
 def open_tasks_of(store: Store, cells: Sequence[StoredCell], data: str | None) -> list[Task]:
@@ -55,18 +68,9 @@ def open_tasks_of(store: Store, cells: Sequence[StoredCell], data: str | None) -
     data = data or store.info().data or None
     opened: dict[str, Task] = {}
     for stored in cells:
-        wanted = stored.cell.task
-        key = canonical_json(wanted)
-        if key in opened:
-            continue
-        task = open_task(wanted.name, wanted.options, data)
-        here = component_of(task)
-        if here != wanted:
-            raise InputError(
-                f"{wanted.name}: the questions here are of version {here.version}, "
-                f"those answered of {wanted.version}; name their folder with --data"
-            )
-        opened[key] = task
+        key = canonical_json(stored.cell.task)
+        if key not in opened:
+            opened[key] = open_answered(stored.cell.task, data)
     return [opened[canonical_json(stored.cell.task)] for stored in cells]
 
 

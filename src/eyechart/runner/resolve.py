@@ -176,6 +176,6 @@ def open_spec(
 
     name, options = plugins.parse_spec_or_directory(spec)
     if "adapter" in options:  # a cell names its adapter separately
-        raise InputError(f"vlm {name}: give an adapter with --adapter, not as an option")
+        raise InputError(f"vlm {name}: name an adapter separately, not as an option")
     given: dict[str, Any] = {"device": device, **options}
     return open_vlm(name, adapter=adapter, open_workers=open_workers, **given)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eyechart.core.errors import InputError
+from eyechart.core import plugins
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Component, Task, component_of
 from eyechart.store import Store
@@ -30,17 +31,21 @@ def refuse_other_data(store: Store, tasks: Sequence[Task], data: str) -> None:
         if versions[label] != held.version and stored.records():
             raise InputError(
                 f"{store.root}: holds answers about {held.name} of version {held.version}, its "
-                f"data in {data} is of version {versions[label]}; choose another --out"
+                f"data in {data} is of version {versions[label]}; choose another run directory"
             )
 
 
 def _version(held: Component, data: str, store: Store) -> str:
     try:
-        return component_of(open_task(held.name, held.options, data)).version
+        task = open_task(held.name, held.options, data)
+        with plugins.guarded(held.name):
+            return component_of(task).version
+    except PluginError:  # an analysis leaves the task out
+        return held.version
     except InputError as error:
         raise InputError(
             f"{store.root}: holds answers about {held.name} of version {held.version}, which "
-            f"cannot be found with the data folder {data}; choose another --out ({error})"
+            f"cannot be found with the data folder {data}; choose another run directory ({error})"
         ) from error
 
 

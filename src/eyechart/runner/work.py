@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import choices_of, facts_of, for_task
 from eyechart.core.types import (
@@ -44,7 +45,8 @@ class CodecLevels:
     @property
     def spec(self) -> CodecSpec:
         """The codec's spec, for workers. Raises EyechartError if it cannot run here."""
-        component = component_of(self.codec)
+        with plugins.guarded(self.plugin):
+            component = component_of(self.codec)
         return CodecSpec(plugin=self.plugin, options=self.options, component=component)
 
     @property

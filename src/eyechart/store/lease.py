@@ -42,7 +42,7 @@ def lease(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[N
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             raise HeldError(
                 f"{path.parent}: in use by {holder or 'another eyechart run'}; "
-                "wait for it to end (--wait) or choose another --out"
+                "wait for it to end (wait) or choose another directory"
             ) from None
         except OSError as error:  # a file system without locks
             raise StoreError(f"{path}: cannot be locked ({error.strerror})") from error

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from eyechart.core import plugins
-from eyechart.core.errors import PluginError
-from eyechart.core.types import Json, Task
+from eyechart.core.errors import InputError, PluginError
+from eyechart.core.types import Component, Json, Task, component_of
 
 
 def open_task(
@@ -33,6 +33,26 @@ def open_task(
     if data is not None and plugins.takes("eyechart.tasks", name, "data"):
         given = {"data": data, **given}
     task: Task = (load or plugins.load)("eyechart.tasks", name, given)
+    return task
+
+
+def open_answered(
+    answered: Component, data: str | None = None, load: Callable[..., Any] | None = None
+) -> Task:
+    """The task of stored answers. data, load: as for `open_task`.
+
+    Raises:
+        PluginError: as `open_task`.
+        InputError: its data is missing, or its questions are not those that were answered.
+    """
+    task = open_task(answered.name, answered.options, data, load)
+    with plugins.guarded(answered.name):
+        here = component_of(task).version
+    if here != answered.version:
+        raise InputError(
+            f"{answered.name}: the questions here are of version {here}, those answered of "
+            f"{answered.version}; name the folder with their data"
+        )
     return task
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
+from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError, one_line
 from eyechart.core.files import is_file, read_text
 from eyechart.core.foreign import foreign_file, parse_json
@@ -55,6 +56,11 @@ def score_predictions(task: Task, answers: Mapping[str, str], name: str) -> Resu
     Raises:
         InputError: an id that the task does not have, or no answers.
     """
+    with plugins.guarded(plugins.name_of(task)):
+        return _scored(task, answers, name)
+
+
+def _scored(task: Task, answers: Mapping[str, str], name: str) -> Result:
     questions = task.questions()
     foreign = sorted(answers.keys() - {question.id for question in questions})
     if foreign or not answers:

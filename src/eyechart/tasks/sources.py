@@ -44,7 +44,7 @@ class OfficialFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A data file. origin: "--data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+    """A data file. origin: "data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
 
     path: Path
     origin: str
@@ -92,7 +92,7 @@ def _place(data: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
     if data == BUILT_IN_DATA:
         return chart_dir(), BUILT_IN_DATA
     if data:
-        return Path(data).expanduser(), "--data"
+        return Path(data).expanduser(), "data"
     for variable in _VARIABLES:
         if environ.get(variable):
             return Path(environ[variable]).expanduser(), f"${variable}"
