@@ -84,3 +84,24 @@ def test_images_that_fail_are_counted_and_named(
     shown = capsys.readouterr()
     assert "10 images failed" in shown.out
     assert "fake level low image" in shown.err
+
+
+@pytest.mark.parametrize("device", ["map", "cuda:99"])
+@pytest.mark.parametrize(
+    "command", ["encode {plan} --out out", "run {plan} --out out", "codec bench . --codec {codec}"]
+)
+def test_a_device_that_codecs_cannot_use_is_refused_before_anything_is_written(
+    command: str,
+    device: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    codec = "fake-neural:log=log"
+    plan = " ".join(["--codecs", codec, *PLAN])
+    args = command.format(plan=plan, codec=codec).split()
+    assert run_args([*args, "--codec-device", device]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"device '{device}'" in line
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.codecs.reconstruct import BATCH_IMAGES, Reconstructor, SourceImage
+from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.hooks import for_task
 from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
@@ -38,13 +39,14 @@ def compare(
 
     device, batch_images: for codecs with weights.
 
-    Raises ImageError, CodecError, VLMError.
+    Raises ImageError, CodecError, VLMError, PluginError.
     """
     reconstructor = Reconstructor(device=device, batch_images=batch_images)
     for task in tasks:
+        with plugins.guarded(plugins.name_of(task)):
+            asked = dict(by_image(task.questions(), images))
+            uncompressed = {key: task.image(key) for key in asked}
         without, with_adapter = for_task(plain, task.name), for_task(adapted, task.name)
-        asked = dict(by_image(task.questions(), images))
-        uncompressed = {key: task.image(key) for key in asked}
         for condition, shown in _forms(uncompressed, codecs, reconstructor):
             yield ScoreChange(
                 task=task.name,
@@ -79,21 +81,23 @@ def _score(
     shown: dict[str, Rgb8],
     condition: Condition,
 ) -> float:
-    requests = [
-        Request(
-            image=shown[key],
-            prompts=tuple(task.prompt(question, vlm.family) for question in questions),
-            codec=condition[0],
-            level=condition[1],
-        )
-        for key, questions in asked.items()
-    ]
-    # The token limit of the whole task, as in a run, independent of the images chosen.
-    limit = max(map(task.max_new_tokens, task.questions()))
+    with plugins.guarded(plugins.name_of(task)):
+        requests = [
+            Request(
+                image=shown[key],
+                prompts=tuple(task.prompt(question, vlm.family) for question in questions),
+                codec=condition[0],
+                level=condition[1],
+            )
+            for key, questions in asked.items()
+        ]
+        # The token limit of the whole task, as in a run, independent of the images chosen.
+        limit = max(map(task.max_new_tokens, task.questions()))
     answers = vlm.answer(requests, Decoding(max_new_tokens=limit))
-    scores: list[Score] = [
-        task.score(question, answer.text)
-        for questions, given in zip(asked.values(), answers, strict=True)
-        for question, answer in zip(questions, given, strict=True)
-    ]
-    return task.summarize(scores)[task.headline_metric]
+    with plugins.guarded(plugins.name_of(task)):
+        scores: list[Score] = [
+            task.score(question, answer.text)
+            for questions, given in zip(asked.values(), answers, strict=True)
+            for question, answer in zip(questions, given, strict=True)
+        ]
+        return task.summarize(scores)[task.headline_metric]

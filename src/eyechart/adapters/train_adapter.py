@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from eyechart.adapters.answers import ScoreChange, compare
 from eyechart.adapters.base import open_base
 from eyechart.adapters.checks import require_training_folder
-from eyechart.adapters.condition import Vocabulary, aliases_by_rank
+from eyechart.adapters.condition import Vocabulary, aliases_by_rank, entries_of
 from eyechart.adapters.package import AdapterConfig, with_answers
 from eyechart.adapters.pairs import CodecPairs, FolderPairs, Pairs
 from eyechart.adapters.recipe import Recipe
@@ -22,7 +22,7 @@ from eyechart.codecs.reconstruct import check_batch
 from eyechart.core import plugins
 from eyechart.core.files import require_place
 from eyechart.core.images import find_images
-from eyechart.core.types import VLM, Codec, Task, is_neural
+from eyechart.core.types import VLM, Codec, Task, component_of, is_neural
 from eyechart.tasks import open_tasks
 from eyechart.vlms import open_vlm
 from eyechart.vlms.devices import codec_devices
@@ -86,7 +86,7 @@ def train_adapter(
             task.questions()  # a wrong file is an error before the training
     batch_images = check_batch(codec_batch)
     require_training_folder(out)
-    coders = [open_codec(spec) for spec in codecs or ()]
+    coders = [_open_codec(spec) for spec in codecs or ()]
     device = _own_device(coders, codec_device)
     pairs: Pairs
     if codecs is None:
@@ -112,14 +112,22 @@ def train_adapter(
     return _measured(vlm, out, asked, task_images, with_codecs, watcher)
 
 
+def _open_codec(spec: str) -> Codec:
+    """A codec that works here, as far as is known before it encodes. Raises InputError."""
+    codec = open_codec(spec)
+    with plugins.guarded(spec):
+        component_of(codec)
+        entries_of([codec])
+        if is_neural(codec):
+            codec.check()
+    return codec
+
+
 def _own_device(codecs: Sequence[Codec], wanted: str) -> str:
     """The device on which this process runs codecs with weights. Of several processes, started by
-    `accelerate launch`, each uses another one. Raises InputError, also if weights are missing."""
-    neural = [codec for codec in codecs if is_neural(codec)]
-    if not neural:
+    `accelerate launch`, each uses another one. Raises InputError."""
+    if not any(map(is_neural, codecs)):
         return "cpu"
-    for codec in neural:
-        codec.check()
     devices = codec_devices(wanted)
     return devices[int(os.environ.get("LOCAL_RANK", "0")) % len(devices)]
 

@@ -59,7 +59,8 @@ def encode_image(
     with plugins.guarded(codec):
         chosen = choose_level(coder, level)
     source = SourceImage.of(read_image(Path(image)), Path(image).name)
-    decoded = reconstruct_one(coder, chosen, source)
+    with plugins.guarded(codec):
+        decoded = reconstruct_one(coder, chosen, source)
     psnr_db = Psnr().measure(source.rgb8, decoded.rgb8)
     payload = decoded.bitstream.payload
     write_atomic(Path(out), payload)
@@ -130,7 +131,8 @@ def ask(
     coder, chosen = _codec_and_level(codec, level)
     opened = open_spec(vlm, None if adapter is None else str(adapter), device)
     if codec is not None:
-        decoded = reconstruct_one(coder, chosen, SourceImage.of(rgb8, Path(image).name))
+        with plugins.guarded(codec):
+            decoded = reconstruct_one(coder, chosen, SourceImage.of(rgb8, Path(image).name))
         rgb8, bpp = decoded.rgb8, decoded.bitstream.bpp
     name = plugins.name_of(coder)
     request = Request(image=rgb8, prompts=prompts, codec=name, level=chosen.name)

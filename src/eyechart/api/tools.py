@@ -62,6 +62,7 @@ def bench_codecs(
     """
     from eyechart.report.rate_distortion import BenchFiles, with_bd_rates
     from eyechart.runner.bench import measure
+    from eyechart.vlms.devices import codec_devices
 
     files = BenchFiles(json=_path(json), compressai=_path(compressai), plot=_path(plot))
     files.check()
@@ -71,7 +72,7 @@ def bench_codecs(
         Path(folder),
         opened_metrics,
         max_images=max_images,
-        device=device,
+        device=codec_devices(device)[0],
         batch_images=batch_images,
         report=advance,
     )

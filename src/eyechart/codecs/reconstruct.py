@@ -334,9 +334,14 @@ def decode_payload(codec: Codec, payload: bytes, name: str) -> Rgb8:
     """
     if not isinstance(codec, SelfDescribing):
         raise InputError(
-            f"{codec.name}: cannot decode a payload alone (no method bitstream_from_payload)"
+            f"{plugins.name_of(codec)}: cannot decode a payload alone "
+            "(no method bitstream_from_payload)"
         )
-    decoded = attempt("decode", lambda: codec.decode(codec.bitstream_from_payload(payload)))
+    decoded = attempt(
+        "decode",
+        lambda: codec.decode(codec.bitstream_from_payload(payload)),
+        plugins.name_of(codec),
+    )
     if isinstance(decoded, Failed):
         if isinstance(decoded.error, CodecError):
             raise decoded.error.named(image=name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 
 from eyechart.core import plugins
+from eyechart.core.errors import PluginError
 
 # The headline metric of each task, with its names in the two sources.
 HEADLINE = {
@@ -34,8 +36,13 @@ def rows(name: str) -> tuple[dict[str, str], ...]:
 @cache
 def official_questions() -> dict[str, int]:
     """Number of questions behind the published scores of a task: the rows of its official file."""
-    official = {name: plugins.load("eyechart.tasks", name).official[0] for name in HEADLINE}
-    return {name: file.rows for name, file in official.items() if file.rows is not None}
+    found = {}
+    for name in HEADLINE:
+        with suppress(PluginError):  # another distribution registers the name, too
+            rows = plugins.load("eyechart.tasks", name).official[0].rows
+            if rows is not None:
+                found[name] = rows
+    return found
 
 
 @cache

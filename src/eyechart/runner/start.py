@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError
 from eyechart.core.hooks import HasImageFiles
-from eyechart.core.workers import Executor, let_threads_sleep
+from eyechart.core.workers import let_threads_sleep
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -37,7 +37,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     """
     let_threads_sleep()
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
-    store = Store(out)
+    store, devices = Store(out), _codec_devices(work, options)
     _check_before(store, work, plan)
     refused = refusals(work, store, retry_failed=options.retry_failed)
     reasons = [*work.unusable, *refused.values()]
@@ -50,7 +50,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     store.create()
     with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
-        executor = _executor(work, options)
+        executor = open_executor(options.workers, devices, options.open_workers)
         outcome = run(work, store, executor, progress, options)
         outcome.unusable[:0] = reasons
         with store.updating("rates"):
@@ -72,6 +72,7 @@ def encode_plan(
         InputError, StoreError: as `run_plan`.
     """
     work, store = resolve(plan, models=False), Store(out)
+    devices = _codec_devices(work, options)
     _check_before(store, work, plan)
     store.create()
     with store.encoding(wait=options.wait):
@@ -79,7 +80,7 @@ def encode_plan(
         return encode(
             work,
             store,
-            _executor(work, options),
+            open_executor(options.workers, devices, options.open_workers),
             options,
             lambda what: advance(what, work.images),
         )
@@ -98,7 +99,7 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
                 part.task.check_images(image for image, _ in part.images)
 
 
-def _executor(work: Work, options: Options) -> Executor:
+def _codec_devices(work: Work, options: Options) -> Sequence[str]:
+    """Raises InputError: a device that is not here."""
     neural = any(entry.neural for entry in work.codecs)
-    devices = codec_devices(options.codec_device) if neural else ("cpu",)
-    return open_executor(options.workers, devices, options.open_workers)
+    return codec_devices(options.codec_device) if neural else ("cpu",)

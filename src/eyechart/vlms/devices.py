@@ -46,13 +46,19 @@ def devices_of(wanted: str) -> tuple[str, ...]:
 def codec_devices(wanted: str) -> tuple[str, ...]:
     """The devices of codecs with weights, one worker each.
 
-    wanted: as for `devices_of`; `auto`: all GPUs, else up to two workers on the CPU. Loads torch.
+    wanted: as for `devices_of`, without `map`; `auto`: all GPUs, else up to two workers on the CPU.
+    Loads torch, except for `cpu`.
 
     Raises:
-        InputError: as `devices_of`.
+        InputError: as `devices_of`; a device that this machine does not have.
     """
     if wanted != "auto":
-        return devices_of(wanted)
+        devices = devices_of(wanted)
+        if "map" in devices:
+            raise InputError("device 'map' is for VLMs; allowed for codecs: auto, cpu, cuda:1, all")
+        for device in devices:
+            check_present(device)
+        return devices
     if find_spec("torch") is None:
         return ("cpu",)
     import torch
