@@ -31,6 +31,7 @@ class Breakable:
 
 class Codec(Breakable):
     kind, name, version, options, adapted_from = "codec", "toy-codec", "1", {}, ""
+    category = "learned"
     levels = (Level(name="only", rank=0, knobs={}),)
 
     def level_at(self, text):

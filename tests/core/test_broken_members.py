@@ -70,7 +70,7 @@ MEMBERS = {
     "task": "name version options headline_metric questions image check_images prompt"
     " max_new_tokens choices chance data_file score summarize image_sums headline",
     "codec": "name version options levels level_at encode decode bitstream_from_payload"
-    " adapted_from",
+    " adapted_from category",
     "neural": "name version options levels reproducible check load adapted_from",
     "loaded": "encode decode estimate_bits close",
     "vlm": "name version options family questions_at_once address spent_usd check for_task"
@@ -202,3 +202,24 @@ def test_a_prompt_that_fails_ends_no_other_task(
     assert "9 questions failed" in capsys.readouterr().err
     assert run_args(["table", "scores", "new"]) == 0
     assert "POPE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("category", "'best'"),
+        ("adapted_from", "3"),
+        ("options", "{'a': object()}"),
+        ("levels", "(Level(name='only', rank='low', knobs={}),)"),
+    ],
+)
+def test_a_value_that_no_run_directory_can_hold_is_refused_before_there_is_one(
+    member: str, value: str, workplace: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import broken_toys  # type: ignore[import-not-found]
+
+    workplace.setattr(broken_toys.Codec, member, eval(value, vars(broken_toys)))
+    assert run_args(f"{RUN} new".split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "toy-codec: " in line
+    assert not Path("new").exists()

@@ -32,6 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from eyechart.core.kinds import fits
 from eyechart.core.types import (
     VLM,
     Answer,
@@ -42,6 +43,7 @@ from eyechart.core.types import (
     Decoding,
     Level,
     Question,
+    Reproducible,
     Request,
     Rgb8,
     is_neural,
@@ -281,13 +283,26 @@ class TakesRunOptions(Protocol):
 
 
 def facts_of(codec: Codec) -> CodecFacts:
-    """What is stored of a codec beside its identity."""
+    """What is stored of a codec beside its identity. Raises ValueError: a value is not allowed."""
     usual: CodecCategory = "learned" if is_neural(codec) else "traditional"
-    return CodecFacts(
-        reproducible=codec.reproducible if is_neural(codec) else "bitwise",
-        adapted_from=codec.adapted_from if isinstance(codec, Adapted) else "",
-        category=codec.category if isinstance(codec, Categorized) else usual,
+    return checked_facts(
+        CodecFacts(
+            reproducible=codec.reproducible if is_neural(codec) else "bitwise",
+            adapted_from=codec.adapted_from if isinstance(codec, Adapted) else "",
+            category=codec.category if isinstance(codec, Categorized) else usual,
+        )
     )
+
+
+def checked_facts(facts: CodecFacts) -> CodecFacts:
+    """The facts, if their values are allowed. Raises ValueError."""
+    if not fits(facts.reproducible, Reproducible):
+        raise ValueError(f"reproducible is {facts.reproducible!r}")
+    if not fits(facts.adapted_from, str):
+        raise ValueError(f"adapted_from is {facts.adapted_from!r}")
+    if facts.category and not fits(facts.category, CodecCategory):
+        raise ValueError(f"category is {facts.category!r}")
+    return facts
 
 
 def choices_of(task: object, question: Question) -> tuple[str, ...]:

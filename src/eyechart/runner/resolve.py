@@ -14,8 +14,10 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.files import is_dir
 from eyechart.core.hooks import facts_of
+from eyechart.core.identity import canonical_json
+from eyechart.core.kinds import fits
 from eyechart.core.pool import WorkerPool
-from eyechart.core.types import VLM, Codec, Component, Task, component_of, is_neural
+from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of, is_neural
 from eyechart.core.workers import OpenWorkers
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.work import (
@@ -55,7 +57,7 @@ def resolve(
     for entry in codecs:
         # Its version may need a program, whose absence must be found now; so must a broken member.
         with plugins.guarded(entry.plugin):
-            component_of(entry.codec)
+            canonical_json(component_of(entry.codec))
             facts_of(entry.codec)
     tasks = open_tasks(plan.tasks, plan.data)
     parts = tuple(
@@ -131,6 +133,9 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
         chosen = codec.levels
         if entry.levels is not None:
             chosen = [find_level(codec, level) for level in entry.levels]
+        for level in chosen:
+            if not (isinstance(level, Level) and fits(level.rank, int)):
+                raise TypeError(f"not a level with a whole number as its rank: {level!r}")
         levels = tuple(sorted(chosen, key=lambda level: level.rank))
     return CodecLevels(codec=codec, plugin=name, options=options, levels=levels, tasks=entry.tasks)
 
@@ -138,7 +143,7 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
 def _task_work(name: str, task: Task, plan: Plan) -> TaskWork:
     """The work of a task. Raises InputError."""
     with plugins.guarded(name):
-        component_of(task)
+        canonical_json(component_of(task))
         return task_work(task, plan.max_images, choice_set=plan.choice_set)
 
 
@@ -151,6 +156,7 @@ def _model_config(
         vlm = opened()
         identity = vlm_identity(vlm)
         by_task = {task.name: vlm_component(vlm, task.name) for task in tasks}
+        canonical_json(by_task)
     return ModelConfig(
         vlm=identity,
         adapter=None if adapter_spec is None else adapter_component(adapter_spec),

@@ -21,12 +21,12 @@ from zlib import crc32
 
 from eyechart.core.errors import StoreError, one_line
 from eyechart.core.foreign import parse_json
+from eyechart.core.hooks import checked_facts
 from eyechart.core.identity import canonical_json, cell_key
 from eyechart.core.kinds import fits
 from eyechart.core.types import (
     USUAL_FACTS,
     Cell,
-    CodecCategory,
     CodecFacts,
     Component,
     Decoding,
@@ -34,7 +34,6 @@ from eyechart.core.types import (
     Json,
     Level,
     Record,
-    Reproducible,
 )
 from eyechart.store.files import (
     DAMAGED,
@@ -219,18 +218,13 @@ def facts_json(facts: CodecFacts) -> dict[str, Json]:
 def facts_from_json(value: Any) -> CodecFacts:
     """The facts from the fields of `cell.json`. Raises KeyError, TypeError, ValueError on other
     values."""
-    facts = CodecFacts(
-        reproducible=value["reproducible"],
-        adapted_from=value.get("adapted_from", ""),
-        category=value.get("category", ""),
+    return checked_facts(
+        CodecFacts(
+            reproducible=value["reproducible"],
+            adapted_from=value.get("adapted_from", ""),
+            category=value.get("category", ""),
+        )
     )
-    if not fits(facts.reproducible, Reproducible):
-        raise ValueError(f"reproducible is {facts.reproducible!r}")
-    if not fits(facts.adapted_from, str):
-        raise ValueError(f"adapted_from is {facts.adapted_from!r}")
-    if facts.category and not fits(facts.category, CodecCategory):
-        raise ValueError(f"category is {facts.category!r}")
-    return facts
 
 
 def _task_size(value: Any) -> TaskSize:
