@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         table,
         train_adapter,
         train_codec,
+        write_figure,
         write_report,
     )
     from eyechart.core.errors import (
@@ -125,6 +126,7 @@ __all__ = [
     "table",
     "train_adapter",
     "train_codec",
+    "write_figure",
     "write_report",
 ]
 

@@ -20,6 +20,7 @@ from eyechart.api.runs import (
     rescore,
     run,
     table,
+    write_figure,
     write_report,
 )
 from eyechart.api.stores import drop_cells, merge_runs
@@ -61,5 +62,6 @@ __all__ = [
     "table",
     "train_adapter",
     "train_codec",
+    "write_figure",
     "write_report",
 ]

@@ -257,7 +257,7 @@ def analyse(
 
 def table(
     run_directory: str | Path,
-    kind: Literal["bd", "scores", "gap", "adapter", "icm"] = "bd",
+    kind: Literal["bd", "scores", "gap", "adapter", "icm", "pairs"] = "bd",
     form: Literal["md", "csv", "latex", "json"] = "md",
 ) -> str:
     """A table of a run as text; empty if the run has no table of that kind.
@@ -297,6 +297,39 @@ def write_report(
         check_out(path)
     write(analyse(run_directory, fresh=fresh, data=data), path)
     return path
+
+
+def write_figure(
+    run_directory: str | Path,
+    name: str,
+    out: str | Path,
+    *,
+    width_mm: float = 88.0,
+    vlm: str | None = None,
+    task: str | None = None,
+    data: str | Path | None = None,
+) -> tuple[Path, Path]:
+    """Draw a figure of the paper from a run; -> its file, and the CSV with its numbers beside it.
+
+    name: the paper's number or a word (`3a` or `radar-vlms`, `4` or `curves`, ...). out: a .svg,
+    .pdf or .png file. width_mm: a column of a paper has about 88. vlm, task: show only this one.
+    data: as for `analyse`.
+
+    Raises:
+        InputError: as `analyse`; no such figure, VLM or task; the run lacks what the figure shows.
+        PluginError: matplotlib is not installed (the extra `plot`).
+        StoreError: a file cannot be written.
+
+    Examples:
+        >>> figure, numbers = eyechart.write_figure("out/first", "curves", "curves.svg")
+        >>> numbers.name
+        'curves.csv'
+    """
+    from eyechart.report.figures import write_figure as write
+
+    check_out(Path(out))
+    analysis = analyse(run_directory, data=data)
+    return write(analysis, name, Path(out), width_mm=width_mm, vlm=vlm, task=task)
 
 
 def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[RecordRow]:

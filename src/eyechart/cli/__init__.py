@@ -33,8 +33,9 @@ _VERBS = {
     "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
     "table": (
         "eyechart.cli.tables:table",
-        "Print a table of a run: bd, scores, gap, adapter, icm.",
+        "Print a table of a run: bd, scores, gap, adapter, icm, pairs.",
     ),
+    "figure": ("eyechart.cli.report:figure", "Draw a figure of the paper from a run."),
     "score": ("eyechart.cli.score:score", "Score answers that another tool produced."),
     "bd": ("eyechart.cli.tables:bd", "BD-Metric and BD-rate of curves in CSV files."),
     "export": (

@@ -1,4 +1,4 @@
-"""`eyechart report`: a run's analysis as one HTML file."""
+"""`eyechart report` and `eyechart figure`: a run as an HTML file, or as one figure."""
 
 from __future__ import annotations
 
@@ -35,3 +35,34 @@ def report(
     print(path)
     if analysis.left_out:
         raise typer.Exit(1)
+
+
+def figure(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="The paper's number or a word: 1 bars, 2 example, 3a radar-vlms, 3b radar-tasks, "
+            "4 curves, 10 uncompressed.",
+        ),
+    ],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="A .svg, .pdf or .png file; a .csv is beside it.")
+    ],
+    width_mm: Annotated[
+        float, typer.Option("--width-mm", help="Width; a column of a paper has about 88 mm.")
+    ] = 88.0,
+    vlm: Annotated[str | None, typer.Option(help="Only this VLM.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
+    ] = None,
+) -> None:
+    """Draw a figure of the paper from a run, and write its numbers as CSV."""
+    from eyechart import api
+
+    for path in api.write_figure(
+        directory, name, out, width_mm=width_mm, vlm=vlm, task=task, data=data
+    ):
+        print(path)

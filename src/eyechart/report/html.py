@@ -21,8 +21,9 @@ from pathlib import Path
 
 from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.identity import finite_json
-from eyechart.core.types import Json
+from eyechart.core.types import UNCOMPRESSED, Json
 from eyechart.report.finding import codec_label, find
+from eyechart.report.style import styles
 from eyechart.store.files import write_atomic
 
 # In order of their dependencies; all share one scope.
@@ -65,6 +66,7 @@ def render_report(analysis: Analysis) -> str:
     page: Json = {
         "pictures": images,
         "labels": {codec: codec_label(codec) for codec in codecs},
+        "styles": dict(styles([codec for codec in codecs if codec != UNCOMPRESSED])),
     }
     # One closure: the files share names only with each other.
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"

@@ -6,7 +6,6 @@ turned into dB, as is usual.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,21 +15,20 @@ from typing import TypeAlias
 
 from eyechart.analysis.bd import bd_rate
 from eyechart.core import plugins
-from eyechart.core.errors import InputError, PluginError
+from eyechart.core.errors import InputError
 from eyechart.core.files import check_out, is_dir
 from eyechart.core.identity import finite_json
 from eyechart.core.types import Json
 from eyechart.quality import QualityMetric, curve_label, label, on_curve
+from eyechart.report.plots import check_plot, save_plot
+from eyechart.report.style import colour, marker, styles
 from eyechart.runner.bench import BdRate, Bench, BenchRow
 from eyechart.store.files import write_atomic
 
-PLOT_FORMATS = (".svg", ".png", ".pdf")
 QualityCurve: TypeAlias = list[tuple[float, float]]  # (bpp, quality), lowest rate first
 
 # What CompressAI's `eval_model` calls a metric; others keep their names in small letters.
 _COMPRESSAI_NAMES = {"PSNR": "psnr-rgb", "MS-SSIM": "ms-ssim-rgb"}
-_COLOURS = ("#c94a1a", "#0f6db5", "#0a8560", "#a94a97", "#9c6b00", "#5147b8", "#61656b", "#7a4a21")
-_MARKERS = "osD^vP*X"
 
 
 def curve(rows: Sequence[BenchRow], codec: str, metric: QualityMetric) -> QualityCurve:
@@ -154,16 +152,6 @@ def write_compressai(bench: Bench, folder: Path) -> None:
         write_atomic(folder / f"{_file_name(codec)}.json", _json_bytes(written))
 
 
-def check_plot(path: Path) -> None:
-    """Check that a plot can be drawn. Raises InputError, PluginError."""
-    if path.suffix.lower() not in PLOT_FORMATS:
-        raise InputError(f"{path}: a plot is one of {', '.join(PLOT_FORMATS)}")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise PluginError("a plot needs matplotlib; pip install 'eyechart[plot]'") from error
-
-
 def write_plot(bench: Bench, path: Path) -> None:
     """Draw every metric over the rate, one panel each. The suffix chooses SVG, PNG or PDF.
 
@@ -171,20 +159,19 @@ def write_plot(bench: Bench, path: Path) -> None:
         InputError, PluginError: as `check_plot`. StoreError: the file cannot be written.
     """
     check_plot(path)
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     codecs = list(dict.fromkeys(row.codec for row in bench.rows))
     figure = Figure(figsize=(6 * len(bench.metrics), 4.5), layout="constrained")
     panels = figure.subplots(1, len(bench.metrics), squeeze=False)[0]
     for panel, metric in zip(panels, bench.metrics, strict=True):
-        for index, codec in enumerate(codecs):
+        for codec, style in styles(codecs).items():
             points = curve(bench.rows, codec, metric)
             panel.plot(
                 [bpp for bpp, _ in points],
                 [value for _, value in points],
-                color=_COLOURS[index % len(_COLOURS)],
-                marker=_MARKERS[index % len(_MARKERS)],
+                color=colour(style),
+                marker=marker(style),
                 markersize=4,
                 label=codec,
             )
@@ -192,12 +179,7 @@ def write_plot(bench: Bench, path: Path) -> None:
         panel.set_ylabel(curve_label(metric))
         panel.grid(visible=True, alpha=0.3)
     panels[-1].legend(loc="lower right" if bench.metrics[-1].higher_is_better else "upper right")
-    form = path.suffix.lower().removeprefix(".")
-    image = io.BytesIO()
-    undated = {} if form == "png" else {"Date" if form == "svg" else "CreationDate": None}
-    with mpl.rc_context({"svg.hashsalt": "eyechart"}):  # the same file for the same curves
-        figure.savefig(image, format=form, dpi=200, metadata=undated)
-    write_atomic(path, image.getvalue())
+    save_plot(figure, path)
 
 
 def _file_name(codec: str) -> str:

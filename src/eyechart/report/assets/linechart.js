@@ -11,7 +11,8 @@ const MARKERS = [
   "M0,-4.4L4.2,-1.3L2.6,3.6H-2.6L-4.2,-1.3z",
   "M-4.2,-2.4H4.2V2.4H-4.2z",
 ];
-const marker = (codec) => MARKERS[(codecIndex.get(codec) || 0) % MARKERS.length];
+// Codecs that share a colour have other markers; the same as in report/style.py.
+const marker = (codec) => MARKERS[(styleOf(codec) + 3 * Math.floor(styleOf(codec) / 8)) % MARKERS.length];
 
 function niceTicks(low, high, count) {
   const span = high - low || 1;

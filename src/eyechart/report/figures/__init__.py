@@ -1,0 +1,174 @@
+"""The paper's figures from a run's analysis, as vector files with their numbers as CSV.
+
+    analysis -> rows (the numbers) -> CSV
+             -> panels             -> SVG, PDF or PNG
+
+A figure is one entry of `FIGURES` and a file of this package. Codecs have the same colour and
+marker in all figures (`report.style`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eyechart.analysis.result import Analysis
+from eyechart.core.errors import InputError
+from eyechart.core.files import csv_text
+from eyechart.report.figures.bars import bar_rows, draw_bars
+from eyechart.report.figures.examples import draw_example, example_rows
+from eyechart.report.figures.radars import (
+    draw_radar,
+    draw_uncompressed,
+    radar_rows,
+    uncompressed_rows,
+)
+from eyechart.report.figures.rate_curves import curve_rows, draw_curves
+from eyechart.report.figures.shared import MM_PER_INCH, Row
+from eyechart.report.plots import check_plot, save_plot
+from eyechart.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+COLUMN_MM = 88.0  # one column of a two-column paper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure. names: the paper's numbers and a word. rows: its numbers, none if the run lacks
+    them. draw: draws an analysis that has rows. needs: what a run must have."""
+
+    names: tuple[str, ...]
+    title: str
+    needs: str
+    rows: Callable[[Analysis], list[Row]]
+    draw: Callable[[Canvas, Analysis, float], None]
+
+
+def figure_named(name: str) -> Figure:
+    """The figure with this number or word. Raises InputError."""
+    for figure in FIGURES:
+        if name.lower() in figure.names:
+            return figure
+    known = ", ".join(f"{figure.names[0]} ({figure.names[-1]})" for figure in FIGURES)
+    raise InputError(f"no figure {name!r}; known: {known}")
+
+
+def write_figure(
+    analysis: Analysis,
+    name: str,
+    path: Path,
+    *,
+    width_mm: float = COLUMN_MM,
+    vlm: str | None = None,
+    task: str | None = None,
+) -> tuple[Path, Path]:
+    """Draw a figure; -> the file, and the CSV with its numbers beside it.
+
+    width_mm: of the file. vlm, task: show only this one.
+
+    Raises:
+        InputError: no such figure, VLM or task; the run lacks what it shows; not a file name of a
+            plot; a width that no figure fits. PluginError: no matplotlib. StoreError: a file cannot
+            be written.
+    """
+    figure = figure_named(name)
+    check_plot(path)
+    if not 40 <= width_mm <= 1000:
+        raise InputError(f"width {width_mm:g} mm; allowed: 40 to 1000")
+    chosen = _only(analysis, vlm, task)
+    rows = figure.rows(chosen)
+    if not rows:
+        raise InputError(f"no figure {name}: it needs {figure.needs}")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    with mpl.rc_context({"font.size": 7, "axes.linewidth": 0.6, "lines.linewidth": 1.0}):
+        canvas = Canvas(layout="constrained")
+        figure.draw(canvas, chosen, width_mm / MM_PER_INCH)
+        save_plot(canvas, path)
+    numbers = path.with_suffix(".csv")
+    write_atomic(numbers, _csv(rows).encode())
+    return path, numbers
+
+
+def _only(analysis: Analysis, vlm: str | None, task: str | None) -> Analysis:
+    """The part of one VLM or task. Answers from choice sets are another protocol and left out."""
+    cells = [cell for cell in analysis.cells if not cell.choices and cell.answered]
+    for kind, wanted in (("vlm", vlm), ("task", task)):
+        there = dict.fromkeys(getattr(cell, kind) for cell in cells)
+        if wanted is not None and wanted not in there:
+            raise InputError(f"no {kind} {wanted!r} in this run; there: {', '.join(there)}")
+
+    def keep(one: Any) -> bool:
+        return (vlm is None or one.vlm == vlm) and (task is None or one.task == task)
+
+    vlms = {cell.vlm for cell in cells}
+    return replace(
+        analysis,
+        cells=tuple(filter(keep, cells)),
+        bd=tuple(bd for bd in analysis.bd if bd.vlm in vlms and keep(bd)),
+        examples=tuple(one for one in analysis.examples if one.vlm in vlms and keep(one)),
+    )
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow(
+            [csv_text(value) if isinstance(value, str) else value for value in row.values()]
+        )
+    return buffer.getvalue()
+
+
+FIGURES = (
+    Figure(
+        names=("1", "bars"),
+        title="BD-Metric over tasks and codecs, without and with an adapter",
+        needs="the uncompressed image and a codec at two levels",
+        rows=bar_rows,
+        draw=draw_bars,
+    ),
+    Figure(
+        names=("2", "8", "example"),
+        title="an image under each codec, with the answers",
+        needs="images of examples (the run directory, not only its analysis.json)",
+        rows=example_rows,
+        draw=draw_example,
+    ),
+    Figure(
+        names=("3a", "radar-vlms"),
+        title="BD-Metric: codecs as axes, VLMs as shapes, for each task",
+        needs="the uncompressed image and three codecs",
+        rows=radar_rows,
+        draw=draw_radar("task", "vlm"),
+    ),
+    Figure(
+        names=("3b", "radar-tasks"),
+        title="BD-Metric: codecs as axes, tasks as shapes, for each VLM",
+        needs="the uncompressed image and three codecs",
+        rows=radar_rows,
+        draw=draw_radar("vlm", "task"),
+    ),
+    Figure(
+        names=("4", "7", "9", *map(str, range(11, 20)), "23", "curves"),
+        title="rate-metric curves",
+        needs="a codec",
+        rows=curve_rows,
+        draw=draw_curves,
+    ),
+    Figure(
+        names=("10", "20", "uncompressed"),
+        title="uncompressed scores of the VLMs",
+        needs="the uncompressed image on three tasks",
+        rows=uncompressed_rows,
+        draw=draw_uncompressed,
+    ),
+)

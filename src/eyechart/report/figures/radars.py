@@ -1,0 +1,117 @@
+"""Paper figures 3a and 3b (BD-Metric by codec) and 10 and 20 (uncompressed scores), as radars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eyechart.analysis.result import Analysis
+from eyechart.report.figures.shared import (
+    Row,
+    against_uncompressed,
+    distinct,
+    grid,
+    legend,
+    numbers,
+    share,
+    uncompressed,
+)
+from eyechart.report.finding import codec_label
+from eyechart.report.style import COLOURS, MARKERS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+def radar_rows(analysis: Analysis) -> list[Row]:
+    rows: list[Row] = []
+    for bd, best in against_uncompressed(analysis):
+        if bd.bd is not None and not bd.adapter:
+            row: Row = {"vlm": bd.vlm, "task": bd.task, "codec": bd.codec}
+            rows.append({**row, **numbers("bd", bd.bd), "bd_percent": share(bd.bd, best).value})
+    return rows if len({row["codec"] for row in rows}) >= 3 else []
+
+
+def draw_radar(panel: str, shape: str) -> Callable[[Canvas, Analysis, float], None]:
+    """Codecs are the axes; one panel for each `panel`, one polygon for each `shape`."""
+
+    def draw(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
+        rows = radar_rows(analysis)
+        panels = distinct(str(row[panel]) for row in rows)
+        shapes = distinct(str(row[shape]) for row in rows)
+        panel_axes = grid(canvas, len(panels), width_in, polar=True)
+        shares = [float(row["bd_percent"] or 0) for row in rows]
+        low, high = min(shares), max(0.0, *shares)
+        for axes, name in zip(panel_axes, panels, strict=False):
+            own = [row for row in rows if row[panel] == name]
+            codecs = distinct(str(row["codec"]) for row in own)
+            for place, one in enumerate(shapes):
+                values = {
+                    str(row["codec"]): float(row["bd_percent"] or 0)
+                    for row in own
+                    if row[shape] == one
+                }
+                if values:
+                    _polygon(axes, [values.get(codec) for codec in codecs], one, place)
+            _radar_axes(axes, [codec_label(codec) for codec in codecs], name, low, high)
+        legend(canvas, panel_axes[0])
+
+    return draw
+
+
+def uncompressed_rows(analysis: Analysis) -> list[Row]:
+    cells = uncompressed(analysis)
+    rows: list[Row] = [
+        {"vlm": vlm, "task": task, **numbers("score", cell.score)}
+        for (vlm, task), cell in cells.items()
+    ]
+    return rows if len({row["task"] for row in rows}) >= 3 else []
+
+
+def draw_uncompressed(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
+    cells = uncompressed(analysis)
+    tasks = distinct(task for _, task in cells)
+    best = {task: max(c.score.value for (_, t), c in cells.items() if t == task) for task in tasks}
+    (axes,) = grid(canvas, 1, width_in, polar=True)
+    for place, vlm in enumerate(distinct(vlm for vlm, _ in cells)):
+        values = [
+            100 * cells[vlm, task].score.value / best[task]
+            if (vlm, task) in cells and best[task]
+            else None
+            for task in tasks
+        ]
+        _polygon(axes, values, vlm, place)
+    _radar_axes(axes, tasks, "score, % of the best VLM", 0.0, 100.0)
+    legend(canvas, axes)
+
+
+def _polygon(axes: Any, values: Sequence[float | None], label: str, place: int) -> None:
+    """A closed line with a gap at an axis without a value."""
+    turn = 2 * math.pi / len(values)
+    angles = [at * turn for at in range(len(values) + 1)]
+    radii = [math.nan if value is None else value for value in (*values, values[0])]
+    lines = ("-", "--", "-.", ":")
+    axes.plot(
+        angles,
+        radii,
+        lines[place % len(lines)],
+        color=COLOURS[place % len(COLOURS)],
+        marker=MARKERS[place % len(MARKERS)],
+        markersize=2.5,
+        label=label,
+    )
+
+
+def _radar_axes(axes: Any, names: Sequence[str], title: str, low: float, high: float) -> None:
+    axes.set_theta_offset(math.pi / 2)
+    axes.set_theta_direction(-1)
+    axes.set_xticks([at * 2 * math.pi / len(names) for at in range(len(names))], names)
+    axes.tick_params(axis="y", labelsize=5)
+    pad = 0.05 * (high - low) or 1.0
+    axes.set_ylim(low - pad, high + (pad if high > 0 and low < 0 else 0.0))
+    if low < 0:  # the uncompressed score
+        turn = [2 * math.pi * at / 90 for at in range(91)]
+        axes.plot(turn, [0.0] * len(turn), color="#444444", linewidth=0.8, dashes=(3, 2))
+    axes.grid(linewidth=0.4, alpha=0.6)
+    axes.set_title(title)

@@ -1,0 +1,97 @@
+"""What the figures share: the numbers of a run that they show, panels and the legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from eyechart.analysis.result import Analysis, BdResult, CellResult, Interval
+from eyechart.core.types import UNCOMPRESSED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+MM_PER_INCH = 25.4
+_PANEL_MM = 58.0  # the least width of a panel
+_TALLEST_MM = 80.0
+
+Row: TypeAlias = dict[str, str | float | None]
+T = TypeVar("T")
+
+
+def against_uncompressed(analysis: Analysis) -> list[tuple[BdResult, float]]:
+    """BD-Metrics with the uncompressed score that they are against."""
+    best = uncompressed(analysis)
+    return [
+        (bd, best[bd.vlm, bd.task].score.value)
+        for bd in analysis.bd
+        if bd.baseline == "uncompressed" and (bd.vlm, bd.task) in best
+    ]
+
+
+def uncompressed(analysis: Analysis) -> dict[tuple[str, str], CellResult]:
+    return {
+        (cell.vlm, cell.task): cell
+        for cell in analysis.cells
+        if cell.codec == UNCOMPRESSED and not cell.adapter
+    }
+
+
+def share(bd: Interval, best: float) -> Interval:
+    """In percent of the uncompressed score, which is comparable between tasks."""
+    scale = 100 / best if best else math.nan
+    return Interval(value=scale * bd.value, low=scale * bd.low, high=scale * bd.high)
+
+
+def numbers(name: str, interval: Interval | None) -> Row:
+    if interval is None:
+        return {name: None, "low": None, "high": None}
+    return {name: interval.value, "low": interval.low, "high": interval.high}
+
+
+def grid(
+    canvas: Canvas,
+    panels: int,
+    width_in: float,
+    *,
+    polar: bool = False,
+    least_mm: float = _PANEL_MM,
+    height: float = 0.0,
+) -> list[Any]:
+    """Equal panels, as many in a row as fit. height: of a panel over its width."""
+    columns = max(1, min(panels, int(width_in * MM_PER_INCH / least_mm)))
+    lines = -(-panels // columns)
+    ratio = height or (1.0 if polar else 0.8)
+    panel_in = min(ratio * width_in / columns, _TALLEST_MM / MM_PER_INCH)
+    canvas.set_size_inches(width_in, lines * panel_in + 0.5)
+    grid = canvas.subplots(
+        lines, columns, squeeze=False, subplot_kw={"projection": "polar"} if polar else None
+    )
+    flat = list(grid.flat)
+    for spare in flat[panels:]:
+        spare.set_axis_off()
+    return flat[:panels]
+
+
+def legend(canvas: Canvas, *panels: Any) -> None:
+    """One legend below the panels, without repetitions."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        columns = min(len(entries), max(2, int(canvas.get_figwidth() * MM_PER_INCH / 30)))
+        canvas.legend(
+            list(entries.values()),
+            list(entries),
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize=6,
+        )
+
+
+def distinct(items: Iterable[T]) -> list[T]:
+    """Without repetitions, in order."""
+    return list(dict.fromkeys(items))

@@ -1,0 +1,103 @@
+"""`eyechart figure`: files with the numbers of the analysis, and one line where there are none."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eyechart.analysis.files import write_analysis
+from eyechart.analysis.result import Analysis
+from eyechart.cli import run_args
+from eyechart.core.errors import InputError
+from eyechart.report.figures import FIGURES, write_figure
+from eyechart.report.style import colour, marker, styles
+from tests.report.synthetic_analysis import CODECS, TASKS, VLMS, full_analysis, minimal_analysis
+
+
+def numbers(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", [figure.names[-1] for figure in FIGURES])
+def test_every_figure_is_drawn_the_same_way_twice(tmp_path: Path, name: str) -> None:
+    analysis = full_analysis()
+    first = write_figure(analysis, name, tmp_path / "a.svg", width_mm=180)
+    second = write_figure(analysis, name, tmp_path / "b.svg", width_mm=180)
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert b"<svg" in first[0].read_bytes()
+    assert len(numbers(first[1])) > 3
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png"])
+def test_the_suffix_chooses_the_format(tmp_path: Path, suffix: str) -> None:
+    path, _ = write_figure(minimal_analysis(), "curves", tmp_path / f"a{suffix}")
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF" if suffix == ".pdf" else b"\x89PNG")
+    if suffix == ".pdf":
+        assert b"/FontFile2" in content  # embedded TrueType
+
+
+def test_the_numbers_are_those_of_the_analysis(tmp_path: Path) -> None:
+    analysis = full_analysis()
+    _, path = write_figure(analysis, "4", tmp_path / "a.svg", vlm="eyechart-mini", task="POPE")
+    cells = [
+        cell
+        for cell in analysis.cells
+        if (cell.vlm, cell.task) == ("eyechart-mini", "POPE") and not cell.choices
+    ]
+    found = [(row["codec"], row["adapter"], float(row["score"])) for row in numbers(path)]
+    assert found == [(cell.codec, cell.adapter, cell.score.value) for cell in cells]
+    _, path = write_figure(analysis, "3a", tmp_path / "b.svg")
+    assert {row["vlm"] for row in numbers(path)} == set(VLMS)
+    assert {row["task"] for row in numbers(path)} == set(TASKS)
+
+
+def test_codecs_keep_their_style_in_every_selection() -> None:
+    alone = {codec: styles([codec])[codec] for codec in CODECS}
+    assert styles(list(CODECS)) == alone
+    assert styles(list(reversed(CODECS))) == alone
+    variants = styles(["jpeg", "jpeg:optimize=false", "mine", "mine:fast=true"])
+    assert len(set(variants.values())) == 4
+    every = styles(["hevc", "jpeg", "vvc", "elic", "tic", "tcm", "rdeic", "webp", "avif", "hm"])
+    assert len({(colour(style), marker(style)) for style in every.values()}) == len(every)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "name", "settings", "says"),
+    [
+        (minimal_analysis(), "3a", {}, "no figure 3a: it needs the uncompressed image and three"),
+        (minimal_analysis(), "2", {}, "no figure 2: it needs images of examples"),
+        (minimal_analysis(), "99", {}, r"no figure '99'; known: 1 \(bars\)"),
+        (minimal_analysis(), "4", {"task": "GQA"}, "no task 'GQA' in this run; there: POPE"),
+        (minimal_analysis(), "4", {"vlm": "x"}, "no vlm 'x' in this run; there: eyechart-mini"),
+        (minimal_analysis(), "4", {"width_mm": 3.0}, "width 3 mm; allowed: 40 to 1000"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    tmp_path: Path, analysis: Analysis, name: str, settings: dict[str, object], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        write_figure(analysis, name, tmp_path / "a.svg", **settings)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_answers_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
+    (example, *_) = full_analysis().examples
+    views = tuple(replace(view, answer="$\\frac{ _x^") for view in example.views)
+    analysis = replace(full_analysis(), examples=(replace(example, views=views),))
+    path, _ = write_figure(analysis, "example", tmp_path / "a.svg")
+    assert path.stat().st_size > 1000
+
+
+def test_the_command_names_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_analysis(minimal_analysis(), tmp_path / "analysis.json")
+    out = tmp_path / "curves.pdf"
+    assert run_args(["figure", "curves", str(tmp_path), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.split() == [str(out), str(out.with_suffix(".csv"))]
+    assert run_args(["figure", "curves", str(tmp_path), "--out", str(tmp_path / "a.txt")]) == 2
+    assert ".svg, .png, .pdf" in capsys.readouterr().err
+    assert run_args(["figure", "curves", str(tmp_path), "--out", str(tmp_path / "no/a.svg")]) == 2
