@@ -127,7 +127,7 @@ def test_parquet_without_pyarrow_names_the_install_command(
         ("all.txt", (), "give --format csv or parquet"),
         ("all", (), "give --format csv or parquet"),
         ("none/all.csv", (), "there is no folder"),
-        ("all.csv", ("--data", "nowhere"), "nowhere (--data) does not exist"),
+        ("all.csv", ("--data", "nowhere"), "nowhere (data) does not exist"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -169,9 +169,10 @@ def test_large_images_are_not_all_prepared_before_the_first_is_answered(
     expected = texts(vlm, asked, 2)
     assert (waiting, most) == (0, 20)
     one = real(asked[0].image).size_bytes
-    monkeypatch.setattr(local, "_AHEAD_BYTES", 3 * one)
     waiting = most = 0
-    assert texts(vlm, asked, 2) == expected
+    answerer = local.Answerer(backbone, budget_tokens=1 << 20, ahead_bytes=3 * one)
+    found = answerer.answer(asked, Decoding(max_new_tokens=2))
+    assert [[answer.text for answer in its] for its in found] == expected
     assert (waiting, most) == (0, 3)
 
 

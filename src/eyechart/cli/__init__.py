@@ -26,7 +26,7 @@ _OF_INPUT = frozenset(
 _LONGEST_COMMAND = 4000  # of one with a command that the user is to copy
 
 # verb -> (where it is defined, its help line), in the order of the help.
-_VERBS = {
+VERBS = {
     "run": ("eyechart.cli.run:run", "Run a plan; print its tables and write a report."),
     "encode": ("eyechart.cli.run:encode", "Encode a plan's images ahead of its VLMs."),
     "plan": ("eyechart.cli.run:plan", "Estimate what a plan would cost; run nothing."),
@@ -60,21 +60,21 @@ class _Verb(TyperCommand):
     """A verb that is imported when it is called; until then it has only a name and a help line."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
-        command = _load(_VERBS[str(self.name)][0])
+        command = _load(VERBS[str(self.name)][0])
         command.name = self.name
         return command.make_context(info_name, args, *rest, **extra)
 
 
 class _Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(_VERBS)
+        return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _VERBS:
+        if cmd_name not in VERBS:
             from eyechart.core.plugins import near
 
-            raise InputError(f"unknown command {cmd_name!r}; {near(cmd_name, list(_VERBS))}")
-        return _Verb(name=cmd_name, help=_VERBS[cmd_name][1])
+            raise InputError(f"unknown command {cmd_name!r}; {near(cmd_name, list(VERBS))}")
+        return _Verb(name=cmd_name, help=VERBS[cmd_name][1])
 
 
 def _load(where: str) -> Any:

@@ -22,7 +22,7 @@ from eyechart.vlms.shared_prefix import Generated, PromptRow, decode
 # Images of a few batches are prepared ahead, at most this many bytes, so that a batch can be formed
 # of images with similar numbers of tokens.
 _BATCHES_AHEAD = 4
-_AHEAD_BYTES = 1 << 30
+AHEAD_BYTES = 1 << 30
 _EXPECTED_ANSWER_TOKENS = 8
 
 
@@ -66,6 +66,7 @@ class Answerer:
 
     budget_tokens: largest number of key slots in a batch. set_conditions: called with the
     (codec, level) of each unit before the vision tower encodes it; None without an adapter.
+    ahead_bytes: of images that are prepared but not encoded yet.
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class Answerer:
         *,
         budget_tokens: int,
         set_conditions: Callable[[Sequence[tuple[str, str]]], None] | None = None,
+        ahead_bytes: int = AHEAD_BYTES,
     ) -> None:
         self.backbone = backbone
         self.budget_tokens = budget_tokens
-        self._set_conditions = set_conditions
+        self._set_conditions, self._ahead_bytes = set_conditions, ahead_bytes
         self._known_choices: dict[tuple[str, ...], Mapping[int, str]] = {}
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
@@ -106,7 +108,7 @@ class Answerer:
         jobs: list[_RequestPart] = []
         held_bytes = cost_tokens = 0
         most_tokens = _BATCHES_AHEAD * self.budget_tokens
-        while waiting and held_bytes < _AHEAD_BYTES and cost_tokens < most_tokens:
+        while waiting and held_bytes < self._ahead_bytes and cost_tokens < most_tokens:
             index, request = waiting[0]
             try:
                 job = self._job(index, request, decoding)
