@@ -167,14 +167,19 @@ def set_threads(threads: int) -> None:
 
 
 def add_checkpoint(
-    codec: str, file: str | Path, level: str, *, into: str | Path | None = None
+    codec: str,
+    file: str | Path,
+    level: str,
+    *,
+    into: str | Path | None = None,
+    auxiliary: str | Path | None = None,
 ) -> AddedLevel:
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
     file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained with `train_codec`.
     level: what it was trained with, as text, a lambda or (GAN codecs) a rate in bits per pixel; it
-    names the level. into: a weights folder, for `CODEC:weights=DIR`;
-    None: the user's.
+    names the level. into: a weights folder, for `CODEC:weights=DIR`; None: the user's. auxiliary:
+    the checkpoint of StableCodec's auxiliary encoder.
 
     Returns `path`, `sha256` and the `variant` of the architecture.
 
@@ -192,4 +197,5 @@ def add_checkpoint(
     """
     from eyechart.codecs.add import add_checkpoint as add
 
-    return add(codec, Path(file), level, None if into is None else Path(into))
+    folder, other = (None if given is None else Path(given) for given in (into, auxiliary))
+    return add(codec, Path(file), level, folder, other)

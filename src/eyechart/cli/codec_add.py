@@ -22,10 +22,16 @@ def add(
             "--into", metavar="DIR", help="A weights folder, for CODEC:weights=DIR; default: yours"
         ),
     ] = None,
+    auxiliary: Annotated[
+        Path | None,
+        typer.Option(
+            "--auxiliary", metavar="FILE", help="StableCodec: the checkpoint of its ELIC encoder."
+        ),
+    ] = None,
 ) -> None:
     """Check a checkpoint, convert it to safetensors and add it to a codec's levels."""
     from eyechart import api
 
-    added = api.add_checkpoint(codec, file, level, into=into)
+    added = api.add_checkpoint(codec, file, level, into=into, auxiliary=auxiliary)
     named = f"{codec} ({added.variant})" if added.variant else codec
     print(f"{added.path}: level {level} of {named}, sha256 {added.sha256[:16]}")

@@ -13,13 +13,19 @@ from torch import nn
 from eyechart.codecs.checkpoints import data_folder
 from eyechart.codecs.generative import official as generative_checkpoints
 from eyechart.codecs.generative import plugins as generative
+from eyechart.codecs.generative.diffusion import official as diffusion_checkpoints
+from eyechart.codecs.generative.diffusion import plugins as diffusion
 from eyechart.codecs.learned import official as learned_checkpoints
 from eyechart.codecs.learned import plugins as learned
 from eyechart.codecs.learned.official import filled, read_checkpoint, renamed
 from eyechart.codecs.learned.weights import write_level
 from eyechart.core.errors import InputError
 
-ARCHITECTURES = {**learned.ARCHITECTURES, **generative.ARCHITECTURES}
+ARCHITECTURES = {
+    **learned.ARCHITECTURES,
+    **generative.ARCHITECTURES,
+    **diffusion.ARCHITECTURES,
+}
 _LOADERS = {
     **dict.fromkeys(learned.ARCHITECTURES, learned_checkpoints.load_official),
     **dict.fromkeys(generative_checkpoints.PUBLISHED, generative_checkpoints.load_official),
@@ -36,12 +42,14 @@ class AddedLevel:
     sha256: str
 
 
-def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None) -> AddedLevel:
+def add_checkpoint(
+    codec: str, file: Path, level: str, into: Path | None = None, auxiliary: Path | None = None
+) -> AddedLevel:
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
     file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained here. level: what it was
     trained with, as text, a lambda or a rate in bpp; it names the level. into: a weights folder;
-    None: the user's for that codec.
+    None: the user's for that codec. auxiliary: the checkpoint of StableCodec's auxiliary encoder.
 
     Raises:
         InputError: the codec takes no checkpoints, a level that is no number above 0, a file that
@@ -62,10 +70,11 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
         raise InputError(
             f"{codec}: its own levels ship with eyechart; add others to another folder (into)"
         )
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
+    for given in (file, auxiliary):
+        if given is not None and not given.is_file():
+            raise InputError(f"{given}: no such file")
     try:
-        network = _LOADERS.get(codec, _load_own)(codec, read_checkpoint(file))
+        network = _read_network(codec, file, auxiliary)
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     folder = into or data_folder(codec)
@@ -83,6 +92,16 @@ def add_checkpoint(codec: str, file: Path, level: str, into: Path | None = None)
         variant=architecture.variant_name(network),
         sha256=added.sha256,
     )
+
+
+def _read_network(codec: str, file: Path, auxiliary: Path | None) -> nn.Module:
+    found = read_checkpoint(file)
+    if codec in diffusion.ARCHITECTURES:
+        other = None if auxiliary is None else read_checkpoint(auxiliary)
+        return diffusion_checkpoints.load_official(codec, found, other)
+    if auxiliary is not None:
+        raise InputError(f"{codec}: has no auxiliary encoder")
+    return _LOADERS.get(codec, _load_own)(codec, found)
 
 
 def _load_own(codec: str, state_dict: Mapping[str, Any]) -> nn.Module:

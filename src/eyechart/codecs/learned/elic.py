@@ -78,7 +78,7 @@ class Elic(nn.Module):
     def __init__(self, shape: ElicShape = ElicShape()) -> None:
         super().__init__()
         self.shape = shape
-        self.g_a, self.g_s = _analysis(shape), _synthesis(shape)
+        self.g_a, self.g_s = analysis(shape), _synthesis(shape)
         hyper, middle = shape.hyper
         self.h_a = nn.Sequential(
             conv(shape.latent, hyper, kernel=3, stride=1),
@@ -214,7 +214,8 @@ def _attention(shape: ElicShape, channels: int) -> list[nn.Module]:
     return [AttentionBlock(channels)] if shape.attention else []
 
 
-def _analysis(shape: ElicShape) -> nn.Sequential:
+def analysis(shape: ElicShape) -> nn.Sequential:
+    """The analysis transform: images to y at 1/16 of their size."""
     (half, quarter, eighth), blocks = shape.widths, shape.blocks
     return nn.Sequential(
         conv(3, half),

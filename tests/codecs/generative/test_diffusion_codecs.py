@@ -1,0 +1,413 @@
+"""DiffEIC, RDEIC and StableCodec on a tiny base model: from images to bitstreams and back."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("constriction")
+pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+
+from torch import Tensor, nn  # noqa: E402
+
+from eyechart.cli import run_args  # noqa: E402
+from eyechart.codecs.generative.diffusion.base import load_base  # noqa: E402
+from eyechart.codecs.generative.diffusion.codec import DiffusionCodec  # noqa: E402
+from eyechart.codecs.generative.diffusion.control import ControlledUnet, ControlModule  # noqa: E402
+from eyechart.codecs.generative.diffusion.lora import merge_lora  # noqa: E402
+from eyechart.codecs.generative.diffusion.networks import (  # noqa: E402
+    DiffEicNetwork,
+    RdeicNetwork,
+    StableCodecNetwork,
+)
+from eyechart.codecs.generative.diffusion.official import (  # noqa: E402
+    tensors_of_lightning,
+    tensors_of_stablecodec,
+)
+from eyechart.codecs.generative.diffusion.pipelines import VAE_LORA  # noqa: E402
+from eyechart.codecs.learned.weights import misfit  # noqa: E402
+from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
+from eyechart.core.types import Bitstream  # noqa: E402
+from eyechart.testing import check_codec  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
+from tests.codecs.generative.small_diffusion import (  # noqa: E402
+    SmallDiffEic,
+    SmallRdeic,
+    SmallStableCodec,
+    control,
+    lora_of,
+    scaled,
+    small_diffeic,
+    small_rdeic,
+    small_stablecodec,
+    widened,
+    write_control,
+    write_levels,
+)
+from tests.codecs.generative.tiny_diffusion import TEXT, write_base  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def diffeic(base: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallDiffEic:
+    folder = tmp_path_factory.mktemp("diffeic")
+    codec = SmallDiffEic(base=str(base), weights=str(folder))
+    torch.manual_seed(1)
+    networks = {
+        level: widened(scaled(small_diffeic(), ("codec.encoder.g_a6",), gain), gain / 3)
+        for level, gain in (("2", 12.0), ("8", 3.0))
+    }
+    for network in networks.values():
+        write_control(network, size=0.1)
+    write_levels(codec, folder, networks)
+    return codec
+
+
+@pytest.fixture(scope="module")
+def rdeic(base: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallRdeic:
+    folder = tmp_path_factory.mktemp("rdeic")
+    codec = SmallRdeic(base=str(base), weights=str(folder))
+    torch.manual_seed(1)
+    networks = {
+        level: widened(scaled(small_rdeic(), ("codec.encoder.4",), gain), gain / 3)
+        for level, gain in (("0.5", 2.0), ("2", 8.0))
+    }
+    for network in networks.values():
+        write_control(network, size=0.1)
+    write_levels(codec, folder, networks)
+    return codec
+
+
+@pytest.fixture(scope="module")
+def stablecodec(base: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallStableCodec:
+    folder = tmp_path_factory.mktemp("stablecodec")
+    codec = SmallStableCodec(base=str(base), weights=str(folder))
+    lora = lora_of(base)
+    torch.manual_seed(1)
+    networks = {
+        level: scaled(small_stablecodec(lora), ("codec.g_a.pre1", "codec.g_a.pre2"), gain)
+        for level, gain in (("2", 6.0), ("8", 2.0))
+    }
+    for network in networks.values():
+        network.load_state_dict(lora, strict=False)
+    write_levels(codec, folder, networks)
+    return codec
+
+
+@pytest.fixture(params=["diffeic", "rdeic", "stablecodec"])
+def codec(request: pytest.FixtureRequest) -> DiffusionCodec:
+    found: DiffusionCodec = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("build", "part", "parameters"),
+    [
+        (DiffEicNetwork, "codec", 51_493_188),
+        (DiffEicNetwork, "control", 24_410_240),
+        (RdeicNetwork, "codec", 52_112_552),
+        (RdeicNetwork, "control", 24_555_392),
+        (lambda: StableCodecNetwork({}), "", 81_418_880),
+    ],
+)
+def test_full_size_networks_have_the_published_parameter_counts(
+    build: type[nn.Module], part: str, parameters: int
+) -> None:
+    with torch.device("meta"):
+        network = build()
+    found = network.get_submodule(part).parameters()
+    assert sum(parameter.numel() for parameter in found) == parameters
+
+
+@pytest.mark.slow
+def test_they_meet_the_requirements_of_a_codec(codec: DiffusionCodec, base: Path) -> None:
+    codec.check()
+    options = {"weights": str(codec.folder), "base": str(base)}
+    check_codec(codec, options=options, sizes=((1, 1), (17, 33)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 70), (64, 64)])
+def test_any_size_goes_through_the_whole_path(codec: DiffusionCodec, size: tuple[int, int]) -> None:
+    loaded = codec.load(codec.levels[-1], "cpu")
+    image = sample_image(*size, np.random.default_rng(0))
+    (bitstream,) = loaded.encode([image])
+    assert loaded.encode([image]) == [bitstream]
+    first, second = (loaded.decode([bitstream])[0] for _ in range(2))
+    assert first.shape == image.shape
+    assert np.array_equal(first, second)
+    # The rate is that of the original pixels, whatever is padded.
+    assert bitstream.bpp == 8 * len(bitstream.payload) / (size[0] * size[1])
+
+
+def test_large_images_are_denoised_in_tiles(codec: DiffusionCodec) -> None:
+    loaded = codec.load(codec.levels[-1], "cpu")
+    image = sample_image(130, 250, np.random.default_rng(0))
+    (bitstream,) = loaded.encode([image])
+    assert loaded.decode([bitstream])[0].shape == image.shape
+
+
+def test_levels_are_in_order_of_rate(codec: DiffusionCodec) -> None:
+    image = sample_image(128, 128, np.random.default_rng(1))
+    sizes = [len(codec.encode(image, level).payload) for level in codec.levels]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == 2
+
+
+def test_the_rate_is_that_of_the_likelihoods(codec: DiffusionCodec) -> None:
+    loaded = codec.load(codec.levels[-1], "cpu")
+    image = sample_image(256, 256, np.random.default_rng(1))
+    (estimate,), (bitstream,) = loaded.estimate_bits([image]), loaded.encode([image])  # type: ignore[attr-defined]
+    overhead = 8 * 24  # header, checksum and the range coder's last words
+    assert abs(8 * len(bitstream.payload) - estimate) < 0.01 * estimate + overhead
+
+
+def test_the_official_step_counts(base: Path, diffeic: SmallDiffEic, rdeic: SmallRdeic) -> None:
+    image = sample_image(64, 64, np.random.default_rng(2))
+    for small, steps in ((diffeic, 50), (rdeic, 5)):
+        codec = type(small)(base=str(base), weights=str(small.folder), steps=steps)
+        loaded = codec.load(codec.levels[0], "cpu")
+        few = small.load(small.levels[0], "cpu")
+        (bitstream,) = loaded.encode([image])
+        assert few.encode([image]) == [bitstream]  # the steps change the decoder only
+        assert not np.array_equal(loaded.decode([bitstream])[0], few.decode([bitstream])[0])
+        assert codec.options["steps"] == steps
+
+
+def test_half_precision_gives_about_the_same_image(codec: DiffusionCodec, base: Path) -> None:
+    half = type(codec)(base=str(base), weights=str(codec.folder), precision="bfloat16")
+    image = sample_image(64, 64, np.random.default_rng(2))
+    bitstream = codec.encode(image, codec.levels[0])
+    first, second = codec.decode(bitstream), half.decode(bitstream)
+    assert np.abs(first.astype(int) - second).mean() < 12
+    assert half.options["precision"] == "bfloat16"
+    assert half.options != codec.options
+
+
+def test_damaged_bitstreams_end_in_an_error_or_an_image_of_the_right_size(
+    codec: DiffusionCodec,
+) -> None:
+    rng = np.random.default_rng(2)
+    loaded = codec.load(codec.levels[0], "cpu")
+    whole = loaded.encode([sample_image(30, 20, rng)])[0]
+    for _ in range(5):
+        data = bytearray(whole.payload)
+        data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+        damaged = Bitstream(payload=bytes(data), height_px=30, width_px=20)
+        with contextlib.suppress(CodecError):
+            assert loaded.decode([damaged])[0].shape == (30, 20, 3)
+
+
+def test_a_level_is_of_one_base_model(diffeic: SmallDiffEic, base: Path, tmp_path: Path) -> None:
+    """The same level with other weights of the base model has another identity and payload."""
+    other = write_base(tmp_path / "other", seed=6)
+    codec = SmallDiffEic(base=str(other), weights=str(diffeic.folder))
+    names = [level.name for level in diffeic.levels]
+    assert [level.name for level in codec.levels] == names
+    assert {level.weights for level in codec.levels}.isdisjoint(
+        level.weights for level in diffeic.levels
+    )
+    image = sample_image(16, 16, np.random.default_rng(2))
+    bitstream = diffeic.encode(image, diffeic.levels[0])
+    with pytest.raises(CodecError, match="made with other weights"):
+        codec.decode(bitstream)
+
+
+def test_a_control_module_of_zeros_leaves_the_base_model_as_it_is(base: Path) -> None:
+    model = load_base(base, "", codec="any")
+    unet = ControlledUnet(model.unet, ControlModule(control(4)), model.prompt)
+    x, hint = torch.randn(2, 1, 4, 8, 16)
+    with torch.inference_mode():
+        expected = model.unet(x, 40, model.prompt).sample
+        assert torch.equal(unet(x, hint, 40), expected)
+
+
+def test_lora_weights_of_zeros_leave_the_base_model_as_it_is(base: Path) -> None:
+    prefix = "lora.vae."
+    lora = {
+        key.removeprefix(prefix): value
+        for key, value in lora_of(base).items()
+        if key.startswith(prefix)
+    }
+    none = {key: torch.zeros_like(value) for key, value in lora.items()}
+    x = torch.rand(1, 3, 64, 64)
+
+    def encoded(tensors: dict[str, Tensor]) -> Tensor:
+        model = load_base(base, "", codec="any")
+        if tensors:
+            merge_lora(model.vae, tensors, VAE_LORA, part="VAE", codec="any")
+        with torch.inference_mode():
+            return model.encode(x)
+
+    assert torch.equal(encoded(none), encoded({}))
+    assert not torch.allclose(encoded(lora), encoded({}), atol=1e-3)
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def test_no_base_model_is_one_line(diffeic: SmallDiffEic) -> None:
+    codec = SmallDiffEic(weights=str(diffeic.folder))
+    for call in (codec.check, lambda: codec.levels):
+        with pytest.raises(PluginError, match=r"no base model; .*nobody/tiny.* base=DIR or in EYE"):
+            call()
+
+
+def test_the_base_model_may_be_in_the_environment(
+    diffeic: SmallDiffEic, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EYECHART_TINY_BASE", str(base))
+    assert SmallDiffEic(weights=str(diffeic.folder)).levels == diffeic.levels
+
+
+def test_a_hub_id_that_is_not_in_the_cache_is_one_line(diffeic: SmallDiffEic) -> None:
+    codec = SmallDiffEic(weights=str(diffeic.folder), base="nobody/nothing")
+    with pytest.raises(PluginError, match=r"'nobody/nothing' is neither a folder .*hf download"):
+        codec.check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": 2 * TEXT}, "cross_attention_dim in unet/config.json is 32, wanted is 16"),
+        (
+            {"prediction": "v_prediction"},
+            "prediction_type in .* is v_prediction, wanted is epsilon",
+        ),
+    ],
+)
+def test_a_base_model_of_another_family_is_one_line(
+    diffeic: SmallDiffEic, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    other = write_base(tmp_path / "other", **changes)  # type: ignore[arg-type]
+    codec = SmallDiffEic(weights=str(diffeic.folder), base=str(other))
+    with pytest.raises(InputError, match=f"a model of another family: {message}"):
+        codec.check()
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "vae", "unet", "tokenizer"])
+def test_a_missing_part_of_the_base_model_is_one_line(
+    diffeic: SmallDiffEic, base: Path, tmp_path: Path, part: str
+) -> None:
+    for folder in base.iterdir():
+        if folder.name != part:
+            (tmp_path / folder.name).symlink_to(folder)
+    codec = SmallDiffEic(weights=str(diffeic.folder), base=str(tmp_path))
+    with pytest.raises(InputError, match=f"has no {part}"):
+        codec.check()
+
+
+def test_lora_weights_for_other_shapes_are_one_line(base: Path, tmp_path: Path) -> None:
+    lora = lora_of(base)
+    key = next(name for name in lora if name.startswith("lora.unet") and "lora_A" in name)
+    lora[key] = torch.zeros(4, 3, *lora[key].shape[2:])
+    codec = SmallStableCodec(base=str(base), weights=str(tmp_path))
+    write_levels(codec, tmp_path, {"2": small_stablecodec(lora)})
+    with pytest.raises(CodecError, match=r"LoRA weights of another UNet: .* expected"):
+        codec.load(codec.levels[0], "cpu")
+
+
+def test_a_missing_package_is_one_line(
+    diffeic: SmallDiffEic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(PluginError, match=r"needs the package diffusers; pip install 'eyechart\["):
+        diffeic.check()
+
+
+@pytest.mark.parametrize("steps", [1, 301])
+def test_a_step_count_that_the_schedule_has_not_is_one_line(steps: int) -> None:
+    with pytest.raises(InputError, match="allowed are 2 to 300"):
+        SmallRdeic(steps=steps)
+
+
+# --- published checkpoints --------------------------------------------------------------------
+
+
+def published(network: nn.Module) -> dict[str, Tensor]:
+    """The network's weights under the names of DiffEIC's and RDEIC's code, with what they add."""
+    contexts = (
+        r"codec\.context\.((?:local_context|\w+_anchor|\w+_nonanchor|channel_context)\.\d+)\."
+    )
+    found: dict[str, Tensor] = {}
+    for key, value in network.state_dict().items():
+        key = re.sub(contexts, r"preprocess_model.\1.", key)
+        key = re.sub(r"(\.entropy_parameters_\w+\.\d+\.)", r"\1fusion.", key)
+        key = re.sub(r"(\.channel_context\.\d+\.)", r"\1fushion.", key)
+        key = re.sub(r"^codec\.hyper_dec\.", "preprocess_model.hyper_dec.hyper_dec.", key)
+        if isinstance(network, RdeicNetwork):
+            key = re.sub(r"^codec\.encoder\.", "preprocess_model.encoder.g_a.", key)
+            key = re.sub(r"^codec\.decoder\.", "preprocess_model.decoder.g_s.", key)
+            key = re.sub(r"^codec\.hyper_enc\.", "preprocess_model.hyper_enc.hyper_enc.", key)
+            key = re.sub(r"^codec\.codebook$", "preprocess_model.quantize.embedding.weight", key)
+        key = re.sub(r"^codec\.", "preprocess_model.", key)
+        found[re.sub(r"^control\.", "control_model.", key)] = value
+    found["control_model.scale_list"] = torch.ones(25)
+    found["preprocess_model.quantize.embed_prob"] = torch.ones(64)
+    found["preprocess_model.gaussian_conditional._offset"] = torch.ones(64)
+    found["model.diffusion_model.input_blocks.0.0.weight"] = torch.ones(1)
+    return found
+
+
+@pytest.mark.parametrize("build", [small_diffeic, small_rdeic])
+def test_lightning_checkpoints_are_renamed(build: Callable[[], nn.Module]) -> None:
+    network = build()
+    tensors = tensors_of_lightning("any", {"state_dict": published(network), "epoch": 3})
+    assert misfit(network, tensors) == ""
+    assert all(torch.equal(tensors[key], value) for key, value in network.state_dict().items())
+
+
+def test_checkpoints_of_stablecodec_are_renamed(base: Path) -> None:
+    lora = lora_of(base)
+    network = small_stablecodec(lora)
+    codec = {
+        re.sub(r"^g_c\.", "g_c.block.", key): value
+        for key, value in network.codec.state_dict().items()
+    }
+    parts = {
+        f"state_dict_{part}": {
+            key.removeprefix(f"lora.{part}.").replace(".weight", f"{name}.weight")
+            if "lora_" in key
+            else key.removeprefix(f"lora.{part}."): value
+            for key, value in lora.items()
+            if key.startswith(f"lora.{part}.")
+        }
+        for part, name in (("unet", ".default"), ("vae", ".vae_skip"))
+    }
+    elic = {
+        re.sub(r"conv([123])\.", lambda m: f"branch.{2 * int(m[1]) - 2}.", key): value
+        for key, value in network.auxiliary.state_dict().items()
+    }
+    elic = {f"g_a.analysis_transform.{key}": value for key, value in elic.items()}
+    checkpoint = {"state_dict_codec": codec, **parts}
+    tensors = tensors_of_stablecodec("any", checkpoint, elic)
+    assert misfit(network, tensors) == ""
+    with pytest.raises(InputError, match=r"elic_official\.pth, is missing"):
+        tensors_of_stablecodec("any", checkpoint)
+    with pytest.raises(InputError, match="holds no state_dict_vae"):
+        tensors_of_stablecodec("any", {**checkpoint, "state_dict_vae": None}, elic)
+
+
+@pytest.mark.parametrize("codec", ["diffeic", "rdeic", "stablecodec"])
+def test_a_checkpoint_of_another_codec_is_one_line(
+    codec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {"encoder.weight": torch.zeros(3)}}, file)
+    into = tmp_path / "mine"
+    assert run_args(["codec", "add", codec, str(file), "--level", "2", "--into", str(into)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    wanted = "state_dict_codec" if codec == "stablecodec" else "encoder.weight"
+    assert wanted in line
+    assert not into.exists()
