@@ -42,7 +42,8 @@ def _unchanged(right: str, out: Path) -> Verdict:
     if ended.code != 0:
         trial = judge("", ended, lambda: Verdict.right)
         return trial.verdict
-    if "not shown: " in ended.said:  # a line that names what is missing
+    # A line that names what is missing: a cell, or records that a kill would have cut off.
+    if "not shown: " in ended.said or "questions answered so far" in ended.said:
         return Verdict.refused
     return Verdict.right if ended.said == right else Verdict.wrong
 

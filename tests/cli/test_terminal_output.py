@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from eyechart.cli.table_view import show
 from eyechart.core.images import encode_png
 from eyechart.runner.estimate import CodecEstimate, Estimate, ModelEstimate, TaskEstimate
 from tests.tasks.tsv_files import png_base64, write_tsv
+from tests.vlms.chat_server import completion, serve
 
 MARKUP = "[red]x[/] [/] :eyes: [link=a]"  # rich would colour it, raise an error, draw eyes
 
@@ -153,3 +156,51 @@ def test_what_depends_on_the_device_is_said_beside_the_figures(
         "jpeg": "bitwise",
         "elic-mini": "per device",
     }
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_terminals_that_are_not_utf_8_get_similar_signs(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(encode_png(np.zeros((16, 16, 3), np.uint8)))
+    for command in (
+        "plan --tasks POPE --codecs jpeg --vlm eyechart-mini",
+        "run -h",
+        "codec bench photos --codec jpeg,webp",
+        "codec encode photos/a.png \u65e5\u672c.bin --codec source",
+        "task show POPE",
+        "doctor",
+    ):
+        out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", out)
+        assert run_args(command.split()) == 0, command
+        assert out.tell() > 0
+
+
+def test_a_file_name_that_is_no_text_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, stream = tmp_path / "a.png", tmp_path / os.fsdecode(b"b\xe9.bin")
+    photo.write_bytes(encode_png(np.zeros((16, 16, 3), np.uint8)))
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert run_args(["codec", "encode", str(photo), str(stream), "--codec", "source"]) == 0
+    out.seek(0)
+    assert "b\\udce9.bin: " in out.read()
+
+
+@pytest.mark.parametrize("typed", ["caf\udcc3\udca9", "\ud800 \udcff"])
+def test_a_question_of_another_locale_is_asked(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tmp_path / "a.png"
+    photo.write_bytes(encode_png(np.zeros((16, 16, 3), np.uint8)))
+    with serve(lambda _: completion("yes")) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
+        vlm = f"openai:model=m,base_url={server.url}"
+        assert run_args(["vlm", "ask", str(photo), typed, "--vlm", vlm]) == 0
+    asked = server.asked[0]["messages"][0]["content"][1]["text"]
+    assert ("caf\u00e9" if typed.startswith("caf") else "? ?") in asked

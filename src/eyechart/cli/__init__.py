@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from eyechart.cli.console import LONGEST_LINE, error_line
+from eyechart.cli.console import LONGEST_LINE, error_line, make_printable
 from eyechart.core.errors import EyechartError, InputError, StoppedError, one_line
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
@@ -126,6 +126,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run_args(args: list[str]) -> int:
     """Run the command line and return the exit code. Any error is one line on stderr."""
+    make_printable(sys.stdout)
+    make_printable(sys.stderr)
     try:
         code = _with_plain_help(typer.main.get_command(app)).main(
             args=args or ["--help"], prog_name="eyechart", standalone_mode=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LONGEST_LINE = 300  # characters of a line that may quote foreign text
+# For terminals that are not UTF-8.
+PLAIN_SIGNS = str.maketrans("●○▲▼…–─·×±−", "*+^v~---x+-")
 _UNLIMITED = 10_000  # characters: no table is as wide
 _PADDING = re.compile(r" +(?=\n)")
 
@@ -27,6 +31,31 @@ def error_line(text: str, longest: int = LONGEST_LINE) -> None:
     """Print one line on stderr. It may quote foreign text: it is cut, control characters are
     escaped."""
     print(one_line(text, longest), file=sys.stderr)
+
+
+def make_printable(stream: TextIO) -> None:
+    """Let a stream print every text: for signs that its encoding does not have, a similar one or an
+    escape. File names may hold bytes that are no text, on UTF-8 terminals, too."""
+    codecs.register_error("eyechart", _plain_signs)
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="eyechart")
+
+
+def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end].translate(PLAIN_SIGNS)
+    return signs.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def typed_text(text: str) -> str:
+    """An argument that is a text, not a path, as UTF-8 in every locale. What is no UTF-8 becomes
+    U+FFFD or a question mark."""
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        data = text.encode("utf-8", "replace")
+    return data.decode("utf-8", "replace")
 
 
 def table_console(*, stderr: bool = False) -> Console:

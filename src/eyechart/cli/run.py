@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import error_line, keyboard_interrupt
+from eyechart.cli.console import error_line, keyboard_interrupt, typed_text
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def run(
             data=data,
             max_images=max_images,
             choice_set=choice_set or None,
-            title=title,
+            title=None if title is None else typed_text(title),
             device=device,
             workers=workers,
             codec_device=codec_device,

@@ -22,6 +22,8 @@ from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
 
+from eyechart.cli.console import PLAIN_SIGNS
+
 if TYPE_CHECKING:
     from eyechart.api.results import Entry, Mark, Table
 
@@ -33,7 +35,6 @@ _MARKS: dict[Mark, tuple[str, str, str]] = {  # glyph, style, meaning
     "loss": ("▼", "red", "interval below 0"),
 }
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_PLAIN = str.maketrans("●○▲▼…–─·×±−", "*+^v~---x+-")  # for terminals that are not UTF-8
 _RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a line below the column names
 
 
@@ -57,7 +58,7 @@ class _Encodable:
         drawn = options.copy()
         drawn.encoding = "utf-8"  # otherwise rich draws a box around the table
         for text, style, control in console.render(self._part, drawn):
-            plain = text.translate(_PLAIN).encode(console.encoding, "replace")
+            plain = text.translate(PLAIN_SIGNS).encode(console.encoding, "replace")
             yield Segment(plain.decode(console.encoding), style, control)
 
 

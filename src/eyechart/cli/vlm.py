@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import new_table, table_console, terminal_text
+from eyechart.cli.console import new_table, table_console, terminal_text, typed_text
 from eyechart.cli.options import option
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def ask(
 
     from eyechart import api
 
+    questions = [typed_text(question) for question in questions]
     notes = table_console(stderr=True)
     with notes.status(Text(f"{vlm} is answering")):
         asked = api.ask(
