@@ -60,29 +60,25 @@ SMALL_ILLM = small("NeuralCompression", normalized=False)
 class SmallHific(NetworkCodec):
     """Both variants of HiFiC, as `hific` has them."""
 
-    def __init__(self, *, weights: str) -> None:
-        small_hific = Architecture(
-            name="small-hific",
-            build=lambda: GanAutoencoder(SMALL_HIFIC),
-            multiple=16,
-            padding="reflect",
-            latent_multiple=4,
-            knob="target_bpp",
-            variant=lambda tensors: GanAutoencoder(shape_of(tensors, SMALL_HIFIC)),
-        )
-        super().__init__(small_hific, weights=weights)
+    architecture = Architecture(
+        name="small-hific",
+        build=lambda: GanAutoencoder(SMALL_HIFIC),
+        multiple=16,
+        padding="reflect",
+        latent_multiple=4,
+        knob="target_bpp",
+        variant=lambda tensors: GanAutoencoder(shape_of(tensors, SMALL_HIFIC)),
+    )
 
 
 class SmallIllm(NetworkCodec):
-    def __init__(self, *, weights: str) -> None:
-        small_illm = Architecture(
-            name="small-illm",
-            build=lambda: GanAutoencoder(SMALL_ILLM),
-            multiple=64,
-            padding="reflect",
-            knob="target_bpp",
-        )
-        super().__init__(small_illm, weights=weights)
+    architecture = Architecture(
+        name="small-illm",
+        build=lambda: GanAutoencoder(SMALL_ILLM),
+        multiple=64,
+        padding="reflect",
+        knob="target_bpp",
+    )
 
 
 def lively(shape: GanShape, size: float) -> GanAutoencoder:

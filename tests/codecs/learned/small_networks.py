@@ -12,7 +12,7 @@ from torch import nn
 
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp, MlicShape
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec, Precision
+from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 from eyechart.codecs.learned.tcm import Tcm, TcmShape
 from eyechart.codecs.learned.tic import Tic, TicShape
 from eyechart.codecs.learned.transtic import Transtic, TransticShape
@@ -34,46 +34,36 @@ SMALL_TRANSTIC = TransticShape(
 
 
 class SmallElic(NetworkCodec):
-    def __init__(self, *, weights: str, precision: Precision = "float32") -> None:
-        build = Architecture(
-            name="small-elic", build=lambda: Elic(MINI), multiple=16, padding="edge"
-        )
-        super().__init__(build, weights=weights, precision=precision)
+    architecture = Architecture(
+        name="small-elic", build=lambda: Elic(MINI), multiple=16, padding="edge"
+    )
 
 
 class SmallTic(NetworkCodec):
-    def __init__(self, *, weights: str, precision: Precision = "float32") -> None:
-        build = Architecture(
-            name="small-tic", build=lambda: Tic(SMALL_TIC), multiple=32, padding="edge"
-        )
-        super().__init__(build, weights=weights, precision=precision)
+    architecture = Architecture(
+        name="small-tic", build=lambda: Tic(SMALL_TIC), multiple=32, padding="edge"
+    )
 
 
 class SmallTcm(NetworkCodec):
-    def __init__(self, *, weights: str, precision: Precision = "float32") -> None:
-        build = Architecture(
-            name="small-tcm", build=lambda: Tcm(SMALL_TCM), multiple=64, padding="centred zeros"
-        )
-        super().__init__(build, weights=weights, precision=precision)
+    architecture = Architecture(
+        name="small-tcm", build=lambda: Tcm(SMALL_TCM), multiple=64, padding="centred zeros"
+    )
 
 
 class SmallMlicpp(NetworkCodec):
-    def __init__(self, *, weights: str, precision: Precision = "float32") -> None:
-        build = Architecture(
-            name="small-mlicpp", build=lambda: Mlicpp(SMALL_MLICPP), multiple=64, padding="zeros"
-        )
-        super().__init__(build, weights=weights, precision=precision)
+    architecture = Architecture(
+        name="small-mlicpp", build=lambda: Mlicpp(SMALL_MLICPP), multiple=64, padding="zeros"
+    )
 
 
 class SmallTranstic(NetworkCodec):
-    def __init__(self, *, weights: str, precision: Precision = "float32") -> None:
-        build = Architecture(
-            name="small-transtic",
-            build=lambda: Transtic(SMALL_TRANSTIC),
-            multiple=128,
-            padding="edge",
-        )
-        super().__init__(build, weights=weights, precision=precision)
+    architecture = Architecture(
+        name="small-transtic",
+        build=lambda: Transtic(SMALL_TRANSTIC),
+        multiple=128,
+        padding="edge",
+    )
 
 
 SMALL_CODECS = (SmallElic, SmallTic, SmallTcm, SmallMlicpp, SmallTranstic)

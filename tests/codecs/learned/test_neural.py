@@ -66,14 +66,19 @@ def test_tic_decodes_along_its_diagonals_what_it_encoded(
     tmp_path: Path, pictures: list[Rgb8]
 ) -> None:
     shape = TicShape(width=16, latent=32, depths=(1, 1, 0, 0, 0), heads=(2,) * 5, window=4)
-    small = Architecture(name="tic", build=lambda: Tic(shape), multiple=32, padding="edge")
+
+    class SmallTic(NetworkCodec):
+        architecture = Architecture(
+            name="tic", build=lambda: Tic(shape), multiple=32, padding="edge"
+        )
+
     torch.manual_seed(5)
     network = Tic(shape)
     rng = np.random.default_rng(5)
     network.start(to_tensor(np.stack([sample_image(64, 64, rng) for _ in range(8)])), 0.01)
     network.entropy_bottleneck.update_quantiles()
     write_level(tmp_path, "tic", name="1", lmbda=0.01, weights=network.state_dict())
-    encoder, decoder = (NetworkCodec(small, weights=str(tmp_path)) for _ in range(2))
+    encoder, decoder = (SmallTic(weights=str(tmp_path)) for _ in range(2))
     for image in pictures:
         bitstream = encoder.encode(image, encoder.levels[0])
         decoded = decoder.decode(bitstream)
