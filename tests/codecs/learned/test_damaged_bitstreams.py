@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 pytest.importorskip("constriction")
 
 from eyechart.codecs import container
+from eyechart.codecs.add import ARCHITECTURES
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
-from eyechart.codecs.learned.plugins import ARCHITECTURES
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Bitstream, Level, Rgb8
 from eyechart.testing.codecs import sample_image
