@@ -16,6 +16,7 @@ from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.core import plugins
 from eyechart.tasks import open_tasks
 from eyechart.tasks.sources import BUILT_IN_DATA
+from eyechart.tasks.tsv_task import TsvTask
 
 _PIECES = (
     *("Yes", "No", "yes and no", "A", "A.", "(B)", "Answer: C", "none of the above", "a man"),
@@ -44,6 +45,8 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     format."""
     for name in plugins.names("eyechart.tasks"):
         (task,) = open_tasks([name], BUILT_IN_DATA)
+        if not isinstance(task, TsvTask):  # own images have no built-in data
+            continue
         ids = [question.id for question in task.questions()]
         for _ in range(count):
             path = folder / "answers.jsonl"

@@ -43,7 +43,7 @@ def test_levels_written_as_numbers_are_names() -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_plans_name_what_exists(name: str) -> None:
     plan = load_plan(name)
-    assert set(plan.tasks) == set(plugins.names("eyechart.tasks"))
+    assert set(plan.tasks) == set(plugins.names("eyechart.tasks")) - {"OwnImages"}
     assert model_names(plan)
     for entry in plan.codecs:
         if entry.codec in plugins.names("eyechart.codecs"):

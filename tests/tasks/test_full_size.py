@@ -41,6 +41,8 @@ def peak_bytes():
 
 found = {"start": peak_bytes(), "questions": {}, "shapes": []}
 for task in open_tasks(data=sys.argv[1]):
+    if task.name == "OwnImages":  # has no official file
+        continue
     questions = task.questions()
     found["questions"][task.path.name] = len(questions)
     found["shapes"].append(task.image(questions[-1].image).shape)
@@ -68,7 +70,11 @@ def test_official_sizes_fit_into_memory(tmp_path: Path) -> None:
     assert found["peak"] - found["start"] < size_bytes / 2  # the images were not kept
 
 
-@pytest.mark.parametrize("task", open_tasks(), ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task",
+    [task for task in open_tasks() if isinstance(task, TsvTask)],
+    ids=lambda task: task.name,
+)
 def test_row_counts_are_those_that_task_show_prints(task: TsvTask) -> None:
     official = task.official[0]
     assert official.rows == FILES[official.name][0]

@@ -6,6 +6,7 @@ line; `InputError`s are those that the caller can correct.
 """
 
 from eyechart.api.adapters import export_adapter, train_adapter
+from eyechart.api.check import check_images, recommend
 from eyechart.api.curves import bd_metric, bd_rate
 from eyechart.api.learned import add_checkpoint, train_codec
 from eyechart.api.one_image import ask
@@ -38,6 +39,7 @@ __all__ = [
     "bd_rate",
     "bench_codecs",
     "check_codec",
+    "check_images",
     "check_metric",
     "check_task",
     "check_vlm",
@@ -55,6 +57,7 @@ __all__ = [
     "open_task",
     "open_vlm",
     "read_image",
+    "recommend",
     "records",
     "rescore",
     "run",

@@ -36,6 +36,8 @@ VERBS = {
         "Print a table of a run: bd, scores, gap, adapter, icm, pairs.",
     ),
     "figure": ("eyechart.cli.report:figure", "Draw a figure of the paper from a run."),
+    "check": ("eyechart.cli.check:check", "Ask a VLM about own images, and how far to compress."),
+    "recommend": ("eyechart.cli.check:recommend", "The cheapest setting of a run that is safe."),
     "score": ("eyechart.cli.score:score", "Score answers that another tool produced."),
     "bd": ("eyechart.cli.tables:bd", "BD-Metric and BD-rate of curves in CSV files."),
     "export": (

@@ -1,0 +1,180 @@
+"""Own images through codecs, without known answers: `eyechart check`.
+
+    photographs -> questions -> VLM on uncompressed images -> references
+                                VLM on compressed images   -> agreement with them
+
+Both steps are runs like any other, so a stopped check continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from eyechart.core.errors import InputError
+from eyechart.core.files import is_file
+from eyechart.core.images import find_images
+from eyechart.core.types import UNCOMPRESSED, Question
+from eyechart.runner.engine import Outcome
+from eyechart.runner.options import Options
+from eyechart.runner.plan import Plan, make_plan
+from eyechart.runner.progress import Progress
+from eyechart.runner.resolve import resolve
+from eyechart.runner.start import run_plan
+from eyechart.store import Store
+from eyechart.store.files import write_atomic
+from eyechart.tasks.own_images import FILE, read_questions, write_questions
+
+TASK = "OwnImages"
+REFERENCE = "reference"  # folder of the first step, in the run directory
+# For images without questions: what a VLM is usually asked.
+QUESTIONS = (
+    ("describe", "Describe the image in one sentence."),
+    ("objects", "List the objects in the image, separated by commas."),
+    ("text", "What text is in the image? Answer with the text only, or with none."),
+)
+# Codecs and qualities that deployments choose from.
+CODECS = (
+    "jpeg:levels=[10,20,30,50,75,90]",
+    "webp:levels=[5,20,40,60,80]",
+    "avif:levels=[10,25,40,60]",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCheck:
+    """A finished check. files_bytes: mean size of the images' own files. left_out: files of the
+    folder that are no image. answers_known: whether all answers were in the questions file."""
+
+    outcome: Outcome
+    images: int
+    questions: int
+    files_bytes: float
+    left_out: int
+    answers_known: bool
+
+
+def check_images(
+    photos: Path,
+    out: Path,
+    *,
+    vlm: str,
+    codecs: Sequence[str] = CODECS,
+    questions: Path | None = None,
+    max_images: int | None = None,
+    progress: Progress,
+    options: Options | None = None,
+) -> OwnCheck:
+    """Ask a VLM about own images, uncompressed and at every level of the codecs.
+
+    photos: a folder of images. questions: a CSV file with the columns image (a path, from the
+    folder of the photographs) and question, and perhaps answer; None: `QUESTIONS`. out: the run
+    directory. max_images: use the first so many.
+
+    Raises:
+        InputError: no images; a questions file that cannot be used or names an image that is not
+            there; as `run_plan`. StoreError: as `run_plan`.
+    """
+    found, left_out = find_images(photos)
+    asked = _default_questions(found) if questions is None else _own_questions(questions, photos)
+    images = list(dict.fromkeys(question.image for question in asked))[:max_images]
+    asked = [question for question in asked if question.image in set(images)]
+    known = all(question.answer for question in asked)
+    chosen = options or Options()
+    _refuse_unusable(asked, codecs, vlm, chosen)
+    Store(out).create()
+    if not known:
+        asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
+    outcome = _run(asked, out, [UNCOMPRESSED, *codecs], vlm, progress, chosen)
+    return OwnCheck(
+        outcome=outcome,
+        images=len(images),
+        questions=len(asked),
+        files_bytes=sum(Path(image).stat().st_size for image in images) / len(images),
+        left_out=len(left_out),
+        answers_known=known,
+    )
+
+
+def _default_questions(images: Sequence[Path]) -> list[Question]:
+    pairs = [(image, kind, text) for image in images for kind, text in QUESTIONS]
+    return [
+        Question(id=str(n), image=str(image.resolve()), text=text, answer="", category=kind)
+        for n, (image, kind, text) in enumerate(pairs)
+    ]
+
+
+def _own_questions(path: Path, photos: Path) -> list[Question]:
+    """The questions of a file, with whole paths of their images."""
+    asked = []
+    for question in read_questions(path):
+        image = photos / question.image
+        if not is_file(image):
+            raise InputError(f"{path}: image {question.image!r} is not in {photos}")
+        asked.append(replace(question, image=str(image.resolve())))
+    return asked
+
+
+def _with_references(
+    asked: Sequence[Question], out: Path, vlm: str, progress: Progress, options: Options
+) -> list[Question]:
+    """The questions with the VLM's answers on uncompressed images where they have none. Questions
+    that it did not answer are left out."""
+    outcome = _run(asked, out, [UNCOMPRESSED], vlm, progress, options)
+    outcome.raise_unusable()
+    said = {
+        record.question_id: record.answer.strip()
+        for cell in Store(out).cells()
+        for record in cell.records()
+    }
+    filled = [
+        replace(question, answer=question.answer or said.get(question.id, "")) for question in asked
+    ]
+    answered = [question for question in filled if question.answer]
+    if not answered:
+        raise InputError(f"{vlm}: gave no answer about the uncompressed images")
+    return answered
+
+
+def _run(
+    asked: Sequence[Question],
+    out: Path,
+    codecs: Sequence[str],
+    vlm: str,
+    progress: Progress,
+    options: Options,
+) -> Outcome:
+    Store(out).create()
+    write_atomic(out / FILE, write_questions(asked))
+    return run_plan(_plan(vlm, codecs, out / FILE), out, progress, options)
+
+
+def _refuse_unusable(
+    asked: Sequence[Question], codecs: Sequence[str], vlm: str, options: Options
+) -> None:
+    """Raise what `run_plan` would raise about VLM and codecs, before anything is written."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        path.write_bytes(write_questions(asked))
+        work = resolve(
+            _plan(vlm, [UNCOMPRESSED, *codecs], path),
+            device=options.device,
+            open_workers=options.open_workers,
+        )
+    if not work.models:
+        raise InputError("; ".join(work.unusable))
+
+
+def _plan(vlm: str, codecs: Sequence[str], data: Path) -> Plan:
+    return make_plan(
+        {
+            "title": "Own images",
+            "vlms": [vlm],
+            "tasks": [TASK],
+            "codecs": list(codecs),
+            "data": str(data.resolve()),
+        },
+        "check",
+    )

@@ -1,0 +1,253 @@
+"""Own images: questions about the user's photographs, scored by agreement with a reference answer.
+
+The reference is a known answer, or what the same VLM says about the uncompressed image
+(`eyechart check`). The file is CSV with the columns image (a path, from the file's folder),
+question and answer, and perhaps category. Images are turned upright, as other programs show them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from eyechart.core.errors import ImageError, InputError
+from eyechart.core.files import read_limited, read_text
+from eyechart.core.hooks import RunOption, TaskFile
+from eyechart.core.images import read_image
+from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
+from eyechart.tasks.extraction import read_yes_no
+from eyechart.tasks.sampling import by_image
+
+FILE = "questions.csv"
+_MOST_BYTES = 64 << 20
+_MOST_IMAGE_BYTES = 1 << 30
+_SHORT_WORDS = 4  # answers of at most so many words are compared by letters
+_LEAST_SIMILARITY = 0.5  # below it two texts count as different (ANLS, Biten et al. 2019)
+_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"\w+")
+_STOP_WORDS = frozenset(
+    "a an and are as at by for from in is it its of on or that the there this to with".split()  # noqa: SIM905
+)
+
+
+def agreement(reference: str, answer: str) -> float:
+    """How far an answer says the same as the reference, 0..1.
+
+    yes and no: the same word. Numbers: equal numbers. Up to four words: similarity of the letters
+    (1 - edit distance / length, 0 below 0.5). Longer texts: F1 of their content words.
+    """
+    said, meant = _normalized(answer), _normalized(reference)
+    if said == meant:
+        return 1.0
+    if meant in ("yes", "no"):
+        return float(read_yes_no(answer).lower() == meant)
+    numbers = _NUMBER.findall(reference)
+    if numbers and _normalized(numbers[0]) == meant:
+        return float(_NUMBER.findall(answer)[:1] == numbers)
+    if len(meant.split()) <= _SHORT_WORDS:
+        similarity = 1 - _edit_distance(meant, said) / max(len(meant), len(said))
+        return similarity if similarity >= _LEAST_SIMILARITY else 0.0
+    return _word_f1(meant, said)
+
+
+class OwnImages:
+    """Questions about own images.
+
+    data: the CSV file, or a folder with questions.csv. max_images: use this many of the images.
+    """
+
+    name = "OwnImages"
+    headline_metric = "Agreement, %"
+    run_options: ClassVar[tuple[RunOption, ...]] = ("data",)
+    options: Mapping[str, Json] = {}
+
+    def __init__(self, data: str | None = None, *, max_images: int | None = None) -> None:
+        if max_images is not None and (type(max_images) is not int or max_images < 1):
+            raise InputError(f"OwnImages: max_images {max_images!r} is not a count of 1 or more")
+        self._data, self.max_images = data, max_images
+
+    @property
+    def version(self) -> str:
+        """Version of the prompts, and a digest of the questions and images. Raises InputError."""
+        return f"1+{self._digest[:16]}"
+
+    @property
+    def path(self) -> Path:
+        """The CSV file. Raises InputError if there is none."""
+        place = Path(self._data or ".").expanduser()
+        path = place / FILE if place.is_dir() else place
+        if not self._data or not path.is_file():
+            raise InputError(
+                f"OwnImages: no {FILE} in {self._data or 'the built-in data'}; `eyechart check "
+                "FOLDER` writes one"
+            )
+        return path
+
+    def data_file(self) -> TaskFile:
+        """See `core.hooks.HasFile`."""
+        try:
+            return TaskFile(path=self.path, origin="data")
+        except InputError:
+            return TaskFile(path=None)
+
+    def describe_file(self) -> Mapping[str, str]:
+        """See `core.hooks.HasFile`."""
+        return {"without an answer": f"{sum(not q.answer for q in self.questions())} questions"}
+
+    def questions(self) -> tuple[Question, ...]:
+        """All questions, in file order. Raises InputError."""
+        chosen = by_image(self._rows, self.max_images)
+        ids = {question.id for _, its in chosen for question in its}
+        return tuple(question for question in self._rows if question.id in ids)
+
+    def image(self, key: str) -> Rgb8:
+        """Read one image, turned upright. Raises ImageError."""
+        return read_image(self.file_of(key))
+
+    def file_of(self, key: str) -> Path:
+        """The file of an image."""
+        return self.path.parent / key
+
+    def check_images(self, keys: Iterable[str]) -> None:
+        """See `core.hooks.HasImageFiles`. Raises InputError."""
+        missing = [key for key in dict.fromkeys(keys) if not self.file_of(key).is_file()]
+        if missing:
+            raise InputError(f"{self.path}: {len(missing)} images are missing, first {missing[0]}")
+
+    def prompt(self, question: Question, vlm_family: str) -> str:
+        return question.text
+
+    def max_new_tokens(self, question: Question) -> int:
+        return 64
+
+    def score(self, question: Question, answer: str) -> Score:
+        """The agreement with the reference; 0 without one."""
+        return Score(
+            question_id=question.id,
+            value=agreement(question.answer, answer) if question.answer else 0.0,
+            parsed_answer=_normalized(answer),
+            parsed=bool(answer.strip()),
+        )
+
+    def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
+        """The mean agreement in percent, in all and by category."""
+        category = {question.id: question.category for question in self._rows}
+        groups: dict[str, list[float]] = {self.headline_metric: []}
+        for score in scores:
+            groups[self.headline_metric].append(score.value)
+            if category.get(score.question_id):
+                groups.setdefault(category[score.question_id], []).append(score.value)
+        return {
+            name: 100 * sum(values) / len(values) if values else 0.0
+            for name, values in groups.items()
+        }
+
+    def image_sums(self, scores: Sequence[Score]) -> ImageSums:
+        image = {question.id: question.image for question in self._rows}
+        sums: dict[str, list[float]] = {}
+        for score in scores:
+            own = sums.setdefault(image[score.question_id], [0.0, 0.0])
+            own[0] += score.value
+            own[1] += 1
+        return ImageSums(images=tuple(sums), sums=np.array(list(sums.values())).reshape(-1, 2))
+
+    def headline(self, sums: Floats) -> Floats:
+        right, asked = sums[..., 0], sums[..., 1]
+        return np.where(asked > 0, 100 * right / np.where(asked > 0, asked, 1), 0.0)
+
+    @cached_property
+    def _rows(self) -> tuple[Question, ...]:
+        return tuple(read_questions(self.path))
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for question in self._rows:
+            digest.update(repr((question.image, question.text, question.answer)).encode())
+        self.check_images(question.image for question in self._rows)
+        for key in dict.fromkeys(question.image for question in self._rows):
+            file = self.file_of(key)
+            digest.update(
+                hashlib.sha256(read_limited(file, _MOST_IMAGE_BYTES, error=ImageError)).digest()
+            )
+        return digest.hexdigest()
+
+
+def read_questions(path: Path) -> list[Question]:
+    """The questions of a CSV file; an answer may be empty.
+
+    Raises:
+        InputError: not a CSV file, a missing column, a row without an image or a question.
+    """
+    try:
+        text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        columns = [(name or "").strip() for name in reader.fieldnames or ()]
+        for needed in ("image", "question"):
+            if needed not in columns:
+                there = ", ".join(columns) or "none"
+                raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
+        reader.fieldnames = columns
+        rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+    questions = []
+    for number, (line, row) in enumerate(rows):
+        image, asked = ((row[name] or "").strip() for name in ("image", "question"))
+        if not image or not asked:
+            raise InputError(f"{path}: line {line} has no {'question' if image else 'image'}")
+        questions.append(
+            Question(
+                id=str(number),
+                image=image,
+                text=asked,
+                answer=(row.get("answer") or "").strip(),
+                category=(row.get("category") or "").strip(),
+                group=str(number),
+            )
+        )
+    if not questions:
+        raise InputError(f"{path}: no questions")
+    return questions
+
+
+def write_questions(questions: Iterable[Question]) -> bytes:
+    """The questions as the CSV file that `read_questions` reads."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("image", "question", "answer", "category"))
+    writer.writerows((q.image, q.text, q.answer, q.category) for q in questions)
+    return buffer.getvalue().encode()
+
+
+def _normalized(text: str) -> str:
+    return " ".join(_WORD.findall(text.lower()))
+
+
+def _edit_distance(first: str, second: str) -> int:
+    row = list(range(len(second) + 1))
+    for i, one in enumerate(first, start=1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(second, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (one != other))
+    return row[-1]
+
+
+def _word_f1(reference: str, answer: str) -> float:
+    meant, said = (
+        Counter(word for word in text.split() if word not in _STOP_WORDS)
+        for text in (reference, answer)
+    )
+    shared = (meant & said).total()
+    return 2 * shared / (meant.total() + said.total()) if shared else 0.0

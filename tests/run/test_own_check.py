@@ -1,0 +1,118 @@
+"""`eyechart check`: own images, with and without known answers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from eyechart.cli import run_args
+from eyechart.store import Store
+from eyechart.tasks.own_images import OwnImages, agreement
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "expected"),
+    [
+        ("Yes", "Yes, there is a dog.", 1.0),
+        ("no", "yes", 0.0),
+        ("3", "There are 3 cats", 1.0),
+        ("3", "4", 0.0),
+        ("Red car.", "red car", 1.0),
+        ("ODEON", "ODEOM", 0.8),
+        ("stop", "go home now", 0.0),
+        ("a dog runs over the green field", "over the green field runs a dog", 1.0),
+        ("a dog runs over the green field", "two people sit at a table", 0.0),
+        ("a dog runs over the green field", "a cat runs over the red field", 0.6),
+        ("", "", 1.0),
+        ("yes", "\ud800", 0.0),
+    ],
+)
+def test_agreement_is_by_the_kind_of_answer(reference: str, answer: str, expected: float) -> None:
+    assert agreement(reference, answer) == pytest.approx(expected)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(2):
+        Image.linear_gradient("L").rotate(90 * n).resize((56, 56)).save(folder / f"{n}.png")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def check(photos: Path, out: Path, *more: str) -> int:
+    given = ["check", str(photos), "--out", str(out), "--codecs", "jpeg:levels=[5,90]"]
+    return run_args([*given, "--workers", "0", "--device", "cpu", *more])
+
+
+def test_without_answers_the_vlm_is_compared_with_itself(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert check(photos, out) == 0
+    shown = capsys.readouterr()
+    assert "1 files are no images" in shown.err
+    assert "Reference: what the VLM says about the uncompressed image" in shown.out
+    with (out / "questions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    cells = {cell.cell.codec.name: cell.records() for cell in Store(out).cells()}
+    said = {record.question_id: record.answer.strip() for record in cells["source"]}
+    assert [row["answer"] for row in rows] == [said[str(n)] for n in range(6)]
+    assert all(record.value == 1 for record in cells["source"])  # the VLM is deterministic
+    assert run_args(["recommend", str(out), "--tolerate", "5"]) == 0
+    assert "jpeg" in capsys.readouterr().out
+    assert check(photos, out) == 0  # nothing is asked again
+    assert run_args(["table", "scores", str(out)]) == 0
+    assert "OwnImages: every metric" in capsys.readouterr().out
+
+
+def test_known_answers_are_the_reference(photos: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.csv"
+    asked.write_text("image,question,answer\n0.png,Is it dark?,maybe\n1.png,What is it?,a ramp\n")
+    out = tmp_path / "out"
+    assert check(photos, out, "--questions", str(asked)) == 0
+    assert not (out / "reference").exists()
+    assert [question.answer for question in OwnImages(str(out)).questions()] == ["maybe", "a ramp"]
+
+
+@pytest.mark.parametrize(
+    ("questions", "more", "says"),
+    [
+        ("image,question\nno.png,What?\n", (), "image 'no.png' is not in"),
+        ("image,text\n0.png,What?\n", (), "no column 'question'; its columns: image, text"),
+        ("image,question\n0.png,\n", (), "line 2 has no question"),
+        ("image,question\n", (), "no questions"),
+        (None, ("--vlm", "no-such-vlm"), "no-such-vlm"),
+        (None, ("--codecs", "nope"), "nope"),
+        (None, ("--max-images", "0"), "0"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    photos: Path,
+    tmp_path: Path,
+    questions: str | None,
+    more: tuple[str, ...],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if questions is not None:
+        (tmp_path / "asked.csv").write_text(questions)
+        more = (*more, "--questions", str(tmp_path / "asked.csv"))
+    assert check(photos, tmp_path / "out", *more) == 2
+    shown = capsys.readouterr().err.strip()
+    assert says in shown
+    assert "\n" not in shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_images_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert check(tmp_path / "empty", tmp_path / "out") == 2
+    assert "holds no image" in capsys.readouterr().err
