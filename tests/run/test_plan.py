@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -164,3 +165,13 @@ def test_two_names_of_one_thing_are_not_run_twice(key: str, names: list[str], me
     plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": "jpeg", key: names}
     with pytest.raises(InputError, match=f"{message} would be run twice"):
         resolve(make_plan({"data": "eyechart-mini", **plan}, "p"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"data": "photos\udcff"}, {"title": "\ud800"}, {"codecs": ["elic:weights=\udcff"]}],
+)
+def test_text_that_no_run_directory_can_note_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"\\udcff|\\ud800") as caught:
+        changed(load_plan(), values, "quick")
+    assert "is not UTF-8" in str(caught.value)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
@@ -167,6 +169,29 @@ def test_a_huge_file_is_refused_by_its_size(tmp_path: Path, suffix: str) -> None
         file.truncate(3 << 30)
     with pytest.raises(InputError, match=r"huge\.\w+: 3,221,225,472 bytes; allowed are "):
         read_predictions(path)
+
+
+def test_a_workbook_that_is_larger_than_it_says_is_not_inflated(tmp_path: Path) -> None:
+    path, sheet = tmp_path / "p.xlsx", "xl/worksheets/sheet1.xml"
+    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl.Workbook().save(path)
+    with ZipFile(path) as parts:
+        contents = {name: parts.read(name) for name in parts.namelist()}
+    contents[sheet] += b" " * (200 << 20)
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as parts:
+        for name, data in contents.items():
+            parts.writestr(name, data)
+    with pytest.raises(InputError, match=r"inflates to 2..,...,... bytes; allowed are"):
+        read_predictions(path)
+    told = len(contents[sheet]).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(told, (1000).to_bytes(4, "little")))
+    contents.clear()
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"p\.xlsx: not an xlsx workbook"):
+        read_predictions(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 << 20
 
 
 def test_not_a_number_is_an_answer(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from importlib import resources
 from typing import Annotated, Any, Self, TypeVar
 
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import read_text
 from eyechart.core.plugins import near, parse_spec
 from eyechart.core.types import UNCOMPRESSED
@@ -174,10 +174,32 @@ def parse_plan(text: str, name: str) -> Plan:
 
 def make_plan(value: dict[str, Any], name: str) -> Plan:
     """A plan from plain values; `name` is named in errors. Raises InputError."""
+    odd = next((text for text in _texts_in(value) if not _is_utf8(text)), None)
+    if odd is not None:  # a run directory could not note it
+        raise InputError(f"plan {name!r}: {one_line(odd)!r} is not UTF-8; allowed: text in UTF-8")
     try:
         return Plan.model_validate(value)
     except ValidationError as error:
         raise InputError(f"plan {name!r}: {_first_problem(error)}") from error
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:

@@ -22,7 +22,7 @@ from eyechart.core.types import Score, Task
 _MAX_CELL_CHARS = 1 << 24
 _MOST_BYTES = 64 << 20  # of a file that is read whole; Python needs up to 20 times as much memory
 _MOST_LINES_BYTES = 1 << 30  # of a file that is read line by line
-_MOST_INFLATED_BYTES = 128 << 20  # of all parts of a workbook
+_MOST_INFLATED_BYTES = 64 << 20  # of all parts of a workbook
 _WANTED = {
     ".jsonl": "lines of JSON",
     ".json": "JSON",
@@ -190,10 +190,15 @@ def _xlsx(path: Path) -> Iterator[_Pair]:
 
     with ZipFile(path) as parts:  # a workbook, which may inflate to a thousand times its size
         size_bytes = sum(part.file_size for part in parts.infolist())
-    if size_bytes > _MOST_INFLATED_BYTES:
-        raise InputError(
-            f"{path}: inflates to {size_bytes:,} bytes; allowed are {_MOST_INFLATED_BYTES:,}"
-        )
+        if size_bytes > _MOST_INFLATED_BYTES:
+            raise InputError(
+                f"{path}: inflates to {size_bytes:,} bytes; allowed are {_MOST_INFLATED_BYTES:,}"
+            )
+        # openpyxl inflates a part at once, also one that is larger than it says.
+        if (damaged := parts.testzip()) is not None:
+            raise InputError(
+                f"{path}: not an xlsx workbook (its part {one_line(damaged)} is damaged)"
+            )
     # Formulas are read as text: an answer that begins with "=" was stored as a formula.
     book = openpyxl.load_workbook(path, read_only=True)
     sheet = book.active
