@@ -4,6 +4,7 @@
     TOY_FILE=missing.tsv  the file that the task says it reads
 
 Installed as the names `toy-codec`, `toy-neural`, `toy-task`, `toy-vlm`, `toy-family`, `toy-metric`.
+`toy-injection` and the tower of `toy-family` never work.
 """
 
 from __future__ import annotations
@@ -173,6 +174,18 @@ def why_not_ready(known):
     _fails("why_not_ready")
 
 
+def tower(model):
+    raise ZeroDivisionError("by design")
+
+
+class Injection:
+    needs_rotary = False
+
+    @classmethod
+    def for_tower(cls, tower, rows):
+        raise ZeroDivisionError("by design")
+
+
 def own_prompt(question):
     _fails("prompts")
     return "own"
@@ -182,5 +195,7 @@ FAMILY = Family(
     open=open_family,
     known=(KnownVLM(name="toy-known"),),
     why_not_ready=why_not_ready,
+    model_types=("toy-type",),
+    tower=tower,
     prompts=PromptStyle(multiple_choice=own_prompt, by_task={"POPE": own_prompt}),
 )

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from eyechart.cli import run_args
+from eyechart.core.errors import BrokenPluginError
 from tests.installed import Distribution, install
 
 TOYS = Path(__file__).with_name("broken_toys.py").read_text(encoding="utf-8")
@@ -99,6 +102,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "eyechart.vlms": {"toy-vlm": "broken_toys:Vlm"},
         "eyechart.families": {"toy-family": "broken_toys:FAMILY"},
         "eyechart.metrics": {"toy-metric": "broken_toys:Metric"},
+        "eyechart.injections": {"toy-injection": "broken_toys:Injection"},
     }
     return install(
         tmp_path_factory.mktemp("toys"),
@@ -192,6 +196,20 @@ def test_a_task_tells_which_file_it_reads_and_where_a_missing_one_is_published(
     assert "toys.tsv: get it from https://toys.example/toys.tsv" in capsys.readouterr().out
     assert run_args(f"plan {PLAN}".split()) == 0
     assert "the official file's size" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("workplace")
+def test_an_injection_or_tower_that_fails_is_one_line() -> None:
+    pytest.importorskip("torch")
+    from eyechart.adapters.injection import make_injection
+    from eyechart.adapters.towers import tower_of
+
+    unused: Any = None
+    with pytest.raises(BrokenPluginError, match=r"^toy-injection: ZeroDivisionError: by design$"):
+        make_injection("toy-injection", unused, rows=3)
+    model = SimpleNamespace(config=SimpleNamespace(model_type="toy-type"))
+    with pytest.raises(BrokenPluginError, match=r"^toy-family: ZeroDivisionError: by design$"):
+        tower_of(model)
 
 
 def test_a_prompt_that_fails_ends_no_other_task(

@@ -67,11 +67,11 @@ def test_a_second_call_encodes_nothing_and_a_larger_plan_only_what_is_new(tmp_pa
 def test_device_and_batch_of_the_command_line_reach_the_codec(verb: str, tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "out"
     command = [verb, "--codecs", f"fake-neural:log={log}", "--out", str(out), *PLAN]
-    command += ["--codec-device", "cuda:1", "--codec-batch", "2"]
+    command += ["--codec-device", "mps", "--codec-batch", "2"]
     command += ["--vlm", "eyechart-mini", "--no-report"] if verb == "run" else []
     assert run_args(command) == 0
     made = calls(log)
-    assert {device for *_, device in made} == {"cuda:1"}
+    assert {device for *_, device in made} == {"mps"}
     assert [images for what, images, _ in made if what == "encode"] == [2, 2, 1]
 
 

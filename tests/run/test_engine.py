@@ -347,7 +347,7 @@ def test_a_bug_in_a_plugin_is_a_failure_with_its_traceback_on_disk(tmp_path: Pat
     vlm = refuse("q4", ZeroDivisionError("division\nby zero"))
     assert go(fake_work(vlm), tmp_path / "run").failed == 2
     failure = Store(tmp_path / "run").cells()[0].failures()[0]
-    assert failure.message == "ZeroDivisionError: division by zero"
+    assert failure.message == "fake-vlm: ZeroDivisionError: division by zero"
     assert failure.retryable
     assert "Traceback" in (tmp_path / "run" / "errors.log").read_text()
 

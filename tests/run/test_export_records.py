@@ -124,8 +124,8 @@ def test_parquet_without_pyarrow_names_the_install_command(
 @pytest.mark.parametrize(
     ("out", "more", "message"),
     [
-        ("all.txt", (), "give --format csv or parquet"),
-        ("all", (), "give --format csv or parquet"),
+        ("all.txt", (), "name the format (csv, parquet)"),
+        ("all", (), "name the format (csv, parquet)"),
         ("none/all.csv", (), "there is no folder"),
         ("all.csv", ("--data", "nowhere"), "nowhere (data) does not exist"),
     ],

@@ -153,10 +153,10 @@ def test_a_familys_prompt_takes_the_place_of_what_it_was_made_of(
 def test_codecs_with_weights_get_their_device_and_batch(data: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     codec = ["--codecs", f"fake-neural:log={log}"]
-    device = ["--codec-device", "cuda:1", "--codec-batch", "2"]
+    device = ["--codec-device", "mps", "--codec-batch", "2"]
     assert export(data, tmp_path / "out", *codec, *device) == 0
     made = [line.split() for line in log.read_text().splitlines()]
-    assert {where for *_, where in made} == {"cuda:1"}
+    assert {where for *_, where in made} == {"mps"}
     assert [count for what, count, _ in made if what == "encode"] == ["2", "1"]
 
 
@@ -211,7 +211,7 @@ def test_an_image_that_cannot_be_compressed_fails_only_its_copy(
         (["--codecs", "jpeg", "--levels", "10"], "no level '10'; allowed: 1"),
         (["--codecs", ","], "no codec named"),
         (["--codecs", "jpeg,jpeg"], "would be written twice"),
-        (["--codecs", "jpeg", "--prompts", "gpt"], "--prompts 'gpt': allowed: default, "),
+        (["--codecs", "jpeg", "--prompts", "gpt"], "prompts 'gpt': allowed: default, "),
         (["--codecs", "jpeg", "--json", "/nowhere/x.json"], "there is no folder /nowhere"),
         (["--codecs", "jpeg", "--run", "nowhere"], "nowhere: no eyechart run here"),
         (["--codecs", "fake-neural:log=l", "--codec-device", "tpu"], "device 'tpu': 'tpu' is not"),

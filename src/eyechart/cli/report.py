@@ -30,11 +30,7 @@ def report(
     from eyechart import api
 
     path = api.write_report(directory, out, fresh=fresh, data=data)
-    analysis = api.analyse(directory, data=data)
-    say_not_shown(analysis)
-    print(path)
-    if analysis.left_out:
-        raise typer.Exit(1)
+    _end(directory, data, path)
 
 
 def figure(
@@ -62,7 +58,17 @@ def figure(
     """Draw a figure of the paper from a run, and write its numbers as CSV."""
     from eyechart import api
 
-    for path in api.write_figure(
-        directory, name, out, width_mm=width_mm, vlm=vlm, task=task, data=data
-    ):
+    paths = api.write_figure(directory, name, out, width_mm=width_mm, vlm=vlm, task=task, data=data)
+    _end(directory, data, *paths)
+
+
+def _end(directory: Path, data: str | None, *written: Path) -> None:
+    """Print the files, and what they do not show; exit code 1 if a task is left out."""
+    from eyechart import api
+
+    analysis = api.analyse(directory, data=data)
+    say_not_shown(analysis)
+    for path in written:
         print(path)
+    if analysis.left_out:
+        raise typer.Exit(1)

@@ -44,7 +44,8 @@ def diff(analysis: Analysis) -> Diff:
         )
         if table.rows
     ]
-    return Diff(tables=tuple(tables), remarks=tuple(_remarks(analysis, bool(tables))))
+    left_out = (f"Task left out: {reason}." for reason in analysis.left_out)
+    return Diff(tables=tuple(tables), remarks=(*left_out, *_remarks(analysis, bool(tables))))
 
 
 def _uncompressed(analysis: Analysis) -> Table:
