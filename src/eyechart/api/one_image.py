@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out, read_limited
-from eyechart.core.types import UNCOMPRESSED
+from eyechart.core.types import UNCOMPRESSED, component_of
 
 if TYPE_CHECKING:
     from eyechart.core.types import Answer, Codec, Level
@@ -57,6 +57,7 @@ def encode_image(
     check_out(Path(out))
     coder = open_codec(codec)
     with plugins.guarded(codec):
+        component_of(coder)  # a member that raises is named by the spec
         chosen = choose_level(coder, level)
     source = SourceImage.of(read_image(Path(image)), Path(image).name)
     with plugins.guarded(codec):
@@ -149,4 +150,5 @@ def _codec_and_level(spec: str | None, level: str | None) -> tuple[Codec, Level]
         raise InputError(f"level {level} needs a codec")
     codec = open_codec(UNCOMPRESSED if spec is None else spec)
     with plugins.guarded(spec or UNCOMPRESSED):
+        component_of(codec)
         return codec, choose_level(codec, level)
