@@ -69,15 +69,17 @@ def train_codec(
         ... ).name
         'weights.safetensors'
     """
-    from eyechart.codecs.add import ARCHITECTURES
+    from eyechart.codecs.generative.plugins import ARCHITECTURES as GAN
+    from eyechart.codecs.learned.plugins import ARCHITECTURES as LEARNED
     from eyechart.codecs.learned.recipe import train_codec as train
     from eyechart.codecs.learned.recipe import training_folders
     from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
 
-    if codec not in ARCHITECTURES:
-        allowed = ", ".join(ARCHITECTURES)
+    architectures = {**LEARNED, **GAN}
+    if codec not in architectures:
+        allowed = ", ".join(architectures)
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
-    architecture = ARCHITECTURES[codec]
+    architecture = architectures[codec]
     gan = architecture.objective is not None
     _check_gan_options(codec, gan, target_bpp, adversarial or freeze_encoder, vlm, distortion)
     config = TrainConfig(
