@@ -7,6 +7,7 @@ Nothing is downloaded.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -181,15 +182,16 @@ def load_base(folder: Path, prompt: str, *, codec: str) -> BaseModel:
 
 
 def need_diffusers(codec: str) -> None:
-    """Raises PluginError if a package of the extra `diffusion` is missing."""
-    try:
-        import diffusers  # noqa: F401
-        import peft  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise PluginError(
-            f"{codec}: needs the package {error.name}; pip install 'eyechart[diffusion]'"
-        ) from error
+    """Check that the packages of the extra `diffusion` are installed; imports none of them.
+
+    Raises:
+        PluginError: one is missing.
+    """
+    for package in ("diffusers", "peft", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise PluginError(
+                f"{codec}: needs the package {package}; pip install 'eyechart[diffusion]'"
+            )
 
 
 def _wanted(kind: BaseKind) -> str:
