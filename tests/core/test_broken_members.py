@@ -91,7 +91,8 @@ COMMANDS = {
     "metric": METRIC_COMMANDS,
 }
 NAMES = {"codec": "toy-codec", "neural": "toy-neural", "loaded": "toy-neural"}
-SAID = {"family": ("toy-family", "toy-known")}  # names in messages, if not toy-KIND
+# Names in messages, if not toy-KIND.
+SAID = {"family": ("toy-family", "toy-known"), "vlm": ("toy-vlm", "toy-known")}
 
 
 @pytest.fixture(scope="module")
