@@ -34,7 +34,7 @@ from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.parallel import mean_gradients
 from eyechart.codecs.learned.train import Objective, TrainConfig
 
-_Network = TypeVar("_Network", bound=nn.Module)
+_GanNetwork = TypeVar("_GanNetwork", bound=nn.Module)
 _MSE = 0.075 / 2**5  # k_M of HiFiC
 _PERCEPTUAL = 1 / _MSE
 _BETA = 0.15
@@ -131,7 +131,7 @@ class GanObjective:
         self._y_hat = inputs[0].detach()
 
 
-def _placed(network: _Network, device: torch.device) -> _Network:
+def _placed(network: _GanNetwork, device: torch.device) -> _GanNetwork:
     """On a device, in the memory layout that is faster for convolutions."""
     network.to(device)
     return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

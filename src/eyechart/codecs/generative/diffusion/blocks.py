@@ -56,7 +56,7 @@ class Doubling(nn.Module):
         return out
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, added to the input, or to a 1x1 convolution of it."""
 
     def __init__(self, inputs: int, outputs: int) -> None:

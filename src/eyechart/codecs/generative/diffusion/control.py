@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention, silu
 
-_Stage: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+_ControlStage: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class ControlModule(nn.Module):
 
     def __init__(self, shape: ControlShape) -> None:
         super().__init__()
-        self.control_model = _Encoder(shape)
+        self.control_model = _ControlEncoder(shape)
         own = [shape.widths[0], *_encoder_widths(shape.widths)]
         base = [shape.base[0], *_encoder_widths(shape.base)]
         self.enc_zero_convs_out = nn.ModuleList(map(_zero_conv, own, base))
@@ -88,7 +88,7 @@ class ControlledUnet:
         return found
 
 
-def _down_stages(unet: Any) -> Iterator[_Stage]:
+def _down_stages(unet: Any) -> Iterator[_ControlStage]:
     """The stages of the UNet's encoder, each of which ends in a skip connection."""
     yield lambda hidden, time, prompt: unet.conv_in(hidden)
     for block in unet.down_blocks:
@@ -97,7 +97,7 @@ def _down_stages(unet: Any) -> Iterator[_Stage]:
             yield lambda hidden, time, prompt, sampler=sampler: sampler(hidden)  # type: ignore[misc]
 
 
-def _up_stages(unet: Any) -> Iterator[_Stage]:
+def _up_stages(unet: Any) -> Iterator[_ControlStage]:
     """The stages of the UNet's decoder; the last one of a size includes its doubling."""
     for block in unet.up_blocks:
         *stages, last = _block_stages(block)
@@ -113,7 +113,7 @@ def _doubled(block: Any, hidden: Tensor) -> Tensor:
     return hidden
 
 
-def _block_stages(block: Any) -> Iterator[_Stage]:
+def _block_stages(block: Any) -> Iterator[_ControlStage]:
     attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for resnet, attention in zip(block.resnets, attentions, strict=True):
         yield lambda hidden, time, prompt, resnet=resnet, attention=attention: _attended(  # type: ignore[misc]
@@ -128,7 +128,7 @@ def _attended(attention: Any, hidden: Tensor, prompt: Tensor) -> Tensor:
     return found
 
 
-class _Encoder(nn.Module):
+class _ControlEncoder(nn.Module):
     def __init__(self, shape: ControlShape) -> None:
         super().__init__()
         time = 4 * shape.base[0]
@@ -141,16 +141,16 @@ class _Encoder(nn.Module):
         for place, width in enumerate(shape.widths):
             coarsest = place == len(shape.widths) - 1
             for _ in range(2):
-                block = _ResidualBlock(before, width, shape)
+                block = _ControlResidual(before, width, shape)
                 stages.append(_Layers(block, *([] if coarsest else [_Attention(width, shape)])))
                 before = width
             if not coarsest:
                 stages.append(_Layers(_Downsample(width)))
         self.input_blocks = nn.ModuleList(stages)
         self.middle_block = _Layers(
-            _ResidualBlock(last, last, shape),
+            _ControlResidual(last, last, shape),
             _Attention(last, shape),
-            _ResidualBlock(last, last, shape),
+            _ControlResidual(last, last, shape),
         )
 
 
@@ -162,7 +162,7 @@ class _Layers(nn.ModuleList):
 
     def forward(self, x: Tensor, time: Tensor, prompt: Tensor) -> Tensor:
         for layer in self:
-            if isinstance(layer, _ResidualBlock):
+            if isinstance(layer, _ControlResidual):
                 x = layer(x, time)
             elif isinstance(layer, _Attention):
                 x = layer(x, prompt)
@@ -171,7 +171,7 @@ class _Layers(nn.ModuleList):
         return x
 
 
-class _ResidualBlock(nn.Module):
+class _ControlResidual(nn.Module):
     def __init__(self, inputs: int, outputs: int, shape: ControlShape) -> None:
         super().__init__()
         self.in_layers = nn.Sequential(

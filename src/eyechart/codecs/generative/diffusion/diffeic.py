@@ -57,7 +57,7 @@ class DiffEicShape:
         return sum(self.slices)
 
 
-class DiffEicCodec(nn.Module):
+class DiffEicLatentCodec(nn.Module):
     """`forward` takes images in 0..1 and their VAE latents, and returns c and the likelihoods.
 
     Sides of images are multiples of 64.
@@ -68,7 +68,7 @@ class DiffEicCodec(nn.Module):
     def __init__(self, shape: DiffEicShape = DiffEicShape()) -> None:
         super().__init__()
         hyper, latent = shape.hyper, shape.latent
-        self.encoder, self.hyper_enc = _Encoder(shape), _HyperEncoder(shape)
+        self.encoder, self.hyper_enc = _DiffEicEncoder(shape), _HyperEncoder(shape)
         self.hyper_dec = with_gelu(
             deconv(hyper, latent),
             deconv(latent, latent * 3 // 2),
@@ -116,7 +116,7 @@ class DiffEicCodec(nn.Module):
         return found
 
 
-class _Encoder(nn.Module):
+class _DiffEicEncoder(nn.Module):
     def __init__(self, shape: DiffEicShape) -> None:
         super().__init__()
         features = shape.features

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from eyechart.codecs.generative.diffusion.control import ControlModule, ControlShape
-from eyechart.codecs.generative.diffusion.diffeic import DiffEicCodec, DiffEicShape
+from eyechart.codecs.generative.diffusion.diffeic import DiffEicLatentCodec, DiffEicShape
 from eyechart.codecs.generative.diffusion.lora import module_of
-from eyechart.codecs.generative.diffusion.rdeic import RdeicCodec, RdeicShape
-from eyechart.codecs.generative.diffusion.stablecodec import StableCodecCodec, StableCodecShape
+from eyechart.codecs.generative.diffusion.rdeic import RdeicLatentCodec, RdeicShape
+from eyechart.codecs.generative.diffusion.stablecodec import StableCodecShape, StableLatentCodec
 from eyechart.codecs.learned.elic import ElicShape, analysis
 
 _LORA = "lora."
@@ -29,7 +29,7 @@ class DiffEicNetwork(nn.Module):
         control: ControlShape = _CONTROL,
     ) -> None:
         super().__init__()
-        self.codec, self.control = DiffEicCodec(shape), ControlModule(control)
+        self.codec, self.control = DiffEicLatentCodec(shape), ControlModule(control)
 
 
 class RdeicNetwork(nn.Module):
@@ -41,7 +41,7 @@ class RdeicNetwork(nn.Module):
         control: ControlShape = _ESTIMATOR,
     ) -> None:
         super().__init__()
-        self.codec, self.control = RdeicCodec(shape), ControlModule(control)
+        self.codec, self.control = RdeicLatentCodec(shape), ControlModule(control)
 
 
 class StableCodecNetwork(nn.Module):
@@ -58,7 +58,7 @@ class StableCodecNetwork(nn.Module):
         auxiliary: ElicShape = _ELIC,
     ) -> None:
         super().__init__()
-        self.codec, self.auxiliary = StableCodecCodec(shape), analysis(auxiliary)
+        self.codec, self.auxiliary = StableLatentCodec(shape), analysis(auxiliary)
         self.lora = module_of(
             {key.removeprefix(_LORA): tensors[key] for key in tensors if key.startswith(_LORA)}
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from eyechart.codecs.generative.diffusion.blocks import Doubling, Halving, Residual, conv3
+from eyechart.codecs.generative.diffusion.blocks import Doubling, Halving, ResidualBlock, conv3
 from eyechart.codecs.generative.diffusion.context import SliceContext
 from eyechart.codecs.learned.coding import Estimator, LatentCoder, Size
 
@@ -40,7 +40,7 @@ class RdeicShape:
         return sum(self.slices)
 
 
-class RdeicCodec(nn.Module):
+class RdeicLatentCodec(nn.Module):
     """`forward` takes f at 1/8 of the image's size and returns c, the hint and the likelihoods.
 
     Sides of images are multiples of 64.
@@ -52,23 +52,23 @@ class RdeicCodec(nn.Module):
         super().__init__()
         latent, hyper, blocks = shape.latent, shape.hyper, shape.blocks
         self.encoder = nn.Sequential(
-            Residual(shape.inputs, latent),
+            ResidualBlock(shape.inputs, latent),
             *_residuals(latent, blocks),
             Halving(latent, latent),
             *_residuals(latent, blocks),
             conv3(latent, latent),
         )
         self.hyper_enc = nn.Sequential(
-            Residual(latent, hyper),
-            Residual(hyper, hyper),
+            ResidualBlock(latent, hyper),
+            ResidualBlock(hyper, hyper),
             Halving(hyper, hyper),
             Halving(hyper, hyper),
         )
         self.hyper_dec = nn.Sequential(
             Doubling(hyper, latent),
             Doubling(latent, latent),
-            Residual(latent, latent * 3 // 2),
-            Residual(latent * 3 // 2, 2 * latent),
+            ResidualBlock(latent, latent * 3 // 2),
+            ResidualBlock(latent * 3 // 2, 2 * latent),
         )
         self.decoder = nn.Sequential(
             conv3(latent, latent),
@@ -106,4 +106,4 @@ class RdeicCodec(nn.Module):
 
 
 def _residuals(channels: int, count: int) -> list[nn.Module]:
-    return [Residual(channels, channels) for _ in range(count)]
+    return [ResidualBlock(channels, channels) for _ in range(count)]

@@ -46,7 +46,7 @@ class StableCodecShape:
     auxiliary: int = 320
 
 
-class StableCodecCodec(nn.Module):
+class StableLatentCodec(nn.Module):
     """`forward` takes f and a and returns what the UNet gets, what is added and the likelihoods.
 
     Sides of images are multiples of 256.
@@ -57,7 +57,7 @@ class StableCodecCodec(nn.Module):
     def __init__(self, shape: StableCodecShape = StableCodecShape()) -> None:
         super().__init__()
         latent, hyper, wide = shape.latent, shape.latent // 2, 3 * shape.latent
-        self.g_a = _Analysis(shape)
+        self.g_a = _LatentAnalysis(shape)
         self.h_a = nn.Sequential(_halving(latent, hyper), _block(hyper), _halving(hyper, hyper))
         self.h_s = nn.Sequential(
             nn.Conv2d(hyper, 4 * hyper, 1),
@@ -68,12 +68,12 @@ class StableCodecCodec(nn.Module):
         )
         self.g_s = _growing(latent, latent, latent, latent)
         self.aux = _growing(latent, *shape.aux, shape.reference)
-        self.adapter_in = nn.ModuleList(_Adapter(latent, wide) for _ in range(_PARTS))
+        self.adapter_in = nn.ModuleList(_PriorAdapter(latent, wide) for _ in range(_PARTS))
         self.g_c = nn.Sequential(*(_block(wide) for _ in range(4)))
-        self.adapter_out = nn.ModuleList(_Adapter(wide, 2 * latent) for _ in range(_PARTS))
+        self.adapter_out = nn.ModuleList(_PriorAdapter(wide, 2 * latent) for _ in range(_PARTS))
         middle = 3 * latent // 2
         self.LRP = nn.ModuleList(
-            nn.Sequential(_Adapter(2 * latent, middle), _Adapter(middle, latent))
+            nn.Sequential(_PriorAdapter(2 * latent, middle), _PriorAdapter(middle, latent))
             for _ in range(_PARTS)
         )
         self.entropy_bottleneck = EntropyBottleneck(hyper)
@@ -139,18 +139,18 @@ def _mask(like: Tensor, part: int) -> Tensor:
     return torch.stack(quarters).repeat_interleave(channels // _PARTS, 0)[None]
 
 
-class _Analysis(nn.Module):
+class _LatentAnalysis(nn.Module):
     def __init__(self, shape: StableCodecShape) -> None:
         super().__init__()
         (first, second), (width, wider) = shape.first, shape.widths
         assert first + second == width
-        self.pre1 = _Halving(shape.reference, first)
+        self.pre1 = _HalvingBlock(shape.reference, first)
         self.pre2 = nn.Conv2d(shape.auxiliary, second, 3, padding=1)
         self.analysis_transform = nn.Sequential(
             _block(width),
-            _Halving(width, wider),
+            _HalvingBlock(width, wider),
             _block(wider),
-            _Halving(wider, shape.latent),
+            _HalvingBlock(wider, shape.latent),
             _block(shape.latent),
         )
 
@@ -180,7 +180,7 @@ class _Bands(nn.Module):
         return torch.cat(parts, 1)
 
 
-class _Mixed(nn.Module):
+class _MixedBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.depthconv = _Bands(channels)
@@ -211,10 +211,10 @@ class _Gated(nn.Module):
 
 
 def _block(channels: int) -> nn.Sequential:
-    return nn.Sequential(_Mixed(channels), _Gated(channels))
+    return nn.Sequential(_MixedBlock(channels), _Gated(channels))
 
 
-class _Halving(nn.Module):
+class _HalvingBlock(nn.Module):
     """Halves height and width: the sum of a 3x3 and of a depthwise 5x5 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -233,7 +233,7 @@ class _Halving(nn.Module):
         return out
 
 
-class _Doubling(nn.Module):
+class _DoublingBlock(nn.Module):
     """Doubles height and width: the sum of two sub-pixel convolutions."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -250,7 +250,7 @@ class _Doubling(nn.Module):
         return out
 
 
-class _Adapter(nn.Module):
+class _PriorAdapter(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         middle = (inputs + outputs) // 2
@@ -276,9 +276,9 @@ def _growing(first: int, second: int, third: int, last: int) -> nn.Sequential:
     """To eight times the height and width, in three steps."""
     return nn.Sequential(
         _block(first),
-        _Doubling(first, second),
+        _DoublingBlock(first, second),
         _block(second),
-        _Doubling(second, third),
+        _DoublingBlock(second, third),
         _block(third),
-        _Doubling(third, last),
+        _DoublingBlock(third, last),
     )
