@@ -80,6 +80,42 @@ def test_known_answers_are_the_reference(photos: Path, tmp_path: Path) -> None:
     assert [question.answer for question in OwnImages(str(out)).questions()] == ["maybe", "a ramp"]
 
 
+def test_another_check_in_the_directory_is_refused_and_changes_nothing(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = tmp_path / "asked.csv"
+    asked.write_text("image,question,answer\n0.png,Is it dark?,maybe\n")
+    out = tmp_path / "out"
+    assert check(photos, out) == 0
+    before = contents(out)
+    for more, says in (
+        (("--max-images", "1"), "other questions"),
+        (("--vlm", "eyechart-mini:max_pixels=3136"), "another VLM"),
+        (("--questions", str(asked)), "other questions"),
+    ):
+        capsys.readouterr()
+        assert check(photos, out, *more) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert says in line
+        assert contents(out) == before
+
+
+def test_the_directory_of_another_run_is_refused_and_changes_nothing(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    given = ["run", "--out", str(out), "--tasks", "POPE", "--codecs", "source", "--no-report"]
+    assert run_args([*given, "--max-images", "1", "--workers", "0", "--device", "cpu"]) == 0
+    before = contents(out)
+    assert check(photos, out) == 2
+    assert "choose another run directory" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize(
     ("questions", "more", "says"),
     [

@@ -23,6 +23,7 @@ from eyechart.runner.plan import Plan, make_plan
 from eyechart.runner.progress import Progress
 from eyechart.runner.resolve import resolve
 from eyechart.runner.start import run_plan
+from eyechart.runner.work import ModelConfig
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
 from eyechart.tasks.own_images import FILE, read_questions, write_questions
@@ -75,7 +76,7 @@ def check_images(
 
     Raises:
         InputError: no images; a questions file that cannot be used or names an image that is not
-            there; as `run_plan`. StoreError: as `run_plan`.
+            there; a directory of another check or run; as `run_plan`. StoreError: as `run_plan`.
     """
     found, left_out = find_images(photos)
     asked = _default_questions(found) if questions is None else _own_questions(questions, photos)
@@ -83,7 +84,10 @@ def check_images(
     asked = [question for question in asked if question.image in set(images)]
     known = all(question.answer for question in asked)
     chosen = options or Options()
-    _refuse_unusable(asked, codecs, vlm, chosen)
+    model = _refuse_unusable(asked, codecs, vlm, chosen)
+    _refuse_other_check(out, None if not known else asked)
+    if not known:
+        _refuse_other_check(out / REFERENCE, asked, model)
     Store(out).create()
     if not known:
         asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
@@ -146,15 +150,41 @@ def _run(
     progress: Progress,
     options: Options,
 ) -> Outcome:
+    _refuse_other_check(out, asked)
     Store(out).create()
     write_atomic(out / FILE, write_questions(asked))
     return run_plan(_plan(vlm, codecs, out / FILE), out, progress, options)
 
 
+def _refuse_other_check(
+    out: Path, asked: Sequence[Question] | None, model: ModelConfig | None = None
+) -> None:
+    """Refuse a run directory with other answers, before its questions are replaced.
+
+    asked: the questions that it must be about; None: any of a check, while references are unknown.
+    model: the VLM that its answers must be of, because they are the references; None: any.
+    """
+    store = Store(out)
+    if not is_file(out / "run.json"):
+        return
+    store.info()
+    answered = [cell.cell for cell in store.cells() if cell.records()]
+    if not answered:
+        return
+    vlm = None if model is None else model.by_task.get(TASK, model.vlm)
+    if vlm is not None and any(cell.vlm != vlm for cell in answered):
+        raise InputError(f"{out}: holds the answers of another VLM; choose another run directory")
+    path = out / FILE
+    same = is_file(path) and (asked is None or path.read_bytes() == write_questions(asked))
+    if not same:
+        raise InputError(f"{out}: holds answers to other questions; choose another run directory")
+
+
 def _refuse_unusable(
     asked: Sequence[Question], codecs: Sequence[str], vlm: str, options: Options
-) -> None:
-    """Raise what `run_plan` would raise about VLM and codecs, before anything is written."""
+) -> ModelConfig:
+    """Raise what `run_plan` would raise about VLM and codecs, before anything is written; -> the
+    VLM."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         path.write_bytes(write_questions(asked))
@@ -165,6 +195,7 @@ def _refuse_unusable(
         )
     if not work.models:
         raise InputError("; ".join(work.unusable))
+    return work.models[0]
 
 
 def _plan(vlm: str, codecs: Sequence[str], data: Path) -> Plan:
