@@ -126,6 +126,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (None, ("--vlm", "no-such-vlm"), "no-such-vlm"),
         (None, ("--codecs", "nope"), "nope"),
         (None, ("--max-images", "0"), "0"),
+        (None, ("--tolerate", "101"), "tolerance 101; allowed"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -73,6 +73,12 @@ class Recommendation:
     best: Setting | None
 
 
+def check_tolerance(tolerance: float) -> None:
+    """Check a tolerance in points. Raises InputError: not more than 0 and up to 100."""
+    if not 0 < tolerance <= 100:
+        raise InputError(f"tolerance {tolerance:g}; allowed: more than 0, up to 100 points")
+
+
 def recommend(
     run_dir: Path, *, tolerance: float, tasks: Sequence[str] = ()
 ) -> list[Recommendation]:
@@ -85,8 +91,7 @@ def recommend(
         InputError: not a run directory; a tolerance outside 0..100; no such task; no uncompressed
             image or no codec in the run.
     """
-    if not 0 < tolerance <= 100:
-        raise InputError(f"tolerance {tolerance:g}; allowed: more than 0, up to 100 points")
+    check_tolerance(tolerance)
     store = Store(run_dir)
     store.require()
     cells = [cell for cell in read_cells(store) if cell.records]

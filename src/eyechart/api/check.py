@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from eyechart.runner.own_check import OwnCheck
     from eyechart.runner.progress import Progress
 
-__all__ = ["check_images", "recommend", "recommendation_table", "recommendation_text"]
+__all__ = [
+    "check_images",
+    "check_tolerance",
+    "recommend",
+    "recommendation_table",
+    "recommendation_text",
+]
 
 
 def check_images(
@@ -103,6 +109,13 @@ def recommend(
     from eyechart.analysis.recommend import recommend as settings
 
     return settings(Path(run_directory), tolerance=tolerance, tasks=tuple(tasks))
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Refuse what `recommend` would refuse, before a long check. Raises InputError."""
+    from eyechart.analysis.recommend import check_tolerance as check
+
+    check(tolerance)
 
 
 def recommendation_table(found: Recommendation, files_bytes: float | None = None) -> Table:

@@ -46,9 +46,11 @@ def check(
     uncompressed image. A stopped check continues with the same command.
     """
     from eyechart import api
+    from eyechart.api.check import check_tolerance
     from eyechart.cli.console import error_line, keyboard_interrupt, live_console
     from eyechart.cli.run_progress import run_progress
 
+    check_tolerance(tolerance)
     with keyboard_interrupt("all answers so far are kept"):
         found = api.check_images(
             photos,
