@@ -223,7 +223,7 @@ def recommendation_table(found: Recommendation, files_bytes: float | None = None
     rows = []
     for one in found.settings:
         saved = (100 * one.bytes_per_image / files_bytes,) if files_bytes else ()
-        mark: Mark = "best" if one is found.best else "gain" if one.good else ""
+        mark: Mark = "best" if one is found.best else ""
         rows.append(
             TableRow(
                 keys=(one.codec, one.level),
@@ -244,7 +244,7 @@ def recommendation_table(found: Recommendation, files_bytes: float | None = None
         column_kind="figure",
         columns=(*columns, "bpp", "loss", "at most"),
         rows=tuple(rows),
-        legend=f"at most: with 95 % certainty for all codecs together; wanted: {found.tolerance:g}",
+        legend=f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}",
         compact=True,
     )
 

@@ -188,6 +188,8 @@ def _numbers(entry: Entry, table: Table) -> list[int]:
 def _legend(table: Table, *, best: str, second: str) -> str:
     parts = [best] if table.has("best") else []
     parts += [second] if table.has("second") else []
-    parts += [f"{best.split(':')[0]}: interval above 0"] if table.has("gain") else []
-    parts += [f"{second.split(':')[0]}: interval below 0"] if table.has("loss") else []
+    parts += [f"{best.split(':')[0]}: better, the interval excludes 0"] if table.has("gain") else []
+    parts += (
+        [f"{second.split(':')[0]}: worse, the interval excludes 0"] if table.has("loss") else []
+    )
     return " · ".join([*parts, table.legend] if table.legend else parts)

@@ -31,8 +31,8 @@ _HEADER_WIDTH = 11  # longer column names are broken
 _MARKS: dict[Mark, tuple[str, str, str]] = {  # glyph, style, meaning
     "best": ("●", "bold green", "best"),
     "second": ("○", "cyan", "second best"),
-    "gain": ("▲", "green", "interval above 0"),
-    "loss": ("▼", "red", "interval below 0"),
+    "gain": ("▲", "green", "better: its interval excludes 0"),
+    "loss": ("▼", "red", "worse: its interval excludes 0"),
 }
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _RULE = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a line below the column names
