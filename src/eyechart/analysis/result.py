@@ -20,6 +20,13 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def sign(self) -> int:
+        """1: the whole interval is above 0, -1: below. 0: neither, or there is no interval."""
+        if self.low == self.high:
+            return 0
+        return (self.low > 0) - (self.high < 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:

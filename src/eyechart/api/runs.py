@@ -12,6 +12,7 @@ from eyechart.core.plugins import split_specs
 from eyechart.runner.plan import Plan, changed, load_plan, make_plan
 
 if TYPE_CHECKING:
+    from eyechart.analysis.findings import PaperFinding
     from eyechart.analysis.result import Analysis
     from eyechart.core.attempt import Failed
     from eyechart.core.workers import OpenWorkers
@@ -297,6 +298,23 @@ def write_report(
         check_out(path)
     write(analyse(run_directory, fresh=fresh, data=data), path)
     return path
+
+
+def findings(run_directory: str | Path, *, data: str | Path | None = None) -> list[PaperFinding]:
+    """The five findings of the paper, each supported, contradicted or not shown by a run.
+
+    data: as for `analyse`. Returns `number`, `claim`, `verdict` and `evidence` of each.
+
+    Raises:
+        InputError: as `analyse`.
+
+    Examples:
+        >>> [finding.verdict for finding in eyechart.findings("out/first")]
+        ['not shown', 'not shown', 'not shown', 'not shown', 'not shown']
+    """
+    from eyechart.analysis.findings import paper_findings
+
+    return paper_findings(analyse(run_directory, data=data))
 
 
 def write_figure(

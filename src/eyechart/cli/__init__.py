@@ -35,6 +35,7 @@ VERBS = {
         "eyechart.cli.tables:table",
         "Print a table of a run: bd, scores, gap, adapter, icm, pairs.",
     ),
+    "findings": ("eyechart.cli.report:findings", "The paper's five findings, and this run."),
     "figure": ("eyechart.cli.report:figure", "Draw a figure of the paper from a run."),
     "check": ("eyechart.cli.check:check", "Ask a VLM about own images, and how far to compress."),
     "recommend": ("eyechart.cli.check:recommend", "The cheapest setting of a run that is safe."),

@@ -1,4 +1,4 @@
-"""`eyechart report` and `eyechart figure`: a run as an HTML file, or as one figure."""
+"""`eyechart report`, `figure` and `findings`: a run as an HTML file, one figure, or sentences."""
 
 from __future__ import annotations
 
@@ -72,3 +72,22 @@ def _end(directory: Path, data: str | None, *written: Path) -> None:
         print(path)
     if analysis.left_out:
         raise typer.Exit(1)
+
+
+def findings(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    data: Annotated[
+        str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
+    ] = None,
+) -> None:
+    """Compare the paper's five findings with a run.
+
+    Each is supported, contradicted or not shown, with the figures of the run.
+    """
+    from eyechart import api
+    from eyechart.cli.console import table_console
+
+    console = table_console()
+    for finding in api.findings(directory, data=data):
+        console.print(f"{finding.number}. {finding.claim}", markup=False, style="bold")
+        console.print(f"   {finding.verdict}: {finding.evidence}", markup=False)

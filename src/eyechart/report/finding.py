@@ -13,7 +13,6 @@ from eyechart.analysis.result import (
     Analysis,
     BdResult,
     CellResult,
-    Interval,
     per_device_codecs,
 )
 from eyechart.core.types import UNCOMPRESSED
@@ -152,7 +151,7 @@ def _recovered(analysis: Analysis, vlm: str, task: str, codec: str, level: str) 
         f"{_number(gap.performance.value)} points."
         for gap in analysis.gaps
         if (gap.vlm, gap.task, gap.codec, gap.level) == (vlm, task, codec, level)
-        and _sure(gap.generalization) > 0
+        and gap.generalization.sign > 0
     ]
 
 
@@ -231,7 +230,7 @@ def _best_codecs(analysis: Analysis) -> list[str]:
         both = [one for pair in pairs if pair.vlm == vlm for one in (pair, pair.turned())]
         lead: dict[str, int] = {}  # tasks won less tasks lost
         for pair in both:
-            lead[pair.codec] = lead.get(pair.codec, 0) + (_sure(pair.bd) if pair.bd else 0)
+            lead[pair.codec] = lead.get(pair.codec, 0) + (pair.bd.sign if pair.bd else 0)
         best = max(lead, key=lambda codec: lead[codec])
         if lead[best] <= 0:
             sentences.append(f"At equal rates no codec is better for {vlm} than another one.")
@@ -239,7 +238,7 @@ def _best_codecs(analysis: Analysis) -> list[str]:
         ahead = []
         for other in dict.fromkeys(pair.against for pair in both if pair.codec == best):
             own = [pair for pair in both if (pair.codec, pair.against) == (best, other)]
-            won = sum(_sure(pair.bd) > 0 for pair in own if pair.bd)
+            won = sum(pair.bd.sign > 0 for pair in own if pair.bd)
             if won:
                 tasks = _plural(len(own), "task")
                 ahead.append(f"{codec_label(other)} on {won} of {len(own)} {tasks}")
@@ -279,8 +278,8 @@ def _adapter_gains(analysis: Analysis) -> list[str]:
     sentences = []
     for (vlm, adapter), results in groups.items():
         bds = [result.bd for result in results if result.bd is not None]
-        above = sum(_sure(bd) > 0 for bd in bds)
-        below = sum(_sure(bd) < 0 for bd in bds)
+        above = sum(bd.sign > 0 for bd in bds)
+        below = sum(bd.sign < 0 for bd in bds)
         sentences.append(
             f"With the adapter “{adapter}”, {vlm} gains on {above} of {len(bds)} "
             f"{_plural(len(bds), 'pair')} of task and codec, and loses on {below}; "
@@ -297,15 +296,8 @@ def _for_machines(analysis: Analysis) -> list[str]:
         f"{_number(abs(icm.bd.value))} points {'more' if icm.bd.value > 0 else 'less'} than "
         f"{codec_label(icm.base)} on {icm.task} at the same rates."
         for icm in analysis.icm
-        if icm.bd is not None and icm.codec != icm.base and not icm.adapter and _sure(icm.bd)
+        if icm.bd is not None and icm.codec != icm.base and not icm.adapter and icm.bd.sign
     ]
-
-
-def _sure(interval: Interval) -> int:
-    """1: the whole interval is above 0, -1: below. 0: neither, or there is no interval."""
-    if interval.low == interval.high:
-        return 0
-    return (interval.low > 0) - (interval.high < 0)
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,201 @@
+"""The five findings of the paper, each compared with a run: supported, contradicted or not shown.
+
+Only figures of the analysis are used: losses with their paired intervals, and the comparisons of
+codecs at equal rates. A run that cannot show a finding says what it lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Literal, TypeAlias
+
+from eyechart.analysis.result import Analysis, CellResult
+from eyechart.core.types import UNCOMPRESSED
+
+Verdict: TypeAlias = Literal["supported", "contradicted", "not shown"]
+
+LOW_BPP = 0.1
+COARSE_TASKS = ("POPE", "GQA", "COCO-Caption")
+TEXT_TASKS = ("OCRBench",)
+_MOST = 0.75  # share of comparisons that support a finding about an order
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*[Bb](?![a-zA-Z])")  # "Qwen2.5-VL-3B": billions of parameters
+
+Curves: TypeAlias = Mapping[tuple[str, str, str], Sequence[CellResult]]  # VLM, task, codec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperFinding:
+    """number: the paper's. claim: what the paper found. evidence: the figures of this run."""
+
+    number: int
+    claim: str
+    verdict: Verdict
+    evidence: str
+
+
+def paper_findings(analysis: Analysis) -> list[PaperFinding]:
+    """The five findings in the paper's order. Cells with an adapter are left out."""
+    curves = _curves(analysis)
+    return [
+        _collapse(curves),
+        _order_of_vlms(analysis, curves),
+        _generative(analysis),
+        _size(analysis, curves),
+        PaperFinding(
+            number=5,
+            claim="Quality metrics correlate with scores, but with a gap.",
+            verdict="not shown",
+            evidence="A run directory holds no quality metrics.",
+        ),
+    ]
+
+
+def _collapse(curves: Curves) -> PaperFinding:
+    claim = f"Understanding collapses below about {LOW_BPP:g} bpp."
+    crossing = [cells for cells in curves.values() if cells[0].bpp < LOW_BPP <= cells[-1].bpp]
+    if not crossing:
+        lacks = f"No codec has levels on both sides of {LOW_BPP:g} bpp."
+        return PaperFinding(number=1, claim=claim, verdict="not shown", evidence=lacks)
+    lost = [
+        (low, high)
+        for cells in crossing
+        if (low := cells[0].loss) is not None and (high := cells[-1].loss) is not None
+    ]
+    falls = sum(low.low > 0 and high.value < low.value / 2 for low, high in lost)
+    flat = sum(high.value >= low.value for low, high in lost)
+    verdict: Verdict = "not shown"
+    if falls > len(lost) / 2:
+        verdict = "supported"
+    elif flat > len(lost) / 2:
+        verdict = "contradicted"
+    evidence = (
+        f"Of {len(lost)} curves that cross {LOW_BPP:g} bpp, {falls} lose significantly at their "
+        f"lowest rate and less than half of it at their highest; {flat} lose no more at the lowest."
+    )
+    return PaperFinding(number=1, claim=claim, verdict=verdict, evidence=evidence)
+
+
+def _order_of_vlms(analysis: Analysis, curves: Curves) -> PaperFinding:
+    claim = "The VLM that is stronger on uncompressed images stays stronger."
+    best = _uncompressed(analysis)
+    kept = compared = 0
+    for (vlm, task, codec), cells in curves.items():
+        for (other, other_task, other_codec), others in curves.items():
+            if vlm < other and (task, codec) == (other_task, other_codec):
+                scores = {cell.level: cell.score.value for cell in cells}
+                levels = [cell for cell in others if cell.level in scores]
+                if not levels or best.get((vlm, task)) == best.get((other, task)):
+                    continue
+                mine = fmean(scores[cell.level] for cell in levels)
+                theirs = fmean(cell.score.value for cell in levels)
+                ahead = best.get((vlm, task), 0.0) > best.get((other, task), 0.0)
+                compared, kept = compared + 1, kept + (ahead == (mine > theirs))
+    return _by_order(2, claim, kept, compared, "pairs of VLMs on a task and codec", "two VLMs")
+
+
+def _generative(analysis: Analysis) -> PaperFinding:
+    claim = "Generative codecs lead on coarse tasks and fail on text."
+    category = {cell.codec: cell.category for cell in analysis.cells}
+    counts = {kind: [0, 0, 0] for kind in ("coarse", "text")}  # ahead, behind, compared
+    for pair in analysis.pairs:
+        kinds = [category.get(codec) == "generative" for codec in (pair.codec, pair.against)]
+        if pair.adapter or pair.bd is None or kinds[0] == kinds[1]:
+            continue
+        bd = pair.bd if kinds[0] else pair.turned().bd
+        kind = "coarse" if pair.task in COARSE_TASKS else "text" if pair.task in TEXT_TASKS else ""
+        if kind and bd is not None:
+            counts[kind][0] += bd.sign > 0
+            counts[kind][1] += bd.sign < 0
+            counts[kind][2] += 1
+    coarse, text = counts["coarse"], counts["text"]
+    if not coarse[2] or not text[2]:
+        lacks = (
+            "Needs a generative codec and another one at shared rates, on "
+            f"{', '.join(COARSE_TASKS)} and on {', '.join(TEXT_TASKS)}."
+        )
+        return PaperFinding(number=3, claim=claim, verdict="not shown", evidence=lacks)
+    verdict: Verdict = "not shown"
+    if coarse[0] > coarse[1] and text[1] > text[0]:
+        verdict = "supported"
+    elif coarse[1] > coarse[0] or text[0] > text[1]:
+        verdict = "contradicted"
+    evidence = (
+        "At equal rates, generative codecs are significantly ahead of others in "
+        f"{coarse[0]} and behind in {coarse[1]} of {coarse[2]} comparisons on coarse tasks; on "
+        f"text ahead in {text[0]} and behind in {text[1]} of {text[2]}."
+    )
+    return PaperFinding(number=3, claim=claim, verdict=verdict, evidence=evidence)
+
+
+def _size(analysis: Analysis, curves: Curves) -> PaperFinding:
+    """Sizes are read from names such as Qwen2.5-VL-3B: two VLMs whose names differ only there."""
+    claim = "Size does not buy robustness: a larger VLM loses as much."
+    best = _uncompressed(analysis)
+    less = compared = 0
+    for (vlm, task, codec), (other, other_task, other_codec) in combinations(curves, 2):
+        if (task, codec) != (other_task, other_codec) or not _same_but_size(vlm, other):
+            continue
+        small, large = sorted((vlm, other), key=_billions)
+        shares = [
+            _lost_share(curves[name, task, codec][0], best.get((name, task)))
+            for name in (small, large)
+        ]
+        if None not in shares:
+            compared, less = compared + 1, less + ((shares[1] or 0.0) < (shares[0] or 0.0))
+    if not compared:
+        lacks = "The run has no VLM in two sizes (by names such as NAME-3B and NAME-7B)."
+        return PaperFinding(number=4, claim=claim, verdict="not shown", evidence=lacks)
+    share = less / compared
+    verdict: Verdict = "contradicted" if share >= _MOST else "supported"
+    evidence = (
+        f"At the lowest rate the larger VLM loses a smaller share of its score in {less} of "
+        f"{compared} comparisons."
+    )
+    return PaperFinding(number=4, claim=claim, verdict=verdict, evidence=evidence)
+
+
+def _by_order(
+    number: int, claim: str, kept: int, compared: int, what: str, needs: str
+) -> PaperFinding:
+    if not compared:
+        lacks = f"The run does not have {needs} that can be compared."
+        return PaperFinding(number=number, claim=claim, verdict="not shown", evidence=lacks)
+    share = kept / compared
+    verdict: Verdict = (
+        "supported" if share >= _MOST else "contradicted" if share < 0.5 else "not shown"
+    )
+    evidence = f"So it is in {kept} of {compared} {what}."
+    return PaperFinding(number=number, claim=claim, verdict=verdict, evidence=evidence)
+
+
+def _curves(analysis: Analysis) -> dict[tuple[str, str, str], list[CellResult]]:
+    """Cells without an adapter, lowest rate first."""
+    found: dict[tuple[str, str, str], list[CellResult]] = {}
+    for cell in analysis.cells:
+        if cell.codec != UNCOMPRESSED and not cell.adapter and cell.answered:
+            found.setdefault((cell.vlm, cell.task, cell.codec), []).append(cell)
+    return {key: sorted(cells, key=lambda cell: cell.bpp) for key, cells in found.items()}
+
+
+def _uncompressed(analysis: Analysis) -> dict[tuple[str, str], float]:
+    plain: Iterable[CellResult] = (
+        cell for cell in analysis.cells if cell.codec == UNCOMPRESSED and not cell.adapter
+    )
+    return {(cell.vlm, cell.task): cell.score.value for cell in plain}
+
+
+def _lost_share(cell: CellResult, uncompressed: float | None) -> float | None:
+    return 1 - cell.score.value / uncompressed if uncompressed else None
+
+
+def _billions(vlm: str) -> float:
+    found = _SIZE.search(vlm)
+    return float(found[1]) if found else 0.0
+
+
+def _same_but_size(vlm: str, other: str) -> bool:
+    return vlm != other and _billions(vlm) > 0 and _SIZE.sub("", vlm) == _SIZE.sub("", other)
