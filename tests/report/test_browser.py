@@ -122,6 +122,12 @@ def test_codecs_are_compared_in_either_order(page: Browser) -> None:
     assert vvc[1][0] == "\u221220.0 %"
 
 
+def test_the_papers_findings_are_listed_with_their_verdicts(page: Browser) -> None:
+    assert _count(page, "#findings li") == 5
+    assert _count(page, "#findings li.supported, #findings li.contradicted") > 0
+    assert "Generative codecs lead" in _text(page, "#findings")
+
+
 def test_codecs_are_grouped_by_category(page: Browser) -> None:
     heads = "[...document.querySelectorAll('#bd .categories')].map((row) => row.innerText.trim())"
     assert page.run(heads)[0].split() == ["traditional", "learned"]
@@ -185,7 +191,7 @@ def test_an_invalid_link_changes_nothing(browser: Browser, full: Path, link: str
 
 
 def test_a_point_shows_its_numbers(page: Browser) -> None:
-    page.hover("#curves .panel:nth-child(2) .curve.c0 .point")
+    page.hover("#curves .panel:nth-child(2) .curve[data-codec=jpeg] .point")
     assert _shown(page, "#tooltip") == 1
     tip = _text(page, "#tooltip")
     for part in ("JPEG", "bpp", "95 % interval", "answered", "unparsed"):

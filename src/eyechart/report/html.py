@@ -16,9 +16,11 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
+from eyechart.analysis.findings import paper_findings
 from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.identity import finite_json
 from eyechart.core.types import UNCOMPRESSED, Json
@@ -43,6 +45,7 @@ SCRIPTS = (
     "icm.js",
     "gap.js",
     "scores.js",
+    "findings.js",
     "main.js",
 )
 STYLES = ("page.css", "parts.css", "print.css")
@@ -66,6 +69,7 @@ def render_report(analysis: Analysis) -> str:
     page: Json = {
         "pictures": images,
         "labels": {codec: codec_label(codec) for codec in codecs},
+        "findings": [asdict(finding) for finding in paper_findings(analysis)],
         "styles": dict(styles([codec for codec in codecs if codec != UNCOMPRESSED])),
     }
     # One closure: the files share names only with each other.

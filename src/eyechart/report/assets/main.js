@@ -42,7 +42,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["scores", "Scores"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -79,7 +79,7 @@ function renderMethods(root) {
 
 const SECTIONS = [
   ["hero", renderHero], ["bd", renderBd], ["pairs", renderPairs], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
-  ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["scores", renderScores], ["methods", renderMethods],
+  ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
 ];
 
 function renderAll() {
