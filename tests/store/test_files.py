@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
 
 import pytest
 
 from eyechart.core.errors import StoreError
+from eyechart.core.files import check_out
 from eyechart.store.files import (
     append_lines,
     cut_torn_line,
@@ -108,3 +110,26 @@ def test_threads_that_write_one_file_do_not_mix_their_data(tmp_path: Path) -> No
         list(pool.map(write, [b"one", b"two"]))
     assert path.read_bytes() in (b"one", b"two")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    check_out(pipe)
+    read: list[bytes] = []
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_atomic(pipe, b"figures")
+    reader.join(60)
+    assert read == [b"figures"]
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_full_device_is_an_error() -> None:
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("needs /dev/full")
+    with pytest.raises(StoreError, match="/dev/full: cannot be written"):
+        write_atomic(full, b"figures")
+    assert full.is_char_device()

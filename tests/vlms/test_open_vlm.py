@@ -73,7 +73,7 @@ def test_any_error_of_the_hubs_client_is_one_line(
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub, "model_info", unreachable)
-    with pytest.raises(InputError, match=r"ConnectError: name resolution failed.*a network"):
+    with pytest.raises(InputError, match=r"ConnectError: name resolution failed.*the network"):
         hub_revision("Qwen/Qwen2.5-VL-3B-Instruct")
 
 

@@ -402,7 +402,11 @@ def test_the_openai_address_variable_is_used(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ALL_PROXY", "socks9://127.0.0.1:1"), ("SSL_CERT_FILE", "/nowhere/certificates.pem")],
+    [
+        ("ALL_PROXY", "socks9://127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://127.0.0.1:port"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+    ],
 )
 def test_wrong_connection_variables_are_bad_input(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch

@@ -26,6 +26,14 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def is_device(path: str | Path) -> bool:
+    """Whether the path is a device, pipe or socket, which is written to and cannot be replaced."""
+    try:
+        return Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir())
+    except OSError:
+        return False
+
+
 def read_limited(
     path: str | Path, most_bytes: int, *, error: type[EyechartError] = InputError
 ) -> bytes:
@@ -73,6 +81,8 @@ def check_out(path: Path) -> None:
         raise InputError(f"{path}: is a folder; allowed: a file to write")
     if not is_dir(path.parent):
         raise InputError(f"{path}: there is no folder {path.parent}")
+    if is_device(path):
+        return
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from eyechart.core.errors import StoreError
+from eyechart.core.files import is_device
 
 # What `parse_json`, and building a value from its result, raise on a damaged file.
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -44,9 +45,14 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
 def open_atomic(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A file that gets its name, in one step, when the block ends without an error.
 
+    A device or a pipe, such as /dev/stdout, is written to and not replaced.
     Raises:
         StoreError: the folder cannot be written, the disk is full.
     """
+    if is_device(path):
+        with store_errors(path, "be written"), path.open("wb") as file:
+            yield file
+        return
     # Threads of one process may write the same file: each has its own until the last step.
     writer = f"{os.getpid()}-{threading.get_ident()}"
     temporary = path.with_name(f".{path.name}.{writer}.tmp")

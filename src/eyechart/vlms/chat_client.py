@@ -305,12 +305,13 @@ def _open_client(server: ServerSettings) -> openai.AsyncOpenAI:
                 follow_redirects=False, event_hooks={"response": [_refuse]}
             ),
         )
-    # ALL_PROXY with an unknown scheme, a certificate file that is missing or damaged.
-    except (ImportError, OSError, ValueError) as error:
+    # A proxy of an unknown scheme or a wrong port, a certificate file that is missing or damaged:
+    # the errors are those of an HTTP library that the client chooses.
+    except Exception as error:
         raise InputError(
             f"{server.shown}: no connection can be set up ({one_line(error)}); "
             "look at the environment variables for proxies and certificates"
-        ) from None
+        ) from error
 
 
 def _never_connected(error: BaseException) -> bool:

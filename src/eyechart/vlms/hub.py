@@ -83,7 +83,7 @@ def _hub_errors(hub_id: str) -> Iterator[None]:
         raise UnusableVLMError(
             f"hub id {one_line(hub_id)!r}: neither in the local cache nor on the hub "
             f"({one_line(error, 150)}); "
-            "is the name right, is there a network?"
+            "are the name, the network, and the variables for proxies and certificates right?"
         ) from error
 
 
