@@ -13,6 +13,7 @@ from eyechart.cli.codec_bench import bench
 from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import new_table, table_console
+from eyechart.core.errors import CodecError, InputError
 
 app = typer.Typer(help="Codecs: list, encode, decode, bench, train, add.", no_args_is_help=True)
 app.command("bench")(bench)
@@ -74,5 +75,10 @@ def decode(
     """Decode a payload written by `codec encode` into a PNG."""
     from eyechart.api.one_image import decode_image
 
-    height_px, width_px = decode_image(payload, out, codec=codec)
+    try:
+        height_px, width_px = decode_image(payload, out, codec=codec)
+    except CodecError as error:
+        if error.retryable:
+            raise
+        raise InputError(str(error)) from error  # the payload is the user's file
     print(f"{out}: {width_px}x{height_px}")
