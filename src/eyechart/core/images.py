@@ -13,7 +13,7 @@ import numpy as np
 
 from eyechart.core.colour import ToSrgb, grey_levels, to_srgb
 from eyechart.core.errors import ImageError, InputError, one_line
-from eyechart.core.files import read_limited
+from eyechart.core.files import is_dir, is_file, read_limited
 from eyechart.core.types import Rgb8
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def find_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
     for path in _entries(folder):
-        usable = path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        usable = path.suffix.lower() in IMAGE_SUFFIXES and is_file(path)
         (found if usable else others).append(path)
     if not found:
         raise InputError(f"{folder}: holds no image; looked for {' '.join(IMAGE_SUFFIXES)}")
@@ -243,7 +243,7 @@ def _entries(folder: Path) -> Iterator[Path]:
         for path in inside:
             if path.name.startswith("."):
                 continue
-            if not path.is_dir():
+            if not is_dir(path):  # a link into a folder that cannot be read is no folder either
                 yield path
             elif path.is_symlink():
                 links.append(path)

@@ -237,11 +237,17 @@ class ChatClient:
 
     def _said(self, refusal: RefusalError) -> str:
         """The server's code, parameter and message after a colon, without the key; "" for none."""
-        parts = (refusal.code, refusal.param, refusal.message)
-        said = ", ".join(one_line(part, 150) for part in parts if part is not None)
         key = self._server.key
-        if any(piece in said for piece in (key, key[:_SECRET_LENGTH], key[-_SECRET_LENGTH:])):
-            said = "the message contains the key and is not shown" if len(key) > 4 else said
+        parts = [
+            str(part).replace(key, "[the key]") if len(key) > 4 else part
+            for part in (refusal.code, refusal.param, refusal.message)
+            if part is not None
+        ]
+        said = ", ".join(one_line(part, 150) for part in parts)
+        if any(piece in said for piece in (key[:_SECRET_LENGTH], key[-_SECRET_LENGTH:])):
+            said = (
+                "the message contains a part of the key and is not shown" if len(key) > 4 else said
+            )
         return f": {said}" if said else ""
 
 
