@@ -94,7 +94,9 @@ def test_the_page_lists_omitted_rows(
     assert "up to --decoded-gb (2 GB): codecs that decode slowly make about" in shown
     assert "beyond are decoded again at each use" in shown
     assert "without 2 codecs ²" in shown
-    assert "² not installed here; time not counted, bytes by the paper's bpp" in shown
+    assert "² no encoder; set EYECHART_HM_ENCODER" in shown
+    assert "² no checkpoint in" in shown
+    assert "time not counted, bytes by the paper's bpp" in shown
     assert run_args([*arguments, "--codecs", "jpeg", "--rate", "10"]) == 0
     assert "guess" not in capsys.readouterr().out
     assert run_args([*arguments, "--codecs", "source,hm", "--decoded-gb", "1000"]) == 0

@@ -308,7 +308,7 @@ def test_the_papers_plan_is_estimated_without_its_files(
     shown = " ".join(capsys.readouterr().out.split())
     assert "cells 2,835" in shown  # 9 VLMs x 7 tasks x (11 codecs x 4 levels + uncompressed)
     assert "images 1,056,645 to" in shown
-    assert "not installed here" in shown
+    assert "no checkpoint in" in shown
 
 
 def test_a_report_shows_what_is_stored_now(
