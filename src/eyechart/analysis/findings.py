@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from eyechart.analysis.result import Analysis, CellResult
 from eyechart.core.types import UNCOMPRESSED
 
-Verdict: TypeAlias = Literal["supported", "contradicted", "not shown"]
+FindingVerdict: TypeAlias = Literal["supported", "contradicted", "not shown"]
 
 LOW_BPP = 0.1
 COARSE_TASKS = ("POPE", "GQA", "COCO-Caption")
@@ -33,7 +33,7 @@ class PaperFinding:
 
     number: int
     claim: str
-    verdict: Verdict
+    verdict: FindingVerdict
     evidence: str
 
 
@@ -67,7 +67,7 @@ def _collapse(curves: Curves) -> PaperFinding:
     ]
     falls = sum(low.low > 0 and high.value < low.value / 2 for low, high in lost)
     flat = sum(high.value >= low.value for low, high in lost)
-    verdict: Verdict = "not shown"
+    verdict: FindingVerdict = "not shown"
     if falls > len(lost) / 2:
         verdict = "supported"
     elif flat > len(lost) / 2:
@@ -118,7 +118,7 @@ def _generative(analysis: Analysis) -> PaperFinding:
             f"{', '.join(COARSE_TASKS)} and on {', '.join(TEXT_TASKS)}."
         )
         return PaperFinding(number=3, claim=claim, verdict="not shown", evidence=lacks)
-    verdict: Verdict = "not shown"
+    verdict: FindingVerdict = "not shown"
     if coarse[0] > coarse[1] and text[1] > text[0]:
         verdict = "supported"
     elif coarse[1] > coarse[0] or text[0] > text[1]:
@@ -150,7 +150,7 @@ def _size(analysis: Analysis, curves: Curves) -> PaperFinding:
         lacks = "The run has no VLM in two sizes (by names such as NAME-3B and NAME-7B)."
         return PaperFinding(number=4, claim=claim, verdict="not shown", evidence=lacks)
     share = less / compared
-    verdict: Verdict = "contradicted" if share >= _MOST else "supported"
+    verdict: FindingVerdict = "contradicted" if share >= _MOST else "supported"
     evidence = (
         f"At the lowest rate the larger VLM loses a smaller share of its score in {less} of "
         f"{compared} comparisons."
@@ -165,7 +165,7 @@ def _by_order(
         lacks = f"The run does not have {needs} that can be compared."
         return PaperFinding(number=number, claim=claim, verdict="not shown", evidence=lacks)
     share = kept / compared
-    verdict: Verdict = (
+    verdict: FindingVerdict = (
         "supported" if share >= _MOST else "contradicted" if share < 0.5 else "not shown"
     )
     evidence = f"So it is in {kept} of {compared} {what}."
