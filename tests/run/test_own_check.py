@@ -121,6 +121,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     [
         ("image,question\nno.png,What?\n", (), "image 'no.png' is not in"),
         ("image,text\n0.png,What?\n", (), "no column 'question'; its columns: image, text"),
+        ("image,question,question\n0.png,a,b\n", (), "more than one column 'question'"),
         ("image,question\n0.png,\n", (), "line 2 has no question"),
         ("image,question\n", (), "no questions"),
         (None, ("--vlm", "no-such-vlm"), "no-such-vlm"),

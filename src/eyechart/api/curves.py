@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from eyechart.core.errors import InputError, one_line
-from eyechart.core.files import read_text
+from eyechart.core.errors import InputError
+from eyechart.core.foreign import read_csv
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from eyechart.analysis.bd import Bd
 
 _MOST_BYTES = 16 << 20  # of a CSV file
+_COLUMNS = ("bpp", "score")
 
 RatesAndScores: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
 
@@ -89,24 +88,10 @@ def read_curve(path: Path) -> tuple[list[float], list[float]]:
     Raises:
         InputError: not a CSV file, a missing column, a cell that is no number.
     """
-    try:
-        text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        columns = [(name or "").strip() for name in reader.fieldnames or ()]
-        for needed in ("bpp", "score"):
-            if columns.count(needed) != 1:
-                problem = "more than one column" if needed in columns else "no column"
-                there = one_line(", ".join(columns)) or "none"
-                raise InputError(f"{path}: {problem} {needed!r}; its columns: {there}")
-        reader.fieldnames = columns
-        rows = []
-        for row in reader:
-            where = f"{path}: line {reader.line_num}"
-            rows.append((_number(row, "bpp", where), _number(row, "score", where)))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
+    rows = [
+        tuple(_number(row, column, f"{path}: line {line}") for column in _COLUMNS)
+        for line, row in read_csv(path, _COLUMNS, _MOST_BYTES)
+    ]
     return [bpp for bpp, _ in rows], [score for _, score in rows]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +64,32 @@ def read_json(path: str | Path) -> Any:
         ValueError, RecursionError: as `parse_json`, or not UTF-8.
     """
     return parse_json(read_text(path, _MOST_JSON_BYTES))
+
+
+def read_csv(
+    path: Path, columns: Sequence[str], most_bytes: int
+) -> list[tuple[int, dict[str, str | None]]]:
+    """The rows of a CSV file with a header, each with its line number.
+
+    columns: those that must be there, each once. most_bytes: of the file.
+    Raises:
+        InputError: cannot be read, not CSV, too large, a missing or a repeated column.
+    """
+    try:
+        text = read_text(path, most_bytes, encoding="utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        names = [(name or "").strip() for name in reader.fieldnames or ()]
+        for column in columns:
+            if names.count(column) != 1:
+                problem = "more than one column" if column in names else "no column"
+                there = one_line(", ".join(names)) or "none"
+                raise InputError(f"{path}: {problem} {column!r}; its columns: {there}")
+        reader.fieldnames = names
+        return [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from typing import ClassVar
 import numpy as np
 
 from eyechart.core.errors import ImageError, InputError
-from eyechart.core.files import read_limited, read_text
+from eyechart.core.files import read_limited
+from eyechart.core.foreign import read_csv
 from eyechart.core.hooks import RunOption, TaskFile
 from eyechart.core.images import read_image
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
@@ -186,22 +187,9 @@ def read_questions(path: Path) -> list[Question]:
     """The questions of a CSV file; an answer may be empty.
 
     Raises:
-        InputError: not a CSV file, a missing column, a row without an image or a question.
+        InputError: as `read_csv`; a row without an image or a question; no rows.
     """
-    try:
-        text = read_text(path, _MOST_BYTES, encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns = [(name or "").strip() for name in reader.fieldnames or ()]
-        for needed in ("image", "question"):
-            if needed not in columns:
-                there = ", ".join(columns) or "none"
-                raise InputError(f"{path}: no column {needed!r}; its columns: {there}")
-        reader.fieldnames = columns
-        rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
+    rows = read_csv(path, ("image", "question"), _MOST_BYTES)
     questions = []
     for number, (line, row) in enumerate(rows):
         image, asked = ((row[name] or "").strip() for name in ("image", "question"))
