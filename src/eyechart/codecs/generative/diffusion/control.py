@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -94,7 +95,7 @@ def _down_stages(unet: Any) -> Iterator[_ControlStage]:
     for block in unet.down_blocks:
         yield from _block_stages(block)
         for sampler in block.downsamplers or ():
-            yield lambda hidden, time, prompt, sampler=sampler: sampler(hidden)  # type: ignore[misc]
+            yield partial(_downsampled, sampler)
 
 
 def _up_stages(unet: Any) -> Iterator[_ControlStage]:
@@ -102,12 +103,18 @@ def _up_stages(unet: Any) -> Iterator[_ControlStage]:
     for block in unet.up_blocks:
         *stages, last = _block_stages(block)
         yield from stages
-        yield lambda hidden, time, prompt, block=block, last=last: _doubled(  # type: ignore[misc]
-            block, last(hidden, time, prompt)
-        )
+        yield partial(_doubled, block, last)
 
 
-def _doubled(block: Any, hidden: Tensor) -> Tensor:
+def _downsampled(sampler: Any, hidden: Tensor, time: Tensor, prompt: Tensor) -> Tensor:
+    found: Tensor = sampler(hidden)
+    return found
+
+
+def _doubled(
+    block: Any, last: _ControlStage, hidden: Tensor, time: Tensor, prompt: Tensor
+) -> Tensor:
+    hidden = last(hidden, time, prompt)
     for sampler in block.upsamplers or ():
         hidden = sampler(hidden)
     return hidden
@@ -116,12 +123,11 @@ def _doubled(block: Any, hidden: Tensor) -> Tensor:
 def _block_stages(block: Any) -> Iterator[_ControlStage]:
     attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for resnet, attention in zip(block.resnets, attentions, strict=True):
-        yield lambda hidden, time, prompt, resnet=resnet, attention=attention: _attended(  # type: ignore[misc]
-            attention, resnet(hidden, time), prompt
-        )
+        yield partial(_attended, resnet, attention)
 
 
-def _attended(attention: Any, hidden: Tensor, prompt: Tensor) -> Tensor:
+def _attended(resnet: Any, attention: Any, hidden: Tensor, time: Tensor, prompt: Tensor) -> Tensor:
+    hidden = resnet(hidden, time)
     if attention is None:
         return hidden
     found: Tensor = attention(hidden, encoder_hidden_states=prompt, return_dict=False)[0]
