@@ -83,6 +83,18 @@ def test_a_collapse_below_a_tenth_of_a_bit(low: float, high: float, verdict: str
     assert verdicts(run(*curve(low, high)))[0] == verdict
 
 
+def test_without_intervals_and_from_choice_sets_nothing_is_shown() -> None:
+    cells = curve(50.0, 88.0)
+    exact = [
+        cell if cell.loss is None else replace(cell, loss=Interval(value=9.0, low=9.0, high=9.0))
+        for cell in cells
+    ]
+    assert verdicts(run(*exact))[0] != "supported"
+    choosing = [replace(cell, choices=True, vlm="m-3B (choice set)") for cell in curve(80.0, 88.0)]
+    assert verdicts(run(*choosing)) == ["not shown"] * 5
+    assert verdicts(run(*cells, *choosing))[1] == "not shown"
+
+
 @pytest.mark.parametrize(("weak", "verdict"), [(40.0, "supported"), (80.0, "contradicted")])
 def test_the_order_of_vlms(weak: float, verdict: str) -> None:
     strong = curve(50.0, 88.0, vlm="a")

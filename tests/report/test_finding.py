@@ -196,11 +196,11 @@ def test_codecs_are_ranked_at_equal_rates_where_the_interval_resolves_it() -> No
         _pair("vvc", "hevc", 3.0, 4.0, "GQA"),
     )
     (sentence,) = find(replace(empty_analysis(), pairs=pairs)).details
-    assert sentence.startswith("At equal rates VVC is better for mini than")
+    assert sentence.startswith("At equal rates VVC is significantly better for mini than")
     assert "JPEG on 1 of 2 tasks" in sentence
     assert "HEVC on 1 of 2 tasks" in sentence
     (sentence,) = find(replace(empty_analysis(), pairs=pairs[1:2])).details
-    assert sentence == "At equal rates no codec is better for mini than another one."
+    assert sentence == "At equal rates no codec is significantly better for mini."
 
 
 def test_only_significant_gains_in_the_headlines_case_are_mentioned() -> None:

@@ -7,8 +7,8 @@ codecs at equal rates. A run that cannot show a finding says what it lacks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean
 from typing import Literal, TypeAlias
@@ -38,7 +38,14 @@ class PaperFinding:
 
 
 def paper_findings(analysis: Analysis) -> list[PaperFinding]:
-    """The five findings in the paper's order. Cells with an adapter are left out."""
+    """The five findings in the paper's order.
+
+    Cells with an adapter, and answers from choice sets, which are another protocol, are left out.
+    """
+    free = tuple(cell for cell in analysis.cells if not cell.choices)
+    vlms = {cell.vlm for cell in free}
+    pairs = tuple(pair for pair in analysis.pairs if pair.vlm in vlms)
+    analysis = replace(analysis, cells=free, pairs=pairs)
     curves = _curves(analysis)
     return [
         _collapse(curves),
@@ -65,7 +72,7 @@ def _collapse(curves: Curves) -> PaperFinding:
         for cells in crossing
         if (low := cells[0].loss) is not None and (high := cells[-1].loss) is not None
     ]
-    falls = sum(low.low > 0 and high.value < low.value / 2 for low, high in lost)
+    falls = sum(low.sign > 0 and high.value < low.value / 2 for low, high in lost)
     flat = sum(high.value >= low.value for low, high in lost)
     verdict: FindingVerdict = "not shown"
     if falls > len(lost) / 2:
@@ -83,18 +90,24 @@ def _order_of_vlms(analysis: Analysis, curves: Curves) -> PaperFinding:
     claim = "The VLM that is stronger on uncompressed images stays stronger."
     best = _uncompressed(analysis)
     kept = compared = 0
-    for (vlm, task, codec), cells in curves.items():
-        for (other, other_task, other_codec), others in curves.items():
-            if vlm < other and (task, codec) == (other_task, other_codec):
-                scores = {cell.level: cell.score.value for cell in cells}
-                levels = [cell for cell in others if cell.level in scores]
-                if not levels or best.get((vlm, task)) == best.get((other, task)):
-                    continue
-                mine = fmean(scores[cell.level] for cell in levels)
-                theirs = fmean(cell.score.value for cell in levels)
-                ahead = best.get((vlm, task), 0.0) > best.get((other, task), 0.0)
-                compared, kept = compared + 1, kept + (ahead == (mine > theirs))
-    return _by_order(2, claim, kept, compared, "pairs of VLMs on a task and codec", "two VLMs")
+    for vlm, other, task, codec in _pairs_of_vlms(curves):
+        scores = {cell.level: cell.score.value for cell in curves[vlm, task, codec]}
+        levels = [cell for cell in curves[other, task, codec] if cell.level in scores]
+        own, others = best.get((vlm, task)), best.get((other, task))
+        if levels and own is not None and others is not None and own != others:
+            mine = fmean(scores[cell.level] for cell in levels)
+            theirs = fmean(cell.score.value for cell in levels)
+            compared, kept = compared + 1, kept + ((own > others) == (mine > theirs))
+    if not compared:
+        lacks = "The run does not have two VLMs that can be compared."
+        return PaperFinding(number=2, claim=claim, verdict="not shown", evidence=lacks)
+    verdict: FindingVerdict = "not shown"
+    if kept >= _MOST * compared:
+        verdict = "supported"
+    elif kept < compared / 2:
+        verdict = "contradicted"
+    evidence = f"So it is in {kept} of {compared} pairs of VLMs on a task and codec."
+    return PaperFinding(number=2, claim=claim, verdict=verdict, evidence=evidence)
 
 
 def _generative(analysis: Analysis) -> PaperFinding:
@@ -136,8 +149,8 @@ def _size(analysis: Analysis, curves: Curves) -> PaperFinding:
     claim = "Size does not buy robustness: a larger VLM loses as much."
     best = _uncompressed(analysis)
     less = compared = 0
-    for (vlm, task, codec), (other, other_task, other_codec) in combinations(curves, 2):
-        if (task, codec) != (other_task, other_codec) or not _same_but_size(vlm, other):
+    for vlm, other, task, codec in _pairs_of_vlms(curves):
+        if not _same_but_size(vlm, other):
             continue
         small, large = sorted((vlm, other), key=_billions)
         shares = [
@@ -149,8 +162,7 @@ def _size(analysis: Analysis, curves: Curves) -> PaperFinding:
     if not compared:
         lacks = "The run has no VLM in two sizes (by names such as NAME-3B and NAME-7B)."
         return PaperFinding(number=4, claim=claim, verdict="not shown", evidence=lacks)
-    share = less / compared
-    verdict: FindingVerdict = "contradicted" if share >= _MOST else "supported"
+    verdict: FindingVerdict = "contradicted" if less >= _MOST * compared else "supported"
     evidence = (
         f"At the lowest rate the larger VLM loses a smaller share of its score in {less} of "
         f"{compared} comparisons."
@@ -158,18 +170,11 @@ def _size(analysis: Analysis, curves: Curves) -> PaperFinding:
     return PaperFinding(number=4, claim=claim, verdict=verdict, evidence=evidence)
 
 
-def _by_order(
-    number: int, claim: str, kept: int, compared: int, what: str, needs: str
-) -> PaperFinding:
-    if not compared:
-        lacks = f"The run does not have {needs} that can be compared."
-        return PaperFinding(number=number, claim=claim, verdict="not shown", evidence=lacks)
-    share = kept / compared
-    verdict: FindingVerdict = (
-        "supported" if share >= _MOST else "contradicted" if share < 0.5 else "not shown"
-    )
-    evidence = f"So it is in {kept} of {compared} {what}."
-    return PaperFinding(number=number, claim=claim, verdict=verdict, evidence=evidence)
+def _pairs_of_vlms(curves: Curves) -> Iterator[tuple[str, str, str, str]]:
+    """Every two VLMs that were asked on the same task and codec: VLM, VLM, task, codec."""
+    for (vlm, task, codec), (other, other_task, other_codec) in combinations(curves, 2):
+        if (task, codec) == (other_task, other_codec):
+            yield vlm, other, task, codec
 
 
 def _curves(analysis: Analysis) -> dict[tuple[str, str, str], list[CellResult]]:
@@ -182,10 +187,11 @@ def _curves(analysis: Analysis) -> dict[tuple[str, str, str], list[CellResult]]:
 
 
 def _uncompressed(analysis: Analysis) -> dict[tuple[str, str], float]:
-    plain: Iterable[CellResult] = (
-        cell for cell in analysis.cells if cell.codec == UNCOMPRESSED and not cell.adapter
-    )
-    return {(cell.vlm, cell.task): cell.score.value for cell in plain}
+    return {
+        (cell.vlm, cell.task): cell.score.value
+        for cell in analysis.cells
+        if cell.codec == UNCOMPRESSED and not cell.adapter
+    }
 
 
 def _lost_share(cell: CellResult, uncompressed: float | None) -> float | None:

@@ -233,7 +233,7 @@ def _best_codecs(analysis: Analysis) -> list[str]:
             lead[pair.codec] = lead.get(pair.codec, 0) + (pair.bd.sign if pair.bd else 0)
         best = max(lead, key=lambda codec: lead[codec])
         if lead[best] <= 0:
-            sentences.append(f"At equal rates no codec is better for {vlm} than another one.")
+            sentences.append(f"At equal rates no codec is significantly better for {vlm}.")
             continue
         ahead = []
         for other in dict.fromkeys(pair.against for pair in both if pair.codec == best):
@@ -243,8 +243,8 @@ def _best_codecs(analysis: Analysis) -> list[str]:
                 tasks = _plural(len(own), "task")
                 ahead.append(f"{codec_label(other)} on {won} of {len(own)} {tasks}")
         sentences.append(
-            f"At equal rates {codec_label(best)} is better for {vlm} than {_listed(ahead)}; "
-            "other differences are not significant or not measured."
+            f"At equal rates {codec_label(best)} is significantly better for {vlm} than "
+            f"{_listed(ahead)}; other differences are not significant or not measured."
         )
     return sentences
 
