@@ -85,11 +85,10 @@ def check_images(
     known = all(question.answer for question in asked)
     chosen = options or Options()
     model = _refuse_unusable(asked, codecs, vlm, chosen)
-    _refuse_other_check(out, None if not known else asked)
+    _refuse_other_check(out, asked if known else None)
     if not known:
         _refuse_other_check(out / REFERENCE, asked, model)
-    Store(out).create()
-    if not known:
+        Store(out).create()  # the folder of the references lies in it
         asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
     outcome = _run(asked, out, [UNCOMPRESSED, *codecs], vlm, progress, chosen)
     return OwnCheck(
