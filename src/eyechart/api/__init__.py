@@ -11,20 +11,17 @@ from eyechart.api.curves import bd_metric, bd_rate
 from eyechart.api.learned import add_checkpoint, train_codec
 from eyechart.api.one_image import ask
 from eyechart.api.opening import names, open_adapter, open_codec, open_task, open_vlm
-from eyechart.api.runs import (
+from eyechart.api.run_results import (
     analyse,
-    encode,
-    estimate,
     export_records,
     findings,
-    open_plan,
     records,
     rescore,
-    run,
     table,
     write_figure,
     write_report,
 )
+from eyechart.api.runs import encode, estimate, open_plan, run
 from eyechart.api.stores import drop_cells, merge_runs
 from eyechart.api.tools import bench_codecs, export_tsv, score
 from eyechart.core.images import read_image

@@ -1,26 +1,21 @@
-"""Runs: encode ahead, estimate, run, analyse, tables, reports, records."""
+"""Runs: plan, estimate, encode ahead, run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from eyechart.core.errors import InputError
-from eyechart.core.files import check_out, is_dir
 from eyechart.core.plugins import split_specs
 from eyechart.runner.plan import Plan, changed, load_plan, make_plan
 
 if TYPE_CHECKING:
-    from eyechart.analysis.findings import PaperFinding
-    from eyechart.analysis.result import Analysis
     from eyechart.core.attempt import Failed
     from eyechart.core.workers import OpenWorkers
     from eyechart.runner.engine import Outcome
     from eyechart.runner.estimate import Estimate
-    from eyechart.runner.export_records import RecordRow
     from eyechart.runner.progress import Progress
-    from eyechart.runner.rescore import RescoreResult
 
 
 class PlanKeys(TypedDict, total=False):
@@ -227,207 +222,3 @@ def estimate(
         raise InputError(f"rate {rate}: allowed: more than 0")
     measured = None if rates is None else load_rates(Path(rates))
     return estimate_plan(open_plan(plan), rate=rate, rates=measured, published=published_codecs())
-
-
-def analyse(
-    run_directory: str | Path, *, fresh: bool = False, data: str | Path | None = None
-) -> Analysis:
-    """The analysis of a run: scores, curves, BD-Metrics with 95 % intervals, gaps.
-
-    It is stored as `analysis.json` in the run directory and made again when answers or scores
-    change.
-
-    fresh: make it again in any case. data: folder with the tasks' files, if it has moved.
-
-    Raises:
-        InputError: not a run directory, no answers in it, a task or its data not found.
-        StoreError: a damaged record.
-
-    Examples:
-        >>> analysis = eyechart.analyse("out/first")
-        >>> sorted({cell.codec for cell in analysis.cells})
-        ['jpeg', 'source']
-        >>> [bd.codec for bd in analysis.bd]
-        ['jpeg']
-    """
-    from eyechart.analysis.files import analysis_of
-
-    place = None if data is None else str(data)
-    return analysis_of(Path(run_directory), fresh=fresh, data=place)
-
-
-def table(
-    run_directory: str | Path,
-    kind: Literal["bd", "scores", "gap", "adapter", "icm", "pairs"] = "bd",
-    form: Literal["md", "csv", "latex", "json"] = "md",
-) -> str:
-    """A table of a run as text; empty if the run has no table of that kind.
-
-    Examples:
-        >>> "POPE" in eyechart.table("out/first", "bd", "csv")
-        True
-    """
-    from eyechart.analysis.render import render
-    from eyechart.analysis.tables import tables_of
-
-    return render(tables_of(analyse(run_directory), kind), form)
-
-
-def write_report(
-    run_directory: str | Path,
-    out: str | Path | None = None,
-    *,
-    fresh: bool = False,
-    data: str | Path | None = None,
-) -> Path:
-    """Write the HTML report of a run, one file that needs no network; -> its path.
-
-    out: the file; None: `report.html` in the run directory. fresh, data: as for `analyse`.
-
-    Raises:
-        InputError: as `analyse`; the file cannot be written.
-
-    Examples:
-        >>> eyechart.write_report("out/first").name
-        'report.html'
-    """
-    from eyechart.report.html import write_report as write
-
-    path = Path(run_directory) / "report.html" if out is None else Path(out)
-    if is_dir(run_directory):
-        check_out(path)
-    write(analyse(run_directory, fresh=fresh, data=data), path)
-    return path
-
-
-def findings(run_directory: str | Path, *, data: str | Path | None = None) -> list[PaperFinding]:
-    """The five findings of the paper, each supported, contradicted or not shown by a run.
-
-    data: as for `analyse`. Returns `number`, `claim`, `verdict` and `evidence` of each.
-
-    Raises:
-        InputError: as `analyse`.
-
-    Examples:
-        >>> [finding.verdict for finding in eyechart.findings("out/first")]
-        ['not shown', 'not shown', 'not shown', 'not shown', 'not shown']
-    """
-    from eyechart.analysis.findings import paper_findings
-
-    return paper_findings(analyse(run_directory, data=data))
-
-
-def write_figure(
-    run_directory: str | Path,
-    name: str,
-    out: str | Path,
-    *,
-    width_mm: float = 88.0,
-    vlm: str | None = None,
-    task: str | None = None,
-    data: str | Path | None = None,
-) -> tuple[Path, Path]:
-    """Draw a figure of the paper from a run; -> its file, and the CSV with its numbers beside it.
-
-    name: the paper's number or a word (`3a` or `radar-vlms`, `4` or `curves`, ...). out: a .svg,
-    .pdf or .png file. width_mm: a column of a paper has about 88. vlm, task: show only this one.
-    data: as for `analyse`.
-
-    Raises:
-        InputError: as `analyse`; no such figure, VLM or task; the run lacks what the figure shows.
-        PluginError: matplotlib is not installed (the extra `plot`).
-        StoreError: a file cannot be written.
-
-    Examples:
-        >>> figure, numbers = eyechart.write_figure("out/first", "curves", "curves.svg")
-        >>> numbers.name
-        'curves.csv'
-    """
-    from eyechart.report.figures import write_figure as write
-
-    check_out(Path(out))
-    analysis = analyse(run_directory, data=data)
-    return write(analysis, name, Path(out), width_mm=width_mm, vlm=vlm, task=task)
-
-
-def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[RecordRow]:
-    """Every answered or failed question of a run as one row, ready for `pandas.DataFrame`.
-
-    All rows have the same columns; docs/export.md describes them. Values that a failed question
-    lacks are None. The run may still be going on.
-
-    Raises:
-        InputError: not a run directory, no records, a task or its data not found.
-        StoreError: a damaged record.
-
-    Examples:
-        >>> rows = eyechart.records("out/first")
-        >>> {row["codec"] for row in rows} == {"source", "jpeg"}
-        True
-        >>> all(0 <= row["score"] <= 1 and row["bpp"] > 0 for row in rows)
-        True
-    """
-    from eyechart.runner.export_records import record_rows
-    from eyechart.store import Store
-
-    store = Store(Path(run_directory))
-    store.require()
-    return list(record_rows(store, None if data is None else str(data)))
-
-
-def export_records(
-    run_directory: str | Path,
-    out: str | Path,
-    form: Literal["csv", "parquet"] | None = None,
-    *,
-    data: str | Path | None = None,
-) -> int:
-    """Write the rows of `records` to a file; -> their number. Parquet needs the extra `parquet`.
-
-    form: None: by the file's ending.
-
-    Raises:
-        InputError, StoreError: as `records`; the file cannot be written.
-
-    Examples:
-        >>> eyechart.export_records("out/first", "first.csv") == len(eyechart.records("out/first"))
-        True
-    """
-    from eyechart.runner.export_records import export_records as write
-    from eyechart.runner.export_records import format_of
-    from eyechart.store import Store
-
-    path = Path(out)
-    chosen = format_of(path) if form is None else form
-    store = Store(Path(run_directory))
-    store.require()
-    check_out(path)
-    return write(store, path, chosen, None if data is None else str(data))
-
-
-def rescore(
-    run_directory: str | Path, *, data: str | Path | None = None, wait: bool = False
-) -> RescoreResult:
-    """Score the stored answers of a run again with the scorers of this version. No VLM is run.
-
-    data: folder with the tasks' files, if it has moved. wait: wait while a run writes to the
-        directory, instead of raising.
-
-    Returns the numbers of `cells`, of `records` and of scores that `changed`.
-
-    Raises:
-        InputError: not a run directory, a task or its data not found, other questions than those
-            that were answered.
-        StoreError: a damaged record; a run writes to the directory.
-
-    Examples:
-        >>> eyechart.rescore("out/first").changed
-        0
-    """
-    from eyechart.runner.rescore import rescore as rescore_run
-    from eyechart.store import Store
-
-    store = Store(Path(run_directory))
-    store.require()
-    with store.rewriting(wait=wait):
-        return rescore_run(store, None if data is None else str(data))
