@@ -15,8 +15,14 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from eyechart.cli.console import LONGEST_LINE, error_line, make_printable
-from eyechart.core.errors import EyechartError, InputError, StoppedError, one_line
+from eyechart.cli.console import error_line, make_printable
+from eyechart.core.errors import (
+    LONGEST_LINE,
+    EyechartError,
+    InputError,
+    StoppedError,
+    one_line,
+)
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
 # Of a path that was given: the user can change it. All others are of the disk or the machine.

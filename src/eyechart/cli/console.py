@@ -14,13 +14,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
-from eyechart.core.errors import StoppedError, one_line
+from eyechart.core.errors import LONGEST_LINE, StoppedError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-LONGEST_LINE = 300  # characters of a line that may quote foreign text
 # For terminals that are not UTF-8.
 PLAIN_SIGNS = str.maketrans("●○▲▼…–─·×±−", "*+^v~---x+-")
 _UNLIMITED = 10_000  # characters: no table is as wide

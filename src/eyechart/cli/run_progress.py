@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eyechart.api.progress import Clock, FirstWarnings, Progress, ProgressLines, Tally
-from eyechart.cli.console import LONGEST_LINE
-from eyechart.core.errors import one_line
+from eyechart.core.errors import LONGEST_LINE, one_line
 
 
 def run_progress(console: Console) -> Progress:

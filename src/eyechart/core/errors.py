@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class EyechartError(Exception):
     """Base of all errors this package raises on purpose."""
@@ -89,6 +91,9 @@ class WorkerDiedError(EyechartError):
     """A worker process ended in the middle of a call, or the pool of workers was closed."""
 
 
+LONGEST_LINE = 300  # characters of a printed line that may quote foreign text
+
+
 def one_line(error: BaseException | str, longest: int = 200) -> str:
     """A foreign error (with its class) or a text, as one line of at most `longest` characters.
 
@@ -104,3 +109,13 @@ def one_line(error: BaseException | str, longest: int = 200) -> str:
         return text
     end = longest // 3  # the end often says why, or what is allowed
     return f"{text[: longest - end - 5]} ... {text[-end:]}"
+
+
+def in_one_line(reasons: Iterable[str], longest: int = LONGEST_LINE) -> str:
+    """The different reasons, joined by semicolons, in one line of about `longest` characters.
+
+    Each reason is cut to an equal share, so that the beginning of every one is read.
+    """
+    different = list(dict.fromkeys(reasons))
+    share = longest // max(len(different), 1) - len("; ")
+    return "; ".join(one_line(reason, max(share, 60)) for reason in different)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import UnusableVLMError
+from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import Checkable, Served, questions_at_once
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
@@ -73,7 +73,7 @@ class Outcome:
     def raise_unusable(self) -> None:
         """Raises UnusableVLMError with all lines of `unusable`, if there are any."""
         if self.unusable:
-            raise UnusableVLMError("; ".join(dict.fromkeys(self.unusable)))
+            raise UnusableVLMError(in_one_line(self.unusable))
 
 
 def refusals(work: Work, store: Store, *, retry_failed: bool = False) -> dict[int, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, in_one_line
 from eyechart.core.files import is_file
 from eyechart.core.images import find_images
 from eyechart.core.types import UNCOMPRESSED, Question
@@ -193,7 +193,7 @@ def _refuse_unusable(
             open_workers=options.open_workers,
         )
     if not work.models:
-        raise InputError("; ".join(work.unusable))
+        raise InputError(in_one_line(work.unusable))
     return work.models[0]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed
-from eyechart.core.errors import UnusableVLMError
+from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import let_threads_sleep
 from eyechart.runner.engine import Outcome, encode, refusals, run
@@ -42,7 +42,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     refused = refusals(work, store, retry_failed=options.retry_failed)
     reasons = [*work.unusable, *refused.values()]
     if not store.is_run() and len(refused) == len(work.models):
-        raise UnusableVLMError("; ".join(dict.fromkeys(reasons)))
+        raise UnusableVLMError(in_one_line(reasons))
     usable = [model for place, model in enumerate(work.models) if place not in refused]
     for reason in reasons if usable else ():
         progress.note(f"not asked, the other VLMs go on: {reason}")
