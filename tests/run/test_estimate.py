@@ -103,6 +103,13 @@ def test_the_page_lists_omitted_rows(
     assert "; all are stored" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "1e400"])
+def test_a_rate_that_is_no_speed_is_refused(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["plan", "--tasks", "POPE", "--codecs", "jpeg", "--rate", rate]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("allowed: more than 0, and finite")
+
+
 def test_decoded_images_of_slow_codecs_alone_take_disk() -> None:
     task = TaskEstimate(name="a", questions=1, images=10, note="counted", pixels=400)
     slow = CodecEstimate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -218,7 +219,7 @@ def estimate(
     from eyechart.runner.estimate import estimate as estimate_plan
     from eyechart.runner.rates import load_rates
 
-    if rate is not None and not rate > 0:
-        raise InputError(f"rate {rate}: allowed: more than 0")
+    if rate is not None and not 0 < rate < math.inf:
+        raise InputError(f"rate {rate}: allowed: more than 0, and finite")
     measured = None if rates is None else load_rates(Path(rates))
     return estimate_plan(open_plan(plan), rate=rate, rates=measured, published=published_codecs())

@@ -88,5 +88,8 @@ def find_level(codec: Codec, name: str) -> Level:
     """The listed level of that name. Raises InputError, which lists the names."""
     levels = {level.name: level for level in codec.levels}
     if name not in levels:
-        raise InputError(f"codec {codec.name}: no level {name!r}; allowed: {', '.join(levels)}")
+        more = f"; others: {codec.name}:levels=[...]" if isinstance(codec, OpenLevels) else ""
+        raise InputError(
+            f"codec {codec.name}: no level {name!r}; allowed: {', '.join(levels)}{more}"
+        )
     return levels[name]

@@ -38,7 +38,7 @@ _Seconds = Annotated[float, Field(ge=0)]
 class AnswerRate(BaseModel):
     """One VLM's speed, in one of the two forms above."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     questions_per_s: Annotated[float, Field(gt=0)] | None = None
     image_s: _Seconds | None = None

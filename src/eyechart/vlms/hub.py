@@ -63,10 +63,11 @@ def hub_model_type(hub_id: str) -> str:
     for folder in sorted(_snapshots(hub_id)):
         if (folder / "config.json").is_file():
             return model_type_of(folder)
+    revision = hub_revision(hub_id)  # without a network it fails at once; a download is tried again
     from huggingface_hub import hf_hub_download
 
     with _hub_errors(hub_id):
-        config = hf_hub_download(hub_id, "config.json")
+        config = hf_hub_download(hub_id, "config.json", revision=revision)
     return model_type_of(Path(config).parent)
 
 

@@ -196,8 +196,22 @@ def test_images_too_small_for_a_crop_are_left_out(tmp_path: Path) -> None:
     files = [tmp_path / "a.png", tmp_path / "b.jpg"]
     for file, size in zip(files, ((200, 120), (70, 64)), strict=True):
         Image.new("RGB", size).save(file)
-    assert [p.shape for p in read_pictures(files, 64)] == [(120, 200, 3), (80, 133, 3), (64, 70, 3)]
-    assert len(read_pictures(files, 96, smaller=False)) == 1
+    assert [p.shape for p in read_pictures(files, 64)[0]] == [
+        (120, 200, 3),
+        (80, 133, 3),
+        (64, 70, 3),
+    ]
+    assert len(read_pictures(files, 96, smaller=False)[0]) == 1
+
+
+def test_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
+    files = [tmp_path / "cut.png", tmp_path / "good.png"]
+    Image.new("RGB", (70, 70)).save(files[1])
+    files[0].write_bytes(files[1].read_bytes()[:40])
+    pictures, unreadable = read_pictures(files, 64, smaller=False)
+    assert len(pictures) == 1
+    (message,) = unreadable
+    assert "cut.png" in message
 
 
 def test_a_stopped_training_prints_what_is_kept_and_how_to_continue(

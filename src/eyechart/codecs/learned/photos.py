@@ -9,22 +9,30 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from eyechart.core.errors import ImageError
 from eyechart.core.images import read_image
 from eyechart.core.types import Rgb8
 
 _SMALLER = 2 / 3  # every image that is large enough is used at this scale too
 
 
-def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) -> list[Rgb8]:
+def read_pictures(
+    files: Sequence[Path], crop_px: int, *, smaller: bool = True
+) -> tuple[list[Rgb8], list[str]]:
     """Decode images of at least `crop_px` on both sides; others are left out.
 
     smaller: add a copy of each at two thirds of its size, as another scale to learn from.
-    Raises:
-        ImageError: a file cannot be read.
+    Returns:
+        The images, and one message for each file that cannot be read.
     """
     pictures: list[Rgb8] = []
+    unreadable: list[str] = []
     for path in files:
-        picture = Image.fromarray(read_image(path))
+        try:
+            picture = Image.fromarray(read_image(path))
+        except ImageError as error:
+            unreadable.append(str(error))
+            continue
         sizes = [picture.size]
         if smaller:
             sizes.append((round(picture.width * _SMALLER), round(picture.height * _SMALLER)))
@@ -32,7 +40,7 @@ def read_pictures(files: Sequence[Path], crop_px: int, *, smaller: bool = True) 
             if min(width, height) >= crop_px:
                 resized = picture.resize((width, height), Image.Resampling.LANCZOS)
                 pictures.append(np.asarray(resized))
-    return pictures
+    return pictures, unreadable
 
 
 class Crops:

@@ -31,7 +31,7 @@ from eyechart.codecs.learned.train import (
 )
 from eyechart.codecs.learned.weights import load_weights, read_weights
 from eyechart.core import plugins
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import require_continuable
 from eyechart.core.images import find_images
 from eyechart.core.types import Rgb8
@@ -207,16 +207,20 @@ class _FolderImages:
 
 def _read(folder: Folder, crop_px: int, held_out: int, multiple: int) -> _FolderImages:
     files, others = find_images(folder.path)
-    kept = read_pictures(files[held_out:], crop_px)
+    kept, unreadable = read_pictures(files[held_out:], crop_px)
+    measured, unreadable_too = read_pictures(files[:held_out], crop_px, smaller=False)
+    unreadable += unreadable_too
     if not kept:
         raise InputError(
             f"{folder.path}: {len(files)} image files; needed are more than the {held_out} "
             f"held out, of at least {crop_px}x{crop_px} pixels"
+            + (f"; {len(unreadable)} cannot be read: {unreadable[0]}" if unreadable else "")
         )
     counts = f"{len(kept)} images of {len(files)} image files"
     if others:
         counts += f", {len(others)} other files left out"
-    measured = read_pictures(files[:held_out], crop_px, smaller=False)
+    if unreadable:
+        counts += f", {len(unreadable)} unreadable ones left out ({one_line(unreadable[0])})"
     return _FolderImages(
         folder=folder.path,
         train=kept,
