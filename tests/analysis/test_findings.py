@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eyechart.analysis.findings import paper_findings
-from eyechart.analysis.result import Analysis, CellResult, Interval, PairResult
+from eyechart.analysis.result import Analysis, CellResult, Interval, PairResult, ScalingResult
 from tests.report.synthetic_analysis import empty_analysis
 
 
@@ -120,9 +120,30 @@ def test_generative_codecs_on_coarse_tasks_and_text(
     assert verdicts(found)[2] == verdict
 
 
-@pytest.mark.parametrize(("large", "verdict"), [(50.0, "supported"), (80.0, "contradicted")])
-def test_size_and_robustness(large: float, verdict: str) -> None:
-    cells = [*curve(60.0, 88.0, vlm="m-3B"), *curve(large, 88.0, vlm="m-7B")]
-    assert verdicts(run(*cells))[3] == verdict
-    other = [*curve(60.0, 88.0, vlm="m-3B"), *curve(large, 88.0, vlm="n-7B")]
-    assert verdicts(run(*other))[3] == "not shown"
+def slope(task: str, low: float, high: float) -> ScalingResult:
+    interval = Interval(value=(low + high) / 2, low=low, high=high)
+    return ScalingResult(
+        series="m",
+        task=task,
+        codec="vvc",
+        vlms=("m-3B", "m-7B"),
+        parameters=(3e9, 7e9),
+        levels=2,
+        drops=(interval, interval),
+        slope=interval,
+    )
+
+
+@pytest.mark.parametrize(
+    ("slopes", "verdict"),
+    [
+        (((-3.0, -1.0), (-2.0, -1.0)), "contradicted"),
+        (((1.0, 3.0), (-2.0, -1.0)), "supported"),
+        (((-1.0, 3.0), (-2.0, 1.0)), "not shown"),
+        ((), "not shown"),
+    ],
+)
+def test_size_and_robustness(slopes: tuple[tuple[float, float], ...], verdict: str) -> None:
+    cells = [*curve(60.0, 88.0, vlm="m-3B"), *curve(60.0, 88.0, vlm="m-7B")]
+    found = tuple(slope(f"task {n}", *bounds) for n, bounds in enumerate(slopes))
+    assert verdicts(replace(run(*cells), scaling=found))[3] == verdict

@@ -28,8 +28,10 @@ from eyechart.analysis.result import (
     IcmResult,
     Interval,
     PairResult,
+    ScalingResult,
     TaskInfo,
     View,
+    VlmInfo,
 )
 
 # name: (headline, uncompressed score, chance score, sub-metrics, questions, images)
@@ -57,6 +59,7 @@ CODECS = {
     "elic": (("0.004", "0.008", "0.016", "0.032"), (0.066, 0.105, 0.169, 0.262), 19.0),
 }
 VLMS = {"eyechart-mini": 1.0, "Qwen2.5-VL-3B": 1.09}
+SIZES = {"eyechart-mini": 7_000_000, "Qwen2.5-VL-3B": 3_000_000_000}  # as if of one series
 ADAPTER = "universal"
 CHOICE_SET = "eyechart-mini (choice set)"
 NASTY = (
@@ -90,6 +93,10 @@ def full_analysis() -> Analysis:
         adapters=(AdapterInfo(name=ADAPTER, trained_codecs=("jpeg", "hevc", "vvc")),),
         icm=tuple(_icm(cells, rng)),
         pairs=tuple(_pairs()),
+        vlms=tuple(
+            VlmInfo(name=vlm, series="mini", parameters=size) for vlm, size in SIZES.items()
+        ),
+        scaling=tuple(_scaling()),
     )
 
 
@@ -111,6 +118,7 @@ def minimal_analysis() -> Analysis:
         gaps=(),
         icm=(),
         pairs=(),
+        scaling=(),
         examples=(),
         failures=(),
         bootstrap_samples=0,
@@ -129,6 +137,7 @@ def empty_analysis() -> Analysis:
         failures=(),
         icm=(),
         pairs=(),
+        scaling=(),
     )
 
 
@@ -236,6 +245,24 @@ def _pairs() -> list[PairResult]:
         for vlm in VLMS
         for task in TASKS
         for against, codec in combinations(CODECS, 2)
+    ]
+
+
+def _scaling() -> list[ScalingResult]:
+    """As if the two VLMs were sizes of one."""
+    return [
+        ScalingResult(
+            series="mini",
+            task=task,
+            codec=codec,
+            vlms=tuple(SIZES),
+            parameters=tuple(map(float, SIZES.values())),
+            levels=4,
+            drops=(Interval(value=9.0, low=7.0, high=11.0), Interval(value=8.0, low=6.5, high=9.0)),
+            slope=Interval(value=-0.11, low=-0.3, high=0.1),
+        )
+        for task in TASKS
+        for codec in CODECS
     ]
 
 

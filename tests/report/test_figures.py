@@ -70,7 +70,7 @@ def test_codecs_keep_their_style_in_every_selection() -> None:
     ("analysis", "name", "settings", "says"),
     [
         (minimal_analysis(), "3a", {}, "no figure 3a: it needs the uncompressed image and three"),
-        (minimal_analysis(), "2", {}, "no figure 2: it needs images of examples"),
+        (minimal_analysis(), "2", {}, "no figure 2: it needs a question that is answered right"),
         (minimal_analysis(), "99", {}, r"no figure '99'; known: 1 \(bars\)"),
         (minimal_analysis(), "4", {"task": "GQA"}, "no task 'GQA' in this run; there: POPE"),
         (minimal_analysis(), "4", {"vlm": "x"}, "no vlm 'x' in this run; there: eyechart-mini"),

@@ -27,6 +27,7 @@ from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import Measured, image_sums, measure
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
+from eyechart.analysis.scaling import scaling, vlm_infos
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
@@ -79,6 +80,7 @@ def analyse(
     ranks = rank_levels(measured)
     measured = _by_curve(measured, ranks)
     lowest = [one.data for one in measured if ranks[one.data.key] == 0]
+    vlms = vlm_infos(answered, store.sizes())
     comparison = Comparison(measured, questions, planned_levels(cells))
     return Analysis(
         title=info.title or run_dir.resolve().name,
@@ -101,6 +103,8 @@ def analyse(
         adapters=_adapters(answered),
         unanswered=tuple(map(cell_label, unanswered)),
         left_out=tuple(broken.values()),
+        vlms=vlms,
+        scaling=tuple(scaling(measured, vlms)),
         made_from=made_from,
     )
 

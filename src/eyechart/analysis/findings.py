@@ -6,7 +6,6 @@ codecs at equal rates. A run that cannot show a finding says what it lacks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -22,7 +21,6 @@ LOW_BPP = 0.1
 COARSE_TASKS = ("POPE", "GQA", "COCO-Caption")
 TEXT_TASKS = ("OCRBench",)
 _MOST = 0.75  # share of comparisons that support a finding about an order
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*[Bb](?![a-zA-Z])")  # "Qwen2.5-VL-3B": billions of parameters
 
 Curves: TypeAlias = Mapping[tuple[str, str, str], Sequence[CellResult]]  # VLM, task, codec
 
@@ -45,13 +43,14 @@ def paper_findings(analysis: Analysis) -> list[PaperFinding]:
     free = tuple(cell for cell in analysis.cells if not cell.choices)
     vlms = {cell.vlm for cell in free}
     pairs = tuple(pair for pair in analysis.pairs if pair.vlm in vlms)
-    analysis = replace(analysis, cells=free, pairs=pairs)
+    scaling = tuple(one for one in analysis.scaling if one.vlms[0] in vlms)
+    analysis = replace(analysis, cells=free, pairs=pairs, scaling=scaling)
     curves = _curves(analysis)
     return [
         _collapse(curves),
         _order_of_vlms(analysis, curves),
         _generative(analysis),
-        _size(analysis, curves),
+        _size(analysis),
         PaperFinding(
             number=5,
             claim="Quality metrics correlate with scores, but with a gap.",
@@ -144,28 +143,25 @@ def _generative(analysis: Analysis) -> PaperFinding:
     return PaperFinding(number=3, claim=claim, verdict=verdict, evidence=evidence)
 
 
-def _size(analysis: Analysis, curves: Curves) -> PaperFinding:
-    """Sizes are read from names such as Qwen2.5-VL-3B: two VLMs whose names differ only there."""
+def _size(analysis: Analysis) -> PaperFinding:
+    """From the slopes of the drop over the size of a VLM (`analysis.scaling`)."""
     claim = "Size does not buy robustness: a larger VLM loses as much."
-    best = _uncompressed(analysis)
-    less = compared = 0
-    for vlm, other, task, codec in _pairs_of_vlms(curves):
-        if not _same_but_size(vlm, other):
-            continue
-        small, large = sorted((vlm, other), key=_billions)
-        shares = [
-            _lost_share(curves[name, task, codec][0], best.get((name, task)))
-            for name in (small, large)
-        ]
-        if None not in shares:
-            compared, less = compared + 1, less + ((shares[1] or 0.0) < (shares[0] or 0.0))
-    if not compared:
-        lacks = "The run has no VLM in two sizes (by names such as NAME-3B and NAME-7B)."
+    slopes = [one.slope for one in analysis.scaling]
+    if not slopes:
+        lacks = (
+            "The run has no VLM in two sizes (names that differ only there, such as NAME-3B and "
+            "NAME-7B, or NAME-s and NAME-l)."
+        )
         return PaperFinding(number=4, claim=claim, verdict="not shown", evidence=lacks)
-    verdict: FindingVerdict = "contradicted" if less >= _MOST * compared else "supported"
+    less, more = (sum(slope.sign == sign for slope in slopes) for sign in (-1, 1))
+    verdict: FindingVerdict = "not shown"
+    if less >= _MOST * len(slopes):
+        verdict = "contradicted"
+    elif more and more >= less:
+        verdict = "supported"
     evidence = (
-        f"At the lowest rate the larger VLM loses a smaller share of its score in {less} of "
-        f"{compared} comparisons."
+        f"For twice the parameters the drop against uncompressed falls significantly in {less} of "
+        f"{len(slopes)} combinations of task and codec, and rises significantly in {more}."
     )
     return PaperFinding(number=4, claim=claim, verdict=verdict, evidence=evidence)
 
@@ -192,16 +188,3 @@ def _uncompressed(analysis: Analysis) -> dict[tuple[str, str], float]:
         for cell in analysis.cells
         if cell.codec == UNCOMPRESSED and not cell.adapter
     }
-
-
-def _lost_share(cell: CellResult, uncompressed: float | None) -> float | None:
-    return 1 - cell.score.value / uncompressed if uncompressed else None
-
-
-def _billions(vlm: str) -> float:
-    found = _SIZE.search(vlm)
-    return float(found[1]) if found else 0.0
-
-
-def _same_but_size(vlm: str, other: str) -> bool:
-    return vlm != other and _billions(vlm) > 0 and _SIZE.sub("", vlm) == _SIZE.sub("", other)

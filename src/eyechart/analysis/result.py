@@ -146,6 +146,34 @@ class IcmResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VlmInfo:
+    """A VLM and its size. series: its name without the size, equal for all sizes of one VLM."""
+
+    name: str
+    series: str
+    parameters: int | None  # None: unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingResult:
+    """Paper Fig. 5: what a codec costs the sizes of one VLM, the smallest first.
+
+    drops: uncompressed score less the compressed one, the mean over the levels that all sizes have.
+    slope: points of the drop for twice the parameters; below 0 a larger VLM loses less.
+    """
+
+    series: str
+    task: str
+    codec: str
+    vlms: tuple[str, ...]
+    parameters: tuple[float, ...]
+    levels: int
+    drops: tuple[Interval, ...]
+    slope: Interval
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """An image as a VLM received it, with the VLM's answer."""
 
@@ -211,16 +239,18 @@ class Analysis:
     icm: tuple[IcmResult, ...] = ()
     pairs: tuple[PairResult, ...] = ()  # each pair of codecs once
     left_out: tuple[str, ...] = ()  # one line for each task whose plug-in fails
+    vlms: tuple[VlmInfo, ...] = ()
+    scaling: tuple[ScalingResult, ...] = ()
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm`, `pairs`, `left_out`, `category` and `at_chance`.
+    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `category` and `at_chance`.
     """
     value = asdict(analysis)
-    for name in ("unanswered", "icm", "pairs", "left_out"):
+    for name in ("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"):
         if not value[name]:
             del value[name]
     for cell in value["cells"]:

@@ -3,9 +3,9 @@ adapter (4, 5 and 17) and icm (6 of the paper); and pairs, codec against codec."
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 from eyechart.analysis.result import (
     Analysis,
@@ -18,6 +18,7 @@ from eyechart.analysis.result import (
     codecs_by_category,
     per_device_codecs,
 )
+from eyechart.analysis.scaling_tables import scaling_tables
 from eyechart.analysis.table import (
     Entry,
     Table,
@@ -26,13 +27,16 @@ from eyechart.analysis.table import (
     same_decimals,
     signed,
 )
+from eyechart.analysis.table_notes import (
+    PER_DEVICE,
+    device_note,
+    distinct,
+    intervals_legend,
+    some,
+)
 from eyechart.core.types import UNCOMPRESSED
 
-TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm", "pairs"]
-
-T = TypeVar("T")
-
-PER_DEVICE = "reproducible per device: the codec's decoded images depend on the kind of device"
+TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm", "pairs", "scaling"]
 
 
 def tables_of(analysis: Analysis, kind: TableKind) -> list[Table]:
@@ -47,6 +51,7 @@ def tables_of(analysis: Analysis, kind: TableKind) -> list[Table]:
         "adapter": adapter_tables,
         "icm": icm_tables,
         "pairs": pair_tables,
+        "scaling": scaling_tables,
     }
     free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
     return [
@@ -69,6 +74,7 @@ def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
         gaps=tuple(gap for gap in analysis.gaps if gap.vlm in vlms),
         icm=tuple(icm for icm in analysis.icm if icm.vlm in vlms),
         pairs=tuple(pair for pair in analysis.pairs if pair.vlm in vlms),
+        scaling=tuple(one for one in analysis.scaling if one.vlms[0] in vlms),
     )
 
 
@@ -78,16 +84,16 @@ def bd_tables(analysis: Analysis) -> list[Table]:
     Codecs are not ranked: each one's value is over its own rates, which the legend names.
     """
     results = [bd for bd in analysis.bd if bd.baseline == "uncompressed"]
-    codecs = _distinct(bd.codec for bd in results)
+    codecs = distinct(bd.codec for bd in results)
     per_device = per_device_codecs(analysis)
     rows = []
-    places = _distinct((_vlm_name(bd), bd.task) for bd in results)
-    vlm_names = _distinct(vlm for vlm, _ in places)
+    places = distinct((_vlm_name(bd), bd.task) for bd in results)
+    vlm_names = distinct(vlm for vlm, _ in places)
     for vlm, task in sorted(places, key=lambda place: vlm_names.index(place[0])):
         found = {bd.codec: bd for bd in results if (_vlm_name(bd), bd.task) == (vlm, task)}
         entries = same_decimals([_bd_entry(found.get(codec), per_device) for codec in codecs])
         rows.append(TableRow(keys=(vlm, task), entries=entries))
-    return _some(
+    return some(
         Table(
             title="BD-Metric against the uncompressed image",
             keys=("VLM", "task"),
@@ -95,7 +101,9 @@ def bd_tables(analysis: Analysis) -> list[Table]:
             columns=codecs,
             rows=tuple(rows),
             legend=" · ".join(
-                filter(None, (_categories(analysis), _own_rates(results), _intervals(analysis)))
+                filter(
+                    None, (_categories(analysis), _own_rates(results), intervals_legend(analysis))
+                )
             ),
         )
     )
@@ -104,18 +112,18 @@ def bd_tables(analysis: Analysis) -> list[Table]:
 def pair_tables(analysis: Analysis) -> list[Table]:
     """Codec against codec: BD-Metric at the rates both have, BD-rate at the scores both reach."""
     both = [one for pair in analysis.pairs for one in (pair, pair.turned())]
-    codecs = _distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
+    codecs = distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
     per_device = per_device_codecs(analysis)
 
     def table(title: str, entry: Callable[[PairResult], Entry], *, fewer_is_better: bool) -> Table:
         rows = []
-        for vlm, task in _distinct((_vlm_name(pair), pair.task) for pair in both):
+        for vlm, task in distinct((_vlm_name(pair), pair.task) for pair in both):
             own = [pair for pair in both if (_vlm_name(pair), pair.task) == (vlm, task)]
             for codec in (codec for codec in codecs if any(pair.codec == codec for pair in own)):
                 found = {pair.against: entry(pair) for pair in own if pair.codec == codec}
                 entries = [
                     replace(
-                        found[other], notes=(*found[other].notes, *_device_note(codec, per_device))
+                        found[other], notes=(*found[other].notes, *device_note(codec, per_device))
                     )
                     if other in found
                     else Entry(value=None)
@@ -129,18 +137,18 @@ def pair_tables(analysis: Analysis) -> list[Table]:
             column_kind="against",
             columns=codecs,
             rows=tuple(rows),
-            legend=_intervals(analysis),
+            legend=intervals_legend(analysis),
         )
 
     return [
-        *_some(
+        *some(
             table(
                 "BD-Metric of the row's codec over the column's, at the rates both have",
                 lambda pair: entry_of(pair.bd, notes=pair.flags),
                 fewer_is_better=False,
             )
         ),
-        *_some(
+        *some(
             table(
                 "BD-rate of the row's codec against the column's, in percent, at scores both reach",
                 lambda pair: entry_of(pair.rate_percent, notes=pair.rate_flags),
@@ -153,7 +161,7 @@ def pair_tables(analysis: Analysis) -> list[Table]:
 def _own_rates(results: Sequence[BdResult]) -> str:
     """`over each codec's own rates, in bpp: jpeg 0.26-0.33, vvc 0.04-0.12`, of all tasks."""
     spans = []
-    for codec in _distinct(bd.codec for bd in results):
+    for codec in distinct(bd.codec for bd in results):
         own = [bd for bd in results if bd.codec == codec]
         low, high = min(bd.low_bpp for bd in own), max(bd.high_bpp for bd in own)
         spans.append(f"{codec} {low:.2g}–{high:.2g}")
@@ -163,12 +171,13 @@ def _own_rates(results: Sequence[BdResult]) -> str:
 def score_tables(analysis: Analysis) -> list[Table]:
     """Every sub-metric of every cell, one table for each task; the uncompressed cell first."""
     tables = []
+    resampled = intervals_legend(analysis)
     for task in analysis.tasks:
         cells = sorted(
             (cell for cell in analysis.cells if cell.task == task.name),
             key=lambda cell: (_vlm_name(cell), cell.codec != UNCOMPRESSED),
         )
-        names = _distinct(name for cell in cells for name in cell.metrics)
+        names = distinct(name for cell in cells for name in cell.metrics)
         names = tuple(sorted(names, key=lambda name: name != task.headline_metric))
         columns = [[_score_entry(cell, name, task) for cell in cells] for name in names]
         lines = zip(*map(_column_decimals, columns), strict=True)
@@ -191,7 +200,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
                 columns=("bpp", *names, "unparsed %"),
                 rows=rows,
                 compact=True,
-                legend=f"{task.questions} questions, {task.images} images · {_intervals(analysis)}",
+                legend=f"{task.questions} questions, {task.images} images · {resampled}",
             )
         )
     return [table for table in tables if table.rows]
@@ -208,10 +217,10 @@ def gap_tables(analysis: Analysis) -> list[Table]:
         ("at each codec's lowest level", at_lowest),
         ("mean over each codec's levels", averaged),
     ):
-        for vlm in _distinct(gap.vlm for gap in gaps):
+        for vlm in distinct(gap.vlm for gap in gaps):
             chosen = [gap for gap in gaps if gap.vlm == vlm]
-            legend = f"{_theta_star(chosen)} · {_intervals(analysis)}"
-            tables += _some(_gap_table(f"{vlm}: gaps {title}", chosen, legend, per_device))
+            legend = f"{_theta_star(chosen)} · {intervals_legend(analysis)}"
+            tables += some(_gap_table(f"{vlm}: gaps {title}", chosen, legend, per_device))
     return tables
 
 
@@ -226,25 +235,25 @@ def _theta_star(gaps: Sequence[GapResult]) -> str:
 def adapter_tables(analysis: Analysis) -> list[Table]:
     """BD gain of an adapter over none (Tables 4 and 17), also on unseen codecs (Table 5)."""
     results = [bd for bd in analysis.bd if bd.baseline != "uncompressed"]
-    tasks = _distinct(bd.task for bd in results)
+    tasks = distinct(bd.task for bd in results)
     per_device = per_device_codecs(analysis)
     trained = {adapter.name: adapter.trained_codecs for adapter in analysis.adapters}
     rows = []
-    for vlm, codec in _distinct((_vlm_name(bd), bd.codec) for bd in results):
+    for vlm, codec in distinct((_vlm_name(bd), bd.codec) for bd in results):
         found = {bd.task: bd for bd in results if (_vlm_name(bd), bd.codec) == (vlm, codec)}
         adapter, name = next((bd.adapter, bd.codec_name) for bd in found.values())
         seen = "" if adapter not in trained else "yes" if name in trained[adapter] else "no"
         entries = [same_decimals([_bd_entry(found.get(task), per_device)])[0] for task in tasks]
         rows.append(TableRow(keys=(vlm, codec, seen), entries=signed(entries)))
     rows.sort(key=lambda row: (row.keys[0], row.keys[2] == "no"))
-    return _some(
+    return some(
         Table(
             title="BD-Metric gained by the adapter, over the same VLM without it",
             keys=("VLM + adapter", "codec", "seen in training"),
             column_kind="task",
             columns=tasks,
             rows=tuple(rows),
-            legend=_intervals(analysis),
+            legend=intervals_legend(analysis),
         )
     )
 
@@ -260,20 +269,20 @@ def icm_tables(analysis: Analysis) -> list[Table]:
     rows = []
     for icm in analysis.icm:
         method = f"{icm.codec} + {icm.adapter}" if icm.adapter else icm.codec
-        device = _device_note(icm.codec, per_device)
+        device = device_note(icm.codec, per_device)
         (gained,) = signed(same_decimals([entry_of(icm.bd, notes=(*icm.flags, *device))]))
         place = (icm.vlm, icm.adapter, icm.task, icm.codec)
         (whole,) = same_decimals([_bd_entry(against.get(place), per_device)])
         rows.append(TableRow(keys=(icm.vlm, icm.task, method), entries=(gained, whole)))
-    bases = ", ".join(_distinct(icm.base for icm in analysis.icm))
-    return _some(
+    bases = ", ".join(distinct(icm.base for icm in analysis.icm))
+    return some(
         Table(
             title=f"Image coding for machines: BD-Metric over {bases}, at the rates both share",
             keys=("VLM", "task", "codec"),
             column_kind="compared with",
             columns=(bases, "uncompressed"),
             rows=tuple(rows),
-            legend=_intervals(analysis),
+            legend=intervals_legend(analysis),
         )
     )
 
@@ -281,7 +290,7 @@ def icm_tables(analysis: Analysis) -> list[Table]:
 def _gap_table(
     title: str, gaps: Sequence[GapResult], legend: str, per_device: Collection[str]
 ) -> Table:
-    codecs = _distinct(gap.codec for gap in gaps)
+    codecs = distinct(gap.codec for gap in gaps)
     lines: tuple[tuple[str, Callable[[GapResult], float | Interval]], ...] = (
         ("uncompressed L(X, θ)", lambda gap: gap.uncompressed),
         ("compressed L(X^, θ)", lambda gap: gap.compressed),
@@ -291,11 +300,11 @@ def _gap_table(
         ("generalization gap", lambda gap: gap.generalization),
     )
     rows = []
-    for task in _distinct(gap.task for gap in gaps):
+    for task in distinct(gap.task for gap in gaps):
         found = {gap.codec: gap for gap in gaps if gap.task == task}
         for name, pick in lines:
             entries = [
-                replace(_figure(pick(found[codec])), notes=_device_note(codec, per_device))
+                replace(_figure(pick(found[codec])), notes=device_note(codec, per_device))
                 if codec in found
                 else Entry(value=None)
                 for codec in codecs
@@ -314,11 +323,7 @@ def _gap_table(
 def _bd_entry(bd: BdResult | None, per_device: Collection[str]) -> Entry:
     if bd is None:
         return Entry(value=None)
-    return entry_of(bd.bd, notes=(*bd.flags, *_device_note(bd.codec, per_device)))
-
-
-def _device_note(codec: str, per_device: Collection[str]) -> tuple[str, ...]:
-    return (PER_DEVICE,) if codec in per_device else ()
+    return entry_of(bd.bd, notes=(*bd.flags, *device_note(bd.codec, per_device)))
 
 
 def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
@@ -364,17 +369,3 @@ def _categories(analysis: Analysis) -> str:
     found = codecs_by_category(analysis)
     lines = [f"{category}: {', '.join(codecs)}" for category, codecs in found.items()]
     return "; ".join(lines) if len(found) > 1 else ""
-
-
-def _intervals(analysis: Analysis) -> str:
-    if not analysis.bootstrap_samples:
-        return ""
-    return f"95 % intervals: {analysis.bootstrap_samples} paired resamplings of the images"
-
-
-def _distinct(items: Iterable[T]) -> tuple[T, ...]:
-    return tuple(dict.fromkeys(items))
-
-
-def _some(table: Table) -> list[Table]:
-    return [table] if table.rows else []

@@ -27,6 +27,7 @@ class TableChoice(StrEnum):
     adapter = "adapter"
     icm = "icm"
     pairs = "pairs"
+    scaling = "scaling"
 
 
 class TableFormat(StrEnum):
@@ -46,6 +47,8 @@ _NONE = {
     TableChoice.adapter: "no adapter was run",
     TableChoice.icm: "needs a codec adapted to machines, and its base codec",
     TableChoice.pairs: "needs two codecs",
+    TableChoice.scaling: "needs a VLM in two sizes (names that differ only there, as NAME-3B and "
+    "NAME-7B)",
 }
 
 

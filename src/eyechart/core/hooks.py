@@ -17,6 +17,7 @@
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
     VLM       Remote           remote
     VLM       Served           address
+    VLM       HasParameters    parameters
     any       TakesRunOptions  run_options, on the class
 
 A plug-in implements one by having its member; it inherits nothing. The functions below return the
@@ -271,6 +272,16 @@ class Served(Protocol):
 
 
 @runtime_checkable
+class HasParameters(Protocol):
+    """A VLM that knows its size, for the scaling figures. It is in no cell's key."""
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights; None if it cannot be told before they are loaded."""
+        ...
+
+
+@runtime_checkable
 class TakesRunOptions(Protocol):
     """A plug-in class whose constructor has parameters that the run fills in.
 
@@ -332,6 +343,11 @@ def questions_at_once(vlm: VLM) -> int:
 def batches_at_once(vlm: VLM) -> int:
     """How many batches to have in flight, so that a slow batch leaves no other copy idle."""
     return 2 * vlm.copies if isinstance(vlm, Replicated) else 1
+
+
+def parameters_of(vlm: object) -> int | None:
+    """Number of weights of a VLM; None if it is unknown."""
+    return vlm.parameters if isinstance(vlm, HasParameters) else None
 
 
 def is_remote(factory: object) -> bool:

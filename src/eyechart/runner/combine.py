@@ -59,7 +59,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
                 new, old = _copy_answers(cell, into)
                 brought, known = brought + new, known + old
             _copy_bitstreams(store, out)
-            for name in ("costs.jsonl", "servers.jsonl"):
+            for name in ("costs.jsonl", "servers.jsonl", "vlms.jsonl"):
                 append_lines(out.root / name, _new_lines(store, out, name))
         out.make_current(counting.values())
     return MergeResult(cells=len(counting), records=brought, known=known)

@@ -18,7 +18,7 @@ from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import UnusableVLMError, in_one_line
-from eyechart.core.hooks import Checkable, Served, questions_at_once
+from eyechart.core.hooks import Checkable, Served, parameters_of, questions_at_once
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
 from eyechart.core.workers import Executor
@@ -220,6 +220,7 @@ class _Turn:
             return
         vlm = self.model.open()
         self._note_address(vlm)
+        self._note_size(vlm)
         self._note_price(vlm, pending, tally)
         block = self.options.block_of(self.work)
         items = (item for part, cells in pending for item in work_items(part, cells, block))
@@ -248,6 +249,11 @@ class _Turn:
             path = self.store.root / "servers.jsonl"
             line = canonical_json({"vlm": self.model.label, "address": vlm.address})
             append_lines(path, {line}.difference(read_lines(path)))
+
+    def _note_size(self, vlm: VLM) -> None:
+        parameters = attempt("load", partial(parameters_of, vlm))
+        if isinstance(parameters, int):
+            self.store.note_size(self.model.vlm, parameters)
 
     def _note_price(
         self, vlm: VLM, pending: Sequence[tuple[TaskWork, list[PendingCell]]], tally: Tally

@@ -7,6 +7,7 @@ DIR/run.json      format, title, data
     cells/        one folder for each cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded images of slow codecs, lossless, up to a budget
+    vlms.jsonl    numbers of weights of VLMs
     leases/       lock files of the writing processes (store.lease)
 """
 
@@ -23,10 +24,12 @@ from eyechart.core.errors import InputError, StoreError, one_line
 from eyechart.core.files import is_dir, is_file
 from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json, cell_key, digest
+from eyechart.core.kinds import fits
 from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Component
 from eyechart.store.cells import StoredCell, cell_from_json, facts_from_json, facts_json
 from eyechart.store.files import (
     DAMAGED,
+    append_lines,
     file_sha256,
     read_lines,
     store_errors,
@@ -169,6 +172,31 @@ class Store:
             counting[label] = stored
         return sorted(counting.values(), key=_order)
 
+    # --- VLMs -----------------------------------------------------------------------------------
+
+    def note_size(self, vlm: Component, parameters: int) -> None:
+        """Note a VLM's number of weights, once. Raises StoreError."""
+        path = self.root / "vlms.jsonl"
+        line = canonical_json({"vlm": vlm.name, "version": vlm.version, "parameters": parameters})
+        append_lines(path, {line}.difference(read_lines(path)))
+
+    def sizes(self) -> dict[tuple[str, str], int]:
+        """(name, version) of a VLM -> its number of weights, where a run noted it.
+
+        Raises StoreError.
+        """
+        path = self.root / "vlms.jsonl"
+        try:
+            rows = [parse_json(line) for line in read_lines(path)]
+            return {
+                (str(row["vlm"]), str(row["version"])): count
+                for row in rows
+                if fits(count := row["parameters"], int) and count > 0
+            }
+        except DAMAGED as error:
+            why = one_line(error, 100)
+            raise StoreError(f"{path}: damaged ({why}); delete it and run again") from error
+
     def _current(self) -> dict[str, str]:
         path = self.root / "current.json"
         try:
@@ -200,6 +228,7 @@ class Store:
             whole.update(stored.key.encode())
             for name in ("asked.json", "records.jsonl", "failures.jsonl"):
                 whole.update(file_sha256(stored.path / name))
+        whole.update("".join(read_lines(self.root / "vlms.jsonl")).encode())
         return whole.hexdigest()
 
     # --- leases -------------------------------------------------------------------------------

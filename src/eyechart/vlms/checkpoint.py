@@ -19,7 +19,7 @@ from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
 from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.vlms.backbone import Backbone
-from eyechart.vlms.checkpoint_files import check_directory
+from eyechart.vlms.checkpoint_files import check_directory, count_parameters
 from eyechart.vlms.devices import check_present
 from eyechart.vlms.families import LOCAL_PACKAGES, known_vlms
 from eyechart.vlms.hub import hub_revision, hub_snapshot, in_hub_cache
@@ -170,6 +170,12 @@ class LocalVLM(ABC):
         if self._adapter is not None:
             options["adapter"] = self._adapter_version
         return options
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights in the checkpoint's directory; None for a hub id."""
+        folder = self.checkpoint.folder
+        return None if folder is None else count_parameters(folder)
 
     @property
     def questions_at_once(self) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from math import prod
 from pathlib import Path
 
 from eyechart.core.errors import InputError, one_line
 from eyechart.core.foreign import read_json
 
 _SUFFIX = ".safetensors"
+_MOST_HEADER_BYTES = 100 << 20
 
 
 def model_type_of(folder: Path) -> str:
@@ -44,6 +47,22 @@ def check_directory(folder: Path, model_type: str) -> None:
     missing = missing_weights(folder)
     if missing:
         raise InputError(f"{folder}: no weights: {missing} is missing")
+
+
+def count_parameters(folder: Path) -> int | None:
+    """Number of weights in the files of a checkpoint directory, from their headers (safetensors);
+    None if one of them cannot be read."""
+    total = 0
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            with path.open("rb") as file:
+                size_bytes = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(min(size_bytes, _MOST_HEADER_BYTES)))
+            tensors = (one for name, one in header.items() if name != "__metadata__")
+            total += sum(prod(one["shape"]) for one in tensors)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+    return total or None
 
 
 def missing_weights(folder: Path) -> str | None:

@@ -20,15 +20,29 @@ from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
 from eyechart.core.files import csv_text
 from eyechart.report.figures.bars import bar_rows, draw_bars
-from eyechart.report.figures.examples import draw_example, example_rows
+from eyechart.report.figures.examples import (
+    adapter_example_rows,
+    draw_example,
+    example_rows,
+    lacks_examples,
+)
 from eyechart.report.figures.radars import (
+    codec_score_rows,
+    draw_codec_scores,
     draw_radar,
     draw_uncompressed,
     radar_rows,
     uncompressed_rows,
 )
 from eyechart.report.figures.rate_curves import curve_rows, draw_curves
-from eyechart.report.figures.shared import MM_PER_INCH, Row
+from eyechart.report.figures.scaling import (
+    draw_drops,
+    draw_sizes,
+    drop_rows,
+    lacks_sizes,
+    size_rows,
+)
+from eyechart.report.figures.shared import MM_PER_INCH, Row, lacks_bd, lacks_tasks
 from eyechart.report.plots import check_plot, save_plot
 from eyechart.store.files import write_atomic
 
@@ -41,13 +55,15 @@ COLUMN_MM = 88.0  # one column of a two-column paper
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """A figure. names: the paper's numbers and a word. rows: its numbers, none if the run lacks
-    them. draw: draws an analysis that has rows. needs: what a run must have."""
+    them. draw: draws an analysis that has rows. needs: what a run must have. lacks: what of it this
+    run lacks."""
 
     names: tuple[str, ...]
     title: str
     needs: str
     rows: Callable[[Analysis], list[Row]]
     draw: Callable[[Canvas, Analysis, float], None]
+    lacks: Callable[[Analysis], str]
 
 
 def figure_named(name: str) -> Figure:
@@ -84,7 +100,7 @@ def write_figure(
     chosen = _only(analysis, vlm, task)
     rows = figure.rows(chosen)
     if not rows:
-        raise InputError(f"no figure {name}: it needs {figure.needs}")
+        raise InputError(f"no figure {name}: it needs {figure.needs}; {figure.lacks(chosen)}")
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
@@ -113,6 +129,11 @@ def _only(analysis: Analysis, vlm: str | None, task: str | None) -> Analysis:
         analysis,
         cells=tuple(filter(keep, cells)),
         bd=tuple(bd for bd in analysis.bd if bd.vlm in vlms and keep(bd)),
+        scaling=tuple(
+            one
+            for one in analysis.scaling
+            if one.vlms[0] in vlms and vlm in (None, *one.vlms) and task in (None, one.task)
+        ),
         examples=tuple(one for one in analysis.examples if one.vlm in vlms and keep(one)),
     )
 
@@ -135,27 +156,31 @@ FIGURES = (
         needs="the uncompressed image and a codec at two levels",
         rows=bar_rows,
         draw=draw_bars,
+        lacks=lacks_bd,
     ),
     Figure(
-        names=("2", "8", "example"),
+        names=("2", "example"),
         title="an image under each codec, with the answers",
-        needs="images of examples (the run directory, not only its analysis.json)",
+        needs="a question that is answered right on the uncompressed image and wrong under a codec",
         rows=example_rows,
-        draw=draw_example,
+        draw=draw_example(adapters=False),
+        lacks=lacks_examples,
     ),
     Figure(
         names=("3a", "radar-vlms"),
         title="BD-Metric: codecs as axes, VLMs as shapes, for each task",
-        needs="the uncompressed image and three codecs",
+        needs="the uncompressed image and three codecs at two levels each",
         rows=radar_rows,
         draw=draw_radar("task", "vlm"),
+        lacks=lacks_bd,
     ),
     Figure(
         names=("3b", "radar-tasks"),
         title="BD-Metric: codecs as axes, tasks as shapes, for each VLM",
-        needs="the uncompressed image and three codecs",
+        needs="the uncompressed image and three codecs at two levels each",
         rows=radar_rows,
         draw=draw_radar("vlm", "task"),
+        lacks=lacks_bd,
     ),
     Figure(
         names=("4", "7", "9", *map(str, range(11, 20)), "23", "curves"),
@@ -163,12 +188,47 @@ FIGURES = (
         needs="a codec",
         rows=curve_rows,
         draw=draw_curves,
+        lacks=lacks_bd,
     ),
     Figure(
-        names=("10", "20", "uncompressed"),
+        names=("5", "21", "22", "scaling"),
+        title="drop against uncompressed over the rate, for the sizes of a VLM",
+        needs="a VLM in two known sizes, with the uncompressed image and a codec",
+        rows=drop_rows,
+        draw=draw_drops,
+        lacks=lacks_sizes,
+    ),
+    Figure(
+        names=("5b", "scaling-size"),
+        title="mean drop against uncompressed over the size of a VLM, for each codec",
+        needs="a VLM in two known sizes, with the uncompressed image and a codec",
+        rows=size_rows,
+        draw=draw_sizes,
+        lacks=lacks_sizes,
+    ),
+    Figure(
+        names=("8", "example-adapter"),
+        title="an image under each codec, with the answers without and with an adapter",
+        needs="an adapter, and a question that is answered right on the uncompressed image and "
+        "wrong under a codec",
+        rows=adapter_example_rows,
+        draw=draw_example(adapters=True),
+        lacks=lacks_examples,
+    ),
+    Figure(
+        names=("10", "uncompressed"),
         title="uncompressed scores of the VLMs",
         needs="the uncompressed image on three tasks",
         rows=uncompressed_rows,
         draw=draw_uncompressed,
+        lacks=lacks_tasks,
+    ),
+    Figure(
+        names=("20", "radar-codecs"),
+        title="scores of the VLMs under each codec: tasks as axes, VLMs as shapes",
+        needs="a codec and the uncompressed image on three tasks",
+        rows=codec_score_rows,
+        draw=draw_codec_scores,
+        lacks=lacks_tasks,
     ),
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eyechart.analysis.result import Analysis, Example
+from eyechart.analysis.result import Analysis, Example, View
 from eyechart.core.types import UNCOMPRESSED
-from eyechart.report.figures.shared import Row, grid
+from eyechart.report.figures.shared import Row, distinct, grid, listed, uncompressed
 from eyechart.report.finding import codec_label
 
 if TYPE_CHECKING:
@@ -38,22 +39,58 @@ def example_rows(analysis: Analysis) -> list[Row]:
     ]
 
 
-def draw_example(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
-    from PIL import Image
+def adapter_example_rows(analysis: Analysis) -> list[Row]:
+    """As `example_rows`, if there are answers with an adapter."""
+    rows = example_rows(analysis)
+    return rows if any(row["adapter"] for row in rows) else []
 
-    example = _example(analysis)
-    assert example is not None
-    views = [view for view in example.views if view.png_base64 and not view.adapter]
-    panel_axes = grid(canvas, len(views), width_in, least_mm=28.0, height=1.25)
-    for axes, view in zip(panel_axes, views, strict=False):
-        axes.imshow(np.asarray(Image.open(io.BytesIO(base64.b64decode(view.png_base64)))))
-        axes.set_axis_off()
-        name = "uncompressed" if view.codec == UNCOMPRESSED else codec_label(view.codec)
-        answer = view.answer.strip()
-        answer = answer if len(answer) <= 28 else answer[:27] + "…"
-        said = f"{'✓' if view.right else '✗'} {answer or '(nothing)'}"
-        axes.set_title(f"{name}\n{view.bpp:.3f} bpp\n{said}", fontsize=5.5, parse_math=False)
-    canvas.suptitle(f"{example.question.strip()[:90]}", fontsize=7, parse_math=False)
+
+def lacks_examples(analysis: Analysis) -> str:
+    """What the run lacks for a figure with an image."""
+    best = uncompressed(analysis)
+    curves = distinct((cell.vlm, cell.task) for cell in analysis.cells)
+    bare = [f"{vlm} on {task}" for vlm, task in curves if (vlm, task) not in best]
+    if bare:
+        return f"missing: cells of the uncompressed image (codec {UNCOMPRESSED}) of {listed(bare)}"
+    if all(cell.codec == UNCOMPRESSED for cell in analysis.cells):
+        return "missing: cells of a codec"
+    if analysis.examples and not any(cell.adapter for cell in analysis.cells):
+        return "missing: cells with an adapter"
+    return f"there is none on {listed(distinct(task for _, task in best))}, or its image is missing"
+
+
+def draw_example(*, adapters: bool) -> Callable[[Canvas, Analysis, float], None]:
+    """adapters: also show the answers with an adapter."""
+
+    def draw(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
+        from PIL import Image
+
+        example = _example(analysis)
+        assert example is not None
+        views = [view for view in example.views if view.png_base64 and not view.adapter]
+        panel_axes = grid(canvas, len(views), width_in, least_mm=28.0, height=1.25)
+        for axes, view in zip(panel_axes, views, strict=False):
+            axes.imshow(np.asarray(Image.open(io.BytesIO(base64.b64decode(view.png_base64)))))
+            axes.set_axis_off()
+            name = "uncompressed" if view.codec == UNCOMPRESSED else codec_label(view.codec)
+            lines = [name, f"{view.bpp:.3f} bpp", _said(view)]
+            if adapters:
+                same = (view.codec, view.level)
+                lines += [
+                    f"{_said(other)} ({other.adapter})"
+                    for other in example.views
+                    if other.adapter and (other.codec, other.level) == same
+                ]
+            axes.set_title("\n".join(lines), fontsize=5.5, parse_math=False)
+        canvas.suptitle(f"{example.question.strip()[:90]}", fontsize=7, parse_math=False)
+
+    return draw
+
+
+def _said(view: View) -> str:
+    answer = " ".join(view.answer.split())
+    answer = answer if len(answer) <= 28 else answer[:27] + "…"
+    return f"{'✓' if view.right else '✗'} {answer or '(nothing)'}"
 
 
 def _example(analysis: Analysis) -> Example | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eyechart.analysis.result import Analysis
+from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import (
     Row,
     against_uncompressed,
@@ -86,6 +87,55 @@ def draw_uncompressed(canvas: Canvas, analysis: Analysis, width_in: float) -> No
     legend(canvas, axes)
 
 
+def codec_score_rows(analysis: Analysis) -> list[Row]:
+    """Scores averaged over each codec's own rates: the uncompressed score and the BD-Metric."""
+    rows: list[Row] = [
+        {
+            "vlm": bd.vlm,
+            "task": bd.task,
+            "codec": bd.codec,
+            "score": best + bd.bd.value,
+            "low_bpp": bd.low_bpp,
+            "high_bpp": bd.high_bpp,
+            "uncompressed": best,
+        }
+        for bd, best in against_uncompressed(analysis)
+        if bd.bd is not None and not bd.adapter
+    ]
+    return rows if len({row["task"] for row in rows}) >= 3 else []
+
+
+def draw_codec_scores(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
+    """A panel for each codec, and one for the uncompressed images. Each axis ends at the best
+    uncompressed score of its task."""
+    scores = {
+        (str(row["codec"]), str(row["vlm"]), str(row["task"])): float(row["score"] or 0)
+        for row in codec_score_rows(analysis)
+    }
+    cells = uncompressed(analysis)
+    scores |= {(UNCOMPRESSED, vlm, task): cell.score.value for (vlm, task), cell in cells.items()}
+    tasks = distinct(task for _, task in cells)
+    best = {task: max(cells[key].score.value for key in cells if key[1] == task) for task in tasks}
+    codecs = [
+        codec
+        for codec in (UNCOMPRESSED, *distinct(codec for codec, _, _ in scores))
+        if len({task for name, _, task in scores if name == codec}) >= 3
+    ]
+    codecs = distinct(codecs)
+    panel_axes = grid(canvas, len(codecs), width_in, polar=True)
+    for axes, codec in zip(panel_axes, codecs, strict=True):
+        for place, vlm in enumerate(distinct(vlm for vlm, _ in cells)):
+            found = [scores.get((codec, vlm, task)) for task in tasks]
+            values = [
+                None if score is None or not best[task] else 100 * max(0.0, score) / best[task]
+                for score, task in zip(found, tasks, strict=True)
+            ]
+            _polygon(axes, values, vlm, place)
+        name = "uncompressed" if codec == UNCOMPRESSED else codec_label(codec)
+        _radar_axes(axes, tasks, name, 0.0, 100.0)
+    legend(canvas, panel_axes[0])
+
+
 def _polygon(axes: Any, values: Sequence[float | None], label: str, place: int) -> None:
     """A closed line with a gap at an axis without a value."""
     turn = 2 * math.pi / len(values)
@@ -108,6 +158,12 @@ def _radar_axes(axes: Any, names: Sequence[str], title: str, low: float, high: f
     axes.set_theta_direction(-1)
     axes.set_xticks([at * 2 * math.pi / len(names) for at in range(len(names))], names)
     axes.tick_params(axis="y", labelsize=5)
+    axes.tick_params(axis="x", pad=1)
+    for label, at in zip(axes.get_xticklabels(), range(len(names)), strict=False):
+        side = math.sin(2 * math.pi * at / len(names))  # beside the circle, not over it
+        label.set_horizontalalignment(
+            "center" if abs(side) < 0.1 else "left" if side > 0 else "right"
+        )
     pad = 0.05 * (high - low) or 1.0
     axes.set_ylim(low - pad, high + (pad if high > 0 and low < 0 else 0.0))
     if low < 0:  # the uncompressed score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from eyechart.analysis.result import Analysis, BdResult, CellResult, Interval
@@ -90,6 +90,35 @@ def legend(canvas: Canvas, *panels: Any) -> None:
             frameon=False,
             fontsize=6,
         )
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def lacks_bd(analysis: Analysis) -> str:
+    """Which cells a BD-Metric against the uncompressed image lacks."""
+    best = uncompressed(analysis)
+    curves = distinct((cell.vlm, cell.task) for cell in analysis.cells)
+    bare = [f"{vlm} on {task}" for vlm, task in curves if (vlm, task) not in best]
+    if bare:
+        return f"missing: cells of the uncompressed image (codec {UNCOMPRESSED}) of {listed(bare)}"
+    empty = [
+        f"{bd.codec} of {bd.vlm} on {bd.task} ({bd.flags[-1] if bd.flags else 'no score'})"
+        for bd in analysis.bd
+        if bd.baseline == "uncompressed" and bd.bd is None
+    ]
+    codecs = distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
+    there = f"codecs there: {listed(codecs) or 'none'}"
+    return f"no BD-Metric: {listed(empty)}; {there}" if empty else there
+
+
+def lacks_tasks(analysis: Analysis) -> str:
+    """On which tasks the uncompressed image was asked."""
+    tasks = distinct(task for _, task in uncompressed(analysis))
+    return f"uncompressed cells there: {listed(tasks) or 'none'}"
 
 
 def distinct(items: Iterable[T]) -> list[T]:
