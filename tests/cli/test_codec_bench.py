@@ -97,7 +97,7 @@ def test_bd_rate_against_a_codec(png: Path, tmp_path: Path) -> None:
     levels = "levels=[10,30,60,90]"
     out = tmp_path / "bench.json"
     printed = call(
-        "bench", png.parent, "--codec", f"jpeg:{levels},optimize=true", "--metric", "psnr",
+        "bench", png.parent, "--codec", f"jpeg:{levels},optimize=true", "--metrics", "psnr",
         "--json", out, "--against", f"jpeg:{levels},optimize=false",
     )  # fmt: skip
     (found,) = json.loads(out.read_text())["bd_rates"]

@@ -78,7 +78,7 @@ def test_images_of_a_bench_are_named_as_they_are(
 ) -> None:
     (folder / "good.png").write_bytes(encode_png(np.full((32, 48, 3), 90, np.uint8)))
     (folder / "[b]bad.png").write_bytes(b"nothing")
-    assert run_args(["codec", "bench", str(folder), "--codec", "jpeg", "--metric", "psnr"]) == 0
+    assert run_args(["codec", "bench", str(folder), "--codec", "jpeg", "--metrics", "psnr"]) == 0
     shown = capsys.readouterr()
     assert "[b]bad.png: not a readable" in shown.err
     assert f"{folder}: 1 of 2 images left out" in shown.err
@@ -149,7 +149,7 @@ def test_what_depends_on_the_device_is_said_beside_the_figures(
     pytest.importorskip("constriction")
     (tmp_path / "a.png").write_bytes(encode_png(np.full((32, 48, 3), 90, np.uint8)))
     out = tmp_path / "bench.json"
-    command = ["codec", "bench", str(tmp_path), "--codec", "jpeg,elic-mini", "--metric", "psnr"]
+    command = ["codec", "bench", str(tmp_path), "--codec", "jpeg,elic-mini", "--metrics", "psnr"]
     assert run_args([*command, "--json", str(out)]) == 0
     assert "elic-mini: reproducible per device" in capsys.readouterr().out
     assert json.loads(out.read_text())["reproducible"] == {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eyechart.core import plugins
-from eyechart.core.errors import PluginError
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Rgb8
 from eyechart.quality import open_metric
@@ -94,6 +94,29 @@ def test_the_check_names_the_violated_requirement(how: str, message: str) -> Non
 def test_an_image_too_small_for_five_scales_has_no_ms_ssim() -> None:
     assert np.isnan(open_metric("ms-ssim").measure(photo(160, 300), photo(160, 300)))
     assert open_metric("ms-ssim").measure(photo(161, 300), photo(161, 300)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("vmaf", 92.009), ("vif", 0.72318), ("xpsnr", 39.991)]
+)
+def test_the_filters_of_ffmpeg_measure_luma(name: str, expected: float) -> None:
+    decoded = noisy(photo(), 5)
+    assert open_metric(name).measure(photo(), decoded) == pytest.approx(expected, rel=1e-4)
+    changed = np.maximum(photo(), [0, 0, 4]).astype(np.uint8)  # less than a step of luma
+    equal = open_metric(name).measure(photo(), photo())
+    assert open_metric(name).measure(photo(), changed) > 0.95 * min(equal, 60)
+
+
+@pytest.mark.parametrize("name", ["vmaf", "vif", "xpsnr"])
+def test_an_ffmpeg_without_the_filters_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "ffmpeg"
+    other.write_text("#!/bin/sh\necho \"No such filter: 'libvmaf'\" >&2\nexit 1\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(other))
+    with pytest.raises(InputError, match="has no libvmaf or no xpsnr; pip install"):
+        open_metric(name).measure(photo(40, 44), photo(40, 44))
 
 
 def test_the_metric_of_the_documentation_works_as_written(

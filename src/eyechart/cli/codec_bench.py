@@ -26,7 +26,15 @@ Against = Annotated[
     str | None,
     option("--against", metavar="CODEC", help_="Also print BD-rates against this codec."),
 ]
-Metrics = Annotated[str, option("--metric", metavar="A,B", help_="Quality metrics: psnr,ms-ssim.")]
+Metrics = Annotated[
+    str,
+    option(
+        "--metrics",
+        "--metric",
+        metavar="A,B",
+        help_="Quality metrics: psnr,ms-ssim,vmaf,vif,xpsnr.",
+    ),
+]
 Plot = Annotated[
     Path | None,
     option("--plot", metavar="OUT", help_="Draw the curves: a .svg, .png or .pdf file."),
@@ -57,7 +65,7 @@ def bench(
     folder: FolderOption,
     codec: Codecs,
     against: Against = None,
-    metric: Metrics = "psnr,ms-ssim",
+    metrics: Metrics = "psnr,ms-ssim",
     plot: Plot = None,
     out: JsonOption = None,
     compressai: CompressAi = None,
@@ -72,7 +80,7 @@ def bench(
         found = api.bench_codecs(
             folder,
             ",".join(codec),
-            metric,
+            metrics,
             against=against,
             json=out,
             compressai=compressai,

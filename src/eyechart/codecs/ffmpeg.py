@@ -20,6 +20,7 @@ import numpy as np
 
 from eyechart.codecs.process import OUTPUT, Output, ProcessLimits, run
 from eyechart.core.errors import CodecError, InputError
+from eyechart.core.ffmpeg import executable
 from eyechart.core.types import Rgb8
 
 TIMEOUT_S = 300.0  # for a small image on a busy machine; more is allowed per megapixel
@@ -27,19 +28,6 @@ _TIMEOUT_S_PER_MEGAPIXEL = 60.0
 _DECODE_CPU_S = 10  # and as much more per megapixel
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
-
-
-def executable() -> str:
-    """Path of ffmpeg. Raises InputError if there is none for this platform."""
-    import imageio_ffmpeg
-
-    try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
-        raise InputError(
-            "no ffmpeg: imageio-ffmpeg ships none for this platform; "
-            "install one and set IMAGEIO_FFMPEG_EXE to its path"
-        ) from error
 
 
 def job_for(
