@@ -11,6 +11,7 @@ from eyechart.api.curves import bd_metric, bd_rate
 from eyechart.api.learned import add_checkpoint, train_codec
 from eyechart.api.one_image import ask
 from eyechart.api.opening import names, open_adapter, open_codec, open_task, open_vlm
+from eyechart.api.quality import measure_quality
 from eyechart.api.run_results import (
     analyse,
     export_records,
@@ -48,6 +49,7 @@ __all__ = [
     "export_records",
     "export_tsv",
     "findings",
+    "measure_quality",
     "merge_runs",
     "names",
     "open_adapter",

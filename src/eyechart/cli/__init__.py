@@ -36,6 +36,7 @@ VERBS = {
     "run": ("eyechart.cli.run:run", "Run a plan; print its tables and write a report."),
     "encode": ("eyechart.cli.run:encode", "Encode a plan's images ahead of its VLMs."),
     "plan": ("eyechart.cli.run:plan", "Estimate what a plan would cost; run nothing."),
+    "quality": ("eyechart.cli.quality:quality", "Measure the quality of a run's decoded images."),
     "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
     "table": (
         "eyechart.cli.tables:table",

@@ -111,6 +111,10 @@ Title = Annotated[
     str | None,
     typer.Option("--title", metavar="TEXT", help="Title of the report, instead of the plan's."),
 ]
+QualityOption = Annotated[
+    bool,
+    typer.Option("--quality", help="Measure the decoded images at the end, as eyechart quality."),
+]
 ReportOption = Annotated[
     bool,
     typer.Option("--report/--no-report", help="Print tables and write the HTML report at the end."),
@@ -136,6 +140,7 @@ def run(
     retry_failed: RetryFailed = False,
     wait: Wait = False,
     title: Title = None,
+    quality: QualityOption = False,
     report: ReportOption = True,
 ) -> None:
     """Run a plan, print the BD-Metric table and write the report.
@@ -170,9 +175,10 @@ def run(
             progress=run_progress(live_console(stderr=False)),
             strict=False,
         )
+    failed = quality and _measure(out, data, workers, codec_device, codec_batch)
     shown = not report or _show_results(out, silent=bool(outcome.unusable))
     _end(outcome, out)
-    if not shown:
+    if failed or not shown:
         raise typer.Exit(1)
 
 
@@ -277,6 +283,28 @@ def rescore(
         error_line(f"eyechart: scores unchanged: {reason}")
     if changed.broken:
         raise typer.Exit(1)
+
+
+def _measure(
+    out: Path, data: str | None, workers: int | None, codec_device: str, codec_batch: int | None
+) -> bool:
+    """Measure the quality of what was answered; -> whether something failed. A run without answers
+    is reported by its own lines."""
+    from eyechart.cli.quality import DEFAULT_METRICS, measure_with_bar
+
+    try:
+        return measure_with_bar(
+            out,
+            DEFAULT_METRICS,
+            data=data,
+            workers=workers,
+            codec_device=codec_device,
+            codec_batch=codec_batch,
+            wait=False,
+        )
+    except InputError as error:
+        error_line(f"eyechart: no quality: {error}")
+        return True
 
 
 def _show_results(out: Path, *, silent: bool) -> bool:

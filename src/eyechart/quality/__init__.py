@@ -9,7 +9,9 @@ from math import isinf, isnan
 from typing import Protocol, runtime_checkable
 
 from eyechart.core import plugins
-from eyechart.core.types import Rgb8
+from eyechart.core.types import Floats, Rgb8
+
+DEFAULT_METRICS = ("psnr", "ms-ssim", "vmaf", "vif", "xpsnr")  # without weights
 
 
 @runtime_checkable
@@ -43,6 +45,26 @@ class InDecibels(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFeatures(Protocol):
+    """Optional protocol of a metric that compares sets of images, by the Frechet distance of their
+    features. One image has features and no value."""
+
+    def features(self, image: Rgb8) -> Floats:
+        """Features of one image, (dimensions,)."""
+        ...
+
+
+@runtime_checkable
+class NeedsFiles(Protocol):
+    """Optional protocol of a metric that needs weights."""
+
+    def check(self) -> None:
+        """Look for its files and packages; read no weights. Raises InputError, PluginError: what is
+        missing and how to get it."""
+        ...
+
+
 def on_curve(metric: QualityMetric, value: float) -> float:
     """A value for drawing and comparing: in dB if the metric has `decibels`."""
     return metric.decibels(value) if isinstance(metric, InDecibels) else value
@@ -51,6 +73,12 @@ def on_curve(metric: QualityMetric, value: float) -> float:
 def curve_label(metric: QualityMetric) -> str:
     """Name and unit of `on_curve`, for an axis."""
     return f"{metric.name} dB" if isinstance(metric, InDecibels) else label(metric)
+
+
+def check_files(metric: QualityMetric) -> None:
+    """Check that a metric has the weights that it needs. Raises what `NeedsFiles.check` raises."""
+    if isinstance(metric, NeedsFiles):
+        metric.check()
 
 
 def open_metric(spec: str) -> QualityMetric:
@@ -73,8 +101,12 @@ def text(value: float | None) -> str:
 
 
 __all__ = [
+    "DEFAULT_METRICS",
+    "HasFeatures",
     "InDecibels",
+    "NeedsFiles",
     "QualityMetric",
+    "check_files",
     "curve_label",
     "label",
     "on_curve",

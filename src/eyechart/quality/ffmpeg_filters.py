@@ -122,7 +122,7 @@ def _filtered(reference: bytes, decoded: bytes, size: str) -> tuple[float, float
         )
     xpsnr = re.search(r"XPSNR\s+y:\s*(\S+)", messages)
     if done.returncode or xpsnr is None:
-        raise EyechartError(f"ffmpeg failed ({one_line(messages[-200:] or done.returncode)})")
+        raise EyechartError(f"ffmpeg failed ({one_line(messages[-200:] or str(done.returncode))})")
     found = json.loads(done.stdout)["frames"][0]["metrics"]
     return float(found["vmaf"]), float(found["vif"]), float(xpsnr[1])
 

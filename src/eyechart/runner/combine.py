@@ -27,8 +27,8 @@ class MergeResult:
 def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> MergeResult:
     """Merge the cells of several run directories into `out`, a run directory or a new one.
 
-    A question with an answer in `out` keeps it. Bitstreams are copied; decoded images are not,
-    because they can be made again. After an interruption, the same call continues.
+    A question with an answer in `out` keeps it. Bitstreams and quality values are copied; decoded
+    images are not, because they can be made again. After an interruption, the same call continues.
 
     data: the folder with the tasks' files; None: that of the first directory.
     Raises:
@@ -59,6 +59,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
                 new, old = _copy_answers(cell, into)
                 brought, known = brought + new, known + old
             _copy_bitstreams(store, out)
+            store.quality.copy_to(out.quality)
             for name in ("costs.jsonl", "servers.jsonl", "vlms.jsonl"):
                 append_lines(out.root / name, _new_lines(store, out, name))
         out.make_current(counting.values())

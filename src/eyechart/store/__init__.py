@@ -4,16 +4,20 @@ from eyechart.store.blobs import Blobs
 from eyechart.store.cells import StoredCell, TaskSize
 from eyechart.store.images import StoredImage, StoredImages
 from eyechart.store.lease import HeldError
+from eyechart.store.quality import QualityValue, StoredMetric, StoredQuality
 from eyechart.store.rundir import RunDirError, RunInfo, Store
 
 __all__ = [
     "Blobs",
     "HeldError",
+    "QualityValue",
     "RunDirError",
     "RunInfo",
     "Store",
     "StoredCell",
     "StoredImage",
     "StoredImages",
+    "StoredMetric",
+    "StoredQuality",
     "TaskSize",
 ]

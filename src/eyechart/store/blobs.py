@@ -32,8 +32,7 @@ class Blobs:
 
     def path(self, codec: Component, level: Level, image: str) -> Path:
         """Path of the blob of an image. image: `core.identity.image_digest`."""
-        identity = digest([digest(codec), digest(level.identity)])[:12]
-        return self.root / f"{_slug(codec.name)}-{identity}" / _slug(level.name) / f"{image}.bin"
+        return self.root / level_folder(codec, level) / f"{image}.bin"
 
     def get(self, path: Path) -> bytes | None:
         """The bytes stored at a path, or None if there are none or they are damaged.
@@ -74,6 +73,12 @@ class Blobs:
         """Disk space of all blobs. Raises StoreError."""
         with store_errors(self.root, "be read"):
             return sum(path.stat().st_size for path in self.root.glob("*/*/*.bin"))
+
+
+def level_folder(codec: Component, level: Level) -> str:
+    """`codec-0123456789ab/level`: the place of a level's images, below a folder of all codecs."""
+    identity = digest([digest(codec), digest(level.identity)])[:12]
+    return f"{_slug(codec.name)}-{identity}/{_slug(level.name)}"
 
 
 def _slug(name: str) -> str:

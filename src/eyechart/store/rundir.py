@@ -8,6 +8,7 @@ DIR/run.json      format, title, data
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded images of slow codecs, lossless, up to a budget
     vlms.jsonl    numbers of weights of VLMs
+    quality/      quality of decoded images (store.quality)
     leases/       lock files of the writing processes (store.lease)
 """
 
@@ -37,6 +38,7 @@ from eyechart.store.files import (
 )
 from eyechart.store.images import StoredImages
 from eyechart.store.lease import lease
+from eyechart.store.quality import StoredQuality
 
 FORMAT = 2
 
@@ -63,6 +65,11 @@ class Store:
     def images(self) -> StoredImages:
         """Compressed and decoded images."""
         return StoredImages(self.root)
+
+    @property
+    def quality(self) -> StoredQuality:
+        """Quality of decoded images."""
+        return StoredQuality(self.root)
 
     def create(self) -> None:
         """Make the directory, or check that it is a run's. Raises RunDirError."""
@@ -221,14 +228,16 @@ class Store:
         return stored
 
     def fingerprint(self) -> str:
-        """sha256 (hex) of everything that an analysis reads: records, failures, planned sizes and
-        scores. Reads every record once. Raises StoreError."""
+        """sha256 (hex) of everything that an analysis reads: records, failures, planned sizes,
+        scores and quality. Reads every record once. Raises StoreError."""
         whole = sha256(b"\0".join(line.encode() for line in read_lines(self.root / "run.json")))
         for stored in self.cells():
             whole.update(stored.key.encode())
             for name in ("asked.json", "records.jsonl", "failures.jsonl"):
                 whole.update(file_sha256(stored.path / name))
         whole.update("".join(read_lines(self.root / "vlms.jsonl")).encode())
+        for path in self.quality.files():
+            whole.update(file_sha256(path))
         return whole.hexdigest()
 
     # --- leases -------------------------------------------------------------------------------
@@ -255,6 +264,18 @@ class Store:
     def encoding(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the right to add bitstreams and decoded images, beside runs. Raises HeldError."""
         with lease(self.root / "leases" / "directory", shared=True, wait=wait):
+            yield
+
+    @contextmanager
+    def measuring(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the right to add quality values, beside runs. Raises HeldError."""
+        leases = self.root / "leases"
+        with store_errors(leases, "be made"):
+            leases.mkdir(exist_ok=True)
+        with (
+            lease(leases / "directory", shared=True, wait=wait),
+            lease(leases / "quality", wait=wait),
+        ):
             yield
 
     @contextmanager
