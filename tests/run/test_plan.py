@@ -41,6 +41,17 @@ def test_levels_written_as_numbers_are_names() -> None:
     )
 
 
+def test_options_of_a_codec_can_be_a_mapping() -> None:
+    text = (
+        "vlms: a\ntasks: b\ncodecs:\n"
+        "  - jpeg: {quality: [30, 50], long_side: 512, restore: false}\n"
+        "    avif:\n  - source\n"
+    )
+    names = [entry.codec for entry in parse_plan(text, "p").codecs]
+    assert names == ["jpeg:quality=[30,50],long_side=512,restore=false", "avif", "source"]
+    assert parse_plan("vlms: a\ntasks: b\ncodecs: {jpeg: }\n", "p").codecs[0].codec == "jpeg"
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_plans_name_what_exists(name: str) -> None:
     plan = load_plan(name)

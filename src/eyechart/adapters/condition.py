@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from eyechart.core import plugins
+from eyechart.codecs import open_codec
 from eyechart.core.errors import InputError
 from eyechart.core.types import LOSSLESS, UNCOMPRESSED, Codec
 
@@ -98,7 +98,7 @@ def aliases_by_rank(pairs: Mapping[str, str], vocabulary: Vocabulary) -> dict[Co
                 f"condition alias {unseen}={known}: {known} is not in the vocabulary; "
                 f"allowed: {', '.join(vocabulary.codecs)}"
             )
-        codec: Codec = plugins.load("eyechart.codecs", unseen)
+        codec = open_codec(unseen)
         last = max(1, len(codec.levels) - 1)
         for level in codec.levels:
             place = round(level.rank * (len(targets) - 1) / last)

@@ -20,7 +20,9 @@ from eyechart.adapters.watcher import SilentWatcher, Watcher
 from eyechart.codecs import open_codec
 from eyechart.codecs.reconstruct import check_batch
 from eyechart.core import plugins
+from eyechart.core.errors import InputError
 from eyechart.core.files import require_place
+from eyechart.core.hooks import restores_size
 from eyechart.core.images import find_images
 from eyechart.core.types import VLM, Codec, Task, component_of, is_neural
 from eyechart.tasks import open_tasks
@@ -118,6 +120,11 @@ def _open_codec(spec: str) -> Codec:
     with plugins.guarded(spec):
         component_of(codec)
         entries_of([codec])
+        if not restores_size(codec):
+            raise InputError(
+                f"codec {spec}: hands on smaller images, and training compares images of one "
+                "size; allowed: restore=true"
+            )
         if is_neural(codec):
             codec.check()
     return codec

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eyechart.analysis.labels import Labels
-from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Failure, Record
+from eyechart.core.types import LONG_SIDE, USUAL_FACTS, Cell, CodecFacts, Failure, Record
 from eyechart.store import Store, TaskSize
 
 
@@ -42,7 +42,7 @@ def read_cells(store: Store) -> list[CellData]:
             vlm=vlms.of(item.cell.vlm) + (" (choice set)" if item.cell.decoding.choice_set else ""),
             adapter=adapters.of(item.cell.adapter),
             task=tasks.of(item.cell.task),
-            codec=codecs.of(item.cell.codec),
+            codec=_codec_label(codecs.of(item.cell.codec), item.cell),
             records=item.records(),
             failures=item.failures(),
             asked=item.asked(),
@@ -50,6 +50,13 @@ def read_cells(store: Store) -> list[CellData]:
         )
         for item in stored
     ]
+
+
+def _codec_label(label: str, cell: Cell) -> str:
+    """The codec's label; `jpeg@768` for images with a longer side of 768 pixels, because each size
+    has a curve of its own."""
+    size = cell.level.knobs.get(LONG_SIDE)
+    return label if size is None else f"{label}@{size}"
 
 
 def cell_label(read: CellData) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from eyechart.analysis.cells import CellData
 from eyechart.analysis.result import Example, View
+from eyechart.codecs.opening import open_named
 from eyechart.codecs.reconstruct import Reconstructor, SourceImage
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed
@@ -149,6 +150,7 @@ def _example(
                     quality={
                         label(metric): _finite(metric.measure(original, decoded))
                         for metric in metrics
+                        if decoded.shape == original.shape
                     },
                     png_base64=base64.b64encode(encode_png(_thumbnail(decoded))).decode(),
                     answer=record.answer,
@@ -204,8 +206,8 @@ class _DecodedImages:
         image = SourceImage.of(original, record.image)
         try:
             if read.codec not in self._codecs:
-                self._codecs[read.codec] = self._load(
-                    "eyechart.codecs", cell.codec.name, cell.codec.options
+                self._codecs[read.codec] = open_named(
+                    cell.codec.name, cell.codec.options, self._load
                 )
             with plugins.guarded(cell.codec.name):
                 # Only stored bitstreams: another version of the codec would make other images.

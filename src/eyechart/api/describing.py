@@ -95,9 +95,9 @@ def describe_codec(spec: str) -> DescribedCodec:
     Raises:
         PluginError, InputError: as `open_codec`.
     """
-    from eyechart.codecs import open_codec
+    from eyechart.codecs import open_codec, parse_codec
 
-    name, _ = plugins.parse_spec(spec)
+    name, _ = parse_codec(spec)
     codec = open_codec(spec)
     with plugins.guarded(name):
         return DescribedCodec(
@@ -129,7 +129,9 @@ def _how_to_get_levels(codec: Codec) -> str:
 
 
 def _options(name: str, codec: Codec) -> list[DescribedOption]:
-    factory = plugins.load_factory("eyechart.codecs", name)
+    from eyechart.codecs.opening import plugin_of
+
+    factory = plugins.load_factory("eyechart.codecs", plugin_of(name))
     annotations = annotations_of(factory)
     return [
         DescribedOption(
@@ -150,11 +152,11 @@ def examine_codec(spec: str, *, device: str = "cpu") -> CodecReport:
     Raises:
         PluginError, InputError: as `open_codec`; the device cannot be used.
     """
-    from eyechart.codecs import open_codec
+    from eyechart.codecs import open_codec, parse_codec
     from eyechart.testing import examine_codec as examine
     from eyechart.vlms.devices import codec_devices
 
-    name, options = plugins.parse_spec(spec)
+    name, options = parse_codec(spec)
     codec = open_codec(spec)
     with plugins.guarded(name):
         used = codec_devices(device)[0] if is_neural(codec) else "cpu"

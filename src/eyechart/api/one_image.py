@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedImage:
-    """A payload that was written. psnr_db: of the decoded image; infinite if it is lossless."""
+    """A payload that was written. psnr_db: of the decoded image; infinite if it is lossless,
+    None if it is smaller than the original."""
 
     size_bytes: int
     bpp: float
-    psnr_db: float
+    psnr_db: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ def encode_image(
     source = SourceImage.of(read_image(Path(image)), Path(image).name)
     with plugins.guarded(codec):
         decoded = reconstruct_one(coder, chosen, source)
-    psnr_db = Psnr().measure(source.rgb8, decoded.rgb8)
+    same_size = decoded.rgb8.shape == source.rgb8.shape
+    psnr_db = Psnr().measure(source.rgb8, decoded.rgb8) if same_size else None
     payload = decoded.bitstream.payload
     write_atomic(Path(out), payload)
     return EncodedImage(size_bytes=len(payload), bpp=decoded.bitstream.bpp, psnr_db=psnr_db)

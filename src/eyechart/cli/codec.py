@@ -62,7 +62,10 @@ def encode(
     from eyechart.api.one_image import encode_image
 
     made = encode_image(picture, out, codec=codec, level=level)
-    quality = "lossless" if isinf(made.psnr_db) else f"PSNR {made.psnr_db:.2f} dB"
+    if made.psnr_db is None:
+        quality = "smaller than the image"
+    else:
+        quality = "lossless" if isinf(made.psnr_db) else f"PSNR {made.psnr_db:.2f} dB"
     print(f"{out}: {made.size_bytes:,} bytes, {made.bpp:.4f} bpp, {quality}")
 
 

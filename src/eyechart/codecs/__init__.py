@@ -6,8 +6,10 @@ reference software of the user). Each is found by name through `eyechart.core.pl
 
 from __future__ import annotations
 
-from eyechart.core import plugins
+from eyechart.codecs.opening import open_named, parse_codec
 from eyechart.core.types import Codec, Json
+
+__all__ = ["open_codec", "open_named", "parse_codec"]
 
 
 def open_codec(spec: str, **options: Json) -> Codec:
@@ -17,6 +19,5 @@ def open_codec(spec: str, **options: Json) -> Codec:
         PluginError: an unknown name or option, a missing package.
         InputError: an option's value is not allowed.
     """
-    name, given = plugins.parse_spec(spec)
-    codec: Codec = plugins.load("eyechart.codecs", name, {**given, **options})
-    return codec
+    name, given = parse_codec(spec)
+    return open_named(name, {**given, **options})

@@ -7,6 +7,7 @@ from typing import Any
 
 from eyechart.codecs.image_file import QualityCodec, version_of
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Json, Level
 
 
@@ -17,7 +18,7 @@ class AvifCodec(QualityCodec):
     """
 
     name, format = "avif", "AVIF"
-    quality_range = (0, 100)
+    knob_range = KnobRange(least=0, most=100, rate="rises")
 
     def __init__(self, *, levels: Sequence[int] = (0, 10, 20, 30), speed: int = 6) -> None:
         if isinstance(speed, bool) or speed not in range(11):

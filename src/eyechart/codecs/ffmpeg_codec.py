@@ -9,11 +9,12 @@ from eyechart.codecs import builtin_header, ffmpeg
 from eyechart.codecs.frames import check_rgb8, crop, pad_edges, padded_size
 from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.codecs.process import checked_timeout_s
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Bitstream, Level, Rgb8
 
 
 class FfmpegCodec(ABC):
-    """A codec of ffmpeg, described by class attributes. The rate falls with its knob.
+    """A codec of ffmpeg, described by class attributes.
 
     muxer, demuxer: ffmpeg's names of the raw stream. yuv: pixel format of the encoder's input, ""
     for RGB. least_px, multiple: smallest side of the encoder's input and the number that sides are
@@ -22,7 +23,7 @@ class FfmpegCodec(ABC):
 
     name: str
     knob: str
-    knob_range: tuple[float, float]
+    knob_range: KnobRange
     muxer: str
     demuxer: str
     yuv: str = ""
@@ -30,16 +31,23 @@ class FfmpegCodec(ABC):
     multiple: int = 1
 
     def __init__(self, levels: Sequence[float], timeout_s: float) -> None:
-        least, most = self.knob_range
+        allowed = self.knob_range
         self.levels: tuple[Level, ...] = make_levels(
-            self.name, self.knob, levels, least=least, most=most, rate="falls"
+            self.name,
+            self.knob,
+            levels,
+            least=allowed.least,
+            most=allowed.most,
+            rate=allowed.rate,
         )
         self.timeout_s = checked_timeout_s(self.name, timeout_s)
 
     def level_at(self, text: str) -> Level:
         """The level of any value of the knob. Raises InputError."""
-        least, most = self.knob_range
-        return level_at(self.name, self.knob, text, self.levels, least=least, most=most)
+        allowed = self.knob_range
+        return level_at(
+            self.name, self.knob, text, self.levels, least=allowed.least, most=allowed.most
+        )
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
         """Pad, encode, put the header before the stream. Raises CodecError, InputError."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from eyechart.codecs import ffmpeg
 from eyechart.codecs.ffmpeg_codec import FfmpegCodec
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Json
 
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
@@ -26,7 +27,8 @@ class HevcCodec(FfmpegCodec):
     Raises InputError for a QP or preset that x265 does not have.
     """
 
-    name, knob, knob_range = "hevc", "qp", (0, 51)
+    name, knob = "hevc", "qp"
+    knob_range = KnobRange(least=0, most=51, rate="falls")
     muxer = demuxer = "hevc"
     yuv = "yuv444p"
     least_px = 16  # x265 refuses smaller images

@@ -12,6 +12,7 @@ import numpy as np
 from eyechart.codecs.frames import check_claim, check_rgb8
 from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.core.errors import CodecError, one_line
+from eyechart.core.hooks import KnobRange
 from eyechart.core.images import MAX_PIXELS, is_too_short
 from eyechart.core.types import Bitstream, Level, Rgb8
 
@@ -79,18 +80,25 @@ class ImageFileCodec:
 class QualityCodec(ImageFileCodec):
     """An image file whose levels are whole-number qualities."""
 
-    quality_range: tuple[int, int]
+    knob_range: KnobRange
 
     def __init__(self, levels: Sequence[int]) -> None:
-        least, most = self.quality_range
+        allowed = self.knob_range
         self.levels = make_levels(
-            self.name, "quality", levels, least=least, most=most, rate="rises"
+            self.name,
+            "quality",
+            levels,
+            least=allowed.least,
+            most=allowed.most,
+            rate=allowed.rate,
         )
 
     def level_at(self, text: str) -> Level:
         """The level of any quality. Raises InputError."""
-        least, most = self.quality_range
-        return level_at(self.name, "quality", text, self.levels, least=least, most=most)
+        allowed = self.knob_range
+        return level_at(
+            self.name, "quality", text, self.levels, least=allowed.least, most=allowed.most
+        )
 
     def _quality(self, level: Level) -> int:
         return int(knob_of(self.name, level, "quality"))

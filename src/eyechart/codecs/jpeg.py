@@ -7,6 +7,7 @@ from typing import Any
 
 from eyechart.codecs.image_file import QualityCodec, version_of
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Json, Level
 
 _SUBSAMPLINGS = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
@@ -30,7 +31,7 @@ class JpegCodec(QualityCodec):
     """
 
     name, format = "jpeg", "JPEG"
-    quality_range = (1, 100)
+    knob_range = KnobRange(least=1, most=100, rate="rises")
 
     def __init__(
         self,

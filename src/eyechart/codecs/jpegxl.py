@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from eyechart.codecs import ffmpeg
 from eyechart.codecs.ffmpeg_codec import FfmpegCodec
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Json
 
 
@@ -18,7 +19,8 @@ class JpegXlCodec(FfmpegCodec):
     ffmpeg's demuxer never ends on a truncated JPEG XL stream.
     """
 
-    name, knob, knob_range = "jpegxl", "distance", (0.1, 15.0)
+    name, knob = "jpegxl", "distance"
+    knob_range = KnobRange(least=0.1, most=15.0, rate="falls")
     muxer, demuxer = "image2pipe", "jpegxl_pipe"
 
     def __init__(

@@ -19,10 +19,11 @@ from typing import TypeVar
 import numpy as np
 
 from eyechart.codecs.one_by_one import OneByOne
+from eyechart.codecs.opening import open_named
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import CodecError, InputError, PluginError, one_line
-from eyechart.core.hooks import EstimatesRate, SelfDescribing
+from eyechart.core.hooks import EstimatesRate, SelfDescribing, restores_size
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import (
@@ -67,7 +68,8 @@ class SourceImage:
 class DecodedImage:
     """An image after encoding and decoding.
 
-    rgb8: of the original size. encode_s, decode_s: seconds for this image, 0 if it was stored.
+    rgb8: of the original size, or smaller (`core.hooks.Resizing`). encode_s, decode_s: seconds for
+    this image, 0 if it was stored.
     png: the decoded image as a new file, if it is worth storing; else empty.
     """
 
@@ -232,7 +234,7 @@ class Reconstructor:
             decoded = loaded.decode([streams[place] for place in places])
             took_s = (self._clock() - start_s) / len(places)
             for place, rgb8 in zip(places, decoded, strict=True):
-                _check_size(made, made.images[place], rgb8)
+                _check_size(codec, made, made.images[place], rgb8)
             return [(rgb8, took_s) for rgb8 in decoded]
 
         for place, result in self._in_batches("decode", codec, made, list(streams), call):
@@ -305,7 +307,7 @@ def open_spec(spec: CodecSpec) -> Codec:
     Raises:
         PluginError: it cannot be opened here, or another version of it is installed here.
     """
-    codec: Codec = plugins.load("eyechart.codecs", spec.plugin, spec.options)
+    codec = open_named(spec.plugin, spec.options)
     found = _component(codec)
     if found != spec.component:
         raise PluginError(
@@ -385,8 +387,11 @@ def _checked(made: _Batch, payload: bytes) -> bytes:
     return payload
 
 
-def _check_size(made: _Batch, image: SourceImage, rgb8: Rgb8) -> None:
-    if rgb8.shape != image.rgb8.shape or rgb8.dtype != np.uint8:
+def _check_size(codec: Codec, made: _Batch, image: SourceImage, rgb8: Rgb8) -> None:
+    shape, original = rgb8.shape, image.rgb8.shape
+    handed_on = not restores_size(codec) and len(shape) == 3 and shape[2] == original[2]
+    smaller = handed_on and shape[0] <= original[0] and shape[1] <= original[1]
+    if rgb8.dtype != np.uint8 or not (shape == original or smaller):
         raise CodecError(
             f"decoded to {rgb8.dtype} {rgb8.shape} instead of uint8 {image.rgb8.shape}",
             codec=made.component.name,

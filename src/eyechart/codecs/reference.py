@@ -32,6 +32,7 @@ from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.codecs.process import ProcessLimits, checked_timeout_s, run
 from eyechart.codecs.yuv import rgb_to_yuv444, yuv444_to_rgb
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Bitstream, Json, Level, Rgb8
 
 _TIMEOUT_S = 600.0  # the reference encoders are some hundred times slower than x265
@@ -164,7 +165,7 @@ class _ReferenceCodec:
 
     name: str
     _qps: tuple[int, ...]
-    _most_qp: int
+    knob_range: KnobRange
     _extra_arguments: tuple[str, ...] = ()
 
     def __init__(
@@ -180,9 +181,9 @@ class _ReferenceCodec:
             self.name,
             "qp",
             self._qps if levels is None else levels,
-            least=0,
-            most=self._most_qp,
-            rate="falls",
+            least=self.knob_range.least,
+            most=self.knob_range.most,
+            rate=self.knob_range.rate,
         )
         self.software = Software(
             codec=self.name,
@@ -195,7 +196,8 @@ class _ReferenceCodec:
 
     def level_at(self, text: str) -> Level:
         """The level of any QP. Raises InputError."""
-        return level_at(self.name, "qp", text, self.levels, least=0, most=self._most_qp)
+        allowed = self.knob_range
+        return level_at(self.name, "qp", text, self.levels, least=allowed.least, most=allowed.most)
 
     @property
     def options(self) -> Mapping[str, Json]:
@@ -220,7 +222,8 @@ class HmCodec(_ReferenceCodec):
     """HEVC by HM: 4:4:4, intra. levels: QPs; HM refuses more than 51."""
 
     name = "hm"
-    _qps, _most_qp = (42, 45, 49, 51), 51
+    _qps = (42, 45, 49, 51)
+    knob_range = KnobRange(least=0, most=51, rate="falls")
     _extra_arguments = ("--Level=5.1",)
 
 
@@ -228,4 +231,5 @@ class VtmCodec(_ReferenceCodec):
     """VVC by VTM: 4:4:4, intra. levels: QPs, at most 63."""
 
     name = "vtm"
-    _qps, _most_qp = (42, 45, 49, 53), 63
+    _qps = (42, 45, 49, 53)
+    knob_range = KnobRange(least=0, most=63, rate="falls")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from eyechart.codecs import ffmpeg
 from eyechart.codecs.ffmpeg_codec import FfmpegCodec
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Json
 
 _PRESETS = ("faster", "fast", "medium", "slow", "slower")
@@ -24,7 +25,8 @@ class VvcCodec(FfmpegCodec):
     Raises InputError for a QP or preset that vvenc does not have.
     """
 
-    name, knob, knob_range = "vvc", "qp", (0, 63)
+    name, knob = "vvc", "qp"
+    knob_range = KnobRange(least=0, most=63, rate="falls")
     muxer = demuxer = "vvc"
     yuv = "yuv420p10le"  # the only one that vvenc accepts
     least_px = 16  # vvenc refuses smaller images

@@ -7,6 +7,7 @@ from typing import Any
 
 from eyechart.codecs.image_file import QualityCodec, version_of
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import KnobRange
 from eyechart.core.types import Json, Level
 
 
@@ -14,7 +15,7 @@ class WebpCodec(QualityCodec):
     """Lossy WebP. levels: qualities 0..100. method: 0 (fast) to 6 (small files)."""
 
     name, format = "webp", "WEBP"
-    quality_range = (0, 100)
+    knob_range = KnobRange(least=0, most=100, rate="rises")
 
     def __init__(self, *, levels: Sequence[int] = (0, 5, 10, 20), method: int = 6) -> None:
         if isinstance(method, bool) or method not in range(7):

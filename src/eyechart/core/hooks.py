@@ -3,6 +3,8 @@
     plug-in   protocol         member
     codec     SelfDescribing   bitstream_from_payload(payload)
     codec     OpenLevels       level_at(text)
+    codec     HasKnobRange     knob_range
+    codec     Resizing         restores_size
     codec     Adapted          adapted_from
     codec     Categorized      category
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
@@ -15,6 +17,7 @@
     VLM       SizesBatches     questions_at_once
     VLM       Replicated       copies, submit(requests, decoding)
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
+    VLM       CountsTokens     visual_tokens(height_px, width_px)
     VLM       Remote           remote
     VLM       Served           address
     VLM       HasParameters    parameters
@@ -52,6 +55,8 @@ from eyechart.core.types import (
 
 QUESTIONS_AT_ONCE = 32  # enough to keep a CPU busy; a kill of the run loses only these
 
+_KNOB_STEPS = 128
+
 RunOption: TypeAlias = Literal["device", "adapter", "data"]
 
 
@@ -73,6 +78,45 @@ class OpenLevels(Protocol):
 
     def level_at(self, text: str) -> Level:
         """The level of a knob value as a user types it. Raises InputError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnobRange:
+    """The values that a codec's setting (quality, QP, distance) can have.
+
+    least, most: whole numbers if only those are allowed. rate: how it changes with the value.
+    """
+
+    least: float
+    most: float
+    rate: Literal["rises", "falls"]
+
+    def rising(self) -> list[float]:
+        """Values from the lowest to the highest rate: all whole numbers, or 128 even steps."""
+        if isinstance(self.least, int):
+            values: list[float] = list(range(self.least, int(self.most) + 1))
+        else:
+            step = (self.most - self.least) / _KNOB_STEPS
+            values = [round(self.least + step * n, 4) for n in range(_KNOB_STEPS + 1)]
+        return values if self.rate == "rises" else values[::-1]
+
+
+@runtime_checkable
+class HasKnobRange(Protocol):
+    """A codec of `OpenLevels` whose rate rises or falls with one setting."""
+
+    @property
+    def knob_range(self) -> KnobRange: ...
+
+
+@runtime_checkable
+class Resizing(Protocol):
+    """A codec that may hand on smaller images than it was given."""
+
+    @property
+    def restores_size(self) -> bool:
+        """Whether decoded images have the size of the original all the same."""
         ...
 
 
@@ -251,6 +295,13 @@ class Billed(Protocol):
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """A VLM that knows how many tokens an image of a size takes."""
+
+    def visual_tokens(self, height_px: int, width_px: int) -> int: ...
+
+
+@runtime_checkable
 class Remote(Protocol):
     """A VLM that may run on another machine, behind a server; declared on the class.
 
@@ -314,6 +365,11 @@ def checked_facts(facts: CodecFacts) -> CodecFacts:
     if facts.category and not fits(facts.category, CodecCategory):
         raise ValueError(f"category is {facts.category!r}")
     return facts
+
+
+def restores_size(codec: Codec) -> bool:
+    """Whether a codec's decoded images have the size of the original."""
+    return codec.restores_size if isinstance(codec, Resizing) else True
 
 
 def choices_of(task: object, question: Question) -> tuple[str, ...]:

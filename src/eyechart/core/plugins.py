@@ -221,7 +221,7 @@ def _distribution(point: EntryPoint) -> str:
 
 
 def _check_options(name: str, factory: Any, given: Mapping[str, Json]) -> None:
-    allowed = _allowed(factory)
+    allowed = options_of(factory)
     annotations = annotations_of(factory)
     for option, value in given.items():
         if allowed is not None and option not in allowed:
@@ -235,7 +235,7 @@ def _check_options(name: str, factory: Any, given: Mapping[str, Json]) -> None:
             )
 
 
-def _allowed(factory: Any) -> list[str] | None:
+def options_of(factory: Any) -> list[str] | None:
     """Names of a plug-in's constructor options; None: any name, or the signature is unknown."""
     try:
         parameters = inspect.signature(factory).parameters.values()

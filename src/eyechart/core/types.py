@@ -25,6 +25,10 @@ UNCOMPRESSED = "source"
 LOSSLESS = "lossless"
 
 
+# A level's knob: the longer side, in pixels, that an image is encoded at.
+LONG_SIDE = "long_side"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
     """Identity of a plug-in in a cell: its name, version and every option that changes results."""
@@ -357,7 +361,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One answered and scored question, as stored. truncated: the token limit ended the answer."""
+    """One answered and scored question, as stored.
+
+    height_px, width_px: of the original image. truncated: the token limit ended the answer.
+    shown_height_px, shown_width_px: of the image that the VLM got, 0 if that is the original size.
+    visual_tokens: of that image, 0 if the VLM does not count them. answer_tokens: of the answer, 0
+    if they are unknown.
+    """
 
     question_id: str
     image: str
@@ -368,7 +378,17 @@ class Record:
     payload_bytes: int
     height_px: int
     width_px: int
-    truncated: bool = False  # older records do not have it
+    truncated: bool = False  # older records do not have it, nor those below
+    shown_height_px: int = 0
+    shown_width_px: int = 0
+    visual_tokens: int = 0
+    answer_tokens: int = 0
+
+    @property
+    def shown_pixels(self) -> int:
+        """Pixels of the image that the VLM got."""
+        height_px = self.shown_height_px or self.height_px
+        return height_px * (self.shown_width_px or self.width_px)
 
     @property
     def bpp(self) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError, UnusableVLMError, VLMError
-from eyechart.core.hooks import Replicated, batches_at_once, choices_of, for_task
+from eyechart.core.hooks import CountsTokens, Replicated, batches_at_once, choices_of, for_task
 from eyechart.core.plugins import name_of
 from eyechart.core.types import (
     VLM,
@@ -69,6 +69,7 @@ class Answering:
         self.given_up = ""
         self._vlm, self._store = vlm, store
         self._by_task: dict[str, VLM] = {}
+        self._tokens: dict[tuple[str, int, int], int] = {}
         self._sync_every_s, self._clock, self._synced_s = sync_every_s, clock, clock()
         self._unsynced: set[StoredCell] = set()
         self._failed_in_a_row = 0
@@ -117,7 +118,9 @@ class Answering:
             if isinstance(result, Failed) and result.unusable:
                 unusable = result.message
                 continue
-            scored = result if isinstance(result, Failed) else _record(prepared, question, result)
+            scored = (
+                result if isinstance(result, Failed) else self._record(prepared, question, result)
+            )
             if isinstance(scored, Failed):
                 failures[prepared.item.cell].append(scored.of(question))
                 failed.append((question, scored))
@@ -217,6 +220,46 @@ class Answering:
             self._by_task[task] = for_task(self._vlm, task)
         return self._by_task[task]
 
+    def _record(
+        self, prepared: PreparedItem, question: Question, answer: Answer
+    ) -> Record | Failed:
+        assert isinstance(prepared.image, DecodedImage)
+        image, task = prepared.image, prepared.item.task
+        score = attempt("score", lambda: _score(task, question, answer), name_of(task))
+        if isinstance(score, Failed):
+            return score
+        original, (height_px, width_px, _) = image.bitstream, image.rgb8.shape
+        smaller = (height_px, width_px) != (original.height_px, original.width_px)
+        return Record(
+            question_id=question.id,
+            image=question.image,
+            answer=answer.text,
+            value=score.value,
+            parsed_answer=score.parsed_answer,
+            parsed=score.parsed,
+            payload_bytes=image.payload_bytes,
+            height_px=original.height_px,
+            width_px=original.width_px,
+            truncated=answer.truncated,
+            shown_height_px=height_px if smaller else 0,
+            shown_width_px=width_px if smaller else 0,
+            visual_tokens=self._visual_tokens(task.name, height_px, width_px),
+            answer_tokens=answer.tokens,
+        )
+
+    def _visual_tokens(self, task: str, height_px: int, width_px: int) -> int:
+        """Tokens of an image, 0 if the VLM does not count them."""
+        key = (task, height_px, width_px)
+        if key not in self._tokens:
+            vlm = self._vlm_for(task)
+            found = (
+                attempt("answer", lambda: vlm.visual_tokens(height_px, width_px))
+                if isinstance(vlm, CountsTokens)
+                else 0
+            )
+            self._tokens[key] = 0 if isinstance(found, Failed) else found
+        return self._tokens[key]
+
     def _note_traces(self, reasons: Sequence[Failed]) -> None:
         """Tracebacks go to DIR/errors.log: the user needs them only to report a bug."""
         traces = dict.fromkeys(reason.trace for reason in reasons if reason.trace)
@@ -251,27 +294,6 @@ def _request(item: WorkItem, image: DecodedImage, family: str) -> Request:
         codec=cell.codec.name,
         level=item.level.name,
         choices=tuple(choices) if cell.decoding.choice_set else (),
-    )
-
-
-def _record(prepared: PreparedItem, question: Question, answer: Answer) -> Record | Failed:
-    assert isinstance(prepared.image, DecodedImage)
-    image, task = prepared.image, prepared.item.task
-    score = attempt("score", lambda: _score(task, question, answer), name_of(task))
-    if isinstance(score, Failed):
-        return score
-    height_px, width_px, _ = image.rgb8.shape
-    return Record(
-        question_id=question.id,
-        image=question.image,
-        answer=answer.text,
-        value=score.value,
-        parsed_answer=score.parsed_answer,
-        parsed=score.parsed,
-        payload_bytes=image.payload_bytes,
-        height_px=height_px,
-        width_px=width_px,
-        truncated=answer.truncated,
     )
 
 

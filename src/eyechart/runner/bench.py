@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean
 
@@ -282,7 +282,9 @@ def _quality(
     found = {}
     for metric in metrics:
         with plugins.guarded(plugins.name_of(metric)):
-            found[label(metric)] = float(metric.measure(image.rgb8, made.rgb8))
+            same_size = made.rgb8.shape == image.rgb8.shape
+            value = metric.measure(image.rgb8, made.rgb8) if same_size else nan
+            found[label(metric)] = float(value)
     return found
 
 

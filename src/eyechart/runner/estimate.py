@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eyechart.codecs.opening import parse_codec, plugin_of
 from eyechart.codecs.reconstruct import SLOW_DECODE_S, SourceImage, reconstruct_one
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, PluginError
@@ -286,14 +287,14 @@ def _codec(
     published: Mapping[str, PublishedCodec],
     clock: Callable[[], float],
 ) -> CodecEstimate:
-    name, _ = plugins.parse_spec(entry.codec)
+    name, _ = parse_codec(entry.codec)
     try:
         found = codec_levels(entry)
     except PluginError as error:
         if name not in published:
             raise
         levels = len(entry.levels or ()) or published[name].levels
-        unknown = name not in plugins.names("eyechart.codecs")
+        unknown = plugin_of(name) not in plugins.names("eyechart.codecs")
         why = "not installed here" if unknown else str(error)
         return _absent(name, levels, image, published, why)
     levels = len(found.levels)

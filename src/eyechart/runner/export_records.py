@@ -51,6 +51,10 @@ COLUMNS = {
     "height_px": "int32",
     "width_px": "int32",
     "bpp": "float64",
+    "shown_height_px": "int32",
+    "shown_width_px": "int32",
+    "visual_tokens": "int32",
+    "answer_tokens": "int32",
     "failure": "string",
 }
 
@@ -159,6 +163,10 @@ def _result(found: Record | Failure) -> RecordRow:
         "height_px": found.height_px,
         "width_px": found.width_px,
         "bpp": found.bpp,
+        "shown_height_px": found.shown_height_px or found.height_px,
+        "shown_width_px": found.shown_width_px or found.width_px,
+        "visual_tokens": found.visual_tokens,
+        "answer_tokens": found.answer_tokens,
         "failure": "",
     }
 

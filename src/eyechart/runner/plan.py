@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterator
 from importlib import resources
@@ -84,6 +85,30 @@ def _entry(value: Any) -> Any:
     return {"codec": value} if isinstance(value, str) else value
 
 
+def _entries(value: Any) -> list[Any]:
+    """Codecs as a list: `{jpeg: {quality: [30, 50]}}` is one of `jpeg:quality=[30,50]`."""
+    found = []
+    for item in _listed(value):
+        if isinstance(item, dict) and "codec" not in item and all(map(_is_options, item.values())):
+            found += [_spec(str(name), options) for name, options in item.items()]
+        else:
+            found.append(item)
+    return found
+
+
+def _is_options(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+def _spec(name: str, options: dict[str, Any] | None) -> str:
+    pairs = (f"{key}={_option(value)}" for key, value in (options or {}).items())
+    return ":".join(filter(None, (name, ",".join(pairs))))
+
+
+def _option(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
 def _levels_once(entries: tuple[CodecEntry, ...]) -> tuple[CodecEntry, ...]:
     named = [(entry.codec, level) for entry in entries for level in entry.levels or ("",)]
     _once(tuple(" level ".join(filter(None, pair)) for pair in named))
@@ -94,7 +119,8 @@ class Plan(BaseModel):
     """What to run: every VLM with every adapter answers every task at every codec level.
 
     vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
-    codecs: names with options (`vvc:preset=fast`), or {codec: ..., levels: [...], tasks: [...]}.
+    codecs: names with options (`vvc:preset=fast`, or {vvc: {preset: fast}}), or {codec: ...,
+        levels: [...], tasks: [...]}.
     adapters: directories or names, `DIR:conditioning=unknown` for another conditioning;
         `none` is the VLM without an adapter.
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
@@ -110,7 +136,7 @@ class Plan(BaseModel):
     tasks: Names
     codecs: Annotated[
         tuple[Annotated[CodecEntry, BeforeValidator(_entry)], ...],
-        BeforeValidator(_listed),
+        BeforeValidator(_entries),
         AfterValidator(_some),
         AfterValidator(_levels_once),
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eyechart.codecs.levels import find_level
+from eyechart.codecs.opening import open_named, parse_codec
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.files import is_dir
@@ -17,7 +18,7 @@ from eyechart.core.hooks import facts_of
 from eyechart.core.identity import canonical_json
 from eyechart.core.kinds import fits
 from eyechart.core.pool import WorkerPool
-from eyechart.core.types import VLM, Codec, Component, Level, Task, component_of, is_neural
+from eyechart.core.types import VLM, Component, Level, Task, component_of, is_neural
 from eyechart.core.workers import OpenWorkers
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.work import (
@@ -125,8 +126,8 @@ def _place(data: str | None) -> str:
 
 def codec_levels(entry: CodecEntry) -> CodecLevels:
     """A codec with the levels of a plan, lowest rate first. Raises InputError."""
-    name, options = plugins.parse_spec(entry.codec)
-    codec: Codec = plugins.load("eyechart.codecs", name, options)
+    name, options = parse_codec(entry.codec)
+    codec = open_named(name, options)
     with plugins.guarded(name):
         if is_neural(codec):
             codec.check()

@@ -12,7 +12,7 @@ line: a line that was changed, or is another cell's, is noticed. Lines without i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -47,10 +47,13 @@ from eyechart.store.files import (
 _T = TypeVar("_T")
 _CHECK = ',"check":'
 _LONGEST_NUMBER = 18  # digits; Python refuses to read some thousands of them
+# Fields of records that are left out where they are 0.
+_UNKNOWN_IF_0 = ("shown_height_px", "shown_width_px", "visual_tokens", "answer_tokens")
 _KINDS: dict[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
     Record: (
         *((name, str) for name in ("question_id", "image", "answer", "parsed_answer")),
         *((name, int) for name in ("payload_bytes", "height_px", "width_px")),
+        *((name, int) for name in _UNKNOWN_IF_0),
         *((name, bool) for name in ("parsed", "truncated")),
         ("value", (int, float)),
     ),
@@ -166,7 +169,8 @@ class StoredCell:
 
     def _line(self, item: Record | Failure) -> str:
         # What cannot be written (a lone surrogate) is replaced before the check is computed.
-        line = canonical_json(item).encode("utf-8", "replace").decode()
+        fields = {key: v for key, v in asdict(item).items() if v or key not in _UNKNOWN_IF_0}
+        line = canonical_json(fields).encode("utf-8", "replace").decode()
         return line[:-1] + self._check(line)
 
     def _check(self, line: str) -> str:
@@ -239,7 +243,8 @@ def _record(row: Any) -> Record:
     record = _built(Record, row)
     if not isfinite(record.value):
         raise ValueError(f"value is {record.value}")
-    if record.payload_bytes < 0 or record.height_px < 1 or record.width_px < 1:
+    least = min(getattr(record, name) for name in ("payload_bytes", *_UNKNOWN_IF_0))
+    if least < 0 or record.height_px < 1 or record.width_px < 1:
         raise ValueError("a size is below its least value")
     return record
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
+from eyechart.codecs.adjusted import AdjustedCodec
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Bitstream, Codec, Json, Level, Rgb8, component_of
 
@@ -66,10 +67,13 @@ def build_again(
     Returns checksums `identity`, `decoded` and (with an image) `payload`; or why it failed.
     """
     module, name = _import_path(codec)
+    given = dict(options)
+    if isinstance(codec, AdjustedCodec):  # `open_named` opens it
+        given = {"name": codec.name, "options": given}
     job = {
         "module": module,
         "name": name,
-        "options": dict(options),
+        "options": given,
         "payload": base64.b64encode(bitstream.payload).decode(),
         "height_px": bitstream.height_px,
         "width_px": bitstream.width_px,
@@ -126,6 +130,8 @@ def payload_sha256(bitstream: Bitstream) -> str:
 def _import_path(codec: Codec) -> tuple[str, str]:
     """Module and name by which another process imports the codec's class or factory."""
     kind: Any = type(codec)
+    if isinstance(codec, AdjustedCodec):
+        return "eyechart.codecs.opening", "open_named"
     for point in entry_points(group="eyechart.codecs", name=codec.name):
         if point.module == kind.__module__:
             return point.module, point.attr

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
+import numpy as np
+
 from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import is_dir
 from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
@@ -224,6 +226,10 @@ class LocalVLM(ABC):
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         """One list of answers for each request, in order. Raises VLMError, InputError."""
         return self._answerer.answer(requests, decoding)
+
+    def visual_tokens(self, height_px: int, width_px: int) -> int:
+        """Tokens of an image of that size, by the family's image processor. Raises VLMError."""
+        return self.backbone.prepare(np.zeros((height_px, width_px, 3), np.uint8)).tokens
 
     @property
     def backbone(self) -> Backbone:

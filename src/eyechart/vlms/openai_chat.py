@@ -35,7 +35,7 @@ from eyechart.vlms.chat_options import (
     url_of_environment,
 )
 from eyechart.vlms.families import Family, KnownVLM
-from eyechart.vlms.token_cost import Prices, SpentTokens, estimate
+from eyechart.vlms.token_cost import Prices, SpentTokens, estimate, image_tokens
 
 DETAILS = ("high", "low", "auto")
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
@@ -195,6 +195,10 @@ class OpenAIChat:
         """
         tokens = estimate(requests, decoding.max_new_tokens, self._detail, self._model)
         return self._prices.usd(tokens)
+
+    def visual_tokens(self, height_px: int, width_px: int) -> int:
+        """Tokens of an image as OpenAI bills them; other servers are assumed to count alike."""
+        return image_tokens(height_px, width_px, detail=self._detail, model=self._model)
 
     @property
     def spent_usd(self) -> float | None:

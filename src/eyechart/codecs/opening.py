@@ -1,0 +1,130 @@
+"""Codecs by name or spec, with the settings that every codec has.
+
+jpeg:levels=[10,30]                    the codec's own options
+jpeg:75                                one level
+jpeg:quality=[30,50]                   levels, by the name of the codec's setting
+jpeg:quality=[30,50],long_side=[512]   smaller sizes, restored by the receiver
+jpeg:...,restore=false                 not restored: the VLM gets the smaller image
+jpeg:target_bpp=[0.2,0.5]              the setting is searched for each image
+jpeg:75 > resize:1024 > webp:60        what was done to the image before
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from eyechart.codecs.adjusted import (
+    Adjustments,
+    adjusted,
+    checked_long_sides,
+    checked_targets,
+)
+from eyechart.codecs.steps import SEPARATOR, EarlierSteps, steps_of
+from eyechart.core import plugins
+from eyechart.core.errors import InputError, one_line
+from eyechart.core.types import Codec, Json
+
+_TARGETS = ("target_bpp", "target_bytes")
+
+
+def parse_codec(spec: str) -> tuple[str, dict[str, Json]]:
+    """A spec -> the name (of a chain: all its steps, the last one by name) and its options.
+
+    Raises:
+        InputError: as `plugins.parse_spec`.
+    """
+    earlier, separator, last = spec.rpartition(SEPARATOR)
+    name, colon, rest = last.strip().partition(":")
+    if colon and _is_level(rest.partition(",")[0]):
+        level, _, more = rest.partition(",")
+        name, options = plugins.parse_spec(f"{name}:{more}")
+        options = {"levels": [json.loads(level)], **options}
+    else:
+        name, options = plugins.parse_spec(last.strip())
+    if not separator:
+        return name, options
+    return f" {SEPARATOR} ".join([*_texts(earlier), name]), options
+
+
+def plugin_of(name: str) -> str:
+    """The plug-in of a name that `parse_codec` returned: of a chain, its last step."""
+    return name.rpartition(SEPARATOR)[2].strip()
+
+
+def open_named(
+    name: str, options: Mapping[str, Json], load: Callable[..., Any] = plugins.load
+) -> Codec:
+    """The codec of a name and options, as `parse_codec` returns them. load: `plugins.load`.
+
+    Raises:
+        PluginError: an unknown name or option, a missing package.
+        InputError: an option's value is not allowed.
+    """
+    plugin, own = plugin_of(name), dict(options)
+    long_sides = checked_long_sides(plugin, own.pop("long_side", []))
+    restore = own.pop("restore", None)
+    if restore is not None and not isinstance(restore, bool):
+        raise InputError(f"{plugin}: restore {restore!r}; allowed are true and false")
+    targets = [
+        target for knob in _TARGETS for target in checked_targets(plugin, knob, own.pop(knob, []))
+    ]
+    codec: Codec = load("eyechart.codecs", plugin, _with_levels(plugin, own))
+    steps = steps_of(_texts(name.rpartition(SEPARATOR)[0]), _open_step)
+    if not (long_sides or targets or steps or restore is not None):
+        return codec
+    with plugins.guarded(plugin):
+        return adjusted(
+            codec,
+            Adjustments(
+                steps=steps,
+                long_sides=long_sides,
+                targets=tuple(targets),
+                restore=_restores(restore, long_sides, steps),
+            ),
+        )
+
+
+def _restores(given: bool | None, long_sides: Sequence[int], steps: EarlierSteps) -> bool | None:
+    """A resized chain hands on its result, as the manual calls do; other sizes are restored."""
+    if given is not None:
+        return given
+    return not steps.resizes if long_sides or steps.resizes else None
+
+
+def _open_step(text: str) -> Codec:
+    return open_named(*parse_codec(text))
+
+
+def _texts(earlier: str) -> list[str]:
+    return [text.strip() for text in earlier.split(SEPARATOR)] if earlier.strip() else []
+
+
+def _is_level(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), int | float)
+    except ValueError:
+        return False
+
+
+def _with_levels(plugin: str, options: dict[str, Json]) -> dict[str, Json]:
+    """The options, with `levels` for the name of the codec's setting (`quality=[30,50]`)."""
+    if not options or "levels" in options:
+        return options
+    factory = plugins.load_factory("eyechart.codecs", plugin)
+    allowed = plugins.options_of(factory)
+    if allowed is None or "levels" not in allowed or options.keys() <= set(allowed):
+        return options
+    rest = {key: value for key, value in options.items() if key in allowed}
+    codec: Codec = plugins.load("eyechart.codecs", plugin, rest)
+    with plugins.guarded(plugin):
+        knobs = {knob for level in codec.levels for knob in level.knobs}
+    given = [key for key in options if key in knobs and key not in allowed]
+    if len(given) != 1:
+        return options
+    values = options[given[0]]
+    if isinstance(values, str) or not isinstance(values, list | tuple | int | float):
+        raise InputError(f"{plugin}: {given[0]} is {one_line(repr(values), 60)}; allowed: numbers")
+    listed = list(values) if isinstance(values, list | tuple) else [values]
+    return {**{key: value for key, value in options.items() if key != given[0]}, "levels": listed}
