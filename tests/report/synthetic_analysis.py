@@ -14,6 +14,7 @@ import random
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from typing import get_args
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -23,6 +24,8 @@ from eyechart.analysis.result import (
     Analysis,
     BdResult,
     CellResult,
+    CorrelationResult,
+    CorrelationScope,
     Example,
     GapResult,
     IcmResult,
@@ -97,7 +100,31 @@ def full_analysis() -> Analysis:
             VlmInfo(name=vlm, series="mini", parameters=size) for vlm, size in SIZES.items()
         ),
         scaling=tuple(_scaling()),
+        correlations=tuple(_correlations(random.Random(11))),
     )
+
+
+def _correlations(rng: random.Random) -> list[CorrelationResult]:
+    def drawn() -> Interval:
+        value = rng.uniform(-0.4, 1)
+        return Interval(value=value, low=value - 0.3, high=min(1.0, value + 0.2))
+
+    return [
+        CorrelationResult(
+            vlm=vlm,
+            task=task,
+            metric=metric,
+            negated=metric == "LPIPS",
+            scope=scope,
+            points=len(CODECS) if scope == "between codecs" else 4 * len(CODECS),
+            pearson=drawn(),
+            spearman=None if metric == "VIF" else drawn(),
+        )
+        for vlm in VLMS
+        for task in TASKS
+        for metric in ("PSNR", "MS-SSIM", "VMAF", "VIF", "LPIPS")
+        for scope in get_args(CorrelationScope)
+    ]
 
 
 def minimal_analysis() -> Analysis:

@@ -23,9 +23,11 @@ from eyechart.analysis.cells import (
 )
 from eyechart.analysis.chance import chance_note, chances
 from eyechart.analysis.compare import Comparison, rank_levels
+from eyechart.analysis.correlation import correlations, quality_means
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import Measured, image_sums, measure
+from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.analysis.scaling import scaling, vlm_infos
 from eyechart.core import plugins
@@ -71,7 +73,8 @@ def analyse(
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks, broken = tasks_of(answered, data or info.data or None, load)
-    measured = _measured(store, answered, tasks, broken, samples=samples, seed=seed)
+    quality = RunQuality(store)
+    measured = _measured(store, answered, tasks, broken, quality, samples=samples, seed=seed)
     cells, answered, unanswered = (
         [read for read in some if read.task not in broken] for some in (cells, answered, unanswered)
     )
@@ -105,6 +108,8 @@ def analyse(
         left_out=tuple(broken.values()),
         vlms=vlms,
         scaling=tuple(scaling(measured, vlms)),
+        quality=tuple(quality_means(measured)),
+        correlations=tuple(correlations(measured, quality.metrics)),
         made_from=made_from,
     )
 
@@ -132,6 +137,7 @@ def _measured(
     cells: Sequence[CellData],
     tasks: dict[str, Task],
     broken: dict[str, str],
+    quality: RunQuality,
     *,
     samples: int,
     seed: int,
@@ -151,7 +157,7 @@ def _measured(
                 questions = len(task.questions())
                 for read in own:
                     planned[read.key].check_asked(questions)
-                measured |= _measured_task(task, own, samples=samples, seed=seed)
+                measured |= _measured_task(task, own, quality, samples=samples, seed=seed)
         except PluginError as error:
             broken[name] = str(error)
             del tasks[name]
@@ -161,7 +167,7 @@ def _measured(
 
 
 def _measured_task(
-    task: Task, cells: Sequence[CellData], *, samples: int, seed: int
+    task: Task, cells: Sequence[CellData], quality: RunQuality, *, samples: int, seed: int
 ) -> dict[str, Measured]:
     """Measures all cells of a task, by key, with the same resampling of its images."""
     images = sorted({record.image for read in cells for record in read.records})
@@ -176,6 +182,7 @@ def _measured_task(
     measured = {}
     for read in cells:
         one = measure(task, read, sums[read.key], resampling)
+        one = replace(one, quality=quality.of(read, resampling))
         if read.codec == UNCOMPRESSED:
             one = replace(one, at_chance=chance_note(read.records, chance, resampling))
         measured[read.key] = one

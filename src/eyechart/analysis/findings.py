@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import fmean
-from typing import Literal, TypeAlias
+from statistics import fmean, median
+from typing import Literal, TypeAlias, get_args
 
-from eyechart.analysis.result import Analysis, CellResult
+from eyechart.analysis.result import Analysis, CellResult, CorrelationScope
 from eyechart.core.types import UNCOMPRESSED
 
 FindingVerdict: TypeAlias = Literal["supported", "contradicted", "not shown"]
@@ -21,6 +21,7 @@ LOW_BPP = 0.1
 COARSE_TASKS = ("POPE", "GQA", "COCO-Caption")
 TEXT_TASKS = ("OCRBench",)
 _MOST = 0.75  # share of comparisons that support a finding about an order
+_WEAK, _EXACT = 0.5, 0.95  # correlations
 
 Curves: TypeAlias = Mapping[tuple[str, str, str], Sequence[CellResult]]  # VLM, task, codec
 
@@ -44,19 +45,15 @@ def paper_findings(analysis: Analysis) -> list[PaperFinding]:
     vlms = {cell.vlm for cell in free}
     pairs = tuple(pair for pair in analysis.pairs if pair.vlm in vlms)
     scaling = tuple(one for one in analysis.scaling if one.vlms[0] in vlms)
-    analysis = replace(analysis, cells=free, pairs=pairs, scaling=scaling)
+    correlated = tuple(one for one in analysis.correlations if one.vlm in vlms)
+    analysis = replace(analysis, cells=free, pairs=pairs, scaling=scaling, correlations=correlated)
     curves = _curves(analysis)
     return [
         _collapse(curves),
         _order_of_vlms(analysis, curves),
         _generative(analysis),
         _size(analysis),
-        PaperFinding(
-            number=5,
-            claim="Quality metrics correlate with scores, but with a gap.",
-            verdict="not shown",
-            evidence="A run directory holds no quality metrics.",
-        ),
+        _correlation(analysis),
     ]
 
 
@@ -171,6 +168,43 @@ def _pairs_of_vlms(curves: Curves) -> Iterator[tuple[str, str, str, str]]:
     for (vlm, task, codec), (other, other_task, other_codec) in combinations(curves, 2):
         if (task, codec) == (other_task, other_codec):
             yield vlm, other, task, codec
+
+
+def _correlation(analysis: Analysis) -> PaperFinding:
+    """No gap: a metric from which the score follows almost exactly."""
+    claim = "Quality metrics correlate with scores, but with a gap."
+    by_scope = {
+        scope: [
+            one.pearson
+            for one in analysis.correlations
+            if one.scope == scope and one.pearson is not None
+        ]
+        for scope in get_args(CorrelationScope)
+    }
+    found = by_scope["all cells"]
+    if not found:
+        lacks = (
+            "Needs quality values (eyechart quality DIR) at three levels, on two images or more."
+        )
+        return PaperFinding(number=5, claim=claim, verdict="not shown", evidence=lacks)
+    positive = sum(one.sign > 0 for one in found)
+    weak = sum(one.high < _WEAK for one in found)
+    exact = sum(one.low > _EXACT for one in found)
+    verdict: FindingVerdict = "not shown"
+    if max(weak, exact) > len(found) / 2:
+        verdict = "contradicted"
+    elif positive >= _MOST * len(found):
+        verdict = "supported"
+    medians = [
+        f"{scope} {median(one.value for one in of_scope):.2f}"
+        for scope, of_scope in by_scope.items()
+        if of_scope
+    ]
+    evidence = (
+        f"Over all cells, a metric correlates significantly with the scores of a task in "
+        f"{positive} of {len(found)} pairs (Pearson). Median correlation: {', '.join(medians)}."
+    )
+    return PaperFinding(number=5, claim=claim, verdict=verdict, evidence=evidence)
 
 
 def _curves(analysis: Analysis) -> dict[tuple[str, str, str], list[CellResult]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from eyechart.analysis.bootstrap import Resampling
 from eyechart.analysis.cells import CellData
+from eyechart.analysis.quality import CellQuality
 from eyechart.core.types import Floats, ImageSums, Record, Task
 
 
@@ -27,6 +28,7 @@ class Measured:
     unparsed_share: float
     caution: str = ""  # why its intervals are unreliable
     at_chance: str = ""  # of an uncompressed cell: that its VLM does not answer better than a guess
+    quality: Mapping[str, CellQuality] = field(default_factory=dict)  # by metric
 
 
 def image_sums(task: Task, records: Sequence[Record]) -> ImageSums:

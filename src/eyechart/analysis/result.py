@@ -7,7 +7,7 @@ exports and the HTML report only format it. Scores are in the benchmark's own un
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from eyechart.core.types import UNCOMPRESSED, Reproducible
 
@@ -109,6 +109,40 @@ class PairResult:
 def _turned_percent(percent: float) -> float:
     """A change of the rate, seen from the other codec."""
     return 100 * (1 / (1 + percent / 100) - 1)
+
+
+CorrelationScope: TypeAlias = Literal["all cells", "within codecs", "between codecs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityResult:
+    """The mean of a quality metric over the images of a task, at one level of a codec."""
+
+    task: str
+    codec: str
+    level: str
+    metric: str
+    quality: Interval
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrelationResult:
+    """How far a quality metric and the scores of a VLM on a task rise together (paper Fig. 6).
+
+    negated: less is better for the metric, so its values were negated. scope: which points: all
+    levels of all codecs; levels around the mean of their codec; means of codecs. pearson,
+    spearman: -1 to 1; None where one side is constant.
+    """
+
+    vlm: str
+    task: str
+    metric: str
+    negated: bool
+    scope: CorrelationScope
+    points: int
+    pearson: Interval | None
+    spearman: Interval | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +273,8 @@ class Analysis:
     icm: tuple[IcmResult, ...] = ()
     pairs: tuple[PairResult, ...] = ()  # each pair of codecs once
     left_out: tuple[str, ...] = ()  # one line for each task whose plug-in fails
+    quality: tuple[QualityResult, ...] = ()
+    correlations: tuple[CorrelationResult, ...] = ()
     vlms: tuple[VlmInfo, ...] = ()
     scaling: tuple[ScalingResult, ...] = ()
 
@@ -247,10 +283,14 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `category` and `at_chance`.
+    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `quality`, `correlations`,
+    `category` and `at_chance`.
     """
     value = asdict(analysis)
-    for name in ("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"):
+    for name in (
+        *("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"),
+        *("quality", "correlations"),
+    ):
         if not value[name]:
             del value[name]
     for cell in value["cells"]:

@@ -44,6 +44,7 @@ SCRIPTS = (
     "adapters.js",
     "icm.js",
     "gap.js",
+    "quality.js",
     "scores.js",
     "findings.js",
     "main.js",

@@ -49,3 +49,13 @@ const unique = (items) => [...new Set(items)];
 function sectionHead(title, ...lead) {
   return [h("h2", null, title), ...(lead.length ? [h("p", { class: "lead" }, lead)] : [])];
 }
+
+// A button that makes its file when it is clicked.
+function downloadLink(name, type, text) {
+  const link = h("a", { class: "button", download: name, href: "#", onclick: () => {
+    const address = URL.createObjectURL(new Blob([text()], { type }));
+    link.href = address;
+    setTimeout(() => { URL.revokeObjectURL(address); link.href = "#"; }, 30000);
+  } }, `Download ${name}`);
+  return link;
+}

@@ -42,7 +42,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -57,11 +57,7 @@ function renderToolbar() {
 }
 
 function renderMethods(root) {
-  const download = h("a", { class: "button", download: "analysis.json", href: "#", onclick: () => {
-    const address = URL.createObjectURL(new Blob([analysisText()], { type: "application/json" }));
-    download.href = address;
-    setTimeout(() => { URL.revokeObjectURL(address); download.href = "#"; }, 30000);
-  } }, "Download analysis.json");
+  const download = downloadLink("analysis.json", "application/json", analysisText);
   const entry = (name, ...text) => [h("dt", null, name), h("dd", null, text)];
   root.replaceChildren(
     ...sectionHead("How this was measured"),
@@ -79,7 +75,7 @@ function renderMethods(root) {
 
 const SECTIONS = [
   ["hero", renderHero], ["bd", renderBd], ["pairs", renderPairs], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
-  ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
+  ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["quality", renderQuality], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
 ];
 
 function renderAll() {

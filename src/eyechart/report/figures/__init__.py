@@ -20,6 +20,11 @@ from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
 from eyechart.core.files import csv_text
 from eyechart.report.figures.bars import bar_rows, draw_bars
+from eyechart.report.figures.correlations import (
+    correlation_rows,
+    draw_correlations,
+    lacks_correlations,
+)
 from eyechart.report.figures.examples import (
     adapter_example_rows,
     draw_example,
@@ -135,6 +140,7 @@ def _only(analysis: Analysis, vlm: str | None, task: str | None) -> Analysis:
             if one.vlms[0] in vlms and vlm in (None, *one.vlms) and task in (None, one.task)
         ),
         examples=tuple(one for one in analysis.examples if one.vlm in vlms and keep(one)),
+        correlations=tuple(one for one in analysis.correlations if keep(one)),
     )
 
 
@@ -205,6 +211,14 @@ FIGURES = (
         rows=size_rows,
         draw=draw_sizes,
         lacks=lacks_sizes,
+    ),
+    Figure(
+        names=("6", "correlation"),
+        title="correlation of quality metrics with the scores of tasks",
+        needs="quality values of two images or more at three levels of codecs",
+        rows=correlation_rows,
+        draw=draw_correlations,
+        lacks=lacks_correlations,
     ),
     Figure(
         names=("8", "example-adapter"),
