@@ -17,7 +17,8 @@ from eyechart.analysis.labels import Labels
 from eyechart.analysis.render import FORMATS, render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
-from eyechart.analysis.tables import PER_DEVICE, TableKind, tables_of
+from eyechart.analysis.table_notes import PER_DEVICE
+from eyechart.analysis.tables import TableKind, tables_of
 from eyechart.cli import run_args
 from eyechart.cli.table_view import show
 from eyechart.core.errors import InputError

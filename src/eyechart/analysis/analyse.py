@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -31,7 +32,9 @@ from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.analysis.scaling import scaling, vlm_infos
 from eyechart.core import plugins
+from eyechart.core.attempt import attempt
 from eyechart.core.errors import InputError, PluginError
+from eyechart.core.hooks import metric_label
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, TaskSize
@@ -202,12 +205,21 @@ def _size(cells: Sequence[CellData]) -> TaskSize:
 
 
 def _task_info(name: str, task: Task, size: TaskSize, cells: Sequence[Measured]) -> TaskInfo:
+    names = dict.fromkeys(
+        metric for measured in cells if measured.data.task == name for metric in measured.metrics
+    )
+    labels = {metric: attempt("score", partial(metric_label, task, metric)) for metric in names}
     return TaskInfo(
         name=name,
         headline_metric=task.headline_metric,
         questions=size.questions,
         images=size.images,
         caution=next(measured.caution for measured in cells if measured.data.task == name),
+        metric_labels={
+            metric: label
+            for metric, label in labels.items()
+            if isinstance(label, str) and label != metric
+        },
     )
 
 

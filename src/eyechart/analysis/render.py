@@ -11,7 +11,8 @@ from eyechart.analysis.table import Entry, Table, TableRow
 from eyechart.core.errors import InputError
 from eyechart.core.files import csv_text
 
-FORMATS = ("md", "csv", "latex", "json")
+FORMATS = ("md", "csv", "csv-wide", "latex", "json")
+_WIDE_COLUMNS = 6  # columns of figures that one column of a two-column paper has no room for
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -32,6 +33,8 @@ def render(tables: Sequence[Table], form: str) -> str:
         return json.dumps([_object(table) for table in tables], indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
         return _csv(tables)
+    if form == "csv-wide":
+        return _csv_wide(tables)
     one = _markdown if form == "md" else _latex
     return "\n".join("\n".join(one(table)) + "\n" for table in tables)
 
@@ -73,16 +76,23 @@ def _cell(text: str) -> str:
 
 def _latex(table: Table) -> Iterator[str]:
     yield "% needs \\usepackage{booktabs}"
-    yield r"\begin{table}[t]"
-    yield r"\centering\small"
+    wide = len(table.columns) >= _WIDE_COLUMNS
+    environment = "table*" if wide else "table"
+    yield rf"\begin{{{environment}}}[t]"
+    yield r"\centering\footnotesize\setlength{\tabcolsep}{3pt}" if wide else r"\centering\small"
     yield rf"\caption{{{_tex(table.title)}}}"
-    yield rf"\begin{{tabular}}{{{'l' * len(table.keys)}{'r' * len(table.columns)}}}"
+    heads = int(wide and len(table.keys) > 1)  # the first key has lines of its own
+    named = (*table.keys[heads:], *table.columns)
+    yield rf"\begin{{tabular}}{{{'l' * (len(table.keys) - heads)}{'r' * len(table.columns)}}}"
     yield r"\toprule"
-    yield " & ".join(map(_tex, (*table.keys, *table.columns))) + r" \\"
+    yield " & ".join(map(_tex, named)) + r" \\"
     yield r"\midrule"
-    for index, (row, keys) in enumerate(_grouped(table)):
-        if index and keys[0]:
+    for index, (row, whole) in enumerate(_grouped(table)):
+        if index and whole[0]:
             yield r"\midrule"
+        if heads and whole[0]:
+            yield rf"\multicolumn{{{len(named)}}}{{l}}{{{_tex(whole[0])}}} \\"
+        keys = whole[heads:]
         figures = [_latex_entry(entry, table) for entry in row.entries]
         yield " & ".join((*map(_tex, keys), *figures)) + r" \\"
     yield r"\bottomrule"
@@ -91,7 +101,7 @@ def _latex(table: Table) -> Iterator[str]:
     lines += [f"${{}}^{{{n}}}$ {_tex(note)}" for n, note in enumerate(table.notes, start=1)]
     for line in filter(None, lines):
         yield rf"\par\smallskip{{\footnotesize {line if line[0] == '$' else _tex(line)}}}"
-    yield r"\end{table}"
+    yield rf"\end{{{environment}}}"
 
 
 def _latex_entry(entry: Entry, table: Table) -> str:
@@ -141,6 +151,42 @@ def _csv(tables: Sequence[Table]) -> str:
     return buffer.getvalue()
 
 
+def _csv_wide(tables: Sequence[Table]) -> str:
+    """One line for each row, a column for each figure and the bounds of its interval."""
+    buffer = io.StringIO()
+    keys = list(dict.fromkeys(key for table in tables for key in table.keys))
+    columns: dict[str, bool] = {}  # name -> whether it has intervals
+    for table in tables:
+        for row in table.rows:
+            for column, entry in zip(table.columns, row.entries, strict=True):
+                columns[column] = columns.get(column, False) or entry.low is not None
+    names = [
+        name
+        for column, bounds in columns.items()
+        for name in ((column, f"{column} low", f"{column} high") if bounds else (column,))
+    ]
+    several = ["table"] if len(tables) > 1 else []
+    notes = ["notes"] if any(table.notes for table in tables) else []
+    header = [*several, *keys, *names, *notes]
+    writer = csv.DictWriter(buffer, header, restval="", lineterminator="\n")
+    writer.writerow({name: csv_text(name) for name in header})
+    for table in tables:
+        for row in table.rows:
+            line = dict(zip(table.keys, row.keys, strict=True))
+            for column, entry in zip(table.columns, row.entries, strict=True):
+                line[column] = _digits(entry.value)
+                if columns[column]:
+                    line[f"{column} low"] = _digits(entry.low)
+                    line[f"{column} high"] = _digits(entry.high)
+            if several:
+                line["table"] = table.title
+            if notes:
+                every = (note for entry in row.entries for note in entry.notes)
+                line["notes"] = "; ".join(dict.fromkeys(every))
+            writer.writerow({name: csv_text(text) for name, text in line.items()})
+    return buffer.getvalue()
+
+
 def _digits(value: float | None) -> str:
     return "" if value is None else repr(float(value))
 
@@ -153,14 +199,17 @@ def _object(table: Table) -> dict[str, object]:
             {
                 **dict(zip(table.keys, row.keys, strict=True)),
                 table.column_kind: {
-                    column: {
+                    alias: {
+                        **({} if alias == column else {"label": column}),
                         "value": entry.value,
                         "low": entry.low,
                         "high": entry.high,
                         "mark": entry.mark,
                         "notes": list(entry.notes),
                     }
-                    for column, entry in zip(table.columns, row.entries, strict=True)
+                    for alias, column, entry in zip(
+                        table.aliases or table.columns, table.columns, row.entries, strict=True
+                    )
                 },
             }
             for row in table.rows

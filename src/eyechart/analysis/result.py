@@ -6,7 +6,7 @@ exports and the HTML report only format it. Scores are in the benchmark's own un
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from eyechart.core.types import UNCOMPRESSED, Reproducible
@@ -241,6 +241,11 @@ class TaskInfo:
     questions: int  # the most that are asked in one cell
     images: int
     caution: str = ""  # why its intervals are not reliable
+    metric_labels: dict[str, str] = field(default_factory=dict)  # where they differ from the names
+
+    def label(self, metric: str) -> str:
+        """A metric as tables and charts name it: `F1, %` for POPE's "Overall Overall"."""
+        return self.metric_labels.get(metric, metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +298,9 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     ):
         if not value[name]:
             del value[name]
+    for task in value["tasks"]:
+        if not task["metric_labels"]:
+            del task["metric_labels"]
     for cell in value["cells"]:
         if cell["reproducible"] == "bitwise":
             del cell["reproducible"]

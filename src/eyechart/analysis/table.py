@@ -48,7 +48,7 @@ class TableRow:
 class Table:
     """A titled table. keys: names of the key columns. column_kind: what the columns are
     ("codec", "metric"); the first key groups the rows. compact: the terminal keeps an interval on
-    the line of its figure."""
+    the line of its figure. aliases: VLMEvalKit's names of metrics."""
 
     title: str
     keys: tuple[str, ...]
@@ -57,6 +57,7 @@ class Table:
     rows: tuple[TableRow, ...]
     legend: str = ""
     compact: bool = False
+    aliases: tuple[str, ...] = ()  # other names of the columns, which JSON uses; () for none
 
     @property
     def notes(self) -> tuple[str, ...]:

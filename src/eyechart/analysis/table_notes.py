@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
-from eyechart.analysis.result import Analysis
+from eyechart.analysis.result import Analysis, BdResult, CellResult, PairResult
 from eyechart.analysis.table import Table
 
 T = TypeVar("T")
@@ -29,3 +29,8 @@ def distinct(items: Iterable[T]) -> tuple[T, ...]:
 
 def some(table: Table) -> list[Table]:
     return [table] if table.rows else []
+
+
+def vlm_name(result: BdResult | CellResult | PairResult) -> str:
+    """The VLM with its adapter, as rows are named."""
+    return f"{result.vlm} + {result.adapter}" if result.adapter else result.vlm

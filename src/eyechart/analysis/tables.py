@@ -10,15 +10,14 @@ from typing import Literal, TypeAlias
 from eyechart.analysis.result import (
     Analysis,
     BdResult,
-    CellResult,
     GapResult,
     Interval,
     PairResult,
-    TaskInfo,
     codecs_by_category,
     per_device_codecs,
 )
 from eyechart.analysis.scaling_tables import scaling_tables
+from eyechart.analysis.score_tables import compact_score_tables, curve_tables, score_tables
 from eyechart.analysis.table import (
     Entry,
     Table,
@@ -28,30 +27,34 @@ from eyechart.analysis.table import (
     signed,
 )
 from eyechart.analysis.table_notes import (
-    PER_DEVICE,
     device_note,
     distinct,
     intervals_legend,
     some,
+    vlm_name,
 )
 from eyechart.core.types import UNCOMPRESSED
 
-TableKind: TypeAlias = Literal["bd", "scores", "gap", "adapter", "icm", "pairs", "scaling"]
+TableKind: TypeAlias = Literal[
+    "bd", "scores", "gap", "adapter", "icm", "pairs", "scaling", "curves"
+]
 
 
-def tables_of(analysis: Analysis, kind: TableKind) -> list[Table]:
+def tables_of(analysis: Analysis, kind: TableKind, *, compact: bool = False) -> list[Table]:
     """The tables of one kind, possibly none (no adapter in the run, no fine-tuned codec).
 
-    Answers from choice sets are another protocol and have separate tables.
+    Answers from choice sets are another protocol and have separate tables. compact: scores as one
+    table of headline metrics; the other kinds have no compact form.
     """
     makers: dict[TableKind, Callable[[Analysis], list[Table]]] = {
         "bd": bd_tables,
-        "scores": score_tables,
+        "scores": compact_score_tables if compact else score_tables,
         "gap": gap_tables,
         "adapter": adapter_tables,
         "icm": icm_tables,
         "pairs": pair_tables,
         "scaling": scaling_tables,
+        "curves": curve_tables,
     }
     free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
     return [
@@ -87,10 +90,10 @@ def bd_tables(analysis: Analysis) -> list[Table]:
     codecs = distinct(bd.codec for bd in results)
     per_device = per_device_codecs(analysis)
     rows = []
-    places = distinct((_vlm_name(bd), bd.task) for bd in results)
+    places = distinct((vlm_name(bd), bd.task) for bd in results)
     vlm_names = distinct(vlm for vlm, _ in places)
     for vlm, task in sorted(places, key=lambda place: vlm_names.index(place[0])):
-        found = {bd.codec: bd for bd in results if (_vlm_name(bd), bd.task) == (vlm, task)}
+        found = {bd.codec: bd for bd in results if (vlm_name(bd), bd.task) == (vlm, task)}
         entries = same_decimals([_bd_entry(found.get(codec), per_device) for codec in codecs])
         rows.append(TableRow(keys=(vlm, task), entries=entries))
     return some(
@@ -117,8 +120,8 @@ def pair_tables(analysis: Analysis) -> list[Table]:
 
     def table(title: str, entry: Callable[[PairResult], Entry], *, fewer_is_better: bool) -> Table:
         rows = []
-        for vlm, task in distinct((_vlm_name(pair), pair.task) for pair in both):
-            own = [pair for pair in both if (_vlm_name(pair), pair.task) == (vlm, task)]
+        for vlm, task in distinct((vlm_name(pair), pair.task) for pair in both):
+            own = [pair for pair in both if (vlm_name(pair), pair.task) == (vlm, task)]
             for codec in (codec for codec in codecs if any(pair.codec == codec for pair in own)):
                 found = {pair.against: entry(pair) for pair in own if pair.codec == codec}
                 entries = [
@@ -168,44 +171,6 @@ def _own_rates(results: Sequence[BdResult]) -> str:
     return f"over each codec's own rates, in bpp: {', '.join(spans)}" if spans else ""
 
 
-def score_tables(analysis: Analysis) -> list[Table]:
-    """Every sub-metric of every cell, one table for each task; the uncompressed cell first."""
-    tables = []
-    resampled = intervals_legend(analysis)
-    for task in analysis.tasks:
-        cells = sorted(
-            (cell for cell in analysis.cells if cell.task == task.name),
-            key=lambda cell: (_vlm_name(cell), cell.codec != UNCOMPRESSED),
-        )
-        names = distinct(name for cell in cells for name in cell.metrics)
-        names = tuple(sorted(names, key=lambda name: name != task.headline_metric))
-        columns = [[_score_entry(cell, name, task) for cell in cells] for name in names]
-        lines = zip(*map(_column_decimals, columns), strict=True)
-        rows = tuple(
-            TableRow(
-                keys=(_vlm_name(cell), cell.codec, cell.level),
-                entries=(
-                    Entry(value=cell.bpp, decimals=3),
-                    *line,
-                    Entry(value=100 * cell.unparsed_share, decimals=1),
-                ),
-            )
-            for cell, line in zip(cells, lines, strict=True)
-        )
-        tables.append(
-            Table(
-                title=f"{task.name}: every metric of every cell",
-                keys=("VLM", "codec", "level"),
-                column_kind="metric",
-                columns=("bpp", *names, "unparsed %"),
-                rows=rows,
-                compact=True,
-                legend=f"{task.questions} questions, {task.images} images · {resampled}",
-            )
-        )
-    return [table for table in tables if table.rows]
-
-
 def gap_tables(analysis: Analysis) -> list[Table]:
     """Paper Table 3: at each codec's lowest level, and over the mean of its levels."""
     lowest = {(cell.task, cell.codec): cell.level for cell in analysis.cells if cell.rank == 0}
@@ -239,8 +204,8 @@ def adapter_tables(analysis: Analysis) -> list[Table]:
     per_device = per_device_codecs(analysis)
     trained = {adapter.name: adapter.trained_codecs for adapter in analysis.adapters}
     rows = []
-    for vlm, codec in distinct((_vlm_name(bd), bd.codec) for bd in results):
-        found = {bd.task: bd for bd in results if (_vlm_name(bd), bd.codec) == (vlm, codec)}
+    for vlm, codec in distinct((vlm_name(bd), bd.codec) for bd in results):
+        found = {bd.task: bd for bd in results if (vlm_name(bd), bd.codec) == (vlm, codec)}
         adapter, name = next((bd.adapter, bd.codec_name) for bd in found.values())
         seen = "" if adapter not in trained else "yes" if name in trained[adapter] else "no"
         entries = [same_decimals([_bd_entry(found.get(task), per_device)])[0] for task in tasks]
@@ -326,42 +291,8 @@ def _bd_entry(bd: BdResult | None, per_device: Collection[str]) -> Entry:
     return entry_of(bd.bd, notes=(*bd.flags, *device_note(bd.codec, per_device)))
 
 
-def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
-    if name != task.headline_metric:
-        return Entry(value=cell.metrics.get(name))
-    notes = []
-    if cell.failed:
-        notes.append(f"{cell.failed} of {cell.questions} questions failed")
-    if cell.answered + cell.failed < cell.questions:
-        notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
-    if task.caution:
-        notes.append(task.caution)
-    if cell.at_chance:
-        notes.append(cell.at_chance)
-    if cell.questions < task.questions:
-        notes.append(f"asks {cell.questions} of {task.questions} questions")
-    if cell.reproducible == "per device":
-        notes.append(PER_DEVICE)
-    return entry_of(cell.score, notes=tuple(notes))
-
-
-def _column_decimals(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Counts without decimals, percentages with two, sums of percentages with one."""
-    values = [entry.value for entry in entries if entry.value is not None]
-    if all(value.is_integer() for value in values):
-        decimals = 0
-    else:
-        decimals = 1 if max(map(abs, values)) > 100 else 2
-    return tuple(replace(entry, decimals=decimals) for entry in entries)
-
-
 def _figure(value: float | Interval) -> Entry:
     return entry_of(value) if isinstance(value, Interval) else Entry(value=value)
-
-
-def _vlm_name(result: BdResult | CellResult | PairResult) -> str:
-    """The VLM with its adapter, as rows are named."""
-    return f"{result.vlm} + {result.adapter}" if result.adapter else result.vlm
 
 
 def _categories(analysis: Analysis) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from eyechart.core.errors import InputError
 from eyechart.core.foreign import read_csv
+from eyechart.core.types import UNCOMPRESSED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 16 << 20  # of a CSV file
 _COLUMNS = ("bpp", "score")
+_NAMES = ("vlm", "adapter", "task", "codec")  # columns that say which curve a row belongs to
 
 RatesAndScores: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
 
@@ -82,17 +86,59 @@ def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: RatesAn
     return bd.bd_rate(rates_bpp, scores, *against)
 
 
-def read_curve(path: Path) -> tuple[list[float], list[float]]:
-    """The columns bpp and score of a CSV file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCurve:
+    """A curve of a CSV file. names: its VLM, adapter, task and codec, of those columns that the
+    file has. uncompressed: the score of the uncompressed image, if the file has it."""
+
+    names: tuple[str, ...]
+    rates_bpp: tuple[float, ...]
+    scores: tuple[float, ...]
+    uncompressed: float | None = None
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, self.names))
+
+
+def read_curves(path: Path) -> list[NamedCurve]:
+    """The curves of a CSV file with the columns bpp and score.
+
+    Rows are of one curve if they agree in the columns VLM, adapter, task and codec, of those that
+    the file has (`eyechart table curves --format csv-wide`). Rows of the codec `source` are the
+    uncompressed score of the curves that agree with them in the other columns.
 
     Raises:
-        InputError: not a CSV file, a missing column, a cell that is no number.
+        InputError: not a CSV file, a missing column, a cell that is no number, no curve.
     """
-    rows = [
-        tuple(_number(row, column, f"{path}: line {line}") for column in _COLUMNS)
-        for line, row in read_csv(path, _COLUMNS, _MOST_BYTES)
+    points: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    uncompressed: dict[tuple[str, ...], float] = {}
+    for line, row in read_csv(path, _COLUMNS, _MOST_BYTES):
+        found = {(name or "").lower(): value for name, value in row.items() if name}
+        names = [found[key] or "" for key in _NAMES if key in found]
+        bpp, score = (_number(row, column, f"{path}: line {line}") for column in _COLUMNS)
+        if found.get("codec") == UNCOMPRESSED:
+            uncompressed[tuple(names[:-1])] = score
+        else:
+            points.setdefault(tuple(names), []).append((bpp, score))
+    if not points:
+        raise InputError(f"{path}: no point of a curve; needed: rows with bpp and score")
+    return [
+        NamedCurve(
+            names=names,
+            rates_bpp=tuple(bpp for bpp, _ in own),
+            scores=tuple(score for _, score in own),
+            uncompressed=uncompressed.get(names[:-1]),
+        )
+        for names, own in points.items()
     ]
-    return [bpp for bpp, _ in rows], [score for _, score in rows]
+
+
+def partner(curve: NamedCurve, others: Sequence[NamedCurve]) -> NamedCurve | None:
+    """The curve to compare with: the only one, or the only one that differs in the codec alone."""
+    if len(others) == 1:
+        return others[0]
+    same = [other for other in others if other.names[:-1] == curve.names[:-1]]
+    return same[0] if len(same) == 1 else None
 
 
 def _number(row: dict[str, str | None], column: str, where: str) -> float:

@@ -43,8 +43,8 @@ def analyse(
 
 def table(
     run_directory: str | Path,
-    kind: Literal["bd", "scores", "gap", "adapter", "icm", "pairs", "scaling"] = "bd",
-    form: Literal["md", "csv", "latex", "json"] = "md",
+    kind: Literal["bd", "scores", "gap", "adapter", "icm", "pairs", "scaling", "curves"] = "bd",
+    form: Literal["md", "csv", "csv-wide", "latex", "json"] = "md",
 ) -> str:
     """A table of a run as text; empty if the run has no table of that kind.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eyechart.analysis.selection import Selection, select
 from eyechart.analysis.tables import TableKind, tables_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RunTables",
+    "Selection",
     "compare_runs",
     "paper_bd",
     "paper_bd_tables",
@@ -45,10 +47,13 @@ def run_tables(
     samples: int = 1000,
     seed: int = 0,
     data: str | None = None,
+    chosen: Selection | None = None,
+    compact: bool = False,
 ) -> RunTables:
     """The tables of one kind from what a run has stored so far.
 
     samples, seed: of the bootstrap; 0 samples: no intervals. data: folder with the tasks' files.
+    chosen: only these tasks, codecs, levels and metrics. compact: as for `tables_of`.
 
     Raises:
         InputError, StoreError: as `analyse`.
@@ -58,7 +63,8 @@ def run_tables(
     analysis = analyse(
         Path(run_directory), samples=samples, seed=seed, examples=0, created="", data=data
     )
-    return RunTables(tables=tables_of(analysis, kind), analysis=analysis)
+    shown = select(analysis, chosen) if chosen else analysis
+    return RunTables(tables=tables_of(shown, kind, compact=compact), analysis=analysis)
 
 
 def compare_runs(
@@ -79,7 +85,7 @@ def compare_runs(
 
 
 def render(tables: Sequence[Table], form: str) -> str:
-    """All tables as one text. form: md, csv, latex, json. Raises InputError."""
+    """All tables as one text. form: md, csv, csv-wide, latex, json. Raises InputError."""
     from eyechart.analysis.render import render as render_tables
 
     return render_tables(tables, form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from eyechart.api.files import write_json
 from eyechart.cli.console import new_table, table_console
 from eyechart.core import plugins
 from eyechart.core.files import check_out
+from eyechart.core.hooks import metric_label
 
 if TYPE_CHECKING:
     from eyechart.api.results import Result
@@ -56,17 +58,19 @@ def score(
     result = api.score(opened, predictions)
     if json_out is not None:
         write_json(json_out, {"task": name, "version": version, **asdict(result)})
-    _print(name, headline, result)
+    with plugins.guarded(task):
+        labels = {metric: metric_label(opened, metric) for metric in result.metrics}
+    _print(name, labels[headline], {labels[name]: v for name, v in result.metrics.items()}, result)
     if result.missing:
         raise typer.Exit(1)
 
 
-def _print(name: str, headline: str, result: Result) -> None:
+def _print(name: str, headline: str, metrics: Mapping[str, float], result: Result) -> None:
     from rich.text import Text
 
     console = table_console()
     table = new_table(name, "score", right=("score",))
-    for metric, value in result.metrics.items():
+    for metric, value in metrics.items():
         style = "bold" if metric == headline else ""
         table.add_row(metric, f"{value:.4f}", style=style)
     console.print(table)

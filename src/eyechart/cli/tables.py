@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.console import error_line
+from eyechart.cli.console import error_line, terminal_text
 from eyechart.cli.options import MOST_SAMPLES, MOST_SEED
 from eyechart.core.errors import InputError
+from eyechart.core.plugins import split_specs
+from eyechart.core.types import UNCOMPRESSED
 
 if TYPE_CHECKING:
+    from eyechart.api.curves import NamedCurve
     from eyechart.api.results import Analysis, Table
 
 
@@ -28,6 +32,7 @@ class TableChoice(StrEnum):
     icm = "icm"
     pairs = "pairs"
     scaling = "scaling"
+    curves = "curves"
 
 
 class TableFormat(StrEnum):
@@ -36,6 +41,7 @@ class TableFormat(StrEnum):
     terminal = "terminal"
     md = "md"
     csv = "csv"
+    csv_wide = "csv-wide"
     latex = "latex"
     json = "json"
 
@@ -47,9 +53,13 @@ _NONE = {
     TableChoice.adapter: "no adapter was run",
     TableChoice.icm: "needs a codec adapted to machines, and its base codec",
     TableChoice.pairs: "needs two codecs",
+    TableChoice.curves: "no cell has answers",
     TableChoice.scaling: "needs a VLM in two sizes (names that differ only there, as NAME-3B and "
     "NAME-7B)",
 }
+
+
+Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")]
 
 
 def table(
@@ -58,6 +68,22 @@ def table(
     form: Annotated[
         TableFormat, typer.Option("--format", help="How to print it.")
     ] = TableFormat.terminal,
+    tasks: Names = None,
+    codecs: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these, and the uncompressed image.")
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Only these levels, in the tables scores and curves."),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Only these metrics, in the table scores: F1,accuracy."),
+    ] = None,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="scores: one table, the headline metric of each task."),
+    ] = False,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
@@ -66,16 +92,58 @@ def table(
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the bootstrap.")] = 0,
 ) -> None:
-    """Print a table of a run, from what is stored so far."""
-    from eyechart.api.tables import run_tables
+    """Print a table of a run, from what is stored so far.
 
-    found = run_tables(directory, kind.value, samples=samples, seed=seed, data=data)
+    bd and the other comparisons are over all levels of a codec. The table
+    curves as csv-wide is what `eyechart bd` reads.
+    """
+    from eyechart.api.tables import Selection, run_tables
+
+    _check_fits(kind, levels=levels, metrics=metrics, compact=compact)
+    chosen = Selection(
+        tasks=_names("--tasks", tasks),
+        codecs=_names("--codecs", codecs) and tuple(split_specs(codecs or "")),
+        levels=_names("--levels", levels),
+        metrics=tuple(name for name in _names("--metrics", metrics) if name != "%"),
+    )
+    found = run_tables(
+        directory,
+        kind.value,
+        samples=samples,
+        seed=seed,
+        data=data,
+        chosen=chosen,
+        compact=compact,
+    )
     if not found.tables:
-        error_line(f"no {kind.value} table for {directory}: {_NONE[kind]}")
+        why = "nothing is left of the selection" if chosen != Selection() else _NONE[kind]
+        error_line(f"no {kind.value} table for {directory}: {why}")
     say_not_shown(found.analysis)
     print_tables(found.tables, form)
     if found.analysis.left_out:
         raise typer.Exit(1)
+
+
+def _check_fits(
+    kind: TableChoice, *, levels: str | None, metrics: str | None, compact: bool
+) -> None:
+    """Refuse options that a kind of table does not have. Raises InputError."""
+    if levels is not None and kind not in (TableChoice.scores, TableChoice.curves):
+        raise InputError(f"--levels is for the tables scores and curves, not for {kind.value}")
+    if metrics is not None and kind is not TableChoice.scores:
+        raise InputError(f"--metrics is for the table scores, not for {kind.value}")
+    if compact and (kind is not TableChoice.scores or metrics is not None):
+        what = "together with --metrics" if metrics is not None else f"for {kind.value}"
+        raise InputError(f"--compact is for the headline metrics of the table scores, not {what}")
+
+
+def _names(option: str, text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names = tuple(filter(None, (part.strip() for part in text.split(","))))
+    if not names:
+        raise InputError(f"{option} {text!r}: no name; allowed: names, separated by commas")
+    return names
 
 
 def print_tables(tables: Sequence[Table], form: TableFormat) -> None:
@@ -118,32 +186,100 @@ def bd(
     bpp), minus the score of uncompressed images; against a second curve, the
     mean difference over the bpp range that both share. BD-rate: the change of
     the rate in percent at equal score; negative means fewer bits.
-    """
-    from eyechart.api import bd_metric, bd_rate
-    from eyechart.api.curves import read_curve
 
-    if (anchor is None) == (against is None):
+    A file of `eyechart table curves DIR --format csv-wide` may hold several
+    curves, and the uncompressed scores (codec source).
+    """
+    from eyechart.api.curves import read_curves
+
+    if anchor is not None and against is not None:
         raise InputError("give either --anchor SCORE or --against CSV")
-    points = read_curve(curve)
-    other = None if against is None else read_curve(against)
+    curves = read_curves(curve)
+    if against is None:
+        found = [_one_bd(one, anchor, curve) for one in curves]
+    else:
+        others = read_curves(against)
+        found = [_one_pair(one, others, f"{curve}, {against}") for one in curves]
+    if as_json:
+        lines = [{**({"curve": one.name} if one.name else {}), **one.figures} for one in found]
+        print(json.dumps(lines[0] if len(lines) == 1 else lines))
+        return
+    for one in found:
+        print("\n".join(one.lines(several=len(found) > 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CurveBd:
+    """The BD-Metric of one curve. rate_percent: None without a second curve; no_rate: why there is
+    none with one."""
+
+    name: str
+    value: float
+    flags: tuple[str, ...]
+    compared: bool = False
+    rate_percent: float | None = None
+    no_rate: str = ""
+
+    @property
+    def figures(self) -> dict[str, object]:
+        percent = {"bd_rate_percent": self.rate_percent} if self.compared else {}
+        return {"bd_metric": self.value, **percent, "flags": list(self.flags)}
+
+    def lines(self, *, several: bool) -> list[str]:
+        name = f"{terminal_text(self.name)}: " if several else ""
+        found = [f"{name}BD-Metric {self.value:+.4f}"]
+        if self.compared:
+            rate = f"none: {self.no_rate}" if self.no_rate else f"{self.rate_percent:+.2f} %"
+            found.append(f"BD-rate   {rate}")
+        return [*found, *(f"  caution: {flag}" for flag in self.flags)]
+
+
+def _one_bd(curve: NamedCurve, anchor: float | None, path: Path) -> _CurveBd:
+    """BD-Metric against the given or the file's own uncompressed score. Raises InputError."""
+    from eyechart.api import bd_metric
+
+    name = str(curve)
+    best = curve.uncompressed if anchor is None else anchor
+    if best is None:
+        of = f" of {name}" if name else ""
+        raise InputError(
+            f"{path}: no uncompressed score{of}; give --anchor SCORE or --against CSV, or rows of "
+            f"the codec {UNCOMPRESSED}"
+        )
     try:
-        found = bd_metric(*points, uncompressed=anchor, against=other)
+        found = bd_metric(curve.rates_bpp, curve.scores, uncompressed=best)
     except InputError as error:
-        files = f"{curve}, {against}" if against else f"{curve}"
+        raise InputError(f"{path}: {f'{name}: ' if name else ''}{error}") from error
+    return _CurveBd(name=name, value=found.value, flags=found.flags)
+
+
+def _one_pair(curve: NamedCurve, others: Sequence[NamedCurve], files: str) -> _CurveBd:
+    """BD-Metric and BD-rate against a curve of the second file. Raises InputError."""
+    from eyechart.api import bd_metric, bd_rate
+    from eyechart.api.curves import partner
+
+    name = str(curve)
+    other = partner(curve, others)
+    if other is None:
+        raise InputError(
+            f"{files}: no single curve in the second file to compare {name} with; allowed: one "
+            "curve, or one for each VLM, adapter and task"
+        )
+    points, base = (curve.rates_bpp, curve.scores), (other.rates_bpp, other.scores)
+    try:
+        found = bd_metric(*points, against=base)
+    except InputError as error:
         raise InputError(f"{files}: {error}") from error
     rate, no_rate = None, ""
-    if other is not None:
-        try:
-            rate = bd_rate(*points, against=other)
-        except InputError as error:  # scores that never rise with the rate have a BD-Metric only
-            no_rate = str(error)
-    flags = dict.fromkeys((*found.flags, *(rate.flags if rate else ())))
-    if as_json:
-        percent = {} if other is None else {"bd_rate_percent": rate and rate.value}
-        print(json.dumps({"bd_metric": found.value, **percent, "flags": list(flags)}))
-        return
-    print(f"BD-Metric {found.value:+.4f}")
-    if other is not None:
-        print(f"BD-rate   {rate.value:+.2f} %" if rate else f"BD-rate   none: {no_rate}")
-    for flag in flags:
-        print(f"  caution: {flag}")
+    try:
+        rate = bd_rate(*points, against=base)
+    except InputError as error:  # scores that never rise with the rate have a BD-Metric only
+        no_rate = str(error)
+    return _CurveBd(
+        name=name,
+        value=found.value,
+        flags=tuple(dict.fromkeys((*found.flags, *(rate.flags if rate else ())))),
+        compared=True,
+        rate_percent=rate and rate.value,
+        no_rate=no_rate,
+    )

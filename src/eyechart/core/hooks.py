@@ -12,6 +12,7 @@
     task      HasChance        chance(question)
     task      HasImageFiles    check_images(keys)
     task      HasFile          data_file(), describe_file()
+    task      HasMetricLabels  metric_label(name)
     VLM       Checkable        check()
     VLM       TaskDependent    for_task(task)
     VLM       SizesBatches     questions_at_once
@@ -178,6 +179,16 @@ class HasChance(Protocol):
 
     def chance(self, question: Question) -> float | None:
         """Probability (0..1) that a guess is right; None if it is not defined."""
+        ...
+
+
+@runtime_checkable
+class HasMetricLabels(Protocol):
+    """A task whose metrics have other names in papers than in `summarize`, which keeps those of
+    VLMEvalKit."""
+
+    def metric_label(self, name: str) -> str:
+        """A metric as tables and charts name it, with its unit: `F1, %`."""
         ...
 
 
@@ -384,6 +395,11 @@ def chance_of(task: object, question: Question) -> float | None:
         return task.chance(question)
     choices = choices_of(task, question)
     return 1 / len(choices) if choices else None
+
+
+def metric_label(task: object, name: str) -> str:
+    """A metric of a task as tables and charts name it."""
+    return task.metric_label(name) if isinstance(task, HasMetricLabels) else name
 
 
 def for_task(vlm: VLM, task: str) -> VLM:

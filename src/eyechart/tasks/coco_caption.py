@@ -70,6 +70,10 @@ def _cider(results: ScoredQuestions) -> Cider:
     return cider_of(tuple(tuple(references(question)) for question in results.file))
 
 
+def _label(name: str) -> str:
+    return name.replace("Bleu_", "BLEU-").replace("_", "-")
+
+
 # BLEU-1..4, ROUGE-L, CIDEr.
 CocoCaption = partial(
     TsvTask,
@@ -93,6 +97,7 @@ CocoCaption = partial(
         max_new_tokens=256,  # some VLMs write long captions whatever the prompt
         score=_score,
         summarize=_summarize,
+        label=_label,
         statistics=_statistics,
     ),
 )

@@ -107,6 +107,10 @@ def _in_place(category: str, numbers: list[float]) -> list[float]:
     return [0.0] * before + numbers + [0.0] * after
 
 
+def _label(name: str) -> str:
+    return {"perception": "perception score", "reasoning": "cognition score"}.get(name, name)
+
+
 # Yes/no in pairs, summed over categories.
 Mme = partial(
     TsvTask,
@@ -131,6 +135,7 @@ Mme = partial(
         score=yes_no.score,
         choices=yes_no.choices,
         summarize=_summarize,
+        label=_label,
         statistics=_statistics,
         headline=_headline,
         strata=_strata,

@@ -94,6 +94,10 @@ def _formula(text: str) -> str:
     return text.strip().replace("\n", " ").replace(" ", "")
 
 
+def _label(name: str) -> str:
+    return {"Final Score": "score", "Final Score Norm": "score / 10"}.get(name, name)
+
+
 # Containment of a reference; formulas compared with their case and without spaces.
 OcrBench = partial(
     TsvTask,
@@ -117,6 +121,7 @@ OcrBench = partial(
         max_new_tokens=512,  # formulas and key information are long, and some VLMs explain them
         score=_score,
         summarize=_summarize,
+        label=_label,
         statistics=_statistics,
         headline=_headline,
         strata=_strata,

@@ -85,6 +85,12 @@ def _metrics(split: str, scored: Sequence[Scored]) -> dict[str, float]:
     }
 
 
+def _label(name: str) -> str:
+    split, _, metric = name.rpartition(" ")
+    known = {"Overall": "F1", "acc": "accuracy"}.get(metric, metric)
+    return f"{known}, %" if split == "Overall" else f"{known} ({split}), %"
+
+
 # Yes/no questions, scored by F1 of "Yes".
 Pope = partial(
     TsvTask,
@@ -109,6 +115,7 @@ Pope = partial(
         score=yes_no.score,
         choices=yes_no.choices,
         summarize=_summarize,
+        label=_label,
         statistics=_statistics,
         headline=_headline,
         statistics_size=3,

@@ -40,6 +40,11 @@ class ScoredQuestions:
         return [members for group, members in groups.items() if len(members) == size[group]]
 
 
+def percent_label(name: str) -> str:
+    """The label of an accuracy, by its name in `accuracies`."""
+    return "accuracy, %" if name == "Overall" else f"{name}, %"
+
+
 def right(scored: Iterable[Scored]) -> float:
     """The sum of the scores' values."""
     return sum(score.value for _, score in scored)

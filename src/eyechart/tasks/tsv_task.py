@@ -23,7 +23,13 @@ from eyechart.core.images import decode_image
 from eyechart.core.prompts import style_of
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
 from eyechart.tasks.sampling import by_image
-from eyechart.tasks.scored import ScoredQuestions, accuracies, percent_right, right_and_asked
+from eyechart.tasks.scored import (
+    ScoredQuestions,
+    accuracies,
+    percent_label,
+    percent_right,
+    right_and_asked,
+)
 from eyechart.tasks.sources import DataFile, OfficialFile, find
 from eyechart.tasks.table import TsvRow, TsvTable, read_table
 from eyechart.tasks.tsv import row_error
@@ -57,6 +63,8 @@ class TsvBenchmark:
     """Of open questions with short answers: a guess is the most frequent answer of the file."""
     summarize: Callable[[ScoredQuestions], dict[str, float]] = accuracies
     """All sub-metrics in table order, the headline included."""
+    label: Callable[[str], str] = percent_label
+    """(name of a metric in `summarize`) -> its name in tables, with its unit."""
     statistics: Callable[[ScoredQuestions], list[tuple[str, list[float]]]] = right_and_asked
     """(image, k numbers) pairs; `headline` maps their sum over any images to the metric."""
     statistics_size: int = 2
@@ -116,6 +124,10 @@ class TsvTask:
     @property
     def headline_metric(self) -> str:
         return self._benchmark.headline_metric
+
+    def metric_label(self, name: str) -> str:
+        """A metric as tables and charts name it, with its unit."""
+        return self._benchmark.label(name)
 
     @property
     def official(self) -> tuple[OfficialFile, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,7 @@ def draw_curves(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
     lossy = [cell for cell in analysis.cells if cell.codec != UNCOMPRESSED]
     panels = distinct((cell.vlm, cell.task) for cell in lossy)
     style = styles(distinct(cell.codec for cell in lossy))
-    metric = {task.name: task.headline_metric for task in analysis.tasks}
+    metric = {task.name: task.label(task.headline_metric) for task in analysis.tasks}
     best = uncompressed(analysis)
     several = len({vlm for vlm, _ in panels}) > 1
     panel_axes = grid(canvas, len(panels), width_in)
@@ -55,7 +54,7 @@ def draw_curves(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
             axes.axhline(best[vlm, task].score.value, color="#444444", linewidth=0.6, dashes=(4, 3))
         axes.set_title(f"{task}, {vlm}" if several else task)
         axes.set_xlabel("bpp")
-        axes.set_ylabel(re.sub(r"^(.+) \1$", r"\1", metric.get(task, "score")))
+        axes.set_ylabel(metric.get(task, "score"))
         axes.grid(visible=True, alpha=0.25, linewidth=0.4)
     legend(canvas, *panel_axes)
 
