@@ -280,6 +280,6 @@ def _one_pair(curve: NamedCurve, others: Sequence[NamedCurve], files: str) -> _C
         value=found.value,
         flags=tuple(dict.fromkeys((*found.flags, *(rate.flags if rate else ())))),
         compared=True,
-        rate_percent=rate and rate.value,
+        rate_percent=rate.value if rate else None,
         no_rate=no_rate,
     )
