@@ -16,8 +16,9 @@ from eyechart.analysis.analyse import analyse
 from eyechart.analysis.bd import bd_between, bd_metric
 from eyechart.analysis.bootstrap import Resampling, interval, resample
 from eyechart.analysis.files import read_analysis, write_analysis
-from eyechart.analysis.measure import Measured, image_sums, measure
+from eyechart.analysis.measure import Measured, measure
 from eyechart.analysis.result import Analysis
+from eyechart.analysis.sums import cell_sums
 from eyechart.analysis.tables import gap_tables, score_tables
 from eyechart.core.errors import InputError
 from eyechart.core.types import Component, Failure, ImageSums, Level, Record, Score
@@ -35,7 +36,7 @@ def analysed(root: Path, **options: int) -> Analysis:
 
 def measured_alone(records: Sequence[Record], resampling: Resampling) -> Measured:
     task = toy.ToyTask()
-    return measure(task, toy.data_of(toy.cell(), records), image_sums(task, records), resampling)
+    return measure(task, toy.data_of(toy.cell(), records), cell_sums(task, records), resampling)
 
 
 def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed() -> None:

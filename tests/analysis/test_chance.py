@@ -11,7 +11,7 @@ import toy
 
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.bootstrap import resample
-from eyechart.analysis.chance import chance_note, chances
+from eyechart.analysis.chance import chance_note, chance_sums, chances
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.tables import tables_of
 from eyechart.api import open_task
@@ -59,13 +59,13 @@ def test_a_vlm_above_chance_is_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("right", "noted"), [(0.0, True), (0.5, True), (0.75, False), (1, False)])
 def test_the_interval_decides(right: float, noted: bool) -> None:
     drawn = resample(IMAGES, samples=500, seed=1)
-    assert bool(chance_note(toy.records(right, 9), chances(YesOrNo()), drawn)) == noted
+    assert bool(chance_note(chance_sums(toy.records(right, 9), chances(YesOrNo())), drawn)) == noted
 
 
 def test_an_open_question_has_no_chance_level() -> None:
     drawn = resample(IMAGES, samples=100, seed=1)
     assert chances(toy.ToyTask()) == {}
-    assert chance_note(toy.records(0, 9), {}, drawn) == ""
+    assert chance_note(chance_sums(toy.records(0, 9), {}), drawn) == ""
 
 
 @pytest.mark.parametrize("name", ["POPE", "MME", "MMBench", "SEEDBench"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from eyechart.analysis.bootstrap import interval, resample
-from eyechart.analysis.measure import Measured, image_sums, measure
+from eyechart.analysis.measure import Measured, measure
+from eyechart.analysis.sums import cell_sums
 from eyechart.core.types import Record, Task, component_of
 from eyechart.tasks import open_tasks
 from eyechart.testing.tasks import best_answer
@@ -45,8 +46,12 @@ def answered(name: str, *, every: int, wrong_every: int = 0) -> tuple[Task, list
 
 def measured(task: Task, records: list[Record], samples: int = 400) -> Measured:
     images = sorted({record.image for record in records})
-    sums = image_sums(task, records)
-    strata = dict(zip(sums.images, sums.strata, strict=True)) if sums.strata else None
+    sums = cell_sums(task, records)
+    strata = (
+        dict(zip(sums.statistics.images, sums.statistics.strata, strict=True))
+        if sums.statistics.strata
+        else None
+    )
     drawn = resample(images, samples=samples, seed=0, strata=strata)
     cell = replace(toy.cell(), task=component_of(task))
     return measure(task, toy.data_of(cell, records), sums, drawn)

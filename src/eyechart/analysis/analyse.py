@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -27,17 +27,18 @@ from eyechart.analysis.compare import Comparison, rank_levels
 from eyechart.analysis.correlation import correlations, quality_means
 from eyechart.analysis.examples import choose_examples
 from eyechart.analysis.gap import trained_codecs
-from eyechart.analysis.measure import Measured, image_sums, measure
+from eyechart.analysis.measure import Measured, measure
 from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.analysis.scaling import scaling, vlm_infos
+from eyechart.analysis.sums import code_of, stored_sums
 from eyechart.core import plugins
 from eyechart.core.attempt import attempt
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.hooks import metric_label
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
 from eyechart.core.version import VERSION
-from eyechart.store import Store, TaskSize
+from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks import open_answered
 from eyechart.tasks.sources import BUILT_IN_DATA
 
@@ -160,7 +161,7 @@ def _measured(
                 questions = len(task.questions())
                 for read in own:
                     planned[read.key].check_asked(questions)
-                measured |= _measured_task(task, own, quality, samples=samples, seed=seed)
+                measured |= _measured_task(task, own, planned, quality, samples=samples, seed=seed)
         except PluginError as error:
             broken[name] = str(error)
             del tasks[name]
@@ -170,24 +171,39 @@ def _measured(
 
 
 def _measured_task(
-    task: Task, cells: Sequence[CellData], quality: RunQuality, *, samples: int, seed: int
+    task: Task,
+    cells: Sequence[CellData],
+    stored: Mapping[str, StoredCell],
+    quality: RunQuality,
+    *,
+    samples: int,
+    seed: int,
 ) -> dict[str, Measured]:
     """Measures all cells of a task, by key, with the same resampling of its images."""
-    images = sorted({record.image for read in cells for record in read.records})
-    sums = {read.key: image_sums(task, read.records) for read in cells}
+    code, chance = code_of(task), cache(partial(chances, task))
+    sums = {
+        read.key: stored_sums(
+            stored[read.key],
+            read.records,
+            task,
+            code,
+            chance if read.codec == UNCOMPRESSED else None,
+        )
+        for read in cells
+    }
+    images = sorted({image for found in sums.values() for image in found.rates_bpp})
     strata = {
         image: stratum
         for found in sums.values()
-        for image, stratum in zip(found.images, found.strata, strict=False)
+        for image, stratum in zip(found.statistics.images, found.statistics.strata, strict=False)
     }
     resampling = resample(images, samples=samples, seed=seed, strata=strata)
-    chance = chances(task)
     measured = {}
     for read in cells:
         one = measure(task, read, sums[read.key], resampling)
-        one = replace(one, quality=quality.of(read, resampling))
+        one = replace(one, quality=quality.of(read, sums[read.key].rates_bpp, resampling))
         if read.codec == UNCOMPRESSED:
-            one = replace(one, at_chance=chance_note(read.records, chance, resampling))
+            one = replace(one, at_chance=chance_note(sums[read.key].chance, resampling))
         measured[read.key] = one
     return measured
 

@@ -1,14 +1,15 @@
-"""The cells of a run directory, read once, with their names in tables."""
+"""The cells of a run directory with their names in tables. Records are read when they are used."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eyechart.analysis.labels import Labels
 from eyechart.core.types import LONG_SIDE, USUAL_FACTS, Cell, CodecFacts, Failure, Record
-from eyechart.store import Store, TaskSize
+from eyechart.store import CellIndex, Store, StoredCell, TaskSize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,56 @@ class CellData:
     facts: CodecFacts = USUAL_FACTS  # of the codec
 
 
+class StoredRecords(Sequence[Record]):
+    """The records of a stored cell. Each iteration reads them from the disk, and holds those of
+    one cell only. The count is known from the cell's index. Every use raises StoreError."""
+
+    def __init__(self, stored: StoredCell) -> None:
+        self._stored = stored
+        self._count: int | None = None
+        self._failures: tuple[Failure, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self._stored.has_records() if self._count is None else self._count > 0
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._note(self._stored.index())
+        return self._count or 0
+
+    def __iter__(self) -> Iterator[Record]:
+        records, index = self._stored.read()
+        self._note(index)
+        return iter(records)
+
+    def __getitem__(self, place: Any) -> Any:
+        return list(self)[place]
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Of the questions without an answer."""
+        len(self)
+        return self._failures
+
+    def _note(self, index: CellIndex) -> None:
+        self._count, self._failures = len(index.answered), index.failures
+
+
+class StoredFailures(Sequence[Failure]):
+    """The failures of a stored cell, known from its index. Every use raises StoreError."""
+
+    def __init__(self, records: StoredRecords) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records.failures)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._records.failures[place]
+
+
 def read_cells(store: Store) -> list[CellData]:
-    """All cells in the order of `Store.cells`. Raises StoreError."""
+    """All cells in the order of `Store.cells`, without their records. Raises StoreError."""
     stored = store.cells()
     cells = [item.cell for item in stored]
     vlms = Labels(cell.vlm for cell in cells)
@@ -43,12 +92,12 @@ def read_cells(store: Store) -> list[CellData]:
             adapter=adapters.of(item.cell.adapter),
             task=tasks.of(item.cell.task),
             codec=_codec_label(codecs.of(item.cell.codec), item.cell),
-            records=item.records(),
-            failures=item.failures(),
+            records=records,
+            failures=StoredFailures(records),
             asked=item.asked(),
             facts=item.facts,
         )
-        for item in stored
+        for item, records in ((item, StoredRecords(item)) for item in stored)
     ]
 
 

@@ -5,7 +5,9 @@ A curve of a VLM at chance level is no information on a codec, because there is 
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,28 +22,52 @@ def chances(task: Task) -> dict[str, float]:
     return {key: chance for key, chance in found.items() if chance is not None}
 
 
-def chance_note(
-    records: Sequence[Record], chance: Mapping[str, float], resampling: Resampling
-) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChanceSums:
+    """Of one cell. above, questions: image -> sum of (score - chance), and number of questions.
+    right, guess: mean score and mean chance, 0..1."""
+
+    above: dict[str, float]
+    questions: dict[str, int]
+    right: float
+    guess: float
+
+
+def chance_sums(records: Sequence[Record], chance: Mapping[str, float]) -> ChanceSums | None:
+    """The sums of some records; None if there are none, or one has no chance level."""
+    if not records or any(record.question_id not in chance for record in records):
+        return None
+    above: defaultdict[str, float] = defaultdict(float)
+    questions: Counter[str] = Counter()
+    for record in records:
+        above[record.image] += record.value - chance[record.question_id]
+        questions[record.image] += 1
+    return ChanceSums(
+        above=dict(above),
+        questions=dict(questions),
+        right=float(np.mean([record.value for record in records])),
+        guess=float(np.mean([chance[record.question_id] for record in records])),
+    )
+
+
+def chance_note(found: ChanceSums | None, resampling: Resampling) -> str:
     """One line if the share of right answers is not above that of a guess, else "".
 
     It uses the mean of (score - chance) over the questions, with its 95 % interval from the
-    resampling of the images. "" also if an answered question has no chance level.
+    resampling of the images. "" also without the sums.
     """
-    if not records or any(record.question_id not in chance for record in records):
+    if found is None:
         return ""
     row_of = {image: row for row, image in enumerate(resampling.images)}
     sums = np.zeros((len(row_of), 2))  # above chance, questions
-    for record in records:
-        sums[row_of[record.image]] += record.value - chance[record.question_id], 1
+    for image, above in found.above.items():
+        sums[row_of[image]] = above, found.questions[image]
     drawn = resampling.weights @ sums
     present = drawn[:, 1] > 0
-    above, asked = sums.sum(axis=0)
-    if interval(above / asked, drawn[present, 0] / drawn[present, 1]).low > 0:
+    total, asked = sums.sum(axis=0)
+    if interval(total / asked, drawn[present, 0] / drawn[present, 1]).low > 0:
         return ""
-    right = np.mean([record.value for record in records])
-    guess = np.mean([chance[record.question_id] for record in records])
     return (
-        f"at chance level: {100 * right:.1f} % of the uncompressed images' answers are right, "
-        f"{100 * guess:.1f} % of guesses"
+        f"at chance level: {100 * found.right:.1f} % of the uncompressed images' answers are right,"
+        f" {100 * found.guess:.1f} % of guesses"
     )

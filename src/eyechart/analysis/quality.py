@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +32,14 @@ class RunQuality:
         self._digests: dict[str, dict[str, str]] = {}
         self._values: dict[tuple[str, str], dict[str, dict[str, QualityValue]]] = {}
 
-    def of(self, read: CellData, resampling: Resampling) -> dict[str, CellQuality]:
-        """The metrics of a cell by name; those without a value are left out. Raises StoreError."""
+    def of(
+        self, read: CellData, asked: Collection[str], resampling: Resampling
+    ) -> dict[str, CellQuality]:
+        """The metrics of a cell by name; those without a value are left out. asked: the images of
+        the cell's records. Raises StoreError."""
         if not self.metrics or read.codec == UNCOMPRESSED:
             return {}
-        digests, asked = self._digests_of(read), {record.image for record in read.records}
+        digests = self._digests_of(read)
         rows = [
             (row, digests[image])
             for row, image in enumerate(resampling.images)

@@ -10,7 +10,8 @@ from typing import Any
 from eyechart.analysis.analyse import tasks_of
 from eyechart.analysis.bootstrap import Resampling, interval, resample
 from eyechart.analysis.cells import CellData, cell_label, read_cells
-from eyechart.analysis.measure import Measured, image_sums, measure
+from eyechart.analysis.measure import Measured, measure
+from eyechart.analysis.sums import cell_sums
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
@@ -144,4 +145,4 @@ def _row(pair: tuple[CellData, CellData], task: Task, draws: Resampling) -> Tabl
 
 def _measured(task: Task, read: CellData, questions: set[str], draws: Resampling) -> Measured:
     records = [record for record in read.records if record.question_id in questions]
-    return measure(task, replace(read, records=records), image_sums(task, records), draws)
+    return measure(task, replace(read, records=records), cell_sums(task, records), draws)

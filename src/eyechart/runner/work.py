@@ -204,17 +204,15 @@ def _cells(
 
 def _settled(stored: StoredCell, *, retry_failed: bool) -> tuple[set[str], set[str]]:
     """Ids of the questions with an answer, and of those that failed permanently."""
-    answered = {record.question_id for record in stored.records()}
+    index = stored.index()
     failed = {
-        failure.question_id
-        for failure in stored.failures()
-        if not (failure.retryable or retry_failed)
+        failure.question_id for failure in index.failures if not (failure.retryable or retry_failed)
     }
-    return answered, failed
+    return set(index.answered), failed
 
 
 def finished(work: Work, model: ModelConfig, store: Store, *, retry_failed: bool) -> bool:
-    """Whether all questions of a VLM are settled. Does not change the store. Raises StoreError."""
+    """Whether all questions of a VLM are settled. Changes no result. Raises StoreError."""
     for part in work.tasks:
         for cell, _, _ in _cells(work, model, part):
             answered, failed = _settled(store.find(cell), retry_failed=retry_failed)

@@ -1,7 +1,7 @@
 """The run directory: crash-safe records, bitstreams, leases, queries."""
 
 from eyechart.store.blobs import Blobs
-from eyechart.store.cells import StoredCell, TaskSize
+from eyechart.store.cells import CellIndex, StoredCell, TaskSize
 from eyechart.store.images import StoredImage, StoredImages
 from eyechart.store.lease import HeldError
 from eyechart.store.quality import QualityValue, StoredMetric, StoredQuality
@@ -9,6 +9,7 @@ from eyechart.store.rundir import RunDirError, RunInfo, Store
 
 __all__ = [
     "Blobs",
+    "CellIndex",
     "HeldError",
     "QualityValue",
     "RunDirError",

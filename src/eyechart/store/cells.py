@@ -4,6 +4,7 @@ cells/<first 16 digits of the key>/cell.json        the cell, canonical JSON
                                    asked.json       how much of its task it is to hold
                                    records.jsonl    one answered question a line
                                    failures.jsonl   one failed attempt a line
+                                   index.json       derived: what is answered and what has failed
 
 A line of records or failures ends in `"check"`, a CRC-32 of the cell's key and the rest of the
 line: a line that was changed, or is another cell's, is noticed. Lines without it are read, too.
@@ -11,13 +12,13 @@ line: a line that was changed, or is another cell's, is noticed. Lines without i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
-from zlib import crc32
 
 from eyechart.core.errors import StoreError, one_line
 from eyechart.core.foreign import parse_json
@@ -35,17 +36,29 @@ from eyechart.core.types import (
     Level,
     Record,
 )
+from eyechart.store.derived import (
+    Snapshot,
+    read_derived,
+    read_snapshot,
+    unchanged,
+    write_derived,
+)
 from eyechart.store.files import (
     DAMAGED,
     append_lines,
     cut_torn_line,
+    file_sha256,
+    has_line,
     read_lines,
     sync_file,
     write_atomic,
 )
+from eyechart.store.lines import damaged_line, parse_lines, with_check
 
 _T = TypeVar("_T")
-_CHECK = ',"check":'
+RECORDS, FAILURES = "records.jsonl", "failures.jsonl"
+_INDEX_KEYS = ("answered", "failures", "content")
+_INDEX_VERSION = 1  # raised when the meaning of `index.json` changes
 _LONGEST_NUMBER = 18  # digits; Python refuses to read some thousands of them
 # Fields of records that are left out where they are 0.
 _UNKNOWN_IF_0 = ("shown_height_px", "shown_width_px", "visual_tokens", "answer_tokens")
@@ -70,6 +83,20 @@ class TaskSize:
 
     questions: int
     images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellIndex:
+    """What a cell holds, without its answers.
+
+    answered: ids of the answered questions. failures: the last failure of every question that has
+    no answer. Both are ordered by question id.
+    content: sha256 (hex) of the files of records and failures.
+    """
+
+    answered: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    content: str
 
 
 class StoredCell:
@@ -125,72 +152,130 @@ class StoredCell:
 
     def records(self) -> list[Record]:
         """Every answered question once, ordered by question id. Raises StoreError."""
-        found: dict[str, Record] = {}
-        for record in self._read("records.jsonl", _record):
-            found.setdefault(record.question_id, record)
-        return sorted(found.values(), key=lambda record: _natural(record.question_id))
+        return self._records(read_snapshot(self.path / RECORDS))
 
     def failures(self) -> list[Failure]:
         """The last failure of every question that has no answer, ordered by question id."""
-        found = {
-            failure.question_id: failure
-            for failure in self._read("failures.jsonl", lambda row: _built(Failure, row))
-        }
+        found = self._failures(read_snapshot(self.path / FAILURES))
         if found:
             for record in self.records():
                 found.pop(record.question_id, None)
         return sorted(found.values(), key=lambda failure: _natural(failure.question_id))
 
+    def read(self) -> tuple[list[Record], CellIndex]:
+        """The records, as `records`, and the index, which is kept. Raises StoreError."""
+        answers, lost = read_snapshot(self.path / RECORDS), read_snapshot(self.path / FAILURES)
+        records, failures = self._records(answers), self._failures(lost)
+        for record in records:
+            failures.pop(record.question_id, None)
+        left = sorted(failures.values(), key=lambda failure: _natural(failure.question_id))
+        index = CellIndex(
+            answered=tuple(record.question_id for record in records),
+            failures=tuple(left),
+            content=_content(sha256(one.data).digest() for one in (answers, lost)),
+        )
+        if answers.state is not None or lost.state is not None:
+            fields = {
+                "version": _INDEX_VERSION,
+                "records": answers.state,
+                "failures": lost.state,
+                "index": asdict(index),
+            }
+            write_derived(self._index_path, fields)
+        return records, index
+
+    def index(self) -> CellIndex:
+        """What the cell holds. The records are read only if they have changed. Raises
+        StoreError."""
+        return self._known_index() or self.read()[1]
+
+    def content(self) -> str:
+        """`CellIndex.content` of the present files. Raises StoreError."""
+        known = self._known_index()
+        if known is not None:
+            return known.content
+        return _content(file_sha256(self.path / name) for name in (RECORDS, FAILURES))
+
+    def has_records(self) -> bool:
+        """Whether any question is answered. Raises StoreError."""
+        return has_line(self.path / RECORDS)
+
+    @property
+    def _index_path(self) -> Path:
+        return self.path / "index.json"
+
+    def _known_index(self) -> CellIndex | None:
+        """The stored index, if the files that it was made from have not changed."""
+        found = read_derived(self._index_path)
+        if found is None:
+            return None
+        value, written_ns = found
+        try:
+            if value["version"] != _INDEX_VERSION:
+                return None
+            states = {RECORDS: value["records"], FAILURES: value["failures"]}
+            for name, state in states.items():
+                if not unchanged(self.path / name, state, written_ns):
+                    return None
+            answered, rows, content = (value["index"][key] for key in _INDEX_KEYS)
+            if not (isinstance(content, str) and all(isinstance(one, str) for one in answered)):
+                return None
+            failures = tuple(_built(Failure, row) for row in rows)
+            return CellIndex(answered=tuple(answered), failures=failures, content=content)
+        except DAMAGED:
+            return None
+
+    def _records(self, snapshot: Snapshot) -> list[Record]:
+        found: dict[str, Record] = {}
+        for record in self._built_from(RECORDS, snapshot, _record):
+            found.setdefault(record.question_id, record)
+        return sorted(found.values(), key=lambda record: _natural(record.question_id))
+
+    def _failures(self, snapshot: Snapshot) -> dict[str, Failure]:
+        built = self._built_from(FAILURES, snapshot, lambda row: _built(Failure, row))
+        return {failure.question_id: failure for failure in built}
+
     def recover(self) -> None:
         """Cut off a half-written last line. Call it once, under a lease, before appending."""
-        cut_torn_line(self.path / "records.jsonl")
-        cut_torn_line(self.path / "failures.jsonl")
+        cut_torn_line(self.path / RECORDS)
+        cut_torn_line(self.path / FAILURES)
 
     def append_records(self, records: Iterable[Record]) -> None:
         """Append answered questions. They survive a kill at once, a power cut after `sync`.
 
         Raises StoreError.
         """
-        append_lines(self.path / "records.jsonl", map(self._line, records))
+        append_lines(self.path / RECORDS, map(self._line, records))
 
     def append_failures(self, failures: Iterable[Failure]) -> None:
         """Add failed attempts. Raises StoreError."""
-        append_lines(self.path / "failures.jsonl", map(self._line, failures))
+        append_lines(self.path / FAILURES, map(self._line, failures))
 
     def sync(self) -> None:
         """Wait until all appended lines are on the disk. Raises StoreError."""
-        sync_file(self.path / "records.jsonl")
-        sync_file(self.path / "failures.jsonl")
+        sync_file(self.path / RECORDS)
+        sync_file(self.path / FAILURES)
 
     def replace_records(self, records: Sequence[Record]) -> None:
         """Put new records in place of all old ones, in one step. Raises StoreError."""
         lines = "".join(f"{self._line(record)}\n" for record in records)
-        write_atomic(self.path / "records.jsonl", lines.encode())
+        write_atomic(self.path / RECORDS, lines.encode())
 
     def _line(self, item: Record | Failure) -> str:
         # What cannot be written (a lone surrogate) is replaced before the check is computed.
         fields = {key: v for key, v in asdict(item).items() if v or key not in _UNKNOWN_IF_0}
         line = canonical_json(fields).encode("utf-8", "replace").decode()
-        return line[:-1] + self._check(line)
+        return with_check(line, self.key)
 
-    def _check(self, line: str) -> str:
-        return f'{_CHECK}"{crc32(f"{self.key}{line}".encode()):08x}"}}'
-
-    def _read(self, name: str, build: Callable[[Any], _T]) -> Iterable[_T]:
+    def _built_from(
+        self, name: str, snapshot: Snapshot, build: Callable[[Any], _T]
+    ) -> Iterator[_T]:
         path = self.path / name
-        for number, line in enumerate(read_lines(path), start=1):
+        for number, row in enumerate(parse_lines(path, snapshot.data, self.key), start=1):
             try:
-                start = line.rfind(_CHECK)
-                if start > 0:
-                    line, check = f"{line[:start]}}}", line[start:]
-                    if check != self._check(line):
-                        raise ValueError("it was changed, or is another cell's")
-                yield build(parse_json(line))
+                yield build(row)
             except DAMAGED as error:
-                raise StoreError(
-                    f"{path}: line {number} is damaged ({one_line(error, 100)}); "
-                    "delete that line and run again to ask its question again"
-                ) from error
+                raise damaged_line(path, number, error) from error
 
 
 def cell_from_json(value: Any) -> Cell:
@@ -259,6 +344,10 @@ def _built(kind: type[_T], row: Any) -> _T:
         if not isinstance(getattr(value, name), wanted):
             raise ValueError(f"{name} is {getattr(value, name)!r}")
     return value
+
+
+def _content(digests: Iterable[bytes]) -> str:
+    return sha256(b"".join(digests)).hexdigest()
 
 
 def _natural(question_id: str) -> tuple[int, str]:

@@ -114,6 +114,11 @@ def read_lines(path: Path) -> list[str]:
             data = path.read_bytes()
         except FileNotFoundError:
             return []
+    return whole_lines(path, data)
+
+
+def whole_lines(path: Path, data: bytes) -> list[str]:
+    """All complete lines of a file's bytes; path: for the message. Raises StoreError."""
     whole = data[: data.rfind(b"\n") + 1]
     try:
         return whole.decode().split("\n")[:-1]
@@ -131,17 +136,31 @@ def file_sha256(path: Path) -> bytes:
             return hashlib.sha256().digest()
 
 
+def has_line(path: Path) -> bool:
+    """Whether a file has a complete line. Raises StoreError."""
+    with store_errors(path, "be read"):
+        try:
+            with path.open("rb") as file:
+                return file.readline().endswith(b"\n")
+        except FileNotFoundError:
+            return False
+
+
 def cut_torn_line(path: Path) -> int:
     """Remove a torn last line before appending; returns the number of removed bytes."""
     with store_errors(path, "be repaired"):
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                size_bytes = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size_bytes - 1))
+                if file.read(1) in (b"\n", b""):
+                    return 0
+                file.seek(0)
+                keep = file.read().rfind(b"\n") + 1
         except FileNotFoundError:
             return 0
-        keep = data.rfind(b"\n") + 1
-        if keep < len(data):
-            os.truncate(path, keep)
-        return len(data) - keep
+        os.truncate(path, keep)
+        return size_bytes - keep
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

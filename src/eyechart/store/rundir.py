@@ -229,12 +229,12 @@ class Store:
 
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that an analysis reads: records, failures, planned sizes,
-        scores and quality. Reads every record once. Raises StoreError."""
+        scores and quality. Reads the files of cells that have changed. Raises StoreError."""
         whole = sha256(b"\0".join(line.encode() for line in read_lines(self.root / "run.json")))
         for stored in self.cells():
             whole.update(stored.key.encode())
-            for name in ("asked.json", "records.jsonl", "failures.jsonl"):
-                whole.update(file_sha256(stored.path / name))
+            whole.update(file_sha256(stored.path / "asked.json"))
+            whole.update(stored.content().encode())
         whole.update("".join(read_lines(self.root / "vlms.jsonl")).encode())
         for path in self.quality.files():
             whole.update(file_sha256(path))

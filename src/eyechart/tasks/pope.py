@@ -8,7 +8,7 @@ and as many times in Overall.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def _summarize(results: ScoredQuestions) -> dict[str, float]:
     by_split: dict[str, list[Scored]] = {split: [] for split in _split_names(results)}
     everything: list[Scored] = []
     for question, score in results.scored:
-        for split in _splits(question) or [""]:
+        for split in _splits(question.category) or [""]:
             everything.append((question, score))
             by_split.setdefault(split, []).append((question, score))
     metrics: dict[str, float] = {}
@@ -42,8 +42,8 @@ def _summarize(results: ScoredQuestions) -> dict[str, float]:
 
 def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
     return [
-        (question.image, (_counts(question, score) * (len(_splits(question)) or 1)).tolist())
-        for question, score in results.scored
+        (question.image, [count * (len(_splits(question.category)) or 1) for count in counts])
+        for question, counts in ((pair[0], _counts(*pair)) for pair in results.scored)
     ]
 
 
@@ -51,19 +51,20 @@ def _headline(sums: Floats) -> Floats:
     return _f1_precision_recall(sums)[0]
 
 
-def _splits(question: Question) -> list[str]:
-    return [split.strip() for split in question.category.split(",") if split.strip()]
+@lru_cache
+def _splits(category: str) -> tuple[str, ...]:
+    return tuple(split.strip() for split in category.split(",") if split.strip())
 
 
 def _split_names(results: ScoredQuestions) -> list[str]:
-    there = {split for question in results.asked for split in _splits(question)}
+    there = {split for question in results.asked for split in _splits(question.category)}
     return [split for split in _SPLITS if split in there] + sorted(there - set(_SPLITS))
 
 
-def _counts(question: Question, score: Score) -> Floats:
+def _counts(question: Question, score: Score) -> tuple[float, float, float]:
     """True positives, false positives, false negatives of one answer. Unparsed is negative."""
     truth, said = question.answer == "Yes", score.parsed_answer == "Yes"
-    return np.array([truth and said, said and not truth, truth and not said], dtype=np.float64)
+    return float(truth and said), float(said and not truth), float(truth and not said)
 
 
 def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
@@ -75,7 +76,7 @@ def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _metrics(split: str, scored: Sequence[Scored]) -> dict[str, float]:
-    counts = sum((_counts(*pair) for pair in scored), start=np.zeros(3))
+    counts = np.array([_counts(*pair) for pair in scored]).reshape(-1, 3).sum(axis=0)
     f1, precision, recall = _f1_precision_recall(counts)
     return {
         f"{split} Overall": float(f1),
