@@ -33,8 +33,8 @@ const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
 const styleOf = (codec) => page.styles[codec] ?? codecIndex.get(codec);
 const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
 const codecClass = (codec) => (codecIndex.has(codec) ? `codec c${styleOf(codec) % 8}` : "codec source");
-const metricLabel = (task, metric) => taskInfo.get(task)?.metric_labels?.[metric] || metric;
-const metricName = (task) => metricLabel(task, taskInfo.get(task)?.headline_metric || "");
+const nameOfMetric = (task, metric) => taskInfo.get(task)?.metric_labels?.[metric] || metric;
+const metricName = (task) => nameOfMetric(task, taskInfo.get(task)?.headline_metric || "");
 const picture = (view) => page.pictures[Number(view.png_base64.slice(1))] || "";
 const hasPicture = (view) => picture(view) !== "";
 

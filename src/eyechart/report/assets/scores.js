@@ -11,7 +11,7 @@ function scoreColumns(cells) {
     { name: "bpp", key: (c) => c.bpp, show: (c) => bpp(c.bpp) },
     { name: metricName(cells[0].task) || "score", key: (c) => c.score.value,
       show: (c) => [h("b", null, number(c.score.value, 1)), h("small", null, intervalText(c.score))] },
-    ...metrics.map((name) => ({ name: metricLabel(cells[0].task, name), key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
+    ...metrics.map((name) => ({ name: nameOfMetric(cells[0].task, name), key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
     { name: "unparsed", key: (c) => c.unparsed_share, show: (c) => h("span", { class: c.unparsed_share > 0.05 ? "warn" : "" }, percent(c.unparsed_share)) },
     { name: "failed", key: (c) => c.failed, show: (c) => (c.failed ? h("span", { class: "warn" }, `${c.failed} of ${c.questions}`) : "0") },
   ];
