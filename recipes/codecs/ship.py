@@ -48,6 +48,7 @@ def _main() -> None:
             lmbda=value,
             weights=halves,
             knob=architecture.knob,
+            shared=architecture.shared,
         )
         size = (out / level.file).stat().st_size
         knob = f"{architecture.knob} {value:g}"

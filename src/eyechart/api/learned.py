@@ -12,7 +12,10 @@ from eyechart.core.errors import InputError
 if TYPE_CHECKING:
     from eyechart.codecs.add import AddedLevel
     from eyechart.codecs.learned.distortion import Distance, Distortion
-    from eyechart.codecs.learned.train import TrainConfig, TrainingProgress
+    from eyechart.codecs.learned.neural import Architecture
+    from eyechart.codecs.learned.train import TrainConfig, TrainingProgress, TrainingStage
+
+_NOT_STAGED = "a VLM, a distortion, a target bpp, an adversarial stage and a frozen encoder"
 
 
 def train_codec(
@@ -27,6 +30,8 @@ def train_codec(
     vlm: str | None = None,
     adversarial: bool = False,
     freeze_encoder: bool = False,
+    stage: str | None = None,
+    base: str | Path | None = None,
     also: str | Path | None = None,
     steps: int = 10_000,
     batch: int = 8,
@@ -47,10 +52,11 @@ def train_codec(
     stopped training. init: weights to start from, a file or the folder of another training.
     distortion: mse or ms-ssim. vlm: train prompts for this VLM's features instead; `init` is the
     frozen base. adversarial: a GAN codec's second stage, with a discriminator. freeze_encoder: only
-    its synthesis is trained. also: a second folder; a fifth of the crops are from it. batch: crops
-    a step. crop_px: side of a crop. muon: the optimizer of kernels, Adam if False. held_out: images
-    of each folder to measure on. device: several, as "cuda:0,cuda:1", share the crops of a step.
-    report: called every 100 steps.
+    its synthesis is trained. stage: of a diffusion codec's training, which has several. base: the
+    base model of a diffusion codec, a folder or a hub id. also: a second folder; a fifth of the
+    crops are from it. batch: crops a step. crop_px: side of a crop. muon: the optimizer of kernels,
+    Adam if False. held_out: images of each folder to measure on. device: several, as
+    "cuda:0,cuda:1", share the crops of a step. report: called every 100 steps.
 
     Raises:
         InputError: a codec that cannot be trained, a value that is not allowed, a folder without
@@ -69,19 +75,28 @@ def train_codec(
         ... ).name
         'weights.safetensors'
     """
+    from eyechart.codecs.generative.diffusion.plugins import ARCHITECTURES as DIFFUSION
     from eyechart.codecs.generative.plugins import ARCHITECTURES as GAN
     from eyechart.codecs.learned.plugins import ARCHITECTURES as LEARNED
     from eyechart.codecs.learned.recipe import train_codec as train
     from eyechart.codecs.learned.recipe import training_folders
     from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
 
-    architectures = {**LEARNED, **GAN}
+    architectures = {**LEARNED, **GAN, **DIFFUSION}
     if codec not in architectures:
         allowed = ", ".join(architectures)
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
     architecture = architectures[codec]
-    gan = architecture.objective is not None
-    _check_gan_options(codec, gan, target_bpp, adversarial or freeze_encoder, vlm, distortion)
+    kind = _stage(architecture, stage, base)
+    more = adversarial or freeze_encoder
+    if kind is None:
+        gan = architecture.objective is not None
+        _check_gan_options(codec, gan, target_bpp, more, vlm, distortion)
+        loss: Distortion = "perceptual" if gan else _distortion(distortion)
+    else:
+        if more or target_bpp is not None or vlm is not None or distortion != "mse":
+            raise InputError(f"{codec}: is trained in stages; {_NOT_STAGED} are not allowed")
+        loss = kind.distortion
     config = TrainConfig(
         lmbda=_lambda(codec, lmbda, target_bpp),
         steps=steps,
@@ -90,11 +105,13 @@ def train_codec(
         lr=learning_rate,
         muon=muon,
         seed=seed,
-        distortion="perceptual" if gan else _distortion(distortion),
+        distortion=loss,
         processes=len(device.split(",")),
         target_bpp=target_bpp or 0.0,
         adversarial=adversarial,
         freeze_encoder=freeze_encoder,
+        stage=stage or "",
+        base="" if base is None else str(base),
     )
     config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
     train(
@@ -109,6 +126,23 @@ def train_codec(
         features=features,
     )
     return Path(out) / WEIGHTS
+
+
+def _stage(
+    architecture: Architecture, stage: str | None, base: str | Path | None
+) -> TrainingStage | None:
+    """The stage of a codec that is trained in stages, None for other codecs."""
+    codec, stages = architecture.name, architecture.stages
+    if not stages:
+        if stage is not None or base is not None:
+            raise InputError(
+                f"{codec}: is no diffusion codec; a stage or a base model are for those alone"
+            )
+        return None
+    if stage is None or stage not in stages:
+        given = "none" if stage is None else repr(stage)
+        raise InputError(f"{codec}: stage {given}; allowed are {', '.join(stages)}")
+    return stages[stage]
 
 
 def _check_gan_options(

@@ -40,6 +40,20 @@ FreezeEncoder = Annotated[
     bool,
     typer.Option("--freeze-encoder", help="GAN codecs: train only the synthesis; needs --init"),
 ]
+Stage = Annotated[
+    str | None,
+    option(
+        "--stage",
+        metavar="STAGE",
+        help_="Diffusion codecs: vae, latent, diffusion or finetune, each from the one before",
+    ),
+]
+BaseOption = Annotated[
+    str | None,
+    option(
+        "--base", metavar="MODEL", help_="Diffusion codecs: the base model, a folder or a hub id"
+    ),
+]
 Out = Annotated[
     Path, option("--out", metavar="DIR", help_="New folder, or that of a stopped training")
 ]
@@ -100,6 +114,8 @@ def train(
     vlm: VlmOption = None,
     adversarial: Adversarial = False,
     freeze_encoder: FreezeEncoder = False,
+    stage: Stage = None,
+    base: BaseOption = None,
     also: Also = None,
     steps: Steps = 10_000,
     batch: BatchSize = 8,
@@ -135,6 +151,8 @@ def train(
             vlm=vlm,
             adversarial=adversarial,
             freeze_encoder=freeze_encoder,
+            stage=stage,
+            base=base,
             also=also,
             steps=steps,
             batch=batch,

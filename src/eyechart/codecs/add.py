@@ -96,7 +96,7 @@ def add_checkpoint(
 
 def _read_network(codec: str, file: Path, auxiliary: Path | None) -> nn.Module:
     found = read_checkpoint(file)
-    if codec in diffusion.ARCHITECTURES:
+    if codec in diffusion_checkpoints.PUBLISHED:
         other = None if auxiliary is None else read_checkpoint(auxiliary)
         return diffusion_checkpoints.load_official(codec, found, other)
     if auxiliary is not None:

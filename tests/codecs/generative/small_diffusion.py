@@ -21,6 +21,11 @@ from eyechart.codecs.generative.diffusion.pipelines import UNET_LORA, VAE_LORA
 from eyechart.codecs.generative.diffusion.plugins import DIFFEIC, RDEIC, STABLECODEC
 from eyechart.codecs.generative.diffusion.rdeic import RdeicShape
 from eyechart.codecs.generative.diffusion.stablecodec import StableCodecShape
+from eyechart.codecs.generative.diffusion.training import (
+    stages_of_diffeic,
+    stages_of_rdeic,
+    stages_of_stablecodec,
+)
 from eyechart.codecs.learned.elic import ElicShape
 from eyechart.codecs.learned.neural import Precision
 from eyechart.codecs.learned.weights import write_level
@@ -56,11 +61,17 @@ def shrunk(architecture: DiffusionArchitecture) -> DiffusionArchitecture:
         "rdeic": small_rdeic,
         "stablecodec": lambda: small_stablecodec({}),
     }
+    stages = {
+        "diffeic": stages_of_diffeic(TINY),
+        "rdeic": stages_of_rdeic(TINY),
+        "stablecodec": stages_of_stablecodec(TINY, architecture.prompt),
+    }
     weights = replace(
         architecture.weights,
         name=f"small-{name}",
         build=networks[name],
         variant=small_stablecodec if name == "stablecodec" else None,
+        stages=stages[name],
     )
     return replace(architecture, weights=weights, base=TINY)
 

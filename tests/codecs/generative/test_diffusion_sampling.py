@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
+diffusers = pytest.importorskip("diffusers")
 
 from torch import Tensor  # noqa: E402
 
@@ -16,7 +16,9 @@ from eyechart.codecs.generative.diffusion.sampler import (  # noqa: E402
     clean,
     denoise,
     generator_of,
+    noise_of,
     noised,
+    relayed,
     spaced_steps,
 )
 from eyechart.codecs.generative.diffusion.tiles import check_tile, in_blended_tiles  # noqa: E402
@@ -95,6 +97,34 @@ def test_relay_steps_follow_the_equations(count: int) -> None:
     assert np.allclose(x.numpy(), start, atol=1e-5)
     found = denoise(predict, x, steps, generator).numpy()
     assert np.allclose(found, transcribed(start, steps, noise), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("count", "within"), [(50, 1000), (2, 300), (5, 300)])
+def test_steps_are_those_of_diffusers(count: int, within: int) -> None:
+    scheduler = diffusers.DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )
+    steps = spaced_steps(count, within)
+    scheduler.set_timesteps(timesteps=steps)
+    x = wanted = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    for step in steps:
+        predicted = predict(wanted, step)
+        wanted = scheduler.step(predicted, step, wanted, generator=generator).prev_sample
+    found = denoise(predict, x, steps, torch.Generator().manual_seed(2))
+    assert torch.allclose(found, wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_the_relay_goes_from_the_clean_to_the_decoded_latent() -> None:
+    """RDEIC, arXiv 2410.02640: x_t = sqrt(abar) x + sqrt(1 - abar) (noise + (c - x) / lambda)."""
+    x, c, noise = torch.randn(3, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    ratio = np.sqrt(ABAR[299] / (1 - ABAR[299]))
+    for step in (0, 150, 299):
+        noisy, predicted = relayed(x, c, noise, step, 299)
+        assert torch.allclose(predicted, noise + float(ratio) * (c - x), atol=1e-5)
+        assert torch.allclose(clean(noisy, predicted, step), x, atol=1e-3)
+        assert torch.allclose(noise_of(noisy, x, step), predicted, atol=1e-2, rtol=1e-2)
+    assert torch.allclose(noisy, noised(c, 299, noise), atol=1e-5)
 
 
 def test_one_step_takes_all_noise_away() -> None:

@@ -188,7 +188,9 @@ def test_two_stages_write_weights_and_cards(
         ("illm-mini", ("--target-bpp", "0.1", "--vlm", "eyechart-mini"), "no VLM"),
         ("elic-mini", ("--target-bpp", "0.1"), "elic-mini: is no GAN codec"),
         ("elic-mini", ("--lambda", "0.1", "--adversarial"), "elic-mini: is no GAN codec"),
-        ("diffeic", ("--lambda", "1"), "cannot be trained"),
+        ("diffeic", ("--lambda", "1"), "stage none; allowed are latent, diffusion"),
+        ("elic-mini", ("--lambda", "1", "--stage", "vae"), "is no diffusion codec"),
+        ("jpeg", ("--lambda", "1"), "cannot be trained"),
         ("elic-mini", (), "lambda none; allowed are numbers above 0"),
     ],
 )

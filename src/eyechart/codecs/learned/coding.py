@@ -53,6 +53,7 @@ from eyechart.core.errors import CodecError
 Size: TypeAlias = tuple[int, int]  # height, width
 
 _CHECKSUM_BYTES = 2
+_COMMITMENT = 0.25  # weight of the distance that moves z
 _queue, _model = constriction.stream.queue, constriction.stream.model
 _GAUSSIAN = _model.QuantizedGaussian(-SYMBOL_MAX, SYMBOL_MAX)
 
@@ -86,12 +87,16 @@ class LatentCoder(Protocol):
 
 
 class Estimator:
-    """Collects likelihoods; rounding passes gradients. In training the rate is that of noise."""
+    """Collects likelihoods; rounding passes gradients. In training the rate is that of noise.
+
+    codebook_loss: what pulls entries and z together (arXiv 1711.00937, equation 3).
+    """
 
     def __init__(self, *, training: bool) -> None:
         self._training = training
         self.z_likelihoods: list[Tensor] = []
         self.y_likelihoods: list[Tensor] = []  # of each call for y; 1 outside `where`
+        self.codebook_loss = torch.zeros(())
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         assert z is not None
@@ -103,6 +108,8 @@ class Estimator:
         assert z is not None
         found = _entries_at(entries, _nearest(z, entries))
         self.z_likelihoods.append(torch.full_like(z[:, :1], 1 / len(entries)))
+        moved, kept = (found - z.detach()).square(), (z - found.detach()).square()
+        self.codebook_loss = (moved + _COMMITMENT * kept).mean()
         return z + (found - z).detach()
 
     def gaussian(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Distortion: TypeAlias = Literal["mse", "ms-ssim", "features", "perceptual"]
+Distortion: TypeAlias = Literal["mse", "ms-ssim", "features", "perceptual", "edges"]
 DISTORTIONS: tuple[Distortion, ...] = ("mse", "ms-ssim")  # that need nothing else
 Distance: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of decoded and uncompressed images
 
@@ -28,7 +28,15 @@ def distortion(x_hat: Tensor, x: Tensor, kind: Distortion) -> Tensor:
         return 255**2 * (x_hat - x).square().mean()
     if kind == "ms-ssim":
         return 1 - ms_ssim(x_hat, x)
+    if kind == "edges":
+        return edge_error(x_hat - x)
     raise ValueError(f"the distortion {kind!r} needs a network")
+
+
+def edge_error(error: Tensor) -> Tensor:
+    """255 * the mean absolute error, plus that of the differences to the next row and column."""
+    parts = error, error.diff(dim=2), error.diff(dim=3)
+    return 255 * torch.stack([part.abs().mean() for part in parts]).sum()
 
 
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:

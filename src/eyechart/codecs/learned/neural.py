@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, TypeVar, cast, get_args
 
@@ -59,7 +59,7 @@ from eyechart.core.types import (
 )
 
 if TYPE_CHECKING:
-    from eyechart.codecs.learned.train import Objective, TrainConfig
+    from eyechart.codecs.learned.train import Objective, TrainConfig, TrainingStage
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -84,7 +84,8 @@ class Architecture:
     to a task is to be trained. adapted_from: the name of that base codec.
     category: which of the paper's it is.
     objective: what GAN training minimises for a network; None for a codec that is trained for rate
-    and distortion alone.
+    and distortion alone. stages: of a codec that is trained in several, in order.
+    shared: beginnings of the names of weights that are equal in all levels that ship.
     """
 
     name: str
@@ -102,6 +103,8 @@ class Architecture:
     adapted_from: str = ""
     category: CodecCategory = "learned"
     objective: Callable[[nn.Module, TrainConfig], Objective] | None = None
+    stages: Mapping[str, TrainingStage] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
 
     def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         """A network with these tensors' shapes, with random weights."""

@@ -25,11 +25,13 @@ from eyechart.codecs.learned.train import (
     RateDistortion,
     TrainConfig,
     TrainingProgress,
+    TrainingStage,
+    compare_images,
     run,
     to_tensor,
     trained_with,
 )
-from eyechart.codecs.learned.weights import load_weights, read_weights
+from eyechart.codecs.learned.weights import fill, load_weights, read_weights
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import require_continuable
@@ -39,6 +41,7 @@ from eyechart.store.files import store_errors, write_atomic
 
 _CROP_MULTIPLE = 64
 _SYNTHESIS = "g_s."
+_NO_GRADIENT = "entropy_bottleneck.quantiles"  # they follow from the other weights
 _SECOND_SHARE = 0.25  # of the first folder's crops: a fifth of all
 _START_CROPS = 128  # to learn the first weights from
 
@@ -157,9 +160,17 @@ def _training(
     crops = Crops(
         [one.train for one in images], [folder.share for folder in folders], config.crop_px
     )
-    network = _network(architecture, crops, config, init, device)
-    objective = _objective(architecture, network, config, features)
-    training = CodecTraining(network, crops, config, objective=objective, process=process)
+    stage = architecture.stages[config.stage] if config.stage else None
+    compare = stage.open(config.base, torch.device(device)) if stage else compare_images
+    network = _network(architecture, stage, crops, config, init, device)
+    training = CodecTraining(
+        network,
+        crops,
+        config,
+        objective=_objective(architecture, stage, network, config, features),
+        compare=compare,
+        process=process,
+    )
     if (out / STATE).exists():
         training.resume(out)
     return training, images
@@ -167,6 +178,7 @@ def _training(
 
 def _objective(
     architecture: Architecture,
+    stage: TrainingStage | None,
     network: torch.nn.Module,
     config: TrainConfig,
     features: Distance | None,
@@ -174,10 +186,8 @@ def _objective(
     """What is minimised, where that is not a distance of the pixels."""
     if features is not None:
         return RateDistortion(lmbda=config.lmbda, distance=features)
-    if config.distortion == "perceptual":
-        assert architecture.objective is not None
-        return architecture.objective(network, config)
-    return None
+    make = stage.objective if stage else architecture.objective
+    return None if make is None else make(network, config)
 
 
 def _multiple(architecture: Architecture) -> int:
@@ -236,13 +246,20 @@ def _whole_multiples(image: Rgb8, multiple: int) -> Rgb8:
 
 
 def _network(
-    architecture: Architecture, crops: Crops, config: TrainConfig, init: Path | None, device: str
+    architecture: Architecture,
+    stage: TrainingStage | None,
+    crops: Crops,
+    config: TrainConfig,
+    init: Path | None,
+    device: str,
 ) -> torch.nn.Module:
     torch.manual_seed(config.seed)
     file = init / WEIGHTS if init is not None and init.is_dir() else init
     if config.distortion == "features":
         network = _for_machines(architecture, file)
         return network.to(torch.device(device))
+    if stage is not None:
+        return _placed(_start_stage(architecture, stage, crops, config, file), device)
     network = architecture.build()
     if file is not None:
         load_weights(network, file, codec=architecture.name)
@@ -255,8 +272,37 @@ def _network(
     elif isinstance(network, LinearStart):
         rng = np.random.default_rng(config.seed)
         network.start(to_tensor(crops.draw(rng, _START_CROPS)), config.lmbda)
+    return _placed(network, device)
+
+
+def _placed(network: torch.nn.Module, device: str) -> torch.nn.Module:
     placed = network.to(torch.device(device))
     return placed.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def _start_stage(
+    architecture: Architecture,
+    stage: TrainingStage,
+    crops: Crops,
+    config: TrainConfig,
+    file: Path | None,
+) -> torch.nn.Module:
+    """The network as a stage starts with it. Only what the stage trains requires gradients."""
+    before = None
+    if file is None:
+        network = architecture.build()
+    else:
+        tensors = read_weights(file, codec=architecture.name)
+        network = architecture.network_of(tensors)
+        fill(network, tensors, file, codec=architecture.name)
+        before = trained_with(file)
+        if before is None:
+            raise InputError(f"{file}: holds no settings of a training; allowed are results of one")
+    rng = np.random.default_rng(config.seed)
+    stage.start(network, to_tensor(crops.draw(rng, _START_CROPS)), config, before)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(stage.parts) and not name.endswith(_NO_GRADIENT))
+    return network
 
 
 def _for_machines(architecture: Architecture, file: Path | None) -> torch.nn.Module:
@@ -277,7 +323,8 @@ def _card(
 ) -> str:
     of_vlm = f" of {config.vlm}" if config.vlm else ""
     target = f", target {config.target_bpp:g} bpp" if config.target_bpp else ""
-    stage = ", adversarial" if config.adversarial else ""
+    stage = f", stage {config.stage}" if config.stage else ""
+    stage += ", adversarial" if config.adversarial else ""
     frozen = ", encoder frozen" if config.freeze_encoder else ""
     lines = [
         f"# {codec}{target}, lambda {config.lmbda:g}",

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,8 @@ class TrainConfig:
     learning rate. warmup: steps until it is reached. clip: largest norm of the gradient. muon: the
     optimizer of kernels, Adam if False. processes: that share the crops of a step, one a device.
     target_bpp: the rate that GAN training aims at, 0 for other trainings. adversarial: with a
-    discriminator. freeze_encoder: only the synthesis is trained.
+    discriminator. freeze_encoder: only the synthesis is trained. stage: of a codec that is trained
+    in several. base: the base model of a diffusion codec, "" for none.
     """
 
     lmbda: float
@@ -77,6 +78,8 @@ class TrainConfig:
     target_bpp: float = 0.0
     adversarial: bool = False
     freeze_encoder: bool = False
+    stage: str = ""
+    base: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.lmbda < _LAMBDA_LIMIT:
@@ -118,15 +121,36 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * (_LAST_SHARE + (1 - _LAST_SHARE) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def reconstruct(network: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """bpp by the likelihoods, and the reconstruction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What a training compares, for a batch of crops.
 
-    pictures: (batch, 3, height, width) in 0..1, sides multiples of 16.
+    found, wanted: images in 0..1, or other tensors of one shape. likelihoods: of what is coded.
+    extra: an addition to the loss. images: whether they are images, so that values beyond 0..1 are
+    clipped when they are measured.
     """
+
+    found: Tensor
+    wanted: Tensor
+    likelihoods: Mapping[str, Tensor]
+    extra: Tensor | None = None
+    images: bool = True
+
+
+# A network and crops (batch, 3, height, width) in 0..1, sides multiples that the network takes.
+Compare: TypeAlias = Callable[[nn.Module, Tensor], Compared]
+
+
+def compare_images(network: nn.Module, pictures: Tensor) -> Compared:
+    """The reconstruction of a network that returns it with the likelihoods."""
     x_hat, likelihoods = network(pictures)
-    pixels = pictures.shape[0] * pictures.shape[2] * pictures.shape[3]
-    bits = torch.stack([-part.log2().sum() for part in likelihoods.values()]).sum()
-    return bits / pixels, x_hat.float()
+    return Compared(found=x_hat.float(), wanted=pictures, likelihoods=likelihoods)
+
+
+def bpp_of(compared: Compared, pictures: Tensor) -> Tensor:
+    """bpp by the likelihoods."""
+    bits = torch.stack([-part.log2().sum() for part in compared.likelihoods.values()]).sum()
+    return bits / (pictures.shape[0] * pictures.shape[2] * pictures.shape[3])
 
 
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
@@ -167,12 +191,32 @@ class RateDistortion:
         return {}
 
 
+# Sets first weights: network, images to compute them from, settings, those of the weights that the
+# network has (None: random).
+Start: TypeAlias = Callable[[nn.Module, Tensor, TrainConfig, TrainConfig | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStage:
+    """One of the stages in which a codec is trained.
+
+    open: takes the base model's place ("" if none is given) and a device. parts: beginnings of the
+    names of what is trained. objective: None for lambda * distortion + bpp.
+    """
+
+    open: Callable[[str, torch.device], Compare]
+    parts: tuple[str, ...]
+    start: Start
+    distortion: Distortion = "mse"
+    objective: Callable[[nn.Module, TrainConfig], Objective] | None = None
+
+
 class CodecTraining:
     """One run: a network, its optimizer, the averaged weights and the current step.
 
     Only parameters that require gradients are trained. objective: what is minimised; None: the
-    rate and the distortion of `config`, where that needs no other network. process: which one of
-    several this is, from 0.
+    rate and the distortion of `config`, where that needs no other network. compare: what is
+    compared with what. process: which one of several this is, from 0.
     """
 
     def __init__(
@@ -182,8 +226,10 @@ class CodecTraining:
         config: TrainConfig,
         *,
         objective: Objective | None = None,
+        compare: Compare = compare_images,
         process: int = 0,
     ) -> None:
+        self._compare = compare
         self._objective: Objective = objective or RateDistortion(
             lmbda=config.lmbda, distance=partial(distortion, kind=config.distortion)
         )
@@ -209,9 +255,12 @@ class CodecTraining:
         drawn = self._crops.draw(rng, config.batch)[self.process :: config.processes]
         pictures = to_tensor(drawn).to(self._device)
         self._optimizer.lr = learning_rate(config, step)
-        bpp, x_hat = reconstruct(self.network, pictures)
-        mse = (x_hat.detach() - pictures).square().mean()
-        loss = self._objective.loss(x_hat, pictures, bpp)
+        compared = self._compare(self.network, pictures)
+        bpp, x_hat, wanted = bpp_of(compared, pictures), compared.found, compared.wanted
+        mse = (x_hat.detach() - wanted.detach()).square().mean()
+        loss = self._objective.loss(x_hat, wanted, bpp)
+        if compared.extra is not None:
+            loss = loss + compared.extra
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         found = torch.stack([loss.detach(), bpp.detach(), mse])
@@ -241,9 +290,9 @@ class CodecTraining:
         with torch.no_grad():
             for name, value in self._named.items():
                 value.copy_(self._average[name])
-            bottleneck = self.network.get_submodule("entropy_bottleneck")
-            assert isinstance(bottleneck, EntropyBottleneck)
-            bottleneck.update_quantiles()
+            for module in self.network.modules():
+                if isinstance(module, EntropyBottleneck):
+                    module.update_quantiles()
             found = {name: value.clone() for name, value in self.network.state_dict().items()}
             for name, value in self._named.items():
                 value.copy_(own[name])
@@ -261,9 +310,10 @@ class CodecTraining:
         with torch.no_grad():
             for picture in pictures:
                 whole = to_tensor(picture[None]).to(self._device)
-                bpp, x_hat = reconstruct(self.network, whole)
-                mse = (x_hat.clamp(0, 1) - whole).square().mean()
-                found.append((bpp.item(), _psnr_db(mse.item())))
+                compared = self._compare(self.network, whole)
+                values = compared.found.clamp(0, 1) if compared.images else compared.found
+                mse = (values - compared.wanted).square().mean()
+                found.append((bpp_of(compared, whole).item(), _psnr_db(mse.item())))
         self.network.load_state_dict(own)
         self.network.train()
         bpps, psnrs_db = zip(*found, strict=True)

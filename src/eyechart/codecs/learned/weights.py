@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from eyechart.codecs.checkpoints import LevelFile, add_level, digest, verify
-from eyechart.core.errors import CodecError
+from eyechart.core.errors import CodecError, InputError
+
+SHARED = "shared.safetensors"
+_SHARED_KEY = "shared_sha256"  # in the metadata of a level's file
 
 
 def write_level(
@@ -24,21 +27,41 @@ def write_level(
     weights: Mapping[str, Tensor],
     knob: str = "lambda",
     rate: Literal["rises", "falls"] = "rises",
+    shared: tuple[str, ...] = (),
 ) -> LevelFile:
     """Add one level to a weights folder, or replace it. Other levels stay as they are.
 
     lmbda: what the level was trained with. knob: what that number is. rate: whether the rate rises
-    or falls with it.
+    or falls with it. shared: beginnings of the keys that are equal in all levels. They go into a
+    file of their own, whose digest is in that of the level.
+    Raises:
+        InputError: other levels of the folder have others.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    common = {key: value for key, value in weights.items() if key.startswith(shared)}
+    about = {}
+    if common:
+        about[_SHARED_KEY] = _write(folder / SHARED, common, {}, same=True)
+    own = {key: value for key, value in weights.items() if key not in common}
     path = folder / f"{name}.safetensors"
-    part = path.with_suffix(".part")
-    save_file({key: value.contiguous() for key, value in weights.items()}, part)
-    sha256 = digest(part)
-    part.replace(path)
+    sha256 = _write(path, own, about)
     level = LevelFile(name=name, knobs={knob: lmbda}, file=path.name, sha256=sha256)
     add_level(folder, codec, level, knob=knob, rate=rate)
     return level
+
+
+def _write(
+    path: Path, weights: Mapping[str, Tensor], about: dict[str, str], *, same: bool = False
+) -> str:
+    """Write a file, at once or not at all; -> its sha256. same: refuse to change one."""
+    part = path.with_suffix(".part")
+    save_file({key: value.contiguous() for key, value in weights.items()}, part, about)
+    sha256 = digest(part)
+    if same and path.exists() and digest(path) != sha256:
+        part.unlink()
+        raise InputError(f"{path}: holds other weights; allowed are equal ones in all levels")
+    part.replace(path)
+    return sha256
 
 
 def load_weights(network: nn.Module, path: Path, *, codec: str, sha256: str = "") -> None:
@@ -52,11 +75,21 @@ def load_weights(network: nn.Module, path: Path, *, codec: str, sha256: str = ""
 
 
 def read_weights(path: Path, *, codec: str, sha256: str = "") -> dict[str, Tensor]:
-    """The tensors of a file. Raises CodecError: unreadable, or changed since it was added."""
+    """The tensors of a file, with those that it shares with other levels.
+
+    Raises:
+        CodecError: unreadable, or changed since it was added.
+    """
     try:
         if sha256:
             verify(path, sha256, codec=codec)
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        if _SHARED_KEY not in about:
+            return load_file(path)
+        common = path.with_name(SHARED)
+        verify(common, about[_SHARED_KEY], codec=codec)
+        return load_file(common) | load_file(path)
     except (OSError, SafetensorError) as error:
         raise CodecError(f"{path}: not readable ({error})", codec=codec) from error
 

@@ -13,25 +13,29 @@ from torch import Tensor, nn
 
 from eyechart.codecs.generative.diffusion.blocks import conv1, with_gelu
 from eyechart.codecs.learned.coding import LatentCoder
-from eyechart.codecs.learned.layers import at_positions, checkerboard, conv
+from eyechart.codecs.learned.layers import at_positions, bias_of, checkerboard, conv
 
-_WIDTHS = (224, 128)  # of the context of earlier slices
+_FIRST_WEIGHTS = 0.1  # of random ones
+_WIDTHS = (224, 128)  # of the published networks
 
 
 class SliceContext(nn.Module):
     """Means and scales of y, from the hyper parameters and what is known of y.
 
-    slices: channels of each. hyper: channels of the hyper parameters.
+    slices: channels of each. hyper: channels of the hyper parameters. widths: of the networks that
+    take earlier slices.
     """
 
-    def __init__(self, slices: Sequence[int], hyper: int) -> None:
+    def __init__(
+        self, slices: Sequence[int], hyper: int, *, widths: tuple[int, int] = _WIDTHS
+    ) -> None:
         super().__init__()
         self._slices = list(slices)
         self.local_context = nn.ModuleList(
             conv(channels, 2 * channels, stride=1) for channels in slices
         )
         self.channel_context = nn.ModuleList(
-            _known(sum(slices[:place]), 2 * channels) if place else nn.Identity()
+            _known(sum(slices[:place]), widths, 2 * channels) if place else nn.Identity()
             for place, channels in enumerate(slices)
         )
         self.entropy_parameters_anchor = nn.ModuleList(
@@ -61,6 +65,37 @@ class SliceContext(nn.Module):
             done.append(first + coder.gaussian(part, means, scales, ~anchors))
         return torch.cat(done, 1)
 
+    @torch.no_grad()
+    def start(self, deviations: Tensor) -> None:
+        """Set the first weights: means about 0 and these scales, whatever is known. (channels,)"""
+        parts = torch.split(deviations, self._slices)
+        for part, layers in zip(parts, self._lasts(), strict=True):
+            for layer in layers:
+                layer.weight.mul_(_FIRST_WEIGHTS)
+                bias_of(layer).copy_(torch.cat([part, torch.zeros_like(part)]))
+
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Change the weights for a y that is multiplied by a factor. The hyper parameters stay."""
+        for layers in self._lasts():
+            for layer in layers:
+                layer.weight.mul_(factor)
+                bias_of(layer).mul_(factor)
+        takes_y = [*self.local_context]
+        takes_y += [stack.get_submodule("0") for stack in self.channel_context[1:]]
+        for layer in takes_y:
+            assert isinstance(layer, nn.Conv2d)
+            layer.weight.div_(factor)
+
+    def _lasts(self) -> list[list[nn.Conv2d]]:
+        """The layers that give scales and means, for each slice those of both passes."""
+        found = []
+        pairs = zip(self.entropy_parameters_anchor, self.entropy_parameters_nonanchor, strict=True)
+        for pair in pairs:
+            layers = [stack.get_submodule("4") for stack in pair]
+            found.append([layer for layer in layers if isinstance(layer, nn.Conv2d)])
+        return found
+
 
 def _at(parameters: nn.Module, support: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
     """Scales and means at some positions, 0 at the others."""
@@ -68,10 +103,10 @@ def _at(parameters: nn.Module, support: Tensor, where: Tensor) -> tuple[Tensor, 
     return scales, means
 
 
-def _known(inputs: int, outputs: int) -> nn.Sequential:
-    first, second = _WIDTHS
-    widths = ((inputs, first), (first, second), (second, outputs))
-    return with_gelu(*(conv(before, after, stride=1) for before, after in widths))
+def _known(inputs: int, widths: tuple[int, int], outputs: int) -> nn.Sequential:
+    first, second = widths
+    sizes = ((inputs, first), (first, second), (second, outputs))
+    return with_gelu(*(conv(before, after, stride=1) for before, after in sizes))
 
 
 def _parameters(inputs: int, outputs: int) -> nn.Sequential:

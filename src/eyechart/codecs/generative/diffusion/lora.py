@@ -1,4 +1,4 @@
-"""LoRA weights of a checkpoint: kept under their published names, and merged into a base model."""
+"""LoRA weights, under their published names: merged into a base model, or trained in one."""
 
 from __future__ import annotations
 
@@ -38,17 +38,10 @@ def merge_lora(
     Raises:
         CodecError: they are for a model of other layers or shapes.
     """
-    from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     rank = next((len(value) for key, value in tensors.items() if ".lora_A." in key), 1)
-    config = LoraConfig(r=rank, lora_alpha=_ALPHA, target_modules=targets)
-    inject_adapter_in_model(config, model, _ADAPTER)
-    own = {
-        name.replace(f".{_ADAPTER}.", "."): parameter
-        for name, parameter in model.named_parameters()
-        if ".lora_" in name
-    }
+    own = {key: layer.weight for key, layer in _inject(model, targets, rank).items()}
     problem = _misfit(own, tensors)
     if problem:
         raise CodecError(f"LoRA weights of another {part}: {problem}", codec=codec)
@@ -59,6 +52,42 @@ def merge_lora(
     for name, layer in layers:
         layer.merge()
         model.set_submodule(name, layer.get_base_layer())
+
+
+def share_lora(model: Any, lora: nn.Module, targets: str | list[str]) -> None:
+    """Give a model LoRA layers that have the parameters of `lora`, so that training changes these.
+
+    lora: as `module_of` makes it, of one part of the base model.
+    """
+    shared = dict(lora.named_parameters())
+    rank = next(len(value) for key, value in shared.items() if ".lora_A." in key)
+    for key, layer in _inject(model, targets, rank).items():
+        layer.weight = shared[key]
+
+
+def first_lora(model: Any, targets: str | list[str], rank: int) -> dict[str, Tensor]:
+    """The tensors that training starts from, with which a model runs as without them.
+
+    model: its layers get LoRA layers; it may be on the device `meta`.
+    """
+    found = {}
+    for key, layer in _inject(model, targets, rank).items():
+        size = layer.weight[0].numel() ** -0.5 if ".lora_A." in key else 0.0
+        found[key] = size * (2 * torch.rand(layer.weight.shape, device="cpu") - 1)
+    return found
+
+
+def _inject(model: Any, targets: str | list[str], rank: int) -> dict[str, Any]:
+    """Give a model LoRA layers; -> these by the keys of their weights."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(r=rank, lora_alpha=_ALPHA, target_modules=targets)
+    inject_adapter_in_model(config, model, _ADAPTER)
+    return {
+        name.replace(f".{_ADAPTER}", "") + ".weight": layer
+        for name, layer in model.named_modules()
+        if name.endswith((f".lora_A.{_ADAPTER}", f".lora_B.{_ADAPTER}"))
+    }
 
 
 def _misfit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

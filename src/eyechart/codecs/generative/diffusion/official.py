@@ -131,6 +131,7 @@ _CONVERT = {
     "rdeic": tensors_of_lightning,
     "stablecodec": tensors_of_stablecodec,
 }
+PUBLISHED = tuple(_CONVERT)
 _BUILD: Mapping[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "diffeic": lambda tensors: DiffEicNetwork(),
     "rdeic": lambda tensors: RdeicNetwork(),

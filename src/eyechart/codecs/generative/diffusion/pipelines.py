@@ -1,4 +1,4 @@
-"""From images to latents, and from decoded latents to images, for each of the three codecs."""
+"""From images to latents, and from decoded latents to images, for each of the codecs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from eyechart.codecs.generative.diffusion.base import BaseModel
+from eyechart.codecs.generative.diffusion.base import SCALE, BaseModel
 from eyechart.codecs.generative.diffusion.control import ControlledUnet
 from eyechart.codecs.generative.diffusion.lora import merge_lora
+from eyechart.codecs.generative.diffusion.mini import RdeicMini
 from eyechart.codecs.generative.diffusion.networks import (
     DiffEicNetwork,
     RdeicNetwork,
     StableCodecNetwork,
 )
 from eyechart.codecs.generative.diffusion.sampler import (
+    RELAY_STEPS,
     TRAINED_STEPS,
     clean,
     denoise,
@@ -28,9 +30,8 @@ from eyechart.codecs.generative.diffusion.sampler import (
 from eyechart.codecs.generative.diffusion.tiles import in_blended_tiles
 from eyechart.codecs.learned.coding import LatentCoder, Size
 from eyechart.codecs.learned.densities import BottleneckTables, bottleneck_tables
-from eyechart.codecs.learned.tiles import in_tiles
+from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 
-RELAY_STEPS = 300  # RDEIC uses the last 300 of the training steps
 # The layers that have LoRA in StableCodec.
 UNET_LORA = [
     *("to_k", "to_q", "to_v", "to_out.0", "conv", "conv1", "conv2", "conv_shortcut", "conv_out"),
@@ -141,6 +142,35 @@ class RdeicPipeline:
         return self._base.decode(denoise(predict, start, steps, generator))
 
 
+class RdeicMiniPipeline:
+    """As `RdeicPipeline`, with the VAE and the estimator of rdeic-mini. `tile` is not used."""
+
+    latent_px = 16
+    tables: BottleneckTables | None = None
+
+    def __init__(self, network: RdeicMini, settings: Settings) -> None:
+        self._vae = network.vae.to(settings.device, settings.dtype).eval()
+        network.estimator.to(settings.device, settings.dtype).eval()
+        self._codec = _placed(network.codec, settings)
+        self._network, self._settings = network, settings
+
+    def latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        latent = _in_tiles(self._vae.encoder, x.to(self._settings.dtype), takes=SCALE, gives=1)
+        y, z = self._codec.latents(latent)
+        return y, z
+
+    def code(
+        self, coder: LatentCoder, y: Tensor | None, z: Tensor | None, size: Size
+    ) -> tuple[Tensor, ...]:
+        return (self._codec.code_latent(coder, y, z, size),)
+
+    def picture(self, coded: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+        dtype = self._settings.dtype
+        c, hint = self._codec.condition(coded[0].to(dtype))
+        latent = self._network.relay(c, hint, self._settings.steps, generator)
+        return _in_tiles(self._vae.decoder, latent.to(dtype), takes=1, gives=SCALE).float()
+
+
 class StableCodecPipeline:
     """One step from the decoded latent; a decoded residual is added to the clean latent."""
 
@@ -184,6 +214,10 @@ class StableCodecPipeline:
     def _predicted(self, x: Tensor, step: int) -> Tensor:
         found: Tensor = self._base.unet(x, step, self._base.prompt, return_dict=False)[0]
         return found
+
+
+def _in_tiles(transform: nn.Module, x: Tensor, *, takes: int, gives: int) -> Tensor:
+    return in_tiles(transform, x, takes=takes, gives=gives, most=4 * MOST_LATENTS)
 
 
 def _hinted(

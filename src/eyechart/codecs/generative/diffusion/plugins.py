@@ -6,22 +6,39 @@ StableCodec, the weight of the distortion for RDEIC.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
+
 from eyechart.codecs.checkpoints import PublishedCheckpoints
 from eyechart.codecs.generative.diffusion.base import SD_21_BASE, SD_TURBO
-from eyechart.codecs.generative.diffusion.codec import DiffusionArchitecture, DiffusionCodec
+from eyechart.codecs.generative.diffusion.codec import (
+    DiffusionArchitecture,
+    DiffusionCodec,
+    LoadedDiffusion,
+)
+from eyechart.codecs.generative.diffusion.mini import RdeicMini
+from eyechart.codecs.generative.diffusion.mini_training import STAGES as MINI_STAGES
 from eyechart.codecs.generative.diffusion.networks import (
     DiffEicNetwork,
     RdeicNetwork,
     StableCodecNetwork,
 )
 from eyechart.codecs.generative.diffusion.pipelines import (
-    RELAY_STEPS,
     DiffEicPipeline,
+    RdeicMiniPipeline,
     RdeicPipeline,
+    Settings,
     StableCodecPipeline,
 )
-from eyechart.codecs.generative.diffusion.sampler import TRAINED_STEPS
-from eyechart.codecs.learned.neural import Architecture, Precision
+from eyechart.codecs.generative.diffusion.sampler import RELAY_STEPS, TRAINED_STEPS, check_steps
+from eyechart.codecs.generative.diffusion.training import (
+    stages_of_diffeic,
+    stages_of_rdeic,
+    stages_of_stablecodec,
+)
+from eyechart.codecs.learned.neural import DTYPES, Architecture, NetworkCodec, Precision
+from eyechart.core.types import Json, Level, LoadedCodec
 
 _WHOLE = 192  # a latent up to 192x192 elements, 1536x1536 pixels, is one tile
 # What the base model was given when StableCodec was trained.
@@ -45,6 +62,7 @@ DIFFEIC = DiffusionArchitecture(
                 licence="Apache License 2.0",
             ),
         ),
+        stages=stages_of_diffeic(SD_21_BASE),
     ),
     base=SD_21_BASE,
     pipeline=DiffEicPipeline,
@@ -67,6 +85,7 @@ RDEIC = DiffusionArchitecture(
                 licence="no licence stated",
             ),
         ),
+        stages=stages_of_rdeic(SD_21_BASE),
     ),
     base=SD_21_BASE,
     pipeline=RdeicPipeline,
@@ -91,12 +110,25 @@ STABLECODEC = DiffusionArchitecture(
             ),
         ),
         variant=StableCodecNetwork,
+        stages=stages_of_stablecodec(SD_TURBO, _PROMPT),
     ),
     base=SD_TURBO,
     pipeline=StableCodecPipeline,
     prompt=_PROMPT,
 )
-ARCHITECTURES = {one.weights.name: one.weights for one in (DIFFEIC, RDEIC, STABLECODEC)}
+RDEIC_MINI = Architecture(
+    name="rdeic-mini",
+    build=RdeicMini,
+    multiple=16,
+    padding="edge",
+    category="generative",
+    stages=MINI_STAGES,
+    shared=("vae.",),
+)
+ARCHITECTURES = {
+    **{one.weights.name: one.weights for one in (DIFFEIC, RDEIC, STABLECODEC)},
+    RDEIC_MINI.name: RDEIC_MINI,
+}
 
 
 class DiffEicCodec(DiffusionCodec):
@@ -161,3 +193,37 @@ class StableCodecCodec(DiffusionCodec):
         tile: int = STABLECODEC.tile,
     ) -> None:
         super().__init__(base=base, weights=weights, precision=precision, tile=tile)
+
+
+class RdeicMiniCodec(NetworkCodec):
+    """A small codec of the kind of RDEIC, with a VAE of its own and no base model.
+
+    steps: of denoising. The rule that makes the noise of a payload is part of `version`.
+    """
+
+    architecture = RDEIC_MINI
+
+    def __init__(
+        self, *, weights: str = "", precision: Precision = "float32", steps: int = RDEIC.steps
+    ) -> None:
+        super().__init__(weights=weights, precision=precision)
+        self._steps = check_steps(steps, RELAY_STEPS, codec=self.name)
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        """What changes pixels."""
+        return {**super().options, "steps": self._steps}
+
+    def load(self, level: Level, device: str) -> LoadedCodec:
+        """Read one level's weights. Raises CodecError."""
+        network = self.read_network(level.name, level.weights)
+        assert isinstance(network, RdeicMini)
+        settings = Settings(
+            codec=self.name,
+            device=torch.device(device),
+            dtype=DTYPES[self._precision],
+            steps=self._steps,
+            tile=_WHOLE,
+        )
+        pipeline = RdeicMiniPipeline(network, settings)
+        return LoadedDiffusion(pipeline, self.architecture, level, settings.device)

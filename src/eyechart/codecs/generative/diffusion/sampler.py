@@ -20,17 +20,20 @@ bracket, noise and residual together, so the steps are those above.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eyechart.core.errors import InputError
 
 TRAINED_STEPS = 1000
+RELAY_STEPS = 300  # RDEIC uses the last 300 of the training steps
 _BETA_FIRST, _BETA_LAST = 0.00085, 0.012
 
 # Latent (batch, channels, height, width) and step -> predicted noise.
@@ -74,37 +77,60 @@ def denoise(
     predict: Predict, x: Tensor, steps: Sequence[int], generator: torch.Generator
 ) -> Tensor:
     """From the latent of the first of falling steps to a clean latent."""
-    scheduler = _scheduler()
-    scheduler.set_timesteps(timesteps=list(steps))
-    for step in steps:
-        predicted = predict(x, step).to(x.dtype)
-        x = scheduler.step(predicted, step, x, generator=generator).prev_sample
-    return x
+    for step, after in itertools.zip_longest(steps, steps[1:]):
+        found = clean(x, predict(x, step).to(x.dtype), step)
+        if after is None:
+            break
+        abar, abar_after = _abar(step), _abar(after)
+        alpha = abar / abar_after
+        x = (
+            math.sqrt(abar_after) * (1 - alpha) / (1 - abar) * found
+            + math.sqrt(alpha) * (1 - abar_after) / (1 - abar) * x
+            + math.sqrt((1 - abar_after) * (1 - alpha) / (1 - abar))
+            * noise_like(x, generator, x.shape[1])
+        )
+    return found
 
 
 def noised(x: Tensor, step: int, noise: Tensor) -> Tensor:
     """A clean latent with the noise of a step."""
-    found: Tensor = _scheduler().add_noise(x, noise, torch.tensor([step]))
-    return found
+    return math.sqrt(_abar(step)) * x + math.sqrt(1 - _abar(step)) * noise
 
 
 def clean(x: Tensor, predicted: Tensor, step: int) -> Tensor:
     """The clean latent that a prediction of the noise in `x` implies, in one step."""
-    abar = _scheduler().alphas_cumprod[step].to(x)
-    found: Tensor = (x - (1 - abar).sqrt() * predicted) / abar.sqrt()
-    return found
+    return (x - math.sqrt(1 - _abar(step)) * predicted) / math.sqrt(_abar(step))
 
 
-def _scheduler() -> Any:
-    import diffusers
+def noise_of(x: Tensor, found: Tensor, step: int) -> Tensor:
+    """The prediction of the noise in `x` that implies the clean latent `found`."""
+    return (x - math.sqrt(_abar(step)) * found) / math.sqrt(1 - _abar(step))
 
-    scheduler: Any = diffusers.DDPMScheduler
-    return scheduler(
-        num_train_timesteps=TRAINED_STEPS,
-        beta_start=_BETA_FIRST,
-        beta_end=_BETA_LAST,
-        beta_schedule="scaled_linear",
-        prediction_type="epsilon",
-        variance_type="fixed_small",
-        clip_sample=False,
-    )
+
+def relayed(x: Tensor, c: Tensor, noise: Tensor, step: int, first: int) -> tuple[Tensor, Tensor]:
+    """x_t of RDEIC, and the noise with the residual in it, which a network is to predict.
+
+    x, c: the clean and the decoded latent. first: the step N, at which x_t is c with noise.
+    """
+    residual = math.sqrt(_abar(first) / (1 - _abar(first))) * (c - x)
+    return noised(x, step, noise + residual), noise + residual
+
+
+def step_generator(network: nn.Module) -> torch.Generator:
+    """The generator of the noise of a training step: it follows torch's own.
+
+    In evaluation it is always the same.
+    """
+    seed = int(torch.randint(2**62, ())) if network.training else 0
+    return torch.Generator().manual_seed(seed)
+
+
+@functools.cache
+def _abar_of_steps() -> Tensor:
+    """abar of all training steps, the products of 1 - beta, in float64."""
+    roots = torch.linspace(_BETA_FIRST**0.5, _BETA_LAST**0.5, TRAINED_STEPS, dtype=torch.float64)
+    return torch.cumprod(1 - roots.square(), 0)
+
+
+def _abar(step: int) -> float:
+    return float(_abar_of_steps()[step])

@@ -56,6 +56,7 @@ class StableLatentCodec(nn.Module):
 
     def __init__(self, shape: StableCodecShape = StableCodecShape()) -> None:
         super().__init__()
+        self.shape = shape
         latent, hyper, wide = shape.latent, shape.latent // 2, 3 * shape.latent
         self.g_a = _LatentAnalysis(shape)
         self.h_a = nn.Sequential(_halving(latent, hyper), _block(hyper), _halving(hyper, hyper))
