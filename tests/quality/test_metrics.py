@@ -12,7 +12,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Rgb8
-from eyechart.quality import open_metric
+from eyechart.quality import check_files, open_metric
 from eyechart.quality.psnr import Psnr
 from eyechart.testing import check_metric
 from tests.installed import Distribution, eyechart_in, install, python_in
@@ -45,6 +45,10 @@ def test_psnr_of_a_known_error() -> None:
 
 @pytest.mark.parametrize("name", plugins.names("eyechart.metrics"))
 def test_every_metric_passes_the_check(name: str) -> None:
+    try:
+        check_files(open_metric(name))
+    except InputError as missing:
+        pytest.skip(str(missing))
     check_metric(name)
 
 

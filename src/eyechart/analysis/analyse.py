@@ -77,7 +77,7 @@ def analyse(
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks, broken = tasks_of(answered, data or info.data or None, load)
-    quality = RunQuality(store)
+    quality = RunQuality(store, answered)
     measured = _measured(store, answered, tasks, broken, quality, samples=samples, seed=seed)
     cells, answered, unanswered = (
         [read for read in some if read.task not in broken] for some in (cells, answered, unanswered)

@@ -11,23 +11,33 @@ from eyechart.analysis.bootstrap import Resampling
 from eyechart.analysis.cells import CellData
 from eyechart.core.identity import digest
 from eyechart.core.types import UNCOMPRESSED, Floats
+from eyechart.quality.frechet import LEAST_IMAGES, frechet_distance
 from eyechart.store import QualityValue, Store
+
+_SET_DRAWS = 200  # resamplings of a distance of sets of images, which takes longer than a mean
+_MOST_RESAMPLED = 300  # images of a set that is resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellQuality:
-    """One metric over the images of a cell: the mean, and that of each resampling, (samples,)."""
+    """One metric over the images of a cell: the mean, and that of each resampling, (samples,).
+
+    A metric that compares sets of images has their distance instead of a mean.
+    """
 
     value: float
-    draws: Floats
+    draws: Floats  # NaN where it was not computed
     images: int  # that have a value
 
 
 class RunQuality:
-    """Reads each level's values once. The constructor opens nothing."""
+    """Reads each level's values once. cells: of the run, the uncompressed ones too."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, cells: Sequence[CellData]) -> None:
         self._stored = store.quality
+        self._originals = {
+            digest(read.cell.task): read for read in cells if read.codec == UNCOMPRESSED
+        }
         self.metrics = self._stored.metrics()
         self._digests: dict[str, dict[str, str]] = {}
         self._values: dict[tuple[str, str], dict[str, dict[str, QualityValue]]] = {}
@@ -45,15 +55,17 @@ class RunQuality:
             for row, image in enumerate(resampling.images)
             if image in asked and image in digests
         ]
+        originals = self._originals.get(digest(read.cell.task))
+        uncompressed = {} if originals is None else self._values_of(originals)
         found = {}
         for name, values in self._values_of(read).items():
-            measured = [
-                (row, value.value)
-                for row, image in rows
-                if (value := values.get(image)) is not None and value.value is not None
-            ]
-            if measured and name in self.metrics:
-                found[name] = _mean(measured, resampling)
+            own = [(row, image, values[image]) for row, image in rows if image in values]
+            if any(value.features for _, _, value in own):
+                quality = _of_sets(own, uncompressed.get(name, {}), resampling)
+            else:
+                quality = _mean(own, resampling)
+            if quality is not None and name in self.metrics:
+                found[name] = quality
         return found
 
     def _digests_of(self, read: CellData) -> Mapping[str, str]:
@@ -70,12 +82,46 @@ class RunQuality:
         return self._values[key]
 
 
-def _mean(measured: Sequence[tuple[int, float]], resampling: Resampling) -> CellQuality:
-    """measured: the image's row in the resampling, and its value."""
-    rows, values = [row for row, _ in measured], np.array([value for _, value in measured])
+def _mean(
+    measured: Sequence[tuple[int, str, QualityValue]], resampling: Resampling
+) -> CellQuality | None:
+    """measured: the row of each image in the resampling, its digest and its value."""
+    defined = [(row, one.value) for row, _, one in measured if one.value is not None]
+    if not defined:
+        return None
+    rows, values = [row for row, _ in defined], np.array([value for _, value in defined])
     weights = resampling.weights[:, rows]
     present = weights.sum(axis=1)
     draws = np.full(len(weights), np.nan)
     drawn = present > 0
     draws[drawn] = (weights @ values)[drawn] / present[drawn]
-    return CellQuality(value=float(values.mean()), draws=draws, images=len(measured))
+    return CellQuality(value=float(values.mean()), draws=draws, images=len(defined))
+
+
+def _of_sets(
+    measured: Sequence[tuple[int, str, QualityValue]],
+    uncompressed: Mapping[str, QualityValue],
+    resampling: Resampling,
+) -> CellQuality | None:
+    """The Frechet distance of the decoded images from the uncompressed ones."""
+    both = [
+        (row, uncompressed[image].features, one.features)
+        for row, image, one in measured
+        if image in uncompressed and one.features
+    ]
+    if len(both) < LEAST_IMAGES:
+        return None
+    reference = _vectors([original for _, original, _ in both])
+    decoded = _vectors([made for _, _, made in both])
+    weights = resampling.weights[:, [row for row, _, _ in both]]
+    draws = np.full(len(weights), np.nan)
+    if len(both) <= _MOST_RESAMPLED:
+        for place, count in enumerate(weights[:_SET_DRAWS]):
+            draws[place] = frechet_distance(reference, decoded, count)
+    value = frechet_distance(reference, decoded)
+    return CellQuality(value=value, draws=draws, images=len(both))
+
+
+def _vectors(features: Sequence[bytes]) -> Floats:
+    """(images, dimensions) of stored features."""
+    return np.array([np.frombuffer(one, np.float32) for one in features], np.float64)

@@ -187,13 +187,14 @@ def readiness() -> Iterator[tuple[str, Sequence[CheckResult]]]:
 
     Codecs are tried on a small image; VLMs are looked up but not loaded.
     """
-    from eyechart.runner.readiness import codecs, machine, packages, tasks, vlms
+    from eyechart.runner.readiness import codecs, machine, metrics, packages, tasks, vlms
 
     sections = {
         "this machine": machine,
         "codecs": codecs,
         "tasks": tasks,
         "VLMs": vlms,
+        "quality metrics": metrics,
         "optional packages": packages,
     }
     for title, check in sections.items():

@@ -9,6 +9,8 @@ from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+
 from eyechart.codecs import open_codec
 from eyechart.codecs.reconstruct import BATCH_IMAGES, DecodedImage, Reconstructor, SourceImage
 from eyechart.core import plugins
@@ -16,8 +18,9 @@ from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.hooks import facts_of
 from eyechart.core.images import find_images, read_image
-from eyechart.core.types import Codec, Level, Reproducible, is_neural
-from eyechart.quality import QualityMetric, label
+from eyechart.core.types import Codec, Floats, Level, Reproducible, is_neural
+from eyechart.quality import HasFeatures, QualityMetric, check_files, label
+from eyechart.quality.frechet import frechet_distance
 
 _BLOCK_IMAGES = 16  # in memory at a time
 
@@ -152,6 +155,9 @@ def measure(
         PluginError: a codec's program or weights are missing.
         EyechartError: nothing could be measured; the error of the first failure.
     """
+    for metric in metrics:
+        with plugins.guarded(plugins.name_of(metric)):
+            check_files(metric)
     versions: dict[str, str] = {}
     reproducible: dict[str, Reproducible] = {}
     work: list[_LevelTrials] = []
@@ -219,6 +225,8 @@ class _LevelTrials:
         self.bench, self.level = bench, level
         self.trials: list[Trial] = []
         self.failed: list[Failed] = []
+        # Of metrics that compare sets: features of originals and decoded images, by label.
+        self.features: dict[str, list[tuple[Floats, Floats]]] = {}
 
 
 def _passes(work: Sequence[_LevelTrials]) -> list[list[_LevelTrials]]:
@@ -261,6 +269,9 @@ def _try(
         if isinstance(quality, Failed):
             item.failed.append(quality)
             continue
+        values, features = quality
+        for name, pair in features.items():
+            item.features.setdefault(name, []).append(pair)
         item.trials.append(
             Trial(
                 image=image.name,
@@ -269,7 +280,7 @@ def _try(
                 size_bytes=one.payload_bytes,
                 rate_bpp=one.bitstream.bpp,
                 estimated_bpp=None if bits is None else bits / (height_px * width_px),
-                quality=quality,
+                quality=values,
                 encode_s=one.encode_s,
                 decode_s=one.decode_s,
             )
@@ -278,19 +289,29 @@ def _try(
 
 def _quality(
     metrics: Sequence[QualityMetric], image: SourceImage, made: DecodedImage
-) -> dict[str, float]:
-    found = {}
+) -> tuple[dict[str, float], dict[str, tuple[Floats, Floats]]]:
+    """Values, and features of both images, by the metric's label."""
+    values, features = {}, {}
+    same_size = made.rgb8.shape == image.rgb8.shape
     for metric in metrics:
         with plugins.guarded(plugins.name_of(metric)):
-            same_size = made.rgb8.shape == image.rgb8.shape
-            value = metric.measure(image.rgb8, made.rgb8) if same_size else nan
-            found[label(metric)] = float(value)
-    return found
+            if isinstance(metric, HasFeatures):
+                features[label(metric)] = (
+                    metric.features(image.rgb8),
+                    metric.features(made.rgb8),
+                )
+            comparable = same_size and label(metric) not in features
+            value = metric.measure(image.rgb8, made.rgb8) if comparable else nan
+            values[label(metric)] = float(value)
+    return values, features
 
 
 def _row(item: _LevelTrials) -> BenchRow:
     trials = item.trials
     quality = {name: [trial.quality[name] for trial in trials] for name in trials[0].quality}
+    for name, pairs in item.features.items():
+        originals, decoded = (np.array(side) for side in zip(*pairs, strict=True))
+        quality[name] = [frechet_distance(originals, decoded)]
     estimates = [trial.estimated_bpp for trial in trials if trial.estimated_bpp is not None]
     pixels = sum(trial.pixels for trial in trials)
     return BenchRow(

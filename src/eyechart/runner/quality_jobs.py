@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import nan
 from typing import TypeAlias
 
 import numpy as np
@@ -66,6 +67,7 @@ def measure_job(job: MeasureJob, batch_images: int) -> Measured:
 
 def _measure_image(job: MeasureJob, place: int, decoded: Rgb8) -> list[float | bytes]:
     found: list[float | bytes] = []
+    original = job.images[place].rgb8
     for spec in (job.metrics[n] for n in job.wanted[place]):
         if spec not in _metrics:
             _metrics[spec] = open_metric(spec)
@@ -73,6 +75,8 @@ def _measure_image(job: MeasureJob, place: int, decoded: Rgb8) -> list[float | b
         with plugins.guarded(spec):
             if isinstance(metric, HasFeatures):
                 found.append(np.asarray(metric.features(decoded), np.float32).tobytes())
+            elif decoded.shape != original.shape:  # of a codec that makes images smaller
+                found.append(nan)
             else:
-                found.append(float(metric.measure(job.images[place].rgb8, decoded)))
+                found.append(float(metric.measure(original, decoded)))
     return found

@@ -128,6 +128,22 @@ def vlms() -> Iterator[CheckResult]:
         yield CheckResult(name=name, state="ready", detail=detail)
 
 
+def metrics() -> Iterator[CheckResult]:
+    """Every registered quality metric, and its weights."""
+    from eyechart.quality import check_files, open_metric
+
+    for name in plugins.names("eyechart.metrics"):
+        try:
+            metric = open_metric(name)
+            with plugins.guarded(name):
+                check_files(metric)
+                detail = f"{metric.name} ({metric.version})"
+        except EyechartError as error:
+            yield _missing(name, error)
+            continue
+        yield CheckResult(name=name, state="ready", detail=detail)
+
+
 def packages() -> Iterator[CheckResult]:
     """The packages that extras install."""
     for name, use in _OPTIONAL.items():

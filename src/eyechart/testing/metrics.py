@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eyechart.core.types import Rgb8
-from eyechart.quality import QualityMetric, open_metric
+from eyechart.quality import HasFeatures, QualityMetric, open_metric
 
 _SIZES = ((192, 176), (177, 161), (64, 48), (1, 1))  # (height, width)
 _NOISES = (2, 8, 32)  # standard deviations, in steps of 8 bits
@@ -21,7 +21,8 @@ def check_metric(metric: QualityMetric | str, *, sizes: Sequence[tuple[int, int]
     """Measure images with more and more noise and check the requirements of a metric.
 
     Identity; a number for every size, or NaN for images that are too small; the same number at a
-    second call; unchanged inputs; equal images are best, and more noise is worse.
+    second call; unchanged inputs; equal images are best, and more noise is worse. Of a metric that
+    compares sets of images: features of one length, the same ones at a second call.
 
     metric: the metric, or the name that it is registered by. sizes: (height, width) of images.
     Raises:
@@ -36,7 +37,10 @@ def check_metric(metric: QualityMetric | str, *, sizes: Sequence[tuple[int, int]
     measured = 0
     for seed, (height_px, width_px) in enumerate(sizes):
         reference, noisy = _images(height_px, width_px, seed)
-        measured += _check_size(metric, reference, noisy)
+        if isinstance(metric, HasFeatures):
+            measured += _check_features(metric, reference, noisy)
+        else:
+            measured += _check_size(metric, reference, noisy)
     assert measured, f"NaN for all sizes: {', '.join(f'{w}x{h}' for h, w in sizes)}"
 
 
@@ -69,6 +73,24 @@ def _check_size(metric: QualityMetric, reference: Rgb8, noisy: Sequence[Rgb8]) -
     assert min(height_px, width_px) < 8 or all(np.diff(values) < 0), (
         f"{at}: more noise is not worse: {', '.join(f'{abs(value):.4g}' for value in values)}"
     )
+    return True
+
+
+def _check_features(metric: HasFeatures, reference: Rgb8, noisy: Sequence[Rgb8]) -> bool:
+    """Always True: features are defined for every size."""
+    height_px, width_px, _ = reference.shape
+    at = f"at {width_px}x{height_px}"
+    found = []
+    for image in (reference, *noisy):
+        before = image.copy()
+        features = np.asarray(metric.features(image))
+        assert features.ndim == 1, f"{at}: features of shape {features.shape}, not (dimensions,)"
+        assert np.isfinite(features).all(), f"{at}: features that are not finite"
+        again = metric.features(image)
+        assert np.array_equal(features, again), f"{at}: other features at a second call"
+        assert np.array_equal(image, before), f"{at}: an image was changed"
+        found.append(features)
+    assert len({len(features) for features in found}) == 1, f"{at}: features of several lengths"
     return True
 
 

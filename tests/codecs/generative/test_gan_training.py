@@ -20,16 +20,16 @@ import eyechart  # noqa: E402
 from eyechart.cli import run_args  # noqa: E402
 from eyechart.codecs.generative.autoencoder import GanAutoencoder, GanShape  # noqa: E402
 from eyechart.codecs.generative.discriminator import DiscriminatorShape  # noqa: E402
-from eyechart.codecs.generative.features import (  # noqa: E402
-    LiteFeatures,
-    feature_distance,
-    read_weights,
-)
 from eyechart.codecs.generative.gan import GanObjective  # noqa: E402
 from eyechart.codecs.learned.photos import Crops  # noqa: E402
 from eyechart.codecs.learned.train import CodecTraining, TrainConfig, to_tensor  # noqa: E402
 from eyechart.core.errors import InputError  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402
+from eyechart.zoo.efficientnet_lite0 import (  # noqa: E402
+    LiteFeatures,
+    feature_distance,
+    read_weights,
+)
 
 SHAPE = GanShape(widths=(4, 6, 8, 12, 16), latent=8, hyper=6, blocks=1)
 SMALL = DiscriminatorShape(condition=2, widths=(4, 6, 8, 8))

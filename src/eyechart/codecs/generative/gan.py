@@ -29,10 +29,10 @@ from eyechart.codecs.generative.discriminator import (
     Discriminator,
     DiscriminatorShape,
 )
-from eyechart.codecs.generative.features import LiteFeatures, feature_distance, read_weights
 from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.parallel import mean_gradients
 from eyechart.codecs.learned.train import Objective, TrainConfig
+from eyechart.zoo.efficientnet_lite0 import LiteFeatures, feature_distance, read_weights
 
 _GanNetwork = TypeVar("_GanNetwork", bound=nn.Module)
 _MSE = 0.075 / 2**5  # k_M of HiFiC

