@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from scipy import stats
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.findings import paper_findings
 from eyechart.analysis.result import Analysis, CorrelationResult
+from eyechart.analysis.selection import Selection, select
+from eyechart.analysis.tables import tables_of
 from eyechart.core.errors import InputError
 from eyechart.core.identity import image_digest
 from eyechart.report.figures import write_figure
@@ -126,6 +129,50 @@ def test_a_run_without_values_says_how_to_get_them(tmp_path: Path) -> None:
     finding = paper_findings(found)[4]
     assert finding.verdict == "not shown"
     assert "eyechart quality DIR" in finding.evidence
+
+
+def test_the_tables_have_every_metric_and_scope(tmp_path: Path) -> None:
+    less = metric("blur", higher_is_better=False)
+    found = analysis_of(a_run(tmp_path, lambda n, rank: n + rank, metric(), less))
+    (quality,) = tables_of(found, "quality")
+    assert quality.columns == ("sharp", "blur")
+    assert len(quality.rows) == len(CODECS) * len(LEVELS)
+    pearson, spearman = tables_of(found, "correlation")
+    assert pearson.columns == spearman.columns == ("sharp", "−blur")
+    assert [row.keys[0] for row in pearson.rows] == ["all cells", "within codecs", "between codecs"]
+    signs = [np.sign([entry.value for entry in row.entries]).tolist() for row in pearson.rows]
+    assert signs == [[1, -1]] * 3
+    only = select(found, Selection(codecs=("grey",)))
+    assert [len(table.rows) for table in tables_of(only, "quality")] == [len(LEVELS)]
+    assert tables_of(only, "correlation") == []
+
+
+def test_sets_of_images_are_compared_by_their_features(tmp_path: Path) -> None:
+    store = a_run(tmp_path, lambda n, rank: rank, metric())
+    sets = metric("spread", higher_is_better=False)
+    store.quality.add_metrics([sets])
+    task = toy.cell().task
+    digests = list(store.quality.images(task).values())
+    rng = np.random.default_rng(3)
+    originals = rng.normal(size=(len(digests), 4)).astype(np.float32)
+
+    def add(codec: str, rank: int, features: np.ndarray[Any, Any]) -> None:
+        cell = toy.cell(codec, rank)
+        values = (
+            QualityValue(
+                image=image, metric="spread", version="1", value=None, features=row.tobytes()
+            )
+            for image, row in zip(digests, features, strict=True)
+        )
+        store.quality.add(cell.codec, cell.level, values)
+
+    add("source", 0, originals)
+    for rank in LEVELS:
+        add("grey", rank, originals + np.float32(2 - rank))
+    found = {one.level: one for one in analysis_of(store).quality if one.metric == "spread"}
+    shifted = [found[str(rank)].quality.value for rank in LEVELS]
+    assert shifted == pytest.approx([16, 4, 0], abs=1e-4)  # of the means; the spread is the same
+    assert {one.images for one in found.values()} == {len(digests)}
 
 
 def test_new_values_make_the_stored_analysis_outdated(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+import eyechart
 from eyechart.api.listing import readiness
 from eyechart.core.errors import InputError
+from eyechart.core.images import encode_png
 from eyechart.core.types import Floats, Rgb8
 from eyechart.quality import HasFeatures, QualityMetric, open_metric
 from eyechart.quality.frechet import frechet_distance
@@ -70,6 +72,18 @@ def test_more_damage_is_a_larger_distance_of_sets() -> None:
     ]
     assert distances[0] == pytest.approx(0, abs=1e-9)
     assert all(np.diff(distances) > 0)
+
+
+def test_a_bench_has_one_distance_of_all_images(tmp_path: Path) -> None:
+    for seed in range(3):
+        (tmp_path / f"{seed}.png").write_bytes(encode_png(picture(seed)))
+    metrics = "efficientnet,efficientnet-frechet"
+    low, high = eyechart.bench_codecs(tmp_path, "jpeg:levels=[5,90]", metrics).rows
+    for name in ("EfficientNet distance", "EfficientNet Frechet"):
+        worse, better = low.quality[name], high.quality[name]
+        assert worse is not None
+        assert better is not None
+        assert worse > better > 0
 
 
 @pytest.mark.parametrize("name", ["lpips", "dists", "fid"])

@@ -144,6 +144,11 @@ class CorrelationResult:
     pearson: Interval | None
     spearman: Interval | None
 
+    @property
+    def label(self) -> str:
+        """The metric's name, with a minus if its values were negated."""
+        return f"−{self.metric}" if self.negated else self.metric
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapResult:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
+from eyechart.analysis.quality_tables import correlation_tables, quality_tables
 from eyechart.analysis.result import (
     Analysis,
     BdResult,
@@ -36,7 +37,16 @@ from eyechart.analysis.table_notes import (
 from eyechart.core.types import UNCOMPRESSED
 
 TableKind: TypeAlias = Literal[
-    "bd", "scores", "gap", "adapter", "icm", "pairs", "scaling", "curves"
+    "bd",
+    "scores",
+    "gap",
+    "adapter",
+    "icm",
+    "pairs",
+    "scaling",
+    "curves",
+    "quality",
+    "correlation",
 ]
 
 
@@ -55,6 +65,8 @@ def tables_of(analysis: Analysis, kind: TableKind, *, compact: bool = False) -> 
         "pairs": pair_tables,
         "scaling": scaling_tables,
         "curves": curve_tables,
+        "quality": quality_tables,
+        "correlation": correlation_tables,
     }
     free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
     return [
@@ -78,6 +90,8 @@ def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
         icm=tuple(icm for icm in analysis.icm if icm.vlm in vlms),
         pairs=tuple(pair for pair in analysis.pairs if pair.vlm in vlms),
         scaling=tuple(one for one in analysis.scaling if one.vlms[0] in vlms),
+        quality=() if choices else analysis.quality,
+        correlations=tuple(one for one in analysis.correlations if one.vlm in vlms),
     )
 
 

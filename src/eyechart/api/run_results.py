@@ -10,6 +10,7 @@ from eyechart.core.files import check_out, is_dir
 if TYPE_CHECKING:
     from eyechart.analysis.findings import PaperFinding
     from eyechart.analysis.result import Analysis
+    from eyechart.analysis.tables import TableKind
     from eyechart.runner.export_records import RecordRow
     from eyechart.runner.rescore import RescoreResult
 
@@ -43,7 +44,7 @@ def analyse(
 
 def table(
     run_directory: str | Path,
-    kind: Literal["bd", "scores", "gap", "adapter", "icm", "pairs", "scaling", "curves"] = "bd",
+    kind: TableKind = "bd",
     form: Literal["md", "csv", "csv-wide", "latex", "json"] = "md",
 ) -> str:
     """A table of a run as text; empty if the run has no table of that kind.

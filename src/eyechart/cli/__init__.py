@@ -40,7 +40,7 @@ VERBS = {
     "report": ("eyechart.cli.report:report", "Write the HTML report of a run."),
     "table": (
         "eyechart.cli.tables:table",
-        "Print a table of a run: bd, scores, gap, adapter, icm, pairs, scaling.",
+        "Print a table of a run: bd, scores, gap, adapter, icm, pairs, scaling, quality, ...",
     ),
     "findings": ("eyechart.cli.report:findings", "The paper's five findings, and this run."),
     "figure": ("eyechart.cli.report:figure", "Draw a figure of the paper from a run."),

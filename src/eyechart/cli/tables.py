@@ -33,6 +33,8 @@ class TableChoice(StrEnum):
     pairs = "pairs"
     scaling = "scaling"
     curves = "curves"
+    quality = "quality"
+    correlation = "correlation"
 
 
 class TableFormat(StrEnum):
@@ -54,6 +56,9 @@ _NONE = {
     TableChoice.icm: "needs a codec adapted to machines, and its base codec",
     TableChoice.pairs: "needs two codecs",
     TableChoice.curves: "no cell has answers",
+    TableChoice.quality: "needs quality values: eyechart quality DIR measures them",
+    TableChoice.correlation: "needs quality values (eyechart quality DIR) of two images or more at "
+    "three levels of codecs",
     TableChoice.scaling: "needs a VLM in two sizes (names that differ only there, as NAME-3B and "
     "NAME-7B)",
 }

@@ -24,7 +24,7 @@ def correlation_rows(analysis: Analysis) -> list[Row]:
         {
             "vlm": one.vlm,
             "task": one.task,
-            "metric": metric_label(one),
+            "metric": one.label,
             "scope": one.scope,
             "points": one.points,
             **_named("pearson", one.pearson),
@@ -48,7 +48,7 @@ def draw_correlations(canvas: Canvas, analysis: Analysis, width_in: float) -> No
     """One line of panels for each VLM and scope: Pearson beside Spearman."""
     found = analysis.correlations
     lines = distinct((one.vlm, one.scope) for one in sorted(found, key=_order))
-    metrics = distinct(metric_label(one) for one in found)
+    metrics = distinct(one.label for one in found)
     tasks = distinct(one.task for one in found)
     several = len({vlm for vlm, _ in lines}) > 1
     panel_in = _LINE_MM * len(metrics) / MM_PER_INCH + 0.2
@@ -58,7 +58,7 @@ def draw_correlations(canvas: Canvas, analysis: Analysis, width_in: float) -> No
     for (vlm, scope), panels in zip(lines, grid, strict=True):
         own = [one for one in found if (one.vlm, one.scope) == (vlm, scope)]
         for axes, coefficient in zip(panels, _COEFFICIENTS, strict=True):
-            values = {(metric_label(one), one.task): getattr(one, coefficient) for one in own}
+            values = {(one.label, one.task): getattr(one, coefficient) for one in own}
             mesh = _heat_map(axes, values, metrics, tasks)
             axes.set_title(
                 f"{_COEFFICIENTS[coefficient]}, {scope} ({_points(own)})"
@@ -119,11 +119,6 @@ def _heat_map(
     for side in axes.spines.values():
         side.set_visible(False)
     return mesh
-
-
-def metric_label(one: CorrelationResult) -> str:
-    """The metric's name, with a minus if its values were negated."""
-    return f"−{one.metric}" if one.negated else one.metric
 
 
 def _points(found: list[CorrelationResult]) -> str:
