@@ -177,15 +177,13 @@ def _correlation(analysis: Analysis) -> PaperFinding:
         scope: [
             one.pearson
             for one in analysis.correlations
-            if one.scope == scope and one.pearson is not None
+            if one.scope == scope and one.pearson is not None and one.pearson.low < one.pearson.high
         ]
         for scope in get_args(CorrelationScope)
     }
     found = by_scope["all cells"]
     if not found:
-        lacks = (
-            "Needs quality values (eyechart quality DIR) at three levels, on two images or more."
-        )
+        lacks = "Needs quality values (eyechart quality DIR) at three levels, with intervals."
         return PaperFinding(number=5, claim=claim, verdict="not shown", evidence=lacks)
     positive = sum(one.sign > 0 for one in found)
     weak = sum(one.high < _WEAK for one in found)

@@ -60,12 +60,11 @@ def draw_correlations(canvas: Canvas, analysis: Analysis, width_in: float) -> No
         for axes, coefficient in zip(panels, _COEFFICIENTS, strict=True):
             values = {(one.label, one.task): getattr(one, coefficient) for one in own}
             mesh = _heat_map(axes, values, metrics, tasks)
-            axes.set_title(
-                f"{_COEFFICIENTS[coefficient]}, {scope} ({_points(own)})"
-                + (f"\n{vlm}" if several else ""),
-                fontsize=6,
-                parse_math=False,
-            )
+        heading = f"{vlm}, {scope}" if several else scope
+        panels[0].set_title(f"{heading} ({_points(own)})", loc="left", fontsize=6, parse_math=False)
+    for axes, coefficient in zip(grid[0], _COEFFICIENTS.values(), strict=True):
+        above = axes.get_title(loc="left")
+        axes.set_title(f"{coefficient}\n{above}", loc="left", fontsize=6, parse_math=False)
     for axes in grid[-1]:
         axes.set_xticks(np.arange(len(tasks)) + 0.5, tasks, rotation=60, ha="right", fontsize=5.5)
         for label in axes.get_xticklabels():
@@ -77,7 +76,9 @@ def draw_correlations(canvas: Canvas, analysis: Analysis, width_in: float) -> No
         mesh, ax=list(grid[-1]), location="bottom", aspect=40, shrink=0.7, pad=0.02
     )
     bar.ax.tick_params(labelsize=5)
-    bar.set_label("correlation; pale numbers: the 95 % interval contains 0", fontsize=5.5)
+    bar.set_label(
+        "correlation; pale numbers: the 95 % interval contains 0, or there is none", fontsize=5.5
+    )
 
 
 def _heat_map(
