@@ -29,9 +29,10 @@ from eyechart.codecs.generative.discriminator import (
     Discriminator,
     DiscriminatorShape,
 )
+from eyechart.codecs.learned.objective import Objective
 from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.parallel import mean_gradients
-from eyechart.codecs.learned.train import Objective, TrainConfig
+from eyechart.codecs.learned.train import TrainConfig
 from eyechart.zoo.efficientnet_lite0 import LiteFeatures, feature_distance, read_weights
 
 _GanNetwork = TypeVar("_GanNetwork", bound=nn.Module)

@@ -59,7 +59,8 @@ from eyechart.core.types import (
 )
 
 if TYPE_CHECKING:
-    from eyechart.codecs.learned.train import Objective, TrainConfig, TrainingStage
+    from eyechart.codecs.learned.objective import Objective
+    from eyechart.codecs.learned.train import TrainConfig, TrainingStage
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -13,6 +13,7 @@ import torch
 
 from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX, Distance
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.objective import Objective, RateDistortion, compare_images
 from eyechart.codecs.learned.parallel import process_group
 from eyechart.codecs.learned.photos import Crops, read_pictures
 from eyechart.codecs.learned.principal import LinearStart
@@ -21,12 +22,9 @@ from eyechart.codecs.learned.train import (
     STATE,
     WEIGHTS,
     CodecTraining,
-    Objective,
-    RateDistortion,
     TrainConfig,
     TrainingProgress,
     TrainingStage,
-    compare_images,
     run,
     to_tensor,
     trained_with,

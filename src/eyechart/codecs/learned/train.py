@@ -2,9 +2,8 @@
 
 The loss is lambda * 255^2 * MSE + bpp, lambda * (1 - MS-SSIM) + bpp, lambda * a distance of a
 VLM's features + bpp, or what an `Objective` says, the rate by the likelihoods of the latent with
-noise. All randomness is a
-function of the seed and the step, so a stopped run continues exactly as an uninterrupted one. A
-run's folder:
+noise. All randomness is a function of the seed and the step, so a stopped run continues exactly as
+an uninterrupted one. A run's folder:
 
     state.safetensors    the weights, their average, the optimizer's momenta; step and settings
     weights.safetensors  the averaged weights
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +30,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from eyechart.codecs.learned.distortion import Distance, Distortion, distortion
+from eyechart.codecs.learned.distortion import Distortion, distortion
 from eyechart.codecs.learned.entropy import EntropyBottleneck
+from eyechart.codecs.learned.objective import (
+    Compare,
+    Objective,
+    RateDistortion,
+    bpp_of,
+    compare_images,
+)
 from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.parallel import mean_gradients, mean_of
 from eyechart.codecs.learned.photos import Crops
@@ -121,74 +127,9 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * (_LAST_SHARE + (1 - _LAST_SHARE) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """What a training compares, for a batch of crops.
-
-    found, wanted: images in 0..1, or other tensors of one shape. likelihoods: of what is coded.
-    extra: an addition to the loss. images: whether they are images, so that values beyond 0..1 are
-    clipped when they are measured.
-    """
-
-    found: Tensor
-    wanted: Tensor
-    likelihoods: Mapping[str, Tensor]
-    extra: Tensor | None = None
-    images: bool = True
-
-
-# A network and crops (batch, 3, height, width) in 0..1, sides multiples that the network takes.
-Compare: TypeAlias = Callable[[nn.Module, Tensor], Compared]
-
-
-def compare_images(network: nn.Module, pictures: Tensor) -> Compared:
-    """The reconstruction of a network that returns it with the likelihoods."""
-    x_hat, likelihoods = network(pictures)
-    return Compared(found=x_hat.float(), wanted=pictures, likelihoods=likelihoods)
-
-
-def bpp_of(compared: Compared, pictures: Tensor) -> Tensor:
-    """bpp by the likelihoods."""
-    bits = torch.stack([-part.log2().sum() for part in compared.likelihoods.values()]).sum()
-    return bits / (pictures.shape[0] * pictures.shape[2] * pictures.shape[3])
-
-
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     """(batch, height, width, 3) uint8 -> (batch, 3, height, width) float in 0..1."""
     return torch.tensor(pictures).permute(0, 3, 1, 2).float().div_(255)
-
-
-class Objective(Protocol):
-    """What a training minimises. Networks of its own are trained beside the codec's."""
-
-    def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
-        """The loss of the codec for decoded and uncompressed crops, and their rate."""
-        ...
-
-    def train_own(self, lr: float) -> None:
-        """One step of the objective's own networks on the crops of the last loss."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """Weights and optimizer states of its own networks, as they are (no copies)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateDistortion:
-    """lambda * distance + bpp."""
-
-    lmbda: float
-    distance: Distance
-
-    def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
-        return self.lmbda * self.distance(x_hat, x) + bpp
-
-    def train_own(self, lr: float) -> None:
-        pass
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
 
 
 # Sets first weights: network, images to compute them from, settings, those of the weights that the

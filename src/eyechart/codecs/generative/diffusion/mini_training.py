@@ -7,8 +7,8 @@
 | diffusion | the noise estimator, at a random step | latents |
 | finetune | latent codec and noise estimator, through all steps of decoding | images, and their features |
 
-The last two are the independent training and the fixed-step fine-tuning of RDEIC (arXiv 2410.02640,
-section III-D). Here the latent codec is left as it is in the third stage.
+The last two are the independent training and the fixed-step fine-tuning of RDEIC (arXiv
+2410.02640). Here the latent codec is left as it is in the third stage.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from eyechart.codecs.generative.diffusion.sampler import (
     step_generator,
 )
 from eyechart.codecs.generative.gan import gan_objective
-from eyechart.codecs.learned.train import Compare, Compared, TrainConfig, TrainingStage
+from eyechart.codecs.learned.objective import Compare, Compared
+from eyechart.codecs.learned.train import TrainConfig, TrainingStage
 from eyechart.core.errors import InputError
 
 STEPS = 2  # of decoding

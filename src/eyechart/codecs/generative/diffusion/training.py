@@ -12,10 +12,9 @@ The first stage of a codec may start from random weights, the others start from 
 one. The noise of the diffusion is that of one training step for all crops of an optimizer step. The
 distance of latents is that of images: 255^2 * MSE.
 
-DiffEIC (arXiv 2404.18820, section III-D) and RDEIC (arXiv 2410.02640, section III-D) train latent
-codec and noise prediction together, as stage `diffusion` does. RDEIC's fixed-step fine-tuning is
-stage `finetune`. StableCodec (arXiv 2506.21977, section 3.4) has losses of CLIP features and of a
-discriminator, too, which are not here.
+DiffEIC (arXiv 2404.18820) and RDEIC (arXiv 2410.02640) train latent codec and noise prediction
+together, as stage `diffusion` does. RDEIC's fixed-step fine-tuning is stage `finetune`. StableCodec
+(arXiv 2506.21977) has losses of CLIP features and of a discriminator, too, which are not here.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -46,13 +45,8 @@ from eyechart.codecs.generative.diffusion.sampler import (
 )
 from eyechart.codecs.generative.gan import gan_objective
 from eyechart.codecs.learned.coding import Estimator
-from eyechart.codecs.learned.train import (
-    Compare,
-    Compared,
-    Start,
-    TrainConfig,
-    TrainingStage,
-)
+from eyechart.codecs.learned.objective import Compare, Compared
+from eyechart.codecs.learned.train import Start, TrainConfig, TrainingStage
 from eyechart.core.errors import InputError
 
 _FINETUNED_STEPS = 2  # of RDEIC's decoding
