@@ -48,6 +48,8 @@ class EncodeOptions(TypedDict, total=False):
     wait: wait while another run writes to the directory, instead of raising.
     open_workers: opens the workers (`eyechart.core.workers.OpenWorkers`); default: processes of
         this machine.
+    ray: address of a Ray cluster (`HOST:PORT`, `auto`) that the workers are on; "": a local Ray
+        that is started and ended; None: no Ray.
     """
 
     workers: int | None
@@ -56,6 +58,7 @@ class EncodeOptions(TypedDict, total=False):
     decoded_gb: float
     wait: bool
     open_workers: OpenWorkers
+    ray: str | None
 
 
 class RunOptions(EncodeOptions, total=False):

@@ -134,13 +134,24 @@ def main(args: Sequence[str] | None = None) -> None:
     sys.exit(run_args(sys.argv[1:] if args is None else list(args)))
 
 
+def _with_addresses(args: Sequence[str]) -> list[str]:
+    """The arguments with `--ray local` for a `--ray` without an address, which the parser does not
+    know."""
+    given = list(args)
+    for place in reversed(range(len(given))):
+        alone = place + 1 == len(given) or given[place + 1].startswith("-")
+        if given[place] == "--ray" and alone:
+            given.insert(place + 1, "local")
+    return given
+
+
 def run_args(args: list[str]) -> int:
     """Run the command line and return the exit code. Any error is one line on stderr."""
     make_printable(sys.stdout)
     make_printable(sys.stderr)
     try:
         code = _with_plain_help(typer.main.get_command(app)).main(
-            args=args or ["--help"], prog_name="eyechart", standalone_mode=False
+            args=_with_addresses(args) or ["--help"], prog_name="eyechart", standalone_mode=False
         )
         if code == STOPPED:  # what the parser makes of Ctrl-C
             raise KeyboardInterrupt

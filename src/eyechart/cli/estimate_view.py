@@ -18,9 +18,17 @@ _GUESSED_PER_S = (100, 10)  # questions per second, for a VLM that was not measu
 
 
 def print_estimate(
-    title: str, estimate: Estimate, workers: int, console: Console, decoded_gb: float = 2.0
+    title: str,
+    estimate: Estimate,
+    workers: int,
+    console: Console,
+    decoded_gb: float = 2.0,
+    nodes: int = 1,
 ) -> None:
-    """Print tasks, codecs, totals, and notes on what was not measured."""
+    """Print tasks, codecs, totals, and notes on what was not measured.
+
+    nodes: of a cluster, each with one copy of the VLM and `workers` cores.
+    """
     console.print(title, style="bold")
     console.print()
     console.print(_tasks(estimate))
@@ -32,7 +40,7 @@ def print_estimate(
         measured += "; totals scaled by the pixels of each task's first image"
     console.print(f"bytes and processor time {measured}", style="dim")
     console.print()
-    console.print(_totals(estimate, workers, decoded_gb))
+    console.print(_totals(estimate, workers, decoded_gb, nodes))
     _print_notes(estimate, console)
 
 
@@ -52,7 +60,7 @@ def _codecs(estimate: Estimate) -> Table:
     return table
 
 
-def _totals(estimate: Estimate, workers: int, decoded_gb: float) -> Table:
+def _totals(estimate: Estimate, workers: int, decoded_gb: float, nodes: int) -> Table:
     code = f"{duration(estimate.code_s / workers)} on {workers} cores, in parallel to the VLM"
     absent = sum(codec.code_s is None for codec in estimate.codecs)
     rows = [
@@ -64,6 +72,7 @@ def _totals(estimate: Estimate, workers: int, decoded_gb: float) -> Table:
         ("", _decoded(estimate, decoded_gb)),
         ("codec time", f"{code}; without {absent} codecs ²" if absent else code),
         *_vlm_time(estimate),
+        *(_cluster(estimate, workers, nodes) if nodes > 1 else ()),
     ]
     answers = "answers of one token, or as long as allowed"
     rows += [
@@ -121,6 +130,17 @@ def _vlm_time(estimate: Estimate) -> list[tuple[str, str]]:
         ("VLM time", f"not measured for {which}; give --rate, --rates"),
         ("", f"{short} to {long} at {many} to {few} questions per second"),
     ]
+
+
+def _cluster(estimate: Estimate, workers: int, nodes: int) -> list[tuple[str, str]]:
+    """Times where the work divides evenly, which needs many more images than nodes."""
+    each = f"{workers} cores and one copy of the VLM each"
+    codecs = duration(estimate.code_s / workers / nodes)
+    times = [estimate.answer_s()]
+    if times[0] is None:
+        times = [estimate.answer_s(per_s) for per_s in _GUESSED_PER_S]
+    answers = " to ".join(duration(time_s / nodes) for time_s in times if time_s is not None)
+    return [(f"{nodes} nodes", f"VLM {answers}, codecs {codecs} beside it ({each})")]
 
 
 def _print_notes(estimate: Estimate, console: Console) -> None:

@@ -107,6 +107,15 @@ RetryFailed = Annotated[
     bool,
     typer.Option("--retry-failed", help="Also ask again the questions that failed permanently."),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Codecs and VLM on a Ray cluster: HOST:PORT or auto; without ADDRESS, or with local, "
+        "on one started here.",
+    ),
+]
 Title = Annotated[
     str | None,
     typer.Option("--title", metavar="TEXT", help="Title of the report, instead of the plan's."),
@@ -139,6 +148,7 @@ def run(
     decoded_gb: DecodedGb = 2.0,
     retry_failed: RetryFailed = False,
     wait: Wait = False,
+    ray: Ray = None,
     title: Title = None,
     quality: QualityOption = False,
     report: ReportOption = True,
@@ -172,6 +182,7 @@ def run(
             decoded_gb=decoded_gb,
             retry_failed=retry_failed,
             wait=wait,
+            ray="" if ray == "local" else ray,
             progress=run_progress(live_console(stderr=False)),
             strict=False,
         )
@@ -194,6 +205,7 @@ def encode(
     codec_batch: CodecBatch = None,
     decoded_gb: DecodedGb = 2.0,
     wait: Wait = False,
+    ray: Ray = None,
 ) -> None:
     """Encode and decode a plan's images into a run directory, without asking a VLM.
 
@@ -218,6 +230,7 @@ def encode(
             codec_batch=codec_batch,
             decoded_gb=decoded_gb,
             wait=wait,
+            ray="" if ray == "local" else ray,
             advance=bar.step,
         )
     for message in dict.fromkeys(failure.message for failure in failures):
@@ -246,6 +259,12 @@ def plan(
         ),
     ] = None,
     decoded_gb: DecodedGb = 2.0,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            "--nodes", metavar="N", min=1, help="Nodes of a cluster, each like this machine."
+        ),
+    ] = 1,
 ) -> None:
     """Estimate the cells, images, questions, disk space and time of a plan. Runs nothing."""
     from eyechart import api
@@ -263,7 +282,7 @@ def plan(
         max_images=max_images,
     )
     found = api.estimate(chosen, rate=rate, rates=rates)
-    print_estimate(chosen.title, found, usable_cores(), table_console(), decoded_gb)
+    print_estimate(chosen.title, found, usable_cores(), table_console(), decoded_gb, nodes)
 
 
 def rescore(

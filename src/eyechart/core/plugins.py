@@ -49,6 +49,7 @@ EXTRAS = {
     "openai": "openai",
     "pyarrow": "parquet",
     "openpyxl": "xlsx",
+    "ray": "ray",
 }
 
 _MODEL = re.compile(r"[^:=,]+:[^:=,]+(,|$)")

@@ -225,18 +225,24 @@ def _work(pipe: Connection, device: str, nice: int) -> None:
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, calls), daemon=True).start()
     while True:
+        reply = answer_call(calls.get())
         try:
-            call, args, named = pickle.loads(calls.get())
-            reply = (True, call(*args, **named))
-        except Exception as error:  # noqa: BLE001 - the future of the call carries it
-            reply = (False, error)
-        except BaseException as error:  # noqa: BLE001 - sys.exit in a plug-in must not end a run
-            reply = (False, RuntimeError(one_line(error)))
-        try:
-            pipe.send_bytes(_pickled(reply))
+            pipe.send_bytes(reply)
         except OSError:  # the main process is gone
             os._exit(1)
         del reply
+
+
+def answer_call(message: bytes) -> bytes:
+    """In a worker: make a pickled (call, arguments, named arguments); -> its pickled (True, result)
+    or (False, error)."""
+    try:
+        call, args, named = pickle.loads(message)
+        return _pickled((True, call(*args, **named)))
+    except Exception as error:  # noqa: BLE001 - the future of the call carries it
+        return _pickled((False, error))
+    except BaseException as error:  # noqa: BLE001 - sys.exit in a plug-in must not end a run
+        return _pickled((False, RuntimeError(one_line(error))))
 
 
 def _receive(pipe: Connection, calls: queue.SimpleQueue[bytes]) -> None:

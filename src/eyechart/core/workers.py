@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -75,6 +75,26 @@ class OpenWorkers(Protocol):
         """`cpu_workers` workers for calls that need a core, one worker a device for the others.
 
         nice: added to the priority number of CPU workers.
+        """
+        ...
+
+
+@runtime_checkable
+class ClusterWorkers(OpenWorkers, Protocol):
+    """Opens executors whose workers are on other machines.
+
+    devices: of the workers for calls that need one, as VLMs and codecs are opened with in this
+    process; a worker replaces it by what it has.
+    """
+
+    devices: Sequence[str]
+
+    def on_every_node(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> list[tuple[str, _T]]:
+        """Make a call once on every node that gets workers with these needs; -> (node, result).
+
+        Raises InputError: the call failed; the message names the node.
         """
         ...
 

@@ -41,6 +41,7 @@ class Options:
         if a codec has weights.
     ahead: images reconstructed in advance, per worker.
     open_workers: opens the workers of codecs, and those of a VLM with several copies.
+    ray: address of a Ray cluster that the workers are on, "" for one on this machine; None: none.
     """
 
     device: str = "auto"
@@ -54,6 +55,7 @@ class Options:
     block_images: int | None = None
     ahead: int = 16
     open_workers: OpenWorkers = WorkerPool
+    ray: str | None = None
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -62,6 +64,11 @@ class Options:
                 shown = one_line(str(value), 60)
                 raise InputError(f"{name} is {shown}; allowed: {least:,} to {most:,}")
         check_batch(self.codec_batch)
+        if self.ray is not None:
+            for name in ("device", "codec_device"):
+                if getattr(self, name) != "auto":
+                    shown = one_line(str(getattr(self, name)), 60)
+                    raise InputError(f"{name} is {shown}; allowed with ray: auto")
 
     def block_of(self, work: Work) -> int:
         """Images of a block of this work."""

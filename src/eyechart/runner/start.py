@@ -10,7 +10,8 @@ from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import HasImageFiles
-from eyechart.core.workers import let_threads_sleep
+from eyechart.core.workers import ClusterWorkers, let_threads_sleep
+from eyechart.runner.cluster import check_codecs, on_cluster
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -36,6 +37,11 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
     let_threads_sleep()
+    with on_cluster(options) as options_there:
+        return _run_plan(plan, out, progress, options_there)
+
+
+def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
     store, devices = Store(out), _codec_devices(work, options)
     _check_before(store, work, plan)
@@ -71,6 +77,13 @@ def encode_plan(
     Raises:
         InputError, StoreError: as `run_plan`.
     """
+    with on_cluster(options) as options_there:
+        return _encode_plan(plan, out, options_there, advance)
+
+
+def _encode_plan(
+    plan: Plan, out: Path, options: Options, advance: Callable[[str, int], None]
+) -> list[Failed]:
     work, store = resolve(plan, models=False), Store(out)
     devices = _codec_devices(work, options)
     _check_before(store, work, plan)
@@ -100,6 +113,9 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
 
 
 def _codec_devices(work: Work, options: Options) -> Sequence[str]:
-    """Raises InputError: a device that is not here."""
+    """Raises InputError: a device that is not here; a codec that a node of a cluster lacks."""
+    if isinstance(options.open_workers, ClusterWorkers):
+        check_codecs(options.open_workers, work.codecs)
+        return options.open_workers.devices
     neural = any(entry.neural for entry in work.codecs)
     return codec_devices(options.codec_device) if neural else ("cpu",)

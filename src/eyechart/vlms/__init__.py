@@ -7,6 +7,7 @@ Neither importing this package nor opening a VLM loads torch; the first answer d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from eyechart.core.files import is_dir
 from eyechart.core.hooks import is_remote, takes
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Json
-from eyechart.core.workers import OpenWorkers
+from eyechart.core.workers import ClusterWorkers, OpenWorkers
 from eyechart.vlms.checkpoint_files import model_type_of
 from eyechart.vlms.devices import devices_of
 from eyechart.vlms.families import (
@@ -77,7 +78,10 @@ def open_vlm(
     if model is not None:
         options["model"] = model
     factory = opener.factory()
-    places = devices_of(device)
+    cluster = isinstance(open_workers, ClusterWorkers)
+    places = (
+        open_workers.devices if isinstance(open_workers, ClusterWorkers) else devices_of(device)
+    )
     if adapter is not None and not takes(factory, "adapter"):
         raise InputError(f"vlm {name_or_path}: takes no adapter; allowed: none")
     if is_remote(factory):
@@ -85,12 +89,16 @@ def open_vlm(
     if not takes(factory, "device"):
         if device != "auto":
             raise InputError(f"vlm {name_or_path}: takes no device, not {device!r}; allowed: auto")
-        return _on(opener, options)
-    if len(places) == 1:
+        if not cluster:
+            return _on(opener, options)
+        open_on: Callable[[str], VLM] = partial(_anywhere, opener, options)
+    else:
+        open_on = partial(_on, opener, options)
+    if len(places) == 1 and not cluster:
         return _on(opener, options, places[0])
     from eyechart.vlms.replicated import ReplicatedVLM
 
-    return ReplicatedVLM(partial(_on, opener, options), places, open_workers)
+    return ReplicatedVLM(open_on, places, open_workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +120,11 @@ def _on(opener: _Opener, options: dict[str, Json], device: str | None = None) ->
     where: dict[str, Json] = {} if device is None else {"device": device}
     vlm: VLM = plugins.construct(opener.name, opener.factory(), {**options, **where})
     return vlm
+
+
+def _anywhere(opener: _Opener, options: dict[str, Json], device: str) -> VLM:
+    """The VLM of a plug-in that takes no device."""
+    return _on(opener, options)
 
 
 def _resolve(name_or_path: str) -> tuple[_Opener, str | None]:

@@ -1,4 +1,4 @@
-"""One copy of a VLM on each device of this machine, each in a separate process.
+"""One copy of a VLM on each device of this machine or a cluster, each in a separate process.
 
     batches -> queue -> worker on cuda:0 -> answers
                      -> worker on cuda:1 -> answers
@@ -18,7 +18,7 @@ from eyechart.core.errors import VLMError, WorkerDiedError
 from eyechart.core.hooks import Checkable, for_task, questions_at_once
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
-from eyechart.core.workers import DEVICE, OpenWorkers, worker_device
+from eyechart.core.workers import DEVICE, ClusterWorkers, OpenWorkers, worker_device
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; pickled for the workers
 Answers: TypeAlias = list[list[Answer]]
@@ -38,6 +38,7 @@ class ReplicatedVLM:
     ) -> None:
         self._open_on = open_on
         self._local = open_on(devices[0])  # used only for its identity
+        self._open_workers = open_workers
         self._executor = open_workers(0, devices)
         self._task = ""
 
@@ -69,8 +70,10 @@ class ReplicatedVLM:
         return questions_at_once(self._local)
 
     def check(self) -> None:
-        """What the VLM itself checks. Raises InputError."""
-        if isinstance(self._local, Checkable):
+        """What the VLM itself checks, here or on every node of a cluster. Raises InputError."""
+        if isinstance(self._open_workers, ClusterWorkers):
+            self._open_workers.on_every_node(DEVICE, _check, self._open_on)
+        elif isinstance(self._local, Checkable):
             self._local.check()
 
     def for_task(self, task: str) -> ReplicatedVLM:
@@ -147,6 +150,12 @@ def split(costs: Sequence[int], parts: int) -> list[list[int]]:
 # In a worker: the VLM and its settings for each task, kept between calls.
 _vlm: VLM | None = None
 _by_task: dict[str, VLM] = {}
+
+
+def _check(open_on: Open) -> None:
+    vlm = open_on("auto")
+    if isinstance(vlm, Checkable):
+        vlm.check()
 
 
 def _answer(open_on: Open, task: str, requests: list[Request], decoding: Decoding) -> Answers:

@@ -1,0 +1,390 @@
+"""Workers on a Ray cluster; the only module that imports Ray.
+
+    submit -> queue -> thread of a free worker -> actor on some node
+                                               <- result, or the end of the actor
+
+A worker is a Ray actor that makes one call at a time and keeps its state (a loaded codec, an open
+VLM) between calls, as a process of `core.pool` does. If an actor or its node ends, its call goes to
+another worker, and the actor is started again where there is room. Calls and results are pickled
+here, so that errors arrive as from a local worker.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import socket
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from eyechart.core.errors import InputError, WorkerDiedError, one_line
+from eyechart.core.pool import answer_call
+from eyechart.core.version import VERSION
+from eyechart.core.workers import CPU, DEVICE, Resources, set_worker_device, usable_cores
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_TRIES = 4  # a call that ended so many workers ends no more
+_CONNECT_S = 10.0
+_LOCAL_STORE_BYTES = 1 << 30  # images on the way; a local Ray would take a third of the memory
+_NODE_S = 120.0  # to start a first process on a node, which imports this package
+# Share of a GPU. A copy of a VLM and a worker for codecs fit on one, but not two copies.
+_VLM_GPU, _CODEC_GPU = 0.6, 0.4
+
+
+@dataclass(slots=True, kw_only=True)
+class _RayCall:
+    message: bytes
+    future: Future[Any]
+    tries: int = 0
+
+
+@contextmanager
+def ray_workers(address: str = "") -> Iterator[RayWorkers]:
+    """Connect to a Ray cluster; "": start one on this machine, and end it with the block.
+
+    address: HOST:PORT of the head node, or `auto` for the cluster that this machine is part of.
+
+    Raises:
+        InputError: Ray is not installed, the address does not answer, or a node has another version
+            of eyechart or of Python.
+    """
+    ray = _ray()
+    _check_answers(address)
+    # Workers outlive no driver, and Ray's own messages would tear the progress display.
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address:
+        settings["address"] = address
+    else:
+        settings |= {
+            "num_cpus": usable_cores(),
+            "include_dashboard": False,
+            "object_store_memory": _LOCAL_STORE_BYTES,
+        }
+    try:
+        ray.init(**settings)
+    except Exception as error:
+        where = address or "a local Ray"
+        raise InputError(f"--ray {where}: cannot be used ({one_line(error, 300)})") from error
+    workers = RayWorkers(ray)
+    try:
+        workers.check_nodes()
+        yield workers
+    finally:
+        workers.close()
+        ray.shutdown()
+
+
+class RayWorkers:
+    """Opens workers on a connected cluster (`core.workers.ClusterWorkers`)."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._opened: weakref.WeakSet[RayExecutor] = weakref.WeakSet()
+        resources = ray.cluster_resources()
+        self._gpus = int(resources.get("GPU", 0))
+        self.cpus = max(1, int(resources.get("CPU", 1)))
+        # Without GPUs a copy of a VLM uses all cores of a node.
+        self.devices = ("auto",) * (self._gpus or max(1, len(self._nodes(DEVICE))))
+
+    def __call__(
+        self, cpu_workers: int, devices: Sequence[str] = ("cpu",), *, nice: int = 0
+    ) -> RayExecutor:
+        """An executor: see `core.workers.OpenWorkers`."""
+        for_codecs = cpu_workers > 0
+        share = (_CODEC_GPU if for_codecs else _VLM_GPU) if self._gpus else 0
+        made = RayExecutor(self._ray, cpu_workers, len(devices), gpu_share=share, nice=nice)
+        self._opened.add(made)
+        return made
+
+    def close(self) -> None:
+        """End all workers."""
+        for executor in list(self._opened):
+            executor.close()
+
+    def check_nodes(self) -> None:
+        """Check the versions of eyechart and Python on every node. Raises InputError."""
+        here = (VERSION, platform.python_version())
+        for node, found in self.on_every_node(CPU, _versions):
+            if found != here:
+                raise InputError(
+                    f"node {node}: {_described(found)}; this machine has {_described(here)}; "
+                    "install the same versions on all nodes"
+                )
+
+    def on_every_node(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> list[tuple[str, _T]]:
+        """Make a call once on every node that gets workers; -> (address of the node, result).
+
+        Raises:
+            InputError: the call raised, or the node does not answer; the node is named.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        message = pickle.dumps((call, args, named))
+        task = self._ray.remote(num_cpus=0, max_retries=0)(_call_on_node)
+        asked = []
+        for node in self._nodes(resources):
+            there = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+            asked.append((node, task.options(scheduling_strategy=there).remote(message)))
+        results = []
+        for node, reference in asked:
+            name = str(node["NodeManagerAddress"])
+            try:
+                ok, value = pickle.loads(self._ray.get(reference, timeout=_NODE_S))
+            except Exception as error:
+                if node["NodeID"] not in {one["NodeID"] for one in self._nodes(resources)}:
+                    continue  # it has ended meanwhile
+                raise InputError(f"node {name}: {_without_trace(error)}") from error
+            if not ok:
+                raise InputError(f"node {name}: {one_line(value)}") from value
+            results.append((name, value))
+        return results
+
+    def _nodes(self, resources: Resources) -> list[dict[str, Any]]:
+        """The nodes that are there and can have workers with these needs."""
+        kind = "GPU" if resources.device and self._gpus else "CPU"
+        return [
+            node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get(kind, 0)
+        ]
+
+
+class RayExecutor:
+    """`cpu_workers` actors for calls that need a core, `device_workers` for the others.
+
+    Actors start at the first call of their kind. They end at `close`, and when the executor is
+    garbage collected. gpu_share: of a GPU for each device worker.
+    """
+
+    def __init__(
+        self, ray: Any, cpu_workers: int, device_workers: int, *, gpu_share: float, nice: int
+    ) -> None:
+        counts = {CPU: cpu_workers, DEVICE: device_workers}
+        self._pool = _ActorPool(ray, counts, gpu_share=gpu_share, nice=nice)
+        self._end = weakref.finalize(self, self._pool.close)
+
+    def workers(self, resources: Resources) -> int:
+        """How many calls with these needs run at a time, where the cluster has room."""
+        return self._pool.counts[resources]
+
+    def submit(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> Future[_T]:
+        """Submit a call. Raises pickle's error for arguments that cannot be pickled."""
+        future: Future[_T] = Future()
+        message = pickle.dumps((call, args, named), protocol=pickle.HIGHEST_PROTOCOL)
+        self._pool.add(resources, _RayCall(message=message, future=future))
+        return future
+
+    def close(self) -> None:
+        """End the workers at once."""
+        self._end()
+
+
+class _ActorPool:
+    """The actors of an executor, each with a thread of the driver, and the waiting calls."""
+
+    def __init__(
+        self, ray: Any, counts: Mapping[Resources, int], *, gpu_share: float, nice: int
+    ) -> None:
+        self._ray, self.counts, self._gpu_share, self._nice = ray, counts, gpu_share, nice
+        self._waiting: dict[Resources, deque[_RayCall]] = {CPU: deque(), DEVICE: deque()}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._started: set[Resources] = set()
+        self._actors: set[Any] = set()
+
+    def add(self, resources: Resources, call: _RayCall) -> None:
+        """Let the next free worker make a call."""
+        with self._changed:
+            if self._closed:
+                call.future.set_exception(WorkerDiedError("the workers are closed"))
+                return
+            self._waiting[resources].append(call)
+            self._changed.notify_all()
+            if resources not in self._started:
+                self._started.add(resources)
+                for _ in range(self.counts[resources]):
+                    threading.Thread(target=self._serve, args=(resources,), daemon=True).start()
+
+    def close(self) -> None:
+        """End the workers at once."""
+        with self._changed:
+            self._closed = True
+            left = [call for calls in self._waiting.values() for call in calls]
+            actors = list(self._actors)
+            self._changed.notify_all()
+        for call in left:
+            _settle(call, None, WorkerDiedError("the workers are closed"))
+        for actor in actors:
+            with suppress(Exception):  # the cluster may be gone
+                self._ray.kill(actor)
+
+    def _serve(self, resources: Resources) -> None:
+        """A thread of the driver: keeps one actor and hands it one call at a time."""
+        actor = None
+        while not self._closed:
+            if actor is None and (actor := self._start_actor(resources)) is None:
+                return
+            call = self._next(resources)
+            if call is None:
+                return
+            if not self._make(actor, call):
+                self._end(actor)
+                actor = None
+                self._again(resources, call)
+
+    def _start_actor(self, resources: Resources) -> Any:
+        """A new actor, as soon as there is room for it; None if the cluster or the executor is
+        gone."""
+        needs: dict[str, Any] = {"num_cpus": 1}
+        if resources.device:
+            needs = {"num_cpus": 0, "num_gpus": self._gpu_share, "scheduling_strategy": "SPREAD"}
+        while not self._closed:
+            actor = None
+            try:
+                made = self._ray.remote(max_restarts=0, **needs)(_Actor)
+                actor = made.remote(resources.device, self._nice)
+                with self._changed:
+                    self._actors.add(actor)
+                self._ray.get(actor.ready.remote())
+            except Exception as error:  # noqa: BLE001 - the actor's node may end while it starts
+                self._end(actor)
+                if not self._ray.is_initialized() or not _is_actor_error(self._ray, error):
+                    self._give_up(resources, error)
+                    return None
+                continue
+            return actor
+        return None
+
+    def _next(self, resources: Resources) -> _RayCall | None:
+        with self._changed:
+            while not self._closed and not self._waiting[resources]:
+                self._changed.wait()
+            return None if self._closed else self._waiting[resources].popleft()
+
+    def _make(self, actor: Any, call: _RayCall) -> bool:
+        """Let an actor make a call; False if the actor ended."""
+        try:
+            ok, value = pickle.loads(self._ray.get(actor.call.remote(call.message)))
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
+            if _is_actor_error(self._ray, error) and not self._closed:
+                return False
+            failed = WorkerDiedError(f"the worker failed ({_without_trace(error)})")
+            _settle(call, None, failed)
+            return True
+        _settle(call, value if ok else None, None if ok else value)
+        return True
+
+    def _again(self, resources: Resources, call: _RayCall) -> None:
+        call.tries += 1
+        if call.tries >= _TRIES:
+            _settle(call, None, WorkerDiedError("the worker process died"))
+            return
+        with self._changed:
+            if not self._closed:
+                self._waiting[resources].appendleft(call)
+                self._changed.notify_all()
+                return
+        _settle(call, None, WorkerDiedError("the workers are closed"))
+
+    def _give_up(self, resources: Resources, error: Exception) -> None:
+        """No worker of this kind can be started: let its calls fail instead of waiting."""
+        with self._changed:
+            left = list(self._waiting[resources])
+            self._waiting[resources].clear()
+        for call in left:
+            _settle(call, None, WorkerDiedError(f"no worker started ({_without_trace(error)})"))
+
+    def _end(self, actor: Any) -> None:
+        with self._changed:
+            self._actors.discard(actor)
+        with suppress(Exception):
+            self._ray.kill(actor)
+
+
+class _Actor:
+    """A worker process on a node."""
+
+    def __init__(self, device: bool, nice: int) -> None:
+        import ray
+
+        # Ray lets a process see only the GPUs that it was given.
+        gpu = bool(device and ray.get_gpu_ids())
+        set_worker_device("cuda:0" if gpu else "cpu")
+        if not device:
+            os.nice(nice)
+        elif not gpu:  # Ray allows one thread to a process that reserves no core
+            os.environ["OMP_NUM_THREADS"] = str(usable_cores())
+
+    def ready(self) -> bool:
+        """Returns as soon as the process has started."""
+        return True
+
+    def call(self, message: bytes) -> bytes:
+        """Make a pickled call; -> its pickled result or error."""
+        return answer_call(message)
+
+
+def _ray() -> Any:
+    # A process that only reserves cores keeps the GPUs that its node lets it see.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send statistics to its maker
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a late call must not start another Ray
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--ray: needs the package ray; pip install 'eyechart[ray]'") from error
+    return ray
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself tries for minutes to reach an address. Raises InputError."""
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--ray {one_line(address, 60)}: not an address; allowed: HOST:PORT, auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--ray {address}: does not answer ({one_line(error)})") from error
+
+
+def _call_on_node(message: bytes) -> bytes:
+    return answer_call(message)
+
+
+def _versions() -> tuple[str, str]:
+    return VERSION, platform.python_version()
+
+
+def _described(versions: tuple[str, str]) -> str:
+    return f"eyechart {versions[0]} on Python {versions[1]}"
+
+
+def _is_actor_error(ray: Any, error: Exception) -> bool:
+    return isinstance(error, ray.exceptions.RayActorError | ray.exceptions.ActorUnavailableError)
+
+
+def _without_trace(error: Exception) -> str:
+    """The last line, as Ray's messages contain whole traces."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return one_line(lines[-1] if lines else error, 200)
+
+
+def _settle(call: _RayCall, result: object, error: BaseException | None) -> None:
+    if call.future.done():
+        return
+    if error is None:
+        call.future.set_result(result)
+    else:
+        call.future.set_exception(error)

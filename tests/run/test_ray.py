@@ -1,0 +1,233 @@
+"""Runs on Ray: the same records as without it, also when workers and nodes end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from benchmarks.faults import toy
+from eyechart import api
+from eyechart.api.progress import Tally
+from eyechart.cli import run_args
+from eyechart.core.types import Record
+from eyechart.runner.progress import SilentProgress
+from eyechart.store import Store
+
+KILLS = int(os.environ.get("EYECHART_RAY_KILLS", "3"))
+IMAGES, PER_IMAGE = 8, 3
+PLAN = {"vlms": toy.VLM, "tasks": "POPE", "codecs": ["source", "jpeg"]}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Questions, and the toy VLM as an installed plug-in of this process and of nodes."""
+    folder = tmp_path_factory.mktemp("ray")
+    before, path = os.environ.get("PYTHONPATH"), list(sys.path)
+    toy.register(folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path.cwd())])
+    yield toy.pope(folder / "data", Random(0), images=IMAGES, per_image=PER_IMAGE).parent
+    sys.path[:] = path
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Record]]:
+    out = tmp_path_factory.mktemp("local") / "run"
+    assert api.run(PLAN, out=out, data=data, workers=0).clean
+    return records(out)
+
+
+@pytest.fixture(scope="module")
+def cluster(data: Path) -> Iterator[Any]:
+    """A head and another node, as processes of this machine."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = None
+    try:
+        with _busy_machine():
+            head = {**node_settings(), "include_dashboard": False}
+            made = Cluster(initialize_head=True, head_node_args=head)
+            made.add_node(**node_settings())
+        yield made
+    finally:
+        if made is not None:
+            made.shutdown()
+
+
+@contextmanager
+def _busy_machine() -> Iterator[None]:
+    """Ray gives each of its own processes 30 seconds to start, a fixed limit."""
+    try:
+        yield
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        pytest.skip("this machine is too busy to start Ray")
+
+
+def node_settings() -> dict[str, int]:
+    """A small node. Its agents get their ports here: on a busy machine a node that waits for them
+    gives up."""
+    agents = ("metrics_agent", "runtime_env_agent", "metrics_export", "dashboard_agent_listen")
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in agents]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    named = {f"{agent}_port": port for agent, port in zip(agents, ports, strict=True)}
+    return {"num_cpus": 1, "object_store_memory": 80 << 20, **named}
+
+
+def records(out: Path) -> dict[str, list[Record]]:
+    return {stored.key: stored.records() for stored in Store(out).cells()}
+
+
+class Killer(SilentProgress):
+    """Kills a random worker process of the cluster after every batch, `times` times."""
+
+    def __init__(self, cluster: Any, times: int) -> None:
+        self._cluster, self.left, self._chance = cluster, times, Random(1)
+
+    def advance(self, where: str, tally: Tally) -> None:
+        workers = sorted(_workers(self._cluster))
+        if self.left and workers:
+            os.kill(self._chance.choice(workers), signal.SIGKILL)
+            self.left -= 1
+
+
+def _workers(cluster: Any) -> Iterator[int]:
+    """Processes of actors that the nodes of this cluster have started."""
+    raylets = {
+        info.process.pid
+        for node in [cluster.head_node, *cluster.worker_nodes]
+        for info in node.all_processes["raylet"]
+    }
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            name = (stat.parent / "cmdline").read_bytes()
+        except (OSError, ValueError):
+            continue
+        if parent in raylets and b"_Actor" in name:
+            yield int(stat.parent.name)
+
+
+@pytest.mark.slow
+def test_a_local_ray_gives_the_same_records_and_ends(
+    data: Path,
+    undisturbed: dict[str, list[Record]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import ray
+
+    out = tmp_path / "run"
+    command = toy.run_arguments(data, out, codecs="jpeg")
+    code = run_args([*command[:-3], "--no-report", "--ray"])
+    if "timed out during startup" in capsys.readouterr().err:
+        pytest.skip("this machine is too busy to start Ray")
+    assert code == 0
+    assert records(out) == undisturbed
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_what_a_node_lacks_is_named(
+    cluster: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = tmp_path / "late"
+    late.mkdir()
+    (late / "late-1.dist-info").mkdir()
+    (late / "late-1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: late\nVersion: 1\n"
+    )
+    (late / "late-1.dist-info" / "entry_points.txt").write_text(
+        "[eyechart.vlms]\nonly-here = benchmarks.faults.toy:Toy\n"
+    )
+    sys.path.append(str(late))
+    out = tmp_path / "run"
+    command = toy.run_arguments(data, out, vlm="only-here")
+    try:
+        assert run_args([*command, "--ray", cluster.address]) == 2
+    finally:
+        sys.path.remove(str(late))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "node " in line
+    assert "only-here" in line
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_killed_workers_and_nodes_change_no_record(
+    cluster: Any, data: Path, undisturbed: dict[str, list[Record]], tmp_path: Path
+) -> None:
+    killer = Killer(cluster, KILLS)
+    settings = {"data": data, "ray": cluster.address, "batch": PER_IMAGE}
+    for turn in range(20):
+        out = tmp_path / f"run{turn}"
+        assert api.run(PLAN, out=out, progress=killer, **settings).clean
+        assert records(out) == undisturbed
+        if not killer.left:
+            break
+    assert killer.left == 0
+
+    class NodeKiller(SilentProgress):
+        removed = False
+
+        def advance(self, where: str, tally: Tally) -> None:
+            if not self.removed:
+                self.removed = True
+                cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    out = tmp_path / "fewer"
+    assert api.run(PLAN, out=out, progress=NodeKiller(), **settings).clean
+    assert records(out) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1: does not answer"),
+        ("nowhere", "nowhere: not an address; allowed: HOST:PORT"),
+        ("a:b", "not an address"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str, said: str
+) -> None:
+    pytest.importorskip("ray")
+    out = tmp_path / "run"
+    assert run_args([*toy.run_arguments(data, out), "--ray", address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not out.exists()
+
+
+def test_without_ray_the_extra_is_named(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    out = tmp_path / "run"
+    assert run_args([*toy.run_arguments(data, out), "--ray"]) == 2
+    assert "pip install 'eyechart[ray]'" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_device_is_refused(data: Path, tmp_path: Path) -> None:
+    command = toy.run_arguments(data, tmp_path / "run")
+    assert run_args([*command, "--ray", "--device", "cuda:1"]) == 2
