@@ -27,6 +27,7 @@ from eyechart.runner.costs import bill_of, usd_before
 from eyechart.runner.options import Options
 from eyechart.runner.progress import Progress, Tally
 from eyechart.runner.reconstruction import PreparedItem, Reconstruction
+from eyechart.runner.waits import Waits
 from eyechart.runner.work import (
     ModelConfig,
     PendingCell,
@@ -270,8 +271,10 @@ class _Turn:
         answering = Answering(vlm, self.store)
         speed, start_s = Speed(vlm=self.model.label), None
         self.outcome.speeds.append(speed)
-        for batch, started in answering.in_order(prepared):
-            answered, failed = answering.settle(batch, started)
+        waits = Waits(self.clock)
+        for batch, started in waits.images(answering.in_order(prepared)):
+            with waits.answers():
+                answered, failed = answering.settle(batch, started)
             self.outcome.answered += answered
             self.outcome.failed += len(failed)
             tally.failed += len(failed)
@@ -290,6 +293,8 @@ class _Turn:
                 self.outcome.given_up.append(f"{self.model.label}: {answering.given_up}")
                 break
         answering.sync()
+        if words := waits.words():
+            self.progress.note(f"{self.model.label}: {words}")
 
 
 def _where(item: WorkItem) -> str:
