@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from functools import cached_property
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from eyechart.core import plugins
@@ -21,7 +21,6 @@ from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
-from eyechart.vlms.chat_client import ChatClient, ServerSettings
 from eyechart.vlms.chat_options import (
     OPENAI_URL,
     checked_choice,
@@ -36,6 +35,9 @@ from eyechart.vlms.chat_options import (
 )
 from eyechart.vlms.families import Family, KnownVLM
 from eyechart.vlms.token_cost import Prices, SpentTokens, estimate, image_tokens
+
+if TYPE_CHECKING:
+    from eyechart.vlms.chat_client import ChatClient
 
 DETAILS = ("high", "low", "auto")
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "none")
@@ -89,6 +91,8 @@ class OpenAIChat:
         timeout_s: float = 120.0,
         retries: int = 6,
     ) -> None:
+        if find_spec("openai") is None:  # imported by the first question, because it takes long
+            raise ModuleNotFoundError("No module named 'openai'", name="openai")
         self._model = checked_text("model", model)
         own = _QWEN_VL_CHAT.name if model == _QWEN_VL_CHAT.served_model else ""
         if own and base_url is None:  # images would be sent to OpenAI, which does not have it
@@ -211,6 +215,8 @@ class OpenAIChat:
 
     @cached_property
     def _client(self) -> ChatClient:
+        from eyechart.vlms.chat_client import ChatClient, ServerSettings
+
         fixed = {"temperature": self._temperature, "seed": self._seed}
         server = ServerSettings(
             shown=f"{self.name} at {self.address}",
