@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +269,22 @@ def test_the_download_is_the_analysis(page: Browser) -> None:
         saved["examples"][0]["views"][3]["png_base64"] == analysis.examples[0].views[3].png_base64
     )
     assert str(analysis.seed) in page.run("window.saved.text()")  # digits a JS number would lose
+
+
+def test_quality_stands_beside_scores_with_its_numbers_as_csv(page: Browser) -> None:
+    analysis = full_analysis()
+    assert _count(page, "#quality table") == 3  # all cells, within codecs, between codecs
+    assert _count(page, "#quality tbody tr") == 3 * 5
+    page.run(
+        "URL.createObjectURL = (blob) => { window.saved = blob; return 'blob:x'; };"
+        "document.addEventListener('click', (event) => event.preventDefault(), true); 0"
+    )
+    page.click("#quality .button")
+    rows = list(csv.DictReader(io.StringIO(page.run("window.saved.text()"))))
+    assert len(rows) == len(analysis.correlations)
+    first = analysis.correlations[0]
+    assert first.pearson is not None
+    assert float(rows[0]["pearson_low"]) == first.pearson.low
 
 
 @pytest.mark.parametrize("width_px", [390, 820, 1280])

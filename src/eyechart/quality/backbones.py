@@ -39,11 +39,13 @@ class Backbone:
         """Check the packages and the file; reads no weights. Raises InputError."""
         for package in self.packages:
             if find_spec(package) is None:
-                raise InputError(f"needs the package {package}; {how_to_install(package)}")
+                raise InputError(
+                    f"{metric}: needs the package {package}; {how_to_install(package)}"
+                )
         path = self.path()
         if not path.is_file() and not download:
             raise InputError(
-                f"no weights {path}; download {self.url} to it, or name the metric as "
+                f"{metric}: no weights {path}; download {self.url} to it, or name the metric as "
                 f"{metric}:download=true"
             )
 

@@ -76,7 +76,9 @@ class FrechetDistance:
 def _check_packages() -> None:
     for package in _PACKAGES:
         if find_spec(package) is None:
-            raise InputError(f"needs the package {package}; {how_to_install(package)}")
+            raise InputError(
+                f"efficientnet: needs the package {package}; {how_to_install(package)}"
+            )
 
 
 @cache
