@@ -37,6 +37,7 @@ from eyechart.codecs.learned.principal import latent_gain
 
 _CELL = 2  # elements of the VAE's latent a side of an element of y
 _HYPER = 4  # elements of y a side of an element of z
+_LEAST_SIZE = 0.02  # of a channel of the latent, as a share of the largest
 _WAVES = 32  # numbers that stand for a step
 _LONGEST = 1000.0  # steps, of these waves
 
@@ -80,8 +81,11 @@ class RdeicMini(nn.Module):
 class TinyLatentCodec(nn.Module):
     """`forward` takes latents of the VAE and returns c, the hint and the likelihoods.
 
-    Sides of the latents are even. y is at 1/16 and z at 1/64 of the image's size.
+    Sides of the latents are even. y is at 1/16 and z at 1/64 of the image's size. Inside, channels
+    are multiplied by `sizes`, so that equal errors change the image equally.
     """
+
+    sizes: Tensor
 
     transforms = ("linear", "analysis", "hyper_enc", "linear_back", "synthesis", "out")
 
@@ -104,6 +108,7 @@ class TinyLatentCodec(nn.Module):
         self.out = conv3(width, shape.vae.latent)
         self.context = SliceContext(shape.slices, hyper, widths=shape.context)
         self.codebook = nn.Parameter(torch.randn(shape.entries, hyper))
+        self.register_buffer("sizes", torch.ones(shape.vae.latent, 1, 1))
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor]:
         """The last output is the loss of the codebook."""
@@ -115,7 +120,7 @@ class TinyLatentCodec(nn.Module):
 
     def latents(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """y and z before they are rounded."""
-        cells = pixel_unshuffle(latent, _CELL)
+        cells = pixel_unshuffle(latent * self.sizes, _CELL)
         y = self.linear(cells) + self.analysis(cells)
         return y, self.hyper_enc(y)
 
@@ -130,7 +135,8 @@ class TinyLatentCodec(nn.Module):
     def condition(self, y_hat: Tensor) -> tuple[Tensor, Tensor]:
         """c and the hint, at 1/8 of the image's size."""
         hint = self.synthesis(y_hat)
-        return pixel_shuffle(self.linear_back(y_hat), _CELL) + self.out(hint), hint
+        c = pixel_shuffle(self.linear_back(y_hat), _CELL) + self.out(hint)
+        return c / self.sizes.to(c), hint
 
     @torch.no_grad()
     def start(self, latents: Tensor, sizes: Tensor, lmbda: float) -> None:
@@ -139,15 +145,14 @@ class TinyLatentCodec(nn.Module):
         latents: of the VAE. sizes: (channels,), how much a change of each channel changes the
         image. lmbda: sets the size of y, so that a quantisation step of 1 is right.
         """
-        weights = sizes.repeat_interleave(_CELL**2)[:, None]
-        cells = pixel_unshuffle(latents, _CELL)
-        values = cells.transpose(0, 1).flatten(1).double() * weights
+        self.sizes.copy_(sizes.clamp(min=_LEAST_SIZE * sizes.max())[:, None, None])
+        cells = pixel_unshuffle(latents * self.sizes, _CELL)
+        values = cells.transpose(0, 1).flatten(1).double()
         mean = values.mean(1, keepdim=True)
         _, vectors = torch.linalg.eigh((values - mean) @ (values - mean).T / values.shape[1])
-        basis = vectors.flip(1).T * latent_gain(lmbda)
-        forward, back = basis * weights.T, torch.linalg.inv(basis) / weights
-        _set(self.linear, forward, -(basis @ mean)[:, 0])
-        _set(self.linear_back, back, (mean / weights)[:, 0])
+        basis, gain = vectors.flip(1).T, latent_gain(lmbda)
+        _set(self.linear, gain * basis, -gain * (basis @ mean)[:, 0])
+        _set(self.linear_back, basis.T / gain, mean[:, 0])
         last = self.analysis[-1]
         assert isinstance(last, nn.Conv2d)
         for layer in (last, self.out):
