@@ -1,6 +1,6 @@
 """Bitstreams of the shipped codecs with weights, and the images that they decoded to once.
 
-    python -m tests.codecs.golden_bitstreams    # after a deliberate change of a format or of weights
+    python -m tests.codecs.golden_bitstreams    # after a deliberate change of format or weights
 
 Writes `goldens/CODEC-LEVEL.bin` and `.png` for the lowest and the highest level of each codec.
 """

@@ -37,8 +37,24 @@ def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
         assert by_name[name].payload_bytes == pytest.approx(codec.bpp * 640 * 480 / 8)
     streams = sum(map(found.stream_bytes, found.codecs))
     assert found.disk_bytes == streams + found.questions * RECORD_BYTES
-    # A tick before and one after each image, whatever size: the two codecs that are here.
-    assert found.code_s == (1 + 4) * sum(task.images for task in found.tasks)
+    # A tick for each encoding and each decoding, whatever the size: the two codecs that are here.
+    assert found.code_s == 2 * (1 + 4) * sum(task.images for task in found.tasks)
+
+
+def test_codecs_with_small_weights_are_timed_and_others_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = count()
+    plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": "tic-mini", "max_images": 1}
+    chosen = make_plan({**plan, "data": "eyechart-mini"}, "p")
+    (codec,) = estimate(chosen, clock=lambda: float(next(ticks))).codecs
+    assert (codec.code_s, codec.slow_decode, codec.note) == (2.0, True, "")
+    assert codec.payload_bytes is not None
+    assert 100 < codec.payload_bytes < 3000
+    monkeypatch.setattr("eyechart.runner.estimate.MOST_WEIGHTS_BYTES", 1000)
+    (codec,) = estimate(chosen).codecs
+    assert codec.code_s is None
+    assert "weights are not read" in codec.note
 
 
 def test_larger_images_of_another_task_take_more() -> None:

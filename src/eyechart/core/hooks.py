@@ -7,6 +7,7 @@
     codec     Resizing         restores_size
     codec     Adapted          adapted_from
     codec     Categorized      category
+    codec     HasWeightFiles   weights_bytes(level)
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
     task      HasChance        chance(question)
@@ -140,6 +141,15 @@ class Categorized(Protocol):
     @property
     def category(self) -> CodecCategory:
         """`generative`: the decoder was trained to make natural images, not only close ones."""
+        ...
+
+
+@runtime_checkable
+class HasWeightFiles(Protocol):
+    """A codec that knows the size of its weights. `eyechart plan` times it if they are small."""
+
+    def weights_bytes(self, level: Level) -> int:
+        """Size of a level's file. Raises InputError: no such level."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Estimate of a plan's size and time, from the data and from timing one image. Stores nothing.
 
-Installed codecs are timed at all their levels on one image. The times are scaled to other tasks by
-the pixels of their first images. VLMs are not loaded: their speeds are earlier measurements (see
-rates.py) or given by the user.
+Installed codecs are timed at their levels on one image, those with weights only if these are small.
+The times are scaled to other tasks by the pixels of their first images. VLMs are not loaded: their
+speeds are earlier measurements (see rates.py) or given by the user.
 """
 
 from __future__ import annotations
@@ -14,21 +14,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eyechart.codecs.opening import parse_codec, plugin_of
-from eyechart.codecs.reconstruct import SLOW_DECODE_S, SourceImage, reconstruct_one
+from eyechart.codecs.reconstruct import SLOW_DECODE_S, Reconstructor, SourceImage
 from eyechart.core import plugins
+from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError, PluginError
-from eyechart.core.hooks import HasFile, PublishedFile
+from eyechart.core.hooks import HasFile, HasWeightFiles, PublishedFile
 from eyechart.core.images import encode_png
-from eyechart.core.types import Codec, Level, Rgb8, Task, is_neural
+from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task, is_neural
 from eyechart.runner.costs import UsdRange, usd_before
 from eyechart.runner.plan import CodecEntry, Plan
 from eyechart.runner.rates import AnswerRate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import task_work
 from eyechart.tasks.sampling import by_image
+from eyechart.vlms.devices import codec_devices
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
 OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
+# Codecs with larger weights, or of unknown size, are not timed: that would take minutes on a CPU.
+MOST_WEIGHTS_BYTES = 1_000_000_000
+_ENOUGH_S = 20  # after which no further level of a codec is timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ class TaskEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecEstimate:
-    """Means over a codec's levels, for one image.
+    """Means over a codec's levels, or the first of them if they are slow, for one image.
 
     code_s: None if the codec does not work on this machine (`note` says why); payload_bytes is then
     from the published rates, or None. slow_decode: whether its decoded images are stored, because
@@ -299,11 +304,11 @@ def _codec(
         return _absent(name, levels, image, published, why)
     levels = len(found.levels)
     try:
-        if is_neural(found.codec):
-            why = "not timed, because its weights are not read here"
-            return _absent(name, levels, image, published, why)
         with plugins.guarded(name):
-            trials = [_trial(found.codec, level, image, clock) for level in found.levels]
+            if is_neural(found.codec) and not _has_small_weights(found.codec, found.levels):
+                why = "not timed, because its weights are not read here"
+                return _absent(name, levels, image, published, why)
+            trials = _trials(found.codec, found.levels, image, clock)
     except EyechartError as error:
         return _absent(name, levels, image, published, str(error))
     code_s, payload_bytes, decode_s = np.mean(trials, axis=0)
@@ -313,7 +318,7 @@ def _codec(
         code_s=float(code_s),
         payload_bytes=float(payload_bytes),
         note="",
-        slow_decode=bool(decode_s > SLOW_DECODE_S),
+        slow_decode=is_neural(found.codec) or bool(decode_s > SLOW_DECODE_S),
     )
 
 
@@ -333,9 +338,33 @@ def _absent(
     )
 
 
-def _trial(
-    codec: Codec, level: Level, image: Rgb8, clock: Callable[[], float]
-) -> tuple[float, int, float]:
-    start_s = clock()
-    made = reconstruct_one(codec, level, SourceImage.of(image, "sample"))
-    return clock() - start_s, made.payload_bytes, made.decode_s
+def _has_small_weights(codec: NeuralCodec, levels: Sequence[Level]) -> bool:
+    return isinstance(codec, HasWeightFiles) and all(
+        codec.weights_bytes(level) <= MOST_WEIGHTS_BYTES for level in levels
+    )
+
+
+def _trials(
+    codec: Codec, levels: Sequence[Level], image: Rgb8, clock: Callable[[], float]
+) -> list[tuple[float, int, float]]:
+    """Seconds to encode and decode, bytes, and seconds to decode of the levels that are timed.
+
+    Weights are read before the clock starts, because a run reads them once for many images.
+    """
+    device = codec_devices("auto")[0] if is_neural(codec) else "cpu"
+    reconstructor = Reconstructor(device=device, clock=clock)
+    source = SourceImage.of(image, "sample")
+    found: list[tuple[float, int, float]] = []
+    try:
+        if device != "cpu":  # the first image on a GPU takes seconds
+            reconstructor.make(codec, levels[0], [source])
+        for level in levels:
+            if sum(code_s for code_s, _, _ in found) > _ENOUGH_S:
+                break
+            (made,) = reconstructor.make(codec, level, [source])
+            if isinstance(made, Failed):
+                made.raise_error()
+            found.append((made.encode_s + made.decode_s, made.payload_bytes, made.decode_s))
+    finally:
+        reconstructor.close()
+    return found

@@ -14,6 +14,7 @@ from itertools import takewhile
 import torch
 
 from eyechart.core.errors import InputError, VLMError
+from eyechart.core.memory import freed_memory_kept
 from eyechart.core.types import Answer, Decoding, Request
 from eyechart.vlms.backbone import Backbone, PreparedImage
 from eyechart.vlms.memory import is_out_of_memory
@@ -92,12 +93,13 @@ class Answerer:
         """
         answers: list[list[Answer | None]] = [[None] * len(r.prompts) for r in requests]
         waiting = deque((i, request) for i, request in enumerate(requests) if request.prompts)
-        while waiting:
-            for job, generated in self._run(self._prepare(waiting, decoding), decoding):
-                for offset, one in enumerate(generated):
-                    choices = job.choices[offset] if job.choices else None
-                    said = self._said(one, choices)
-                    answers[job.request][job.first_question + offset] = said
+        with freed_memory_kept():
+            while waiting:
+                for job, generated in self._run(self._prepare(waiting, decoding), decoding):
+                    for offset, one in enumerate(generated):
+                        choices = job.choices[offset] if job.choices else None
+                        said = self._said(one, choices)
+                        answers[job.request][job.first_question + offset] = said
         return [[one for one in given if one is not None] for given in answers]
 
     def _prepare(

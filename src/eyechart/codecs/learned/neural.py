@@ -34,6 +34,7 @@ from eyechart.codecs.checkpoints import (
     read_listing,
 )
 from eyechart.codecs.frames import check_rgb8
+from eyechart.codecs.learned import fast_convolutions
 from eyechart.codecs.learned.coding import (
     Estimator,
     LatentDecoder,
@@ -48,6 +49,7 @@ from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
 from eyechart.codecs.learned.weights import fill, read_weights
 from eyechart.core.errors import InputError
+from eyechart.core.memory import freed_memory_kept
 from eyechart.core.types import (
     Bitstream,
     CodecCategory,
@@ -78,8 +80,8 @@ class Architecture:
     knob: what the number that names a level is. rate: whether the rate rises or falls with it.
     published: where checkpoints of others are. shipped: the folder of weights in this package, if
     there is one.
-    channels_last: on a CPU the transforms use this memory layout, which is faster for wide
-    convolutions and rounds differently.
+    wide: on a CPU convolutions are computed by algorithms, or in a memory layout, that are faster
+    for wide networks and round differently.
     variant: builds the variant of the network that tensors are of, where there are several.
     for_machines: builds a network from the tensors of its base codec, of which only what adapts it
     to a task is to be trained. adapted_from: the name of that base codec.
@@ -98,7 +100,7 @@ class Architecture:
     rate: Literal["rises", "falls"] = "rises"
     published: tuple[PublishedCheckpoints, ...] = ()
     shipped: Path | None = None
-    channels_last: bool = False
+    wide: bool = False
     variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
     adapted_from: str = ""
@@ -170,16 +172,15 @@ class NetworkCodec:
         Raises:
             CodecError: the file is damaged. InputError: no such level in the folder.
         """
-        for file in self._level_files():
-            if file.sha256 == sha256:
-                break
-        else:
-            raise InputError(f"{self.name}: level {name!r} is none of {self.folder}")
-        path = self.folder / file.file
-        tensors = read_weights(path, sha256=file.sha256, codec=self.name)
+        path = self._path(name, sha256)
+        tensors = read_weights(path, sha256=sha256, codec=self.name)
         network = self.architecture.network_of(tensors)
         fill(network, tensors, path, codec=self.name)
         return network
+
+    def weights_bytes(self, level: Level) -> int:
+        """Size of a level's file. Raises InputError: no such level in the folder."""
+        return self._path(level.name, level.weights).stat().st_size
 
     def encode(self, rgb8: Rgb8, level: Level) -> Bitstream:
         return self._singles.encode(rgb8, level)
@@ -190,6 +191,13 @@ class NetworkCodec:
     def bitstream_from_payload(self, payload: bytes) -> Bitstream:
         """The payload with its image's size. Raises CodecError for a payload of another codec."""
         return container.read(self.name, payload).bitstream
+
+    def _path(self, name: str, sha256: str) -> Path:
+        """The file of a level. Raises InputError: no such level in the folder."""
+        for file in self._level_files():
+            if file.sha256 == sha256:
+                return self.folder / file.file
+        raise InputError(f"{self.name}: level {name!r} is none of {self.folder}")
 
     def _level_files(self) -> tuple[LevelFile, ...]:
         if self._files is None:
@@ -220,16 +228,23 @@ class LoadedNetwork:
         self._images_at_once = images_at_once or (
             batch_size if self._device.type == "cuda" and precision == "float32" else _one_at_a_time
         )
-        last = architecture.channels_last and self._device.type == "cpu"
-        self._layout = torch.channels_last if last else torch.contiguous_format
+        wide = architecture.wide and self._device.type == "cpu"
+        nnpack = wide and precision == "float32" and fast_convolutions.available()
+        self._layout = torch.channels_last if wide and not nnpack else torch.contiguous_format
         copied = copy.deepcopy(network).to(self._device).eval()
-        self._g_a, self._h_a, self._g_s = (
+        transforms: list[nn.Module] = [
             copied.get_submodule(name).to(dtype=self._dtype, memory_format=self._layout)  # type: ignore[call-overload]
             for name in _TRANSFORMS
-        )
+        ]
+        if nnpack:
+            transforms = [fast_convolutions.with_fast_transforms(one) for one in transforms]
+        self._g_a, self._h_a, self._g_s = transforms
         for name in _TRANSFORMS:
             delattr(copied, name)
-        self._entropy = cast(LatentNetwork, copied.double())
+        entropy = copied.double()
+        if wide:
+            entropy = fast_convolutions.with_fast_entropy(entropy)
+        self._entropy = cast(LatentNetwork, entropy)
         self._tables = bottleneck_tables(self._entropy.entropy_bottleneck)
 
     def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
@@ -351,10 +366,11 @@ def _one_at_a_time(height: int, width: int) -> int:
 @contextmanager
 def same_results(device: torch.device) -> Iterator[None]:
     """One thread, and on a GPU deterministic algorithms without TF32: sums in one order."""
-    with one_thread():
-        if device.type != "cuda":
+    if device.type != "cuda":
+        with one_thread(), freed_memory_kept():
             yield
-            return
+        return
+    with one_thread():
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
         try:

@@ -21,7 +21,7 @@ ELIC = Architecture(
     build=Elic,
     multiple=64,
     padding="zeros",
-    channels_last=True,
+    wide=True,
     published=(
         PublishedCheckpoints(
             levels=("0.004", "0.008", "0.016", "0.032"),

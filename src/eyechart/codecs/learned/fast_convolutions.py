@@ -1,0 +1,148 @@
+"""Convolutions with fewer multiplications, for wide networks on a CPU.
+
+PyTorch's default library computes every product of a convolution. NNPACK, which PyTorch contains as
+well, computes 3x3 convolutions with the algorithm of Winograd (Lavin and Gray, arXiv 1509.09308):
+with 1.8 products an output in place of 9. A 5x5 convolution of stride 2 is the sum of four
+convolutions of at most 3x3, one for every position in a 2x2 square, so that it can be computed in
+the same way. Outputs differ by rounding (1e-5 of their size).
+
+    x (C, 2H, 2W) -> pixel_unshuffle -> (4C, H, W) -> 3x3 -> (K, H, W)      convolution, stride 2
+    x (C, H, W) -> 3x3 -> (4K, H, W) -> pixel_shuffle -> (K, 2H, 2W)        transposed convolution
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eyechart.codecs.learned.layers import ResidualBottleneck, bias_of
+from eyechart.codecs.learned.winograd import WinogradConv
+
+_FEW = 16  # channels; below, the default library is faster
+
+
+def available() -> bool:
+    """Whether NNPACK is here and is the faster library: it uses AVX2, and no AVX-512."""
+    # The first call starts NNPACK; without it every convolution fails.
+    return bool(torch._nnpack_available()) and torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
+def with_fast_transforms(network: nn.Module) -> nn.Module:
+    """A trained float32 network whose convolutions are computed by NNPACK; no gradients pass.
+
+    Changes the network.
+    """
+    return _replaced(network, _with_nnpack)
+
+
+def with_fast_entropy(network: nn.Module) -> nn.Module:
+    """A trained network whose 3x3 and 5x5 convolutions of stride 1 are `WinogradConv`.
+
+    Changes the network.
+    """
+    return _replaced(network, _with_winograd)
+
+
+def _replaced(network: nn.Module, fast: Callable[[nn.Module], nn.Module | None]) -> nn.Module:
+    """A network with the modules that `fast` knows replaced; it returns None for others."""
+    found = fast(network)
+    if found is not None:
+        return found
+    for name, child in network.named_children():
+        network.add_module(name, _replaced(child, fast))
+    return network
+
+
+class _Conv3x3(nn.Module):
+    """weight: (outputs, inputs, 3, 3)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().contiguous(), persistent=False)
+        self.register_buffer("bias", bias.detach().contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # One image at a time: for several NNPACK has other algorithms, which round differently.
+        outputs = [
+            torch._nnpack_spatial_convolution(image, self.weight, self.bias, [1, 1], [1, 1])
+            for image in x.split(1)
+        ]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+class _HalvingConv(_Conv3x3):
+    """A 5x5 convolution of stride 2. weight: (outputs, inputs, 5, 5).
+
+    Row 2i + d of the input, d from -2 to 2, is row i + u of its half with rows of remainder p:
+    d = 2u + p.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        outputs, inputs = weight.shape[:2]
+        six = F.pad(weight, (0, 1, 0, 1)).reshape(outputs, inputs, 3, 2, 3, 2)
+        super().__init__(six.permute(0, 1, 3, 5, 2, 4).reshape(outputs, 4 * inputs, 3, 3), bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        return super().forward(F.pixel_unshuffle(x, 2))
+
+
+class _DoublingConv(_Conv3x3):
+    """A transposed 5x5 convolution of stride 2. weight: (inputs, outputs, 5, 5).
+
+    Row 2i + p of the output is a sum over rows i + u of the input, u from -1 to 1, with row
+    2 + p - 2u of the kernel.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        inputs, outputs = weight.shape[:2]
+        six = F.pad(weight, (0, 1, 0, 1)).reshape(inputs, outputs, 3, 2, 3, 2)
+        split = six.permute(1, 3, 5, 0, 2, 4).flip(-2, -1)
+        super().__init__(split.reshape(4 * outputs, inputs, 3, 3), bias.repeat_interleave(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(super().forward(x), 2)
+
+
+class _Bottleneck(nn.Module):
+    """A `ResidualBottleneck` that changes its input, because new memory for large maps is slow."""
+
+    def __init__(self, block: ResidualBottleneck) -> None:
+        super().__init__()
+        self.conv1, self.conv3 = block.conv1, block.conv3
+        self.conv2 = _Conv3x3(block.conv2.weight, bias_of(block.conv2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv2(self.conv1(x).relu_()).relu_()
+        for image, its in zip(x, hidden, strict=True):
+            image.view(len(image), -1).addmm_(self.conv3.weight[:, :, 0, 0], its.flatten(1))
+        return x.add_(bias_of(self.conv3)[:, None, None])
+
+
+def _with_nnpack(module: nn.Module) -> nn.Module | None:
+    if isinstance(module, ResidualBottleneck):
+        return _Bottleneck(module)
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+        weight, bias = module.weight, module.bias
+        match type(module).__name__, module.kernel_size, module.stride, module.padding:
+            case "Conv2d", (3, 3), (1, 1), (1, 1):
+                return _Conv3x3(weight, bias)
+            case "Conv2d", (5, 5), (2, 2), (2, 2) if module.in_channels >= _FEW:
+                return _HalvingConv(weight, bias)
+            case "ConvTranspose2d", (5, 5), (2, 2), (2, 2):
+                return _DoublingConv(weight, bias)
+    return None
+
+
+def _with_winograd(module: nn.Module) -> nn.Module | None:
+    if type(module) is not nn.Conv2d or module.bias is None:
+        return None
+    if module.stride != (1, 1) or module.kernel_size not in ((3, 3), (5, 5)):
+        return None
+    return WinogradConv(module.weight, module.bias)

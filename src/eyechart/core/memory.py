@@ -1,0 +1,55 @@
+"""Reuse of freed memory, for computations on a CPU that allocate large arrays again and again.
+
+The GNU C library returns large freed blocks to the system at once. Each new array then consists of
+new pages, which the system clears one by one when they are first written. For the feature maps of a
+wide network that is a sixth of the time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Numbers of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_INSIDE = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+# What the library arrives at by itself after large blocks were freed.
+_AFTERWARDS = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20))
+
+_lock = threading.Lock()
+_users = 0
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep freed memory in this process for its next allocations, within the block.
+
+    Blocks may be nested and may run in several threads. Does nothing without the GNU C library.
+    """
+    _count(1)
+    try:
+        yield
+    finally:
+        _count(-1)
+
+
+def _count(change: int) -> None:
+    global _users
+    with _lock:
+        before, _users = _users, _users + change
+        if not before:
+            _set(_INSIDE)
+        elif not _users:
+            _set(_AFTERWARDS)
+
+
+def _set(options: tuple[tuple[int, int], ...]) -> None:
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        for option, value in options:
+            mallopt(option, value)

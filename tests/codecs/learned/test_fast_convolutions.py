@@ -1,0 +1,106 @@
+"""The fast convolutions of wide networks compute what the usual ones compute."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("constriction")
+
+from torch import Tensor, nn  # noqa: E402
+
+from eyechart.codecs.learned import fast_convolutions  # noqa: E402
+from eyechart.codecs.learned.elic import Elic, ElicShape  # noqa: E402
+from eyechart.codecs.learned.neural import Architecture, LoadedNetwork  # noqa: E402
+from eyechart.codecs.learned.winograd import WinogradConv  # noqa: E402
+from eyechart.core.types import Level, Rgb8  # noqa: E402
+from eyechart.testing.codecs import sample_image  # noqa: E402
+
+# All kinds of layers of the full network, which `MINI` does not have.
+SHAPE = ElicShape(
+    widths=(32, 32, 48), blocks=(1, 1, 1), slices=(8, 8, 16), hyper=(16, 24), context=(24, 16),
+    aggregation=(32, 24),
+)  # fmt: skip
+WIDE = Architecture(name="wide", build=lambda: Elic(SHAPE), multiple=64, padding="zeros", wide=True)
+LEVEL = Level(name="1", rank=0, knobs={}, weights="00" * 32)
+
+
+@pytest.fixture(scope="module")
+def network() -> Elic:
+    torch.manual_seed(7)
+    network = Elic(SHAPE).eval()
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        network.g_a[-2].weight.mul_(6 / network.g_a(x).std())
+        for aggregation in network.ParamAggregation:
+            aggregation[-1].bias.fill_(2)
+    network.entropy_bottleneck.update_quantiles()
+    return network
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Rgb8]:
+    rng = np.random.default_rng(3)
+    return [sample_image(*size, rng) for size in ((1, 1), (64, 64), (70, 131), (64, 64))]
+
+
+def x_of(height: int, width: int, channels: int = 3, count: int = 2) -> Tensor:
+    return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (17, 33), (8, 1700)])
+def test_winograd_gives_what_the_sum_gives(kernel: int, size: tuple[int, int]) -> None:
+    conv = nn.Conv2d(6, 5, kernel, padding=kernel // 2).double()
+    x = x_of(*size, channels=6).double()
+    with torch.inference_mode():
+        found, wanted = WinogradConv(conv.weight, conv.bias)(x), conv(x)
+    assert torch.allclose(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.skipif(not fast_convolutions.available(), reason="another library is faster here")
+@pytest.mark.parametrize("size", [(64, 64), (80, 48)])
+def test_the_transforms_give_the_same(network: Elic, size: tuple[int, int]) -> None:
+    fast = copy.deepcopy(network)
+    with torch.inference_mode():
+        x = x_of(*size)
+        y = network.g_a(x)
+        for name, values in (("g_a", x), ("h_a", y), ("g_s", y)):
+            wanted = getattr(network, name)(values)
+            transform = fast_convolutions.with_fast_transforms(getattr(fast, name))
+            assert torch.allclose(transform(values.clone()), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_results_depend_neither_on_the_batch_nor_on_threads(
+    network: Elic, images: list[Rgb8]
+) -> None:
+    alone, together = (
+        LoadedNetwork(network, WIDE, LEVEL, "cpu", images_at_once=lambda height, width, n=n: n)
+        for n in (1, 2)
+    )
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        bitstreams = together.encode(images)
+        decoded = together.decode(bitstreams)
+    finally:
+        torch.set_num_threads(threads)
+    assert alone.encode(images) == bitstreams
+    for rgb8, wanted in zip(decoded, alone.decode(bitstreams), strict=True):
+        assert np.array_equal(rgb8, wanted)
+
+
+def test_bitstreams_decode_where_the_usual_convolutions_are_used(
+    network: Elic, images: list[Rgb8]
+) -> None:
+    fast = LoadedNetwork(network, WIDE, LEVEL, "cpu")
+    usual = LoadedNetwork(network, replace(WIDE, wide=False), LEVEL, "cpu")
+    for one, other in ((fast, usual), (usual, fast)):
+        bitstreams = one.encode(images)
+        assert max(len(bitstream.payload) for bitstream in bitstreams) > 1000
+        for here, there in zip(one.decode(bitstreams), other.decode(bitstreams), strict=True):
+            assert np.abs(here.astype(int) - there).max() <= 1
