@@ -71,7 +71,7 @@ class _Conv3x3(nn.Module):
         # One image at a time: for several NNPACK has other algorithms, which round differently.
         outputs = [
             torch._nnpack_spatial_convolution(image, self.weight, self.bias, [1, 1], [1, 1])
-            for image in x.split(1)
+            for image in torch.split(x, 1)
         ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
