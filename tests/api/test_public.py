@@ -43,7 +43,7 @@ def test_the_examples_hold(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the examples write there
-    if module.__name__ in ("eyechart.api.runs", "eyechart.api.run_results"):
+    if module.__name__ in {f"eyechart.api.{name}" for name in ("runs", "run_results", "quality")}:
         # Their examples read what the first one of `run` writes, and doctest sorts them by name.
         doctest.run_docstring_examples(eyechart.run, {"eyechart": eyechart})
     found = doctest.testmod(module, extraglobs={"eyechart": eyechart})
