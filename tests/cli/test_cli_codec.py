@@ -11,7 +11,7 @@ from eyechart.cli import run_args
 from eyechart.cli.console import terminal_text
 from eyechart.codecs.jpeg import JpegCodec
 from eyechart.core.errors import ImageError, InputError, PluginError
-from eyechart.core.images import read_image
+from eyechart.core.images import encode_png, read_image
 from eyechart.core.plugins import parse_spec
 from tests.cli.codec_command import PHOTO, call
 
@@ -89,7 +89,7 @@ def test_source_says_lossless(png: Path, tmp_path: Path) -> None:
         ("jpeg", "3.5", InputError, "no level '3.5'"),
         ("jpegxl", "nan", InputError, "no level 'nan'"),
         ("jepg", "1", PluginError, "unknown codec 'jepg'; did you mean jpeg"),
-        ("jpeg:quality=3", "1", PluginError, "unknown option 'quality'; allowed: levels, optimize"),
+        ("jpeg:nosuch=3", "1", PluginError, "unknown option 'nosuch'; allowed: levels, optimize"),
         ("hm", "51", InputError, "EYECHART_HM_ENCODER"),
     ],
 )
@@ -156,3 +156,16 @@ def test_specs() -> None:
         "jpeg",
         {"levels": [1, 10, 30], "optimize": True},
     )
+
+
+def test_an_input_file_is_never_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "a.png"
+    photo.write_bytes(encode_png(np.zeros((16, 16, 3), np.uint8)))
+    before = photo.read_bytes()
+    for command in ("encode", "decode"):
+        assert run_args(["codec", command, str(photo), str(photo), "--codec", "source"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("would be overwritten; allowed: another file")
+    assert photo.read_bytes() == before

@@ -153,7 +153,7 @@ def test_the_plot_has_the_format_of_its_suffix(
     ("options", "message"),
     [
         (["--plot", "a.gif"], r"a\.gif: a plot is one of \.svg, \.png, \.pdf"),
-        (["--compressai-json", "nowhere"], "nowhere: not a folder"),
+        (["--compressai-json", "in/photo.png"], r"photo\.png is not a folder"),
         (["--against", "jepg"], "unknown codec 'jepg'"),
     ],
 )

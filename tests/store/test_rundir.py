@@ -357,8 +357,11 @@ def test_a_file_in_place_of_the_directory_is_bad_input(tmp_path: Path) -> None:
 def test_damaged_info_is_named(store: Store) -> None:
     for text in ("{", "[]", '{"format":99}', '{"format":1}', ""):
         (store.root / "run.json").write_text(text + "\n")
-        with pytest.raises(RunDirError, match=r"run\.json"):
+        with pytest.raises(StoreError, match=r"run\.json: (damaged|written in format)"):
             store.require()
+    (store.root / "run.json").unlink()
+    with pytest.raises(StoreError, match=r"run\.json: missing; run the last plan again"):
+        store.require()
 
 
 def test_a_directory_of_a_run_killed_at_its_start_is_used(tmp_path: Path) -> None:

@@ -54,8 +54,23 @@ def test_a_hub_id_that_is_nowhere_is_one_line(
         raise OSError("no route to host")
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub, "model_info", unreachable)
     with pytest.raises(InputError, match="neither in the local cache nor on the hub"):
+        open_vlm("someone/nothing")
+
+
+def test_a_hub_id_without_downloads_is_one_whole_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    def offline(*_: object, **__: object) -> str:
+        raise OfflineModeIsEnabled("a long explanation " * 20)
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "model_info", offline)
+    with pytest.raises(InputError, match=r"HF_HUB_OFFLINE is set; .*`hf download"):
         open_vlm("someone/nothing")
 
 

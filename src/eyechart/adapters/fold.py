@@ -113,7 +113,7 @@ def export_adapter(
         StoreError.
     """
     if (codec is None) == (conditioning is None):
-        raise InputError("give either a codec (a condition to fold) or a conditioning")
+        raise InputError("give either --codec, a condition to fold, or --conditioning")
     if level and codec is None:
         raise InputError(f"level {level} needs a codec")
     require_empty(out)

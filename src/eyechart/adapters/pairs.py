@@ -177,7 +177,9 @@ class FolderPairs:
     codecs: tuple[Component, ...] = ()
 
     def __init__(self, folder: Path) -> None:
-        if folder.is_dir() and not (folder / UNCOMPRESSED).is_dir():
+        if not folder.is_dir():
+            raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'does not exist'}")
+        if not (folder / UNCOMPRESSED).is_dir():
             raise InputError(
                 f"{folder}: no folder 'source' in it; lay pairs out as source/NAME and "
                 "CODEC/LEVEL/NAME, or name codecs"

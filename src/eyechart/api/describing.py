@@ -116,7 +116,7 @@ def _version(codec: Codec) -> str:
     try:
         return codec.version
     except EyechartError as error:  # a program that the version is asked of is missing
-        return str(error)
+        return f"unknown ({error})"
 
 
 def _how_to_get_levels(codec: Codec) -> str:

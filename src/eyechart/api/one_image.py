@@ -55,7 +55,7 @@ def encode_image(
     from eyechart.quality.psnr import Psnr
     from eyechart.store.files import write_atomic
 
-    check_out(Path(out))
+    check_out(Path(out), source=image)
     coder = open_codec(codec)
     with plugins.guarded(codec):
         component_of(coder)  # a member that raises is named by the spec
@@ -81,7 +81,7 @@ def decode_image(payload: str | Path, out: str | Path, *, codec: str) -> tuple[i
     from eyechart.core.images import MAX_FILE_BYTES, encode_png
     from eyechart.store.files import write_atomic
 
-    check_out(Path(out))
+    check_out(Path(out), source=payload)
     coder = open_codec(codec)
     data = read_limited(payload, MAX_FILE_BYTES)
     rgb8 = decode_payload(coder, data, Path(payload).name)

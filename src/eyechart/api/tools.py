@@ -91,6 +91,8 @@ def _open_for_bench(
     specs = _specs(codecs)
     if not specs:
         raise InputError("no codec named; give one or more")
+    if against is not None and set(specs) <= {against}:
+        raise InputError(f"against {against}: a codec to compare with it is missing")
     opened = open_codecs(list(dict.fromkeys(specs if against is None else [*specs, against])))
     rivals = (one.label for one in opened if against in (one.label, one.spec))
     return opened, [_open_metric(spec) for spec in _specs(metrics)], next(rivals, None)

@@ -52,7 +52,10 @@ VERBS = {
         "eyechart.cli.export:app",
         "Task files for other tools; records as a table.",
     ),
-    "codec": ("eyechart.cli.codec:app", "Codecs: list, encode, decode, bench, train, add."),
+    "codec": (
+        "eyechart.cli.codec:app",
+        "Codecs: list, show, check, encode, bench, train, add, ...",
+    ),
     "vlm": ("eyechart.cli.vlm:app", "VLMs: list, ask."),
     "task": ("eyechart.cli.task:app", "Tasks: list, show."),
     "adapter": ("eyechart.cli.adapter:app", "Adapters: train, list, export."),

@@ -21,7 +21,7 @@ def _conditioning(help_: str) -> Any:
 
 Images = Annotated[
     Path,
-    typer.Argument(metavar="IMAGES", help="Folder of uncompressed images and its subfolders"),
+    typer.Argument(metavar="IMAGES", help="Folder of uncompressed images and its subfolders."),
 ]
 Out = Annotated[
     Path, option("--out", metavar="DIR", help_="A new folder, or that of a stopped training")
@@ -173,7 +173,7 @@ def train_adapter(
 
 @app.command("list")
 def list_adapters(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to search")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to search.")] = Path(),
 ) -> None:
     """List the adapters in a folder and those that ship with the package."""
     from eyechart.api.listing import list_adapters as listed
@@ -185,7 +185,7 @@ def list_adapters(
 @app.command("export")
 def export_adapter(
     adapter: Annotated[
-        str, typer.Argument(metavar="ADAPTER", help="Directory, or a name of `adapter list`")
+        str, typer.Argument(metavar="ADAPTER", help="Directory, or a name of `adapter list`.")
     ],
     out: Annotated[Path, option("--out", metavar="DIR", help_="A new folder")],
     codec: Annotated[

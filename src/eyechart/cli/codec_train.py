@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 LearnedCodecArgument = Annotated[
-    str, typer.Argument(metavar="CODEC", help="Name of a learned codec, as elic-mini")
+    str, typer.Argument(metavar="CODEC", help="Name of a learned codec, as elic-mini.")
 ]
 Photos = Annotated[
-    Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs, and its subfolders")
+    Path, typer.Argument(metavar="PHOTOS", help="Folder of photographs, and its subfolders.")
 ]
 Lambda = Annotated[
     float | None,

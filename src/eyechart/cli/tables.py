@@ -68,7 +68,7 @@ Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks
 
 
 def table(
-    kind: Annotated[TableChoice, typer.Argument(help="Which table.")],
+    kind: Annotated[TableChoice, typer.Argument(metavar="KIND", help="Which table.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
     form: Annotated[
         TableFormat, typer.Option("--format", help="How to print it.")

@@ -71,12 +71,15 @@ def read_text(path: str | Path, most_bytes: int, *, encoding: str = "utf-8") -> 
     return data.decode(encoding)
 
 
-def check_out(path: Path) -> None:
+def check_out(path: Path, *, source: str | Path | None = None) -> None:
     """Check that a file can be written.
 
+    source: the file that it is made from, which must be another one.
     Raises:
-        InputError: it is a folder, or its folder does not exist or is not writable.
+        InputError: it is a folder, or its folder does not exist or is not writable; it is `source`.
     """
+    if source is not None and is_file(path) and path.samefile(source):
+        raise InputError(f"{path}: is the input, and would be overwritten; allowed: another file")
     if is_dir(path):
         raise InputError(f"{path}: is a folder; allowed: a file to write")
     if not is_dir(path.parent):

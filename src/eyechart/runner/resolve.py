@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,6 @@ from eyechart.codecs.levels import find_level
 from eyechart.codecs.opening import open_named, parse_codec
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, UnusableVLMError
-from eyechart.core.files import is_dir
 from eyechart.core.hooks import facts_of
 from eyechart.core.identity import canonical_json
 from eyechart.core.kinds import fits
@@ -94,14 +94,19 @@ def _refuse_duplicates(kind: str, members: Sequence[tuple[Component | str | None
 
 
 def model_names(plan: Plan) -> list[str]:
-    """Names of the plan's VLMs with their adapters. Raises InputError for an unknown name."""
+    """Names of the plan's VLMs with their adapters.
+
+    A VLM whose weights or server are not here is no error.
+
+    Raises:
+        InputError: a name or an option that no run could use.
+    """
     from eyechart.vlms import vlm_names
 
     for spec in plan.vlms:
-        name = plugins.parse_spec_or_directory(spec)[0]
-        known = vlm_names()
-        if name.lower() not in known and "/" not in name and not is_dir(name):
-            raise InputError(f"unknown vlm {name!r}; {plugins.near(name, known)}")
+        if spec.lower() not in vlm_names():  # with options, a directory, a hub id, or unknown
+            with suppress(UnusableVLMError):
+                open_spec(spec)
     for spec in plan.adapters:
         if spec != "none" and "/" not in spec:  # a folder may not exist yet
             parse_adapter(spec)

@@ -103,6 +103,8 @@ class Store:
     def info(self) -> RunInfo:
         """Title and data. Raises StoreError, RunDirError for another format."""
         path = self.root / "run.json"
+        if not is_file(path):
+            raise StoreError(f"{path}: missing; run the last plan again")
         try:
             value = parse_json("\n".join(read_lines(path)))
             if value["format"] != FORMAT:
@@ -115,7 +117,7 @@ class Store:
             return RunInfo(title=value["title"], data=value["data"])
         except DAMAGED as error:
             why = one_line(error, 100)
-            raise RunDirError(f"{path}: damaged ({why}); delete it and run again") from error
+            raise StoreError(f"{path}: damaged ({why}); delete it and run again") from error
 
     def write_info(self, info: RunInfo) -> None:
         """Replace title and data. Raises StoreError."""

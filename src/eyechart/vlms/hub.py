@@ -78,12 +78,19 @@ def _hub_errors(hub_id: str) -> Iterator[None]:
     The client raises errors of its HTTP library, of proxies, of certificates and of the file
     system, so no list of classes is complete.
     """
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
     try:
         yield
     except Exception as error:
+        name = one_line(hub_id)
+        if isinstance(error, OfflineModeIsEnabled):
+            raise UnusableVLMError(
+                f"hub id {name!r}: not in the local cache, and HF_HUB_OFFLINE is set; unset it, or "
+                f"download the files with `hf download {name}`"
+            ) from error
         raise UnusableVLMError(
-            f"hub id {one_line(hub_id)!r}: neither in the local cache nor on the hub "
-            f"({one_line(error, 150)}); "
+            f"hub id {name!r}: neither in the local cache nor on the hub ({one_line(error, 100)}); "
             "are the name, the network, and the variables for proxies and certificates right?"
         ) from error
 
