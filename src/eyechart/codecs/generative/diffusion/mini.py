@@ -120,7 +120,7 @@ class TinyLatentCodec(nn.Module):
 
     def latents(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """y and z before they are rounded."""
-        cells = pixel_unshuffle(latent * self.sizes, _CELL)
+        cells = pixel_unshuffle(latent * self.sizes.to(latent), _CELL)
         y = self.linear(cells) + self.analysis(cells)
         return y, self.hyper_enc(y)
 
