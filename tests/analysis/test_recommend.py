@@ -8,14 +8,33 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from eyechart.analysis.deployment import (
+    Costs,
+    Saving,
+    TokenPrices,
+    crossovers,
+    fastest,
+    parse_bandwidths,
+)
 from eyechart.analysis.recommend import (
+    Measurement,
+    cheapest,
     images_needed,
+    judged,
     recommend,
-    recommendation_table,
-    recommendation_text,
     upper_bound,
 )
+from eyechart.analysis.recommend_view import (
+    crossover_text,
+    recommendation_table,
+    recommendation_text,
+    times_table,
+)
 from eyechart.core.errors import InputError
+from eyechart.core.types import Floats
+from eyechart.store import Store
+from eyechart.store.own_files import OwnFiles
+from eyechart.store.timings import Timing, append_timings, read_timings
 from tests.analysis import toy
 
 
@@ -39,12 +58,42 @@ def test_the_bound_covers_losses_in_both_directions() -> None:
     assert covered >= 0.95
 
 
+def measurement(codec: str, level: str, size_bytes: float, losses: Floats) -> Measurement:
+    costs = Costs(size_bytes=size_bytes, tokens=size_bytes / 10)
+    return Measurement(codec=codec, level=level, bpp=0.1, costs=costs, losses=losses)
+
+
 def test_a_planted_failure_is_never_recommended_in_1000_draws() -> None:
-    """Three codecs that lose 10 points each; 2 are tolerated."""
+    """Three codecs of three levels. The cheap ones lose 10 points, 3 are tolerated; the dear ones
+    lose nothing, and are found."""
     rng = np.random.default_rng(2)
+    found = 0
     for _ in range(1000):
-        draws = rng.random((3, 300)) < 0.1
-        assert all(upper_bound(draw.astype(float), 0.05 / 3) > 0.02 for draw in draws)
+        measured = [
+            measurement(f"codec {n}", level, size, (rng.random(300) < loss).astype(float))
+            for n in range(3)
+            for level, size, loss in (("low", 100, 0.1), ("mid", 200, 0.1), ("high", 300, 0.0))
+        ]
+        best = cheapest(judged(measured, tolerance=3), Saving())
+        assert best is None or best.level == "high"
+        found += best is not None
+    assert found == 1000
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.05, 0.15])
+def test_what_is_recommended_loses_less_than_the_tolerance_in_95_percent(loss: float) -> None:
+    """Six settings of three codecs lose exactly the tolerance: the worst case for the correction.
+    Losses are of both signs, as answers flip in both directions."""
+    rng = np.random.default_rng(5)
+    wrong = 0
+    for _ in range(400):
+        measured = [
+            measurement(f"codec {n % 3}", str(n), 100 + n, draw)
+            for n in range(6)
+            for draw in [rng.choice([-1.0, 0.0, 1.0], p=[0.03, 0.94 - loss, 0.03 + loss], size=80)]
+        ]
+        wrong += cheapest(judged(measured, tolerance=100 * loss), Saving()) is not None
+    assert wrong <= 0.05 * 400
 
 
 @pytest.mark.parametrize("freedom", [4, 10, 50])
@@ -75,7 +124,8 @@ def test_the_cheapest_setting_that_is_good_is_named(tmp_path: Path) -> None:
     assert found.best is not None
     assert found.best.level == "1"
     assert "grey at level 1 loses at most" in recommendation_text(found)
-    assert "% less than the files" in recommendation_text(found, files_bytes=1e6)
+    own = OwnFiles(files=40, mean_bytes=1e6)
+    assert "% fewer bytes than the files" in recommendation_text(found, own)
     marks = [row.entries[-1].mark for row in recommendation_table(found).rows]
     assert marks == ["", "best", ""]
     (strict,) = recommend(tmp_path, tolerance=0.5)
@@ -97,3 +147,84 @@ def test_what_cannot_be_recommended_is_one_line(tmp_path: Path) -> None:
         recommend(tmp_path, tolerance=1, tasks=("POPE",))
     with pytest.raises(InputError, match="needs answers about uncompressed images and"):
         recommend(tmp_path, tolerance=1)
+
+
+def test_what_is_saved_can_be_chosen(tmp_path: Path) -> None:
+    plain = {("source", 0, ""): 0.9, ("grey", 1, ""): 0.9, ("grey", 2, ""): 0.9}
+    toy.a_run(tmp_path, plain)
+    with pytest.raises(InputError, match="cannot save tokens: its VLM does not count"):
+        recommend(tmp_path, tolerance=30, saving=Saving(unit="tokens"))
+    with pytest.raises(InputError, match="cannot save seconds: no times were measured"):
+        recommend(tmp_path, tolerance=30, saving=Saving(unit="seconds"))
+    with pytest.raises(InputError, match="cannot save usd: the price of its VLM is unknown"):
+        recommend(tmp_path, tolerance=30, saving=Saving(unit="usd"))
+    with pytest.raises(InputError, match="save 'money'; allowed: bytes, tokens, usd, seconds"):
+        Saving(unit="money")
+    with pytest.raises(InputError, match="jpeg:quality=85 is not in this run; levels of jpeg"):
+        recommend(tmp_path, tolerance=30, today="jpeg:quality=85")
+    with pytest.raises(InputError, match="has 4 levels; allowed is one"):
+        recommend(tmp_path, tolerance=30, today="jpeg")
+    with pytest.raises(InputError, match="price -1"):
+        TokenPrices(usd_input=-1)
+
+
+def test_the_cheapest_depends_on_what_is_saved() -> None:
+    losses = np.zeros(500)
+    small = Measurement(
+        codec="a", level="s", bpp=0.1, costs=Costs(size_bytes=100, tokens=90), losses=losses
+    )
+    few = Measurement(
+        codec="b", level="t", bpp=0.1, costs=Costs(size_bytes=200, tokens=30), losses=losses
+    )
+    settings = judged([small, few], tolerance=5)
+    for unit, level in (("bytes", "s"), ("tokens", "t")):
+        best = cheapest(settings, Saving(unit=unit))
+        assert best is not None
+        assert best.level == level
+
+
+def timed(size_bytes: float, seconds: float) -> Costs:
+    return Costs(size_bytes=size_bytes, encode_s=seconds / 2, decode_s=0.0, answer_s=seconds / 2)
+
+
+def test_crossovers_are_where_another_setting_becomes_the_fastest() -> None:
+    costs = {
+        "small, slow": timed(1e4, 1.0),
+        "middle": timed(1e5, 0.5),
+        "large, fast": timed(1e6, 0.1),
+        "never": timed(2e6, 2.0),
+        "unknown": Costs(size_bytes=1.0),
+    }
+    points = crossovers(costs)
+    assert [(below, above) for _, below, above in points] == [
+        ("small, slow", "middle"),
+        ("middle", "large, fast"),
+    ]
+    for at, below, above in points:
+        assert costs[below].seconds(at) == pytest.approx(costs[above].seconds(at))
+        assert fastest(costs, 0.99 * at) == below
+        assert fastest(costs, 1.01 * at) == above
+    assert crossovers({"unknown": Costs(size_bytes=1.0)}) == []
+
+
+def test_times_of_a_run_give_seconds_to_an_answer(tmp_path: Path) -> None:
+    toy.a_run(tmp_path, {("source", 0, ""): 0.9, ("grey", 1, ""): 0.9, ("grey", 2, ""): 0.9})
+    keys = [cell.key for cell in Store(tmp_path).cells()]
+    once = Timing(encode_s=1.0, encoded=2, decode_s=0.4, decoded=2, answer_s=3.0, answered=10)
+    for _ in range(2):
+        append_timings(tmp_path, dict.fromkeys(keys, once))
+    (tmp_path / "timings.jsonl").open("a").write("{torn")
+    assert read_timings(tmp_path)[keys[0]].encoded == 4
+    (found,) = recommend(tmp_path, tolerance=30, saving=Saving(unit="seconds"))
+    assert found.best is not None
+    sent_s = 8 * found.best.bytes_per_image / 10e6
+    assert found.best.costs.seconds(10) == pytest.approx(0.5 + 0.2 + 0.3 + sent_s)
+    table = times_table(found, [0.5, 10])
+    assert table.columns == ("0.5 Mbit/s", "10 Mbit/s")
+    assert len(table.rows) == 3
+    assert "is the fastest at every bandwidth" in crossover_text(found)
+    assert parse_bandwidths("0.5,2,10 Mbit/s") == [0.5, 2, 10]
+    with pytest.raises(InputError, match="bandwidth 'fast'"):
+        parse_bandwidths("fast")
+    with pytest.raises(InputError, match="bandwidth 0"):
+        parse_bandwidths("0")

@@ -59,16 +59,17 @@ def test_without_answers_the_vlm_is_compared_with_itself(
     assert "Reference: what the VLM says about the uncompressed image" in shown.out
     with (out / "questions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6
+    assert [row["category"] for row in rows[:6]] == ["describe", "objects", "text"] * 2
+    assert {row["category"] for row in rows[6:]} <= {"probe"}
     cells = {cell.cell.codec.name: cell.records() for cell in Store(out).cells()}
     said = {record.question_id: record.answer.strip() for record in cells["source"]}
-    assert [row["answer"] for row in rows] == [said[str(n)] for n in range(6)]
+    assert [row["answer"] for row in rows] == [said[str(n)] for n in range(len(rows))]
     assert all(record.value == 1 for record in cells["source"])  # the VLM is deterministic
     assert run_args(["recommend", str(out), "--tolerate", "5"]) == 0
     assert "jpeg" in capsys.readouterr().out
     assert check(photos, out) == 0  # nothing is asked again
     assert run_args(["table", "scores", str(out)]) == 0
-    assert "OwnImages: every metric" in capsys.readouterr().out
+    assert "OwnImages: scores of every cell" in capsys.readouterr().out
 
 
 def test_known_answers_are_the_reference(photos: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -25,17 +25,39 @@ from typing import TypeAlias
 import numpy as np
 
 from eyechart.analysis.cells import CellData, read_cells
-from eyechart.analysis.table import Entry, Mark, Table, TableRow
+from eyechart.analysis.deployment import Costs, Saving, TokenPrices, costs_of
+from eyechart.codecs import open_codec
 from eyechart.core.errors import InputError
-from eyechart.core.types import UNCOMPRESSED, Floats
+from eyechart.core.types import UNCOMPRESSED, Cell, Floats, Level
 from eyechart.store import Store
+from eyechart.store.timings import Timing, read_timings
 
 ERROR_RATE = 0.05  # probability that any recommended setting loses more than the tolerance
 LEAST_IMAGES = 5  # with fewer nothing is recommended
 _MOST_IMAGES = 100_000
+_RIGHT = 0.5  # scores from here on count as right, to count flips
 
 # (task, image) -> question -> score, 0..1
 ScoresByImage: TypeAlias = defaultdict[tuple[str, str], dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What was measured at one level of a codec.
+
+    losses: (images,), of the mean score of each image's questions, -1..1. lost, gained: shares of
+    the questions, 0..1, that are right on the uncompressed image only, or on the compressed one
+    only. cell: a cell of this level, with the identities of codec and level.
+    """
+
+    codec: str
+    level: str
+    bpp: float
+    costs: Costs
+    losses: Floats
+    lost: float = 0.0
+    gained: float = 0.0
+    cell: Cell | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,33 +66,80 @@ class Setting:
 
     loss: of the mean score of the questions, in points of 100, mean over images. upper: its bound.
     good: whether `upper` is at most the tolerance, and those of all higher levels of the codec.
-    images_needed: about so many more would show it, at the loss and spread seen here; None if the
-    loss itself is over the tolerance, 0 if `good`.
+    error_rate: of the bound, with the correction for the number of codecs.
     """
 
-    vlm: str
-    adapter: str
-    codec: str
-    level: str
-    bpp: float
-    bytes_per_image: float
+    measured: Measurement
     loss: float
     upper: float
     images: int
     good: bool
-    images_needed: int | None
+    tolerance: float
+    error_rate: float
+
+    @property
+    def images_needed(self) -> int | None:
+        """About so many more images would show that it is good, at the loss and spread seen here;
+        None if the loss itself is over the tolerance, 0 if it is good."""
+        if self.good:
+            return 0
+        return images_needed(self.measured.losses, self.tolerance / 100, self.error_rate)
+
+    @property
+    def codec(self) -> str:
+        """Label of the codec."""
+        return self.measured.codec
+
+    @property
+    def level(self) -> str:
+        """Name of the level."""
+        return self.measured.level
+
+    @property
+    def bpp(self) -> float:
+        """Mean bits over the pixels of the original image."""
+        return self.measured.bpp
+
+    @property
+    def costs(self) -> Costs:
+        """What an image at this setting costs."""
+        return self.measured.costs
+
+    @property
+    def bytes_per_image(self) -> float:
+        """Mean size of a payload."""
+        return self.costs.size_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """settings: by VLM, adapter and codec, highest rate first. best: the fewest bytes of the good
-    ones, None if none is good."""
+    """settings: by codec, highest rate first. best: the cheapest of the good ones, None if none is
+    good. saving: what was to be saved. today: the setting to compare with, if one was named.
+    uncompressed: costs of the uncompressed image. agreement: mean score on it, in percent; where
+    the references are the VLM's own answers, how far it agrees with itself."""
 
     vlm: str
     adapter: str
     tolerance: float
     settings: tuple[Setting, ...]
     best: Setting | None
+    saving: Saving
+    uncompressed: Costs
+    agreement: float
+    today: Setting | None = None
+
+    @property
+    def name(self) -> str:
+        """The VLM, with its adapter."""
+        return f"{self.vlm} + {self.adapter}" if self.adapter else self.vlm
+
+    def front(self) -> list[Setting]:
+        """The Pareto front, cheapest first: settings that lose less than all cheaper ones."""
+        found: list[Setting] = []
+        for one in sorted(self.settings, key=lambda one: (self.saving.of(one.costs), one.loss)):
+            if not found or one.loss < found[-1].loss:
+                found.append(one)
+        return found
 
 
 def check_tolerance(tolerance: float) -> None:
@@ -80,16 +149,24 @@ def check_tolerance(tolerance: float) -> None:
 
 
 def recommend(
-    run_dir: Path, *, tolerance: float, tasks: Sequence[str] = ()
+    run_dir: Path,
+    *,
+    tolerance: float,
+    tasks: Sequence[str] = (),
+    saving: Saving | None = None,
+    today: str | None = None,
+    prices: TokenPrices | None = None,
 ) -> list[Recommendation]:
     """The cheapest good setting for each VLM and adapter of a run.
 
     tolerance: the greatest mean loss, in points of 100 of the mean question score. tasks: use only
-    these; (): all.
+    these; (): all. saving: what to save; None: bytes. today: a setting of the run to compare with,
+    as a codec with one level (`jpeg:quality=85`). prices: of the VLM's tokens; None: list prices.
 
     Raises:
         InputError: not a run directory; a tolerance outside 0..100; no such task; no uncompressed
-            image or no codec in the run.
+            image or no codec in the run; a saving that the run does not know; `today` is no setting
+            of the run.
     """
     check_tolerance(tolerance)
     store = Store(run_dir)
@@ -103,65 +180,125 @@ def recommend(
     for cell in cells:
         if not tasks or cell.task in tasks:
             groups[cell.vlm, cell.adapter].append(cell)
-    found = [
-        _recommendation(vlm, adapter, own, groups.get((vlm, ""), []), tolerance)
-        for (vlm, adapter), own in groups.items()
-    ]
-    with_settings = [one for one in found if one.settings]
-    if not with_settings:
+    chosen, timings = saving or Saving(), read_timings(store.root)
+    compared = None if today is None else _codec_and_level(today)
+    found = []
+    for (vlm, adapter), own in groups.items():
+        plain = [one for one in groups.get((vlm, ""), []) if one.codec == UNCOMPRESSED]
+        measured = _measurements(own, plain, timings, prices)
+        if not measured:
+            continue
+        uncompressed = costs_of(plain, timings, prices)
+        chosen.require([one.costs for one in measured], run_dir)
+        settings = judged(measured, tolerance)
+        found.append(
+            Recommendation(
+                vlm=vlm,
+                adapter=adapter,
+                tolerance=tolerance,
+                settings=settings,
+                best=cheapest(settings, chosen),
+                saving=chosen,
+                uncompressed=uncompressed,
+                agreement=_mean_percent(plain),
+                today=None if compared is None else _named(compared, settings, str(today)),
+            )
+        )
+    if not found:
         raise InputError(f"{run_dir}: needs answers about uncompressed images and about a codec's")
-    return with_settings
+    return found
 
 
-def _recommendation(
-    vlm: str, adapter: str, cells: Sequence[CellData], plain: Sequence[CellData], tolerance: float
-) -> Recommendation:
-    uncompressed = _scores(cell for cell in plain if cell.codec == UNCOMPRESSED)
-    levels: defaultdict[str, defaultdict[str, list[CellData]]]
-    levels = defaultdict(lambda: defaultdict(list))
-    for cell in cells:
-        if cell.codec != UNCOMPRESSED and uncompressed:
-            levels[cell.codec][cell.cell.level.name].append(cell)
-    settings: list[Setting] = []
-    for codec, its_levels in levels.items():
-        measured = []
-        for level, own in its_levels.items():
-            losses = _losses(uncompressed, _scores(own))
-            if len(losses):
-                rates = {record.image: record for cell in own for record in cell.records}
-                bpp = float(np.mean([record.bpp for record in rates.values()]))
-                size = float(np.mean([record.payload_bytes for record in rates.values()]))
-                measured.append((bpp, size, level, losses))
+def judged(measured: Sequence[Measurement], tolerance: float) -> tuple[Setting, ...]:
+    """Every measurement as a setting that is good or not: by codec, highest rate first."""
+    codecs = list(dict.fromkeys(one.codec for one in measured))
+    error_rate = ERROR_RATE / max(1, len(codecs))
+    settings = []
+    for codec in codecs:
         still_good = True
-        for bpp, size, level, losses in sorted(measured, key=lambda one: -one[1]):
-            upper = upper_bound(losses, ERROR_RATE / len(levels))
-            enough = len(losses) >= LEAST_IMAGES
+        own = [one for one in measured if one.codec == codec]
+        for one in sorted(own, key=lambda one: -one.costs.size_bytes):
+            upper = upper_bound(one.losses, error_rate)
+            enough = len(one.losses) >= LEAST_IMAGES
             still_good = still_good and enough and 100 * upper <= tolerance
             settings.append(
                 Setting(
-                    vlm=vlm,
-                    adapter=adapter,
-                    codec=codec,
-                    level=level,
-                    bpp=bpp,
-                    bytes_per_image=size,
-                    loss=100 * float(losses.mean()),
+                    measured=one,
+                    loss=100 * float(one.losses.mean()),
                     upper=100 * upper,
-                    images=len(losses),
+                    images=len(one.losses),
                     good=still_good,
-                    images_needed=0
-                    if still_good
-                    else images_needed(losses, tolerance / 100, ERROR_RATE / len(levels)),
+                    tolerance=tolerance,
+                    error_rate=error_rate,
                 )
             )
-    good = [setting for setting in settings if setting.good]
-    return Recommendation(
-        vlm=vlm,
-        adapter=adapter,
-        tolerance=tolerance,
-        settings=tuple(settings),
-        best=min(good, key=lambda setting: setting.bytes_per_image, default=None),
+    return tuple(settings)
+
+
+def cheapest(settings: Sequence[Setting], saving: Saving) -> Setting | None:
+    """The cheapest good setting, of equal ones that with fewer bytes; None if none is good."""
+    return min(
+        (one for one in settings if one.good),
+        key=lambda one: (saving.of(one.costs), one.costs.size_bytes),
+        default=None,
     )
+
+
+def _measurements(
+    cells: Sequence[CellData],
+    plain: Sequence[CellData],
+    timings: Mapping[str, Timing],
+    prices: TokenPrices | None,
+) -> list[Measurement]:
+    uncompressed = _scores(plain)
+    levels: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
+    for cell in cells:
+        if cell.codec != UNCOMPRESSED and uncompressed:
+            levels[cell.codec, cell.cell.level.name].append(cell)
+    found = []
+    for (codec, level), own in levels.items():
+        scores = _scores(own)
+        losses = _losses(uncompressed, scores)
+        if not len(losses):
+            continue
+        rates = {record.image: record.bpp for cell in own for record in cell.records}
+        lost, gained = _flips(uncompressed, scores)
+        found.append(
+            Measurement(
+                codec=codec,
+                level=level,
+                bpp=float(np.mean(list(rates.values()))),
+                costs=costs_of(own, timings, prices),
+                losses=losses,
+                lost=lost,
+                gained=gained,
+                cell=own[0].cell,
+            )
+        )
+    return found
+
+
+def _codec_and_level(spec: str) -> tuple[str, Level]:
+    codec = open_codec(spec)
+    if len(codec.levels) != 1:
+        raise InputError(
+            f"{spec}: has {len(codec.levels)} levels; allowed is one, as in jpeg:quality=85"
+        )
+    return codec.name, codec.levels[0]
+
+
+def _named(wanted: tuple[str, Level], settings: Sequence[Setting], spec: str) -> Setting:
+    """The setting of a codec and level. Raises InputError, which lists those of the codec."""
+    name, level = wanted
+    own = []
+    for one in settings:
+        cell = one.measured.cell
+        if cell is not None and cell.codec.name == name:
+            own.append(one)
+            if cell.level.identity == level.identity:
+                return one
+    there = ", ".join(one.level for one in own) or "none"
+    raise InputError(f"{spec} is not in this run; levels of {name} there: {there}")
 
 
 def upper_bound(losses: Floats, error_rate: float) -> float:
@@ -193,6 +330,11 @@ def _scores(cells: Iterable[CellData]) -> ScoresByImage:
     return found
 
 
+def _mean_percent(cells: Iterable[CellData]) -> float:
+    values = [record.value for cell in cells for record in cell.records]
+    return 100 * float(np.mean(values)) if values else 0.0
+
+
 def _losses(uncompressed: ScoresByImage, compressed: ScoresByImage) -> Floats:
     """Mean loss of each image, over the questions that were answered in both cases."""
     losses = []
@@ -202,6 +344,22 @@ def _losses(uncompressed: ScoresByImage, compressed: ScoresByImage) -> Floats:
         if shared:
             losses.append(sum(before[one] - after[one] for one in shared) / len(shared))
     return np.array(losses)
+
+
+def _flips(uncompressed: ScoresByImage, compressed: ScoresByImage) -> tuple[float, float]:
+    """Shares of the questions that only the uncompressed image gets right, and only the other."""
+    pairs = [
+        (score >= _RIGHT, compressed[image][question] >= _RIGHT)
+        for image, before in uncompressed.items()
+        if image in compressed
+        for question, score in before.items()
+        if question in compressed[image]
+    ]
+    count = max(1, len(pairs))
+    return (
+        sum(before and not after for before, after in pairs) / count,
+        sum(after and not before for before, after in pairs) / count,
+    )
 
 
 def _t_quantile(probability: float, freedom: int) -> float:
@@ -215,65 +373,3 @@ def _t_quantile(probability: float, freedom: int) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     return float(z + sum(term / freedom**power for power, term in enumerate(terms, start=1)))
-
-
-def recommendation_table(found: Recommendation, files_bytes: float | None = None) -> Table:
-    """The settings as a table. files_bytes: mean size of the images' own files, to compare with."""
-    columns = ("kB an image", *(("of own files, %",) if files_bytes else ()))
-    rows = []
-    for one in found.settings:
-        saved = (100 * one.bytes_per_image / files_bytes,) if files_bytes else ()
-        mark: Mark = "best" if one is found.best else ""
-        rows.append(
-            TableRow(
-                keys=(one.codec, one.level),
-                entries=(
-                    Entry(value=one.bytes_per_image / 1000, decimals=1),
-                    *(Entry(value=value, decimals=0) for value in saved),
-                    Entry(value=one.bpp, decimals=3),
-                    Entry(value=one.loss, decimals=1),
-                    Entry(value=one.upper, decimals=1, mark=mark),
-                ),
-            )
-        )
-    name = f"{found.vlm} + {found.adapter}" if found.adapter else found.vlm
-    images = max(one.images for one in found.settings)
-    return Table(
-        title=f"{name}: loss of the mean score, in points of 100, over {images} images",
-        keys=("codec", "level"),
-        column_kind="figure",
-        columns=(*columns, "bpp", "loss", "at most"),
-        rows=tuple(rows),
-        legend=f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}",
-        compact=True,
-    )
-
-
-def recommendation_text(found: Recommendation, files_bytes: float | None = None) -> str:
-    """The recommendation in one or two sentences."""
-    name = f"{found.vlm} + {found.adapter}" if found.adapter else found.vlm
-    best = found.best
-    if best is not None:
-        loss, kilobytes = best.upper, best.bytes_per_image / 1000
-        saved = ""
-        if files_bytes:
-            percent = 100 * (1 - best.bytes_per_image / files_bytes)
-            saved = f", {percent:.0f} % less than the files"
-        return (
-            f"{name}: {best.codec} at level {best.level} loses at most {loss:.1f} points, "
-            f"with {kilobytes:.1f} kB an image{saved}."
-        )
-    likely = min(
-        (one for one in found.settings if one.images_needed),
-        key=lambda one: one.images_needed or 0,
-        default=None,
-    )
-    if likely is None:
-        return (
-            f"{name}: no setting of this run loses less than {found.tolerance:g} points; run "
-            "higher rates, or allow a greater loss."
-        )
-    return (
-        f"{name}: not shown for any setting. About {likely.images_needed} more images would decide "
-        f"{likely.codec} at level {likely.level}, which lost {likely.loss:.1f} points on these."
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from eyechart.api.runs import RunOptions
 
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
     from eyechart.analysis.table import Table
     from eyechart.runner.own_check import OwnCheck
     from eyechart.runner.progress import Progress
+    from eyechart.store.own_files import OwnFiles
 
 __all__ = [
     "check_images",
     "check_tolerance",
+    "draw",
+    "own_files",
+    "parse_bandwidths",
     "recommend",
     "recommendation_table",
     "recommendation_text",
+    "times",
+    "write_policy",
 ]
 
 
@@ -30,6 +37,7 @@ def check_images(
     out: str | Path,
     questions: str | Path | None = None,
     codecs: str | Sequence[str] | None = None,
+    today: str | None = None,
     max_images: int | None = None,
     progress: Progress | None = None,
     **options: Unpack[RunOptions],
@@ -43,11 +51,13 @@ def check_images(
 
     photos: a folder of images. vlm: as for `open_vlm`. out: the run directory.
     questions: a CSV file with the columns image (a path from the folder of the photographs),
-        question and perhaps answer; None: three questions about each image.
-    codecs: names with options; None: JPEG, WebP and AVIF at usual qualities.
+        question and perhaps answer; None: three questions about each image, and yes/no probes of
+        the objects that the VLM lists.
+    codecs: names with options; None: JPEG, WebP and AVIF at usual qualities, JPEG also smaller.
+    today: another codec with one level, to compare with.
     max_images: use the first so many. options: how to run it (`RunOptions`).
 
-    Returns the number of images and questions, the mean size of the images' files, ...
+    Returns the number of images and questions, the images' own files, ...
 
     Raises:
         InputError: no images, or something named cannot be used.
@@ -61,22 +71,21 @@ def check_images(
         >>> found = eyechart.check_images(
         ...     "photos", out="out/photos", codecs="jpeg:levels=[30,80]", workers=0
         ... )
-        >>> found.images, found.questions
-        (2, 6)
+        >>> found.images, found.own.jpeg_qualities
+        (2, [])
     """
     from eyechart.core.plugins import split_specs
     from eyechart.runner.options import Options
-    from eyechart.runner.own_check import CODECS
     from eyechart.runner.own_check import check_images as check
     from eyechart.runner.progress import SilentProgress
 
-    given = CODECS if codecs is None else codecs
-    specs = split_specs(given) if isinstance(given, str) else list(given)
+    specs = split_specs(codecs) if isinstance(codecs, str) else codecs
     return check(
         Path(photos),
         Path(out),
         vlm=vlm,
-        codecs=specs,
+        codecs=None if specs is None else list(specs),
+        today=today,
         questions=None if questions is None else Path(questions),
         max_images=max_images,
         progress=progress or SilentProgress(),
@@ -85,7 +94,14 @@ def check_images(
 
 
 def recommend(
-    run_directory: str | Path, *, tolerance: float = 2.0, tasks: Sequence[str] = ()
+    run_directory: str | Path,
+    *,
+    tolerance: float = 2.0,
+    tasks: Sequence[str] = (),
+    save: str = "bytes",
+    bandwidth: float | None = None,
+    today: str | None = None,
+    usd_per_million: tuple[float, float] | None = None,
 ) -> list[Recommendation]:
     """The cheapest setting of each VLM and adapter whose loss is surely below a tolerance.
 
@@ -94,21 +110,38 @@ def recommend(
     holds for all codecs of the run together.
 
     tolerance: in points of 100. tasks: use only these; (): all.
+    save: `bytes`, `tokens` (visual tokens), `usd` or `seconds`. bandwidth: Mbit/s, for seconds;
+        None: 10.
+    today: a setting of the run to compare with, for example `jpeg:quality=85`.
+    usd_per_million: prices of tokens of questions and of answers; None: list prices, where known.
 
-    Returns all settings with their losses, and the `best` one, or None.
+    Returns all settings with their losses and costs, and the `best` one, or None.
 
     Raises:
         InputError: not a run directory; a tolerance outside 0..100; no such task; nothing to
-            compare.
+            compare; an unknown `save`, or one that the run has no figures of; `today` is no setting
+            of the run.
 
     Examples:
         >>> found = eyechart.recommend("out/photos", tolerance=5)
         >>> [setting.level for setting in found[0].settings]
         ['80', '30']
     """
+    from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices
     from eyechart.analysis.recommend import recommend as settings
 
-    return settings(Path(run_directory), tolerance=tolerance, tasks=tuple(tasks))
+    mbit = BANDWIDTH_MBIT if bandwidth is None else bandwidth
+    prices = None
+    if usd_per_million is not None:
+        prices = TokenPrices(usd_input=usd_per_million[0], usd_output=usd_per_million[1])
+    return settings(
+        Path(run_directory),
+        tolerance=tolerance,
+        tasks=tuple(tasks),
+        saving=Saving(unit=save, bandwidth_mbit=mbit),
+        today=today,
+        prices=prices,
+    )
 
 
 def check_tolerance(tolerance: float) -> None:
@@ -118,15 +151,62 @@ def check_tolerance(tolerance: float) -> None:
     check(tolerance)
 
 
-def recommendation_table(found: Recommendation, files_bytes: float | None = None) -> Table:
-    """The settings as a table. files_bytes: mean size of the images' own files."""
-    from eyechart.analysis.recommend import recommendation_table as table
+def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> Table:
+    """The settings as a table. own: the images' own files (`own_files`), to compare with."""
+    from eyechart.analysis.recommend_view import recommendation_table as table
 
-    return table(found, files_bytes)
+    return table(found, own)
 
 
-def recommendation_text(found: Recommendation, files_bytes: float | None = None) -> str:
+def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> str:
     """The recommendation in one or two sentences."""
-    from eyechart.analysis.recommend import recommendation_text as text
+    from eyechart.analysis.recommend_view import recommendation_text as text
 
-    return text(found, files_bytes)
+    return text(found, own)
+
+
+def own_files(run_directory: str | Path) -> OwnFiles | None:
+    """The images' own files of a check; None for another run."""
+    from eyechart.store.own_files import read_own_files
+
+    return read_own_files(Path(run_directory))
+
+
+def times(found: Recommendation, bandwidths: Sequence[float]) -> tuple[Table, str]:
+    """Seconds from image to answer at bandwidths in Mbit/s as a table, and the bandwidths at which
+    another setting becomes the fastest."""
+    from eyechart.analysis.recommend_view import crossover_text, times_table
+
+    return times_table(found, bandwidths), crossover_text(found)
+
+
+def parse_bandwidths(text: str) -> list[float]:
+    """`0.5,2,10` as numbers. Raises InputError."""
+    from eyechart.analysis.deployment import parse_bandwidths as parse
+
+    return parse(text)
+
+
+def draw(found: Recommendation, path: Path, *, what: Literal["front", "times"]) -> None:
+    """The Pareto front, or the time to an answer over the bandwidth, as a picture.
+
+    Raises:
+        InputError, PluginError, StoreError: see `report.deployment`.
+    """
+    from eyechart.report import deployment
+
+    {"front": deployment.draw_front, "times": deployment.draw_times}[what](found, path)
+
+
+def write_policy(found: Recommendation, path: Path) -> str:
+    """Write the best setting as a JSON file; -> Python that applies it.
+
+    Raises:
+        InputError: no setting is recommended. StoreError: the file cannot be written.
+    """
+    from eyechart.analysis.policy import client_of, policy_of
+    from eyechart.store.files import write_atomic
+
+    policy = policy_of(found)
+    write_atomic(path, f"{json.dumps(policy, indent=2)}\n".encode())
+    return client_of(policy, path.name)

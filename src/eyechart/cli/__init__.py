@@ -45,7 +45,10 @@ VERBS = {
     "findings": ("eyechart.cli.report:findings", "The paper's five findings, and this run."),
     "figure": ("eyechart.cli.report:figure", "Draw a figure of the paper from a run."),
     "check": ("eyechart.cli.check:check", "Ask a VLM about own images, and how far to compress."),
-    "recommend": ("eyechart.cli.check:recommend", "The cheapest setting of a run that is safe."),
+    "recommend": (
+        "eyechart.cli.recommend:recommend",
+        "The cheapest safe setting of a run.",
+    ),
     "score": ("eyechart.cli.score:score", "Score answers that another tool produced."),
     "bd": ("eyechart.cli.tables:bd", "BD-Metric and BD-rate of curves in CSV files."),
     "export": (

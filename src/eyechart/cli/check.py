@@ -1,4 +1,4 @@
-"""`eyechart check` and `eyechart recommend`: how far may own images be compressed?"""
+"""`eyechart check`: how far may own images be compressed?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
+from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
-
-Tolerance = Annotated[
-    float,
-    typer.Option("--tolerate", metavar="POINTS", help="Greatest loss, in points of 100."),
-]
 
 
 def check(
@@ -24,14 +20,16 @@ def check(
     questions: Annotated[
         Path | None,
         typer.Option(
-            metavar="CSV", help="Columns image, question and perhaps answer. Default: 3 questions."
+            metavar="CSV",
+            help="Columns image, question and perhaps answer. Default: 3 questions, yes/no probes.",
         ),
     ] = None,
     codecs: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Default: JPEG, WebP and AVIF at usual qualities."),
+        typer.Option(metavar="NAMES", help="Default: JPEG, WebP and AVIF, usual levels."),
     ] = None,
     tolerance: Tolerance = 2.0,
+    today: Today = None,
     max_images: Annotated[
         int | None, typer.Option("--max-images", min=1, help="Use the first so many images.")
     ] = None,
@@ -58,6 +56,7 @@ def check(
             out=out,
             questions=questions,
             codecs=codecs,
+            today=today,
             max_images=max_images,
             device=device,
             workers=workers,
@@ -68,40 +67,18 @@ def check(
     found.outcome.raise_unusable()
     if found.left_out:
         error_line(f"{photos}: {found.left_out} files are no images that can be read here")
-    _show(out, tolerance, found.files_bytes)
-    print(f"\n{'Known answers' if found.answers_known else _REFERENCE}. Run directory: {out}")
+    (shown,) = api.recommend(out, tolerance=tolerance, today=today)
+    show_recommendations([shown], out)
+    print(f"\nOwn files: {found.own}.")
+    compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())
+    print(f"Answers are compared by: {compared}.")
+    if found.answers_known:
+        print("Reference: known answers.")
+    else:
+        print(
+            "Reference: what the VLM says about the uncompressed image. Asked again, it agrees "
+            f"with itself to {shown.agreement:.1f} %."
+        )
+    print(f"Run directory: {out}")
     if not found.outcome.clean:
         raise typer.Exit(1)
-
-
-_REFERENCE = "Reference: what the VLM says about the uncompressed image"
-
-
-def recommend(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
-    tolerance: Tolerance = 2.0,
-    task: Annotated[
-        list[str] | None, typer.Option(help="Use only this task; may be given several times.")
-    ] = None,
-) -> None:
-    """Name the cheapest setting of a run whose loss is surely below a tolerance.
-
-    The loss is that of the mean score of all questions; its upper 95 % bound
-    must be below the tolerance.
-    """
-    _show(directory, tolerance, None, tuple(task or ()))
-
-
-def _show(
-    directory: Path, tolerance: float, files_bytes: float | None, tasks: tuple[str, ...] = ()
-) -> None:
-    from eyechart import api
-    from eyechart.api.check import recommendation_table, recommendation_text
-    from eyechart.cli.console import table_console
-    from eyechart.cli.table_view import show
-
-    found = api.recommend(directory, tolerance=tolerance, tasks=tasks)
-    show([recommendation_table(one, files_bytes) for one in found], table_console())
-    print()
-    for one in found:
-        print(recommendation_text(one, files_bytes))

@@ -22,7 +22,15 @@ from eyechart.codecs.frames import check_claim, check_rgb8
 from eyechart.codecs.resize import fitted, resized
 from eyechart.codecs.steps import EarlierSteps, ResizeStep
 from eyechart.core.errors import CodecError, InputError, one_line
-from eyechart.core.hooks import HasKnobRange, KnobRange, OpenLevels, SelfDescribing, facts_of
+from eyechart.core.hooks import (
+    HasKnobRange,
+    ImageFileSettings,
+    KnobRange,
+    OpenLevels,
+    SelfDescribing,
+    WritesImageFile,
+    facts_of,
+)
 from eyechart.core.images import MAX_PIXELS
 from eyechart.core.types import (
     LONG_SIDE,
@@ -179,6 +187,13 @@ class AdjustedCodec:
             inner = self._inner_of(payload)
             height_px, width_px = inner.height_px, inner.width_px
         return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+
+    def image_file(self, level: Level) -> ImageFileSettings | None:
+        """How Pillow writes the payload of a resized image, if nothing else is done to it."""
+        alone = not (self._has_header or self._adjustments.steps or _target_of(level))
+        if not (alone and isinstance(self._codec, WritesImageFile)):
+            return None
+        return self._codec.image_file(self.own_level(level))
 
     def prepared(self, rgb8: Rgb8, level: Level) -> Rgb8:
         """What the codec encodes of an image. Raises CodecError."""

@@ -12,7 +12,7 @@ import numpy as np
 from eyechart.codecs.frames import check_claim, check_rgb8
 from eyechart.codecs.levels import knob_of, level_at, make_levels
 from eyechart.core.errors import CodecError, one_line
-from eyechart.core.hooks import KnobRange
+from eyechart.core.hooks import ImageFileSettings, KnobRange
 from eyechart.core.images import MAX_PIXELS, is_too_short
 from eyechart.core.types import Bitstream, Level, Rgb8
 
@@ -71,6 +71,10 @@ class ImageFileCodec:
         with _opened(payload, self.name, self.format) as image:
             width, height = image.size
         return Bitstream(payload=payload, height_px=height, width_px=width)
+
+    def image_file(self, level: Level) -> ImageFileSettings:
+        """How Pillow writes the payload. Raises InputError."""
+        return ImageFileSettings(format=self.format, settings=self._settings(level))
 
     def _settings(self, level: Level) -> dict[str, Any]:
         """Arguments of `PIL.Image.save` beside the format."""

@@ -5,6 +5,7 @@
     codec     OpenLevels       level_at(text)
     codec     HasKnobRange     knob_range
     codec     Resizing         restores_size
+    codec     WritesImageFile  image_file(level)
     codec     Adapted          adapted_from
     codec     Categorized      category
     codec     HasWeightFiles   weights_bytes(level)
@@ -47,6 +48,7 @@ from eyechart.core.types import (
     CodecCategory,
     CodecFacts,
     Decoding,
+    Json,
     Level,
     Question,
     Reproducible,
@@ -119,6 +121,23 @@ class Resizing(Protocol):
     @property
     def restores_size(self) -> bool:
         """Whether decoded images have the size of the original all the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFileSettings:
+    """How Pillow writes an image file: `image.save(file, format, **settings)`."""
+
+    format: str
+    settings: Mapping[str, Json]
+
+
+@runtime_checkable
+class WritesImageFile(Protocol):
+    """A codec whose payload is an image file that Pillow writes."""
+
+    def image_file(self, level: Level) -> ImageFileSettings | None:
+        """How it is written at a level; None if the payload is not only that file."""
         ...
 
 

@@ -199,6 +199,17 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Rgb8:
     return decode_image(data, name=str(path), max_pixels=max_pixels, as_stored=False)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image file as it is stored, (0, 0) if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0, 0
+
+
 def find_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """The image files below a folder, subfolders included, and what is left out; both sorted.
 

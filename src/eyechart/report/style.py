@@ -7,6 +7,7 @@ so that a figure can be read in grey and by colour-blind readers.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 # The colours of assets/page.css, and matplotlib's names of the markers of assets/linechart.js.
@@ -25,7 +26,7 @@ def styles(codecs: Sequence[str]) -> dict[str, int]:
     one codec in the same figure get different ones."""
     found: dict[str, int] = {}
     for codec in codecs:
-        base = codec.partition(":")[0].removesuffix("-mini")
+        base = re.split("[:@]", codec)[0].removesuffix("-mini")
         base = _ALIASES.get(base, base)
         if base in _KNOWN:
             style = _KNOWN.index(base)

@@ -37,16 +37,24 @@ BATCH_BYTES = 1 << 29
 
 
 def batches(
-    items: Iterable[PreparedItem], prompts: int, most_bytes: int = BATCH_BYTES
+    items: Iterable[PreparedItem],
+    prompts: int,
+    most_bytes: int = BATCH_BYTES,
+    *,
+    one_cell: bool = False,
 ) -> Iterator[list[PreparedItem]]:
     """Group neighbours of one task: up to `prompts` questions and `most_bytes` of pixels, at least
-    one image."""
+    one image. one_cell: a batch is of one cell, so that its time is that of the cell."""
     batch: list[PreparedItem] = []
     size = held_bytes = 0
     for prepared in items:
         count, pixel_bytes = len(prepared.item.questions), prepared.size_bytes
         full = size + count > prompts or held_bytes + pixel_bytes > most_bytes
-        if batch and (full or batch[0].item.task is not prepared.item.task):
+        other = batch and (
+            batch[0].item.task is not prepared.item.task
+            or (one_cell and batch[0].item.stored is not prepared.item.stored)
+        )
+        if batch and (full or other):
             yield batch
             batch, size, held_bytes = [], 0, 0
         batch.append(prepared)

@@ -27,6 +27,7 @@ from eyechart.runner.costs import bill_of, usd_before
 from eyechart.runner.options import Options
 from eyechart.runner.progress import Progress, Tally
 from eyechart.runner.reconstruction import PreparedItem, Reconstruction
+from eyechart.runner.stopwatch import Stopwatch
 from eyechart.runner.waits import Waits
 from eyechart.runner.work import (
     ModelConfig,
@@ -41,6 +42,7 @@ from eyechart.runner.work import (
 )
 from eyechart.store import Store
 from eyechart.store.files import append_lines, read_lines
+from eyechart.store.timings import append_timings
 
 
 @dataclass(slots=True, kw_only=True)
@@ -193,6 +195,7 @@ class _Turn:
     options: Options
     outcome: Outcome
     clock: Callable[[], float]
+    timings: Stopwatch = field(default_factory=Stopwatch)
 
     def run(self) -> str:
         """Ask what is left; -> why the turn ended early, or "". Raises StoreError."""
@@ -228,8 +231,10 @@ class _Turn:
         prepared = self.reconstruction.prepared(items)
         prompts = self.options.batch or questions_at_once(vlm)
         try:
-            self._answer(vlm, batches(prepared, prompts), tally)
+            cut = self.options.batch_of_one_cell
+            self._answer(vlm, batches(prepared, prompts, one_cell=cut), tally)
         finally:
+            append_timings(self.store.root, self.timings.by_cell)
             bill = attempt("answer", partial(bill_of, vlm, self.model.label))
             if bill is not None and not isinstance(bill, Failed):
                 append_lines(self.store.root / "costs.jsonl", [canonical_json(bill)])
@@ -273,8 +278,11 @@ class _Turn:
         self.outcome.speeds.append(speed)
         waits = Waits(self.clock)
         for batch, started in waits.images(answering.in_order(prepared)):
+            begun_s = self.clock()
             with waits.answers():
                 answered, failed = answering.settle(batch, started)
+            if start_s is not None and started is None and not failed:
+                self.timings.count(batch, self.clock() - begun_s)
             self.outcome.answered += answered
             self.outcome.failed += len(failed)
             tally.failed += len(failed)

@@ -40,6 +40,7 @@ class Options:
     block_images: images that go through all codecs and levels before the next ones; None: 16, or 64
         if a codec has weights.
     ahead: images reconstructed in advance, per worker.
+    batch_of_one_cell: never answer questions of two levels together, so that each is timed.
     open_workers: opens the workers of codecs, and those of a VLM with several copies.
     ray: address of a Ray cluster that the workers are on, "" for one on this machine; None: none.
     """
@@ -54,6 +55,7 @@ class Options:
     wait: bool = False
     block_images: int | None = None
     ahead: int = 16
+    batch_of_one_cell: bool = False
     open_workers: OpenWorkers = WorkerPool
     ray: str | None = None
 

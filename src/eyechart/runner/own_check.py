@@ -1,60 +1,71 @@
 """Own images through codecs, without known answers: `eyechart check`.
 
     photographs -> questions -> VLM on uncompressed images -> references
+                   yes/no probes of the objects it lists   -> references
                                 VLM on compressed images   -> agreement with them
 
-Both steps are runs like any other, so a stopped check continues.
+All steps are runs like any other, so a stopped check continues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from eyechart.codecs.jpeg_quality import jpeg_quality
 from eyechart.core.errors import InputError, in_one_line
 from eyechart.core.files import is_file
-from eyechart.core.images import find_images
-from eyechart.core.types import UNCOMPRESSED, Question
+from eyechart.core.images import find_images, image_size
+from eyechart.core.types import UNCOMPRESSED, Question, component_of
 from eyechart.runner.engine import Outcome
 from eyechart.runner.options import Options
-from eyechart.runner.plan import Plan, make_plan
+from eyechart.runner.plan import CodecEntry, Plan, make_plan
 from eyechart.runner.progress import Progress
-from eyechart.runner.resolve import resolve
+from eyechart.runner.resolve import codec_levels, resolve
 from eyechart.runner.start import run_plan
 from eyechart.runner.work import ModelConfig
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
-from eyechart.tasks.own_images import FILE, read_questions, write_questions
+from eyechart.store.own_files import OwnFiles, write_own_files
+from eyechart.tasks.own_images import FILE, read_questions, rule_of, write_questions
 
 TASK = "OwnImages"
 REFERENCE = "reference"  # folder of the first step, in the run directory
+PROBES = "reference-probes"  # of the step that answers yes/no probes
 # For images without questions: what a VLM is usually asked.
+_OBJECTS = "objects"
+_PROBES_OF_A_KIND, _MOST_NAME_WORDS = 2, 3
 QUESTIONS = (
     ("describe", "Describe the image in one sentence."),
-    ("objects", "List the objects in the image, separated by commas."),
+    (_OBJECTS, "List the objects in the image, separated by commas."),
     ("text", "What text is in the image? Answer with the text only, or with none."),
 )
-# Codecs and qualities that deployments choose from.
+# Codecs and qualities that deployments choose from, and sizes for images that are larger.
 CODECS = (
     "jpeg:levels=[10,20,30,50,75,90]",
     "webp:levels=[5,20,40,60,80]",
     "avif:levels=[10,25,40,60]",
 )
+SIZES_PX = (512, 768, 1024)
+_SIZED = "jpeg:quality=[75,90],long_side={},restore=false"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCheck:
-    """A finished check. files_bytes: mean size of the images' own files. left_out: files of the
-    folder that are no image. answers_known: whether all answers were in the questions file."""
+    """A finished check. own: the images' own files. left_out: files of the folder that are no
+    image. answers_known: whether all answers were in the questions file. rules: how answers are
+    compared, and of how many questions."""
 
     outcome: Outcome
     images: int
     questions: int
-    files_bytes: float
+    own: OwnFiles
     left_out: int
     answers_known: bool
+    rules: Mapping[str, int]
 
 
 def check_images(
@@ -62,7 +73,8 @@ def check_images(
     out: Path,
     *,
     vlm: str,
-    codecs: Sequence[str] = CODECS,
+    codecs: Sequence[str] | None = None,
+    today: str | None = None,
     questions: Path | None = None,
     max_images: int | None = None,
     progress: Progress,
@@ -71,8 +83,9 @@ def check_images(
     """Ask a VLM about own images, uncompressed and at every level of the codecs.
 
     photos: a folder of images. questions: a CSV file with the columns image (a path, from the
-    folder of the photographs) and question, and perhaps answer; None: `QUESTIONS`. out: the run
-    directory. max_images: use the first so many.
+    folder of the photographs) and question, and perhaps answer; None: `QUESTIONS`, and yes/no
+    probes. out: the run directory. codecs: None: `CODECS`, and smaller sizes. today: another codec
+    with one level. max_images: use the first so many.
 
     Raises:
         InputError: no images; a questions file that cannot be used or names an image that is not
@@ -83,22 +96,106 @@ def check_images(
     images = list(dict.fromkeys(question.image for question in asked))[:max_images]
     asked = [question for question in asked if question.image in set(images)]
     known = all(question.answer for question in asked)
-    chosen = options or Options()
-    model = _refuse_unusable(asked, codecs, vlm, chosen)
+    chosen = replace(options or Options(), batch_of_one_cell=True)
+    own = _own_files(images)
+    used = _with_today(_codecs(images) if codecs is None else codecs, today)
+    model = _refuse_unusable(asked, used, vlm, chosen)
     _refuse_other_check(out, asked if known else None)
     if not known:
         _refuse_other_check(out / REFERENCE, asked, model)
         Store(out).create()  # the folder of the references lies in it
         asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
-    outcome = _run(asked, out, [UNCOMPRESSED, *codecs], vlm, progress, chosen)
+        if not asked:
+            raise InputError(f"{vlm}: gave no answer about the uncompressed images")
+        if questions is None and (probes := yes_no_probes(asked)):
+            _refuse_other_check(out / PROBES, probes, model)
+            asked += _with_references(probes, out / PROBES, vlm, progress, chosen)
+    outcome = _run(asked, out, [UNCOMPRESSED, *used], vlm, progress, chosen)
+    write_own_files(out, own)
     return OwnCheck(
         outcome=outcome,
         images=len(images),
         questions=len(asked),
-        files_bytes=sum(Path(image).stat().st_size for image in images) / len(images),
+        own=own,
         left_out=len(left_out),
         answers_known=known,
+        rules=Counter(rule_of(question.answer) for question in asked),
     )
+
+
+def _own_files(images: Sequence[str]) -> OwnFiles:
+    qualities = [jpeg_quality(Path(image)) for image in images]
+    return OwnFiles(
+        files=len(images),
+        mean_bytes=sum(Path(image).stat().st_size for image in images) / len(images),
+        jpeg_qualities=sorted(quality for quality in qualities if quality is not None),
+    )
+
+
+def _codecs(images: Sequence[str]) -> list[str]:
+    """`CODECS`, and the sizes that are smaller than half of the images."""
+    sides = sorted(max(image_size(Path(image))) for image in images)
+    sizes = [size for size in SIZES_PX if size < sides[len(sides) // 2]]
+    return [*CODECS, *([_SIZED.format(sizes).replace(" ", "")] if sizes else [])]
+
+
+def _with_today(codecs: Sequence[str], today: str | None) -> list[str]:
+    """The codecs, and today's if its level is not one of theirs. Raises InputError."""
+    if today is None:
+        return list(codecs)
+    wanted = codec_levels(CodecEntry(codec=today))
+    if len(wanted.levels) != 1:
+        raise InputError(f"{today}: has {len(wanted.levels)} levels; allowed is one, as in jpeg:85")
+    for spec in codecs:
+        entry = codec_levels(CodecEntry(codec=spec))
+        same = component_of(entry.codec) == component_of(wanted.codec)
+        if same and wanted.levels[0].name in [level.name for level in entry.levels]:
+            return list(codecs)
+    return [*codecs, today]
+
+
+def yes_no_probes(asked: Sequence[Question]) -> list[Question]:
+    """Yes/no questions about objects: those that the VLM lists on an image, and as many that it
+    lists on other images only. asked: the default questions, with the VLM's answers."""
+    listed = {
+        question.image: _objects(question.answer)
+        for question in asked
+        if question.category == _OBJECTS
+    }
+    everywhere = list(dict.fromkeys(name for names in listed.values() for name in names))
+    probes: list[Question] = []
+    for image, names in listed.items():
+        absent = [name for name in everywhere if name not in names]
+        start = len(probes) % max(1, len(absent))
+        others = (absent[start:] + absent[:start])[: len(names[:_PROBES_OF_A_KIND])]
+        probes += [
+            Question(
+                id="",
+                image=image,
+                text=f"Is there {_article(name)} {name} in the image? Please answer yes or no.",
+                answer="",
+                category="probe",
+            )
+            for name in [*names[:_PROBES_OF_A_KIND], *others]
+        ]
+    return [replace(probe, id=str(place)) for place, probe in enumerate(probes)]
+
+
+def _objects(answer: str) -> list[str]:
+    """Names in a comma-separated list, of up to three words each."""
+    parts = (part.strip(" .:;\"'").lower() for part in answer.replace("\n", ",").split(","))
+    names = (part.removeprefix("a ").removeprefix("an ").removeprefix("the ") for part in parts)
+    return list(
+        dict.fromkeys(
+            name
+            for name in names
+            if name.replace(" ", "").isalpha() and len(name.split()) <= _MOST_NAME_WORDS
+        )
+    )
+
+
+def _article(name: str) -> str:
+    return "an" if name[0] in "aeiou" else "a"
 
 
 def _default_questions(images: Sequence[Path]) -> list[Question]:
@@ -135,10 +232,7 @@ def _with_references(
     filled = [
         replace(question, answer=question.answer or said.get(question.id, "")) for question in asked
     ]
-    answered = [question for question in filled if question.answer]
-    if not answered:
-        raise InputError(f"{vlm}: gave no answer about the uncompressed images")
-    return answered
+    return [question for question in filled if question.answer]
 
 
 def _run(

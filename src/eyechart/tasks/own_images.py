@@ -33,6 +33,8 @@ _MOST_BYTES = 64 << 20
 _MOST_IMAGE_BYTES = 1 << 30
 _SHORT_WORDS = 4  # answers of at most so many words are compared by letters
 _LEAST_SIMILARITY = 0.5  # below it two texts count as different (ANLS, Biten et al. 2019)
+SAME_WORD, SAME_NUMBER = "the same yes or no", "the same number"
+LETTERS, CONTENT_WORDS = "letters in common", "content words in common"
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = frozenset(
@@ -49,15 +51,26 @@ def agreement(reference: str, answer: str) -> float:
     said, meant = _normalized(answer), _normalized(reference)
     if said == meant:
         return 1.0
-    if meant in ("yes", "no"):
+    rule = rule_of(reference)
+    if rule == SAME_WORD:
         return float(read_yes_no(answer).lower() == meant)
-    numbers = _NUMBER.findall(reference)
-    if numbers and _normalized(numbers[0]) == meant:
-        return float(_NUMBER.findall(answer)[:1] == numbers)
-    if len(meant.split()) <= _SHORT_WORDS:
+    if rule == SAME_NUMBER:
+        return float(_NUMBER.findall(answer)[:1] == _NUMBER.findall(reference))
+    if rule == LETTERS:
         similarity = 1 - _edit_distance(meant, said) / max(len(meant), len(said))
         return similarity if similarity >= _LEAST_SIMILARITY else 0.0
     return _word_f1(meant, said)
+
+
+def rule_of(reference: str) -> str:
+    """How answers are compared with a reference."""
+    meant = _normalized(reference)
+    if meant in ("yes", "no"):
+        return SAME_WORD
+    numbers = _NUMBER.findall(reference)
+    if numbers and _normalized(numbers[0]) == meant:
+        return SAME_NUMBER
+    return LETTERS if len(meant.split()) <= _SHORT_WORDS else CONTENT_WORDS
 
 
 class OwnImages:

@@ -1,0 +1,190 @@
+"""What an image at a setting costs: bytes, visual tokens, dollars, and seconds to an answer.
+
+seconds = encode + 8 * bytes / bandwidth + decode + answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from eyechart.analysis.cells import CellData
+from eyechart.core.errors import InputError, one_line
+from eyechart.store.timings import Timing
+from eyechart.vlms.token_cost import Prices
+
+Unit: TypeAlias = Literal["bytes", "tokens", "usd", "seconds"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+BANDWIDTH_MBIT = 10.0
+_MOST_MBIT = 1e6
+_WHY = {
+    "tokens": "its VLM does not count visual tokens, or its records are older",
+    "usd": "the price of its VLM is unknown; give --usd-per-million",
+    "seconds": "no times were measured, or every image was stored before",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrices:
+    """US dollars per million tokens, of questions with their images and of answers."""
+
+    usd_input: float
+    usd_output: float = 0.0
+
+    def __post_init__(self) -> None:
+        for price in (self.usd_input, self.usd_output):
+            if not 0 <= price < 1e6:
+                raise InputError(f"price {price:g}; allowed: US dollars per million tokens from 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """Means of one image; None where they are unknown.
+
+    tokens: visual tokens. usd: of one question, for the image's tokens and those of the answer.
+    encode_s, decode_s: of an image. answer_s: of one question.
+    """
+
+    size_bytes: float
+    tokens: float | None = None
+    usd: float | None = None
+    encode_s: float | None = None
+    decode_s: float | None = None
+    answer_s: float | None = None
+
+    def seconds(self, bandwidth_mbit: float) -> float | None:
+        """From an image to an answer, at a bandwidth in Mbit/s; None if a time is unknown."""
+        if self.encode_s is None or self.decode_s is None or self.answer_s is None:
+            return None
+        sent_s = 8 * self.size_bytes / (1e6 * bandwidth_mbit)
+        return self.encode_s + sent_s + self.decode_s + self.answer_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What to save. bandwidth_mbit: for seconds. Raises InputError for an unknown unit."""
+
+    unit: str = "bytes"
+    bandwidth_mbit: float = BANDWIDTH_MBIT
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise InputError(f"save {one_line(self.unit, 60)!r}; allowed: {', '.join(UNITS)}")
+        if not 0 < self.bandwidth_mbit <= _MOST_MBIT:
+            raise InputError(
+                f"bandwidth {self.bandwidth_mbit:g}; allowed: more than 0, up to {_MOST_MBIT:,.0f} "
+                "Mbit/s"
+            )
+
+    def value(self, costs: Costs) -> float | None:
+        """The cost in this unit, None if it is unknown."""
+        if self.unit == "seconds":
+            return costs.seconds(self.bandwidth_mbit)
+        known = {"bytes": costs.size_bytes, "tokens": costs.tokens, "usd": costs.usd}
+        return known[self.unit]
+
+    def of(self, costs: Costs) -> float:
+        """The cost in this unit, infinite if it is unknown."""
+        value = self.value(costs)
+        return float("inf") if value is None else value
+
+    def require(self, costs: Iterable[Costs], run_dir: Path) -> None:
+        """Raises InputError if no cost is known in this unit."""
+        if all(self.value(one) is None for one in costs):
+            raise InputError(f"{run_dir}: cannot save {self.unit}: {_WHY[self.unit]}")
+
+
+def costs_of(
+    cells: Sequence[CellData], timings: Mapping[str, Timing], prices: TokenPrices | None
+) -> Costs:
+    """The costs of one level, from its cells of all tasks, at least one record.
+
+    prices: None for the list prices of known VLMs.
+    """
+    timing = Timing()
+    for cell in cells:
+        timing.add(timings.get(cell.key, Timing()))
+    records = [record for cell in cells for record in cell.records]
+    images = {record.image: record for record in records}
+    tokens = [record.visual_tokens for record in images.values()]
+    known = bool(tokens) and all(tokens)
+    usd = None
+    if known and (price := prices or _listed(cells[0])) is not None:
+        asked = float(np.mean([record.visual_tokens for record in records]))
+        said = float(np.mean([record.answer_tokens for record in records]))
+        usd = (asked * price.usd_input + said * price.usd_output) / 1e6
+    return Costs(
+        size_bytes=float(np.mean([record.payload_bytes for record in images.values()])),
+        tokens=float(np.mean(tokens)) if known else None,
+        usd=usd,
+        encode_s=timing.mean_encode_s,
+        decode_s=timing.mean_decode_s,
+        answer_s=timing.mean_answer_s,
+    )
+
+
+def _listed(cell: CellData) -> TokenPrices | None:
+    """List prices of a VLM by its model's name; None if they are unknown."""
+    model = cell.cell.vlm.options.get("model")
+    listed = Prices.of(model, None, None) if isinstance(model, str) else None
+    if listed is None or listed.usd_input is None or listed.usd_output is None:
+        return None
+    return TokenPrices(usd_input=listed.usd_input, usd_output=listed.usd_output)
+
+
+def fastest(costs: Mapping[str, Costs], bandwidth_mbit: float) -> str:
+    """The name of the setting with the shortest time to an answer; "" if no time is known."""
+    seconds = {
+        name: value
+        for name, one in costs.items()
+        if (value := one.seconds(bandwidth_mbit)) is not None
+    }
+    return min(seconds, key=lambda name: seconds[name]) if seconds else ""
+
+
+def crossovers(costs: Mapping[str, Costs]) -> list[tuple[float, str, str]]:
+    """Bandwidths in Mbit/s at which another setting becomes the fastest, rising, with the names of
+    the one below and the one above.
+
+    Each time is a + b / bandwidth with b = 8 * bytes; the fastest is the lower envelope of these
+    lines in 1 / bandwidth, from the smallest b (slow networks) on.
+    """
+    lines = {
+        name: (fixed, 8 * one.size_bytes / 1e6)
+        for name, one in costs.items()
+        if (fixed := one.seconds(float("inf"))) is not None
+    }
+    if not lines:
+        return []
+    current = min(lines, key=lambda name: (lines[name][1], lines[name][0]))
+    found: list[tuple[float, str, str]] = []
+    while True:
+        fixed, slope = lines[current]
+        later = [
+            ((other_slope - slope) / (fixed - other_fixed), name)
+            for name, (other_fixed, other_slope) in lines.items()
+            if other_fixed < fixed and other_slope > slope
+        ]
+        if not later:
+            return found
+        bandwidth, name = min(later)
+        found.append((bandwidth, current, name))
+        current = name
+
+
+def parse_bandwidths(text: str) -> list[float]:
+    """`0.5,2,10` or `0.5,2,10 Mbit/s` as numbers. Raises InputError."""
+    numbers = text.lower().removesuffix("mbit/s").split(",")
+    try:
+        values = [float(number) for number in numbers]
+    except ValueError as error:
+        raise InputError(
+            f"bandwidth {one_line(text, 60)!r}; allowed: numbers in Mbit/s, as in 0.5,2,10"
+        ) from error
+    for value in values:
+        Saving(bandwidth_mbit=value)
+    return values

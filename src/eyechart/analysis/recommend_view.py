@@ -1,0 +1,182 @@
+"""A recommendation as tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from eyechart.analysis.deployment import Costs, crossovers, fastest
+from eyechart.analysis.recommend import Recommendation, Setting
+from eyechart.analysis.table import Entry, Mark, Table, TableRow
+from eyechart.store.own_files import OwnFiles
+
+# Name, decimals and value of a column.
+_Column: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
+_UNIT_WORDS = {"bytes": "kB", "tokens": "visual tokens", "usd": "US dollars", "seconds": "seconds"}
+
+
+def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> Table:
+    """The settings as a table. own: the user's own files, to compare sizes with."""
+    columns = _columns(found, own)
+    rows = []
+    for one in found.settings:
+        mark: Mark = "best" if one is found.best else ""
+        entries = [
+            Entry(
+                value=values(one),
+                decimals=decimals,
+                mark=mark if name == "at most" else "",
+            )
+            for name, decimals, values in columns
+        ]
+        rows.append(TableRow(keys=(one.codec, one.level), entries=tuple(entries)))
+    images = max(one.images for one in found.settings)
+    return Table(
+        title=f"{found.name}: loss of the mean score, in points of 100, over {images} images",
+        keys=("codec", "level"),
+        column_kind="figure",
+        columns=tuple(name for name, _, _ in columns),
+        rows=tuple(rows),
+        legend=(
+            f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}. "
+            "lost, gained: questions right on the uncompressed, on the compressed image only"
+        ),
+        compact=True,
+    )
+
+
+def _columns(found: Recommendation, own: OwnFiles | None) -> list[_Column]:
+    """Name, decimals and value of each column; those that are unknown everywhere are left out."""
+
+    def milliseconds(value: float | None) -> float | None:
+        return None if value is None else 1000 * value
+
+    files_bytes = 0.0 if own is None else own.mean_bytes
+    columns: list[_Column] = [
+        ("kB an image", 1, lambda one: one.bytes_per_image / 1000),
+        (
+            "of own files, %",
+            0,
+            lambda one: 100 * one.bytes_per_image / files_bytes if files_bytes else None,
+        ),
+        ("bpp", 3, lambda one: one.bpp),
+        ("tokens", 0, lambda one: one.costs.tokens),
+        ("$ per 1,000", 3, lambda one: milliseconds(one.costs.usd)),
+        ("encode, ms", 0, lambda one: milliseconds(one.costs.encode_s)),
+        ("decode, ms", 0, lambda one: milliseconds(one.costs.decode_s)),
+        ("VLM, ms", 0, lambda one: milliseconds(one.costs.answer_s)),
+        ("lost, %", 1, lambda one: 100 * one.measured.lost),
+        ("gained, %", 1, lambda one: 100 * one.measured.gained),
+        ("loss", 1, lambda one: one.loss),
+        ("at most", 1, lambda one: one.upper),
+    ]
+    return [
+        column for column in columns if any(column[2](one) is not None for one in found.settings)
+    ]
+
+
+def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> str:
+    """The recommendation in one or two sentences."""
+    best = found.best
+    if best is not None:
+        saved = "".join(f", {part}" for part in _savings(found, best, own))
+        return (
+            f"{found.name}: {best.codec} at level {best.level} loses at most {best.upper:.1f} "
+            f"points, with {best.bytes_per_image / 1000:.1f} kB an image{saved}."
+        )
+    likely = min(
+        (one for one in found.settings if one.images_needed),
+        key=lambda one: one.images_needed or 0,
+        default=None,
+    )
+    if likely is None:
+        return (
+            f"{found.name}: no setting of this run loses less than {found.tolerance:g} points; run "
+            "higher rates, or allow a greater loss."
+        )
+    return (
+        f"{found.name}: not shown for any setting. About {likely.images_needed} more images would "
+        f"decide {likely.codec} at level {likely.level}, which lost {likely.loss:.1f} points on "
+        "these."
+    )
+
+
+def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list[str]:
+    """What the best setting saves: against the files, against today, in the chosen unit."""
+    parts = []
+    if own is not None:
+        parts.append(_change(best.bytes_per_image, own.mean_bytes, "bytes", "the files"))
+    before, name = (
+        (found.uncompressed, "uncompressed images")
+        if found.today is None
+        else (found.today.costs, f"today ({found.today.codec} at level {found.today.level})")
+    )
+    units = ["tokens"] if found.today is None else ["bytes", "tokens"]
+    units = list(dict.fromkeys([*units, found.saving.unit]))
+    for unit in units:
+        now, then = _cost(found, best.costs, unit), _cost(found, before, unit)
+        if now is not None and then and not (found.today is None and unit == "bytes"):
+            parts.append(_change(now, then, _UNIT_WORDS[unit].replace("kB", "bytes"), name))
+    return parts
+
+
+def _cost(found: Recommendation, costs: Costs, unit: str) -> float | None:
+    if unit == "seconds":
+        return costs.seconds(found.saving.bandwidth_mbit)
+    return {"bytes": costs.size_bytes, "tokens": costs.tokens, "usd": costs.usd}[unit]
+
+
+def _change(now: float, then: float, unit: str, name: str) -> str:
+    percent = 100 * (1 - now / then)
+    if abs(percent) < 0.5:
+        return f"as many {unit} as {name}"
+    return f"{abs(percent):.0f} % {'fewer' if percent > 0 else 'more'} {unit} than {name}"
+
+
+def times_table(found: Recommendation, bandwidths_mbit: Sequence[float]) -> Table:
+    """Seconds to an answer at each bandwidth, of the uncompressed image and of each setting whose
+    times are known; the fastest is marked among those that are good."""
+    costs = named_costs(found, good_only=False)
+    good = named_costs(found)
+    rows = []
+    best = [fastest(good, bandwidth) for bandwidth in bandwidths_mbit]
+    for name, one in costs.items():
+        entries = [
+            Entry(
+                value=one.seconds(bandwidth),
+                decimals=3,
+                mark="best" if name == best[place] else "",
+            )
+            for place, bandwidth in enumerate(bandwidths_mbit)
+        ]
+        if any(entry.value is not None for entry in entries):
+            rows.append(TableRow(keys=(name,), entries=tuple(entries)))
+    return Table(
+        title=f"{found.name}: seconds from image to answer",
+        keys=("setting",),
+        column_kind="bandwidth",
+        columns=tuple(f"{bandwidth:g} Mbit/s" for bandwidth in bandwidths_mbit),
+        rows=tuple(rows),
+        legend="encode + bytes over the bandwidth + decode + VLM, as measured in this run; marked: "
+        "the fastest of the settings that are good, and of the uncompressed image",
+        compact=True,
+    )
+
+
+def crossover_text(found: Recommendation) -> str:
+    """The bandwidths at which another good setting becomes the fastest."""
+    costs = named_costs(found)
+    points = crossovers(costs)
+    if not points:
+        only = fastest(costs, 1.0)
+        return f"{found.name}: {only} is the fastest at every bandwidth." if only else ""
+    parts = [f"{below} below {at:.3g} Mbit/s" for at, below, _ in points]
+    return f"{found.name}: fastest is {', then '.join(parts)}, then {points[-1][2]}."
+
+
+def named_costs(found: Recommendation, *, good_only: bool = True) -> dict[str, Costs]:
+    """Costs by the name of the setting, the uncompressed image included."""
+    named = {
+        f"{one.codec} {one.level}": one.costs for one in found.settings if one.good or not good_only
+    }
+    return {"uncompressed": found.uncompressed, **named}

@@ -1,0 +1,120 @@
+"""`eyechart recommend`: the cheapest setting of a run that is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eyechart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from eyechart.api.results import Recommendation
+
+Tolerance = Annotated[
+    float,
+    typer.Option("--tolerate", metavar="POINTS", help="Greatest loss, in points of 100."),
+]
+Today = Annotated[
+    str | None,
+    typer.Option(
+        "--today", metavar="CODEC", help="Setting to compare with, such as jpeg:quality=85."
+    ),
+]
+
+
+def recommend(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    tolerance: Tolerance = 2.0,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Use only this task; may be given several times.")
+    ] = None,
+    save: Annotated[
+        str, typer.Option(metavar="WHAT", help="bytes, tokens, usd or seconds.")
+    ] = "bytes",
+    today: Today = None,
+    bandwidth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MBIT", help="Mbit/s, as in 0.5,2,10: the time to an answer. Default: 10."
+        ),
+    ] = None,
+    usd_per_million: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IN,OUT", help="Prices of tokens, as in 2.5,10. Default: list prices."
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the setting as JSON; print a Python client."),
+    ] = None,
+    front: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Pareto front: .svg, .pdf or .png.")
+    ] = None,
+    times: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Time to an answer over the bandwidth.")
+    ] = None,
+) -> None:
+    """Name the cheapest setting of a run whose loss is surely below a tolerance.
+
+    The loss is that of the mean score of all questions; its upper 95 % bound
+    must be below the tolerance.
+    """
+    from eyechart import api
+    from eyechart.api import check
+
+    bandwidths = check.parse_bandwidths(bandwidth) if bandwidth else []
+    found = api.recommend(
+        directory,
+        tolerance=tolerance,
+        tasks=tuple(task or ()),
+        save=save,
+        today=today,
+        bandwidth=bandwidths[0] if bandwidths else None,
+        usd_per_million=_prices(usd_per_million),
+    )
+    if len(found) > 1 and (policy or front or times):
+        named = ", ".join(one.name for one in found)
+        raise InputError(f"{directory}: a file is of one VLM, this run has {named}")
+    show_recommendations(found, directory, bandwidths)
+    for path, what in ((front, "front"), (times, "times")):
+        if path is not None:
+            check.draw(found[0], path, what="front" if what == "front" else "times")
+            print(f"\n{path}")
+    if policy is not None:
+        client = check.write_policy(found[0], policy)
+        print(f"\n{policy}; in Python:\n\n{client}")
+
+
+def show_recommendations(
+    found: Sequence[Recommendation], directory: Path, bandwidths: Sequence[float] = ()
+) -> None:
+    """Print tables and sentences."""
+    from eyechart.api import check
+    from eyechart.cli.console import table_console
+    from eyechart.cli.table_view import show
+
+    own = check.own_files(directory)
+    tables = [check.recommendation_table(one, own) for one in found]
+    timed = [check.times(one, bandwidths) for one in found] if bandwidths else []
+    show([*tables, *(table for table, _ in timed if table.rows)], table_console())
+    print()
+    for one in found:
+        print(check.recommendation_text(one, own))
+    for table, text in timed:
+        print(text if table.rows else "No times were measured in this run.")
+
+
+def _prices(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        usd_input, usd_output = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--usd-per-million {text!r}; allowed: two numbers, as in 2.5,10"
+        ) from error
+    return usd_input, usd_output

@@ -1,0 +1,119 @@
+"""Pictures of a recommendation: the Pareto front, and the time to an answer over the bandwidth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from eyechart.analysis.deployment import crossovers, fastest
+from eyechart.analysis.recommend import Recommendation
+from eyechart.analysis.recommend_view import named_costs
+from eyechart.core.errors import InputError
+from eyechart.report.plots import check_plot, save_plot
+from eyechart.report.style import colour, marker, styles
+
+_AXES = {
+    "bytes": "kB an image",
+    "tokens": "visual tokens an image",
+    "usd": "US dollars a question",
+    "seconds": "seconds to an answer",
+}
+_SIZE_IN = (6.2, 4.2)
+_SLOWEST_MBIT, _FASTEST_MBIT = 0.1, 1000.0
+
+
+def draw_front(found: Recommendation, path: Path) -> None:
+    """Loss over cost of every setting with the upper bounds, the Pareto front, the tolerance and
+    the recommended setting.
+
+    Raises:
+        InputError: the suffix is not of a picture. PluginError: no matplotlib. StoreError.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE_IN, layout="constrained")
+    axes = figure.subplots()
+    scale = 1e-3 if found.saving.unit == "bytes" else 1.0
+    looks = styles(list(dict.fromkeys(one.codec for one in found.settings)))
+    known = [one for one in found.settings if np.isfinite(found.saving.of(one.costs))]
+    for codec, look in looks.items():
+        own = [one for one in known if one.codec == codec]
+        axes.errorbar(
+            [scale * found.saving.of(one.costs) for one in own],
+            [one.loss for one in own],
+            yerr=[[0.0] * len(own), [max(0.0, one.upper - one.loss) for one in own]],
+            fmt=marker(look),
+            color=colour(look),
+            markersize=5,
+            elinewidth=0.8,
+            capsize=2,
+            label=codec,
+        )
+    front = [one for one in found.front() if one in known]
+    axes.plot(
+        [scale * found.saving.of(one.costs) for one in front],
+        [one.loss for one in front],
+        color="0.6",
+        linewidth=1,
+        zorder=0,
+        label="Pareto front",
+    )
+    axes.axhline(found.tolerance, color="0.3", linestyle=":", linewidth=1)
+    for one, words in ((found.best, "recommended"), (found.today, "today")):
+        if one is not None and one in known:
+            axes.annotate(
+                f"{words}: {one.codec} {one.level}",
+                (scale * found.saving.of(one.costs), one.loss),
+                xytext=(6, -12),
+                textcoords="offset points",
+                fontsize=8,
+                parse_math=False,
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel(_AXES[found.saving.unit])
+    axes.set_ylabel("loss and its 95 % bound, points of 100")
+    axes.set_title(found.name, parse_math=False, fontsize=10)
+    axes.legend(fontsize=7, frameon=False)
+    save_plot(figure, path)
+
+
+def draw_times(found: Recommendation, path: Path) -> None:
+    """Seconds to an answer over the bandwidth, of the good settings that are the fastest somewhere
+    and of the uncompressed image, with the crossover points.
+
+    Raises:
+        InputError: no times in this run, or as `draw_front`.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    costs = named_costs(found)
+    points = crossovers(costs)
+    shown = dict.fromkeys(
+        ["uncompressed", fastest(costs, _SLOWEST_MBIT), *(name for *_, name in points)]
+    )
+    bandwidths = np.geomspace(_SLOWEST_MBIT, _FASTEST_MBIT, 200)
+    figure = Figure(figsize=_SIZE_IN, layout="constrained")
+    axes = figure.subplots()
+    drawn = 0
+    for name in filter(None, shown):
+        seconds = [costs[name].seconds(float(bandwidth)) for bandwidth in bandwidths]
+        values = [value for value in seconds if value is not None]
+        if len(values) == len(seconds):
+            axes.plot(bandwidths, values, label=name, linewidth=1.4)
+            drawn += 1
+    if not drawn:
+        raise InputError(f"{found.name}: no times were measured in this run")
+    for at, _, name in points:
+        value = costs[name].seconds(at)
+        if value is not None:
+            axes.plot([at], [value], "o", color="0.2", markersize=4)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("bandwidth, Mbit/s")
+    axes.set_ylabel("seconds to an answer")
+    axes.set_title(found.name, parse_math=False, fontsize=10)
+    axes.legend(fontsize=7, frameon=False)
+    save_plot(figure, path)

@@ -1,0 +1,50 @@
+"""What the user's own files of a check are: DIR/own_files.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from eyechart.core.files import is_file
+from eyechart.core.foreign import parse_json
+from eyechart.core.identity import canonical_json
+from eyechart.store.files import DAMAGED, read_lines, write_atomic
+
+FILE_NAME = "own_files.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnFiles:
+    """Files of a check. mean_bytes: mean size. jpeg_qualities: of the JPEG files among them, from
+    their tables, sorted."""
+
+    files: int
+    mean_bytes: float
+    jpeg_qualities: Sequence[int] = ()
+
+    def __str__(self) -> str:
+        """`12 files of 840.2 kB on average, 10 of them JPEG at quality 85 to 95`."""
+        text = f"{self.files:,} files of {self.mean_bytes / 1000:.1f} kB on average"
+        if not self.jpeg_qualities:
+            return text
+        low, high = self.jpeg_qualities[0], self.jpeg_qualities[-1]
+        quality = f"{low}" if low == high else f"{low} to {high}"
+        return f"{text}, {len(self.jpeg_qualities):,} of them JPEG at quality {quality}"
+
+
+def write_own_files(root: Path, own: OwnFiles) -> None:
+    """Store it in a run directory. Raises StoreError."""
+    write_atomic(root / FILE_NAME, f"{canonical_json(asdict(own))}\n".encode())
+
+
+def read_own_files(root: Path) -> OwnFiles | None:
+    """That of a run directory; None without one, or with a damaged one."""
+    path = root / FILE_NAME
+    if not is_file(path):
+        return None
+    try:
+        own = OwnFiles(**parse_json("\n".join(read_lines(path))))
+        return own if own.files > 0 and own.mean_bytes > 0 else None
+    except DAMAGED:
+        return None
