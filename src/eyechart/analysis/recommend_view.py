@@ -11,7 +11,7 @@ from eyechart.analysis.table import Entry, Mark, Table, TableRow
 from eyechart.store.own_files import OwnFiles
 
 # Name, decimals and value of a column.
-_Column: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
+_FigureColumn: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
 _UNIT_WORDS = {"bytes": "kB", "tokens": "visual tokens", "usd": "US dollars", "seconds": "seconds"}
 
 
@@ -45,14 +45,14 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
     )
 
 
-def _columns(found: Recommendation, own: OwnFiles | None) -> list[_Column]:
+def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]:
     """Name, decimals and value of each column; those that are unknown everywhere are left out."""
 
     def milliseconds(value: float | None) -> float | None:
         return None if value is None else 1000 * value
 
     files_bytes = 0.0 if own is None else own.mean_bytes
-    columns: list[_Column] = [
+    columns: list[_FigureColumn] = [
         ("kB an image", 1, lambda one: one.bytes_per_image / 1000),
         (
             "of own files, %",

@@ -232,8 +232,9 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     """A plan with other values for some keys; `name` is named in errors.
 
     Other VLMs remove the plan's adapters, which are made for one VLM. Another data folder removes
-    `max_images`. Other tasks remove codecs that are run for none of them. Codecs are added to
-    `source`, with which every table compares. Raises InputError.
+    `max_images`, and so do tasks of which the plan has none. Other tasks remove codecs that are run
+    for none of them. Codecs are added to `source`, with which every table compares. Raises
+    InputError.
     """
     fitting: dict[str, Any] = {}
     if given.get("codecs"):
@@ -244,8 +245,10 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
         fitting["adapters"] = "none"
     if "data" in given:
         fitting["max_images"] = None
-    if given.get("tasks") and "codecs" not in given:
+    if given.get("tasks"):
         names = [parse_spec(task)[0] for task in _texts(given["tasks"])]
+        if not set(names) & set(plan.task_names):  # the sample was chosen for the plan's tasks
+            fitting["max_images"] = None
         fitting["codecs"] = [kept for entry in plan.codecs if (kept := entry.for_tasks(names))]
     return make_plan({**plan.model_dump(), **fitting, **given}, name) if given else plan
 
