@@ -15,9 +15,10 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION: str = PROJECT["project"]["version"]
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_the_newest_release_of_the_changelog_is_this_version() -> None:
     lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
-    assert next(line for line in lines if line.startswith("## ")).split()[1] == VERSION
+    sections = [line.split()[1] for line in lines if line.startswith("## ")]
+    assert next(name for name in sections if name != "Unreleased") == VERSION
 
 
 @pytest.mark.skipif(not (ROOT / "CITATION.cff").exists(), reason="not in this source tree")
