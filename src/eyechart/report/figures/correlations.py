@@ -133,9 +133,9 @@ def _order(one: CorrelationResult) -> tuple[str, int]:
 
 
 def _two_digits(value: float) -> str:
-    """`.87` and `−.12`, so that a column of a paper has room for them."""
+    """`.87`, `−.12` and `−1`, so that a column of a paper has room for them."""
     text = f"{abs(value):.2f}"
-    shown = text if text.startswith("1") else text[1:]
+    shown = "1" if text == "1.00" else text[1:]
     return f"−{shown}" if value < 0 and shown != ".00" else shown
 
 
