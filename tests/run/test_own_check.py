@@ -67,6 +67,8 @@ def test_without_answers_the_vlm_is_compared_with_itself(
     assert all(record.value == 1 for record in cells["source"])  # the VLM is deterministic
     assert run_args(["recommend", str(out), "--tolerate", "5"]) == 0
     assert "jpeg" in capsys.readouterr().out
+    assert run_args(["report", str(out)]) == 0
+    assert "not shown for any setting" in (out / "report.html").read_text()
     assert check(photos, out) == 0  # nothing is asked again
     assert run_args(["table", "scores", str(out)]) == 0
     assert "OwnImages: scores of every cell" in capsys.readouterr().out
@@ -155,3 +157,29 @@ def test_a_folder_without_images_is_named(
     (tmp_path / "empty").mkdir()
     assert check(tmp_path / "empty", tmp_path / "out") == 2
     assert "holds no image" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_documentation_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As written, but with a tolerance that six images can meet."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for n in range(6):
+        Image.linear_gradient("L").rotate(60 * n).resize((56, 56)).save(f"photos/{n}.jpg")
+    common = ["--workers", "0", "--device", "cpu", "--codecs", "jpeg:levels=[50,90]"]
+    given = ["check", "photos", "--today", "jpeg:quality=85", "--out", "out/check", *common]
+    assert run_args(given) == 0
+    shown = capsys.readouterr().out
+    assert "6 of them JPEG at quality 75" in shown
+    assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
+    page = (Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("eyechart recommend out/check")]
+    assert len(lines) == 4
+    for line in lines:
+        words = line.replace("--tolerate 5", "--tolerate 95").split()[1:]
+        assert run_args(words) == 0, line
+    client = capsys.readouterr().out
+    assert "def compressed(path)" in client
+    for name in ("times.svg", "front.svg", "policy.json"):
+        assert Path(name).stat().st_size > 0

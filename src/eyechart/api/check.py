@@ -102,6 +102,7 @@ def recommend(
     bandwidth: float | None = None,
     today: str | None = None,
     usd_per_million: tuple[float, float] | None = None,
+    keep: bool = False,
 ) -> list[Recommendation]:
     """The cheapest setting of each VLM and adapter whose loss is surely below a tolerance.
 
@@ -114,6 +115,7 @@ def recommend(
         None: 10.
     today: a setting of the run to compare with, for example `jpeg:quality=85`.
     usd_per_million: prices of tokens of questions and of answers; None: list prices, where known.
+    keep: let the run's report open with it.
 
     Returns all settings with their losses and costs, and the `best` one, or None.
 
@@ -127,21 +129,22 @@ def recommend(
         >>> [setting.level for setting in found[0].settings]
         ['80', '30']
     """
-    from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices
-    from eyechart.analysis.recommend import recommend as settings
+    from eyechart.analysis.deployment import BANDWIDTH_MBIT
+    from eyechart.analysis.kept_recommendation import Asked
+    from eyechart.analysis.kept_recommendation import keep as store
 
-    mbit = BANDWIDTH_MBIT if bandwidth is None else bandwidth
-    prices = None
-    if usd_per_million is not None:
-        prices = TokenPrices(usd_input=usd_per_million[0], usd_output=usd_per_million[1])
-    return settings(
-        Path(run_directory),
+    asked = Asked(
         tolerance=tolerance,
         tasks=tuple(tasks),
-        saving=Saving(unit=save, bandwidth_mbit=mbit),
+        save=save,
+        bandwidth_mbit=BANDWIDTH_MBIT if bandwidth is None else bandwidth,
         today=today,
-        prices=prices,
+        usd_per_million=usd_per_million,
     )
+    found = asked.of(Path(run_directory))
+    if keep:
+        store(Path(run_directory), asked)
+    return found
 
 
 def check_tolerance(tolerance: float) -> None:

@@ -68,6 +68,8 @@ def write_report(
 ) -> Path:
     """Write the HTML report of a run, one file that needs no network; -> its path.
 
+    It opens with the recommendation that `eyechart check` or `recommend` was asked for last.
+
     out: the file; None: `report.html` in the run directory. fresh, data: as for `analyse`.
 
     Raises:
@@ -77,12 +79,14 @@ def write_report(
         >>> eyechart.write_report("out/first").name
         'report.html'
     """
+    from eyechart.analysis.kept_recommendation import kept_texts
     from eyechart.report.html import write_report as write
 
     path = Path(run_directory) / "report.html" if out is None else Path(out)
     if is_dir(run_directory):
         check_out(path)
-    write(analyse(run_directory, fresh=fresh, data=data), path)
+    opening = kept_texts(Path(run_directory))
+    write(analyse(run_directory, fresh=fresh, data=data), path, opening)
     return path
 
 

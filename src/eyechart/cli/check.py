@@ -67,7 +67,7 @@ def check(
     found.outcome.raise_unusable()
     if found.left_out:
         error_line(f"{photos}: {found.left_out} files are no images that can be read here")
-    (shown,) = api.recommend(out, tolerance=tolerance, today=today)
+    (shown,) = api.recommend(out, tolerance=tolerance, today=today, keep=True)
     show_recommendations([shown], out)
     print(f"\nOwn files: {found.own}.")
     compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())

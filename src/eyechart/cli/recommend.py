@@ -75,6 +75,7 @@ def recommend(
         today=today,
         bandwidth=bandwidths[0] if bandwidths else None,
         usd_per_million=_prices(usd_per_million),
+        keep=True,
     )
     if len(found) > 1 and (policy or front or times):
         named = ", ".join(one.name for one in found)

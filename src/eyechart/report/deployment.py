@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from eyechart.analysis.recommend_view import named_costs
 from eyechart.core.errors import InputError
 from eyechart.report.plots import check_plot, save_plot
 from eyechart.report.style import colour, marker, styles
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
 
 _AXES = {
     "bytes": "kB an image",
@@ -61,17 +65,19 @@ def draw_front(found: Recommendation, path: Path) -> None:
         label="Pareto front",
     )
     axes.axhline(found.tolerance, color="0.3", linestyle=":", linewidth=1)
-    for one, words in ((found.best, "recommended"), (found.today, "today")):
+    for one, words, size in ((found.best, "recommended", 13), (found.today, "today", 17)):
         if one is not None and one in known:
-            axes.annotate(
-                f"{words}: {one.codec} {one.level}",
-                (scale * found.saving.of(one.costs), one.loss),
-                xytext=(6, -12),
-                textcoords="offset points",
-                fontsize=8,
-                parse_math=False,
+            axes.plot(
+                [scale * found.saving.of(one.costs)],
+                [one.loss],
+                "o",
+                color="0.2",
+                fillstyle="none",
+                markersize=size,
+                label=f"{words}: {one.codec} {one.level}",
             )
     axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
     axes.set_xlabel(_AXES[found.saving.unit])
     axes.set_ylabel("loss and its 95 % bound, points of 100")
     axes.set_title(found.name, parse_math=False, fontsize=10)
@@ -112,8 +118,16 @@ def draw_times(found: Recommendation, path: Path) -> None:
             axes.plot([at], [value], "o", color="0.2", markersize=4)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    _plain_numbers(axes.xaxis)
+    _plain_numbers(axes.yaxis)
     axes.set_xlabel("bandwidth, Mbit/s")
     axes.set_ylabel("seconds to an answer")
     axes.set_title(found.name, parse_math=False, fontsize=10)
     axes.legend(fontsize=7, frameon=False)
     save_plot(figure, path)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Digits instead of powers of ten."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")

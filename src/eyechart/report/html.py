@@ -16,6 +16,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -52,17 +53,20 @@ SCRIPTS = (
 STYLES = ("page.css", "parts.css", "print.css")
 
 
-def write_report(analysis: Analysis, path: Path) -> None:
-    """Write the report, replacing an older one in one step.
+def write_report(analysis: Analysis, path: Path, opening: Sequence[str] = ()) -> None:
+    """Write the report, replacing an older one in one step. opening: as for `render_report`.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    write_atomic(path, render_report(analysis).encode("utf-8", errors="replace"))
+    write_atomic(path, render_report(analysis, opening).encode("utf-8", errors="replace"))
 
 
-def render_report(analysis: Analysis) -> str:
-    """The page as text. Deterministic: the same analysis gives the same bytes."""
+def render_report(analysis: Analysis, opening: Sequence[str] = ()) -> str:
+    """The page as text. Deterministic: the same analysis gives the same bytes.
+
+    opening: sentences before the run's own finding, such as a recommendation.
+    """
     data, images = _pool_images(analysis_json(analysis))
     finding = find(analysis)
     named = (name for adapter in analysis.adapters for name in adapter.trained_codecs)
@@ -76,10 +80,12 @@ def render_report(analysis: Analysis) -> str:
     # One closure: the files share names only with each other.
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     style = "\n".join(_asset(name) for name in STYLES)
+    sentences = [*opening, finding.headline, *finding.details]
+    headline, details = sentences[0], sentences[1:]
     parts = {
         "title": html.escape(f"{analysis.title}: eyechart report"),
-        "headline": _unbroken(html.escape(finding.headline)),
-        "details": "".join(f"<li>{html.escape(text)}</li>" for text in finding.details),
+        "headline": _unbroken(html.escape(headline)),
+        "details": "".join(f"<li>{html.escape(text)}</li>" for text in details),
         "csp": (
             f"default-src 'none'; img-src data:; "
             f"style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'"

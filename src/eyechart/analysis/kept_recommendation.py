@@ -1,0 +1,68 @@
+"""The last recommendation that a user asked for, in DIR/recommendation.json, for the report.
+
+The file holds what was asked; the answer is computed again from the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices
+from eyechart.analysis.recommend import Recommendation, recommend
+from eyechart.analysis.recommend_view import recommendation_text
+from eyechart.core.errors import EyechartError
+from eyechart.core.files import is_file
+from eyechart.core.foreign import parse_json
+from eyechart.core.identity import canonical_json
+from eyechart.store.files import DAMAGED, read_lines, write_atomic
+from eyechart.store.own_files import read_own_files
+
+FILE_NAME = "recommendation.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked: as the parameters of `recommend`. usd_per_million: prices of tokens."""
+
+    tolerance: float
+    tasks: Sequence[str] = ()
+    save: str = "bytes"
+    bandwidth_mbit: float = BANDWIDTH_MBIT
+    today: str | None = None
+    usd_per_million: Sequence[float] | None = None
+
+    def of(self, run_dir: Path) -> list[Recommendation]:
+        """The recommendations for a run. Raises what `recommend` raises."""
+        prices = None
+        if self.usd_per_million is not None:
+            usd_input, usd_output = self.usd_per_million
+            prices = TokenPrices(usd_input=usd_input, usd_output=usd_output)
+        return recommend(
+            run_dir,
+            tolerance=self.tolerance,
+            tasks=self.tasks,
+            saving=Saving(unit=self.save, bandwidth_mbit=self.bandwidth_mbit),
+            today=self.today,
+            prices=prices,
+        )
+
+
+def keep(run_dir: Path, asked: Asked) -> None:
+    """Store what was asked. Raises StoreError."""
+    write_atomic(run_dir / FILE_NAME, f"{canonical_json(asdict(asked))}\n".encode())
+
+
+def kept_texts(run_dir: Path) -> list[str]:
+    """The recommendations as sentences, by the records of now; [] if none was asked for, or if
+    what was asked cannot be answered any more."""
+    path = run_dir / FILE_NAME
+    if not is_file(path):
+        return []
+    try:
+        asked = Asked(**parse_json("\n".join(read_lines(path))))
+        own = read_own_files(run_dir)
+        return [recommendation_text(one, own) for one in asked.of(run_dir)]
+    except (EyechartError, *DAMAGED):
+        return []
