@@ -76,20 +76,76 @@ def _shown(browser: Browser, selector: str) -> int:
 def test_everything_is_drawn(page: Browser) -> None:
     assert page.run("document.documentElement.dataset.ready") == "true"
     assert _count(page, "#curves .chart") == len(TASKS)
-    # Each codec with and without the adapter; a band only for the base curve.
-    assert _count(page, "#curves .curve .line") == len(TASKS) * len(CODECS) * 2
-    assert _count(page, "#curves .curve.adapted") == len(TASKS) * len(CODECS)
+    assert _count(page, "#curves .curve .line") == len(TASKS) * len(CODECS)
     assert _count(page, "#curves .curve .band") == len(TASKS) * len(CODECS)
-    assert _count(page, "#curves .curve .point") == len(TASKS) * len(CODECS) * 2 * 4
+    assert _count(page, "#curves .curve .point") == len(TASKS) * len(CODECS) * 4
     assert _count(page, "#curves .ceiling") == len(TASKS)
     assert _count(page, "#radar .radar") == len(CODECS)
     assert _count(page, "#radar .shape") == len(CODECS) * 4
-    assert _count(page, "#adapters .gain") == len(TASKS) * len(CODECS)
+    assert _count(page, "#scaling .chart") == len(TASKS)
     assert _count(page, "#scores details") == len(TASKS) + 1  # one more asked with a choice set
     assert _count(page, "#icm tbody tr:not(.group)") == _count(page, "#icm .curve") == 4
     assert _count(page, "#gap .gap-bar rect") == 2 * 3 * 3 * 5
     paths = page.run("[...document.querySelectorAll('svg path')].map((p) => p.getAttribute('d'))")
     assert not [d for d in paths if "NaN" in d or "Infinity" in d or "undefined" in d]
+
+
+def test_the_adapter_is_a_switch_of_the_curves(page: Browser) -> None:
+    _choose(page, "#curves select", ADAPTER)
+    assert _count(page, "#curves .chart") == len(TASKS)
+    assert _count(page, "#curves .curve .line") == len(TASKS) * len(CODECS) * 2
+    assert _count(page, "#curves .curve.adapted") == len(TASKS) * len(CODECS)
+    assert _count(page, "#curves .gain") == len(TASKS) * len(CODECS)
+    assert _count(page, "#curves .curve .band") == 0
+    assert "adapter=universal" in page.run("location.hash")
+
+
+def test_charts_and_tables_follow_the_codecs_that_are_shown(page: Browser) -> None:
+    """JPEG has the highest rates: without it the rate axis ends earlier."""
+    last = "[...document.querySelectorAll('#curves .chart')][0].innerHTML.includes('>0.3<')"
+    assert page.run(last)
+    columns = _count(page, "#bd thead tr:last-child th")
+    page.click("#toolbar [data-toggle=jpeg]")
+    assert not page.run(last)
+    assert (
+        _count(page, "#bd thead tr:last-child th") == columns - 2
+    )  # and the table of the choice set
+    assert _count(page, "#scores .c1") == 0
+    page.click("#toolbar [data-toggle=jpeg]")
+    assert _count(page, "#bd thead tr:last-child th") == columns
+    page.run("document.querySelector('#curves .controls button').click()")
+    assert "logarithmic" in _text(page, "#curves .panels")
+    assert "rate=log" in page.run("location.hash")
+
+
+def test_a_chart_is_shown_large_and_saved(page: Browser) -> None:
+    page.run("document.querySelector('#curves .chart-tools button').click()")
+    assert page.run("document.querySelector('#lightbox').open")
+    assert _count(page, "#lightbox .chart") == 1
+    assert _count(page, "#lightbox .about .key") == len(CODECS)
+    page.run("document.querySelector('#lightbox .close').click()")
+    page.run("URL.createObjectURL = (blob) => { window.saved = blob; return 'data:,'; }")
+    page.run("document.querySelectorAll('#curves .chart-tools button')[1].click()")
+    saved = page.run("window.saved.text()")
+    assert saved.startswith("<svg")
+    assert "stroke" in saved
+    assert "ELIC" in saved
+
+
+def test_wide_tables_are_parted_on_paper(page: Browser) -> None:
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    wide = _count(page, ".score-table.wide")
+    assert wide > 0
+    assert _count(page, ".score-table") > wide + len(TASKS)
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    assert _count(page, ".score-table.wide") == 0
+    assert _count(page, ".score-table") == len(TASKS) + 1
+
+
+def _choose(browser: Browser, selector: str, value: str) -> None:
+    select = f"document.querySelector({json.dumps(selector)})"
+    browser.run(f"{select}.value = {json.dumps(value)}")
+    browser.run(f"{select}.dispatchEvent(new Event('change'))")
 
 
 def test_nothing_but_the_file_is_loaded(page: Browser) -> None:
@@ -165,7 +221,7 @@ def test_the_legend_toggles_a_codec_in_every_chart(page: Browser) -> None:
     assert before > 2 * len(TASKS)
     page.click("#toolbar [data-toggle=jpeg]")
     assert _shown(page, "[data-codec=jpeg]") == 0
-    assert _shown(page, "#curves [data-codec=vvc]") == 2 * len(TASKS)
+    assert _shown(page, "#curves [data-codec=vvc]") == len(TASKS)
     assert page.run("location.hash") == "#codec=hevc,vvc,elic"
     page.click("#toolbar [data-toggle=jpeg]")
     assert _shown(page, "[data-codec=jpeg]") == before

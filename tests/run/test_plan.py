@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eyechart.api.runs import open_plan
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.plugins import split_specs
@@ -186,3 +187,10 @@ def test_text_that_no_run_directory_can_note_is_refused(values: dict[str, Any]) 
     with pytest.raises(InputError, match=r"\\udcff|\\ud800") as caught:
         changed(load_plan(), values, "quick")
     assert "is not UTF-8" in str(caught.value)
+
+
+def test_a_plan_changed_by_options_has_a_fitting_title() -> None:
+    assert open_plan("quick").title == "Eyechart, quick"
+    assert open_plan("quick", tasks="POPE", codecs="jpeg").title == "Eyechart, quick: POPE, jpeg"
+    assert open_plan("quick", max_images=3).title == "Eyechart, quick"
+    assert open_plan("quick", tasks="POPE", title="Mine").title == "Mine"

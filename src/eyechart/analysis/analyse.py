@@ -24,8 +24,10 @@ from eyechart.analysis.cells import (
 )
 from eyechart.analysis.chance import chance_note, chances
 from eyechart.analysis.compare import Comparison, rank_levels
+from eyechart.analysis.components import components
 from eyechart.analysis.correlation import correlations, quality_means
-from eyechart.analysis.examples import choose_examples
+from eyechart.analysis.examples import MAX_SIDE_PX, choose_examples
+from eyechart.analysis.flips import flips
 from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import Measured, measure
 from eyechart.analysis.quality import RunQuality
@@ -42,6 +44,8 @@ from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks import open_answered
 from eyechart.tasks.sources import BUILT_IN_DATA
 
+FLIPS = 2  # questions of a VLM, task and codec that are listed as lost first
+
 
 def analyse(
     run_dir: Path,
@@ -51,13 +55,15 @@ def analyse(
     examples: int = 6,
     created: str,
     data: str | None = None,
+    side_px: int | None = MAX_SIDE_PX,
     load: Callable[..., Any] = plugins.load,
 ) -> Analysis:
     """Analyse what a run has stored so far; cells without any answer are left out.
 
     samples, seed: of the paired bootstrap. examples: number of questions to show with images.
     created: time of the analysis (ISO 8601, UTC). data: folder with the tasks' files, if it has
-    moved. load: opens tasks and codecs.
+    moved. side_px: longest side of these images, which are reduced to it; None: full size.
+    load: opens tasks and codecs.
 
     The cells of a task whose plug-in fails are left out; `Analysis.left_out` says why.
 
@@ -86,7 +92,8 @@ def analyse(
     questions = {read.key: (read.asked or sizes[read.task]).questions for read in answered}
     ranks = rank_levels(measured)
     measured = _by_curve(measured, ranks)
-    lowest = [one.data for one in measured if ranks[one.data.key] == 0]
+    read_of = [one.data for one in measured]
+    lowest = {read.key for read in read_of if ranks[read.key] == 0}
     vlms = vlm_infos(answered, store.sizes())
     comparison = Comparison(measured, questions, planned_levels(cells))
     return Analysis(
@@ -103,7 +110,9 @@ def analyse(
         gaps=tuple(comparison.gaps()),
         icm=tuple(comparison.icm()),
         pairs=tuple(comparison.pairs()),
-        examples=tuple(choose_examples(lowest, tasks, store, examples, load)),
+        examples=tuple(
+            choose_examples(read_of, lowest, tasks, store, examples, load, side_px=side_px)
+        ),
         failures=failure_counts(cells),
         bootstrap_samples=samples,
         seed=seed,
@@ -111,6 +120,9 @@ def analyse(
         unanswered=tuple(map(cell_label, unanswered)),
         left_out=tuple(broken.values()),
         vlms=vlms,
+        flips=tuple(flips(answered, tasks, FLIPS)) if examples else (),
+        components=components(answered),
+        commands=store.commands(),
         scaling=tuple(scaling(measured, vlms)),
         quality=tuple(quality_means(measured)),
         correlations=tuple(correlations(measured, quality.metrics)),

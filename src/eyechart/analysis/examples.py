@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from eyechart.analysis.cells import CellData
+from eyechart.analysis.flips import RIGHT
 from eyechart.analysis.result import Example, View
 from eyechart.codecs.opening import open_named
 from eyechart.codecs.reconstruct import Reconstructor, SourceImage
@@ -29,8 +30,8 @@ from eyechart.quality import QualityMetric, label, open_metric
 from eyechart.store import Store
 
 MAX_SIDE_PX = 480  # of a shown image, to keep the report small
+MOST_BYTES = 3_000_000  # of the images of all examples, about; the lowest levels come first
 METRICS = ("psnr", "ms-ssim")
-RIGHT = 1.0  # a score's value; partial credit does not count as right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,25 +47,36 @@ class _Candidate:
 
 def choose_examples(
     cells: Sequence[CellData],
+    lowest: Collection[str],
     tasks: Mapping[str, Task],
     store: Store,
     count: int,
     load: Callable[..., Any],
+    *,
+    side_px: int | None = MAX_SIDE_PX,
 ) -> list[Example]:
     """At most `count` examples, spread over VLMs and tasks; fewer if there are not enough.
 
-    cells: those of each codec's lowest level, and the uncompressed ones. load:
-    `core.plugins.load`, for the codecs.
+    Questions are chosen by the answers at each codec's lowest level. An example shows every level,
+    as long as the images of all examples fit into `MOST_BYTES`; the lowest ones always.
+
+    cells: all. lowest: keys of those of each codec's lowest level, and of the uncompressed ones.
+    load: `core.plugins.load`, for the codecs. side_px: longest side of an image, or None.
     """
     images = _DecodedImages(store, load)
     metrics = _metrics()
     found: list[Example] = []
-    for candidate in _in_turns(_candidates(cells, tasks)):
+    left_bytes = MOST_BYTES
+    chosen = [read for read in cells if read.key in lowest]
+    for candidate in _in_turns(_candidates(chosen, tasks)):
         if len(found) >= count:
             break
-        example = _example(candidate, tasks[candidate.task], images, metrics)
+        others = _other_levels(candidate, cells) if left_bytes > 0 else ()
+        task = tasks[candidate.task]
+        example = _example(candidate, others, task, images, metrics, side_px)
         if example is not None:
             found.append(example)
+            left_bytes -= sum(len(png) for png in {view.png_base64 for view in example.views})
     return found
 
 
@@ -129,8 +141,28 @@ def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
             yield candidate
 
 
+def _other_levels(
+    candidate: _Candidate, cells: Sequence[CellData]
+) -> tuple[tuple[CellData, Record], ...]:
+    """The answers to the question at the levels that the candidate does not have."""
+    there = {read.key for read, _ in candidate.shown}
+    own = (read for read in cells if (read.vlm, read.task) == (candidate.vlm, candidate.task))
+    return tuple(
+        (read, record)
+        for read in own
+        if read.key not in there and read.codec != UNCOMPRESSED
+        for record in read.records
+        if record.question_id == candidate.question.id
+    )
+
+
 def _example(
-    candidate: _Candidate, task: Task, images: _DecodedImages, metrics: Sequence[QualityMetric]
+    candidate: _Candidate,
+    others: Sequence[tuple[CellData, Record]],
+    task: Task,
+    images: _DecodedImages,
+    metrics: Sequence[QualityMetric],
+    side_px: int | None,
 ) -> Example | None:
     try:
         with plugins.guarded(candidate.task):
@@ -138,7 +170,7 @@ def _example(
     except EyechartError:
         return None  # the image was lost since the run; its scores were not
     views = []
-    for read, record in candidate.shown:
+    for read, record in (*candidate.shown, *others):
         decoded = images.decoded(read, record, original)
         if decoded is not None:
             views.append(
@@ -152,9 +184,11 @@ def _example(
                         for metric in metrics
                         if decoded.shape == original.shape
                     },
-                    png_base64=base64.b64encode(encode_png(_thumbnail(decoded))).decode(),
+                    png_base64=base64.b64encode(encode_png(_thumbnail(decoded, side_px))).decode(),
                     answer=record.answer,
                     right=record.value >= RIGHT,
+                    width_px=decoded.shape[1],
+                    height_px=decoded.shape[0],
                 )
             )
     if len(views) < 2:
@@ -224,9 +258,11 @@ class _DecodedImages:
         return None if isinstance(decoded, Failed) else decoded.rgb8
 
 
-def _thumbnail(rgb8: Rgb8) -> Rgb8:
+def _thumbnail(rgb8: Rgb8, side_px: int | None) -> Rgb8:
     from PIL import Image
 
+    if side_px is None:
+        return rgb8
     image = Image.fromarray(rgb8)
-    image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    image.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     return np.asarray(image)

@@ -184,6 +184,33 @@ class IcmResult:
     flags: tuple[str, ...]
 
 
+ComponentKind: TypeAlias = Literal["task", "codec", "vlm", "adapter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelInfo:
+    """A level of a codec. weights: sha256 of its checkpoint, "" for none."""
+
+    name: str
+    knobs: dict[str, Any]
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentInfo:
+    """A task, codec, VLM or adapter, as it is in the cells. version: of a task with a digest of its
+    data, of a VLM or adapter a digest of its weights. max_new_tokens: of a task's answers. chroma:
+    of a codec that has one format."""
+
+    kind: ComponentKind
+    name: str
+    version: str
+    options: dict[str, Any]
+    levels: tuple[LevelInfo, ...] = ()
+    max_new_tokens: int | None = None
+    chroma: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VlmInfo:
     """A VLM and its size. series: its name without the size, equal for all sizes of one VLM."""
@@ -224,6 +251,23 @@ class View:
     png_base64: str
     answer: str
     right: bool
+    width_px: int = 0  # of the image that the VLM received; 0: unknown
+    height_px: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """A question that is right on the uncompressed image, and wrong at this level of a codec and at
+    all lower rates. bpp: of its image."""
+
+    vlm: str
+    task: str
+    codec: str
+    level: str
+    question: str
+    image: str
+    bpp: float
+    answer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +330,9 @@ class Analysis:
     quality: tuple[QualityResult, ...] = ()
     correlations: tuple[CorrelationResult, ...] = ()
     vlms: tuple[VlmInfo, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    components: tuple[ComponentInfo, ...] = ()
+    commands: tuple[str, ...] = ()  # what was typed to run it
     scaling: tuple[ScalingResult, ...] = ()
 
 
@@ -299,6 +346,7 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     value = asdict(analysis)
     for name in (
         *("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"),
+        *("flips", "components", "commands"),
         *("quality", "correlations"),
     ):
         if not value[name]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,12 +66,16 @@ def write_report(
     *,
     fresh: bool = False,
     data: str | Path | None = None,
+    title: str = "",
+    full_size: bool = False,
 ) -> Path:
     """Write the HTML report of a run, one file that needs no network; -> its path.
 
     It opens with the recommendation that `eyechart check` or `recommend` was asked for last.
 
     out: the file; None: `report.html` in the run directory. fresh, data: as for `analyse`.
+    title: instead of the run's. full_size: images as the VLM received them, not reduced; the
+    analysis is then made for this report and not stored.
 
     Raises:
         InputError: as `analyse`; the file cannot be written.
@@ -85,8 +90,18 @@ def write_report(
     path = Path(run_directory) / "report.html" if out is None else Path(out)
     if is_dir(run_directory):
         check_out(path)
+    if full_size:
+        from datetime import UTC, datetime
+
+        from eyechart.analysis.analyse import analyse as analyse_run
+
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        place = None if data is None else str(data)
+        analysis = analyse_run(Path(run_directory), created=now, data=place, side_px=None)
+    else:
+        analysis = analyse(run_directory, fresh=fresh, data=data)
     opening = kept_texts(Path(run_directory))
-    write(analyse(run_directory, fresh=fresh, data=data), path, opening)
+    write(replace(analysis, title=title) if title else analysis, path, opening)
     return path
 
 

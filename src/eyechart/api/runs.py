@@ -115,6 +115,7 @@ def run(
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
     strict: bool = True,
+    command: str = "",
     **settings: Unpack[RunSettings],
 ) -> Outcome:
     """Answer all questions of a plan that the run directory lacks.
@@ -124,6 +125,7 @@ def run(
     plan: as for `open_plan`. out: the run directory.
     progress: receives the progress (`eyechart.api.progress.Progress`). log: instead of it, called
         with lines of progress, for example `print`.
+    command: what was typed to run it, for the report.
     strict: raise if a VLM cannot be used; otherwise `unusable` of the outcome says so.
     settings: values instead of the plan's (`PlanKeys`), and how to run it (`RunOptions`).
 
@@ -148,7 +150,7 @@ def run(
 
     keys, options = _parted(settings)
     watching = progress or (SilentProgress() if log is None else ProgressLines(log))
-    outcome = run_plan(open_plan(plan, **keys), Path(out), watching, Options(**options))
+    outcome = run_plan(open_plan(plan, **keys), Path(out), watching, Options(**options), command)
     if strict:
         outcome.raise_unusable()
     return outcome

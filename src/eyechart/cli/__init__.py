@@ -157,7 +157,10 @@ def run_args(args: list[str]) -> int:
     make_printable(sys.stderr)
     try:
         code = _with_plain_help(typer.main.get_command(app)).main(
-            args=_with_addresses(args) or ["--help"], prog_name="eyechart", standalone_mode=False
+            args=_with_addresses(args) or ["--help"],
+            prog_name="eyechart",
+            standalone_mode=False,
+            obj=tuple(args),
         )
         if code == STOPPED:  # what the parser makes of Ctrl-C
             raise KeyboardInterrupt

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from eyechart.cli.console import typed_text
 from eyechart.cli.tables import say_not_shown
 
 
@@ -17,6 +18,13 @@ def report(
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Analyse again even if nothing has changed.")
+    ] = False,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Title, instead of the run's.")
+    ] = None,
+    full_size: Annotated[
+        bool,
+        typer.Option("--full-size", help="Images as the VLM received them: a larger file."),
     ] = False,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
@@ -29,7 +37,14 @@ def report(
     """
     from eyechart import api
 
-    path = api.write_report(directory, out, fresh=fresh, data=data)
+    path = api.write_report(
+        directory,
+        out,
+        fresh=fresh,
+        data=data,
+        title="" if title is None else typed_text(title),
+        full_size=full_size,
+    )
     _end(directory, data, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,6 +132,7 @@ ReportOption = Annotated[
 
 
 def run(
+    context: typer.Context,
     plan: PlanArgument = "quick",
     out: Out = Path("out/run"),
     vlm: Vlms = None,
@@ -185,6 +187,7 @@ def run(
             ray="" if ray == "local" else ray,
             progress=run_progress(live_console(stderr=False)),
             strict=False,
+            command=shlex.join(("eyechart", *context.find_root().obj)),
         )
     failed = quality and _measure(out, data, workers, codec_device, codec_batch)
     shown = not report or _show_results(out, silent=bool(outcome.unusable))

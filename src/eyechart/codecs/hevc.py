@@ -30,7 +30,7 @@ class HevcCodec(FfmpegCodec):
     name, knob = "hevc", "qp"
     knob_range = KnobRange(least=0, most=51, rate="falls")
     muxer = demuxer = "hevc"
-    yuv = "yuv444p"
+    yuv, chroma = "yuv444p", "4:4:4"
     least_px = 16  # x265 refuses smaller images
 
     def __init__(

@@ -166,6 +166,7 @@ class _ReferenceCodec:
     name: str
     _qps: tuple[int, ...]
     knob_range: KnobRange
+    chroma = "4:4:4"
     _extra_arguments: tuple[str, ...] = ()
 
     def __init__(

@@ -28,7 +28,7 @@ class VvcCodec(FfmpegCodec):
     name, knob = "vvc", "qp"
     knob_range = KnobRange(least=0, most=63, rate="falls")
     muxer = demuxer = "vvc"
-    yuv = "yuv420p10le"  # the only one that vvenc accepts
+    yuv, chroma = "yuv420p10le", "4:2:0"  # the only one that vvenc accepts
     least_px = 16  # vvenc refuses smaller images
     multiple = 2  # 4:2:0 halves both sides, so both are made even
 

@@ -14,7 +14,7 @@ from eyechart.core.types import Json, Level
 class WebpCodec(QualityCodec):
     """Lossy WebP. levels: qualities 0..100. method: 0 (fast) to 6 (small files)."""
 
-    name, format = "webp", "WEBP"
+    name, format, chroma = "webp", "WEBP", "4:2:0"
     knob_range = KnobRange(least=0, most=100, rate="rises")
 
     def __init__(self, *, levels: Sequence[int] = (0, 5, 10, 20), method: int = 6) -> None:

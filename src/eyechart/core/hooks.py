@@ -9,6 +9,7 @@
     codec     Adapted          adapted_from
     codec     Categorized      category
     codec     HasWeightFiles   weights_bytes(level)
+    codec     HasChroma        chroma
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
     task      HasChance        chance(question)
@@ -169,6 +170,16 @@ class HasWeightFiles(Protocol):
 
     def weights_bytes(self, level: Level) -> int:
         """Size of a level's file. Raises InputError: no such level."""
+        ...
+
+
+@runtime_checkable
+class HasChroma(Protocol):
+    """A codec whose chroma format is fixed, so that it is not one of its options."""
+
+    @property
+    def chroma(self) -> str:
+        """Of the coded image: `4:4:4`, `4:2:0`."""
         ...
 
 
@@ -392,6 +403,7 @@ def facts_of(codec: Codec) -> CodecFacts:
             reproducible=codec.reproducible if is_neural(codec) else "bitwise",
             adapted_from=codec.adapted_from if isinstance(codec, Adapted) else "",
             category=codec.category if isinstance(codec, Categorized) else usual,
+            chroma=codec.chroma if isinstance(codec, HasChroma) else "",
         )
     )
 
@@ -402,6 +414,8 @@ def checked_facts(facts: CodecFacts) -> CodecFacts:
         raise ValueError(f"reproducible is {facts.reproducible!r}")
     if not fits(facts.adapted_from, str):
         raise ValueError(f"adapted_from is {facts.adapted_from!r}")
+    if not fits(facts.chroma, str):
+        raise ValueError(f"chroma is {facts.chroma!r}")
     if facts.category and not fits(facts.category, CodecCategory):
         raise ValueError(f"category is {facts.category!r}")
     return facts

@@ -123,12 +123,13 @@ class CodecFacts:
     part of its identity.
 
     reproducible: as `NeuralCodec.reproducible`. adapted_from: as in `core.hooks.Adapted`. category:
-    as in `core.hooks.Categorized`, "" where it is unknown.
+    as in `core.hooks.Categorized`, "" where it is unknown. chroma: as in `core.hooks.HasChroma`.
     """
 
     reproducible: Reproducible = "bitwise"
     adapted_from: str = ""
     category: CodecCategory | Literal[""] = ""
+    chroma: str = ""
 
 
 USUAL_FACTS = CodecFacts()

@@ -60,7 +60,10 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
                 brought, known = brought + new, known + old
             _copy_bitstreams(store, out)
             store.quality.copy_to(out.quality)
-            for name in ("costs.jsonl", "servers.jsonl", "timings.jsonl", "vlms.jsonl"):
+            for name in (
+                *("costs.jsonl", "servers.jsonl", "timings.jsonl", "vlms.jsonl"),
+                "commands.txt",
+            ):
                 append_lines(out.root / name, _new_lines(store, out, name))
         out.make_current(counting.values())
     return MergeResult(cells=len(counting), records=brought, known=known)

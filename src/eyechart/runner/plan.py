@@ -56,6 +56,7 @@ Names = Annotated[
 
 
 _MOST_BYTES = 1 << 20  # of a plan
+_LONGEST_NAMES = 80  # characters of a title
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -233,10 +234,10 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
 
     Other VLMs remove the plan's adapters, which are made for one VLM. Another data folder removes
     `max_images`, and so do tasks of which the plan has none. Other tasks remove codecs that are run
-    for none of them. Codecs are added to `source`, with which every table compares. Raises
-    InputError.
+    for none of them. Codecs are added to `source`, with which every table compares. The title names
+    other VLMs, tasks and codecs, if no title is given. Raises InputError.
     """
-    fitting: dict[str, Any] = {}
+    fitting: dict[str, Any] = {"title": _fitting_title(plan.title, given)}
     if given.get("codecs"):
         codecs = _listed(given["codecs"])
         if UNCOMPRESSED not in codecs:
@@ -251,6 +252,15 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
             fitting["max_images"] = None
         fitting["codecs"] = [kept for entry in plan.codecs if (kept := entry.for_tasks(names))]
     return make_plan({**plan.model_dump(), **fitting, **given}, name) if given else plan
+
+
+def _fitting_title(title: str, given: dict[str, Any]) -> str:
+    """`Eyechart, quick: POPE, jpeg`; the plan's own if VLMs, tasks and codecs are."""
+    keys = ("vlms", "tasks", "codecs")
+    texts = [text for key in keys if given.get(key) for text in _texts(given[key])]
+    names = ", ".join(text for text in texts if isinstance(text, str) and _is_utf8(text))
+    short = names if len(names) <= _LONGEST_NAMES else f"{names[:_LONGEST_NAMES]}..."
+    return f"{title}: {short}" if names else title
 
 
 def _first_problem(error: ValidationError) -> str:

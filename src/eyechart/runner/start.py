@@ -25,8 +25,12 @@ from eyechart.store import Store
 from eyechart.vlms.devices import codec_devices
 
 
-def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
+def run_plan(
+    plan: Plan, out: Path, progress: Progress, options: Options, command: str = ""
+) -> Outcome:
     """Answer all questions of the plan that the run directory lacks.
+
+    command: what was typed, which is noted in the directory.
 
     Nothing is written before everything that the plan names was found. A VLM that cannot be used
     is listed in `Outcome.unusable`, and the others answer.
@@ -38,10 +42,10 @@ def run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Out
     """
     let_threads_sleep()
     with on_cluster(options) as options_there:
-        return _run_plan(plan, out, progress, options_there)
+        return _run_plan(plan, out, progress, options_there, command)
 
 
-def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Outcome:
+def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options, command: str) -> Outcome:
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
     store, devices = Store(out), _codec_devices(work, options)
     _check_before(store, work, plan)
@@ -56,6 +60,8 @@ def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options) -> Ou
     store.create()
     with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
+        if command:
+            store.note_command(command)
         executor = open_executor(options.workers, devices, options.open_workers)
         outcome = run(work, store, executor, progress, options)
         outcome.unusable[:0] = reasons

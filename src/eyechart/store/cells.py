@@ -299,8 +299,12 @@ def cell_from_json(value: Any) -> Cell:
 
 
 def facts_json(facts: CodecFacts) -> dict[str, Json]:
-    """The facts as fields of `cell.json`; older cells have no `adapted_from` and no `category`."""
-    known = {"adapted_from": facts.adapted_from, "category": facts.category}
+    """The facts as fields of `cell.json`; older cells have only `reproducible`."""
+    known = {
+        "adapted_from": facts.adapted_from,
+        "category": facts.category,
+        "chroma": facts.chroma,
+    }
     return {"reproducible": facts.reproducible} | {key: v for key, v in known.items() if v}
 
 
@@ -312,6 +316,7 @@ def facts_from_json(value: Any) -> CodecFacts:
             reproducible=value["reproducible"],
             adapted_from=value.get("adapted_from", ""),
             category=value.get("category", ""),
+            chroma=value.get("chroma", ""),
         )
     )
 

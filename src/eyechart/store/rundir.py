@@ -7,6 +7,7 @@ DIR/run.json      format, title, data
     cells/        one folder for each cell (store.cells)
     bitstreams/   every compressed image once (store.blobs)
     decoded/      decoded images of slow codecs, lossless, up to a budget
+    commands.txt  what was typed to run
     vlms.jsonl    numbers of weights of VLMs
     quality/      quality of decoded images (store.quality)
     leases/       lock files of the writing processes (store.lease)
@@ -188,6 +189,17 @@ class Store:
         path = self.root / "vlms.jsonl"
         line = canonical_json({"vlm": vlm.name, "version": vlm.version, "parameters": parameters})
         append_lines(path, {line}.difference(read_lines(path)))
+
+    def note_command(self, command: str) -> None:
+        """Note what was typed to run, once, without passwords. Raises StoreError."""
+        path = self.root / "commands.txt"
+        line = re.sub(r"//[^/\s@]+@", "//", " ".join(command.split()))
+        line = re.sub(r"(?i)(key|token|password)=[^,\s'\"]+", r"\1=...", line)
+        append_lines(path, {line}.difference(read_lines(path)))
+
+    def commands(self) -> tuple[str, ...]:
+        """What was typed to run, in order. Raises StoreError."""
+        return tuple(read_lines(self.root / "commands.txt"))
 
     def sizes(self) -> dict[tuple[str, str], int]:
         """(name, version) of a VLM -> its number of weights, where a run noted it.

@@ -72,7 +72,7 @@ function categoryHead(columns) {
 
 function bdTable(all, caption) {
   const results = all.map(withUnseen);
-  const columns = codecs.filter((codec) => results.some((r) => r.codec === codec));
+  const columns = shownCodecs().filter((codec) => results.some((r) => r.codec === codec));
   const groups = unique(results.map((r) => `${r.vlm}\n${r.adapter}`)).map((key) => key.split("\n"));
   const notes = footnotes();
   const bodies = groups.map(([vlm, adapter]) => {

@@ -23,6 +23,7 @@ function openLightbox(example, first) {
     const factor = zoom || Math.min(space[0] / width, space[1] / height);
     image.style.width = `${Math.max(1, width * factor)}px`;
   };
+  const note = h("p", { class: "muted" });
   const put = (view) => { image.src = `data:image/png;base64,${picture(view)}`; };
   const draw = () => {
     const view = views[index];
@@ -34,12 +35,12 @@ function openLightbox(example, first) {
       h("p", { class: codecClass(view.codec) }, h("i", { class: "dot" }), h("b", null, viewName(view)), ` ${bpp(view.bpp)} bpp`,
         Object.entries(view.quality).filter(([, value]) => isNumber(value)).map(([name, value]) => `, ${name} ${value.toPrecision(4)}`).join("")),
       h("p", { class: "muted" }, `${example.question.trim()} (${example.reference})`),
-      ...said.map((v) => h("p", null, v.adapter ? h("span", { class: "adapter-name" }, v.adapter) : null, verdict(v))));
+      note, ...said.map((v) => h("p", null, v.adapter ? h("span", { class: "adapter-name" }, v.adapter) : null, verdict(v))));
     size();
   };
   const go = (by) => { index = (index + by + views.length) % views.length; draw(); };
 
-  image.addEventListener("load", size);
+  image.addEventListener("load", () => { size(); note.textContent = reducedNote(views[index], image); });
   compare.addEventListener("pointerdown", () => put(source));
   for (const name of ["pointerup", "pointerleave"]) compare.addEventListener(name, () => put(views[index]));
   compare.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") put(source); });

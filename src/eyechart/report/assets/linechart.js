@@ -1,6 +1,6 @@
 // A rate-metric chart: scores over linear bpp, bootstrap bands, the uncompressed score as a line.
 
-const FRAME = { width: 360, height: 248, left: 44, right: 14, top: 18, bottom: 38 };
+const FRAME = { width: 360, height: 248, left: 54, right: 14, top: 18, bottom: 38 };
 const MARKERS = [
   "M-3.6,0a3.6,3.6 0 1,0 7.2,0a3.6,3.6 0 1,0 -7.2,0z",
   "M-3.2,-3.2h6.4v6.4h-6.4z",
@@ -24,7 +24,18 @@ function niceTicks(low, high, count) {
   return { ticks, digits };
 }
 
-function chartScales(curves, ceiling, xMax) {
+// Ticks of a logarithmic axis: 1, 2 and 5 times a power of ten.
+function logTicks(low, high) {
+  const ticks = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
+    ticks.push(...[1, 2, 5].map((k) => k * 10 ** power).filter((tick) => tick >= low && tick <= high));
+  }
+  return ticks;
+}
+
+const rateTick = (value) => String(Number(value.toPrecision(2)));
+
+function chartScales(curves, ceiling, xMin, xMax) {
   const values = curves.flatMap((curve) => curve.cells.flatMap((c) => [c.score.low, c.score.high, c.score.value]));
   if (ceiling) values.push(ceiling.score.value, ceiling.score.low, ceiling.score.high);
   const finite = values.filter(isNumber);
@@ -34,28 +45,34 @@ function chartScales(curves, ceiling, xMax) {
   low = low >= 0 ? Math.max(0, low - pad) : low - pad;
   high += pad;
   const { width, height, left, right, top, bottom } = FRAME;
+  const span = width - left - right;
   return {
-    low, high, xMax,
-    x: (value) => left + ((width - left - right) * value) / xMax,
+    low, high, xMin, xMax,
+    x: state.logRate ? (value) => left + (span * Math.log(value / xMin)) / Math.log(xMax / xMin)
+      : (value) => left + (span * (value - xMin)) / (xMax - xMin),
     y: (value) => height - bottom - ((height - top - bottom) * (value - low)) / (high - low),
   };
 }
 
-function axes(scales) {
-  const { width, height, left, right, bottom } = FRAME;
+function axes(scales, yName) {
+  const { width, height, left, right, top, bottom } = FRAME;
   const ys = niceTicks(scales.low, scales.high, 5);
-  const xs = niceTicks(0, scales.xMax, 5);
+  const even = niceTicks(scales.xMin, scales.xMax, 5);
+  const xs = state.logRate ? logTicks(scales.xMin, scales.xMax) : even.ticks;
+  const tickName = state.logRate ? rateTick : (tick) => number(tick, even.digits);
   return [
     ys.ticks.map((tick) => [
       s("line", { class: "grid", x1: left, x2: width - right, y1: scales.y(tick), y2: scales.y(tick) }),
       s("text", { class: "tick", x: left - 7, y: scales.y(tick) + 3.5, "text-anchor": "end" }, number(tick, ys.digits)),
     ]),
     s("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
-    xs.ticks.map((tick) => [
+    xs.map((tick) => [
       s("line", { class: "axis", x1: scales.x(tick), x2: scales.x(tick), y1: height - bottom, y2: height - bottom + 4 }),
-      s("text", { class: "tick", x: scales.x(tick), y: height - bottom + 16, "text-anchor": "middle" }, number(tick, xs.digits)),
+      s("text", { class: "tick", x: scales.x(tick), y: height - bottom + 16, "text-anchor": "middle" }, tickName(tick)),
     ]),
-    s("text", { class: "axis-name", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "bits per pixel"),
+    s("text", { class: "axis-name", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" },
+      `bits per pixel${state.logRate ? ", logarithmic" : ""}`),
+    s("text", { class: "axis-name", x: 0, y: 0, "text-anchor": "middle", transform: `translate(11,${(top + height - bottom) / 2}) rotate(-90)` }, yName),
   ];
 }
 
@@ -107,7 +124,8 @@ function pchip(points) {
 function smooth(curve, scales, key, low = curve.cells[0].bpp, high = curve.cells.at(-1).bpp) {
   const at = pchip(curve.cells.map((c) => [c.bpp, c.score[key]]));
   const own = curve.cells.map((c) => c.bpp).filter((rate) => rate > low && rate < high);
-  const steps = Array.from({ length: 41 }, (_, i) => low + ((high - low) * i) / 40);
+  const between = (part) => (state.logRate ? low * (high / low) ** part : low + (high - low) * part);
+  const steps = Array.from({ length: 41 }, (_, i) => between(i / 40));
   return unique([...steps, ...own]).sort((a, b) => a - b).map((rate) => [scales.x(rate), scales.y(at(rate))]);
 }
 
@@ -172,15 +190,18 @@ function interact(svg, curves, scales) {
   });
 }
 
-function lineChart({ title, note, curves, ceiling, xMax, gains = [], bands = true }) {
-  const scales = chartScales(curves, ceiling, xMax);
+function lineChart(panel, tools = true) {
+  const { title, note, curves, ceiling, xMin, xMax, gains = [], bands = true } = panel;
+  const scales = chartScales(curves, ceiling, xMin, xMax);
   const svg = s("svg", {
     class: "chart", viewBox: `0 0 ${FRAME.width} ${FRAME.height}`, tabindex: 0, role: "img",
     "aria-label": `${title}: score over bits per pixel for ${unique(curves.map((c) => codecName(c.codec))).join(", ")}. Arrow keys move through the points.`,
   },
-  axes(scales), ceilingMark(ceiling, scales),
+  axes(scales, note || "score"), ceilingMark(ceiling, scales),
   gains.map(([base, adapted]) => gainMark(base, adapted, scales)),
   curves.map((curve) => curveMark(curve, scales, bands)));
   interact(svg, curves, scales);
-  return h("figure", { class: "panel" }, h("figcaption", null, h("b", null, title), h("span", null, note)), svg);
+  const figure = h("figure", { class: "panel" }, h("figcaption", null, h("b", null, title), h("span", null, note)), svg);
+  if (tools) figure.append(chartTools(svg, title, () => lineChart(panel, false)));
+  return figure;
 }

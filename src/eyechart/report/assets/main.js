@@ -30,8 +30,9 @@ function renderToolbar() {
     else state.hidden.add(codec);
     // Hiding the last visible codec shows all again.
     if (state.hidden.size === codecs.length) state.hidden.clear();
-    applyHidden();
+    renderAll();
     writeLink();
+    $("toolbar").querySelector(`[data-toggle="${CSS.escape(codec)}"]`)?.focus();
   };
   const chip = (codec) => h("button", { type: "button", class: "chip", "data-toggle": codec, "aria-pressed": "true",
     onclick: () => toggle(codec) }, legendKey(codec), codecName(codec));
@@ -42,7 +43,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["scaling", "Size"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -70,12 +71,13 @@ function renderMethods(root) {
       entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated as for BD-Metric."),
       entry("Answers", "Greedy decoding. An answer that cannot be parsed is wrong; the share of such answers is shown with every score. Tasks asked with a choice set are listed apart from those with free answers."),
       entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
+    ...measuredTable(), ...commandList(),
     h("p", null, download));
 }
 
 const SECTIONS = [
   ["hero", renderHero], ["bd", renderBd], ["pairs", renderPairs], ["curves", renderCurves], ["radar", renderRadar], ["pictures", renderPictures],
-  ["adapters", renderAdapters], ["icm", renderIcm], ["gap", renderGap], ["quality", renderQuality], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
+  ["adapters", renderAdapters], ["icm", renderIcm], ["scaling", renderScaling], ["gap", renderGap], ["quality", renderQuality], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
 ];
 
 function renderAll() {
@@ -89,8 +91,9 @@ let unfolded = [];
 window.addEventListener("beforeprint", () => {
   unfolded = [...document.querySelectorAll("details:not([open])")];
   for (const node of unfolded) node.open = true;
+  splitForPaper();
 });
-window.addEventListener("afterprint", () => { for (const node of unfolded) node.open = false; });
+window.addEventListener("afterprint", () => { joinAfterPaper(); for (const node of unfolded) node.open = false; });
 window.addEventListener("hashchange", () => { readLink(); renderAll(); });
 
 readLink();

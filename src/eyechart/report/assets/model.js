@@ -38,7 +38,8 @@ const metricName = (task) => nameOfMetric(task, taskInfo.get(task)?.headline_met
 const picture = (view) => page.pictures[Number(view.png_base64.slice(1))] || "";
 const hasPicture = (view) => picture(view) !== "";
 
-const state = { vlm: vlms[0] || "", hidden: new Set(), example: 0 };
+const state = { vlm: vlms[0] || "", hidden: new Set(), example: 0, logRate: false, adapter: "" };
+const shownCodecs = () => codecs.filter((codec) => !state.hidden.has(codec));
 
 const cellsOf = (vlm, task) => analysis.cells.filter((c) => c.vlm === vlm && c.task === task);
 const ceilingOf = (vlm, task) => cellsOf(vlm, task).find((c) => c.codec === SOURCE && c.adapter === "" && isNumber(c.score.value));
@@ -71,7 +72,10 @@ function readLink() {
   if (link.has("codec")) {
     const shown = link.get("codec").split(",");
     state.hidden = new Set(codecs.filter((codec) => !shown.includes(codec)));
+    if (state.hidden.size === codecs.length) state.hidden.clear();
   }
+  state.logRate = link.get("rate") === "log";
+  state.adapter = link.get("adapter") || "";
   const example = Number(link.get("example"));
   if (Number.isInteger(example) && example >= 0 && example < examplesOf(state.vlm).length) state.example = example;
 }
@@ -80,6 +84,8 @@ function writeLink() {
   const link = new URLSearchParams();
   if (state.vlm !== vlms[0]) link.set("vlm", state.vlm);
   if (state.hidden.size) link.set("codec", codecs.filter((codec) => !state.hidden.has(codec)).join(","));
+  if (state.logRate) link.set("rate", "log");
+  if (state.adapter) link.set("adapter", state.adapter);
   if (state.example) link.set("example", state.example);
   const hash = link.toString().replaceAll("%2C", ",");
   // A page in a sandboxed frame cannot change its address; the view changes anyway.
@@ -90,7 +96,7 @@ function writeLink() {
   }
 }
 
-// Marks the elements of hidden codecs; the style sheet hides them, so no chart is redrawn.
+// Marks the elements of hidden codecs, which the style sheet hides.
 function applyHidden() {
   for (const node of document.querySelectorAll("[data-codec]")) {
     node.classList.toggle("off", state.hidden.has(node.dataset.codec));

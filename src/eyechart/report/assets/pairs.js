@@ -27,7 +27,7 @@ function pairCell(pair, kind, notes) {
 }
 
 function pairTable(kind, caption, against) {
-  const others = codecs.filter((codec) => codec !== against);
+  const others = shownCodecs().filter((codec) => codec !== against);
   const shown = tasks.filter((task) => others.some((codec) => pairOf(state.vlm, task, codec, against)));
   const notes = footnotes();
   const table = h("table", { class: "pair-table" }, h("caption", { class: "sr" }, caption),
@@ -42,16 +42,16 @@ function pairTable(kind, caption, against) {
 // The first choice is the codec that shares rates with most others.
 function defaultAgainst(own) {
   const shared = (codec) => own.filter((p) => p.bd && (p.codec === codec || p.against === codec)).length;
-  return [...codecs].sort((a, b) => shared(b) - shared(a))[0];
+  return shownCodecs().sort((a, b) => shared(b) - shared(a))[0];
 }
 
 function renderPairs(root) {
   const own = (analysis.pairs || []).filter((p) => p.vlm === state.vlm && !p.adapter);
   root.hidden = own.length === 0;
   if (root.hidden) return;
-  const against = codecs.includes(state.against) ? state.against : defaultAgainst(own);
+  const against = shownCodecs().includes(state.against) ? state.against : defaultAgainst(own);
   const choice = h("select", { "aria-label": "Codec to compare with", onchange: () => { state.against = choice.value; renderPairs(root); } },
-    codecs.map((codec) => h("option", { value: codec, selected: codec === against }, codecName(codec))));
+    shownCodecs().map((codec) => h("option", { value: codec, selected: codec === against }, codecName(codec))));
   root.replaceChildren(
     ...sectionHead("Codec against codec",
       "Differences where two codecs can be compared: over the rates both have, and over the scores both reach. Coloured are those whose 95 % interval excludes zero."),

@@ -27,6 +27,20 @@ function frame(example, same) {
         several ? h("span", { class: "adapter-name" }, v.adapter || "without") : null, verdict(v)))));
 }
 
+// The image as it is shown: reduced, unless the report was made with --full-size.
+function reducedNote(view, image) {
+  if (!view.width_px || !image.naturalWidth || image.naturalWidth === view.width_px) return "";
+  return `reduced to ${image.naturalWidth}\u00d7${image.naturalHeight} of ${view.width_px}\u00d7${view.height_px} pixels`;
+}
+
+// From which rate down the answers are wrong, of the levels that are shown without an adapter.
+function lostFrom(frames) {
+  const plain = frames.map((same) => same.find((view) => !view.adapter)).filter(Boolean).sort((a, b) => a.bpp - b.bpp);
+  const right = plain.findIndex((view) => view.right);
+  const last = right < 0 ? plain.at(-1) : plain[right - 1];
+  return last ? `wrong from ${bpp(last.bpp)} bpp down` : "right at every level";
+}
+
 function exampleView(example) {
   const all = frames(example.views);
   const source = all.find((same) => same[0].codec === SOURCE);
@@ -43,7 +57,7 @@ function exampleView(example) {
       group.name ? h("h3", { class: "category" }, group.name) : null,
       group.items.map((row) => h("div", { class: "codec-row", "data-codec": row.codec },
         h("h3", { class: codecClass(row.codec) }, h("i", { class: "dot" }), codecName(row.codec),
-          row.frames.length > 1 ? h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right`) : null),
+          row.frames.length > 1 ? h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right, ${lostFrom(row.frames)}`) : null),
         h("div", { class: "strip" }, row.frames.map((same) => frame(example, same)))))])));
 }
 
@@ -73,8 +87,24 @@ function renderPictures(root) {
       h("button", { type: "button", onclick: step(-1), "aria-label": "Previous question" }, "\u2190"),
       h("button", { type: "button", onclick: step(1), "aria-label": "Next question" }, "\u2192"),
       h("span", { class: "muted" }, `${plural(examples.length, "question")} kept`)),
-    stage);
+    stage, ...flipTable());
   show(state.example);
+}
+
+// The questions that are lost at the highest rates, over all images of the run.
+function flipTable() {
+  const own = (analysis.flips || []).filter((flip) => flip.vlm === state.vlm && !state.hidden.has(flip.codec));
+  if (!own.length) return [];
+  const caption = "Lost first: right on the uncompressed image, wrong from this rate down";
+  return [h("details", { class: "more" }, h("summary", null, caption),
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+      h("table", { class: "flips" }, h("caption", { class: "sr" }, caption),
+        h("thead", null, h("tr", null, ["Question", "Codec", "bpp", "Answer", "Image"].map((name) => h("th", { scope: "col", class: name === "bpp" ? "num" : "" }, name)))),
+        tasks.map((task) => [task, own.filter((flip) => flip.task === task).sort((a, b) => b.bpp - a.bpp)]).filter(([, rows]) => rows.length).map(([task, rows]) => h("tbody", null,
+          h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: 5 }, task)),
+          rows.map((flip) => h("tr", null, h("td", null, shorten(flip.question, 90)),
+            h("td", { class: codecClass(flip.codec) }, h("i", { class: "dot" }), `${codecName(flip.codec)} ${flip.level}`),
+            h("td", { class: "num" }, bpp(flip.bpp)), h("td", null, shorten(flip.answer, 40) || "(nothing)"), h("td", null, shorten(flip.image, 30)))))))))];
 }
 
 function shorten(text, length) {

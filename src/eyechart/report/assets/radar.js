@@ -36,7 +36,7 @@ function radarFrame(names) {
 }
 
 // One polygon for each level; that of the lowest rate has the strongest colour.
-function radarCodec(codec, names, rows) {
+function radarCodec(codec, names, rows, tools = true) {
   const svg = s("svg", { class: "radar", viewBox: `0 0 ${RADAR.width} ${RADAR.height}`, role: "img",
     "aria-label": `${codecName(codec)}: score relative to uncompressed, per task. ${rows.map((row) => `${row.level}: ${row.shares.map((x, i) => `${names[i]} ${percent(x, 0)}`).join(", ")}`).join("; ")}` },
   radarFrame(names));
@@ -54,6 +54,7 @@ function radarCodec(codec, names, rows) {
   });
   return h("figure", { class: `panel ${codecClass(codec)}`, "data-codec": codec },
     h("figcaption", null, h("b", null, h("i", { class: "dot" }), codecName(codec))), svg,
+    tools ? chartTools(svg, `${codecName(codec)}, score relative to uncompressed`, () => radarCodec(codec, names, rows, false)) : null,
     h("p", { class: "levels" }, rows.map((row, i) => h("span", { vars: { "--strength": (rows.length === 1 ? 1 : 1 - (0.75 * i) / (rows.length - 1)).toFixed(2) } },
       h("i"), `${row.level} `, h("small", null, `${bpp(row.cells.reduce((sum, c) => sum + c.bpp, 0) / row.cells.length)} bpp`)))));
 }

@@ -42,6 +42,32 @@ function scoreTable(cells, label) {
     h("table", { class: "score-table" }, h("caption", { class: "sr" }, label), h("thead", null, h("tr", null, heads)), body));
 }
 
+// On paper a table of many metrics becomes several, each with the columns that name the cell.
+const ON_PAPER = 6; // metrics of one table
+let paperParts = [];
+
+function splitForPaper() {
+  paperParts = [...document.querySelectorAll(".score-table")].flatMap((table) => {
+    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+    const named = heads.indexOf("bpp") + 1;
+    if (heads.length - named <= ON_PAPER + 2) return [];
+    const parts = [];
+    for (let from = named; from < heads.length; from += ON_PAPER) {
+      const keep = (_, i) => i < named || (i >= from && i < from + ON_PAPER);
+      const row = (old) => h("tr", { class: old.className }, [...old.cells].filter(keep).map((cell) => cell.cloneNode(true)));
+      parts.push(h("table", { class: "score-table" }, h("thead", null, row(table.tHead.rows[0])), h("tbody", null, [...table.tBodies[0].rows].map(row))));
+    }
+    table.classList.add("wide");
+    table.after(...parts);
+    return parts;
+  });
+}
+
+function joinAfterPaper() {
+  for (const part of paperParts) part.remove();
+  for (const table of document.querySelectorAll(".score-table.wide")) table.classList.remove("wide");
+}
+
 // The uncompressed score first, then the codecs, each from the lowest rate.
 function scoreOrder(a, b) {
   return vlms.indexOf(a.vlm) - vlms.indexOf(b.vlm)
@@ -51,7 +77,7 @@ function scoreOrder(a, b) {
 
 function renderScores(root) {
   const blocks = tasks.flatMap((task) => [false, true].map((choices) => ({
-    task, choices, cells: analysis.cells.filter((c) => c.task === task && c.choices === choices).sort(scoreOrder),
+    task, choices, cells: analysis.cells.filter((c) => c.task === task && c.choices === choices && !state.hidden.has(c.codec)).sort(scoreOrder),
   }))).filter((block) => block.cells.length);
   root.hidden = blocks.length === 0;
   if (root.hidden) return;
@@ -64,10 +90,13 @@ function renderScores(root) {
       failed ? h("span", { class: "warn" }, `${failed.toLocaleString("en")} failed`) : null,
     ];
   };
+  // Drawn again, the section has the same parts open.
+  const open = new Set([...root.querySelectorAll("details[open] > summary > b")].map((node) => node.textContent));
+  const blockName = (block) => block.task + (block.choices ? " (choice set)" : "");
   root.replaceChildren(
     ...sectionHead("All scores",
       "Every sub-metric of every task. An answer that cannot be parsed counts as wrong; a failed question has no answer and counts in no score. Click a column to sort by it."),
-    ...blocks.map((block, i) => h("details", { open: i === 0 },
-      h("summary", null, h("b", null, block.task + (block.choices ? " (choice set)" : "")), note(block)),
+    ...blocks.map((block, i) => h("details", { open: open.size ? open.has(blockName(block)) : i === 0 },
+      h("summary", null, h("b", null, blockName(block)), note(block)),
       scoreTable(block.cells, `Scores on ${block.task}`))));
 }

@@ -1,0 +1,71 @@
+"""Which questions are lost first: right on the uncompressed image, wrong from some rate down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from eyechart.analysis.cells import CellData
+from eyechart.analysis.result import Flip
+from eyechart.core.types import UNCOMPRESSED, Record, Task
+
+RIGHT = 1.0  # a score's value; partial credit does not count as right
+
+
+def flips(cells: Sequence[CellData], tasks: Mapping[str, Task], count: int) -> list[Flip]:
+    """For each VLM, task and codec the `count` questions that are lost at the highest rates.
+
+    A question is lost under a codec if it is right on the uncompressed image and wrong at a level
+    and at every lower rate of that codec. The rate is the image's own.
+    """
+    groups: defaultdict[tuple[str, str], dict[str, list[CellData]]] = defaultdict(dict)
+    for read in cells:
+        if not read.adapter and read.task in tasks:
+            groups[read.vlm, read.task].setdefault(read.codec, []).append(read)
+    found: list[Flip] = []
+    for (vlm, task), by_codec in groups.items():
+        if UNCOMPRESSED not in by_codec:
+            continue
+        right = {
+            record.question_id
+            for record in by_codec[UNCOMPRESSED][0].records
+            if record.value >= RIGHT
+        }
+        text = {question.id: question.text for question in tasks[task].questions()}
+        for codec, levels in by_codec.items():
+            if codec == UNCOMPRESSED:
+                continue
+            lost = sorted(_lost(levels, right), key=lambda one: -one[1].bpp)
+            found += [
+                Flip(
+                    vlm=vlm,
+                    task=task,
+                    codec=codec,
+                    level=level,
+                    question=text.get(record.question_id, ""),
+                    image=record.image,
+                    bpp=record.bpp,
+                    answer=record.answer,
+                )
+                for level, record in lost[:count]
+            ]
+    return found
+
+
+def _lost(levels: Sequence[CellData], right: set[str]) -> list[tuple[str, Record]]:
+    """Of each question the highest rate from which on it is wrong, with its level."""
+    answers: defaultdict[str, list[tuple[str, Record]]] = defaultdict(list)
+    for read in levels:
+        for record in read.records:
+            if record.question_id in right:
+                answers[record.question_id].append((read.cell.level.name, record))
+    found = []
+    for own in answers.values():
+        first = None
+        for level, record in sorted(own, key=lambda one: one[1].bpp):
+            if record.value >= RIGHT:
+                break
+            first = level, record
+        if first is not None:
+            found.append(first)
+    return found
