@@ -40,7 +40,7 @@ FreezeEncoder = Annotated[
     bool,
     typer.Option("--freeze-encoder", help="GAN codecs: train only the synthesis; needs --init"),
 ]
-Stage = Annotated[
+StageOption = Annotated[
     str | None,
     option(
         "--stage",
@@ -114,7 +114,7 @@ def train(
     vlm: VlmOption = None,
     adversarial: Adversarial = False,
     freeze_encoder: FreezeEncoder = False,
-    stage: Stage = None,
+    stage: StageOption = None,
     base: BaseOption = None,
     also: Also = None,
     steps: Steps = 10_000,

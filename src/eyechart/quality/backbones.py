@@ -18,7 +18,7 @@ from eyechart.core.plugins import how_to_install
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backbone:
+class BackboneFile:
     """The file of a network's weights. packages: that read it."""
 
     url: str

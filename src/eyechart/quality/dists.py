@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 from eyechart.core.types import Rgb8
-from eyechart.quality.backbones import Backbone
+from eyechart.quality.backbones import BackboneFile
 
-VGG16 = Backbone(
+VGG16 = BackboneFile(
     url="https://download.pytorch.org/models/vgg16-397923af.pth",
     packages=("torch", "torchvision", "torchmetrics"),
 )

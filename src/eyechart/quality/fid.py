@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from eyechart.core.types import Floats, Rgb8
-from eyechart.quality.backbones import Backbone
+from eyechart.quality.backbones import BackboneFile
 
-INCEPTION = Backbone(
+INCEPTION = BackboneFile(
     url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth",
     packages=("torch", "torchvision", "torch_fidelity"),

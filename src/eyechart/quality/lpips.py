@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from eyechart.core.types import Rgb8
-from eyechart.quality.backbones import Backbone
+from eyechart.quality.backbones import BackboneFile
 
-ALEXNET = Backbone(
+ALEXNET = BackboneFile(
     url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     packages=("torch", "torchvision", "torchmetrics"),
 )

@@ -33,14 +33,14 @@ from eyechart.core.types import (
 )
 from eyechart.core.workers import CPU, DEVICE, Executor
 from eyechart.quality import HasFeatures, QualityMetric, check_files, open_metric
-from eyechart.runner.quality_jobs import Measured, MeasureJob, measure_job
+from eyechart.runner.quality_jobs import JobValues, MeasureJob, measure_job
 from eyechart.store import QualityValue, Store, StoredMetric
 from eyechart.tasks import open_answered
 
 _BLOCK_IMAGES = 16  # uncompressed images in memory, while all levels of them are measured
 _AHEAD = 2  # jobs that wait for each worker
 
-_Levels: TypeAlias = list[tuple[Component, Level, set[str]]]  # codec, level, names of images
+_LevelImages: TypeAlias = list[tuple[Component, Level, set[str]]]  # codec, level, names of images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def measure_quality(
         executor.close()
 
 
-def _by_task(store: Store) -> list[tuple[Component, _Levels]]:
+def _by_task(store: Store) -> list[tuple[Component, _LevelImages]]:
     """Each task with its levels, the uncompressed one first, and the images asked about."""
     images: dict[str, dict[tuple[str, str], tuple[Component, Level, set[str]]]] = {}
     tasks: dict[str, Component] = {}
@@ -176,7 +176,7 @@ class _Measuring:
         return QualityRun(measured=self._measured, stored=self._stored, failures=failures)
 
     def measure(
-        self, component: Component, levels: _Levels, open_task: Callable[[Component], Task]
+        self, component: Component, levels: _LevelImages, open_task: Callable[[Component], Task]
     ) -> None:
         """Measure all images of a task. Raises StoreError."""
         task = attempt("load", partial(open_task, component), component.name)
@@ -186,7 +186,7 @@ class _Measuring:
         names = sorted(set[str]().union(*(names for _, _, names in levels)))
         digests = self._store.quality.images(component)
         for start in range(0, len(names), _BLOCK_IMAGES):
-            block = _Block(task, component, names[start : start + _BLOCK_IMAGES], digests)
+            block = _ImageBlock(task, component, names[start : start + _BLOCK_IMAGES], digests)
             self._store.quality.add_images(component, block.find_digests())
             for codec, level, asked in levels:
                 self._measure_level(block, codec, level, asked)
@@ -194,7 +194,7 @@ class _Measuring:
             self._collect(self._jobs.popleft())
 
     def _measure_level(
-        self, block: _Block, component: Component, level: Level, asked: set[str]
+        self, block: _ImageBlock, component: Component, level: Level, asked: set[str]
     ) -> None:
         label = f"{component.name} {level.name}"
         known = self._known_values(component, level)
@@ -322,7 +322,7 @@ class _Measuring:
         self._advance(label, self._done, self.total)
 
 
-class _Block:
+class _ImageBlock:
     """Some images of a task, read when they are needed. digests: of the images by name."""
 
     def __init__(
@@ -357,4 +357,4 @@ class _Block:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Submitted:
     job: MeasureJob
-    future: Future[Measured]
+    future: Future[JobValues]

@@ -19,7 +19,7 @@ from eyechart.quality import HasFeatures, QualityMetric, open_metric
 from eyechart.store import StoredImage
 
 # For each image the values of its metrics in order; features as float32 bytes.
-Measured: TypeAlias = list[list[float | bytes] | Failed]
+JobValues: TypeAlias = list[list[float | bytes] | Failed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ _codecs: dict[str, Codec] = {}
 _metrics: dict[str, QualityMetric] = {}
 
 
-def measure_job(job: MeasureJob, batch_images: int) -> Measured:
+def measure_job(job: MeasureJob, batch_images: int) -> JobValues:
     """Decode and measure the images of a job. Raises PluginError: the codec is not usable here."""
     key = digest(job.spec)
     if key not in _codecs:

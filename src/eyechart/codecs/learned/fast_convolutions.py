@@ -110,7 +110,7 @@ class _DoublingConv(_Conv3x3):
         return F.pixel_shuffle(super().forward(x), 2)
 
 
-class _Bottleneck(nn.Module):
+class _FastBottleneck(nn.Module):
     """A `ResidualBottleneck` that changes its input, because new memory for large maps is slow."""
 
     def __init__(self, block: ResidualBottleneck) -> None:
@@ -127,7 +127,7 @@ class _Bottleneck(nn.Module):
 
 def _with_nnpack(module: nn.Module) -> nn.Module | None:
     if isinstance(module, ResidualBottleneck):
-        return _Bottleneck(module)
+        return _FastBottleneck(module)
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
         weight, bias = module.weight, module.bias
         match type(module).__name__, module.kernel_size, module.stride, module.padding:
