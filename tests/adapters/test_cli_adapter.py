@@ -179,7 +179,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         (arguments(image_folder, tiny_dirs, out, "--pretend", "hm"), "UNSEEN=KNOWN"),
         (arguments(image_folder, tiny_dirs, out, "--conditioning", "x"), "conditioning='x'"),
         (["adapter", "export", str(trained), "--codec", "vvc", "--out", str(out)], "vocabulary"),
-        (["adapter", "export", str(trained), "--out", str(out)], "give either a codec"),
+        (["adapter", "export", str(trained), "--out", str(out)], "give either --codec"),
         (
             [
                 *("adapter", "export", str(trained), "--codec", "jpeg", "--level", "1"),

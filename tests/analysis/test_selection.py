@@ -106,7 +106,7 @@ def test_bd_reads_the_curves_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixt
     (same,) = (line for line in found if line["curve"] == "eyechart-mini POPE jpeg")
     assert alone["bd_metric"] == same["bd_metric"]
     assert run_args(["bd", "--curve", str(path), "--against", str(path)]) == 2
-    assert "no single curve in the second file" in capsys.readouterr().err
+    assert "allowed: one curve, or one for each VLM, adapter and task" in capsys.readouterr().err
     assert run_args(["bd", "--curve", str(one)]) == 2
     assert "no uncompressed score; give --anchor" in capsys.readouterr().err
 

@@ -133,7 +133,6 @@ def test_the_traceback_can_be_shown_to_developers(
         (["run", "--vlm", "eyechart-mino"], "eyechart-mini"),
         (["plan", "--codecs", "jpeg:q"], "key=value"),
         (["plan", "--vlm", "eyechart-mini:nosuch=1"], "unknown option 'nosuch'; allowed: model"),
-        (["plan", "--vlm", "qwen2_5_vl:model=nowhere"], "nowhere"),
         (["run", "--codecs", "jpeg:foo=1"], "unknown option 'foo'; allowed: levels, optimize"),
         (["run", "--tasks", "POPE:foo=1"], "POPE: unknown option 'foo'; allowed: data, file"),
         (["run", "--adapter", "univrsal"], "unknown adapter 'univrsal': no folder here, did you"),

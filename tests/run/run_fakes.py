@@ -88,7 +88,7 @@ class FakeCodec:
 class FakeNeuralCodec:
     """A codec with weights, by the shape of it. `log`: a file with a line for each call."""
 
-    log: str
+    log: str = os.devnull
     name: str = "fake-neural"
     version: str = "1"
     options: Mapping[str, Json] = field(default_factory=dict)

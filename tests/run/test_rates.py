@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 
 import pytest
-from run_fakes import FakeTask, fake_work
+from run_fakes import FakeTask, FakeVLM, fake_work
 
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
+from eyechart.core.types import Request
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
 from eyechart.runner.estimate import estimate
@@ -67,7 +66,7 @@ def test_a_damaged_file_in_a_run_directory_is_written_anew(tmp_path: Path) -> No
     ("text", "message"),
     [
         ("{", "cannot be read"),
-        ("- 1", r"rates '.*rates.yaml': Input should be a valid dictionary"),
+        ("- 1", r"rates '.*rates.yaml': not a mapping"),
         ("a: {questions_per_s: 0}", "a.questions_per_s: Input should be greater than 0"),
         ("a: {hardware: here}", r"yaml': a: give questions_per_s alone, or image_s and question_s"),
         ("a: {image_s: 1}", "give questions_per_s alone"),
@@ -130,17 +129,17 @@ def test_the_time_of_a_plan_counts_images_and_questions() -> None:
     assert found.answer_s() == 10 * 3 + task.questions + 2 * task.questions
 
 
-def ticking(step_s: float) -> Callable[[], float]:
-    ticks = count()
-    return lambda: step_s * next(ticks)
-
-
 def test_the_speed_of_a_run_excludes_its_first_batch(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.create()
-    work = fake_work(tasks=(FakeTask(images=4, per_image=2),))
+    now = [0.0]
+
+    def take_time(_: Request) -> None:
+        now[0] += 0.5
+
+    work = fake_work(FakeVLM(refuse=take_time), tasks=(FakeTask(images=4, per_image=2),))
     outcome = run(
-        work, store, SerialExecutor(), SilentProgress(), Options(batch=2), clock=ticking(0.5)
+        work, store, SerialExecutor(), SilentProgress(), Options(batch=2), clock=lambda: now[0]
     )
     (speed,) = outcome.speeds
     # 4 images at 2 levels, a batch each; the clock moves half a second a batch.

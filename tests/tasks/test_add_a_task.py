@@ -84,4 +84,4 @@ def test_a_task_without_a_data_folder_runs_and_is_rescored(site: Path, folder: P
         done = eyechart_in(site, *verb, out)
         assert done.returncode == 0, done.stderr
     table = eyechart_in(site, "table", "scores", out, "--format", "md").stdout
-    assert "Squares: every metric of every cell" in table
+    assert "Squares: scores of every cell" in table

@@ -14,6 +14,7 @@ import pytest
 
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import metric_label
 from eyechart.tasks.predictions import read_predictions, score_predictions
 from tests.tasks.seven import CASES, MMBENCH, POPE, Case
 
@@ -224,7 +225,7 @@ def test_score_command(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture
     assert found["version"] == task.version
     printed = capsys.readouterr().out
     for metric, value in case.metrics.items():
-        assert metric in printed
+        assert metric_label(task, metric) in printed
         assert f"{value:.4f}" in printed
 
 

