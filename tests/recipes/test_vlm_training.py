@@ -96,9 +96,9 @@ def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: P
     common |= {"lr": 0.006, "probe_weight": 1.0}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     torch.manual_seed(0)
-    train(Namespace(out=whole, steps=4, save_every=4, stop_at=4, match_at=0, **common))
-    train(Namespace(out=broken, steps=4, save_every=2, stop_at=2, match_at=0, **common))
-    train(Namespace(out=broken, steps=4, save_every=2, stop_at=4, match_at=0, **common))
+    train(Namespace(out=whole, steps=2, save_every=2, stop_at=2, match_at=0, **common))
+    train(Namespace(out=broken, steps=2, save_every=1, stop_at=1, match_at=0, **common))
+    train(Namespace(out=broken, steps=2, save_every=1, stop_at=2, match_at=0, **common))
     from safetensors.torch import load_file
 
     once = load_file(whole / "model" / "model.safetensors")

@@ -212,14 +212,14 @@ def test_half_precision_files_load(weights: Path, tmp_path: Path, pictures: list
 
 @pytest.mark.slow
 @pytest.mark.parametrize("header", ["checked", "renewed"])
-def test_ten_thousand_damaged_payloads(codec: ElicMiniCodec, header: str) -> None:
+def test_a_thousand_damaged_payloads(codec: ElicMiniCodec, header: str) -> None:
     rng = np.random.default_rng(3)
     level = codec.levels[1]
     loaded = codec.load(level, "cpu")
     size = {"height_px": 30, "width_px": 20}
     whole = loaded.encode([sample_image(30, 20, rng)])[0]
     stream = container.read(codec.name, whole.payload).stream
-    for _ in range(5_000):
+    for _ in range(500):  # `make stress` tries ten thousand of each shipped codec
         data = bytearray(whole.payload if header == "checked" else stream)
         for at in rng.integers(len(data), size=int(rng.integers(1, 4))):
             data[at] = int(rng.integers(256))
