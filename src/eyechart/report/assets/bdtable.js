@@ -5,10 +5,8 @@ function footnotes() {
   const texts = [];
   return {
     mark(flags) {
-      return flags.map((flag) => {
-        if (!texts.includes(flag)) texts.push(flag);
-        return letter(texts.indexOf(flag));
-      }).join(",");
+      texts.push(...flags.filter((flag) => !texts.includes(flag)));
+      return flags.map((flag) => texts.indexOf(flag)).sort((a, b) => a - b).map(letter).join(",");
     },
     list: () => (texts.length ? h("ol", { class: "footnotes" }, texts.map((text, i) => h("li", null, h("sup", null, letter(i)), " ", text))) : null),
   };

@@ -8,10 +8,11 @@ function radarPoint(index, count, share) {
   return [RADAR.width / 2 + r * Math.cos(angle), RADAR.height / 2 + r * Math.sin(angle)];
 }
 
-// Long names break at their hyphen so that they fit the card.
+// Long names break at their hyphen so that they fit the card; above the chart, so that the last line stays in place.
 function axisName(name, x, y, side) {
   const parts = name.length > 10 ? name.split(/(?<=-)/) : [name];
-  return s("text", { class: "tick", y, "text-anchor": side }, parts.map((part, i) => s("tspan", { x, dy: i ? 14 : 0 }, part)));
+  const top = side === "middle" && y < RADAR.height / 2 ? y - 14 * (parts.length - 1) : y;
+  return s("text", { class: "tick", y: top, "text-anchor": side }, parts.map((part, i) => s("tspan", { x, dy: i ? 14 : 0 }, part)));
 }
 
 function radarFrame(names) {
