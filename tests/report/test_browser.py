@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,23 @@ def test_an_image_enlarges_unsmoothed_and_compares(page: Browser) -> None:
     assert page.run(f"{image}.src") == own
     page.click("#lightbox .close")
     assert page.run("document.getElementById('lightbox').open") is False
+
+
+def test_an_answer_that_is_right_only_at_the_lowest_rate_is_not_called_right_everywhere(
+    browser: Browser, tmp_path: Path
+) -> None:
+    analysis = full_analysis()
+    example = analysis.examples[0]
+    lowest = min(view.bpp for view in example.views if view.codec == "jpeg")
+    views = tuple(
+        replace(view, right=view.bpp == lowest) if view.codec == "jpeg" else view
+        for view in example.views
+    )
+    path = tmp_path / "report.html"
+    write_report(replace(analysis, examples=(replace(example, views=views),)), path)
+    browser.view(1280)
+    browser.open(path)
+    assert _text(browser, "#stage [data-codec=jpeg] h3 small") == "1 of 4 right"
 
 
 def test_with_an_adapter_one_image_has_both_answers(page: Browser) -> None:

@@ -33,12 +33,15 @@ function reducedNote(view, image) {
   return `reduced to ${image.naturalWidth}\u00d7${image.naturalHeight} of ${view.width_px}\u00d7${view.height_px} pixels`;
 }
 
-// From which rate down the answers are wrong, of the levels that are shown without an adapter.
-function lostFrom(frames) {
+// How many answers are right, and from which rate down they are wrong, of the levels that are shown
+// without an adapter.
+function rightOf(frames) {
   const plain = frames.map((same) => same.find((view) => !view.adapter)).filter(Boolean).sort((a, b) => a.bpp - b.bpp);
-  const right = plain.findIndex((view) => view.right);
-  const last = right < 0 ? plain.at(-1) : plain[right - 1];
-  return last ? `wrong from ${bpp(last.bpp)} bpp down` : "right at every level";
+  const first = plain.findIndex((view) => view.right);
+  const last = first < 0 ? plain.at(-1) : plain[first - 1];
+  const count = plain.filter((view) => view.right).length;
+  if (!plain.length) return null;
+  return `${count} of ${plain.length} right${last ? `, wrong from ${bpp(last.bpp)} bpp down` : ""}`;
 }
 
 function exampleView(example) {
@@ -57,7 +60,7 @@ function exampleView(example) {
       group.name ? h("h3", { class: "category" }, group.name) : null,
       group.items.map((row) => h("div", { class: "codec-row", "data-codec": row.codec },
         h("h3", { class: codecClass(row.codec) }, h("i", { class: "dot" }), codecName(row.codec),
-          row.frames.length > 1 ? h("small", null, `${row.frames.filter((same) => same[0].right).length} of ${row.frames.length} right, ${lostFrom(row.frames)}`) : null),
+          row.frames.length > 1 ? h("small", null, rightOf(row.frames)) : null),
         h("div", { class: "strip" }, row.frames.map((same) => frame(example, same)))))])));
 }
 
