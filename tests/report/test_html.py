@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,17 @@ from hypothesis import strategies as st
 
 from eyechart.analysis.result import analysis_json
 from eyechart.core.errors import StoreError
-from eyechart.report.html import render_report, script_json, write_report
+from eyechart.report.html import SCRIPTS, render_report, script_json, write_report
 from tests.report.synthetic_analysis import (
     NASTY,
     empty_analysis,
     full_analysis,
     minimal_analysis,
+)
+
+# A declaration at the start of a line: its name, or the names in [a, b] or { a, b }.
+_DECLARED = re.compile(
+    r"^(?:const|let|var|class|(?:async )?function) +([\w$]+|\[[^\]]*\]|\{[^}]*\})", re.M
 )
 
 
@@ -47,6 +54,22 @@ def test_answers_that_look_like_markup_stay_data(full_page: str) -> None:
     assert NASTY not in full_page
     assert full_page.count("</script>") == 3  # two blocks of data and the page's own script
     assert "<img src=x" not in full_page
+
+
+def test_no_two_scripts_declare_the_same_name() -> None:
+    """They share one scope, in which a second declaration is an error that stops the page."""
+    folder = resources.files("eyechart.report") / "assets"
+    scripts = {
+        file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".js")
+    }
+    assert set(scripts) == set(SCRIPTS)
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for script, text in scripts.items():
+        for declared in _DECLARED.findall(text):
+            for name in re.findall(r"[\w$]+", declared):
+                places[name].append(script)
+    assert len(places) > len(scripts)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_names_in_the_title_are_escaped() -> None:
