@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from eyechart.analysis.deployment import (
     Costs,
     Saving,
     TokenPrices,
+    costs_of,
     crossovers,
     fastest,
     parse_bandwidths,
@@ -137,6 +139,26 @@ def test_a_level_below_a_bad_one_is_not_recommended(tmp_path: Path) -> None:
     toy.a_run(tmp_path, {("source", 0, ""): 0.9, ("grey", 2, ""): 0.2, ("grey", 0, ""): 0.9})
     (found,) = recommend(tmp_path, tolerance=30)
     assert [setting.good for setting in found.settings] == [False, False]
+    assert [setting.images_needed for setting in found.settings] == [None, None]
+
+
+def test_a_level_waits_for_the_images_of_higher_levels() -> None:
+    undecided = np.repeat([1.0, 0.0, -1.0], [2, 16, 2])
+    high, low = judged(
+        [measurement("a", "high", 300, undecided), measurement("a", "low", 100, np.zeros(200))],
+        tolerance=5,
+    )
+    assert not low.good
+    assert low.upper < 5
+    assert high.images_needed
+    assert low.images_needed == high.images_needed
+
+
+def test_images_of_two_tasks_with_the_same_key_are_different_images() -> None:
+    first, second = (toy.data_of(toy.cell(), toy.records(0.5, size)) for size in (100, 300))
+    one_task = costs_of([first], {}, None).size_bytes
+    costs = costs_of([first, replace(second, task="another")], {}, None)
+    assert costs.size_bytes == pytest.approx(one_task + 100)
 
 
 def test_what_cannot_be_recommended_is_one_line(tmp_path: Path) -> None:

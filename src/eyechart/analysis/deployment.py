@@ -109,7 +109,8 @@ def costs_of(
     for cell in cells:
         timing.add(timings.get(cell.key, Timing()))
     records = [record for cell in cells for record in cell.records]
-    images = {record.image: record for record in records}
+    # Different images of two tasks may have the same key.
+    images = {(cell.task, record.image): record for cell in cells for record in cell.records}
     tokens = [record.visual_tokens for record in images.values()]
     known = bool(tokens) and all(tokens)
     usd = None

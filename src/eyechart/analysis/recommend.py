@@ -66,7 +66,8 @@ class Setting:
 
     loss: of the mean score of the questions, in points of 100, mean over images. upper: its bound.
     good: whether `upper` is at most the tolerance, and those of all higher levels of the codec.
-    error_rate: of the bound, with the correction for the number of codecs.
+    error_rate: of the bound, with the correction for the number of codecs. higher: the next higher
+    level of the codec, None for the highest.
     """
 
     measured: Measurement
@@ -76,14 +77,18 @@ class Setting:
     good: bool
     tolerance: float
     error_rate: float
+    higher: Setting | None = None
 
     @property
     def images_needed(self) -> int | None:
-        """About so many more images would show that it is good, at the loss and spread seen here;
-        None if the loss itself is over the tolerance, 0 if it is good."""
+        """About so many more images would show that it and all higher levels are good, at the
+        losses and spreads seen here; None if one of these losses is over the tolerance, 0 if it is
+        good."""
         if self.good:
             return 0
-        return images_needed(self.measured.losses, self.tolerance / 100, self.error_rate)
+        own = images_needed(self.measured.losses, self.tolerance / 100, self.error_rate)
+        above = 0 if self.higher is None else self.higher.images_needed
+        return None if own is None or above is None else max(own, above)
 
     @property
     def codec(self) -> str:
@@ -215,23 +220,23 @@ def judged(measured: Sequence[Measurement], tolerance: float) -> tuple[Setting, 
     error_rate = ERROR_RATE / max(1, len(codecs))
     settings = []
     for codec in codecs:
-        still_good = True
+        still_good, higher = True, None
         own = [one for one in measured if one.codec == codec]
         for one in sorted(own, key=lambda one: -one.costs.size_bytes):
             upper = upper_bound(one.losses, error_rate)
             enough = len(one.losses) >= LEAST_IMAGES
             still_good = still_good and enough and 100 * upper <= tolerance
-            settings.append(
-                Setting(
-                    measured=one,
-                    loss=100 * float(one.losses.mean()),
-                    upper=100 * upper,
-                    images=len(one.losses),
-                    good=still_good,
-                    tolerance=tolerance,
-                    error_rate=error_rate,
-                )
+            higher = Setting(
+                measured=one,
+                loss=100 * float(one.losses.mean()),
+                upper=100 * upper,
+                images=len(one.losses),
+                good=still_good,
+                tolerance=tolerance,
+                error_rate=error_rate,
+                higher=higher,
             )
+            settings.append(higher)
     return tuple(settings)
 
 
@@ -261,7 +266,8 @@ def _measurements(
         losses = _losses(uncompressed, scores)
         if not len(losses):
             continue
-        rates = {record.image: record.bpp for cell in own for record in cell.records}
+        # Different images of two tasks may have the same key.
+        rates = {(cell.task, record.image): record.bpp for cell in own for record in cell.records}
         lost, gained = _flips(uncompressed, scores)
         found.append(
             Measurement(
@@ -309,16 +315,15 @@ def upper_bound(losses: Floats, error_rate: float) -> float:
 
 
 def images_needed(losses: Floats, tolerance: float, error_rate: float) -> int | None:
-    """About how many more images with these losses would bring the bound below the tolerance; None
-    if no number would."""
+    """About how many more images with these losses would bring the bound to the tolerance, 0 if
+    it is there; None if no number would."""
     if losses.mean() >= tolerance:
         return None
-    count = len(losses)
-    while count < _MOST_IMAGES:
-        count = math.ceil(count * 1.1) + 1
-        repeated = np.resize(losses, count)
-        if upper_bound(repeated, error_rate) <= tolerance:
+    count = max(len(losses), LEAST_IMAGES)
+    while count <= _MOST_IMAGES:
+        if upper_bound(np.resize(losses, count), error_rate) <= tolerance:
             return count - len(losses)
+        count = math.ceil(count * 1.1) + 1
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from eyechart.analysis.deployment import Costs, crossovers, fastest
@@ -114,16 +115,11 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
     units = ["tokens"] if found.today is None else ["bytes", "tokens"]
     units = list(dict.fromkeys([*units, found.saving.unit]))
     for unit in units:
-        now, then = _cost(found, best.costs, unit), _cost(found, before, unit)
+        saving = replace(found.saving, unit=unit)
+        now, then = saving.value(best.costs), saving.value(before)
         if now is not None and then and not (found.today is None and unit == "bytes"):
             parts.append(_change(now, then, _UNIT_WORDS[unit].replace("kB", "bytes"), name))
     return parts
-
-
-def _cost(found: Recommendation, costs: Costs, unit: str) -> float | None:
-    if unit == "seconds":
-        return costs.seconds(found.saving.bandwidth_mbit)
-    return {"bytes": costs.size_bytes, "tokens": costs.tokens, "usd": costs.usd}[unit]
 
 
 def _change(now: float, then: float, unit: str, name: str) -> str:
