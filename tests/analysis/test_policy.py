@@ -62,10 +62,10 @@ def test_the_client_makes_the_measured_payload(
     policy = policy_of(found)
     assert ("format" in policy) == pillow
     assert (policy["policy"], policy["loss_at_most"]) == (1, round(found.settings[0].upper, 3))
-    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    (tmp_path / 'the "policy".json').write_text(json.dumps(policy))
     Image.linear_gradient("L").resize((160, 96)).save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
-    client = client_of(policy, "policy.json")
+    client = client_of(policy, 'the "policy".json')
     assert ("eyechart" in client) != pillow
     assert len([line for line in client.splitlines() if line.strip()]) <= 11
     names: dict[str, object] = {}

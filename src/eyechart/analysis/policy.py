@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from eyechart.analysis.recommend import Recommendation, Setting
@@ -15,7 +16,7 @@ _PILLOW_CLIENT = """\
 import io, json
 from PIL import Image, ImageOps
 
-policy = json.load(open("{path}"))
+policy = json.load(open({path}))
 
 def compressed(path):
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
@@ -30,7 +31,7 @@ _CODEC_CLIENT = """\
 import json
 import eyechart
 
-policy = json.load(open("{path}"))
+policy = json.load(open({path}))
 codec = eyechart.open_codec(policy["codec"], **policy["options"])
 level = {{one.name: one for one in codec.levels}}[policy["level"]]
 
@@ -71,7 +72,7 @@ def client_of(policy: Mapping[str, Json], path: str) -> str:
     """Python that compresses an image by a policy file: with Pillow alone where its codec is one of
     Pillow's, else with this package."""
     client = _PILLOW_CLIENT if "format" in policy else _CODEC_CLIENT
-    return client.format(path=path)
+    return client.format(path=json.dumps(path, ensure_ascii=False))
 
 
 def _level_options(setting: Setting) -> dict[str, Json]:
