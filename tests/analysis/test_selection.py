@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eyechart.analysis.render import render
-from eyechart.analysis.result import Analysis
+from eyechart.analysis.result import Analysis, Interval, QualityResult
 from eyechart.analysis.selection import Selection, select
 from eyechart.analysis.tables import TableKind, tables_of
 from eyechart.cli import run_args
@@ -37,6 +37,17 @@ def test_a_selection_keeps_its_names_and_the_uncompressed_image() -> None:
     levels = select(full_analysis(), Selection(levels=("QP42",)))
     assert {cell.level for cell in levels.cells} == {"", "QP42"}
     assert levels.bd == full_analysis().bd
+
+
+def test_chosen_levels_hold_for_the_quality_too() -> None:
+    whole = full_analysis()
+    value = Interval(value=30.0, low=29.0, high=31.0)
+    quality = tuple(
+        QualityResult(task="POPE", codec="vvc", level=level, metric="PSNR", quality=value, images=9)
+        for level in ("QP42", "QP45")
+    )
+    chosen = select(replace(whole, quality=quality), Selection(levels=("QP42",)))
+    assert chosen.quality == quality[:1]
 
 
 @pytest.mark.parametrize("wanted", ["Overall", "F1", "f1, %"])

@@ -62,7 +62,9 @@ def select(analysis: Analysis, chosen: Selection) -> Analysis:
         icm=tuple(icm for icm in analysis.icm if keep(icm.task, icm.codec)),
         pairs=tuple(pair for pair in analysis.pairs if keep(pair.task, pair.codec, pair.against)),
         scaling=tuple(one for one in analysis.scaling if keep(one.task, one.codec)),
-        quality=tuple(one for one in analysis.quality if keep(one.task, one.codec)),
+        quality=tuple(
+            one for one in analysis.quality if keep(one.task, one.codec) and one.level in levels
+        ),
         # Of all codecs: those of some would be others.
         correlations=tuple(
             one for one in analysis.correlations if keep(one.task) and not chosen.codecs
