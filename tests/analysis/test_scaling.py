@@ -82,6 +82,8 @@ def test_the_figures_and_what_they_lack(tmp_path: Path, capsys: pytest.CaptureFi
     analysis = replace(a_run(tmp_path / "run", SIZES), examples=())
     _, numbers = write_figure(analysis, "5", tmp_path / "a.svg")
     assert len(numbers.read_text().splitlines()) == 1 + 3 * 2
+    _, numbers = write_figure(analysis, "5", tmp_path / "a.svg", vlm="mini-8M")
+    assert len(numbers.read_text().splitlines()) == 1 + 2
     _, numbers = write_figure(analysis, "scaling-size", tmp_path / "b.svg")
     assert len(numbers.read_text().splitlines()) == 1 + 3
     a_run(tmp_path / "one", {"mini-2M": 0.4, "nameless": 0.4})

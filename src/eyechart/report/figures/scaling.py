@@ -64,6 +64,8 @@ def draw_drops(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
     for axes, one in zip(panel_axes, panels, strict=True):
         for place, (vlm, size) in enumerate(zip(one.vlms, one.parameters, strict=True)):
             points = _drops(analysis, one, vlm)
+            if not points:
+                continue
             axes.errorbar(
                 [cell.bpp for cell, _ in points],
                 [drop.value for _, drop in points],
@@ -142,9 +144,12 @@ def size_text(parameters: float | None) -> str:
 
 
 def _drops(analysis: Analysis, one: ScalingResult, vlm: str) -> list[tuple[CellResult, Interval]]:
-    """One VLM's cells with their drops, lowest rate first. Equal bounds where there is no
-    interval."""
-    best = uncompressed(analysis)[vlm, one.task].score.value
+    """One VLM's cells with their drops, lowest rate first; none if another VLM was chosen. Equal
+    bounds where there is no interval."""
+    reference = uncompressed(analysis).get((vlm, one.task))
+    if reference is None:
+        return []
+    best = reference.score.value
     place = (vlm, "", one.task, one.codec)
     found = [
         cell for cell in analysis.cells if (cell.vlm, cell.adapter, cell.task, cell.codec) == place
