@@ -69,6 +69,7 @@ def test_sizes_come_from_what_a_run_noted(tmp_path: Path) -> None:
     [
         ("Qwen2.5-VL-3B", "Qwen2.5-VL"),
         ("InternVL2_5-1B", "InternVL2_5"),
+        ("Qwen2.5-VL-7B-Instruct", "Qwen2.5-VL-Instruct"),
         ("eyechart-mini-l", "eyechart-mini"),
         ("eyechart-mini", "eyechart-mini"),
         ("m-3B (choice set)", "m (choice set)"),

@@ -2,7 +2,9 @@
 
 A series is a VLM in several sizes: VLMs whose names differ only in the size (Qwen2.5-VL-3B,
 Qwen2.5-VL-7B; mini-s, mini-l). The slope is that of a least-squares line through the drops of a
-series over the binary logarithm of the number of parameters: points for twice the size.
+series over the binary logarithm of the number of parameters: points for twice the size. Its
+interval is that of the paired bootstrap over images (`analysis.bootstrap`): it says how much the
+slope depends on the images that were asked about, not what other VLMs would give.
 """
 
 from __future__ import annotations
@@ -48,8 +50,9 @@ def vlm_infos(
 
 
 def series_of(vlm: str) -> str:
-    """The VLM's name without its size."""
-    return re.sub(r"[-_ ]+(?= |$)", "", _WORD.sub("", _SIZE.sub("", vlm)))
+    """The VLM's name without its size: `Qwen2.5-VL-Instruct` of `Qwen2.5-VL-7B-Instruct`."""
+    without = re.sub(r"([-_])[-_]+", r"\1", _WORD.sub("", _SIZE.sub("", vlm)))
+    return re.sub(r"[-_ ]+(?= |$)", "", without)
 
 
 def scaling(cells: Sequence[Measured], vlms: Sequence[VlmInfo]) -> Iterator[ScalingResult]:
@@ -79,7 +82,7 @@ def scaling(cells: Sequence[Measured], vlms: Sequence[VlmInfo]) -> Iterator[Scal
         if len(set(sizes)) < 2 or not shared:
             continue
         drops = [
-            _mean_drop([by_vlm[name][level] for level in shared], uncompressed[name, task])
+            _mean_drop([by_vlm[name][level] for level in sorted(shared)], uncompressed[name, task])
             for name in names
         ]
         yield ScalingResult(
