@@ -2,9 +2,11 @@
 
     p(x) = guess + (1 - guess - LAPSE) / (1 + exp(-slope * ln(x / threshold)))
 
-The threshold is the size halfway between guessing and reading without errors. Threshold and slope
-have the greatest likelihood on a grid; the interval of the threshold is that of the profile
-likelihood (Wichmann and Hill, "The psychometric function", Perception & Psychophysics 63, 2001).
+The threshold is the size at which p is halfway between `guess` and 1 - LAPSE. The form of p is that
+of Wichmann and Hill ("The psychometric function: I", Perception & Psychophysics 63, 2001).
+Threshold and slope have the greatest likelihood on a grid, with independent answers. The interval
+of the threshold is that of the profile likelihood (Venzon and Moolgavkar, "A method for computing
+profile-likelihood-based confidence intervals", Applied Statistics 37, 1988).
 """
 
 from __future__ import annotations
