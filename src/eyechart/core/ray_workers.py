@@ -31,7 +31,8 @@ from eyechart.core.workers import CPU, DEVICE, Resources, set_worker_device, usa
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_TRIES = 4  # a call that ended so many workers ends no more
+_TRIES = 4  # a call that ended so many workers ends no more; as often an actor may fail to start
+_CLOSED = "the workers are closed"
 _CONNECT_S = 10.0
 _LOCAL_STORE_BYTES = 1 << 30  # images on the way; a local Ray would take a third of the memory
 _NODE_S = 120.0  # to start a first process on a node, which imports this package
@@ -199,19 +200,20 @@ class _ActorPool:
         self._waiting: dict[Resources, deque[_RayCall]] = {CPU: deque(), DEVICE: deque()}
         self._changed = threading.Condition()
         self._closed = False
-        self._started: set[Resources] = set()
+        self._threads: dict[Resources, int] = {}  # that have, or can get, an actor
+        self._refused: dict[Resources, str] = {}  # why no call is made any more
         self._actors: set[Any] = set()
 
     def add(self, resources: Resources, call: _RayCall) -> None:
         """Let the next free worker make a call."""
         with self._changed:
-            if self._closed:
-                call.future.set_exception(WorkerDiedError("the workers are closed"))
+            if resources in self._refused:
+                call.future.set_exception(WorkerDiedError(self._refused[resources]))
                 return
             self._waiting[resources].append(call)
             self._changed.notify_all()
-            if resources not in self._started:
-                self._started.add(resources)
+            if resources not in self._threads:
+                self._threads[resources] = self.counts[resources]
                 for _ in range(self.counts[resources]):
                     threading.Thread(target=self._serve, args=(resources,), daemon=True).start()
 
@@ -219,11 +221,12 @@ class _ActorPool:
         """End the workers at once."""
         with self._changed:
             self._closed = True
+            self._refused = dict.fromkeys(self.counts, _CLOSED)
             left = [call for calls in self._waiting.values() for call in calls]
             actors = list(self._actors)
             self._changed.notify_all()
         for call in left:
-            _settle(call, None, WorkerDiedError("the workers are closed"))
+            _settle(call, None, WorkerDiedError(_CLOSED))
         for actor in actors:
             with suppress(Exception):  # the cluster may be gone
                 self._ray.kill(actor)
@@ -237,17 +240,20 @@ class _ActorPool:
             call = self._next(resources)
             if call is None:
                 return
-            if not self._make(actor, call):
+            problem = self._make(actor, call)
+            if problem:
                 self._end(actor)
                 actor = None
-                self._again(resources, call)
+                self._again(resources, call, problem)
+            del call  # a waiting thread must not keep images in memory
 
     def _start_actor(self, resources: Resources) -> Any:
-        """A new actor, as soon as there is room for it; None if the cluster or the executor is
-        gone."""
+        """A new actor, as soon as there is room for it; None if none can be started, or the
+        executor is closed."""
         needs: dict[str, Any] = {"num_cpus": 1}
         if resources.device:
             needs = {"num_cpus": 0, "num_gpus": self._gpu_share, "scheduling_strategy": "SPREAD"}
+        failures = 0
         while not self._closed:
             actor = None
             try:
@@ -255,14 +261,16 @@ class _ActorPool:
                 actor = made.remote(resources.device, self._nice)
                 with self._changed:
                     self._actors.add(actor)
-                self._ray.get(actor.ready.remote())
-            except Exception as error:  # noqa: BLE001 - the actor's node may end while it starts
+                if not self._closed:  # else `close` may not have seen this actor
+                    self._ray.get(actor.ready.remote())
+                    return actor
                 self._end(actor)
-                if not self._ray.is_initialized() or not _is_actor_error(self._ray, error):
-                    self._give_up(resources, error)
+            except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
+                self._end(actor)
+                failures += not _was_ended(self._ray, error)
+                if failures >= _TRIES or not self._ray.is_initialized():
+                    self._give_up(resources, _without_trace(error))
                     return None
-                continue
-            return actor
         return None
 
     def _next(self, resources: Resources) -> _RayCall | None:
@@ -271,38 +279,48 @@ class _ActorPool:
                 self._changed.wait()
             return None if self._closed else self._waiting[resources].popleft()
 
-    def _make(self, actor: Any, call: _RayCall) -> bool:
-        """Let an actor make a call; False if the actor ended."""
-        try:
-            ok, value = pickle.loads(self._ray.get(actor.call.remote(call.message)))
-        except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
-            if _is_actor_error(self._ray, error) and not self._closed:
-                return False
-            failed = WorkerDiedError(f"the worker failed ({_without_trace(error)})")
-            _settle(call, None, failed)
-            return True
-        _settle(call, value if ok else None, None if ok else value)
-        return True
+    def _make(self, actor: Any, call: _RayCall) -> str:
+        """Let an actor make a call; -> why there is no reply, "" if there is one.
 
-    def _again(self, resources: Resources, call: _RayCall) -> None:
+        What the call itself raises is in the reply. Everything else means that the actor cannot be
+        used again: it has ended or was killed for lack of memory, or its reply is lost.
+        """
+        try:
+            reply = self._ray.get(actor.call.remote(call.message))
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
+            return _without_trace(error)
+        try:
+            ok, value = pickle.loads(reply)
+        except Exception as error:  # noqa: BLE001 - a class that this process cannot build
+            _settle(call, None, WorkerDiedError(f"the result cannot be read: {one_line(error)}"))
+            return ""
+        _settle(call, value if ok else None, None if ok else value)
+        return ""
+
+    def _again(self, resources: Resources, call: _RayCall, problem: str) -> None:
+        """Let another worker make a call, unless it has ended too many."""
         call.tries += 1
         if call.tries >= _TRIES:
-            _settle(call, None, WorkerDiedError("the worker process died"))
+            _settle(call, None, WorkerDiedError(f"the worker process died ({problem})"))
             return
         with self._changed:
             if not self._closed:
                 self._waiting[resources].appendleft(call)
                 self._changed.notify_all()
                 return
-        _settle(call, None, WorkerDiedError("the workers are closed"))
+        _settle(call, None, WorkerDiedError(_CLOSED))
 
-    def _give_up(self, resources: Resources, error: Exception) -> None:
-        """No worker of this kind can be started: let its calls fail instead of waiting."""
+    def _give_up(self, resources: Resources, problem: str) -> None:
+        """End a thread that gets no worker. After the last one calls fail instead of waiting."""
         with self._changed:
+            self._threads[resources] -= 1
+            if self._threads[resources] or self._closed:
+                return
+            why = self._refused[resources] = f"no worker started ({problem})"
             left = list(self._waiting[resources])
             self._waiting[resources].clear()
         for call in left:
-            _settle(call, None, WorkerDiedError(f"no worker started ({_without_trace(error)})"))
+            _settle(call, None, WorkerDiedError(why))
 
     def _end(self, actor: Any) -> None:
         with self._changed:
@@ -371,8 +389,10 @@ def _described(versions: tuple[str, str]) -> str:
     return f"eyechart {versions[0]} on Python {versions[1]}"
 
 
-def _is_actor_error(ray: Any, error: Exception) -> bool:
-    return isinstance(error, ray.exceptions.RayActorError | ray.exceptions.ActorUnavailableError)
+def _was_ended(ray: Any, error: Exception) -> bool:
+    """Whether an actor ended for no reason of its own: it was killed, or its node ended."""
+    ended = ray.exceptions.RayActorError | ray.exceptions.ActorUnavailableError
+    return isinstance(error, ended) and not getattr(error, "actor_init_failed", False)
 
 
 def _without_trace(error: Exception) -> str:
