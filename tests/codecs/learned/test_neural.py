@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("constriction")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save  # noqa: E402
 
 from eyechart.codecs import container  # noqa: E402
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
@@ -60,6 +61,12 @@ def test_a_transtic_network_meets_the_requirements_of_a_codec(tmp_path: Path) ->
         write_level(tmp_path, "tic-mini", name=f"{lmbda:g}", lmbda=lmbda, weights=state)
     codec = TicMiniCodec(weights=str(tmp_path))
     check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
+
+
+def test_the_digest_of_a_level_is_that_of_its_tensors_alone(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(3.0)}
+    level = write_level(tmp_path, "tic", name="1", lmbda=0.01, weights=tensors)
+    assert level.sha256 == hashlib.sha256(save(tensors)).hexdigest()
 
 
 def test_tic_decodes_along_its_diagonals_what_it_encoded(

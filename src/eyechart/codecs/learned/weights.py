@@ -55,7 +55,8 @@ def _write(
 ) -> str:
     """Write a file, at once or not at all; -> its sha256. same: refuse to change one."""
     part = path.with_suffix(".part")
-    save_file({key: value.contiguous() for key, value in weights.items()}, part, about)
+    # An empty dictionary would be written as well, and change the digest of the file.
+    save_file({key: value.contiguous() for key, value in weights.items()}, part, about or None)
     sha256 = digest(part)
     if same and path.exists() and digest(path) != sha256:
         part.unlink()
