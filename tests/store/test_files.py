@@ -13,7 +13,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from eyechart.core.errors import StoreError
+from eyechart.core.errors import InputError, StoreError
 from eyechart.core.files import check_out
 from eyechart.store.files import (
     append_lines,
@@ -124,6 +124,14 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert read == [b"figures"]
     assert pipe.is_fifo()
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_an_input_that_is_missing_is_no_input_to_overwrite(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(b"")
+    check_out(out, source=tmp_path / "missing")
+    with pytest.raises(InputError, match="is the input"):
+        check_out(out, source=tmp_path / "." / "out")
 
 
 def test_a_full_device_is_an_error() -> None:

@@ -78,7 +78,7 @@ def check_out(path: Path, *, source: str | Path | None = None) -> None:
     Raises:
         InputError: it is a folder, or its folder does not exist or is not writable; it is `source`.
     """
-    if source is not None and is_file(path) and path.samefile(source):
+    if source is not None and is_file(path) and is_file(source) and path.samefile(source):
         raise InputError(f"{path}: is the input, and would be overwritten; allowed: another file")
     if is_dir(path):
         raise InputError(f"{path}: is a folder; allowed: a file to write")
