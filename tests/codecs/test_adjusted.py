@@ -152,6 +152,26 @@ def test_a_chain_equals_the_manual_calls() -> None:
     assert len(open_codec("jpeg:75 > webp:levels=[20,60]").levels) == 2
 
 
+def test_a_step_that_hands_on_a_smaller_image_makes_the_result_smaller() -> None:
+    codec = open_codec("jpeg:75,long_side=80,restore=false > webp:60")
+    made = reconstruct_one(codec, codec.levels[0], SOURCE)
+    assert made.rgb8.shape == (60, 80, 3)
+    assert not restores_size(codec)
+
+
+def test_the_chroma_format_is_that_of_the_codec() -> None:
+    assert facts_of(open_codec("webp:long_side=40")) == facts_of(open_codec("webp"))
+    assert facts_of(open_codec("jpeg:75 > webp:60")).chroma == "4:2:0"
+    assert not facts_of(open_codec("jpeg:long_side=40")).chroma
+
+
+def test_a_size_needs_a_codec_that_restores_it_or_hands_it_on() -> None:
+    codec = open_codec("jpeg:target_bpp=1.25")
+    with pytest.raises(InputError, match="no level 'q50@40'; a size needs the option long_side"):
+        choose_level(codec, "q50@40")
+    assert choose_level(codec, "q50").knobs == {"quality": 50}
+
+
 @pytest.mark.parametrize("name", ["q50@40", "50@40", "q61@33"])
 def test_a_level_that_is_not_listed_can_be_used_alone(name: str) -> None:
     codec = open_codec("jpeg:quality=[30,50],long_side=80")

@@ -134,6 +134,11 @@ class AdjustedCodec:
         return facts_of(self._codec).adapted_from
 
     @property
+    def chroma(self) -> str:
+        """As the codec's."""
+        return facts_of(self._codec).chroma
+
+    @property
     def restores_size(self) -> bool:
         """Whether a decoded image has the size of the original."""
         return self._adjustments.restore is not False
@@ -150,6 +155,10 @@ class AdjustedCodec:
         name, at, size = text.rpartition("@") if "@" in text else (text, "", "")
         knobs: dict[str, Json] = {}
         if at:
+            if self._adjustments.restore is None:  # the decoded image would have another size
+                raise InputError(
+                    f"codec {self.name}: no level {text!r}; a size needs the option {LONG_SIDE}"
+                )
             (knobs[LONG_SIDE],) = checked_long_sides(
                 self.name, [int(size) if size.isdecimal() else size]
             )
@@ -339,9 +348,9 @@ def checked_targets(codec: str, knob: str, value: Json) -> list[Target]:
     """Targets as a user typed them, one or several. Raises InputError."""
     values = list(value) if isinstance(value, list | tuple) else [value]
     for one in values:
-        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 < one < 1e9:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 < one <= 1e9:
             raise InputError(
-                f"{codec}: {knob} {one_line(repr(one), 60)}; allowed are numbers over 0"
+                f"{codec}: {knob} {one_line(repr(one), 60)}; allowed are numbers over 0, up to 1e9"
             )
     if len(set(values)) < len(values):
         raise InputError(f"{codec}: {knob}={values} names a value twice")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from eyechart.codecs.resize import fitted, resized
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
+from eyechart.core.hooks import restores_size
 from eyechart.core.types import Codec, Level, Rgb8, is_neural
 
 SEPARATOR = ">"
@@ -66,7 +67,9 @@ class EarlierSteps:
     @property
     def resizes(self) -> bool:
         """Whether a step can make the image smaller."""
-        return any(isinstance(step, ResizeStep) for step in self.steps)
+        return any(
+            isinstance(step, ResizeStep) or not restores_size(step.codec) for step in self.steps
+        )
 
     def apply(self, rgb8: Rgb8) -> Rgb8:
         """The image after all steps. Raises CodecError."""
