@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,22 @@ def test_winograd_gives_what_the_sum_gives(kernel: int, size: tuple[int, int]) -
     with torch.inference_mode():
         found, wanted = WinogradConv(conv.weight, conv.bias)(x), conv(x)
     assert torch.allclose(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"padding": 0},
+        {"padding": 1, "stride": 2},
+        {"padding": 1, "groups": 2},
+        {"padding": 1, "padding_mode": "reflect"},
+        {"padding": 2, "dilation": 2},
+    ],
+)
+def test_other_convolutions_stay_as_they_are(settings: dict[str, Any]) -> None:
+    conv = nn.Conv2d(4, 4, 3, **settings)
+    assert fast_convolutions.with_fast_entropy(conv) is conv
+    assert fast_convolutions.with_fast_transforms(conv) is conv
 
 
 @pytest.mark.skipif(not fast_convolutions.available(), reason="another library is faster here")

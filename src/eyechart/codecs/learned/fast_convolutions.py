@@ -128,21 +128,30 @@ class _FastBottleneck(nn.Module):
 def _with_nnpack(module: nn.Module) -> nn.Module | None:
     if isinstance(module, ResidualBottleneck):
         return _FastBottleneck(module)
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and _is_plain(module):
+        assert module.bias is not None
         weight, bias = module.weight, module.bias
         match type(module).__name__, module.kernel_size, module.stride, module.padding:
             case "Conv2d", (3, 3), (1, 1), (1, 1):
                 return _Conv3x3(weight, bias)
             case "Conv2d", (5, 5), (2, 2), (2, 2) if module.in_channels >= _FEW:
                 return _HalvingConv(weight, bias)
-            case "ConvTranspose2d", (5, 5), (2, 2), (2, 2):
+            case "ConvTranspose2d", (5, 5), (2, 2), (2, 2) if module.output_padding == (1, 1):
                 return _DoublingConv(weight, bias)
     return None
 
 
 def _with_winograd(module: nn.Module) -> nn.Module | None:
-    if type(module) is not nn.Conv2d or module.bias is None:
+    if type(module) is not nn.Conv2d or not _is_plain(module):
         return None
-    if module.stride != (1, 1) or module.kernel_size not in ((3, 3), (5, 5)):
-        return None
-    return WinogradConv(module.weight, module.bias)
+    match module.kernel_size, module.stride, module.padding:
+        case ((3, 3), (1, 1), (1, 1)) | ((5, 5), (1, 1), (2, 2)):
+            assert module.bias is not None
+            return WinogradConv(module.weight, module.bias)
+    return None
+
+
+def _is_plain(module: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    """With a bias, zeros at the border, one group of channels, and no gaps in the kernel."""
+    settings = module.padding_mode, module.groups, module.dilation
+    return module.bias is not None and settings == ("zeros", 1, (1, 1))
