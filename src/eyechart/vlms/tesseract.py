@@ -66,7 +66,11 @@ class Tesseract:
         return said.decode("utf-8", "replace").partition("\n")[0].removeprefix(PROGRAM).strip()
 
     def check(self) -> None:
-        """Read nothing from an empty image. Raises PluginError, InputError for the language."""
+        """Check that the program and the languages are installed; reads no image.
+
+        Raises:
+            PluginError: no program. InputError: a language is missing. VLMError: the program fails.
+        """
         self.version  # noqa: B018 - raises if the program is not here
         listed = self._run(["--list-langs"], b"")
         missing = set(self._language.split("+")) - set(listed.split())
