@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from eyechart.codecs.jpeg import JpegCodec
+from eyechart.codecs.opening import open_spec
 from eyechart.codecs.reconstruct import (
     DecodedImage,
     Reconstructor,
     SourceImage,
     decode_payload,
-    open_spec,
     reconstruct_one,
 )
 from eyechart.core.attempt import Failed

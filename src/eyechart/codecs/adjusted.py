@@ -15,13 +15,14 @@ is the codec's own, so that it can be sent as a file; with it, the original size
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from eyechart.codecs.adjustments import Adjustments, Target, checked_long_sides
 from eyechart.codecs.container import leb128, read_leb128
 from eyechart.codecs.frames import check_claim, check_rgb8
 from eyechart.codecs.resize import fitted, resized
-from eyechart.codecs.steps import EarlierSteps, ResizeStep
-from eyechart.core.errors import CodecError, InputError, one_line
+from eyechart.codecs.steps import ResizeStep
+from eyechart.core.errors import CodecError, InputError
 from eyechart.core.hooks import (
     HasKnobRange,
     ImageFileSettings,
@@ -46,41 +47,7 @@ from eyechart.core.types import (
     is_neural,
 )
 
-_MOST_PX = 65_535
 _SHORT = {"quality": "q", "qp": "qp", "distance": "d"}  # in names of levels
-_TARGET_UNITS = {"target_bpp": "bpp", "target_bytes": "B"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A rate that the codec's setting is searched for. knob: target_bpp or target_bytes."""
-
-    knob: str
-    value: int | float
-
-    @property
-    def name(self) -> str:
-        """`0.25bpp`, `30000B`: the name of its level."""
-        return f"{self.value:.10g}{_TARGET_UNITS[self.knob]}"
-
-    def bytes_for(self, original: Rgb8) -> float:
-        """The greatest payload of an image."""
-        if self.knob == "target_bytes":
-            return float(self.value)
-        height_px, width_px, _ = original.shape
-        return float(self.value * height_px * width_px / 8)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adjustments:
-    """What is done beside a codec. long_sides: sizes of the levels, pixels; (): the original one.
-    targets: instead of the codec's levels. restore: the receiver restores the original size; None:
-    nothing changes it."""
-
-    steps: EarlierSteps = field(default_factory=EarlierSteps)
-    long_sides: tuple[int, ...] = ()
-    targets: tuple[Target, ...] = ()
-    restore: bool | None = None
 
 
 def adjusted(codec: Codec, adjustments: Adjustments) -> AdjustedCodec:
@@ -176,7 +143,7 @@ class AdjustedCodec:
 
     def encode_small(self, small: Rgb8, original: Rgb8, level: Level) -> bytes:
         """The codec's payload of a prepared image. Raises CodecError, InputError."""
-        target = _target_of(level)
+        target = Target.of(level)
         if target is None:
             return self._codec.encode(small, self.own_level(level)).payload
         return self._search(
@@ -199,7 +166,7 @@ class AdjustedCodec:
 
     def image_file(self, level: Level) -> ImageFileSettings | None:
         """How Pillow writes the payload of a resized image, if nothing else is done to it."""
-        alone = not (self._has_header or self._adjustments.steps or _target_of(level))
+        alone = not (self._has_header or self._adjustments.steps or Target.of(level))
         if not (alone and isinstance(self._codec, WritesImageFile)):
             return None
         return self._codec.image_file(self.own_level(level))
@@ -332,31 +299,6 @@ class _LoadedAdjusted:
         self._loaded.close()
 
 
-def checked_long_sides(codec: str, value: Json) -> tuple[int, ...]:
-    """Sizes as a user typed them, one or several. Raises InputError."""
-    sides = list(value) if isinstance(value, list | tuple) else [value]
-    for side in sides:
-        if type(side) is not int or not 1 <= side <= _MOST_PX:
-            shown = one_line(repr(side), 60)
-            raise InputError(f"{codec}: long_side {shown}; allowed are pixels from 1 to {_MOST_PX}")
-    if len(set(sides)) < len(sides):
-        raise InputError(f"{codec}: long_side={sides} names a size twice")
-    return tuple(side for side in sides if isinstance(side, int))
-
-
-def checked_targets(codec: str, knob: str, value: Json) -> list[Target]:
-    """Targets as a user typed them, one or several. Raises InputError."""
-    values = list(value) if isinstance(value, list | tuple) else [value]
-    for one in values:
-        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 < one <= 1e9:
-            raise InputError(
-                f"{codec}: {knob} {one_line(repr(one), 60)}; allowed are numbers over 0, up to 1e9"
-            )
-    if len(set(values)) < len(values):
-        raise InputError(f"{codec}: {knob}={values} names a value twice")
-    return [Target(knob=knob, value=one) for one in values if isinstance(one, int | float)]
-
-
 def _levels(codec: Codec, adjustments: Adjustments) -> tuple[Level, ...]:
     base = [
         Level(name=target.name, rank=rank, knobs={target.knob: target.value})
@@ -396,14 +338,6 @@ def _prefix(level: Level) -> str:
 
 def _short(level: Level) -> str:
     return _prefix(level) + level.name
-
-
-def _target_of(level: Level) -> Target | None:
-    for knob in _TARGET_UNITS:
-        value = level.knobs.get(knob)
-        if isinstance(value, int | float):
-            return Target(knob=knob, value=value)
-    return None
 
 
 def _searched(codec: Codec) -> KnobRange:

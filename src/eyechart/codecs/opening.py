@@ -15,18 +15,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eyechart.codecs.adjusted import (
+from eyechart.codecs.adjusted import adjusted
+from eyechart.codecs.adjustments import (
+    TARGET_UNITS,
     Adjustments,
-    adjusted,
     checked_long_sides,
     checked_targets,
 )
 from eyechart.codecs.steps import SEPARATOR, EarlierSteps, steps_of
 from eyechart.core import plugins
-from eyechart.core.errors import InputError, one_line
-from eyechart.core.types import Codec, Json
-
-_TARGETS = ("target_bpp", "target_bytes")
+from eyechart.core.errors import InputError, PluginError, one_line
+from eyechart.core.types import LONG_SIDE, Codec, CodecSpec, Json, component_of
 
 
 def parse_codec(spec: str) -> tuple[str, dict[str, Json]]:
@@ -63,12 +62,14 @@ def open_named(
         InputError: an option's value is not allowed.
     """
     plugin, own = plugin_of(name), dict(options)
-    long_sides = checked_long_sides(plugin, own.pop("long_side", []))
+    long_sides = checked_long_sides(plugin, own.pop(LONG_SIDE, []))
     restore = own.pop("restore", None)
     if restore is not None and not isinstance(restore, bool):
         raise InputError(f"{plugin}: restore {restore!r}; allowed are true and false")
     targets = [
-        target for knob in _TARGETS for target in checked_targets(plugin, knob, own.pop(knob, []))
+        target
+        for knob in TARGET_UNITS
+        for target in checked_targets(plugin, knob, own.pop(knob, []))
     ]
     codec: Codec = load("eyechart.codecs", plugin, _with_levels(plugin, own))
     steps = steps_of(_texts(name.rpartition(SEPARATOR)[0]), _open_step)
@@ -84,6 +85,23 @@ def open_named(
                 restore=_restores(restore, long_sides, steps),
             ),
         )
+
+
+def open_spec(spec: CodecSpec) -> Codec:
+    """The codec of a spec, opened in this process.
+
+    Raises:
+        PluginError: it cannot be opened here, or another version of it is installed here.
+    """
+    codec = open_named(spec.plugin, spec.options)
+    with plugins.guarded(plugins.name_of(codec)):
+        found = component_of(codec)
+    if found != spec.component:
+        raise PluginError(
+            f"{spec.plugin}: this worker has version {found.version!r}, "
+            f"the run was planned with {spec.component.version!r}"
+        )
+    return codec
 
 
 def _restores(given: bool | None, long_sides: Sequence[int], steps: EarlierSteps) -> bool | None:

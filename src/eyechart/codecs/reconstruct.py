@@ -19,17 +19,15 @@ from typing import TypeVar
 import numpy as np
 
 from eyechart.codecs.one_by_one import OneByOne
-from eyechart.codecs.opening import open_named
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import CodecError, InputError, PluginError, one_line
+from eyechart.core.errors import CodecError, InputError, one_line
 from eyechart.core.hooks import EstimatesRate, SelfDescribing, restores_size
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import (
     Bitstream,
     Codec,
-    CodecSpec,
     Component,
     Level,
     LoadedCodec,
@@ -299,22 +297,6 @@ def check_batch(images: int | None) -> int:
         shown = one_line(str(images), 60)
         raise InputError(f"codec_batch is {shown}; allowed: 1 to {_MOST_BATCH_IMAGES:,}")
     return images or BATCH_IMAGES
-
-
-def open_spec(spec: CodecSpec) -> Codec:
-    """The codec of a spec, opened in this process.
-
-    Raises:
-        PluginError: it cannot be opened here, or another version of it is installed here.
-    """
-    codec = open_named(spec.plugin, spec.options)
-    found = _component(codec)
-    if found != spec.component:
-        raise PluginError(
-            f"{spec.plugin}: this worker has version {found.version!r}, "
-            f"the run was planned with {spec.component.version!r}"
-        )
-    return codec
 
 
 def reconstruct_one(codec: Codec, level: Level, image: SourceImage) -> DecodedImage:

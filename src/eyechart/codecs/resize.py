@@ -6,6 +6,8 @@ import numpy as np
 
 from eyechart.core.types import Rgb8
 
+MOST_PX = 65_535  # the longest side that can be asked for
+
 
 def fitted(rgb8: Rgb8, long_side_px: int) -> tuple[int, int]:
     """Height and width of an image with a longer side of at most `long_side_px`, never enlarged."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eyechart.codecs.resize import fitted, resized
+from eyechart.codecs.resize import MOST_PX, fitted, resized
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import restores_size
@@ -86,8 +86,8 @@ def steps_of(texts: Sequence[str], open_codec: Callable[[str], Codec]) -> Earlie
 def _step(text: str, open_codec: Callable[[str], Codec]) -> CodecStep | ResizeStep:
     name, _, value = text.partition(":")
     if name == _RESIZE:
-        if not value.isdecimal() or not 1 <= int(value) <= 65_535:
-            raise InputError(f"step {text!r}: allowed is {_RESIZE}:PIXELS, from 1 to 65535")
+        if not value.isdecimal() or not 1 <= int(value) <= MOST_PX:
+            raise InputError(f"step {text!r}: allowed is {_RESIZE}:PIXELS, from 1 to {MOST_PX}")
         return ResizeStep(long_side_px=int(value))
     codec = open_codec(text)
     with plugins.guarded(name):

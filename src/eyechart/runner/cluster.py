@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from eyechart.codecs.reconstruct import open_spec
+from eyechart.codecs.opening import open_spec
 from eyechart.core.types import CodecSpec, is_neural
 from eyechart.core.workers import CPU, DEVICE, ClusterWorkers
 from eyechart.runner.options import Options

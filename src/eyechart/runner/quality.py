@@ -17,7 +17,8 @@ from functools import partial
 from math import isfinite
 from typing import Any, TypeAlias
 
-from eyechart.codecs.reconstruct import BATCH_IMAGES, SourceImage, open_spec
+from eyechart.codecs.opening import open_spec
+from eyechart.codecs.reconstruct import BATCH_IMAGES, SourceImage
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError

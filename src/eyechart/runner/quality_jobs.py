@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eyechart.codecs.reconstruct import Reconstructor, SourceImage, open_spec
+from eyechart.codecs.opening import open_spec
+from eyechart.codecs.reconstruct import Reconstructor, SourceImage
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.identity import digest

@@ -17,12 +17,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from eyechart.codecs.opening import open_spec
 from eyechart.codecs.reconstruct import (
     BATCH_IMAGES,
     DecodedImage,
     Reconstructor,
     SourceImage,
-    open_spec,
 )
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import WorkerDiedError
