@@ -196,6 +196,8 @@ def test_a_level_that_is_not_listed_can_be_used_alone(name: str) -> None:
         ("jpeg:75 > resize:80", "unknown codec 'resize'"),
         ("tic-mini > webp:60", "a codec with weights is allowed in the last step only"),
         ("nope:75 > webp:60", "unknown codec 'nope'"),
+        ("> webp:60", "unknown codec ''"),
+        ("jpeg:75 >", "unknown codec ''"),
     ],
 )
 def test_wrong_settings_are_one_line(spec: str, says: str) -> None:

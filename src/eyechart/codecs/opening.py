@@ -34,22 +34,20 @@ def parse_codec(spec: str) -> tuple[str, dict[str, Json]]:
     Raises:
         InputError: as `plugins.parse_spec`.
     """
-    earlier, separator, last = spec.rpartition(SEPARATOR)
-    name, colon, rest = last.strip().partition(":")
+    *earlier, last = _steps(spec)
+    name, colon, rest = last.partition(":")
     if colon and _is_level(rest.partition(",")[0]):
         level, _, more = rest.partition(",")
         name, options = plugins.parse_spec(f"{name}:{more}")
         options = {"levels": [json.loads(level)], **options}
     else:
-        name, options = plugins.parse_spec(last.strip())
-    if not separator:
-        return name, options
-    return f" {SEPARATOR} ".join([*_texts(earlier), name]), options
+        name, options = plugins.parse_spec(last)
+    return f" {SEPARATOR} ".join([*earlier, name]), options
 
 
 def plugin_of(name: str) -> str:
     """The plug-in of a name that `parse_codec` returned: of a chain, its last step."""
-    return name.rpartition(SEPARATOR)[2].strip()
+    return _steps(name)[-1]
 
 
 def open_named(
@@ -72,7 +70,7 @@ def open_named(
         for target in checked_targets(plugin, knob, own.pop(knob, []))
     ]
     codec: Codec = load("eyechart.codecs", plugin, _with_levels(plugin, own))
-    steps = steps_of(_texts(name.rpartition(SEPARATOR)[0]), _open_step)
+    steps = steps_of(_steps(name)[:-1], _open_step)
     if not (long_sides or targets or steps or restore is not None):
         return codec
     with plugins.guarded(plugin):
@@ -105,7 +103,10 @@ def open_spec(spec: CodecSpec) -> Codec:
 
 
 def _restores(given: bool | None, long_sides: Sequence[int], steps: EarlierSteps) -> bool | None:
-    """A resized chain hands on its result, as the manual calls do; other sizes are restored."""
+    """Whether the original size is restored; None if nothing changes it.
+
+    By default a step that makes the image smaller is not undone, `long_side` is.
+    """
     if given is not None:
         return given
     return not steps.resizes if long_sides or steps.resizes else None
@@ -115,8 +116,9 @@ def _open_step(text: str) -> Codec:
     return open_named(*parse_codec(text))
 
 
-def _texts(earlier: str) -> list[str]:
-    return [text.strip() for text in earlier.split(SEPARATOR)] if earlier.strip() else []
+def _steps(chain: str) -> list[str]:
+    """The texts of a chain's steps; one of a codec alone."""
+    return [text.strip() for text in chain.split(SEPARATOR)]
 
 
 def _is_level(text: str) -> bool:
