@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -59,7 +59,7 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
     """
     ray = _ray()
     _check_answers(address)
-    # Workers outlive no driver, and Ray's own messages would tear the progress display.
+    # Ray would print its own messages into the progress display.
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address:
         settings["address"] = address
@@ -74,12 +74,12 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
     except Exception as error:
         where = address or "a local Ray"
         raise InputError(f"--ray {where}: cannot be used ({one_line(error, 300)})") from error
-    workers = RayWorkers(ray)
     try:
-        workers.check_nodes()
-        yield workers
+        workers = RayWorkers(ray)
+        with closing(workers):
+            workers.check_nodes()
+            yield workers
     finally:
-        workers.close()
         ray.shutdown()
 
 
