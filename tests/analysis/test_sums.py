@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import pytest
 
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.result import Analysis
-from eyechart.analysis.sums import code_of
-from eyechart.core.types import Score
+from eyechart.analysis.sums import code_of, stored_sums
+from eyechart.core.types import Record, Score
 from eyechart.store import Store
 from eyechart.tasks import open_task
 from tests.analysis import toy
@@ -50,6 +50,21 @@ def test_only_changed_cells_are_summed_and_the_analysis_is_the_same(tmp_path: Pa
     changed.replace_records(changed.records()[:-1])
     assert analysed(tmp_path)[1] == 1
     assert analysed(tmp_path)[1] == 0
+
+
+def test_answers_that_are_added_while_a_cell_is_read_are_summed_next_time(tmp_path: Path) -> None:
+    stored = toy.a_run(tmp_path, RIGHTS).cells()[0]
+    whole = stored.records()
+    stored.replace_records(whole[:-1])
+
+    class Growing(list[Record]):
+        def __iter__(self) -> Iterator[Record]:
+            yield from super().__iter__()
+            stored.append_records(whole[-1:])
+
+    first = stored_sums(stored, Growing(whole[:-1]), toy.ToyTask(), "code")
+    second = stored_sums(stored, stored.records(), toy.ToyTask(), "code")
+    assert [sums.metrics["asked"] for sums in (first, second)] == [len(whole) - 1, len(whole)]
 
 
 def test_without_derived_files_the_analysis_is_the_same(tmp_path: Path) -> None:

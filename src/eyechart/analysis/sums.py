@@ -84,13 +84,12 @@ def stored_sums(
         StoreError: a damaged record.
     """
     path = stored.path / "sums.json"
-    made_with = digest([VERSION, code, chance is not None])
-    if (known := _known(path, [made_with, stored.content()])) is not None:
+    # The content from before the records are read: if a run adds answers meanwhile, these sums do
+    # not count as those of the new content.
+    made_from = [digest([VERSION, code, chance is not None]), stored.content()]
+    if (known := _known(path, made_from)) is not None:
         return known
-    read = list(records)
-    sums = cell_sums(task, read, None if chance is None else chance())
-    del read
-    made_from = [made_with, stored.content()]
+    sums = cell_sums(task, list(records), None if chance is None else chance())
     fields: dict[str, Json] = asdict(sums)
     fields["statistics"] = {
         "images": sums.statistics.images,
