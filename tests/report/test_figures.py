@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eyechart.analysis.files import write_analysis
-from eyechart.analysis.result import Analysis
+from eyechart.analysis.result import Analysis, Interval
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.report.figures import FIGURES, write_figure
@@ -54,6 +54,17 @@ def test_the_numbers_are_those_of_the_analysis(tmp_path: Path) -> None:
     _, path = write_figure(analysis, "3a", tmp_path / "b.svg")
     assert {row["vlm"] for row in numbers(path)} == set(VLMS)
     assert {row["task"] for row in numbers(path)} == set(TASKS)
+
+
+def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:
+    analysis = full_analysis()
+    none = Interval(value=0.0, low=0.0, high=0.0)
+    cells = tuple(
+        replace(cell, score=none) if (cell.codec, cell.task) == ("source", "POPE") else cell
+        for cell in analysis.cells
+    )
+    _, path = write_figure(replace(analysis, cells=cells), "3b", tmp_path / "a.svg")
+    assert {row["task"] for row in numbers(path)} == set(TASKS) - {"POPE"}
 
 
 def test_codecs_keep_their_style_in_every_selection() -> None:

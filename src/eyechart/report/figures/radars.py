@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 def radar_rows(analysis: Analysis) -> list[Row]:
+    """Without tasks whose uncompressed score is 0, of which no share can be lost."""
     rows: list[Row] = []
     for bd, best in against_uncompressed(analysis):
-        if bd.bd is not None and not bd.adapter:
+        if bd.bd is not None and best and not bd.adapter:
             row: Row = {"vlm": bd.vlm, "task": bd.task, "codec": bd.codec}
             rows.append({**row, **numbers("bd", bd.bd), "bd_percent": share(bd.bd, best).value})
     return rows if len({row["codec"] for row in rows}) >= 3 else []
