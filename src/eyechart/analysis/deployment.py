@@ -108,15 +108,15 @@ def costs_of(
     timing = Timing()
     for cell in cells:
         timing.add(timings.get(cell.key, Timing()))
-    records = [record for cell in cells for record in cell.records]
+    answers = [(cell.task, record) for cell in cells for record in cell.records]
     # Different images of two tasks may have the same key.
-    images = {(cell.task, record.image): record for cell in cells for record in cell.records}
+    images = {(task, record.image): record for task, record in answers}
     tokens = [record.visual_tokens for record in images.values()]
     known = bool(tokens) and all(tokens)
     usd = None
     if known and (price := prices or _listed(cells[0])) is not None:
-        asked = float(np.mean([record.visual_tokens for record in records]))
-        said = float(np.mean([record.answer_tokens for record in records]))
+        asked = float(np.mean([record.visual_tokens for _, record in answers]))
+        said = float(np.mean([record.answer_tokens for _, record in answers]))
         usd = (asked * price.usd_input + said * price.usd_output) / 1e6
     return Costs(
         size_bytes=float(np.mean([record.payload_bytes for record in images.values()])),
