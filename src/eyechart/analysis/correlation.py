@@ -4,9 +4,13 @@
                                                         --> within codecs: levels of one codec
                                                         --> between codecs: means of codecs
 
-A metric can follow the score well as the rate of one codec changes, and still order codecs wrongly,
-so the three often disagree. Images are resampled as everywhere, the same ones for a cell's quality
-and its score, so that an interval says how much depends on the images that were asked about.
+Within codecs, each codec's mean is taken away from its levels (Bland and Altman, "Calculating
+correlation coefficients with repeated observations", part 1, BMJ 310, 1995; codecs are the
+subjects). Between codecs, each codec counts once. A metric can follow the score well as the rate of
+one codec changes, and still order codecs wrongly, so the three often disagree.
+
+Images are resampled as everywhere, the same ones for a cell's quality and its score, so that an
+interval says how much depends on the images that were asked about.
 """
 
 from __future__ import annotations

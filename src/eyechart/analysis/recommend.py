@@ -4,12 +4,16 @@
             -> upper bound of the mean loss -> per codec: from the highest rate down, to the first
                level that is not shown to be good enough
 
-The bound is one-sided (Student's t over images), and holds for all codecs together. Within a codec
-the levels are tested in a fixed order, so that no further correction is needed (Maurer, Hothorn and
-Lehmacher 1995). Two images with a total loss are added to the data, because a few images without
-a loss would otherwise show that there is none. With them the bound covers the true loss of right or
-wrong answers in at least 95 % of all samples of 5 to 1,000 images (one image would be too few: 93.8
-% at worst).
+The bound is one-sided (Student's t over images). It holds for all codecs together, by Bonferroni's
+correction; VLMs and adapters are judged separately. Within a codec the levels are tested in a fixed
+order, so that no further correction is needed (Maurer, Hothorn and Lehmacher, "Multiple comparisons
+in drug clinical trials and preclinical assays: a-priori ordered hypotheses", 1995).
+
+Two images with a total loss are added to the data, because a few images without a loss would
+otherwise show that there is none; Agresti and Coull (The American Statistician 52, 1998) add
+successes and failures to a proportion for the same reason. With them the bound covers the true loss
+of right or wrong answers in at least 95 % of all samples of 5 to 1,000 images (one image would be
+too few: 93.8 % at worst).
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from eyechart.core.types import UNCOMPRESSED, Cell, Floats, Level
 from eyechart.store import Store
 from eyechart.store.timings import Timing, read_timings
 
-ERROR_RATE = 0.05  # probability that any recommended setting loses more than the tolerance
+ERROR_RATE = 0.05  # probability, for one VLM, that any good setting loses more than the tolerance
 LEAST_IMAGES = 5  # with fewer nothing is recommended
 _MOST_IMAGES = 100_000
 _RIGHT = 0.5  # scores from here on count as right, to count flips

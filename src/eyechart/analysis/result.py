@@ -340,8 +340,8 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     """The analysis as stored in JSON. Keys keep their order.
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `quality`, `correlations`,
-    `category` and `at_chance`.
+    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
+    `quality`, `correlations`, `metric_labels`, `category` and `at_chance`.
     """
     value = asdict(analysis)
     for name in (
