@@ -93,6 +93,8 @@ def test_built_in_plans_name_what_exists(name: str) -> None:
         ("vlms: {a: 1}\ntasks: b\ncodecs: c", "vlms"),
         ("vlms: a\ntasks: b\ncodecs: [{codec: jpeg, level: [1]}]", "did you mean levels?"),
         ("vlms: a\ntasks: b\ncodecs: [3]", "codecs.0"),
+        ("vlms: a\ntasks: b\ncodecs: [c, {}]", "'codecs.1.codec' is missing"),
+        ("vlms: a\ntasks: b\ncodecs: [{c: {q: 2024-01-01}}]", "codecs: 2024-01-01: allowed"),
     ],
 )
 def test_errors_are_one_line(text: str, words: str) -> None:

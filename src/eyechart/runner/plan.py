@@ -90,7 +90,8 @@ def _entries(value: Any) -> list[Any]:
     """Codecs as a list: `{jpeg: {quality: [30, 50]}}` is one of `jpeg:quality=[30,50]`."""
     found = []
     for item in _listed(value):
-        if isinstance(item, dict) and "codec" not in item and all(map(_is_options, item.values())):
+        named = isinstance(item, dict) and item and "codec" not in item
+        if named and all(map(_is_options, item.values())):
             found += [_spec(str(name), options) for name, options in item.items()]
         else:
             found.append(item)
@@ -107,7 +108,13 @@ def _spec(name: str, options: dict[str, Any] | None) -> str:
 
 
 def _option(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, separators=(",", ":"))
+    except TypeError as error:  # YAML has dates and sets
+        shown = one_line(str(value), 60)
+        raise ValueError(f"{shown}: allowed: text, numbers, true, false, null, lists") from error
 
 
 def _levels_once(entries: tuple[CodecEntry, ...]) -> tuple[CodecEntry, ...]:
