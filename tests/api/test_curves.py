@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
 import eyechart
+from eyechart.api.curves import partner, read_curves
 
 RATES = [0.1, 0.2, 0.4, 0.8]
 SCORES = [50.0, 64.0, 70.0, 72.0]
@@ -63,3 +66,18 @@ def test_a_curve_that_has_no_bd_rate_is_refused(
 def test_bd_metric_needs_exactly_one_thing_to_compare_with(given: dict[str, object]) -> None:
     with pytest.raises(eyechart.InputError, match="either uncompressed"):
         eyechart.bd_metric(RATES, SCORES, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("codecs", "found"), [(("", ""), "b GQA"), ((",x", ",y"), "b GQA y")])
+def test_a_curve_is_compared_with_that_of_its_vlm_and_task(
+    codecs: tuple[str, str], found: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "curves.csv"
+    head = "bpp,score,vlm,task" + (",codec" if codecs[0] else "")
+    rows = [f"0.1,50,{name}{codecs[1]}" for name in ("a,POPE", "a,MME", "b,GQA")]
+    path.write_text("\n".join([head, *rows]))
+    others = read_curves(path)
+    path.write_text("\n".join([head, f"0.1,50,b,GQA{codecs[0]}", f"0.1,50,c,GQA{codecs[0]}"]))
+    mine, lonely = read_curves(path)
+    assert str(partner(mine, others)) == found
+    assert partner(lonely, others) is None

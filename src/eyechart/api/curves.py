@@ -114,7 +114,8 @@ def read_curves(path: Path) -> list[NamedCurve]:
     uncompressed: dict[tuple[str, ...], float] = {}
     for line, row in read_csv(path, _COLUMNS, _MOST_BYTES):
         found = {(name or "").lower(): value for name, value in row.items() if name}
-        names = [found[key] or "" for key in _NAMES if key in found]
+        *others, codec = (key for key in _NAMES if key in found or key == "codec")
+        names = [*(found[key] or "" for key in others), found.get(codec) or ""]
         bpp, score = (_number(row, column, f"{path}: line {line}") for column in _COLUMNS)
         if found.get("codec") == UNCOMPRESSED:
             uncompressed[tuple(names[:-1])] = score
