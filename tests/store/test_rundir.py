@@ -289,6 +289,7 @@ def test_a_fingerprint_changes_with_all_that_an_analysis_is_made_from(store: Sto
         lambda: stored.append_failures([a_failure("2")]),
         lambda: stored.ask(TaskSize(questions=2, images=1)),
         lambda: store.write_info(RunInfo(title="other")),
+        lambda: store.note_command("eyechart run quick"),
         lambda: store.add(a_cell(adapter=Component(name="a", version="1"))),
     ]
     seen = {store.fingerprint()}

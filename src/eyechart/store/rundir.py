@@ -243,13 +243,17 @@ class Store:
 
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that an analysis reads: records, failures, planned sizes,
-        scores and quality. Reads the files of cells that have changed. Raises StoreError."""
+        scores, quality and commands. Reads the files of cells that have changed.
+
+        Raises StoreError.
+        """
         whole = sha256(b"\0".join(line.encode() for line in read_lines(self.root / "run.json")))
         for stored in self.cells():
             whole.update(stored.key.encode())
             whole.update(file_sha256(stored.path / "asked.json"))
             whole.update(stored.content().encode())
-        whole.update("".join(read_lines(self.root / "vlms.jsonl")).encode())
+        for name in ("vlms.jsonl", "commands.txt"):
+            whole.update("".join(read_lines(self.root / name)).encode())
         for path in self.quality.files():
             whole.update(file_sha256(path))
         return whole.hexdigest()
