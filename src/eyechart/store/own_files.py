@@ -9,6 +9,7 @@ from pathlib import Path
 from eyechart.core.files import is_file
 from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json
+from eyechart.core.kinds import fits
 from eyechart.store.files import DAMAGED, read_lines, write_atomic
 
 FILE_NAME = "own_files.json"
@@ -39,12 +40,13 @@ def write_own_files(root: Path, own: OwnFiles) -> None:
 
 
 def read_own_files(root: Path) -> OwnFiles | None:
-    """That of a run directory; None without one, or with a damaged one."""
+    """That of a run directory; None without one, or with a damaged one. Raises StoreError."""
     path = root / FILE_NAME
     if not is_file(path):
         return None
     try:
         own = OwnFiles(**parse_json("\n".join(read_lines(path))))
-        return own if own.files > 0 and own.mean_bytes > 0 else None
+        whole = all(fits(quality, int) for quality in own.jpeg_qualities)
+        return own if own.files > 0 and own.mean_bytes > 0 and whole else None
     except DAMAGED:
         return None

@@ -65,14 +65,9 @@ def read_timings(root: Path) -> dict[str, Timing]:
     for line in read_lines(root / FILE_NAME):
         try:
             value = parse_json(line)
-            timing = Timing(**{name: value[name] for name in asdict(Timing())})
-            if not all(
-                fits(number, float) or fits(number, int)
-                for number in value.values()
-                if number != value["cell"]
-            ):
-                continue
-            found.setdefault(str(value["cell"]), Timing()).add(timing)
+            numbers = {name: value[name] for name in asdict(Timing())}
+            if all(fits(number, float) for number in numbers.values()):
+                found.setdefault(str(value["cell"]), Timing()).add(Timing(**numbers))
         except DAMAGED:
             continue
     return found
