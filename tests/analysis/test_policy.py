@@ -90,3 +90,12 @@ def test_the_quality_of_a_jpeg_file_is_recognised(quality: int, tmp_path: Path) 
     assert jpeg_quality(path) is None
     Image.linear_gradient("L").save(tmp_path / "photo.png")
     assert jpeg_quality(tmp_path / "photo.png") is None
+
+
+def test_a_jpeg_file_with_too_many_pixels_has_no_quality(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.linear_gradient("L").save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    assert jpeg_quality(path) is None

@@ -35,6 +35,6 @@ def jpeg_quality(path: Path) -> int | None:
     try:
         with Image.open(path) as image:
             table = getattr(image, "quantization", {}).get(0)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return None if table is None or len(table) != len(_LUMINANCE) else quality_of_table(table)
