@@ -164,7 +164,8 @@ class _Measuring:
             n for n, (_, one) in enumerate(metrics) if isinstance(one, HasFeatures)
         ]
         self._advance = advance
-        self._known: dict[tuple[str, str], dict[str, dict[str, QualityValue]]] = {}
+        # Versions of what is stored, by codec and level: metric -> image -> version.
+        self._known: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
         self._codecs: dict[str, tuple[CodecSpec, Codec] | Failed] = {}
         self._jobs: deque[_Submitted] = deque()
         self._measured = self._stored = self._done = 0
@@ -198,7 +199,7 @@ class _Measuring:
         self, block: _ImageBlock, component: Component, level: Level, asked: set[str]
     ) -> None:
         label = f"{component.name} {level.name}"
-        known = self._known_values(component, level)
+        known = self._known_versions(component, level)
         lacking: list[tuple[SourceImage, tuple[int, ...]]] = []
         for name in block.names:
             if name not in asked:
@@ -223,23 +224,23 @@ class _Measuring:
 
     def _lacking(
         self,
-        known: Mapping[str, Mapping[str, QualityValue]],
+        known: Mapping[str, Mapping[str, str]],
         image: str,
         codec: Component,
     ) -> tuple[int, ...]:
         """Places of the metrics that have no value of this version."""
         places = self._of_originals if codec.name == UNCOMPRESSED else range(len(self._metrics))
-        values = [known.get(metric.name, {}).get(image) for metric in self._metrics]
-        return tuple(
-            place
-            for place in places
-            if (value := values[place]) is None or value.version != self._metrics[place].version
-        )
+        stored = [known.get(metric.name, {}).get(image) for metric in self._metrics]
+        return tuple(place for place in places if stored[place] != self._metrics[place].version)
 
-    def _known_values(self, codec: Component, level: Level) -> dict[str, dict[str, QualityValue]]:
+    def _known_versions(self, codec: Component, level: Level) -> dict[str, dict[str, str]]:
         key = (digest(codec), digest(level.identity))
         if key not in self._known:
-            self._known[key] = self._store.quality.values(codec, level)
+            values = self._store.quality.values(codec, level)
+            self._known[key] = {
+                metric: {image: one.version for image, one in own.items()}
+                for metric, own in values.items()
+            }
         return self._known[key]
 
     def _opened(self, component: Component) -> tuple[CodecSpec, Codec] | Failed:
@@ -297,9 +298,9 @@ class _Measuring:
             self._measured += 1
             self._step(label)
         self._store.quality.add(job.spec.component, job.level, values)
-        known = self._known_values(job.spec.component, job.level)
+        known = self._known_versions(job.spec.component, job.level)
         for value in values:
-            known.setdefault(value.metric, {})[value.image] = value
+            known.setdefault(value.metric, {})[value.image] = value.version
 
     def _value(self, image: str, place: int, found: float | bytes) -> QualityValue:
         metric = self._metrics[place]
