@@ -98,6 +98,7 @@ def test_an_image_that_cannot_be_decoded_affects_no_other(
         ("wurst", "unknown metric 'wurst'"),
         ("psnr:peak=1", "unknown option 'peak'"),
         ("psnr,psnr:", "both named PSNR"),
+        (",", "no metric named"),
     ],
 )
 def test_a_metric_that_cannot_be_used_is_refused_before_anything_is_written(
@@ -131,4 +132,7 @@ def test_a_run_measures_at_its_end_if_it_is_asked_to(
     command += ["--max-images", str(IMAGES), "--workers", "0", "--out", str(run), "--no-report"]
     assert run_args([*command, "--quality"]) == 0
     assert f"{2 * IMAGES} images measured" in capsys.readouterr().out
+    with Store(run).measuring():  # another process measures: the run ends as usual
+        assert run_args([*command, "--quality"]) == 1
+    assert "no quality: " in capsys.readouterr().err
     assert set(values(run, "5")) == {"PSNR", "MS-SSIM", "VMAF", "VIF", "XPSNR"}

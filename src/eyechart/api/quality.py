@@ -35,7 +35,7 @@ def measure_quality(
         MS-SSIM, VMAF, VIF and XPSNR. `all`: every metric that can be used here.
     data: folder with the tasks' files, if it has moved.
     advance: called with the codec and level, and how many of how many images are done.
-    settings: how codecs work (`EncodeOptions`); `decoded_gb` has no effect.
+    settings: how codecs work (`EncodeOptions`); `decoded_gb` and `ray` have no effect.
 
     Returns the numbers of images that were `measured` and that had values (`stored`), and
     `failures`, one line for each image, codec or task that could not be measured.
@@ -77,8 +77,9 @@ def _specs(metrics: str | Sequence[str]) -> list[str]:
 
     if metrics == ALL_METRICS:
         return usable_metrics()
-    named = split_specs(metrics) if isinstance(metrics, str) else list(metrics)
-    return named or list(DEFAULT_METRICS)
+    if isinstance(metrics, str):
+        return split_specs(metrics)
+    return list(metrics or DEFAULT_METRICS)
 
 
 def usable_metrics() -> list[str]:

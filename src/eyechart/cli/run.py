@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import error_line, keyboard_interrupt, typed_text
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from eyechart.api.results import Outcome
@@ -189,7 +189,7 @@ def run(
             strict=False,
             command=shlex.join(("eyechart", *context.find_root().obj)),
         )
-    failed = quality and _measure(out, data, workers, codec_device, codec_batch)
+    failed = quality and _measure(out, data, workers, codec_device, codec_batch, wait=wait)
     shown = not report or _show_results(out, silent=bool(outcome.unusable))
     _end(outcome, out)
     if failed or not shown:
@@ -308,10 +308,16 @@ def rescore(
 
 
 def _measure(
-    out: Path, data: str | None, workers: int | None, codec_device: str, codec_batch: int | None
+    out: Path,
+    data: str | None,
+    workers: int | None,
+    codec_device: str,
+    codec_batch: int | None,
+    *,
+    wait: bool,
 ) -> bool:
-    """Measure the quality of what was answered; -> whether something failed. A run without answers
-    is reported by its own lines."""
+    """Measure the quality of what was answered; -> whether something failed. That does not end the
+    command, so that the tables and the report of the answers follow."""
     from eyechart.cli.quality import DEFAULT_METRICS, measure_with_bar
 
     try:
@@ -322,9 +328,9 @@ def _measure(
             workers=workers,
             codec_device=codec_device,
             codec_batch=codec_batch,
-            wait=False,
+            wait=wait,
         )
-    except InputError as error:
+    except (InputError, StoreError) as error:
         error_line(f"eyechart: no quality: {error}")
         return True
 
