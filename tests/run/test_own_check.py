@@ -12,6 +12,8 @@ from eyechart.cli import run_args
 from eyechart.store import Store
 from eyechart.tasks.own_images import OwnImages, agreement
 
+SMALLER = "eyechart-mini:max_pixels=3136"  # another VLM than without the option
+
 
 @pytest.mark.parametrize(
     ("reference", "answer", "expected"),
@@ -67,6 +69,9 @@ def test_without_answers_the_vlm_is_compared_with_itself(
     assert all(record.value == 1 for record in cells["source"])  # the VLM is deterministic
     assert run_args(["recommend", str(out), "--tolerate", "5"]) == 0
     assert "jpeg" in capsys.readouterr().out
+    for wrong in (("--front", str(tmp_path / "none" / "f.svg")), ("--bandwidth", "")):
+        assert run_args(["recommend", str(out), *wrong]) == 2
+        assert capsys.readouterr().out == ""
     assert run_args(["report", str(out)]) == 0
     assert "not shown for any setting" in (out / "report.html").read_text()
     assert check(photos, out) == 0  # nothing is asked again
@@ -74,13 +79,31 @@ def test_without_answers_the_vlm_is_compared_with_itself(
     assert "OwnImages: scores of every cell" in capsys.readouterr().out
 
 
-def test_known_answers_are_the_reference(photos: Path, tmp_path: Path) -> None:
+def test_the_first_images_of_a_questions_file_keep_all_their_questions(
+    photos: Path, tmp_path: Path
+) -> None:
+    asked, out = tmp_path / "asked.csv", tmp_path / "out"
+    rows = ("0.png,Is there a dog?", "1.png,Is there a dog?", "0.png,Is it dark?")
+    asked.write_text("\n".join(("image,question", *rows)))
+    assert check(photos, out, "--questions", str(asked), "--max-images", "1") == 0
+    (cell,) = Store(out / "reference").cells()
+    said = [record.answer.strip() for record in cell.records()]
+    questions = OwnImages(str(out)).questions()
+    assert [question.text for question in questions] == ["Is there a dog?", "Is it dark?"]
+    assert [question.answer for question in questions] == said
+
+
+def test_known_answers_are_the_reference(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = tmp_path / "asked.csv"
     asked.write_text("image,question,answer\n0.png,Is it dark?,maybe\n1.png,What is it?,a ramp\n")
     out = tmp_path / "out"
     assert check(photos, out, "--questions", str(asked)) == 0
     assert not (out / "reference").exists()
     assert [question.answer for question in OwnImages(str(out)).questions()] == ["maybe", "a ramp"]
+    assert check(photos, out, "--questions", str(asked), "--vlm", SMALLER) == 0
+    assert capsys.readouterr().out.count(": loss of the mean score") == 3  # of one VLM, of both
 
 
 def test_another_check_in_the_directory_is_refused_and_changes_nothing(
@@ -93,7 +116,7 @@ def test_another_check_in_the_directory_is_refused_and_changes_nothing(
     before = contents(out)
     for more, says in (
         (("--max-images", "1"), "other questions"),
-        (("--vlm", "eyechart-mini:max_pixels=3136"), "another VLM"),
+        (("--vlm", SMALLER), "another VLM"),
         (("--questions", str(asked)), "other questions"),
     ):
         capsys.readouterr()

@@ -67,8 +67,8 @@ def check(
     found.outcome.raise_unusable()
     if found.left_out:
         error_line(f"{photos}: {found.left_out} files are no images that can be read here")
-    (shown,) = api.recommend(out, tolerance=tolerance, today=today, keep=True)
-    show_recommendations([shown], out)
+    shown = api.recommend(out, tolerance=tolerance, today=today, keep=True)
+    show_recommendations(shown, out)
     print(f"\nOwn files: {found.own}.")
     compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())
     print(f"Answers are compared by: {compared}.")
@@ -77,7 +77,7 @@ def check(
     else:
         print(
             "Reference: what the VLM says about the uncompressed image. Asked again, it agrees "
-            f"with itself to {shown.agreement:.1f} %."
+            f"with itself to {shown[0].agreement:.1f} %."
         )
     print(f"Run directory: {out}")
     if not found.outcome.clean:

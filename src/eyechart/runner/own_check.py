@@ -94,7 +94,8 @@ def check_images(
     found, left_out = find_images(photos)
     asked = _default_questions(found) if questions is None else _own_questions(questions, photos)
     images = list(dict.fromkeys(question.image for question in asked))[:max_images]
-    asked = [question for question in asked if question.image in set(images)]
+    chosen_images = set(images)
+    asked = [question for question in asked if question.image in chosen_images]
     known = all(question.answer for question in asked)
     chosen = replace(options or Options(), batch_of_one_cell=True)
     own = _own_files(images)
@@ -229,8 +230,10 @@ def _with_references(
         for cell in Store(out).cells()
         for record in cell.records()
     }
+    # The run numbered them anew, as rows of its file.
     filled = [
-        replace(question, answer=question.answer or said.get(question.id, "")) for question in asked
+        replace(question, answer=question.answer or said.get(str(row), ""))
+        for row, question in enumerate(asked)
     ]
     return [question for question in filled if question.answer]
 
@@ -261,7 +264,7 @@ def _refuse_other_check(
     if not is_file(out / "run.json"):
         return
     store.info()
-    answered = [cell.cell for cell in store.cells() if cell.records()]
+    answered = [cell.cell for cell in store.cells() if cell.has_records()]
     if not answered:
         return
     vlm = None if model is None else model.by_task.get(TASK, model.vlm)
