@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.core.errors import InputError
+from eyechart.core.files import check_out
 
 if TYPE_CHECKING:
     from eyechart.api.results import Recommendation
@@ -66,7 +67,10 @@ def recommend(
     from eyechart import api
     from eyechart.api import check
 
-    bandwidths = check.parse_bandwidths(bandwidth) if bandwidth else []
+    bandwidths = [] if bandwidth is None else check.parse_bandwidths(bandwidth)
+    for path in (policy, front, times):
+        if path is not None:
+            check_out(path)
     found = api.recommend(
         directory,
         tolerance=tolerance,
