@@ -70,6 +70,13 @@ def test_show_lists_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "EYECHART_HM_ENCODER" in call("show", "hm")
 
 
+def test_show_describes_the_codec_also_with_sizes() -> None:
+    printed = call("show", "jpeg:quality=[30,50],long_side=112")
+    assert "Baseline JPEG" in printed
+    assert "q30@112" in printed
+    assert "long_side" in call("show", "webp")
+
+
 def test_check_prints_a_line_a_check() -> None:
     printed = call("check", "webp")
     assert "passed  fresh process" in printed

@@ -40,7 +40,7 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
         rows=tuple(rows),
         legend=(
             f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}. "
-            "lost, gained: questions right on the uncompressed, on the compressed image only"
+            "lost: questions right on the uncompressed image only; gained: on the compressed only"
         ),
         compact=True,
     )
@@ -62,7 +62,7 @@ def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]
         ),
         ("bpp", 3, lambda one: one.bpp),
         ("tokens", 0, lambda one: one.costs.tokens),
-        ("$ per 1,000", 3, lambda one: milliseconds(one.costs.usd)),
+        ("$ per 1,000 questions", 3, lambda one: milliseconds(one.costs.usd)),
         ("encode, ms", 0, lambda one: milliseconds(one.costs.encode_s)),
         ("decode, ms", 0, lambda one: milliseconds(one.costs.decode_s)),
         ("VLM, ms", 0, lambda one: milliseconds(one.costs.answer_s)),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError
@@ -96,19 +96,23 @@ def describe_codec(spec: str) -> DescribedCodec:
         PluginError, InputError: as `open_codec`.
     """
     from eyechart.codecs import open_codec, parse_codec
+    from eyechart.codecs.opening import plugin_of
 
     name, _ = parse_codec(spec)
     codec = open_codec(spec)
+    factory = plugins.load_factory("eyechart.codecs", plugin_of(name))
+    # With sizes, target rates or earlier steps, the class of `codec` says nothing of the plug-in.
+    described = factory if isinstance(factory, type) else type(codec)
     with plugins.guarded(name):
         return DescribedCodec(
             name=name,
-            text=inspect.getdoc(type(codec)) or "(no description)",
+            text=inspect.getdoc(described) or "(no description)",
             version=_version(codec),
             reproducible=facts_of(codec).reproducible,
             levels=tuple(codec.levels),
             no_levels="" if codec.levels else _how_to_get_levels(codec),
             open_levels=isinstance(codec, OpenLevels),
-            options=tuple(_options(name, codec)),
+            options=tuple(_options(factory, codec)),
         )
 
 
@@ -128,10 +132,7 @@ def _how_to_get_levels(codec: Codec) -> str:
     return "its options name none"
 
 
-def _options(name: str, codec: Codec) -> list[DescribedOption]:
-    from eyechart.codecs.opening import plugin_of
-
-    factory = plugins.load_factory("eyechart.codecs", plugin_of(name))
+def _options(factory: Any, codec: Codec) -> list[DescribedOption]:
     annotations = annotations_of(factory)
     return [
         DescribedOption(

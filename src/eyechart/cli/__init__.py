@@ -44,7 +44,10 @@ VERBS = {
     ),
     "findings": ("eyechart.cli.report:findings", "The paper's five findings, and this run."),
     "figure": ("eyechart.cli.report:figure", "Draw a figure of the paper from a run."),
-    "check": ("eyechart.cli.check:check", "Ask a VLM about own images, and how far to compress."),
+    "check": (
+        "eyechart.cli.check:check",
+        "Ask a VLM about your images: how far to compress?",
+    ),
     "recommend": (
         "eyechart.cli.recommend:recommend",
         "The cheapest safe setting of a run.",

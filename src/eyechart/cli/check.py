@@ -1,4 +1,4 @@
-"""`eyechart check`: how far may own images be compressed?"""
+"""`eyechart check`: how far may a user's images be compressed?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def check(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Columns image, question and perhaps answer. Default: 3 questions, yes/no probes.",
+            help="Columns image, question and perhaps answer. Default: 3 questions and "
+            "yes/no probes.",
         ),
     ] = None,
     codecs: Annotated[
@@ -38,7 +39,7 @@ def check(
     codec_device: CodecDevice = "auto",
     codec_batch: CodecBatch = None,
 ) -> None:
-    """Ask a VLM about own images, compressed and not, and say how far to compress.
+    """Ask a VLM about your images, compressed and not, and say how far to compress.
 
     Without known answers, the reference is what the VLM says about the
     uncompressed image. A stopped check continues with the same command.

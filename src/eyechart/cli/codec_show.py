@@ -37,6 +37,10 @@ def show(codec: CodecArgument) -> None:
         out.print("Other values also work, one image at a time: `codec encode --level VALUE`.")
     if found.options:
         out.print(_options(found))
+    out.print(
+        "Options of every codec: long_side, restore; without weights also target_bpp, target_bytes "
+        "(documentation: Codecs)."
+    )
 
 
 def check(codec: CodecArgument, codec_device: CodecDevice = "cpu") -> None:

@@ -83,7 +83,10 @@ def recommend(
     )
     if len(found) > 1 and (policy or front or times):
         named = ", ".join(one.name for one in found)
-        raise InputError(f"{directory}: a file is of one VLM, this run has {named}")
+        raise InputError(
+            f"{directory}: --policy, --front and --times are for a run of one VLM; this run has "
+            f"{named}"
+        )
     show_recommendations(found, directory, bandwidths)
     for path, what in ((front, "front"), (times, "times")):
         if path is not None:

@@ -90,7 +90,7 @@ def draw_times(found: Recommendation, path: Path) -> None:
     and of the uncompressed image, with the crossover points.
 
     Raises:
-        InputError: no times in this run, or as `draw_front`.
+        InputError: no such times in this run, or as `draw_front`.
     """
     check_plot(path)
     from matplotlib.figure import Figure
@@ -111,7 +111,10 @@ def draw_times(found: Recommendation, path: Path) -> None:
             axes.plot(bandwidths, values, label=name, linewidth=1.4)
             drawn += 1
     if not drawn:
-        raise InputError(f"{found.name}: no times were measured in this run")
+        raise InputError(
+            f"{found.name}: no times to draw: those of the uncompressed image and of good settings "
+            "are unknown"
+        )
     for at, _, name in points:
         value = costs[name].seconds(at)
         if value is not None:

@@ -87,7 +87,7 @@ class Tesseract:
             InputError: choice-set decoding. PluginError: no program. VLMError: it failed.
         """
         if decoding.choice_set:
-            raise InputError("tesseract: reads text; allowed: free answers")
+            raise InputError("tesseract: choice-set decoding is impossible; allowed: free answers")
         self.version  # noqa: B018 - raises if the program is not here
         return [[self._read(request)] * len(request.prompts) for request in requests]
 

@@ -197,7 +197,7 @@ class NetworkCodec:
         for file in self._level_files():
             if file.sha256 == sha256:
                 return self.folder / file.file
-        raise InputError(f"{self.name}: level {name!r} is none of {self.folder}")
+        raise InputError(f"{self.name}: no level {name!r} in {self.folder}")
 
     def _level_files(self) -> tuple[LevelFile, ...]:
         if self._files is None:

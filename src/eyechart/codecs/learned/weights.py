@@ -35,7 +35,7 @@ def write_level(
     or falls with it. shared: beginnings of the keys that are equal in all levels. They go into a
     file of their own, whose digest is in that of the level.
     Raises:
-        InputError: other levels of the folder have others.
+        InputError: the shared tensors of the folder's other levels differ from these.
     """
     folder.mkdir(parents=True, exist_ok=True)
     common = {key: value for key, value in weights.items() if key.startswith(shared)}
@@ -60,7 +60,7 @@ def _write(
     sha256 = digest(part)
     if same and path.exists() and digest(path) != sha256:
         part.unlink()
-        raise InputError(f"{path}: holds other weights; allowed are equal ones in all levels")
+        raise InputError(f"{path}: other weights than those of this level; they must be equal")
     part.replace(path)
     return sha256
 
