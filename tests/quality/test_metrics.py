@@ -101,7 +101,8 @@ def test_an_image_too_small_for_five_scales_has_no_ms_ssim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("vmaf", 92.009), ("vif", 0.72318), ("xpsnr", 39.991)]
+    ("name", "expected"),
+    [("vmaf", 92.009), ("vif", 0.72318), ("psnr-hvs", 42.8735), ("xpsnr", 39.991)],
 )
 def test_the_filters_of_ffmpeg_measure_luma(name: str, expected: float) -> None:
     decoded = noisy(photo(), 5)
@@ -111,7 +112,7 @@ def test_the_filters_of_ffmpeg_measure_luma(name: str, expected: float) -> None:
     assert open_metric(name).measure(photo(), changed) > 0.95 * min(equal, 60)
 
 
-@pytest.mark.parametrize("name", ["vmaf", "vif", "xpsnr"])
+@pytest.mark.parametrize("name", ["vmaf", "vif", "psnr-hvs", "xpsnr"])
 def test_an_ffmpeg_without_the_filters_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

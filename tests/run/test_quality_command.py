@@ -135,4 +135,4 @@ def test_a_run_measures_at_its_end_if_it_is_asked_to(
     with Store(run).measuring():  # another process measures: the run ends as usual
         assert run_args([*command, "--quality"]) == 1
     assert "no quality: " in capsys.readouterr().err
-    assert set(values(run, "5")) == {"PSNR", "MS-SSIM", "VMAF", "VIF", "XPSNR"}
+    assert set(values(run, "5")) == {"PSNR", "MS-SSIM", "PSNR-HVS", "VMAF", "VIF", "XPSNR"}

@@ -32,7 +32,7 @@ def measure_quality(
     from then on.
 
     metrics: names, with options; several in one text are separated by commas. None given: PSNR,
-        MS-SSIM, VMAF, VIF and XPSNR. `all`: every metric that can be used here.
+        MS-SSIM, PSNR-HVS, VMAF, VIF and XPSNR. `all`: every metric that can be used here.
     data: folder with the tasks' files, if it has moved.
     advance: called with the codec and level, and how many of how many images are done.
     settings: how codecs work (`EncodeOptions`); `decoded_gb` and `ray` have no effect.

@@ -32,7 +32,7 @@ Metrics = Annotated[
         "--metrics",
         "--metric",
         metavar="A,B",
-        help_="Quality metrics: psnr,ms-ssim,vmaf,vif,xpsnr.",
+        help_="Quality metrics: psnr,ms-ssim,psnr-hvs,vmaf,vif,xpsnr.",
     ),
 ]
 Plot = Annotated[

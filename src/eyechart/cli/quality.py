@@ -11,7 +11,7 @@ from eyechart.cli.console import error_line, keyboard_interrupt
 from eyechart.cli.options import option
 from eyechart.cli.run import CodecBatch, CodecDevice, Wait, Workers
 
-DEFAULT_METRICS = "psnr,ms-ssim,vmaf,vif,xpsnr"
+DEFAULT_METRICS = "psnr,ms-ssim,psnr-hvs,vmaf,vif,xpsnr"
 _NAMED = 10  # failures that are listed
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from eyechart.core import plugins
 from eyechart.core.types import Floats, Rgb8
 
-DEFAULT_METRICS = ("psnr", "ms-ssim", "vmaf", "vif", "xpsnr")  # without weights
+DEFAULT_METRICS = ("psnr", "ms-ssim", "psnr-hvs", "vmaf", "vif", "xpsnr")  # without weights
 
 
 @runtime_checkable

@@ -1,15 +1,17 @@
-"""VMAF, VIF and XPSNR, by the filters of the ffmpeg that imageio-ffmpeg ships.
+"""VMAF, VIF, PSNR-HVS and XPSNR, by the filters of the ffmpeg that imageio-ffmpeg ships.
 
-    both images --pipe--> ffmpeg: limited-range BT.709 --> libvmaf --> VMAF, VIF
+    both images --pipe--> ffmpeg: limited-range BT.709 --> libvmaf --> VMAF, VIF, PSNR-HVS
                                                        --> xpsnr   --> XPSNR
 
-One call measures all three, and the values of the last two images are kept, so that three metrics
-of one image cost one call. All are of luma, as in their definitions.
+One call measures all four, and the values of the last two images are kept, so that four metrics of
+one image cost one call. All are of luma, as in their definitions.
 
 VMAF: Li et al., "Toward a practical perceptual video quality metric", Netflix Technology Blog 2016,
 with the model vmaf_v0.6.1. A still image has no motion, so equal images get about 97, not 100. VIF:
 Sheikh and Bovik, "Image Information and Visual Quality", IEEE TIP 15, 2006, in the pixel domain
-over four scales. XPSNR: Helmrich et al., "XPSNR: A low-complexity extension of the perceptually
+over four scales. PSNR-HVS: Ponomarenko et al., "On between-coefficient contrast masking of DCT
+basis functions", VPQM 2007 (PSNR-HVS-M), in the implementation of Xiph's Daala, which has other
+sensitivities. XPSNR: Helmrich et al., "XPSNR: A low-complexity extension of the perceptually
 weighted peak signal-to-noise ratio", ICASSP 2020.
 """
 
@@ -18,7 +20,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import dataclass
 from functools import cache, lru_cache
+from math import inf, nan
 
 from eyechart.core.errors import EyechartError, InputError, one_line
 from eyechart.core.ffmpeg import executable
@@ -31,7 +35,7 @@ _GRAPH = (
     "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,format=yuv444p,split=2[one][two];"
     "[one]select='eq(n,0)',setpts=0,split=2[decoded1][decoded2];"
     "[two]select='eq(n,1)',setpts=0,split=2[reference1][reference2];"
-    "[decoded1][reference1]libvmaf=feature='name=float_vif\\:debug=true':n_threads=1:"
+    "[decoded1][reference1]libvmaf=feature='name=float_vif\\:debug=true|name=psnr_hvs':n_threads=1:"
     "log_fmt=json:log_path=/dev/stdout[vmaf];"
     "[decoded2][reference2]xpsnr[xpsnr]"
 )
@@ -51,7 +55,7 @@ class Vmaf:
 
     def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
         """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without libvmaf."""
-        return _measured(reference, decoded)[0]
+        return _measured(reference, decoded).vmaf
 
 
 class Vif:
@@ -68,7 +72,25 @@ class Vif:
 
     def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
         """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without libvmaf."""
-        return _measured(reference, decoded)[1]
+        return _measured(reference, decoded).vif
+
+
+class PsnrHvs:
+    """PSNR-HVS of luma in dB, infinite for equal images; NaN for images smaller than 17 pixels on a
+    side."""
+
+    name = "PSNR-HVS"
+    unit = "dB"
+    higher_is_better = True
+
+    @property
+    def version(self) -> str:
+        """Of ffmpeg. Raises InputError: no ffmpeg."""
+        return _ffmpeg_version()
+
+    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
+        """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without libvmaf."""
+        return _measured(reference, decoded).psnr_hvs
 
 
 class Xpsnr:
@@ -86,19 +108,29 @@ class Xpsnr:
 
     def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
         """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without xpsnr."""
-        return _measured(reference, decoded)[2]
+        return _measured(reference, decoded).xpsnr
 
 
-def _measured(reference: Rgb8, decoded: Rgb8) -> tuple[float, float, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Values:
+    """What one call measures; NaN for an image that is too small."""
+
+    vmaf: float = nan
+    vif: float = nan
+    psnr_hvs: float = nan
+    xpsnr: float = nan
+
+
+def _measured(reference: Rgb8, decoded: Rgb8) -> _Values:
     height, width, _ = reference.shape
     if min(height, width) < MIN_SIDE_PX:
-        return (float("nan"),) * 3
+        return _Values()
     return _filtered(reference.tobytes(), decoded.tobytes(), f"{width}x{height}")
 
 
 @lru_cache(maxsize=1)
-def _filtered(reference: bytes, decoded: bytes, size: str) -> tuple[float, float, float]:
-    """VMAF, VIF and XPSNR of two raw images."""
+def _filtered(reference: bytes, decoded: bytes, size: str) -> _Values:
+    """The values of two raw images."""
     command = [
         *(executable(), "-hide_banner", "-nostdin", "-nostats"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-i", "pipe:0"),
@@ -124,7 +156,13 @@ def _filtered(reference: bytes, decoded: bytes, size: str) -> tuple[float, float
     if done.returncode or xpsnr is None:
         raise EyechartError(f"ffmpeg failed ({one_line(messages[-200:] or str(done.returncode))})")
     found = json.loads(done.stdout)["frames"][0]["metrics"]
-    return float(found["vmaf"]), float(found["vif"]), float(xpsnr[1])
+    hvs = found["psnr_hvs_y"]  # null: not finite
+    return _Values(
+        vmaf=float(found["vmaf"]),
+        vif=float(found["vif"]),
+        psnr_hvs=inf if hvs is None else float(hvs),
+        xpsnr=float(xpsnr[1]),
+    )
 
 
 @cache
