@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,26 @@ def test_a_distribution_with_unreadable_metadata_hides_no_other(
     (metadata / "entry_points.txt").write_bytes(b"[eyechart.codecs]\nno equals sign\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert {"webp", "greedy"} <= set(plugins.names("eyechart.codecs"))
+
+
+def test_what_is_installed_and_removed_while_a_process_runs_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plugins.names("eyechart.codecs")
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    assert plugins.names("eyechart.codecs") == before
+    os.utime(site, (0, 0))  # or a file system may give the same time to both changes
+    made = tmp_path / "late-1.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
+    (made / "entry_points.txt").write_text("[eyechart.codecs]\nlate = late:Codec\n")
+    made = made.rename(site / made.name)
+    assert plugins.names("eyechart.codecs") == sorted([*before, "late"])
+    os.utime(site, (0, 0))
+    made.rename(tmp_path / made.name)
+    assert plugins.names("eyechart.codecs") == before
 
 
 @pytest.mark.usefixtures("installed")

@@ -10,9 +10,12 @@ import difflib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from eyechart.core import hooks
@@ -207,16 +210,31 @@ def near(name: str, known: list[str]) -> str:
     return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
 
 
-def _registered(group: Group) -> list[EntryPoint]:
+def _registered(group: Group) -> tuple[EntryPoint, ...]:
+    return _registered_in(group, tuple((place, _changed_ns(place)) for place in sys.path))
+
+
+def _changed_ns(place: str) -> int:
+    """When a distribution was last added to a folder, or removed from it."""
     try:
-        return list(entry_points(group=group))
+        return Path(place).stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+# Reading the metadata of all distributions takes about 50 ms, and a run looks up hundreds of names.
+@lru_cache(maxsize=16)
+def _registered_in(group: Group, places: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group. places: where they are searched, and when these changed."""
+    try:
+        return tuple(entry_points(group=group))
     except Exception:  # noqa: BLE001 - one distribution with broken metadata: leave that one out
         by_distribution: dict[str, list[EntryPoint]] = {}  # the first of a name hides later ones
         for distribution in distributions():
             with suppress(Exception):
                 points = list(distribution.entry_points.select(group=group))
                 by_distribution.setdefault(distribution.name, points)
-        return [point for points in by_distribution.values() for point in points]
+        return tuple(point for points in by_distribution.values() for point in points)
 
 
 def _distribution(point: EntryPoint) -> str:
