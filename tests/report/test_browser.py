@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from eyechart.analysis.result import BdResult
+from eyechart.report.finding import codec_label
 from eyechart.report.html import write_report
 from tests.report.browser import CHROMIUM, Browser
 from tests.report.synthetic_analysis import (
@@ -83,12 +85,48 @@ def test_everything_is_drawn(page: Browser) -> None:
     assert _count(page, "#curves .ceiling") == len(TASKS)
     assert _count(page, "#radar .radar") == len(CODECS)
     assert _count(page, "#radar .shape") == len(CODECS) * 4
+    assert _count(page, "#shares .bd-bar") == len(_against_uncompressed())
+    assert _count(page, "#shares .radar") == 1  # paper Fig. 3b
+    assert _count(page, "#vlms .radar") == 1 + len(CODECS) + len(TASKS)  # Fig. 10, 20 and 3a
+    assert _count(page, "#vlms tbody tr:not(.group)") == 2 * len(TASKS)
     assert _count(page, "#scaling .chart") == len(TASKS)
     assert _count(page, "#scores details") == len(TASKS) + 1  # one more asked with a choice set
     assert _count(page, "#icm tbody tr:not(.group)") == _count(page, "#icm .curve") == 4
     assert _count(page, "#gap .gap-bar rect") == 2 * 3 * 3 * 5
     paths = page.run("[...document.querySelectorAll('svg path')].map((p) => p.getAttribute('d'))")
     assert not [d for d in paths if "NaN" in d or "Infinity" in d or "undefined" in d]
+
+
+def _against_uncompressed() -> list[BdResult]:
+    """Of the first VLM, with and without its adapter."""
+    first = full_analysis().bd[0].vlm
+    return [
+        bd
+        for bd in full_analysis().bd
+        if bd.vlm == first and bd.baseline == "uncompressed" and bd.bd is not None
+    ]
+
+
+def test_costs_are_in_percent_of_the_uncompressed_score(page: Browser) -> None:
+    found = next(bd for bd in _against_uncompressed() if not bd.adapter)
+    cells = full_analysis().cells
+    best = next(
+        cell.score.value
+        for cell in cells
+        if (cell.vlm, cell.task, cell.codec) == (found.vlm, found.task, "source")
+    )
+    assert found.bd is not None
+    table = json.loads(
+        page.run(
+            "JSON.stringify([...document.querySelectorAll('#shares table tr')].map((row) =>"
+            "[...row.cells].map((cell) => (cell.querySelector('.value') || cell).textContent)))"
+        )
+    )
+    column = table[0].index(codec_label(found.codec))
+    row = next(row for row in table if row[0] == found.task)
+    assert row[column] == f"{100 * found.bd.value / best:+.1f}".replace("-", "\u2212")
+    page.click(f"#toolbar [data-toggle='{found.codec}']")
+    assert codec_label(found.codec) not in _text(page, "#shares table thead")
 
 
 def test_the_adapter_is_a_switch_of_the_curves(page: Browser) -> None:
@@ -396,7 +434,7 @@ def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> 
     assert _errors(browser) is None
     assert _count(browser, "#curves .curve .line") == 1
     assert _count(browser, "#curves .band") == 0 or _shown(browser, "#bd small") > 0
-    for absent in ("hero", "radar", "pictures", "adapters", "icm", "gap"):
+    for absent in ("hero", "radar", "vlms", "pictures", "adapters", "icm", "gap"):
         assert browser.run(f"document.getElementById('{absent}').hidden") is True
     assert _count(browser, "#alarm *") == 0
     assert "null" not in _text(browser, "body")

@@ -15,13 +15,16 @@ function axisName(name, x, y, side) {
   return s("text", { class: "tick", y: top, "text-anchor": side }, parts.map((part, i) => s("tspan", { x, dy: i ? 14 : 0 }, part)));
 }
 
-function radarFrame(names) {
+const HALF = [{ at: 0.25 }, { at: 0.5, label: "50 %" }, { at: 0.75 }];
+
+// Axes with their names, rings of equal values, and the rim that shapes are compared with.
+function radarFrame(names, rings = HALF, outer = 1) {
   const count = names.length;
   const rim = (share) => `${path(names.map((_, i) => radarPoint(i, count, share)))}Z`;
   const [cx, cy] = [RADAR.width / 2, RADAR.height / 2];
   return [
-    [0.25, 0.5, 0.75].map((share) => s("path", { class: "grid", d: rim(share) })),
-    s("path", { class: "rim", d: rim(1) }),
+    rings.map((ring) => s("path", { class: "grid", d: rim(ring.at) })),
+    s("path", { class: "rim", d: rim(outer) }),
     names.map((name, i) => {
       const [x, y] = radarPoint(i, count, 1);
       const [dx, dy] = [x - cx, y - cy];
@@ -32,7 +35,7 @@ function radarFrame(names) {
         axisName(name, x + (9 * dx) / length, y + (13 * dy) / length + 4, side),
       ];
     }),
-    s("text", { class: "tick faint", x: cx + 4, y: cy - RADAR.radius / 2 + 11 }, "50 %"),
+    rings.map((ring) => ring.label && s("text", { class: "tick faint", x: cx + 4, y: cy - RADAR.radius * ring.at + 11 }, ring.label)),
   ];
 }
 
