@@ -5,7 +5,7 @@
 DIR gets a grid that a fake VLM has answered completely: 40 cells a VLM (uncompressed, and 39 levels
 of jpeg, webp and avif), 5,000 questions about 278 images each, written by the store's own writer.
 Then every command runs as a user would start it, first without the files that it derives from the
-records, then again. Peak memory is that of the command's process. Without DIR/run.json the grid
+records, then again. Peak memory is that of the command's process. Without DIR/run/run.json the grid
 is made, which takes about a minute for each million records.
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from eyechart.api.runs import RunOptions
+from eyechart.store.remote import reading, writing
 
 if TYPE_CHECKING:
     from eyechart.analysis.recommend import Recommendation
@@ -80,17 +81,19 @@ def check_images(
     from eyechart.runner.progress import SilentProgress
 
     specs = split_specs(codecs) if isinstance(codecs, str) else codecs
-    return check(
-        Path(photos),
-        Path(out),
-        vlm=vlm,
-        codecs=None if specs is None else list(specs),
-        today=today,
-        questions=None if questions is None else Path(questions),
-        max_images=max_images,
-        progress=progress or SilentProgress(),
-        options=Options(**options),
-    )
+    watching, chosen = progress or SilentProgress(), Options(**options)
+    with writing(out, wait=chosen.wait, note=watching.note) as folder:
+        return check(
+            Path(photos),
+            folder,
+            vlm=vlm,
+            codecs=None if specs is None else list(specs),
+            today=today,
+            questions=None if questions is None else Path(questions),
+            max_images=max_images,
+            progress=watching,
+            options=chosen,
+        )
 
 
 def recommend(
@@ -141,9 +144,10 @@ def recommend(
         today=today,
         usd_per_million=usd_per_million,
     )
-    found = asked.of(Path(run_directory))
-    if keep:
-        store(Path(run_directory), asked)
+    with reading(run_directory) as folder:
+        found = asked.of(folder)
+        if keep:
+            store(folder, asked)
     return found
 
 
@@ -172,7 +176,8 @@ def own_files(run_directory: str | Path) -> OwnFiles | None:
     """The images' own files of a check; None for another run."""
     from eyechart.store.own_files import read_own_files
 
-    return read_own_files(Path(run_directory))
+    with reading(run_directory) as folder:
+        return read_own_files(folder)
 
 
 def times(found: Recommendation, bandwidths: Sequence[float]) -> tuple[Table, str]:

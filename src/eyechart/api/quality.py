@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -10,6 +11,7 @@ from eyechart.api.runs import EncodeOptions
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError
 from eyechart.core.plugins import split_specs
+from eyechart.store.remote import writing
 
 if TYPE_CHECKING:
     from eyechart.runner.quality import QualityRun
@@ -57,11 +59,12 @@ def measure_quality(
     from eyechart.vlms.devices import codec_devices
 
     options = Options(**settings)
-    store = Store(Path(run_directory))
-    store.require()
     opened = open_metrics(_specs(metrics))
     devices = codec_devices(options.codec_device)
-    with store.measuring(wait=options.wait):
+    with ExitStack() as stack:
+        store = Store(stack.enter_context(writing(run_directory, wait=options.wait)))
+        store.require()
+        stack.enter_context(store.measuring(wait=options.wait))
         return measure(
             store,
             opened,

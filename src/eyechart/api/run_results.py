@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eyechart.core.files import check_out, is_dir
+from eyechart.store.remote import reading, url_of, writing
 
 if TYPE_CHECKING:
     from eyechart.analysis.findings import PaperFinding
@@ -37,10 +39,16 @@ def analyse(
         >>> [bd.codec for bd in analysis.bd]
         ['jpeg']
     """
-    from eyechart.analysis.files import analysis_of
+    from eyechart.analysis.files import FILE_NAME, analysis_of, current_analysis
+    from eyechart.store import Store
 
     place = None if data is None else str(data)
-    return analysis_of(Path(run_directory), fresh=fresh, data=place)
+
+    def images(folder: Path) -> bool:  # the examples of a new analysis show them
+        return fresh or current_analysis(folder / FILE_NAME, Store(folder)) is None
+
+    with reading(run_directory, images=images) as folder:
+        return analysis_of(folder, fresh=fresh, data=place)
 
 
 def table(
@@ -84,24 +92,26 @@ def write_report(
         >>> eyechart.write_report("out/first").name
         'report.html'
     """
+    from datetime import UTC, datetime
+
+    from eyechart.analysis.analyse import analyse as analyse_run
     from eyechart.analysis.kept_recommendation import kept_texts
     from eyechart.report.html import write_report as write
 
-    path = Path(run_directory) / "report.html" if out is None else Path(out)
-    if is_dir(run_directory):
-        check_out(path)
-    if full_size:
-        from datetime import UTC, datetime
-
-        from eyechart.analysis.analyse import analyse as analyse_run
-
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        place = None if data is None else str(data)
-        analysis = analyse_run(Path(run_directory), created=now, data=place, side_px=None)
-    else:
+    if out is not None and (is_dir(run_directory) or url_of(run_directory)):
+        check_out(Path(out))
+    if not full_size:
         analysis = analyse(run_directory, fresh=fresh, data=data)
-    opening = kept_texts(Path(run_directory))
-    write(replace(analysis, title=title) if title else analysis, path, opening)
+    with reading(run_directory, images=lambda folder: full_size) as folder:
+        path = folder / "report.html" if out is None else Path(out)
+        if is_dir(folder):
+            check_out(path)
+        if full_size:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            place = None if data is None else str(data)
+            analysis = analyse_run(folder, created=now, data=place, side_px=None)
+        opening = kept_texts(folder)
+        write(replace(analysis, title=title) if title else analysis, path, opening)
     return path
 
 
@@ -175,9 +185,10 @@ def records(run_directory: str | Path, *, data: str | Path | None = None) -> lis
     from eyechart.runner.export_records import record_rows
     from eyechart.store import Store
 
-    store = Store(Path(run_directory))
-    store.require()
-    return list(record_rows(store, None if data is None else str(data)))
+    with reading(run_directory) as folder:
+        store = Store(folder)
+        store.require()
+        return list(record_rows(store, None if data is None else str(data)))
 
 
 def export_records(
@@ -204,10 +215,11 @@ def export_records(
 
     path = Path(out)
     chosen = format_of(path) if form is None else form
-    store = Store(Path(run_directory))
-    store.require()
-    check_out(path)
-    return write(store, path, chosen, None if data is None else str(data))
+    with reading(run_directory) as folder:
+        store = Store(folder)
+        store.require()
+        check_out(path)
+        return write(store, path, chosen, None if data is None else str(data))
 
 
 def rescore(
@@ -232,7 +244,8 @@ def rescore(
     from eyechart.runner.rescore import rescore as rescore_run
     from eyechart.store import Store
 
-    store = Store(Path(run_directory))
-    store.require()
-    with store.rewriting(wait=wait):
+    with ExitStack() as stack:
+        store = Store(stack.enter_context(writing(run_directory, wait=wait, images=False)))
+        store.require()
+        stack.enter_context(store.rewriting(wait=wait))
         return rescore_run(store, None if data is None else str(data))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.runner.plan import Plan, changed, load_plan, make_plan
+from eyechart.store.remote import reading, writing
 
 if TYPE_CHECKING:
     from eyechart.core.attempt import Failed
@@ -150,7 +151,9 @@ def run(
 
     keys, options = _parted(settings)
     watching = progress or (SilentProgress() if log is None else ProgressLines(log))
-    outcome = run_plan(open_plan(plan, **keys), Path(out), watching, Options(**options), command)
+    opened, chosen = open_plan(plan, **keys), Options(**options)
+    with writing(out, wait=chosen.wait, note=watching.note) as folder:
+        outcome = run_plan(opened, folder, watching, chosen, command)
     if strict:
         outcome.raise_unusable()
     return outcome
@@ -189,7 +192,9 @@ def encode(
     from eyechart.runner.start import encode_plan
 
     keys, options = _parted(settings)
-    return encode_plan(open_plan(plan, **keys), Path(out), Options(**options), advance)
+    opened, chosen = open_plan(plan, **keys), Options(**options)
+    with writing(out, wait=chosen.wait) as folder:
+        return encode_plan(opened, folder, chosen, advance)
 
 
 def _parted(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -226,5 +231,8 @@ def estimate(
 
     if rate is not None and not 0 < rate < math.inf:
         raise InputError(f"rate {rate}: allowed: more than 0, and finite")
-    measured = None if rates is None else load_rates(Path(rates))
+    measured = None
+    if rates is not None:
+        with reading(rates) as place:
+            measured = load_rates(place)
     return estimate_plan(open_plan(plan), rate=rate, rates=measured, published=published_codecs())

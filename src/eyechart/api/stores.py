@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from eyechart.store.remote import reading, writing
 
 if TYPE_CHECKING:
     from eyechart.runner.combine import MergeResult
@@ -44,8 +47,13 @@ def merge_runs(
     from eyechart.runner.combine import merge
     from eyechart.store import Store
 
-    stores = [Store(Path(path)) for path in run_directories]
-    return merge(stores, Store(Path(out)), data=None if data is None else str(data))
+    with ExitStack() as stack:
+        stores = [
+            Store(stack.enter_context(reading(path, images=lambda folder: True)))
+            for path in run_directories
+        ]
+        target = Store(stack.enter_context(writing(out)))
+        return merge(stores, target, data=None if data is None else str(data))
 
 
 def drop_cells(
@@ -77,10 +85,11 @@ def drop_cells(
     from eyechart.runner.combine import CellFilter, drop, names_of
     from eyechart.store import Store
 
-    store = Store(Path(run_directory))
-    store.require()
     choice = CellFilter(vlm=vlm, adapter=adapter, task=task, codec=codec, level=level)
-    with store.rewriting(wait=wait):
+    with ExitStack() as stack:
+        store = Store(stack.enter_context(writing(run_directory, wait=wait, images=False)))
+        store.require()
+        stack.enter_context(store.rewriting(wait=wait))
         chosen = choice.of(store.cells())
         answers = sum(len(stored.records()) for stored in chosen)
         if not dry_run:

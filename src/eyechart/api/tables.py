@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from eyechart.analysis.selection import Selection, select
 from eyechart.analysis.tables import TableKind, tables_of
+from eyechart.store.remote import reading
 
 if TYPE_CHECKING:
     from eyechart.analysis.result import Analysis
@@ -60,9 +61,8 @@ def run_tables(
     """
     from eyechart.analysis.analyse import analyse
 
-    analysis = analyse(
-        Path(run_directory), samples=samples, seed=seed, examples=0, created="", data=data
-    )
+    with reading(run_directory) as folder:
+        analysis = analyse(folder, samples=samples, seed=seed, examples=0, created="", data=data)
     shown = select(analysis, chosen) if chosen else analysis
     return RunTables(tables=tables_of(shown, kind, compact=compact), analysis=analysis)
 
@@ -81,7 +81,8 @@ def compare_runs(
     """
     from eyechart.analysis.two_runs import compare_runs as compare
 
-    return compare(Path(first), Path(second), samples=samples, seed=seed, data=data)
+    with reading(first) as one, reading(second) as other:
+        return compare(one, other, samples=samples, seed=seed, data=data)
 
 
 def render(tables: Sequence[Table], form: str) -> str:
@@ -134,4 +135,5 @@ def paper_diff(run_directory: str | Path, *, data: str | None = None) -> Diff:
     from eyechart.analysis.analyse import analyse
     from eyechart.paper.diff import diff
 
-    return diff(analyse(Path(run_directory), examples=0, created="", data=data))
+    with reading(run_directory) as folder:
+        return diff(analyse(folder, examples=0, created="", data=data))

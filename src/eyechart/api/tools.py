@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.core.pool import WorkerPool
+from eyechart.store.remote import writing
 
 if TYPE_CHECKING:
     from eyechart.core.types import Task
@@ -192,21 +194,25 @@ def export_tsv(
     from eyechart.runner.export_tsv import CopyFormat
     from eyechart.runner.export_tsv import export_tsv as export
 
-    return export(
-        task,
-        _specs(codecs),
-        Path(out),
-        levels=levels,
-        data=None if data is None else str(data),
-        form=CopyFormat(paths=paths, prompts=prompts, original_names=original_names),
-        run=None if run_directory is None else Path(run_directory),
-        workers=workers,
-        codec_device=codec_device,
-        codec_batch=codec_batch,
-        open_workers=open_workers,
-        wait=wait,
-        advance=advance,
-    )
+    with ExitStack() as stack:
+        run = None
+        if run_directory is not None:
+            run = stack.enter_context(writing(run_directory, wait=wait))
+        return export(
+            task,
+            _specs(codecs),
+            Path(out),
+            levels=levels,
+            data=None if data is None else str(data),
+            form=CopyFormat(paths=paths, prompts=prompts, original_names=original_names),
+            run=run,
+            workers=workers,
+            codec_device=codec_device,
+            codec_batch=codec_batch,
+            open_workers=open_workers,
+            wait=wait,
+            advance=advance,
+        )
 
 
 def _path(given: str | Path | None) -> Path | None:

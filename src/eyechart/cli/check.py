@@ -16,7 +16,7 @@ def check(
     vlm: Annotated[
         str, typer.Option("--vlm", metavar="NAME", help="A VLM, or openai:model=...,base_url=...")
     ] = "eyechart-mini",
-    out: Out = Path("out/check"),
+    out: Out = "out/check",
     questions: Annotated[
         Path | None,
         typer.Option(
@@ -46,15 +46,20 @@ def check(
     """
     from eyechart import api
     from eyechart.api.check import check_tolerance
+    from eyechart.api.places import writing
     from eyechart.cli.console import error_line, keyboard_interrupt, live_console
     from eyechart.cli.run_progress import run_progress
 
     check_tolerance(tolerance)
-    with keyboard_interrupt("all answers so far are kept"):
+    progress = run_progress(live_console(stderr=False))
+    with (
+        keyboard_interrupt("all answers so far are kept"),
+        writing(out, note=progress.note) as folder,
+    ):
         found = api.check_images(
             photos,
             vlm,
-            out=out,
+            out=folder,
             questions=questions,
             codecs=codecs,
             today=today,
@@ -63,13 +68,13 @@ def check(
             workers=workers,
             codec_device=codec_device,
             codec_batch=codec_batch,
-            progress=run_progress(live_console(stderr=False)),
+            progress=progress,
         )
-    found.outcome.raise_unusable()
+        found.outcome.raise_unusable()
+        shown = api.recommend(folder, tolerance=tolerance, today=today, keep=True)
     if found.left_out:
         error_line(f"{photos}: {found.left_out} files are no images that can be read here")
-    shown = api.recommend(out, tolerance=tolerance, today=today, keep=True)
-    show_recommendations(shown, out)
+    show_recommendations(shown, folder)
     print(f"\nOwn files: {found.own}.")
     compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())
     print(f"Answers are compared by: {compared}.")

@@ -11,7 +11,7 @@ import typer
 from eyechart.api.files import write_json
 from eyechart.cli.bars import image_bar
 from eyechart.cli.console import error_line, new_table, table_console
-from eyechart.cli.options import option
+from eyechart.cli.options import Directory, option
 from eyechart.cli.run import CodecBatch, CodecDevice, Workers
 from eyechart.core.files import check_out
 
@@ -145,7 +145,7 @@ def tsv(
 
 @app.command("records")
 def records(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     form: Annotated[
         FormatChoice | None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eyechart.cli.console import new_table, table_console
+from eyechart.cli.options import Directory
 from eyechart.cli.tables import TableFormat, print_tables
 
 app = typer.Typer(no_args_is_help=True, help="The published numbers: show, bd, diff.")
@@ -56,7 +56,7 @@ def recompute_bd(
 
 @app.command("diff")
 def diff_run(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from eyechart.cli.console import error_line, keyboard_interrupt
-from eyechart.cli.options import option
+from eyechart.cli.options import Directory, option
 from eyechart.cli.run import CodecBatch, CodecDevice, Wait, Workers
 
 DEFAULT_METRICS = "psnr,ms-ssim,psnr-hvs,vmaf,vif,xpsnr"
@@ -16,7 +16,7 @@ _NAMED = 10  # failures that are listed
 
 
 def quality(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     metrics: Annotated[
         str,
         option(
@@ -52,7 +52,7 @@ def quality(
 
 
 def measure_with_bar(
-    directory: Path,
+    directory: str | Path,
     metrics: str,
     *,
     data: str | None,

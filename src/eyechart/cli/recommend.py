@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.options import Directory
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out
 
@@ -27,7 +28,7 @@ Today = Annotated[
 
 
 def recommend(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     tolerance: Tolerance = 2.0,
     task: Annotated[
         list[str] | None, typer.Option(help="Use only this task; may be given several times.")
@@ -98,7 +99,7 @@ def recommend(
 
 
 def show_recommendations(
-    found: Sequence[Recommendation], directory: Path, bandwidths: Sequence[float] = ()
+    found: Sequence[Recommendation], directory: str | Path, bandwidths: Sequence[float] = ()
 ) -> None:
     """Print tables and sentences."""
     from eyechart.api import check

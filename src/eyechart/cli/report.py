@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from eyechart.cli.console import typed_text
+from eyechart.cli.options import Directory
 from eyechart.cli.tables import say_not_shown
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: DIR/report.html.")
     ] = None,
@@ -58,7 +59,7 @@ def figure(
             "10 uncompressed, 20 radar-codecs.",
         ),
     ],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="A .svg, .pdf or .png file; a .csv is beside it.")
     ],
@@ -78,7 +79,7 @@ def figure(
     _end(directory, data, *paths)
 
 
-def _end(directory: Path, data: str | None, *written: Path) -> None:
+def _end(directory: str, data: str | None, *written: Path) -> None:
     """Print the files, and what they do not show; exit code 1 if a task is left out."""
     from eyechart import api
 
@@ -91,7 +92,7 @@ def _end(directory: Path, data: str | None, *written: Path) -> None:
 
 
 def findings(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,

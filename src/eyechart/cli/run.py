@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import error_line, keyboard_interrupt, typed_text
+from eyechart.cli.options import Directory
 from eyechart.core.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -87,7 +88,12 @@ DecodedGb = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until another run of this directory has ended.")
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run directory.")]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="The run directory, or its URL (s3://bucket/run)."
+    ),
+]
 BatchOption = Annotated[
     int | None,
     typer.Option(
@@ -134,7 +140,7 @@ ReportOption = Annotated[
 def run(
     context: typer.Context,
     plan: PlanArgument = "quick",
-    out: Out = Path("out/run"),
+    out: Out = "out/run",
     vlm: Vlms = None,
     tasks: Tasks = None,
     codecs: Codecs = None,
@@ -161,13 +167,18 @@ def run(
     again, so the same command continues a run that was stopped.
     """
     from eyechart import api
+    from eyechart.api.places import writing
     from eyechart.cli.console import live_console
     from eyechart.cli.run_progress import run_progress
 
-    with keyboard_interrupt("all answers so far are kept"):
+    progress = run_progress(live_console(stderr=False))
+    with (
+        keyboard_interrupt("all answers so far are kept"),
+        writing(out, wait=wait, note=progress.note) as folder,
+    ):
         outcome = api.run(
             plan,
-            out=out,
+            out=folder,
             vlms=vlm,
             tasks=tasks,
             codecs=codecs,
@@ -185,20 +196,20 @@ def run(
             retry_failed=retry_failed,
             wait=wait,
             ray="" if ray == "local" else ray,
-            progress=run_progress(live_console(stderr=False)),
+            progress=progress,
             strict=False,
             command=shlex.join(("eyechart", *context.find_root().obj)),
         )
-    failed = quality and _measure(out, data, workers, codec_device, codec_batch, wait=wait)
-    shown = not report or _show_results(out, silent=bool(outcome.unusable))
-    _end(outcome, out)
+        failed = quality and _measure(folder, data, workers, codec_device, codec_batch, wait=wait)
+        shown = not report or _show_results(folder, silent=bool(outcome.unusable))
+    _end(outcome, folder)
     if failed or not shown:
         raise typer.Exit(1)
 
 
 def encode(
     plan: PlanArgument = "quick",
-    out: Out = Path("out/run"),
+    out: Out = "out/run",
     tasks: Tasks = None,
     codecs: Codecs = None,
     data: Data = None,
@@ -289,7 +300,7 @@ def plan(
 
 
 def rescore(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     data: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Folder with the tasks' TSV files, if it has moved."),

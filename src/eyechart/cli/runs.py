@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eyechart.cli.console import error_line, terminal_text
-from eyechart.cli.options import MOST_SAMPLES, MOST_SEED
+from eyechart.cli.options import MOST_SAMPLES, MOST_SEED, Directory
 from eyechart.cli.run import Wait
 from eyechart.cli.tables import TableFormat, print_tables
 from eyechart.core.errors import InputError
@@ -22,8 +21,8 @@ Data = Annotated[
 
 @app.command("compare")
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A run directory.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A run directory.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     form: Annotated[
         TableFormat, typer.Option("--format", help="How to print the table.")
     ] = TableFormat.terminal,
@@ -52,9 +51,9 @@ def compare(
 @app.command("merge")
 def merge(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Run directories; they stay.")
+        list[str], typer.Argument(metavar="DIR...", help="Run directories; they stay.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new one, or a run.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="A new one, or a run.")],
     data: Data = None,
 ) -> None:
     """Merge the cells of run directories into one. Existing answers are kept."""
@@ -67,7 +66,7 @@ def merge(
 
 @app.command("drop")
 def drop(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     vlm: Annotated[str | None, typer.Option(metavar="NAME", help="Cells of this VLM.")] = None,
     adapter: Annotated[
         str | None, typer.Option(metavar="NAME", help="Cells of this adapter; none: without one.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import error_line, terminal_text
-from eyechart.cli.options import MOST_SAMPLES, MOST_SEED
+from eyechart.cli.options import MOST_SAMPLES, MOST_SEED, Directory
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.core.types import UNCOMPRESSED
@@ -69,7 +69,7 @@ Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks
 
 def table(
     kind: Annotated[TableChoice, typer.Argument(metavar="KIND", help="Which table.")],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run directory.")],
+    directory: Directory,
     form: Annotated[
         TableFormat, typer.Option("--format", help="How to print it.")
     ] = TableFormat.terminal,

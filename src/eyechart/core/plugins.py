@@ -55,6 +55,7 @@ EXTRAS = {
     "pyarrow": "parquet",
     "openpyxl": "xlsx",
     "ray": "ray",
+    "s3fs": "cloud",
 }
 
 _MODEL = re.compile(r"[^:=,]+:[^:=,]+(,|$)")

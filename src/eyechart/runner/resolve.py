@@ -31,6 +31,7 @@ from eyechart.runner.work import (
     vlm_identity,
 )
 from eyechart.store import RunInfo
+from eyechart.store.remote import url_of
 from eyechart.tasks.sources import BUILT_IN_DATA
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
 
@@ -126,7 +127,9 @@ def _place(data: str | None) -> str:
     """Absolute path of the data, so that later commands find it with other variables set."""
     variables = (os.environ.get(variable) for variable in ("EYECHART_DATA", "LMUData"))
     named = data or next(filter(None, variables), BUILT_IN_DATA)
-    return named if named == BUILT_IN_DATA else str(Path(named).expanduser().resolve())
+    if named == BUILT_IN_DATA or url_of(named):
+        return named
+    return str(Path(named).expanduser().resolve())
 
 
 def codec_levels(entry: CodecEntry) -> CodecLevels:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eyechart.core.errors import InputError
 from eyechart.core.files import is_dir, is_file
+from eyechart.store.remote import fetched, url_of
 from eyechart.zoo import chart_dir
 
 BUILT_IN_DATA = "eyechart-mini"  # given as `data`, it overrides the environment
@@ -44,7 +45,7 @@ class OfficialFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A data file. origin: "data", "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
+    """A data file. origin: "data" or its URL, "$EYECHART_DATA", "$LMUData" or "eyechart-mini"."""
 
     path: Path
     origin: str
@@ -92,8 +93,8 @@ def _place(data: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
     if data == BUILT_IN_DATA:
         return chart_dir(), BUILT_IN_DATA
     if data:
-        return Path(data).expanduser(), "data"
+        return fetched(data), url_of(data) or "data"
     for variable in _VARIABLES:
         if environ.get(variable):
-            return Path(environ[variable]).expanduser(), f"${variable}"
+            return fetched(environ[variable]), f"${variable}"
     return chart_dir(), BUILT_IN_DATA

@@ -1,0 +1,251 @@
+"""Run directories and task files in an object store: moto's server on the loopback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from benchmarks.faults import toy
+from eyechart.cli import run_args
+from eyechart.core.types import Record
+from eyechart.store import Store
+from eyechart.store.remote import reading
+
+pytest.importorskip("s3fs")
+pytest.importorskip("moto.server")
+
+SECRET = "a-secret-that-is-never-printed"
+BUCKET = "photos"
+CHILD = Path(__file__).with_name("object_store_child.py")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("object-store")
+    path = list(sys.path)
+    toy.register(folder)
+    yield toy.pope(folder / "data", Random(0), images=8, per_image=3).parent
+    sys.path[:] = path
+
+
+@pytest.fixture(autouse=True)
+def _machine(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials, and an empty cache."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    move_to(tmp_path / "cache", monkeypatch)
+
+
+@pytest.fixture
+def files(_machine: None) -> Any:
+    import s3fs
+
+    found = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    if not found.exists(BUCKET):
+        found.mkdir(BUCKET)
+    for path in found.find(BUCKET):
+        found.rm_file(path)
+    return found
+
+
+def move_to(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on as on another machine: with another cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine))
+
+
+def records(out: Path) -> dict[str, list[Record]]:
+    return {stored.key: stored.records() for stored in Store(out).cells()}
+
+
+def run(data: Path | str, out: Path | str) -> int:
+    command = toy.run_arguments(Path(), Path())
+    for option, value in (("--data", data), ("--out", out)):
+        command[command.index(option) + 1] = str(value)
+    return run_args(command)
+
+
+@pytest.fixture(scope="module")
+def local(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("local") / "run"
+    assert run(data, out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local: Path) -> dict[str, list[Record]]:
+    return records(local)
+
+
+def test_a_run_in_a_bucket_can_be_read_from_another_machine(
+    files: Any,
+    data: Path,
+    undisturbed: dict[str, list[Record]],
+    local: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = f"s3://{BUCKET}/runs/first"
+    assert run(data, url) == 0
+    assert not files.exists(f"{BUCKET}/runs/first/lease.json")
+    move_to(tmp_path / "other", monkeypatch)
+    with reading(url) as folder:
+        assert records(folder) == undisturbed
+        assert not list(folder.glob("bitstreams/*/*/*"))  # not downloaded for a table
+    capsys.readouterr()
+    assert run_args(["table", "scores", str(local)]) == 0
+    printed = capsys.readouterr().out
+    assert run_args(["table", "scores", url]) == 0
+    assert capsys.readouterr().out == printed
+    assert run_args(["recommend", url]) == 0
+    capsys.readouterr()
+    assert run_args(["report", url]) == 0
+    assert Path(capsys.readouterr().out.strip()).read_text().startswith("<!doctype html>")
+    assert SECRET not in "".join(str(path) for path in files.find(BUCKET))
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_on_another_machine(
+    files: Any,
+    data: Path,
+    undisturbed: dict[str, list[Record]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = f"s3://{BUCKET}/killed"
+    path = os.pathsep.join([str(data.parent), str(Path.cwd())])
+    child = subprocess.run(
+        [sys.executable, str(CHILD), str(data), url],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        timeout=120,
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert files.exists(f"{BUCKET}/killed/lease.json")
+    with reading(url) as folder:
+        before = sum(map(len, records(folder).values()))
+    assert 0 < before < sum(map(len, undisturbed.values()))
+    move_to(tmp_path / "other", monkeypatch)
+    assert run(data, url) == 0
+    with reading(url) as folder:
+        assert records(folder) == undisturbed
+        assert list(folder.glob("bitstreams/*/*/*"))
+
+
+def test_lines_that_were_not_uploaded_are_kept_on_their_machine(
+    files: Any, data: Path, undisturbed: dict[str, list[Record]]
+) -> None:
+    url = f"s3://{BUCKET}/shorter"
+    assert run(data, url) == 0
+    path = next(one for one in files.find(f"{BUCKET}/shorter") if one.endswith("records.jsonl"))
+    whole = files.cat_file(path)
+    files.pipe_file(path, whole[: len(whole) // 2])
+    assert run(data, url) == 0
+    assert files.cat_file(path) == whole
+
+
+def test_deleted_cells_are_deleted_there(files: Any, data: Path) -> None:
+    url = f"s3://{BUCKET}/dropped"
+    assert run(data, url) == 0
+    assert run_args(["runs", "drop", url, "--codec", "jpeg", "--yes"]) == 0
+    left = [path for path in files.find(f"{BUCKET}/dropped") if path.endswith("/cell.json")]
+    assert len(left) == 1
+
+
+def test_task_files_are_read_from_a_bucket(
+    files: Any,
+    data: Path,
+    undisturbed: dict[str, list[Record]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files.pipe_file(f"{BUCKET}/data/POPE.tsv", (data / "POPE.tsv").read_bytes())
+    for place in (f"s3://{BUCKET}/data/", f"s3://{BUCKET}/data/POPE.tsv"):
+        out = tmp_path / place[-4:].strip("/.")
+        assert run(place, out) == 0
+        assert records(out) == undisturbed
+    move_to(tmp_path / "other", monkeypatch)
+    assert run_args(["table", "scores", str(out)]) == 0  # finds the task's file again
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://not-there/run", "s3://not-there/run: no such bucket"),
+        ("ftp://server/run", "unknown scheme ftp; allowed: s3://, gs://, az://"),
+        ("s3://key:word@photos/run", "a URL with a user or password"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--out", "--data"])
+def test_a_url_that_cannot_be_used_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str, said: str, option: str
+) -> None:
+    out = tmp_path / "run"
+    code = run(data, url) if option == "--out" else run(url, out)
+    assert code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "word" not in line.replace("password", "")
+    assert not out.exists()
+    assert not (tmp_path / "cache" / "eyechart" / "object-stores").exists()
+
+
+def test_without_credentials_or_with_wrong_ones_none_are_printed(
+    files: Any,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert run(data, f"s3://{BUCKET}/run") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no credentials; set AWS_ACCESS_KEY_ID" in line
+    assert not (tmp_path / "cache" / "eyechart").exists()
+
+
+def test_an_empty_place_is_no_run(files: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_args(["table", "bd", f"s3://{BUCKET}/nothing"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"s3://{BUCKET}/nothing: nothing is there" in line
+
+
+def test_without_the_package_the_extra_is_named(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    assert run(data, f"s3://{BUCKET}/run") == 2
+    assert "pip install 'eyechart[cloud]'" in capsys.readouterr().err
+
+
+def test_a_plan_that_cannot_run_leaves_nothing(files: Any, tmp_path: Path) -> None:
+    assert run(tmp_path / "no-data", f"s3://{BUCKET}/run") == 2
+    assert files.find(BUCKET) == []
