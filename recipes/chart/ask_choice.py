@@ -181,9 +181,12 @@ def how_many(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     found = number_to_ask(rng, counts(scene), shares().numbers)
     if found is None:
         return None
-    kind, number = found
-    question = f"How many {plural(kind)} are there?"
-    return _choice(label, rng, question, str(number), NUMBERS)
+    return how_many_of_kind(label, rng, *found)
+
+
+def how_many_of_kind(label: Label, rng: Rng, kind: str, number: int) -> ChartQuestion | None:
+    """How many dogs are there? About a kind of which there are `number` things."""
+    return _choice(label, rng, f"How many {plural(kind)} are there?", str(number), NUMBERS)
 
 
 def how_many_of_group(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
@@ -207,7 +210,11 @@ def one_more(label: Label, scene: Scene, rng: Rng) -> ChartQuestion | None:
     found = number_to_ask(rng, counts(scene), shares().numbers)
     if found is None:
         return None
-    kind, number = found
+    return one_more_of_kind(label, rng, *found)
+
+
+def one_more_of_kind(label: Label, rng: Rng, kind: str, number: int) -> ChartQuestion | None:
+    """If one more dog comes, how many dogs are there? There are `number` now."""
     question = f"If one more {kind} comes, how many {plural(kind)} are there?"
     options = [str(n + 1) for n in range(1, MAX_NUMBER + 1)]
     return _choice(label, rng, question, str(number + 1), options)

@@ -8,6 +8,8 @@ exactly as it is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recipes.chart.asking import HMER_PROMPT, KIE_SUFFIX, ChartQuestion, pick
 from recipes.chart.reading import fields, only_formula, only_sign
 from recipes.chart.scene import Rng, Scene, Text
@@ -85,9 +87,28 @@ def doc_vqa(scene: Scene, rng: Rng) -> ChartQuestion | None:
     at = int(rng.integers(len(lines)))
     label, value = lines[at]
     if rng.random() < 0.5:
-        return _ask(DOC_VQA, f"Which line says {value}?", label)
-    nth = "last" if at == len(lines) - 1 else ("first", "second")[at]
-    return _ask(DOC_VQA, f"What is the value on the {nth} line?", value)
+        return line_that_says(label, value)
+    return value_on_line(lines, at)
+
+
+def line_that_says(label: str, value: str) -> ChartQuestion:
+    """Which line says 42?"""
+    return _ask(DOC_VQA, f"Which line says {value}?", label)
+
+
+def _nth(lines: Sequence[tuple[str, str]], at: int) -> str:
+    return "last" if at == len(lines) - 1 else ("first", "second")[at]
+
+
+def value_on_line(lines: Sequence[tuple[str, str]], at: int) -> ChartQuestion:
+    """What is the value on the first line?"""
+    return _ask(DOC_VQA, f"What is the value on the {_nth(lines, at)} line?", lines[at][1])
+
+
+def read_line(lines: Sequence[tuple[str, str]], at: int) -> ChartQuestion:
+    """What is written on the first line? Asked in training only."""
+    question = f"what is written on the {_nth(lines, at)} line?"
+    return _ask(DOC_VQA, question, ": ".join(lines[at]))
 
 
 def kie(scene: Scene, rng: Rng) -> ChartQuestion | None:
@@ -95,7 +116,11 @@ def kie(scene: Scene, rng: Rng) -> ChartQuestion | None:
     lines = fields(scene)
     if not lines:
         return None
-    label, value = pick(rng, lines)
+    return value_of(*pick(rng, lines))
+
+
+def value_of(label: str, value: str) -> ChartQuestion:
+    """What is the value of 'NAME'?"""
     return _ask(KIE, f"what is the value of '{label}'?{KIE_SUFFIX}", value)
 
 

@@ -49,9 +49,15 @@ USES = {
 }
 
 
-def _ask(task: TaskName, category: str, question: str, want: bool) -> ChartQuestion:
+def _ask(
+    task: TaskName, category: str, question: str, want: bool, shown: str = ""
+) -> ChartQuestion:
     return ChartQuestion(
-        task=task, category=category, question=question + YES_NO_SUFFIX, answer=yes_no(want)
+        task=task,
+        category=category,
+        question=question + YES_NO_SUFFIX,
+        answer=yes_no(want),
+        shown=shown,
     )
 
 
@@ -64,7 +70,8 @@ def _kind_to_ask(scene: Scene, rng: Rng, want: bool) -> str | None:
 
 def pope_about(kind: str, answer: bool, category: str = "random") -> ChartQuestion:
     """POPE's question about one kind; the category names the split(s) it belongs to."""
-    return _ask("POPE", category, f"Is there {a(kind)} in the image?", answer)
+    shown = kind if answer else ""
+    return _ask("POPE", category, f"Is there {a(kind)} in the image?", answer, shown)
 
 
 def pope(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -78,7 +85,8 @@ def mme_existence(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     kind = _kind_to_ask(scene, rng, want)
     if kind is None:
         return None
-    return _ask("MME", "existence", f"Is there {a(kind)} in this image?", want)
+    shown = kind if want else ""
+    return _ask("MME", "existence", f"Is there {a(kind)} in this image?", want, shown)
 
 
 def mme_count(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -87,10 +95,15 @@ def mme_count(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     if found is None:
         return None
     kind, number = found
-    said = number if want else other_number(number, rng)
+    return count_about(kind, number, number if want else other_number(number, rng))
+
+
+def count_about(kind: str, number: int, said: int) -> ChartQuestion:
+    """MME's question whether there are `said` things of a kind of which there are `number`."""
     noun = kind if said == 1 else plural(kind)
     text = f"Is there only one {noun}" if said == 1 else f"Are there {NUMBER_WORDS[said]} {noun}"
-    return _ask("MME", "count", f"{text} in this image?", want)
+    question = f"{text} in this image?"
+    return _ask("MME", "count", question, said == number, NUMBER_WORDS[number])
 
 
 def mme_position(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -105,7 +118,7 @@ def mme_position(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
         return None
     one, other, relation = pick(rng, found)
     said = RELATIONS[relation if want else OPPOSITE[relation]]
-    return _ask("MME", "position", f"Is the {one.kind} {said} the {other.kind}?", want)
+    return _ask("MME", "position", f"Is the {one.kind} {said} the {other.kind}?", want, relation)
 
 
 def mme_color(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -117,7 +130,9 @@ def mme_color(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     taken = {thing.colour for thing in scene.things if thing.kind == shape.kind}
     colour = shape.colour if want else other_colours(taken, rng)[0]
     assert colour is not None
-    return _ask("MME", "color", f"Is there {a(f'{colour} {shape.kind}')} in this image?", want)
+    asked = f"{colour} {shape.kind}"
+    shown = asked if want else ""
+    return _ask("MME", "color", f"Is there {a(asked)} in this image?", want, shown)
 
 
 def mme_posters(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -128,7 +143,7 @@ def mme_posters(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     colour = sign.plate
     others = [plate for plate in PLATES if plate != colour]
     said = colour if want else pick(rng, others)
-    return _ask("MME", "posters", f"Is the sign in this image {said}?", want)
+    return _ask("MME", "posters", f"Is the sign in this image {said}?", want, colour)
 
 
 def mme_scene(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -136,7 +151,8 @@ def mme_scene(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     if scene.background not in BACKGROUNDS:
         return None
     said = scene.background if want else other_places(scene.background, rng)[0]
-    return _ask("MME", "scene", f"Is this photo taken {place_phrase(said)}?", want)
+    question = f"Is this photo taken {place_phrase(said)}?"
+    return _ask("MME", "scene", question, want, scene.background)
 
 
 def mme_artwork(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -144,7 +160,7 @@ def mme_artwork(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     if scene.layout not in PAPERS:
         return None
     said = scene.layout if want else PAPERS[1 - PAPERS.index(scene.layout)]
-    return _ask("MME", "artwork", f"Does this image show {a(said)}?", want)
+    return _ask("MME", "artwork", f"Does this image show {a(said)}?", want, scene.layout)
 
 
 def mme_ocr(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -157,7 +173,7 @@ def mme_ocr(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
         return None
     noun = "number" if sign.text.isdigit() else "word"
     said = sign.text if want else others[0]
-    return _ask("MME", "OCR", f'Is the {noun} in the image "{said}"?', want)
+    return _ask("MME", "OCR", f'Is the {noun} in the image "{said}"?', want, sign.text)
 
 
 def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -166,7 +182,8 @@ def mme_commonsense(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     if group is None:
         return None
     question = f"Is there {USES[group]} in this image?"
-    return _ask("MME", "commonsense_reasoning", question, want)
+    shown = next((thing.kind for thing in clear(scene) if thing.group == group), "")
+    return _ask("MME", "commonsense_reasoning", question, want, shown if want else "")
 
 
 def mme_calculation(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
@@ -178,4 +195,4 @@ def mme_calculation(scene: Scene, rng: Rng, want: bool) -> ChartQuestion | None:
     near = [value + step for step in (-10, -2, -1, 1, 2, 10) if value + step >= 0]
     said = value if want else pick(rng, near)
     question = f"Is the answer to the sum in the image {said}?"
-    return _ask("MME", "numerical_calculation", question, want)
+    return _ask("MME", "numerical_calculation", question, want, str(value))

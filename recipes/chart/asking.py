@@ -34,6 +34,8 @@ class ChartQuestion:
     question: the question column of the file; `prompt` is what the VLM gets. answer: what the VLM
     is trained to answer: "Yes" or "No", a short phrase, a caption, or an option letter.
     references: all right answers, for files that list several.
+    shown: the name in the image that decides between yes and no ("left", "three"); "" if there is
+    none, as for a thing that is absent.
     """
 
     task: TaskName
@@ -43,6 +45,7 @@ class ChartQuestion:
     options: tuple[str, ...] = ()
     ability: str = ""  # MMBench's L-2 ability, empty elsewhere
     references: tuple[str, ...] = ()
+    shown: str = ""
 
     @property
     def prompt(self) -> str:

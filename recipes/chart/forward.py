@@ -62,20 +62,21 @@ class ChartForward(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1) * 255, persistent=False)
 
-    def encode_images(self, images_BHWC: Tensor) -> Tensor:
-        """uint8 (B, 224, 224, 3) -> visual tokens (B, 64, D), row-major."""
-        batch = images_BHWC.shape[0]
-        x = (images_BHWC.permute(0, 3, 1, 2).float() - self.mean) / self.std
+    def encode_images(self, images_BCHW: Tensor) -> Tensor:
+        """uint8 (B, 3, 224, 224) -> visual tokens (B, 64, D), row-major."""
+        batch = images_BCHW.shape[0]
+        x = (images_BCHW.float() - self.mean) / self.std
         side, px = TOKENS, PATCH_PX
         x = x.view(batch, 3, side, MERGE, px, side, MERGE, px).permute(0, 2, 5, 3, 6, 1, 4, 7)
         x = x.reshape(batch, side * side, MERGE * MERGE, 3 * px * px)[:, self.order_N]
         # Both frames of a temporal patch are the same image, so the kernels of both are added.
         kernel = self.visual.patch_embed.proj.weight.sum(2).flatten(1)
-        x_BPD = F.linear(x.flatten(1, 2), kernel)
+        # The sums of the blocks stay in float32 where autocast computes in bfloat16.
+        x_BPD = F.linear(x.flatten(1, 2), kernel).float()
         for index, block in enumerate(self.visual.blocks):
             windows = 1 if index in self.visual.fullatt_block_indexes else (TOKENS // WINDOW) ** 2
-            x_BPD = x_BPD + self._attend(block.attn, block.norm1(x_BPD), windows)
-            x_BPD = x_BPD + block.mlp(block.norm2(x_BPD))
+            x_BPD = x_BPD + self._attend(block.attn, _norm(block.norm1, x_BPD), windows)
+            x_BPD = x_BPD + block.mlp(_norm(block.norm2, x_BPD))
         merged_BND = self.visual.merger(x_BPD).view(batch, side * side, -1)
         seen_BND: Tensor = merged_BND[:, torch.argsort(self.order_N)]
         return seen_BND
@@ -88,8 +89,10 @@ class ChartForward(nn.Module):
         q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
         shape = (batch * windows, patches // windows, attn.num_heads, attn.head_dim)
         q, k, v = (t.reshape(shape).transpose(1, 2) for t in (q, k, v.to(q.dtype)))
-        # Not the fused kernel: on a CPU its backward pass is slow for short windows.
-        out = (q * attn.scaling @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
+        if q.is_cuda:
+            out = F.scaled_dot_product_attention(q, k, v)
+        else:  # on a CPU the backward pass of the fused kernel is slow for short windows
+            out = (q * attn.scaling @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
         attended_BPD: Tensor = attn.proj(out.transpose(1, 2).reshape(batch, patches, width))
         return attended_BPD
 
@@ -105,16 +108,20 @@ class ChartForward(nn.Module):
         cos, sin = cos[:, :, None], sin[:, :, None]
         for layer in self.language.layers:
             attn = layer.self_attn
-            h = layer.input_layernorm(x_BLD)
+            h = _norm(layer.input_layernorm, x_BLD)
             heads = (*h.shape[:2], -1, attn.head_dim)
             q, k = _rotate(attn.q_proj(h).view(heads), cos, sin), attn.k_proj(h).view(heads)
             k, v = _rotate(k, cos, sin), attn.v_proj(h).view(heads)
             q, k, v = (t.transpose(1, 2) for t in (q, k, v.to(q.dtype)))
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             x_BLD = x_BLD + attn.o_proj(out.transpose(1, 2).flatten(2))
-            x_BLD = x_BLD + layer.mlp(layer.post_attention_layernorm(x_BLD))
-        normed_BLD: Tensor = self.language.norm(x_BLD)
-        return normed_BLD
+            x_BLD = x_BLD + layer.mlp(_norm(layer.post_attention_layernorm, x_BLD))
+        return _norm(self.language.norm, x_BLD)
+
+
+def _norm(module: Any, x: Tensor) -> Tensor:
+    """RMSNorm in one kernel; the module's own forward pass has six."""
+    return F.rms_norm(x, (x.shape[-1],), module.weight, module.variance_epsilon)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

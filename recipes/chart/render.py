@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,15 @@ _SHADOW_SCALE = 4  # shadows are blurred at a quarter of the size
 
 def render(scene: Scene) -> RGB8:
     """The image of `scene`: (224, 224, 3) uint8. The same scene gives the same image."""
+    return np.ascontiguousarray(render_planes(scene).transpose(1, 2, 0))
+
+
+def render_planes(scene: Scene) -> RGB8:
+    """The image of `scene` as three planes: (3, 224, 224) uint8."""
     stream = [100 + STREAMS[scene.split], scene.seed]
     rng = np.random.default_rng(stream)
-    picture = Image.fromarray(_to_rgb8(backgrounds.paint(scene.background, rng)))
+    ground = _to_uint8(backgrounds.paint(scene.background, rng))
+    picture = Image.merge("RGB", [Image.fromarray(plane) for plane in ground])
     for text in scene.texts:
         if text.plate is not None:
             _draw_plate(picture, text)
@@ -41,18 +48,24 @@ def render(scene: Scene) -> RGB8:
     for number, thing in enumerate(scene.things, start=1):
         # A separate random stream, so that removing a thing changes nothing else in the image.
         _draw_thing(picture, thing, np.random.default_rng([*stream, number]))
-    pixels = np.array(picture).transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels = np.stack([np.asarray(plane) for plane in picture.split()]).astype(np.float32)
     pixels *= backgrounds.light_field(scene.light, rng)
     grain = backgrounds.noise("rough", rng) * np.float32(3.0)
     grain += rng.standard_normal(grain.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
     pixels += grain
-    return _to_rgb8(pixels)
+    return _to_uint8(pixels)
 
 
-def _to_rgb8(planes: npt.NDArray[np.float32]) -> RGB8:
-    """(3, 224, 224) colours as (224, 224, 3) uint8, rounded and clipped."""
-    rounded = np.clip(planes + np.float32(0.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(rounded.transpose(1, 2, 0))
+def _to_uint8(planes: npt.NDArray[np.float32]) -> RGB8:
+    """(3, 224, 224) colours as uint8, rounded and clipped."""
+    rounded = planes + np.float32(0.5)
+    return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
+
+
+@cache
+def _scaled(depth: float) -> list[int]:
+    """The values 0 to 255 times `depth`, as a table for `Image.point`."""
+    return [int(value * depth) for value in range(256)]
 
 
 def _drop_shadow(
@@ -63,7 +76,7 @@ def _drop_shadow(
     small = mask.resize((max(1, mask.width // k), max(1, mask.height // k)), Image.Resampling.BOX)
     soft = Image.new("L", (small.width + 2 * pad, small.height + 2 * pad))
     soft.paste(small, (pad, pad))
-    soft = soft.filter(ImageFilter.BoxBlur(1.4)).point(lambda value: int(value * depth))
+    soft = soft.filter(ImageFilter.BoxBlur(1.4)).point(_scaled(depth))
     soft = soft.resize((soft.width * k, soft.height * k), Image.Resampling.BILINEAR)
     corner = (at[0] - pad * k + _SHADOW_PX[0], at[1] - pad * k + _SHADOW_PX[1])
     picture.paste((10, 12, 20), corner, soft)

@@ -52,7 +52,7 @@ def sample_scene(split: Split, seed: int) -> Scene:
     things: tuple[Thing, ...] = ()
     if layout in ("form", "formula"):
         background, light = "paper", "day"
-        texts = _form(rng, split) if layout == "form" else _formula(rng, split)
+        texts = form(rng, split) if layout == "form" else _formula(rng, split)
     else:
         share = (1 - _ROOM_SHARE) / (len(BACKGROUNDS) - 1)
         background = _pick(
@@ -67,7 +67,7 @@ def sample_scene(split: Split, seed: int) -> Scene:
             texts = (sign(rng, split, (24, 30)),)
             count = min(count, 3)
         wanted = _wanted(rng, background, light, count)
-        things = _place(rng, wanted, [text.box_px for text in texts])
+        things = place(rng, wanted, [text.box_px for text in texts])
     return Scene(
         seed=seed, split=split, layout=layout, background=background, light=light,
         things=things, texts=texts,
@@ -97,7 +97,7 @@ def _wanted(rng: Rng, background: str, light: str, count: int) -> list[tuple[str
         cluster = _pick(rng, tuple(vocabulary.CLUSTERS))
     wanted: list[tuple[str, str | None]] = []
     while len(wanted) < count:
-        kind, colour = _kind(rng, background, light, cluster)
+        kind, colour = draw_kind(rng, background, light, cluster)
         if kind in {other for other, _ in wanted} and rng.random() < 0.8:
             continue  # several things of one kind are made below
         wanted.append((kind, colour))
@@ -111,7 +111,8 @@ def _wanted(rng: Rng, background: str, light: str, count: int) -> list[tuple[str
     return [wanted[int(i)] for i in order]
 
 
-def _kind(rng: Rng, background: str, light: str, cluster: str) -> tuple[str, str | None]:
+def draw_kind(rng: Rng, background: str, light: str, cluster: str) -> tuple[str, str | None]:
+    """(kind, colour) of a thing that is visible on the background; shapes have a colour."""
     if rng.random() < SHAPE_SHARE:
         return _pick(rng, SHAPES), _colour(rng, background, light)
     while True:
@@ -132,7 +133,7 @@ def _colour(rng: Rng, background: str, light: str) -> str:
     return _pick(rng, tuple(colour for colour in COLOURS if colour not in hidden))
 
 
-def _place(rng: Rng, wanted: list[tuple[str, str | None]], taken: list[Box]) -> tuple[Thing, ...]:
+def place(rng: Rng, wanted: list[tuple[str, str | None]], taken: list[Box]) -> tuple[Thing, ...]:
     """Choose a position for each thing; after 60 failed tries it is left out."""
     things: list[Thing] = []
     seen: list[tuple[Floats, cutouts.Bools]] = []  # sample points, and which are visible
@@ -273,7 +274,7 @@ def _form_lines(rng: Rng, split: Split) -> list[tuple[str, str]]:
     return [(f"{label}:", _value(rng, split, labels[label])) for label in chosen]
 
 
-def _form(rng: Rng, split: Split) -> tuple[Text, ...]:
+def form(rng: Rng, split: Split) -> tuple[Text, ...]:
     """Two or three lines "LABEL: VALUE", as label, value, label, value ...
 
     Half of the test forms have the values in a separate column, which is not used in training.

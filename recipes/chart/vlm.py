@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -39,7 +40,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Qwen2Tokenizer:
+def build_tokenizer(texts: Iterable[str], vocab_size: int = 1280) -> Qwen2Tokenizer:
     """Byte-level BPE, learned from the prompts and answers.
 
     Upper-case words and digits, as on signs, are left out of the merges. They stay one token per
@@ -87,20 +88,43 @@ def build_image_processor() -> Qwen2VLImageProcessorPil:
     )
 
 
-def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
-    """The architecture with random weights: about 7 M parameters, float32."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What differs between the sizes of the VLM. All heads have 32 dimensions."""
+
+    width: int  # of the language model
+    ffn: int
+    layers: int
+    vision_width: int
+    vision_ffn: int
+
+
+SIZES: dict[str, Size] = {  # about 2, 7 and 16 M parameters
+    "s": Size(width=128, ffn=352, layers=4, vision_width=96, vision_ffn=288),
+    "m": Size(width=256, ffn=704, layers=4, vision_width=192, vision_ffn=576),
+    "l": Size(width=384, ffn=1056, layers=5, vision_width=256, vision_ffn=768),
+}
+HEAD_DIM = 32
+
+
+def build_model(
+    tokenizer: Any, size: str = "m", seed: int = 0
+) -> Qwen2_5_VLForConditionalGeneration:
+    """The architecture of a size ("s", "m" or "l") with random weights, float32."""
     import torch
+
+    of = SIZES[size]
 
     torch.manual_seed(seed)
     token_id = tokenizer.convert_tokens_to_ids
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": 8 * ((len(tokenizer) + 7) // 8),
-            "hidden_size": 256,
-            "intermediate_size": 704,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 8,
-            "num_key_value_heads": 8,
+            "hidden_size": of.width,
+            "intermediate_size": of.ffn,
+            "num_hidden_layers": of.layers,
+            "num_attention_heads": of.width // HEAD_DIM,
+            "num_key_value_heads": of.width // HEAD_DIM,
             "max_position_embeddings": 4096,
             # M-RoPE gives columns the lowest frequencies. With Qwen's base of 10^6 their angles are
             # almost equal over 8 visual tokens, so left and right cannot be distinguished. With too
@@ -118,13 +142,13 @@ def build_model(tokenizer: Any, seed: int = 0) -> Qwen2_5_VLForConditionalGenera
         },
         vision_config={
             "depth": 6,
-            "hidden_size": 192,
-            "intermediate_size": 576,
-            "num_heads": 6,
+            "hidden_size": of.vision_width,
+            "intermediate_size": of.vision_ffn,
+            "num_heads": of.vision_width // HEAD_DIM,
             "patch_size": 14,
             "window_size": 112,
             "fullatt_block_indexes": [2, 5],
-            "out_hidden_size": 256,
+            "out_hidden_size": of.width,
         },
         image_token_id=token_id("<|image_pad|>"),
         video_token_id=token_id("<|video_pad|>"),
