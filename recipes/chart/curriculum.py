@@ -15,7 +15,14 @@ import torch
 from recipes.chart.asking import LETTERS, ChartQuestion
 from recipes.chart.balance import first_scenes, shares, writings
 from recipes.chart.packing import Packer
-from recipes.chart.pages import ask_crowd, ask_form, ask_page, sample_crowd, sample_form, sample_page
+from recipes.chart.pages import (
+    ask_crowd,
+    ask_form,
+    ask_page,
+    sample_crowd,
+    sample_form,
+    sample_page,
+)
 from recipes.chart.questions import TARGET_NAMES, WEIGHTS, ask, token_targets
 from recipes.chart.render import render_planes
 from recipes.chart.sample import sample_scene
@@ -38,7 +45,7 @@ LATER = {**WEIGHTS,
          "gqa_choose_relation": 2.0, "gqa_verify_relation": 5.0, "mme_position": 4.0,
          "gqa_query_relation": 2.0, "gqa_compare_size": 4.0, "gqa_compare_which": 3.0,
          "gqa_compare_number": 3.0, "gqa_verify_color": 2.0, "mme_color": 2.0,
-         "mmbench_comparison": 2.0, "seed_interaction": 2.0,
+         "mmbench_comparison": 4.0, "mme_commonsense": 2.0, "seed_interaction": 2.0,
          "seed_interaction_front": 2.0}  # fmt: skip
 # Of 16 training scenes: pages of signs, forms and crowds; the others are ordinary scenes.
 PAGES, FORMS, CROWDS = (0, 5, 10), (3, 11), (7, 14)

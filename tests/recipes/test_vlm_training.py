@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from recipes.chart.asking import ChartQuestion
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
 from recipes.chart.scene import SIZE_PX
-from recipes.chart.train_vlm import rate_factor, target_answer, train
-from recipes.chart.vlm import build_image_processor, build_model, build_tokenizer
+from recipes.chart.ask_yesno import pope_about
+from recipes.chart.curriculum import Batches, drawn_batches, target_answer
+from recipes.chart.train_vlm import parse, rate_factor, train
+from recipes.chart.vlm import SIZES, build_image_processor, build_model, build_tokenizer
 
 TEXTS = ["Is there a dog in the image? Please answer yes or no.", "What color is it?", "Yes", "red"]
 
@@ -27,15 +28,18 @@ def tokenizer() -> Any:
     return build_tokenizer(TEXTS * 20)
 
 
-def test_packed_questions_get_the_logits_of_questions_asked_alone(tokenizer: Any) -> None:
-    model = build_model(tokenizer).eval()
+@pytest.mark.parametrize("size", SIZES)
+def test_packed_questions_get_the_logits_of_questions_asked_alone(
+    tokenizer: Any, size: str
+) -> None:
+    model = build_model(tokenizer, size).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
     inputs = build_image_processor()(images=[Image.fromarray(pixels)], return_tensors="pt")
     asked = [("a", TEXTS[0], "Yes"), ("b", TEXTS[1], "red")]
     packer, lean = Packer(tokenizer), ChartForward(model)
     row = packer.pack(asked)
     with torch.no_grad():
-        visual = lean.encode_images(torch.from_numpy(pixels)[None])
+        visual = lean.encode_images(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None])
         expected = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
         torch.testing.assert_close(visual[0], expected.pooler_output, atol=1e-4, rtol=1e-4)
         hidden = lean.hidden_states(
@@ -76,14 +80,35 @@ def test_an_option_is_recognised_by_its_text() -> None:
 
 
 def test_what_is_there_is_named() -> None:
-    question = "Is there a dog in the image? Please answer yes or no."
-    there = ChartQuestion(task="POPE", category="random", question=question, answer="Yes")
-    absent = ChartQuestion(task="POPE", category="random", question=question, answer="No")
+    there, absent = pope_about("dog", answer=True), pope_about("dog", answer=False)
     assert (target_answer(there), target_answer(absent)) == ("dog. Yes", "No")
 
 
+@pytest.mark.parametrize(("size", "millions"), [("s", 2), ("m", 7), ("l", 16)])
+def test_sizes_are_as_large_as_they_are_named(tokenizer: Any, size: str, millions: int) -> None:
+    model = build_model(tokenizer, size)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(millions * 1e6, rel=0.15)
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(tokenizer: Any) -> None:
+    alone, by_two = (
+        list(drawn_batches(Batches(tokenizer, "train", 0, 2, 3), workers)) for workers in (0, 2)
+    )
+    assert len(alone) == len(by_two) == 3
+    for one, other in zip(alone, by_two, strict=True):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_every_question_has_its_answer_in_the_batch(tokenizer: Any) -> None:
+    batch = next(drawn_batches(Batches(tokenizer, "train", 0, 4), 0))
+    assert sorted({*batch["question"].tolist()}) == [*range(len(batch["kinds"]))]
+    weights = np.bincount(batch["question"], batch["weight"])
+    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+
+
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:
-    rates = [rate_factor(step, 1000) for step in range(1001)]
+    rates = [rate_factor(step / 1000) for step in range(1001)]
     assert rates[0] < 0.1
     assert max(rates) == 1.0
     assert rates[-1] == 0.0
@@ -92,16 +117,14 @@ def test_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 @pytest.mark.slow
 def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
-    common = {"batch": 2, "workers": 0, "device": "cpu", "compile": False, "validate_every": 100}
-    common |= {"lr": 0.006, "probe_weight": 1.0}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    torch.manual_seed(0)
-    train(Namespace(out=whole, steps=2, save_every=2, stop_at=2, match_at=0, **common))
-    train(Namespace(out=broken, steps=2, save_every=1, stop_at=1, match_at=0, **common))
-    train(Namespace(out=broken, steps=2, save_every=1, stop_at=2, match_at=0, **common))
+    common = "--size s --steps 2 --batch 2 --workers 0 --device cpu --held-out 0 --match-at 0"
+    train(parse(["--out", str(whole), *common.split()]))
+    for stop_at in ("1", "2"):
+        train(parse(["--out", str(broken), *common.split(), "--stop-at", stop_at]))
     from safetensors.torch import load_file
 
-    once = load_file(whole / "model" / "model.safetensors")
-    twice = load_file(broken / "model" / "model.safetensors")
+    once = load_file(whole / "s" / "model" / "model.safetensors")
+    twice = load_file(broken / "s" / "model" / "model.safetensors")
     for name, tensor in once.items():
         torch.testing.assert_close(tensor, twice[name], msg=name, atol=1e-5, rtol=1e-4)
