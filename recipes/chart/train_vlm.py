@@ -166,7 +166,7 @@ def ahead(batches: Iterator[dict[str, Any]], device: str) -> Iterator[dict[str, 
         try:
             for batch in batches:
                 ready.put(on_device(batch, device))
-        except Exception as error:  # a worker failed: the training must not wait for ever
+        except Exception as error:  # noqa: BLE001 - raised again below
             ready.put(error)
 
     threading.Thread(target=fill, daemon=True).start()

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from recipes.chart.ask_yesno import pope_about
 from recipes.chart.asking import ChartQuestion
+from recipes.chart.curriculum import Batches, drawn_batches, target_answer
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
 from recipes.chart.scene import SIZE_PX
-from recipes.chart.ask_yesno import pope_about
-from recipes.chart.curriculum import Batches, drawn_batches, target_answer
 from recipes.chart.train_vlm import parse, rate_factor, train
 from recipes.chart.vlm import SIZES, build_image_processor, build_model, build_tokenizer
 
