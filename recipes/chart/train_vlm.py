@@ -15,12 +15,13 @@ run depends on the speed of the machine, and its log says so.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,26 +156,41 @@ def on_device(batch: dict[str, Any], device: str) -> dict[str, Any]:
     return moved
 
 
-def ahead(batches: Iterator[dict[str, Any]], device: str) -> Iterator[dict[str, Any]]:
-    """The batches on the device. For a GPU a thread receives and copies the next ones."""
+def ahead(batches: Iterator[dict[str, Any]], device: str) -> Generator[dict[str, Any], None, None]:
+    """The batches on the device. For a GPU a thread receives and copies the next ones, until the
+    generator is closed."""
     if device == "cpu":
         yield from (on_device(batch, device) for batch in batches)
         return
     ready: queue.Queue[dict[str, Any] | Exception] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+
+    def put(item: dict[str, Any] | Exception) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.2)
+                return
 
     def fill() -> None:
         try:
             for batch in batches:
-                ready.put(on_device(batch, device))
+                put(on_device(batch, device))
+                if stop.is_set():
+                    return
         except Exception as error:  # noqa: BLE001 - raised again below
-            ready.put(error)
+            put(error)
 
-    threading.Thread(target=fill, daemon=True).start()
-    while True:
-        batch = ready.get()
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        while True:
+            batch = ready.get()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    finally:
+        stop.set()
+        thread.join()
 
 
 def load_or_build_tokenizer(out: Path, sizes: Iterable[str]) -> Any:
@@ -235,7 +251,8 @@ def train(args: argparse.Namespace) -> None:
             }
         )
     drawn = drawn_batches(Batches(tokenizer, "train", step * args.batch, args.batch), args.workers)
-    Loop(args, trainees, validation, step, before_s).run(ahead(drawn, args.device))
+    with contextlib.closing(ahead(drawn, args.device)) as batches:
+        Loop(args, trainees, validation, step, before_s).run(batches)
 
 
 class Loop:
@@ -314,7 +331,7 @@ class Loop:
                 print(f"{trainee.size}: loss is not finite; its last checkpoint is kept")
                 self.trainees.remove(trainee)
                 continue
-            if validated:
+            if validated and self.validation:
                 entry["held_out"] = trainee.validate(self.validation, args.device)
             trainee.log(entry)
             shares = entry.get("held_out", entry["right"]).values()
