@@ -163,7 +163,7 @@ class Batches(torch.utils.data.IterableDataset[dict[str, Any]]):
         }
 
 
-def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

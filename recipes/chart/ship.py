@@ -89,7 +89,7 @@ def card(name: str, log: list[dict[str, Any]]) -> str:
     """The model card, from a learning curve."""
     start = next(entry for entry in log if "settings" in entry)
     steps = [entry for entry in log if "step" in entry]
-    validated = [entry for entry in steps if "held_out" in entry]
+    validated = [entry for entry in steps if entry.get("held_out")]
     curve = "\n".join(
         f"| {entry['scenes']:,} | {entry['answer_loss']:.3f} | {entry['probe_loss']:.2f} "
         f"| {_mean(entry['held_out']):.1%} |"

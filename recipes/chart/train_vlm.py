@@ -277,7 +277,7 @@ class Loop:
     def progress(self) -> float:
         """Share of the training that is done, by steps or by time, whichever is further."""
         timed = self.elapsed_s() / self.args.seconds if self.args.seconds else 0.0
-        return max(self.step / self.args.steps, timed)
+        return max(float(self.step / self.args.steps), float(timed))
 
     def run(self, batches: Iterator[dict[str, Any]]) -> None:
         """Train until the steps or the seconds are over, or until every size has failed."""
