@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from eyechart.core.errors import StoreError
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
 from eyechart.store import Store, StoredCell
 from eyechart.store import cells as cells_module
-from eyechart.store.lines import parse_lines
+from eyechart.store.derived import Snapshot, read_snapshot
 
 
 @pytest.fixture
@@ -52,14 +53,14 @@ def a_failure(question: str) -> Failure:
 
 
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Files whose lines are parsed from now on."""
+    """Files whose lines are read from now on."""
     read: list[Path] = []
 
-    def noting(path: Path, data: bytes, key: str) -> list[object]:
+    def noting(path: Path) -> Snapshot:
         read.append(path)
-        return parse_lines(path, data, key)
+        return read_snapshot(path)
 
-    monkeypatch.setattr(cells_module, "parse_lines", noting)
+    monkeypatch.setattr(cells_module, "read_snapshot", noting)
     return read
 
 
@@ -166,3 +167,16 @@ def _as_if_old(stored: StoredCell) -> None:
     (file,) = stored.path.glob("index*")
     found = file.stat()
     os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns + 10**9))
+
+
+def test_some_records_are_found_without_the_others(stored: StoredCell) -> None:
+    stored.append_records([a_record("1", 'says "question_id":"2"'), a_record("2"), a_record("20")])
+    assert stored.records_of({"2", "none"}) == [a_record("2")]
+    assert stored.records_of(()) == []
+
+
+def test_a_field_of_another_kind_is_named_also_with_a_right_checksum(stored: StoredCell) -> None:
+    stored.append_records([a_record("1")])
+    stored.append_records([replace(a_record("2"), value="much")])  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=r"line 2 is damaged .*value"):
+        stored.records()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,10 @@ class StoredRecords(Sequence[Record]):
     def __getitem__(self, place: Any) -> Any:
         return list(self)[place]
 
+    def of(self, question_ids: Collection[str]) -> list[Record]:
+        """The records of some questions."""
+        return self._stored.records_of(question_ids)
+
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Of the questions without an answer."""
@@ -99,6 +103,13 @@ def read_cells(store: Store) -> list[CellData]:
         )
         for item, records in ((item, StoredRecords(item)) for item in stored)
     ]
+
+
+def records_of(read: CellData, question_ids: Collection[str]) -> list[Record]:
+    """The records of some questions of a cell. Raises StoreError."""
+    if isinstance(read.records, StoredRecords):
+        return read.records.of(question_ids)
+    return [record for record in read.records if record.question_id in question_ids]
 
 
 def _codec_label(label: str, cell: Cell) -> str:

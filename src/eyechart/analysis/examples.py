@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from eyechart.analysis.cells import CellData
+from eyechart.analysis.cells import CellData, records_of
 from eyechart.analysis.flips import RIGHT
 from eyechart.analysis.result import Example, View
 from eyechart.codecs.opening import open_named
@@ -63,20 +63,32 @@ def choose_examples(
     cells: all. lowest: keys of those of each codec's lowest level, and of the uncompressed ones.
     load: `core.plugins.load`, for the codecs. side_px: longest side of an image, or None.
     """
-    images = _DecodedImages(store, load)
-    metrics = _metrics()
+    if not count:
+        return []
+    show = _Views(_DecodedImages(store, load), _metrics(), side_px)
+    chosen: list[tuple[_Candidate, tuple[View, ...]]] = []
+    for candidate in _in_turns(_candidates([read for read in cells if read.key in lowest], tasks)):
+        views = show.of(candidate, candidate.shown, tasks[candidate.task])
+        if len(views) > 1:
+            chosen.append((candidate, views))
+        if len(chosen) >= count:
+            break
+    others = _other_levels([candidate for candidate, _ in chosen], cells)
     found: list[Example] = []
     left_bytes = MOST_BYTES
-    chosen = [read for read in cells if read.key in lowest]
-    for candidate in _in_turns(_candidates(chosen, tasks)):
-        if len(found) >= count:
-            break
-        others = _other_levels(candidate, cells) if left_bytes > 0 else ()
-        task = tasks[candidate.task]
-        example = _example(candidate, others, task, images, metrics, side_px)
-        if example is not None:
-            found.append(example)
-            left_bytes -= sum(len(png) for png in {view.png_base64 for view in example.views})
+    for (candidate, views), levels in zip(chosen, others, strict=True):
+        if left_bytes > 0:
+            views += show.of(candidate, levels, tasks[candidate.task])
+        found.append(
+            Example(
+                vlm=candidate.vlm,
+                task=candidate.task,
+                question=_asked(candidate.question),
+                reference=_reference(candidate.question),
+                views=views,
+            )
+        )
+        left_bytes -= sum(len(png) for png in {view.png_base64 for view in views})
     return found
 
 
@@ -142,64 +154,65 @@ def _in_turns(groups: Iterator[list[_Candidate]]) -> Iterator[_Candidate]:
 
 
 def _other_levels(
-    candidate: _Candidate, cells: Sequence[CellData]
-) -> tuple[tuple[CellData, Record], ...]:
-    """The answers to the question at the levels that the candidate does not have."""
-    there = {read.key for read, _ in candidate.shown}
-    own = (read for read in cells if (read.vlm, read.task) == (candidate.vlm, candidate.task))
-    return tuple(
-        (read, record)
-        for read in own
-        if read.key not in there and read.codec != UNCOMPRESSED
-        for record in read.records
-        if record.question_id == candidate.question.id
-    )
+    candidates: Sequence[_Candidate], cells: Sequence[CellData]
+) -> list[list[tuple[CellData, Record]]]:
+    """For each candidate the answers to its question at the levels that it does not have."""
+    found: list[list[tuple[CellData, Record]]] = [[] for _ in candidates]
+    for read in cells:
+        asking: dict[str, list[list[tuple[CellData, Record]]]] = {}
+        for candidate, levels in zip(candidates, found, strict=True):
+            same = (read.vlm, read.task) == (candidate.vlm, candidate.task)
+            there = read.key in {one.key for one, _ in candidate.shown}
+            if same and not there and read.codec != UNCOMPRESSED:
+                asking.setdefault(candidate.question.id, []).append(levels)
+        for record in records_of(read, asking) if asking else ():
+            for levels in asking[record.question_id]:
+                levels.append((read, record))
+    return found
 
 
-def _example(
-    candidate: _Candidate,
-    others: Sequence[tuple[CellData, Record]],
-    task: Task,
-    images: _DecodedImages,
-    metrics: Sequence[QualityMetric],
-    side_px: int | None,
-) -> Example | None:
-    try:
-        with plugins.guarded(candidate.task):
-            original = task.image(candidate.question.image)
-    except EyechartError:
-        return None  # the image was lost since the run; its scores were not
-    views = []
-    for read, record in (*candidate.shown, *others):
-        decoded = images.decoded(read, record, original)
-        if decoded is not None:
-            views.append(
-                View(
-                    codec=read.codec,
-                    level=read.cell.level.name,
-                    adapter=read.adapter,
-                    bpp=record.bpp,
-                    quality={
-                        label(metric): _finite(metric.measure(original, decoded))
-                        for metric in metrics
-                        if decoded.shape == original.shape
-                    },
-                    png_base64=base64.b64encode(encode_png(_thumbnail(decoded, side_px))).decode(),
-                    answer=record.answer,
-                    right=record.value >= RIGHT,
-                    width_px=decoded.shape[1],
-                    height_px=decoded.shape[0],
-                )
-            )
-    if len(views) < 2:
-        return None
-    return Example(
-        vlm=candidate.vlm,
-        task=candidate.task,
-        question=_asked(candidate.question),
-        reference=_reference(candidate.question),
-        views=tuple(views),
-    )
+class _Views:
+    """Makes the pictures of an example."""
+
+    def __init__(
+        self, images: _DecodedImages, metrics: Sequence[QualityMetric], side_px: int | None
+    ) -> None:
+        self._images, self._metrics, self._side_px = images, metrics, side_px
+
+    def of(
+        self, candidate: _Candidate, answers: Sequence[tuple[CellData, Record]], task: Task
+    ) -> tuple[View, ...]:
+        """The images of some answers, as far as they can still be made."""
+        try:
+            with plugins.guarded(candidate.task):
+                original = task.image(candidate.question.image)
+        except EyechartError:
+            return ()  # the image was lost since the run; its scores were not
+        views = ((*pair, self._images.decoded(*pair, original)) for pair in answers)
+        return tuple(
+            self._view(read, record, original, decoded)
+            for read, record, decoded in views
+            if decoded is not None
+        )
+
+    def _view(self, read: CellData, record: Record, original: Rgb8, decoded: Rgb8) -> View:
+        shown = _thumbnail(decoded, self._side_px)
+        return View(
+            codec=read.codec,
+            level=read.cell.level.name,
+            adapter=read.adapter,
+            bpp=record.bpp,
+            quality={
+                label(metric): _finite(metric.measure(original, decoded))
+                for metric in self._metrics
+                if decoded.shape == original.shape
+            },
+            png_base64=base64.b64encode(encode_png(shown)).decode(),
+            answer=record.answer,
+            right=record.value >= RIGHT,
+            width_px=decoded.shape[1],
+            height_px=decoded.shape[0],
+        )
 
 
 def _finite(value: float) -> float | None:

@@ -14,7 +14,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from eyechart.analysis.chance import ChanceSums, chance_sums
 from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.identity import digest
-from eyechart.core.types import ImageSums, Json, Record, Task
+from eyechart.core.types import ImageSums, Record, Task
 from eyechart.core.version import VERSION
 from eyechart.store import StoredCell
 from eyechart.store.derived import read_derived, write_derived
@@ -90,14 +90,16 @@ def stored_sums(
     if (known := _known(path, made_from)) is not None:
         return known
     sums = cell_sums(task, list(records), None if chance is None else chance())
-    fields: dict[str, Json] = asdict(sums)
-    fields["statistics"] = {
+    # Not `asdict`, which copies every number.
+    values: dict[str, Any] = {one.name: getattr(sums, one.name) for one in fields(sums)}
+    values["statistics"] = {
         "images": sums.statistics.images,
         "sums": sums.statistics.sums.tolist(),
         "strata": sums.statistics.strata,
     }
+    values["chance"] = None if sums.chance is None else asdict(sums.chance)
     with suppress(ValueError, TypeError):  # a task may give NaN, or keys of other kinds
-        write_derived(path, {"made_from": made_from, "sums": fields})
+        write_derived(path, {"made_from": made_from, "sums": values})
     return sums
 
 
@@ -119,8 +121,8 @@ def _known(path: Path, made_from: list[str]) -> CellSums | None:
     try:
         if found is None or found[0]["made_from"] != made_from:
             return None
-        fields: dict[str, Any] = found[0]["sums"]
-        statistics, chance = fields.pop("statistics"), fields.pop("chance")
+        values: dict[str, Any] = found[0]["sums"]
+        statistics, chance = values.pop("statistics"), values.pop("chance")
         return CellSums(
             statistics=ImageSums(
                 images=tuple(map(sys.intern, statistics["images"])),  # the same in most cells
@@ -128,7 +130,7 @@ def _known(path: Path, made_from: list[str]) -> CellSums | None:
                 strata=tuple(statistics["strata"]),
             ),
             chance=None if chance is None else ChanceSums(**chance),
-            **fields,
+            **values,
         )
     except DAMAGED:
         return None

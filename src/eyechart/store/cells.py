@@ -12,7 +12,7 @@ line: a line that was changed, or is another cell's, is noticed. Lines without i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -53,7 +53,7 @@ from eyechart.store.files import (
     sync_file,
     write_atomic,
 )
-from eyechart.store.lines import damaged_line, parse_lines, with_check
+from eyechart.store.lines import checked_values, damaged_line, parse_lines, with_check
 
 _T = TypeVar("_T")
 RECORDS, FAILURES = "records.jsonl", "failures.jsonl"
@@ -154,6 +154,17 @@ class StoredCell:
         """Every answered question once, ordered by question id. Raises StoreError."""
         return self._records(read_snapshot(self.path / RECORDS))
 
+    def records_of(self, question_ids: Collection[str]) -> list[Record]:
+        """The records of some questions, without reading the others. Raises StoreError."""
+        data = read_snapshot(self.path / RECORDS).data
+        marks = [f'"question_id":{canonical_json(one)}'.encode() for one in question_ids]
+        lines = [line for line in data.splitlines(True) if any(mark in line for mark in marks)]
+        try:
+            found = self._records(Snapshot(data=b"".join(lines), state=None))
+        except StoreError:
+            found = self.records()  # names the line
+        return [record for record in found if record.question_id in question_ids]
+
     def failures(self) -> list[Failure]:
         """The last failure of every question that has no answer, ordered by question id."""
         found = self._failures(read_snapshot(self.path / FAILURES))
@@ -175,11 +186,15 @@ class StoredCell:
             content=_content(sha256(one.data).digest() for one in (answers, lost)),
         )
         if answers.state is not None or lost.state is not None:
-            fields = {
+            fields: dict[str, Json] = {
                 "version": _INDEX_VERSION,
                 "records": answers.state,
                 "failures": lost.state,
-                "index": asdict(index),
+                "index": {
+                    "answered": index.answered,
+                    "failures": [asdict(failure) for failure in index.failures],
+                    "content": index.content,
+                },
             }
             write_derived(self._index_path, fields)
         return records, index
@@ -218,7 +233,7 @@ class StoredCell:
                 if not unchanged(self.path / name, state, written_ns):
                     return None
             answered, rows, content = (value["index"][key] for key in _INDEX_KEYS)
-            if not (isinstance(content, str) and all(isinstance(one, str) for one in answered)):
+            if not isinstance(content, str) or set(map(type, answered)) - {str}:
                 return None
             failures = tuple(_built(Failure, row) for row in rows)
             return CellIndex(answered=tuple(answered), failures=failures, content=content)
@@ -227,12 +242,12 @@ class StoredCell:
 
     def _records(self, snapshot: Snapshot) -> list[Record]:
         found: dict[str, Record] = {}
-        for record in self._built_from(RECORDS, snapshot, _record):
+        for record in self._built_from(RECORDS, snapshot, Record, _check_record):
             found.setdefault(record.question_id, record)
         return sorted(found.values(), key=lambda record: _natural(record.question_id))
 
     def _failures(self, snapshot: Snapshot) -> dict[str, Failure]:
-        built = self._built_from(FAILURES, snapshot, lambda row: _built(Failure, row))
+        built = self._built_from(FAILURES, snapshot, Failure)
         return {failure.question_id: failure for failure in built}
 
     def recover(self) -> None:
@@ -268,14 +283,23 @@ class StoredCell:
         return with_check(line, self.key)
 
     def _built_from(
-        self, name: str, snapshot: Snapshot, build: Callable[[Any], _T]
+        self,
+        name: str,
+        snapshot: Snapshot,
+        kind: type[_T],
+        check: Callable[[_T], None] = lambda value: None,
     ) -> Iterator[_T]:
         path = self.path / name
-        for number, row in enumerate(parse_lines(path, snapshot.data, self.key), start=1):
+        values = checked_values(snapshot.data, self.key, kind)
+        if values is None:
+            values = parse_lines(path, snapshot.data, self.key)
+        for number, value in enumerate(values, start=1):
             try:
-                yield build(row)
+                built = value if isinstance(value, kind) else _built(kind, value)
+                check(built)
             except DAMAGED as error:
                 raise damaged_line(path, number, error) from error
+            yield built
 
 
 def cell_from_json(value: Any) -> Cell:
@@ -329,14 +353,20 @@ def _task_size(value: Any) -> TaskSize:
     return size
 
 
-def _record(row: Any) -> Record:
-    record = _built(Record, row)
+def _check_record(record: Record) -> None:
     if not isfinite(record.value):
         raise ValueError(f"value is {record.value}")
-    least = min(getattr(record, name) for name in ("payload_bytes", *_UNKNOWN_IF_0))
-    if least < 0 or record.height_px < 1 or record.width_px < 1:
+    # A loop over the names would take longer than reading the record.
+    if (
+        record.height_px < 1
+        or record.width_px < 1
+        or record.payload_bytes < 0
+        or record.shown_height_px < 0
+        or record.shown_width_px < 0
+        or record.visual_tokens < 0
+        or record.answer_tokens < 0
+    ):
         raise ValueError("a size is below its least value")
-    return record
 
 
 def _built(kind: type[_T], row: Any) -> _T:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 from zlib import crc32
+
+import msgspec
 
 from eyechart.core.errors import StoreError, one_line
 from eyechart.core.foreign import parse_json
 from eyechart.store.files import DAMAGED, whole_lines
 
+_T = TypeVar("_T")
 _CHECK = ',"check":'
 _START = b',"check":"'
 _TAIL_BYTES = len(_START) + 8 + len('"}')
@@ -21,6 +24,22 @@ def with_check(line: str, key: str) -> str:
     return line[:-1] + _check(line, key)
 
 
+def checked_values(data: bytes, key: str, kind: type[_T]) -> list[_T] | None:
+    """The values of all complete lines as dataclasses of a kind, without their checksums.
+
+    None if a line has no checksum or a wrong one, or a field of another kind: `parse_lines` then
+    says which line it is.
+    """
+    lines = _checked(data, key)
+    if lines is None:
+        return None
+    try:
+        values: list[_T] = _decoder(cast("Any", kind)).decode(b"[%b]" % b",".join(lines))
+    except msgspec.MsgspecError:
+        return None
+    return values
+
+
 def parse_lines(path: Path, data: bytes, key: str) -> list[Any]:
     """The values of all complete lines, without their checksums; path: for messages.
 
@@ -29,11 +48,8 @@ def parse_lines(path: Path, data: bytes, key: str) -> list[Any]:
     Raises:
         StoreError: a line that is no JSON, was changed, or is another cell's.
     """
-    rows = _checked(data, key)
-    if rows is None:
-        lines = enumerate(whole_lines(path, data), start=1)
-        rows = [_parse_line(path, number, line, key) for number, line in lines]
-    return rows
+    lines = enumerate(whole_lines(path, data), start=1)
+    return [_parse_line(path, number, line, key) for number, line in lines]
 
 
 def damaged_line(path: Path, number: int, error: Exception) -> StoreError:
@@ -44,9 +60,13 @@ def damaged_line(path: Path, number: int, error: Exception) -> StoreError:
     )
 
 
-def _checked(data: bytes, key: str) -> list[Any] | None:
-    """All lines at once, if each has the right checksum: then the store has written it, and
-    nothing else needs to be checked. Else None."""
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[kind])
+
+
+def _checked(data: bytes, key: str) -> list[bytes] | None:
+    """All complete lines, if each has the right checksum; else None."""
     lines = data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]
     seed = crc32(key.encode())
     for line in lines:
@@ -54,13 +74,7 @@ def _checked(data: bytes, key: str) -> list[Any] | None:
         check = b'%b%08x"}' % (_START, crc32(b"}", crc32(line[:start], seed)))
         if start < 1 or line[start:] != check:
             return None
-    try:
-        rows = json.loads(b"[" + b",".join(lines) + b"]")
-        for row in rows:
-            del row["check"]
-    except DAMAGED:
-        return None
-    return rows if len(rows) == len(lines) else None
+    return lines
 
 
 def _parse_line(path: Path, number: int, line: str, key: str) -> Any:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from typing import TypeAlias
 
 import numpy as np
 
 from eyechart.core.types import Floats, Question, Score
 from eyechart.tasks import yes_no
-from eyechart.tasks.scored import Scored, ScoredQuestions, accuracy, ratio
+from eyechart.tasks.scored import ScoredQuestions, percent, ratio
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _SPLITS = ("random", "popular", "adversarial")
+_Row: TypeAlias = tuple[float, float, float, float]  # counts (`_counts`) and value of an answer
 
 
 def _question(row: TsvRow) -> Question:
@@ -27,24 +29,26 @@ def _question(row: TsvRow) -> Question:
 
 
 def _summarize(results: ScoredQuestions) -> dict[str, float]:
-    by_split: dict[str, list[Scored]] = {split: [] for split in _split_names(results)}
-    everything: list[Scored] = []
+    by_split: dict[str, list[_Row]] = {split: [] for split in _split_names(results)}
+    everything: list[_Row] = []
     for question, score in results.scored:
+        row = (*_counts(question, score), score.value)
         for split in _splits(question.category) or [""]:
-            everything.append((question, score))
-            by_split.setdefault(split, []).append((question, score))
+            everything.append(row)
+            by_split.setdefault(split, []).append(row)
     metrics: dict[str, float] = {}
-    for split, scored in {"Overall": everything, **by_split}.items():
+    for split, rows in {"Overall": everything, **by_split}.items():
         if split:
-            metrics |= _metrics(split, scored)
+            metrics |= _metrics(split, rows)
     return metrics
 
 
 def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
-    return [
-        (question.image, [count * (len(_splits(question.category)) or 1) for count in counts])
-        for question, counts in ((pair[0], _counts(*pair)) for pair in results.scored)
-    ]
+    found = []
+    for question, score in results.scored:
+        counts, times = list(_counts(question, score)), len(_splits(question.category))
+        found.append((question.image, [n * times for n in counts] if times > 1 else counts))
+    return found
 
 
 def _headline(sums: Floats) -> Floats:
@@ -75,12 +79,12 @@ def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
     return f1 * 100, precision * 100, recall * 100
 
 
-def _metrics(split: str, scored: Sequence[Scored]) -> dict[str, float]:
-    counts = np.array([_counts(*pair) for pair in scored]).reshape(-1, 3).sum(axis=0)
-    f1, precision, recall = _f1_precision_recall(counts)
+def _metrics(split: str, rows: Sequence[_Row]) -> dict[str, float]:
+    sums = np.array(rows).reshape(-1, 4).sum(axis=0)
+    f1, precision, recall = _f1_precision_recall(sums[:3])
     return {
         f"{split} Overall": float(f1),
-        f"{split} acc": accuracy(scored),
+        f"{split} acc": percent(float(sums[3]), len(rows)),
         f"{split} precision": float(precision),
         f"{split} recall": float(recall),
     }

@@ -205,8 +205,8 @@ class TsvTask:
         for image, _ in statistics:
             place.setdefault(image, len(place))
         sums = np.zeros((len(place), self._benchmark.statistics_size))
-        for image, numbers in statistics:
-            sums[place[image]] += numbers
+        if statistics:
+            np.add.at(sums, [place[image] for image, _ in statistics], [n for _, n in statistics])
         return ImageSums(images=tuple(place), sums=sums, strata=self._strata(place))
 
     def headline(self, sums: Floats) -> Floats:
@@ -225,7 +225,11 @@ class TsvTask:
     def _scored(self, scores: Sequence[Score]) -> ScoredQuestions:
         by_id = {score.question_id: score for score in scores}
         scored = tuple(
-            (question, by_id[question.id]) for question in self._asked if question.id in by_id
+            [
+                (question, score)
+                for question in self._asked
+                if (score := by_id.get(question.id)) is not None
+            ]
         )
         if len(scored) < len(by_id):
             foreign = sorted(by_id.keys() - {question.id for question in self._asked})
