@@ -144,7 +144,7 @@ def test_a_cell_that_is_not_drawn_has_nan() -> None:
     missing = drawn.weights[:, 0] == 0
     assert missing.any()
     np.testing.assert_array_equal(np.isnan(measured.score_draws), missing)
-    np.testing.assert_array_equal(np.isnan(measured.bpp_draws), missing)
+    np.testing.assert_array_equal(np.isnan(measured.rate_draws), missing)
 
 
 def test_bd_of_a_run_is_that_of_its_points(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from eyechart.analysis.deployment import (
     Costs,
     Saving,
     TokenPrices,
+    answers_of,
     costs_of,
     crossovers,
     fastest,
@@ -20,6 +21,7 @@ from eyechart.analysis.deployment import (
 )
 from eyechart.analysis.recommend import (
     Measurement,
+    Recommendation,
     cheapest,
     images_needed,
     judged,
@@ -128,8 +130,14 @@ def test_the_cheapest_setting_that_is_good_is_named(tmp_path: Path) -> None:
     assert "grey at level 1 loses at most" in recommendation_text(found)
     own = OwnFiles(files=40, mean_bytes=1e6)
     assert "% fewer bytes than the files" in recommendation_text(found, own)
-    marks = [row.entries[-1].mark for row in recommendation_table(found).rows]
-    assert marks == ["", "best", ""]
+    table = recommendation_table(found, own)
+    bound = table.columns.index("at most")
+    assert [row.entries[bound].mark for row in table.rows] == ["", "", "best", ""]
+    assert table.rows[0].keys == ("own files", "")
+    scores = [row.entries[table.columns.index("agreement, %")].value for row in table.rows]
+    assert scores[0] == pytest.approx(found.agreement)
+    for score, setting in zip(scores[1:], found.settings, strict=True):
+        assert score == pytest.approx(found.agreement - setting.loss)
     (strict,) = recommend(tmp_path, tolerance=0.5)
     assert strict.best is None
     assert "more images would decide" in recommendation_text(strict)
@@ -154,10 +162,29 @@ def test_a_level_waits_for_the_images_of_higher_levels() -> None:
     assert low.images_needed == high.images_needed
 
 
+def test_a_run_of_thousands_of_levels_says_how_many_images_would_decide() -> None:
+    levels = [measurement("a", str(rank), 100 + rank, np.zeros(40)) for rank in range(3000)]
+    settings = judged(levels, tolerance=2)
+    found = Recommendation(
+        vlm="v",
+        adapter="",
+        tolerance=2,
+        settings=settings,
+        best=None,
+        saving=Saving(),
+        uncompressed=Costs(size_bytes=1e6),
+        agreement=100.0,
+    )
+    assert settings[-1].images_needed == settings[0].images_needed
+    said = f"About {settings[0].images_needed} more images would decide a at level 2999"
+    assert said in recommendation_text(found)
+
+
 def test_images_of_two_tasks_with_the_same_key_are_different_images() -> None:
     first, second = (toy.data_of(toy.cell(), toy.records(0.5, size)) for size in (100, 300))
-    one_task = costs_of([first], {}, None).size_bytes
-    costs = costs_of([first, replace(second, task="another")], {}, None)
+    one_task = costs_of([first], answers_of([first]), {}, None).size_bytes
+    both = [first, replace(second, task="another")]
+    costs = costs_of(both, answers_of(both), {}, None)
     assert costs.size_bytes == pytest.approx(one_task + 100)
 
 

@@ -117,7 +117,13 @@ def a_run(vlm: str, codec: str, data: str) -> Analysis:
     )
     bd = Interval(value=-18.0, low=-19.0, high=-17.0)
     result = BdResult(
-        **common, codec_name=codec, baseline="uncompressed", bd=bd, flags=("1 of 4 levels",)
+        low_rate=0.1,
+        high_rate=1.0,
+        **common,
+        codec_name=codec,
+        baseline="uncompressed",
+        bd=bd,
+        flags=("1 of 4 levels",),
     )
     task = TaskInfo(name="POPE", headline_metric="Overall", questions=5127, images=500)
     return Analysis(

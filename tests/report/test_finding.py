@@ -148,6 +148,8 @@ def test_an_uncompressed_score_of_zero_is_not_divided_by() -> None:
 def test_codecs_that_tie_have_no_winner() -> None:
     bds = [
         BdResult(
+            low_rate=0.1,
+            high_rate=1.0,
             vlm="mini",
             adapter="",
             task="POPE",

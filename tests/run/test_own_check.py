@@ -106,6 +106,42 @@ def test_known_answers_are_the_reference(
     assert capsys.readouterr().out.count(": loss of the mean score") == 3  # of one VLM, of both
 
 
+def test_known_answers_and_those_of_the_vlm_are_told_apart(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(2):  # JPEG before, which the table of scores says
+        Image.linear_gradient("L").resize((56, 56)).save(photos / f"{n}.jpg", quality=80)
+    asked = tmp_path / "asked.csv"
+    asked.write_text("image,question,answer\n0.jpg,Is it dark?,never\n1.jpg,Is it dark?,\n")
+    out = tmp_path / "out"
+    assert check(photos, out, "--questions", str(asked)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "known answers of 1 questions; on the uncompressed images 0.0 % of them" in shown
+    assert (
+        "uncompressed image (1 questions). Asked again, it agrees with itself to 100.0 %" in shown
+    )
+    assert run_args(["table", "scores", str(out)]) == 0
+    legend = " ".join(capsys.readouterr().out.split())
+    assert "2 of 2 images were JPEG at quality 80" in legend
+
+
+def test_too_many_questions_are_refused_before_any_is_asked(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    vlm = "openai:model=gpt-4o,base_url=http://127.0.0.1:9/v1"
+    codecs = f"jpeg:quality={[*range(1, 101)]},long_side={[*range(10, 210)]}".replace(" ", "")
+    given = ["check", str(photos), "--out", str(tmp_path / "out"), "--vlm", vlm]
+    assert run_args([*given, "--codecs", codecs]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "20,001 settings x 6 questions are 120,006 questions to gpt-4o, about $" in line
+    assert "need --yes" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_check_in_the_directory_is_refused_and_changes_nothing(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,12 +233,14 @@ def test_the_commands_of_the_documentation_work(
     assert "6 of them JPEG at quality 75" in shown
     assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
     page = (Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md").read_text()
-    lines = [line for line in page.splitlines() if line.startswith("eyechart recommend out/check")]
-    assert len(lines) == 4
+    verbs = ("recommend", "table", "figure", "report")
+    typed = tuple(f"eyechart {verb} " for verb in verbs)
+    lines = [line for line in page.splitlines() if line.startswith(typed)]
+    assert len(lines) == 7
     for line in lines:
         words = line.replace("--tolerate 5", "--tolerate 95").split()[1:]
         assert run_args(words) == 0, line
     client = capsys.readouterr().out
     assert "def compressed(path)" in client
-    for name in ("times.svg", "front.svg", "policy.json"):
+    for name in ("times.svg", "front.svg", "policy.json", "tokens.svg"):
         assert Path(name).stat().st_size > 0

@@ -14,11 +14,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
+from eyechart.analysis.axis import BPP, Axis
 from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.cells import (
     CellData,
     cell_label,
     failure_counts,
+    joined_sizes,
     planned_levels,
     read_cells,
 )
@@ -26,6 +28,7 @@ from eyechart.analysis.chance import chance_note, chances
 from eyechart.analysis.compare import Comparison, rank_levels
 from eyechart.analysis.components import components
 from eyechart.analysis.correlation import correlations, quality_means
+from eyechart.analysis.deployment import WHY_UNKNOWN, TokenPrices, rates_over
 from eyechart.analysis.examples import MAX_SIDE_PX, choose_examples
 from eyechart.analysis.flips import flips
 from eyechart.analysis.gap import trained_codecs
@@ -33,7 +36,8 @@ from eyechart.analysis.measure import Measured, measure
 from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.analysis.scaling import scaling, vlm_infos
-from eyechart.analysis.sums import code_of, stored_sums
+from eyechart.analysis.stored_images import stored_as
+from eyechart.analysis.sums import CellSums, code_of, stored_sums
 from eyechart.core import plugins
 from eyechart.core.attempt import attempt
 from eyechart.core.errors import InputError, PluginError
@@ -56,6 +60,8 @@ def analyse(
     created: str,
     data: str | None = None,
     side_px: int | None = MAX_SIDE_PX,
+    axis: Axis = BPP,
+    prices: TokenPrices | None = None,
     load: Callable[..., Any] = plugins.load,
 ) -> Analysis:
     """Analyse what a run has stored so far; cells without any answer are left out.
@@ -63,13 +69,15 @@ def analyse(
     samples, seed: of the paired bootstrap. examples: number of questions to show with images.
     created: time of the analysis (ISO 8601, UTC). data: folder with the tasks' files, if it has
     moved. side_px: longest side of these images, which are reduced to it; None: full size.
-    load: opens tasks and codecs.
+    axis: of curves and BD-Metrics. prices: of tokens, for the axis usd; None: list prices. load:
+    opens tasks and codecs.
 
-    The cells of a task whose plug-in fails are left out; `Analysis.left_out` says why.
+    The cells of a task whose plug-in fails are left out, and so are those whose place on the axis
+    is unknown; `left_out` and `off_axis` of the analysis say why.
 
     Raises:
         InputError: not a run directory, no answers in it, a task's data not found, or another
-            version of the data than was asked.
+            version of the data than was asked; nothing is known of the axis.
         PluginError: no task has a plug-in that works.
         StoreError: a damaged record.
     """
@@ -78,13 +86,17 @@ def analyse(
     info = store.info()
     made_from = store.fingerprint()  # first: later answers make this analysis outdated
     cells = read_cells(store)
+    if axis.name in ("tokens", "usd"):  # all levels of one size cost the same
+        cells = joined_sizes(cells)
     answered = [read for read in cells if read.records]
     unanswered = [read for read in cells if not read.records and read.asked is not None]
     if not answered:
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks, broken = tasks_of(answered, data or info.data or None, load)
     quality = RunQuality(store, answered)
-    measured = _measured(store, answered, tasks, broken, quality, samples=samples, seed=seed)
+    rates = partial(rates_over, axis, prices=prices)
+    measured = _measured(store, answered, tasks, broken, quality, rates, samples=samples, seed=seed)
+    _require_rates(measured, run_dir, axis)
     cells, answered, unanswered = (
         [read for read in some if read.task not in broken] for some in (cells, answered, unanswered)
     )
@@ -95,15 +107,19 @@ def analyse(
     read_of = [one.data for one in measured]
     lowest = {read.key for read in read_of if ranks[read.key] == 0}
     vlms = vlm_infos(answered, store.sizes())
-    comparison = Comparison(measured, questions, planned_levels(cells))
+    comparison = Comparison(measured, questions, planned_levels(cells), unit=axis.unit)
     return Analysis(
         title=info.title or run_dir.resolve().name,
         eyechart_version=VERSION,
         created=created,
         data=Path(info.data).name if info.data else BUILT_IN_DATA,
-        tasks=tuple(_task_info(name, task, sizes[name], measured) for name, task in tasks.items()),
+        tasks=tuple(
+            _task_info(name, task, sizes[name], measured)
+            for name, task in tasks.items()
+            if any(one.data.task == name for one in measured)
+        ),
         cells=tuple(
-            _cell_result(one, ranks[one.data.key], comparison.loss(one), questions)
+            _cell_result(one, ranks[one.data.key], comparison.loss(one), questions, axis)
             for one in measured
         ),
         bd=tuple(comparison.bd()),
@@ -127,6 +143,8 @@ def analyse(
         quality=tuple(quality_means(measured)),
         correlations=tuple(correlations(measured, quality.metrics)),
         made_from=made_from,
+        axis=axis,
+        off_axis=_off_axis(answered, measured, axis),
     )
 
 
@@ -154,6 +172,7 @@ def _measured(
     tasks: dict[str, Task],
     broken: dict[str, str],
     quality: RunQuality,
+    rates: Callable[[CellSums, CellData], dict[str, float] | None],
     *,
     samples: int,
     seed: int,
@@ -173,7 +192,9 @@ def _measured(
                 questions = len(task.questions())
                 for read in own:
                     planned[read.key].check_asked(questions)
-                measured |= _measured_task(task, own, planned, quality, samples=samples, seed=seed)
+                measured |= _measured_task(
+                    task, own, planned, quality, rates, samples=samples, seed=seed
+                )
         except PluginError as error:
             broken[name] = str(error)
             del tasks[name]
@@ -187,11 +208,13 @@ def _measured_task(
     cells: Sequence[CellData],
     stored: Mapping[str, StoredCell],
     quality: RunQuality,
+    rates: Callable[[CellSums, CellData], dict[str, float] | None],
     *,
     samples: int,
     seed: int,
 ) -> dict[str, Measured]:
-    """Measures all cells of a task, by key, with the same resampling of its images."""
+    """Measures all cells of a task whose rates are known, by key, with the same resampling of its
+    images."""
     code, chance = code_of(task), cache(partial(chances, task))
     sums = {
         read.key: stored_sums(
@@ -212,12 +235,31 @@ def _measured_task(
     resampling = resample(images, samples=samples, seed=seed, strata=strata)
     measured = {}
     for read in cells:
-        one = measure(task, read, sums[read.key], resampling)
+        known = rates(sums[read.key], read)
+        if known is None:
+            continue
+        one = measure(task, read, sums[read.key], resampling, rates=known)
         one = replace(one, quality=quality.of(read, sums[read.key].rates_bpp, resampling))
         if read.codec == UNCOMPRESSED:
             one = replace(one, at_chance=chance_note(sums[read.key].chance, resampling))
         measured[read.key] = one
     return measured
+
+
+def _require_rates(measured: Sequence[Measured], run_dir: Path, axis: Axis) -> None:
+    """Raises InputError if no codec has a place on the axis."""
+    if axis != BPP and all(one.data.codec == UNCOMPRESSED for one in measured):
+        raise InputError(f"{run_dir}: nothing to show over {axis.name}: {WHY_UNKNOWN[axis.name]}")
+
+
+def _off_axis(cells: Sequence[CellData], measured: Sequence[Measured], axis: Axis) -> str:
+    """One line on the cells whose place on the axis is unknown; "" if there are none."""
+    there = {one.data.key for one in measured}
+    absent = [read for read in cells if read.key not in there]
+    if axis == BPP or not absent:
+        return ""
+    first, why = cell_label(absent[0]), WHY_UNKNOWN[axis.name]
+    return f"{len(absent)} cells over {axis.name}, first {first}: {why}"
 
 
 def _size(cells: Sequence[CellData]) -> TaskSize:
@@ -243,6 +285,7 @@ def _task_info(name: str, task: Task, size: TaskSize, cells: Sequence[Measured])
         questions=size.questions,
         images=size.images,
         caution=next(measured.caution for measured in cells if measured.data.task == name),
+        stored_as=stored_as(task, list(dict.fromkeys(q.image for q in task.questions()))),
         metric_labels={
             metric: label
             for metric, label in labels.items()
@@ -271,7 +314,11 @@ def _by_curve(cells: Sequence[Measured], ranks: Mapping[str, int]) -> list[Measu
 
 
 def _cell_result(
-    measured: Measured, rank: int, loss: Interval | None, questions: Mapping[str, int]
+    measured: Measured,
+    rank: int,
+    loss: Interval | None,
+    questions: Mapping[str, int],
+    axis: Axis,
 ) -> CellResult:
     read = measured.data
     return CellResult(
@@ -295,6 +342,7 @@ def _cell_result(
         reproducible=read.facts.reproducible,
         category=read.facts.category,
         at_chance=measured.at_chance,
+        axis_value=None if axis == BPP else measured.rate,
     )
 
 

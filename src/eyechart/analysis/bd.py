@@ -47,15 +47,18 @@ class Bd:
     flags: tuple[str, ...] = ()
 
 
-def bd_metric(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, anchor: float) -> Bd:
+def bd_metric(
+    rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, anchor: float, *, unit: str = "bpp"
+) -> Bd:
     """BD-Metric of one curve, points in any order, against the uncompressed score `anchor`.
 
-    Points of equal rate become one point with their mean score; a flag says so.
+    Points of equal rate become one point with their mean score; a flag says so. unit: of the rates,
+    for messages.
 
     Raises:
         InputError: fewer than two rates, lengths that differ, a rate not above 0, NaN or infinity.
     """
-    rates, values, flags = checked_points(rates_bpp, scores)
+    rates, values, flags = checked_points(rates_bpp, scores, unit)
     if not np.isfinite(anchor):
         raise InputError(f"anchor is {anchor}; a finite score is needed")
     return Bd(value=float(bd_metric_many(rates, values, anchor)), flags=flags)
@@ -66,19 +69,23 @@ def bd_between(
     scores: npt.ArrayLike,
     against_bpp: npt.ArrayLike,
     against_scores: npt.ArrayLike,
+    *,
+    unit: str = "bpp",
 ) -> Bd:
-    """BD-Metric of one curve against another: mean difference over the shared bpp range.
+    """BD-Metric of one curve against another: mean difference over the shared range of rates.
+
+    unit: of the rates, for messages.
 
     Raises:
         InputError: as `bd_metric`, for either curve; or the curves share no range.
     """
-    rates, values, flags = checked_points(rates_bpp, scores)
-    other_rates, other_values, other_flags = checked_points(against_bpp, against_scores)
+    rates, values, flags = checked_points(rates_bpp, scores, unit)
+    other_rates, other_values, other_flags = checked_points(against_bpp, against_scores, unit)
     flags += other_flags
     share = overlap(rates, other_rates)
     if share <= 0:
         spans = f"{_span(rates)} against {_span(other_rates)}"
-        raise NothingSharedError(f"the curves share no bpp range: {spans}")
+        raise NothingSharedError(f"the curves share no {unit} range: {spans}")
     if share < SMALL_OVERLAP:
         flags += (f"small overlap {100 * share:.0f} %",)
     value = bd_between_many(rates, values, other_rates, other_values)
@@ -200,7 +207,7 @@ def overlap(rates_bpp: Floats, against_bpp: Floats) -> float:
 
 
 def checked_points(
-    rates_bpp: npt.ArrayLike, scores: npt.ArrayLike
+    rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, unit: str = "bpp"
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
     """The points of one curve as arrays, (n,) and (n,), and flags. Points of equal rate become one.
 
@@ -215,11 +222,11 @@ def checked_points(
     if not (np.isfinite(rates).all() and np.isfinite(values).all()):
         raise InputError("a rate or score is NaN or infinite; every point needs finite numbers")
     if rates.min() <= 0:
-        raise InputError(f"rate {rates.min():g} bpp; rates must be above 0")
+        raise InputError(f"rate {rates.min():g} {unit}; rates must be above 0")
     groups = equal_rates(rates)
     if len(groups) < 2:
-        raise InputError(f"all points are at {rates[0]:g} bpp; a curve needs at least 2 rates")
-    flags = merge_flags(rates, groups)
+        raise InputError(f"all points are at {rates[0]:g} {unit}; a curve needs at least 2 rates")
+    flags = merge_flags(rates, groups, unit)
     rates, values = (np.array([axis[group].mean() for group in groups]) for axis in (rates, values))
     return rates, values, (*flags, *_order_flags(rates))
 
@@ -232,10 +239,12 @@ def equal_rates(rates_bpp: Floats) -> list[list[int]]:
     return list(groups.values())
 
 
-def merge_flags(rates_bpp: Floats, groups: Sequence[Sequence[int]]) -> tuple[str, ...]:
+def merge_flags(
+    rates_bpp: Floats, groups: Sequence[Sequence[int]], unit: str = "bpp"
+) -> tuple[str, ...]:
     """What `equal_rates` found, as flags."""
     return tuple(
-        f"{len(group)} levels at {rates_bpp[group[0]]:.4g} bpp were averaged"
+        f"{len(group)} levels at {rates_bpp[group[0]]:.4g} {unit} were averaged"
         for group in groups
         if len(group) > 1
     )

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eyechart.analysis.labels import Labels
-from eyechart.core.types import LONG_SIDE, USUAL_FACTS, Cell, CodecFacts, Failure, Record
+from eyechart.core.identity import canonical_json
+from eyechart.core.types import (
+    LONG_SIDE,
+    USUAL_FACTS,
+    Cell,
+    CodecFacts,
+    Failure,
+    Json,
+    Record,
+)
 from eyechart.store import CellIndex, Store, StoredCell, TaskSize
 
 
@@ -86,7 +95,10 @@ def read_cells(store: Store) -> list[CellData]:
     cells = [item.cell for item in stored]
     vlms = Labels(cell.vlm for cell in cells)
     adapters = Labels(cell.adapter for cell in cells if cell.adapter)
-    tasks, codecs = Labels(cell.task for cell in cells), Labels(cell.codec for cell in cells)
+    tasks = Labels(cell.task for cell in cells)
+    restored = {cell.codec.options.get("restore") for cell in cells} - {None}
+    quiet = {"restore"} if len(restored) < 2 else set()  # the size in the label says enough
+    codecs = Labels((cell.codec for cell in cells), quiet=quiet)
     return [
         CellData(
             cell=item.cell,
@@ -117,6 +129,30 @@ def _codec_label(label: str, cell: Cell) -> str:
     has a curve of its own."""
     size = cell.level.knobs.get(LONG_SIDE)
     return label if size is None else f"{label}@{size}"
+
+
+def joined_sizes(cells: Sequence[CellData]) -> list[CellData]:
+    """The cells with a curve for each setting of a codec over its sizes (`jpeg q75`), instead of
+    one for each size over its settings. A level of the original size belongs to the curve of its
+    setting, if there is one."""
+    curves: dict[str, str] = {}  # setting at any size -> curve
+    for read in sorted(cells, key=lambda read: read.cell.codec.options.get("restore") is True):
+        if LONG_SIDE in read.cell.level.knobs:
+            name = f"{read.codec.rpartition('@')[0]} {read.cell.level.name.rpartition('@')[0]}"
+            curves.setdefault(_setting(read, read.cell.codec.options), name)
+            curves.setdefault(_setting(read, {}), name)
+    return [
+        replace(read, codec=curves.get(_setting(read, options)) or read.codec)
+        for read in cells
+        for options in [read.cell.codec.options if LONG_SIDE in read.cell.level.knobs else {}]
+    ]
+
+
+def _setting(read: CellData, options: Mapping[str, Json]) -> str:
+    """The codec, its options as far as they are given, and the setting of a level without its
+    size."""
+    knobs = {name: value for name, value in read.cell.level.knobs.items() if name != LONG_SIDE}
+    return canonical_json([read.cell.codec.name, options, knobs])
 
 
 def cell_label(read: CellData) -> str:

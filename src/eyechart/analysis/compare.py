@@ -9,6 +9,7 @@ from statistics import fmean
 
 from eyechart.analysis.bootstrap import interval
 from eyechart.analysis.curves import (
+    Curve,
     bd_from_curve,
     bd_from_uncompressed,
     bd_rate_from_curve,
@@ -25,7 +26,7 @@ CurveKey = tuple[str, str, str, str]  # vlm, adapter, task, codec
 def rank_levels(cells: Sequence[Measured]) -> dict[str, int]:
     """Cell key -> rank of its level by rate, 0 the lowest, among those of its task and codec.
 
-    The order is that of the mean bpp over all cells of a level, not that of names or of the plan.
+    The order is that of the mean rate over all cells of a level, not that of names or of the plan.
     """
     levels: defaultdict[tuple[str, str], defaultdict[str, list[Measured]]]
     levels = defaultdict(lambda: defaultdict(list))
@@ -34,7 +35,7 @@ def rank_levels(cells: Sequence[Measured]) -> dict[str, int]:
         levels[data.task, data.codec][data.cell.level.name].append(measured)
     ranks = {}
     for found in levels.values():
-        rising = sorted(found.values(), key=lambda own: fmean(measured.bpp for measured in own))
+        rising = sorted(found.values(), key=lambda own: fmean(measured.rate for measured in own))
         for rank, own in enumerate(rising):
             ranks.update({measured.data.key: rank for measured in own})
     return ranks
@@ -45,13 +46,18 @@ class Comparison:
 
     questions: planned questions, by cell key. Flagged are cells with fewer answers, and cells with
     fewer planned questions than other cells of the task.
-    levels: by codec, how many are planned. Curves with fewer are flagged.
+    levels: by codec, how many are planned. Curves with fewer are flagged. unit: of the rates.
     """
 
     def __init__(
-        self, cells: Sequence[Measured], questions: Mapping[str, int], levels: Mapping[str, int]
+        self,
+        cells: Sequence[Measured],
+        questions: Mapping[str, int],
+        levels: Mapping[str, int],
+        *,
+        unit: str = "bpp",
     ) -> None:
-        self._questions, self._levels = questions, levels
+        self._questions, self._levels, self._unit = questions, levels, unit
         self._curves: defaultdict[CurveKey, list[Measured]] = defaultdict(list)
         self._most: defaultdict[str, int] = defaultdict(int)
         for measured in cells:
@@ -65,31 +71,31 @@ class Comparison:
             vlm, adapter, task, codec = place
             if codec == UNCOMPRESSED:
                 continue
-            curve = curve_of(cells, flags=self._flags(cells))
+            curve = self._curve(cells)
             uncompressed, flags = self._uncompressed(vlm, adapter, task)
             bd, found = bd_from_uncompressed(curve, uncompressed)
             names = {"vlm": vlm, "adapter": adapter, "task": task, "codec": codec}
             names["codec_name"] = cells[0].data.cell.codec.name
-            low_bpp, high_bpp = float(curve.rates_bpp.min()), float(curve.rates_bpp.max())
+            low, high = float(curve.rates.min()), float(curve.rates.max())
             yield BdResult(
                 **names,
                 baseline="uncompressed",
                 bd=bd,
                 flags=(*flags, *found),
-                low_bpp=low_bpp,
-                high_bpp=high_bpp,
+                low_rate=low,
+                high_rate=high,
             )
             if adapter:
                 plain = self._curves.get((vlm, "", task, codec), [])
-                base = curve_of(plain, flags=self._flags(plain)) if plain else None
+                base = self._curve(plain) if plain else None
                 bd, flags = bd_from_curve(curve, base)
                 yield BdResult(
                     **names,
                     baseline="no adapter",
                     bd=bd,
                     flags=flags,
-                    low_bpp=low_bpp,
-                    high_bpp=high_bpp,
+                    low_rate=low,
+                    high_rate=high,
                 )
 
     def pairs(self) -> Iterator[PairResult]:
@@ -100,9 +106,7 @@ class Comparison:
                 groups[vlm, adapter, task].append(codec)
         for (vlm, adapter, task), codecs in groups.items():
             cells = {codec: self._curves[vlm, adapter, task, codec] for codec in codecs}
-            curves = {
-                codec: curve_of(cells[codec], flags=self._flags(cells[codec])) for codec in codecs
-            }
+            curves = {codec: self._curve(cells[codec]) for codec in codecs}
             draws = {codec: curve.rising_draws() for codec, curve in curves.items()}
             for against, codec in combinations(codecs, 2):
                 curve, base = curves[codec], curves[against]
@@ -182,10 +186,10 @@ class Comparison:
             }
             if adapter or not adapted:
                 continue
-            base_curve = curve_of(cells, flags=self._flags(cells))
+            base_curve = self._curve(cells)
             shown = [place for place in own if place[3] in (base, *adapted)]
             for place in sorted(shown, key=lambda place: (place[1], place[3] != base)):
-                curve = curve_of(own[place], flags=self._flags(own[place]))
+                curve = self._curve(own[place])
                 bd, flags = bd_from_curve(curve, base_curve)
                 yield IcmResult(
                     vlm=vlm,
@@ -196,6 +200,9 @@ class Comparison:
                     bd=bd,
                     flags=flags,
                 )
+
+    def _curve(self, cells: Sequence[Measured]) -> Curve:
+        return curve_of(cells, flags=self._flags(cells), unit=self._unit)
 
     def _uncompressed(
         self, vlm: str, adapter: str, task: str

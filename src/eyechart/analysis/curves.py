@@ -34,11 +34,12 @@ BdOutcome = tuple[Interval | None, tuple[str, ...]]
 class Curve:
     """One task x codec x VLM x adapter: points by rising rate, (n,), and draws, (samples, n)."""
 
-    rates_bpp: Floats
+    rates: Floats
     scores: Floats
     rate_draws: Floats
     score_draws: Floats
     flags: tuple[str, ...] = ()  # missing levels or answers
+    unit: str = "bpp"  # of the rates
 
     def rising_draws(self) -> list[Points]:
         """Every draw as BD-rate uses it; a single point for one that is not usable."""
@@ -49,11 +50,11 @@ class Curve:
         ]
 
 
-def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve:
+def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = (), unit: str = "bpp") -> Curve:
     """Join the levels of one codec, at least one, into a curve. Levels of equal rate become one
-    point, with the mean of their scores."""
-    points = sorted(cells, key=lambda measured: measured.bpp)
-    rates = np.array([point.bpp for point in points])
+    point, with the mean of their scores. unit: of the rates."""
+    points = sorted(cells, key=lambda measured: measured.rate)
+    rates = np.array([point.rate for point in points])
     groups = equal_rates(rates)
 
     def merged(values: Sequence[Floats] | Sequence[float]) -> Floats:
@@ -61,11 +62,12 @@ def curve_of(cells: Sequence[Measured], *, flags: tuple[str, ...] = ()) -> Curve
         return np.stack([axis[..., group].mean(axis=-1) for group in groups], axis=-1)
 
     return Curve(
-        rates_bpp=merged([point.bpp for point in points]),
+        rates=merged([point.rate for point in points]),
         scores=merged([point.score for point in points]),
-        rate_draws=merged([point.bpp_draws for point in points]),
+        rate_draws=merged([point.rate_draws for point in points]),
         score_draws=merged([point.score_draws for point in points]),
-        flags=(*flags, *merge_flags(rates, groups)),
+        flags=(*flags, *merge_flags(rates, groups, unit)),
+        unit=unit,
     )
 
 
@@ -74,7 +76,7 @@ def bd_from_uncompressed(curve: Curve, uncompressed: Measured | None) -> BdOutco
     if uncompressed is None:
         return None, (*curve.flags, "no uncompressed score")
     try:
-        bd = bd_metric(curve.rates_bpp, curve.scores, uncompressed.score)
+        bd = bd_metric(curve.rates, curve.scores, uncompressed.score, unit=curve.unit)
     except InputError as error:
         return None, (*curve.flags, str(error))
     draws = bd_metric_many(curve.rate_draws, curve.score_draws, uncompressed.score_draws)
@@ -88,7 +90,7 @@ def bd_from_curve(curve: Curve, base: Curve | None) -> BdOutcome:
         return None, (*curve.flags, "no curve to compare with")
     flags = tuple(dict.fromkeys((*curve.flags, *base.flags)))
     try:
-        bd = bd_between(curve.rates_bpp, curve.scores, base.rates_bpp, base.scores)
+        bd = bd_between(curve.rates, curve.scores, base.rates, base.scores, unit=curve.unit)
     except NothingSharedError:
         return None, (*flags, "no shared rates")
     except InputError as error:
@@ -106,7 +108,7 @@ def bd_rate_from_curve(
     """
     flags = tuple(dict.fromkeys((*curve.flags, *base.flags)))
     try:
-        bd = bd_rate(curve.rates_bpp, curve.scores, base.rates_bpp, base.scores)
+        bd = bd_rate(curve.rates, curve.scores, base.rates, base.scores)
     except NothingSharedError:
         return None, (*flags, "no shared scores")
     except InputError as error:

@@ -12,8 +12,11 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from eyechart.analysis.axis import Axis
 from eyechart.analysis.cells import CellData
+from eyechart.analysis.sums import CellSums
 from eyechart.core.errors import InputError, one_line
+from eyechart.core.types import Record
 from eyechart.store.timings import Timing
 from eyechart.vlms.token_cost import Prices
 
@@ -21,7 +24,8 @@ Unit: TypeAlias = Literal["bytes", "tokens", "usd", "seconds"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 BANDWIDTH_MBIT = 10.0
 _MOST_MBIT = 1e6
-_WHY = {
+WHY_UNKNOWN = {
+    "bytes": "no codec was run",
     "tokens": "its VLM does not count visual tokens, or its records are older",
     "usd": "the price of its VLM is unknown; give --usd-per-million",
     "seconds": "no times were measured, or every image was stored before",
@@ -35,10 +39,22 @@ class TokenPrices:
     usd_input: float
     usd_output: float = 0.0
 
+    @classmethod
+    def of(cls, usd_per_million: Sequence[float] | None) -> TokenPrices | None:
+        """Prices of two numbers, of input and output; None for None."""
+        if usd_per_million is None:
+            return None
+        usd_input, usd_output = usd_per_million
+        return cls(usd_input=usd_input, usd_output=usd_output)
+
     def __post_init__(self) -> None:
         for price in (self.usd_input, self.usd_output):
             if not 0 <= price < 1e6:
                 raise InputError(f"price {price:g}; allowed: US dollars per million tokens from 0")
+
+    def usd(self, visual_tokens: float, answer_tokens: float) -> float:
+        """Cost of one question: of the tokens of its image and of its answer."""
+        return (visual_tokens * self.usd_input + answer_tokens * self.usd_output) / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,29 +111,36 @@ class Saving:
     def require(self, costs: Iterable[Costs], run_dir: Path) -> None:
         """Raises InputError if no cost is known in this unit."""
         if all(self.value(one) is None for one in costs):
-            raise InputError(f"{run_dir}: cannot save {self.unit}: {_WHY[self.unit]}")
+            raise InputError(f"{run_dir}: cannot save {self.unit}: {WHY_UNKNOWN[self.unit]}")
+
+
+def answers_of(cells: Iterable[CellData]) -> list[tuple[str, Record]]:
+    """Task and record of every answer. Reads each cell once."""
+    return [(cell.task, record) for cell in cells for record in cell.records]
 
 
 def costs_of(
-    cells: Sequence[CellData], timings: Mapping[str, Timing], prices: TokenPrices | None
+    cells: Sequence[CellData],
+    answers: Sequence[tuple[str, Record]],
+    timings: Mapping[str, Timing],
+    prices: TokenPrices | None,
 ) -> Costs:
-    """The costs of one level, from its cells of all tasks, at least one record.
+    """The costs of one level, from its cells of all tasks.
 
-    prices: None for the list prices of known VLMs.
+    answers: of `answers_of`, at least one. prices: None for the list prices of known VLMs.
     """
     timing = Timing()
     for cell in cells:
         timing.add(timings.get(cell.key, Timing()))
-    answers = [(cell.task, record) for cell in cells for record in cell.records]
     # Different images of two tasks may have the same key.
     images = {(task, record.image): record for task, record in answers}
     tokens = [record.visual_tokens for record in images.values()]
     known = bool(tokens) and all(tokens)
     usd = None
-    if known and (price := prices or _listed(cells[0])) is not None:
+    if known and (price := prices or listed_prices(cells[0])) is not None:
         asked = float(np.mean([record.visual_tokens for _, record in answers]))
         said = float(np.mean([record.answer_tokens for _, record in answers]))
-        usd = (asked * price.usd_input + said * price.usd_output) / 1e6
+        usd = price.usd(asked, said)
     return Costs(
         size_bytes=float(np.mean([record.payload_bytes for record in images.values()])),
         tokens=float(np.mean(tokens)) if known else None,
@@ -128,7 +151,30 @@ def costs_of(
     )
 
 
-def _listed(cell: CellData) -> TokenPrices | None:
+def rates_over(
+    axis: Axis, sums: CellSums, cell: CellData, prices: TokenPrices | None
+) -> dict[str, float] | None:
+    """Image -> its place on an axis, in the axis' unit; None if it is unknown.
+
+    prices: None for the list prices of known VLMs.
+    """
+    if axis.name == "bpp":
+        return sums.rates_bpp
+    if axis.name == "bytes":
+        return {image: payload / 1000 for image, (payload, _, _) in sums.spent.items()}
+    if not all(tokens for _, tokens, _ in sums.spent.values()):
+        return None
+    if axis.name == "tokens":
+        return {image: float(tokens) for image, (_, tokens, _) in sums.spent.items()}
+    price = prices or listed_prices(cell)
+    if price is None:
+        return None
+    return {
+        image: 1000 * price.usd(tokens, said) for image, (_, tokens, said) in sums.spent.items()
+    }
+
+
+def listed_prices(cell: CellData) -> TokenPrices | None:
     """List prices of a VLM by its model's name; None if they are unknown."""
     model = cell.cell.vlm.options.get("model")
     listed = Prices.of(model, None, None) if isinstance(model, str) else None

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eyechart.analysis.analyse import analyse
+from eyechart.analysis.axis import BPP, Axis
+from eyechart.analysis.deployment import TokenPrices
+from eyechart.analysis.examples import MAX_SIDE_PX
 from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.errors import InputError
 from eyechart.core.foreign import foreign_file, read_json
@@ -52,26 +55,46 @@ def analysis_of(
     *,
     fresh: bool = False,
     data: str | None = None,
+    axis: Axis = BPP,
+    prices: TokenPrices | None = None,
+    side_px: int | None = MAX_SIDE_PX,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Analysis:
     """The analysis of a run directory, or of a folder that holds only an `analysis.json`.
 
     The stored one is returned if it is current. Otherwise, or with `fresh`, the run is analysed and
-    `analysis.json` is written.
+    `analysis.json` is written. One over another axis than bpp, or with images of another size, is
+    made for this call and not stored.
 
-    data: folder with the tasks' files, if it has moved. now: the clock.
+    data: folder with the tasks' files, if it has moved. axis, prices, side_px: as for `analyse`.
+    now: the clock.
 
     Raises:
-        InputError: neither a run nor an analysis, no answers, a task or its data not found.
+        InputError: neither a run nor an analysis, no answers, a task or its data not found; another
+            axis of a folder that holds only an analysis.
         StoreError: a damaged record; `analysis.json` cannot be written.
     """
     path, store = directory / FILE_NAME, Store(directory)
     if path.exists() and not store.is_run():
-        return read_analysis(path)
-    if not fresh and (found := current_analysis(path, store)):
+        found = read_analysis(path)
+        if found.axis != axis:
+            raise InputError(
+                f"{path}: is over {found.axis.name}; {axis.name} needs its run directory"
+            )
         return found
-    analysis = analyse(directory, created=now().isoformat(timespec="seconds"), data=data)
-    write_analysis(analysis, path)
+    usual = (axis, side_px) == (BPP, MAX_SIDE_PX)
+    if usual and not fresh and (stored := current_analysis(path, store)):
+        return stored
+    analysis = analyse(
+        directory,
+        created=now().isoformat(timespec="seconds"),
+        data=data,
+        side_px=side_px,
+        axis=axis,
+        prices=prices,
+    )
+    if usual:
+        write_analysis(analysis, path)
     return analysis
 
 

@@ -35,17 +35,13 @@ class Asked:
 
     def of(self, run_dir: Path) -> list[Recommendation]:
         """The recommendations for a run. Raises what `recommend` raises."""
-        prices = None
-        if self.usd_per_million is not None:
-            usd_input, usd_output = self.usd_per_million
-            prices = TokenPrices(usd_input=usd_input, usd_output=usd_output)
         return recommend(
             run_dir,
             tolerance=self.tolerance,
             tasks=self.tasks,
             saving=Saving(unit=self.save, bandwidth_mbit=self.bandwidth_mbit),
             today=self.today,
-            prices=prices,
+            prices=TokenPrices.of(self.usd_per_million),
         )
 
 

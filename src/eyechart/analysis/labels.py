@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import Component
@@ -15,13 +15,14 @@ _HIDDEN = frozenset({"for_task"})
 class Labels:
     """Labels of a run's components of one kind. Different components have different labels."""
 
-    def __init__(self, components: Iterable[Component]) -> None:
+    def __init__(self, components: Iterable[Component], *, quiet: Collection[str] = ()) -> None:
+        """quiet: options that labels do not show."""
         distinct = {_identity(component): component for component in components}
         by_name: defaultdict[str, list[Component]] = defaultdict(list)
         for component in distinct.values():
             by_name[component.name].append(component)
         self._labels = {
-            _identity(component): _label(component, same_name)
+            _identity(component): _label(component, same_name, quiet)
             for same_name in by_name.values()
             for component in same_name
         }
@@ -31,13 +32,13 @@ class Labels:
         return "" if component is None else self._labels[_identity(component)]
 
 
-def _label(component: Component, same_name: list[Component]) -> str:
+def _label(component: Component, same_name: list[Component], quiet: Collection[str]) -> str:
     """`jpeg`, or `jpeg:optimize=true` beside a jpeg whose `optimize` differs."""
     options = _shown(component)
     distinguishing = {
         key: value
         for key, value in options.items()
-        if any(_shown(other).get(key) != value for other in same_name)
+        if key not in quiet and any(_shown(other).get(key) != value for other in same_name)
     }
     if not distinguishing and any(_shown(other) != options for other in same_name):
         return component.name  # only the others have that option

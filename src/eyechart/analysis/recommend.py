@@ -29,10 +29,10 @@ from typing import TypeAlias
 import numpy as np
 
 from eyechart.analysis.cells import CellData, read_cells
-from eyechart.analysis.deployment import Costs, Saving, TokenPrices, costs_of
+from eyechart.analysis.deployment import Costs, Saving, TokenPrices, answers_of, costs_of
 from eyechart.codecs import open_codec
 from eyechart.core.errors import InputError
-from eyechart.core.types import UNCOMPRESSED, Cell, Floats, Level
+from eyechart.core.types import UNCOMPRESSED, Cell, Floats, Level, Record
 from eyechart.store import Store
 from eyechart.store.timings import Timing, read_timings
 
@@ -49,7 +49,8 @@ ScoresByImage: TypeAlias = defaultdict[tuple[str, str], dict[str, float]]
 class Measurement:
     """What was measured at one level of a codec.
 
-    losses: (images,), of the mean score of each image's questions, -1..1. lost, gained: shares of
+    losses: (images,), of the mean score of each image's questions, -1..1. score: mean of all
+    questions, 0..1. lost, gained: shares of
     the questions, 0..1, that are right on the uncompressed image only, or on the compressed one
     only. cell: a cell of this level, with the identities of codec and level.
     """
@@ -59,6 +60,7 @@ class Measurement:
     bpp: float
     costs: Costs
     losses: Floats
+    score: float | None = None
     lost: float = 0.0
     gained: float = 0.0
     cell: Cell | None = None
@@ -88,11 +90,14 @@ class Setting:
         """About so many more images would show that it and all higher levels are good, at the
         losses and spreads seen here; None if one of these losses is over the tolerance, 0 if it is
         good."""
-        if self.good:
-            return 0
-        own = images_needed(self.measured.losses, self.tolerance / 100, self.error_rate)
-        above = 0 if self.higher is None else self.higher.images_needed
-        return None if own is None or above is None else max(own, above)
+        most = 0
+        one: Setting | None = self
+        while one is not None and not one.good:
+            own = images_needed(one.measured.losses, one.tolerance / 100, one.error_rate)
+            if own is None:
+                return None
+            most, one = max(most, own), one.higher
+        return most
 
     @property
     def codec(self) -> str:
@@ -197,7 +202,8 @@ def recommend(
         measured = _measurements(own, plain, timings, prices)
         if not measured:
             continue
-        uncompressed = costs_of(plain, timings, prices)
+        answers = answers_of(plain)
+        uncompressed = costs_of(plain, answers, timings, prices)
         chosen.require([one.costs for one in measured], run_dir)
         settings = judged(measured, tolerance)
         found.append(
@@ -209,7 +215,7 @@ def recommend(
                 best=cheapest(settings, chosen),
                 saving=chosen,
                 uncompressed=uncompressed,
-                agreement=_mean_percent(plain),
+                agreement=100 * _mean(answers),
                 today=None if compared is None else _named(compared, settings, str(today)),
             )
         )
@@ -259,27 +265,29 @@ def _measurements(
     timings: Mapping[str, Timing],
     prices: TokenPrices | None,
 ) -> list[Measurement]:
-    uncompressed = _scores(plain)
+    uncompressed = _scores(answers_of(plain))
     levels: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
     for cell in cells:
         if cell.codec != UNCOMPRESSED and uncompressed:
             levels[cell.codec, cell.cell.level.name].append(cell)
     found = []
     for (codec, level), own in levels.items():
-        scores = _scores(own)
+        answers = answers_of(own)
+        scores = _scores(answers)
         losses = _losses(uncompressed, scores)
         if not len(losses):
             continue
         # Different images of two tasks may have the same key.
-        rates = {(cell.task, record.image): record.bpp for cell in own for record in cell.records}
+        rates = {(task, record.image): record.bpp for task, record in answers}
         lost, gained = _flips(uncompressed, scores)
         found.append(
             Measurement(
                 codec=codec,
                 level=level,
                 bpp=float(np.mean(list(rates.values()))),
-                costs=costs_of(own, timings, prices),
+                costs=costs_of(own, answers, timings, prices),
                 losses=losses,
+                score=_mean(answers),
                 lost=lost,
                 gained=gained,
                 cell=own[0].cell,
@@ -314,8 +322,11 @@ def _named(wanted: tuple[str, Level], settings: Sequence[Setting], spec: str) ->
 def upper_bound(losses: Floats, error_rate: float) -> float:
     """Upper bound of the mean of losses (n,), each -1..1. Two losses of 1 are added to them."""
     values = np.append(losses, (1.0, 1.0))
-    spread = float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) + _t_quantile(1 - error_rate, len(values) - 1) * spread
+    return _bound(len(values), float(values.mean()), float(values.std(ddof=1)), error_rate)
+
+
+def _bound(count: int, mean: float, deviation: float, error_rate: float) -> float:
+    return mean + _t_quantile(1 - error_rate, count - 1) * deviation / math.sqrt(count)
 
 
 def images_needed(losses: Floats, tolerance: float, error_rate: float) -> int | None:
@@ -323,25 +334,27 @@ def images_needed(losses: Floats, tolerance: float, error_rate: float) -> int | 
     it is there; None if no number would."""
     if losses.mean() >= tolerance:
         return None
-    count = max(len(losses), LEAST_IMAGES)
+    count, share = max(len(losses), LEAST_IMAGES), float(np.square(losses).mean())
     while count <= _MOST_IMAGES:
-        if upper_bound(np.resize(losses, count), error_rate) <= tolerance:
+        whole = count + 2  # with the two losses of 1
+        mean = (count * float(losses.mean()) + 2) / whole
+        variance = (count * share + 2 - whole * mean**2) / (whole - 1)
+        if _bound(whole, mean, math.sqrt(max(0.0, variance)), error_rate) <= tolerance:
             return count - len(losses)
         count = math.ceil(count * 1.1) + 1
     return None
 
 
-def _scores(cells: Iterable[CellData]) -> ScoresByImage:
+def _scores(answers: Iterable[tuple[str, Record]]) -> ScoresByImage:
     found: ScoresByImage = defaultdict(dict)
-    for cell in cells:
-        for record in cell.records:
-            found[cell.task, record.image][record.question_id] = record.value
+    for task, record in answers:
+        found[task, record.image][record.question_id] = record.value
     return found
 
 
-def _mean_percent(cells: Iterable[CellData]) -> float:
-    values = [record.value for cell in cells for record in cell.records]
-    return 100 * float(np.mean(values)) if values else 0.0
+def _mean(answers: Sequence[tuple[str, Record]]) -> float:
+    """Mean score of the questions, 0..1; 0 without any."""
+    return float(np.mean([record.value for _, record in answers])) if answers else 0.0
 
 
 def _losses(uncompressed: ScoresByImage, compressed: ScoresByImage) -> Floats:

@@ -13,13 +13,14 @@ from eyechart.store.own_files import OwnFiles
 
 # Name, decimals and value of a column.
 _FigureColumn: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
+AGREEMENT, SCORE = "agreement, %", "score, %"
 _UNIT_WORDS = {"bytes": "kB", "tokens": "visual tokens", "usd": "US dollars", "seconds": "seconds"}
 
 
 def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> Table:
     """The settings as a table. own: the user's own files, to compare sizes with."""
     columns = _columns(found, own)
-    rows = []
+    rows = [_reference_row(found, own, [name for name, _, _ in columns])]
     for one in found.settings:
         mark: Mark = "best" if one is found.best else ""
         entries = [
@@ -46,11 +47,32 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
     )
 
 
+def _reference_row(found: Recommendation, own: OwnFiles | None, columns: Sequence[str]) -> TableRow:
+    """What every setting is compared with: the uncompressed image, or the user's own file of it."""
+    costs = found.uncompressed
+    known: dict[str, tuple[float | None, int]] = {
+        "kB an image": ((own.mean_bytes if own else costs.size_bytes) / 1000, 1),
+        "of own files, %": (100.0, 0),
+        AGREEMENT: (found.agreement, 1),
+        SCORE: (found.agreement, 1),
+        "tokens": (costs.tokens, 0),
+        "VLM, ms": (None if costs.answer_s is None else 1000 * costs.answer_s, 0),
+    }
+    entries = [known.get(name, (None, 0)) for name in columns]
+    return TableRow(
+        keys=("own files" if own else "uncompressed", own.format if own else ""),
+        entries=tuple(Entry(value=value, decimals=decimals) for value, decimals in entries),
+    )
+
+
 def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]:
     """Name, decimals and value of each column; those that are unknown everywhere are left out."""
 
     def milliseconds(value: float | None) -> float | None:
         return None if value is None else 1000 * value
+
+    def percent(share: float | None) -> float | None:
+        return None if share is None else 100 * share
 
     files_bytes = 0.0 if own is None else own.mean_bytes
     columns: list[_FigureColumn] = [
@@ -60,16 +82,17 @@ def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]
             0,
             lambda one: 100 * one.bytes_per_image / files_bytes if files_bytes else None,
         ),
-        ("bpp", 3, lambda one: one.bpp),
+        (AGREEMENT if own else SCORE, 1, lambda one: percent(one.measured.score)),
+        ("loss", 1, lambda one: one.loss),
+        ("at most", 1, lambda one: one.upper),
+        ("lost, %", 1, lambda one: percent(one.measured.lost)),
+        ("gained, %", 1, lambda one: percent(one.measured.gained)),
         ("tokens", 0, lambda one: one.costs.tokens),
         ("$ per 1,000 questions", 3, lambda one: milliseconds(one.costs.usd)),
         ("encode, ms", 0, lambda one: milliseconds(one.costs.encode_s)),
         ("decode, ms", 0, lambda one: milliseconds(one.costs.decode_s)),
         ("VLM, ms", 0, lambda one: milliseconds(one.costs.answer_s)),
-        ("lost, %", 1, lambda one: 100 * one.measured.lost),
-        ("gained, %", 1, lambda one: 100 * one.measured.gained),
-        ("loss", 1, lambda one: one.loss),
-        ("at most", 1, lambda one: one.upper),
+        ("bpp", 3, lambda one: one.bpp),
     ]
     return [
         column for column in columns if any(column[2](one) is not None for one in found.settings)
@@ -85,8 +108,10 @@ def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> s
             f"{found.name}: {best.codec} at level {best.level} loses at most {best.upper:.1f} "
             f"points, with {best.bytes_per_image / 1000:.1f} kB an image{saved}."
         )
+    # Of each codec, the first setting that is not good needs the fewest images.
+    first = {one.codec: one for one in reversed(found.settings) if not one.good}
     likely = min(
-        (one for one in found.settings if one.images_needed),
+        (one for one in reversed(first.values()) if one.images_needed),
         key=lambda one: one.images_needed or 0,
         default=None,
     )

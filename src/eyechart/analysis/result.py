@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from eyechart.analysis.axis import BPP, Axis
 from eyechart.core.types import UNCOMPRESSED, Reproducible
 
 
@@ -52,6 +53,12 @@ class CellResult:
     reproducible: Reproducible = "bitwise"  # "per device": decoded images depend on the device
     category: str = ""  # of the codec: traditional, learned or generative; "" where unknown
     at_chance: str = ""  # of an uncompressed cell: that the VLM does not answer better than a guess
+    axis_value: float | None = None  # mean over the images, where the axis is not bpp
+
+    @property
+    def rate(self) -> float:
+        """Its place on the axis of the analysis, in the axis' unit."""
+        return self.bpp if self.axis_value is None else self.axis_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +74,8 @@ class BdResult:
     baseline: str  # "uncompressed" or "no adapter"
     bd: Interval | None  # None when it cannot be computed; `flags` says why
     flags: tuple[str, ...]  # "non-monotone rates", "3 of 4 levels", "small overlap 12 %", ...
-    low_bpp: float = 0.0  # the rates of the curve
-    high_bpp: float = 0.0
+    low_rate: float  # the lowest and highest of the curve, over the axis of the analysis
+    high_rate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +297,7 @@ class TaskInfo:
     questions: int  # the most that are asked in one cell
     images: int
     caution: str = ""  # why its intervals are not reliable
+    stored_as: str = ""  # what its uncompressed images were before: JPEG files, at which quality
     metric_labels: dict[str, str] = field(default_factory=dict)  # where they differ from the names
 
     def label(self, metric: str) -> str:
@@ -334,6 +342,8 @@ class Analysis:
     components: tuple[ComponentInfo, ...] = ()
     commands: tuple[str, ...] = ()  # what was typed to run it
     scaling: tuple[ScalingResult, ...] = ()
+    axis: Axis = BPP  # of curves and BD-Metrics
+    off_axis: str = ""  # one line on the cells whose place on the axis is unknown
 
 
 def analysis_json(analysis: Analysis) -> dict[str, Any]:
@@ -341,22 +351,28 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
     `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
-    `quality`, `correlations`, `metric_labels`, `category` and `at_chance`.
+    `quality`, `correlations`, `off_axis`, `metric_labels`, `stored_as`, `category` and `at_chance`.
+    `axis` and `axis_value` are left out if the axis is bpp.
     """
     value = asdict(analysis)
     for name in (
         *("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"),
         *("flips", "components", "commands"),
-        *("quality", "correlations"),
+        *("quality", "correlations", "off_axis"),
     ):
         if not value[name]:
             del value[name]
+    if analysis.axis == BPP:
+        del value["axis"]
     for task in value["tasks"]:
-        if not task["metric_labels"]:
-            del task["metric_labels"]
+        for name in ("metric_labels", "stored_as"):
+            if not task[name]:
+                del task[name]
     for cell in value["cells"]:
         if cell["reproducible"] == "bitwise":
             del cell["reproducible"]
+        if cell["axis_value"] is None:
+            del cell["axis_value"]
         for name in ("at_chance", "category"):
             if not cell[name]:
                 del cell[name]

@@ -22,6 +22,7 @@ from eyechart.core.types import UNCOMPRESSED
 def compact_score_tables(analysis: Analysis) -> list[Table]:
     """Headline scores of all tasks in one table, narrow enough for a page of a paper: a row for
     each codec and level, a column for each task, without intervals."""
+    axis = analysis.axis
     cells = sorted(analysis.cells, key=lambda cell: (vlm_name(cell), cell.codec != UNCOMPRESSED))
     found = {(vlm_name(cell), cell.codec, cell.level, cell.task): cell for cell in cells}
     places = distinct((vlm_name(cell), cell.codec, cell.level) for cell in cells)
@@ -30,9 +31,9 @@ def compact_score_tables(analysis: Analysis) -> list[Table]:
         _column_decimals([Entry(value=cell and cell.score.value) for cell in column])
         for column in zip(*own, strict=True)
     ]
-    rates = [fmean(cell.bpp for cell in line if cell is not None) for line in own]
+    rates = [fmean(cell.rate for cell in line if cell is not None) for line in own]
     rows = [
-        TableRow(keys=place, entries=(Entry(value=rate, decimals=3), *line))
+        TableRow(keys=place, entries=(Entry(value=rate, decimals=axis.decimals), *line))
         for place, rate, *line in zip(places, rates, *columns, strict=True)
     ]
     metrics = [f"{task.name} ({task.label(task.headline_metric)})" for task in analysis.tasks]
@@ -41,9 +42,9 @@ def compact_score_tables(analysis: Analysis) -> list[Table]:
             title=f"Scores under each codec: {', '.join(metrics)}",
             keys=("VLM", "codec", "level"),
             column_kind="task",
-            columns=("bpp", *(task.name for task in analysis.tasks)),
+            columns=(axis.column, *(task.name for task in analysis.tasks)),
             rows=tuple(rows),
-            legend=" · ".join(filter(None, ("bpp: mean of the tasks", _widest(cells)))),
+            legend=" · ".join(filter(None, (f"{axis.column}: mean of the tasks", _widest(cells)))),
             compact=True,
         )
     )
@@ -71,12 +72,12 @@ def curve_tables(analysis: Analysis) -> list[Table]:
             title="Points of the rate-metric curves",
             keys=("VLM", "adapter", "task", "codec", "level"),
             column_kind="quantity",
-            columns=("bpp", "score"),
+            columns=(analysis.axis.unit, "score"),
             rows=tuple(
                 TableRow(
                     keys=(cell.vlm, cell.adapter, cell.task, cell.codec, cell.level),
                     entries=(
-                        Entry(value=cell.bpp, decimals=3),
+                        Entry(value=cell.rate, decimals=analysis.axis.decimals),
                         same_decimals([entry_of(cell.score)])[0],
                     ),
                 )
@@ -91,7 +92,7 @@ def curve_tables(analysis: Analysis) -> list[Table]:
 def score_tables(analysis: Analysis) -> list[Table]:
     """Every sub-metric of every cell, one table for each task; the uncompressed cell first."""
     tables = []
-    resampled = intervals_legend(analysis)
+    axis, resampled = analysis.axis, intervals_legend(analysis)
     for task in analysis.tasks:
         cells = sorted(
             (cell for cell in analysis.cells if cell.task == task.name),
@@ -105,24 +106,28 @@ def score_tables(analysis: Analysis) -> list[Table]:
             TableRow(
                 keys=(vlm_name(cell), cell.codec, cell.level),
                 entries=(
-                    Entry(value=cell.bpp, decimals=3),
+                    Entry(value=cell.rate, decimals=axis.decimals),
                     *line,
                     Entry(value=100 * cell.unparsed_share, decimals=1),
                 ),
             )
             for cell, line in zip(cells, lines, strict=True)
         )
+        before = f"before they were uncompressed, {task.stored_as}" if task.stored_as else ""
         tables.append(
             Table(
                 title=f"{task.name}: scores of every cell",
                 keys=("VLM", "codec", "level"),
                 column_kind="metric",
-                columns=("bpp", *map(task.label, names), "unparsed %"),
-                aliases=("bpp", *names, "unparsed %"),
+                columns=(axis.column, *map(task.label, names), "unparsed %"),
+                aliases=(axis.unit, *names, "unparsed %"),
                 rows=rows,
                 compact=True,
                 legend=" · ".join(
-                    filter(None, (f"{task.questions} questions, {task.images} images", resampled))
+                    filter(
+                        None,
+                        (f"{task.questions} questions, {task.images} images", before, resampled),
+                    )
                 ),
             )
         )

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ class CellSums:
     """Sums of one cell's records, at least one.
 
     statistics: of the headline metric. metrics: of `Task.summarize`. rates_bpp: image -> rate.
+    spent: image -> payload bytes, visual tokens (0: not counted), mean tokens of an answer.
     payload_bytes, pixels: of all images together. unparsed_share: of the answers, 0..1. chance:
     what `analysis.chance` needs; None without chance levels.
     """
@@ -43,6 +46,7 @@ class CellSums:
     statistics: ImageSums
     metrics: dict[str, float]
     rates_bpp: dict[str, float]
+    spent: dict[str, tuple[int, int, float]]
     payload_bytes: int
     pixels: int
     unparsed_share: float
@@ -57,10 +61,17 @@ def cell_sums(
     statistics = task.image_sums(scores)
     metrics = {name: float(value) for name, value in task.summarize(scores).items()}
     by_image = {record.image: record for record in records}  # all records of an image share a rate
+    said: defaultdict[str, list[int]] = defaultdict(list)
+    for record in records:
+        said[record.image].append(record.answer_tokens)
     return CellSums(
         statistics=statistics,
         metrics=metrics,
         rates_bpp={image: record.bpp for image, record in by_image.items()},
+        spent={
+            image: (record.payload_bytes, record.visual_tokens, fmean(said[image]))
+            for image, record in by_image.items()
+        },
         payload_bytes=sum(record.payload_bytes for record in by_image.values()),
         pixels=sum(record.height_px * record.width_px for record in by_image.values()),
         unparsed_share=sum(not record.parsed for record in records) / len(records),
@@ -123,12 +134,14 @@ def _known(path: Path, made_from: list[str]) -> CellSums | None:
             return None
         values: dict[str, Any] = found[0]["sums"]
         statistics, chance = values.pop("statistics"), values.pop("chance")
+        spent = {image: tuple(one) for image, one in values.pop("spent").items()}
         return CellSums(
             statistics=ImageSums(
                 images=tuple(map(sys.intern, statistics["images"])),  # the same in most cells
                 sums=np.array(statistics["sums"], dtype=np.float64),
                 strata=tuple(statistics["strata"]),
             ),
+            spent=spent,
             chance=None if chance is None else ChanceSums(**chance),
             **values,
         )

@@ -119,7 +119,12 @@ def bd_tables(analysis: Analysis) -> list[Table]:
             rows=tuple(rows),
             legend=" · ".join(
                 filter(
-                    None, (_categories(analysis), _own_rates(results), intervals_legend(analysis))
+                    None,
+                    (
+                        _categories(analysis),
+                        _own_rates(analysis, results),
+                        intervals_legend(analysis),
+                    ),
                 )
             ),
         )
@@ -175,14 +180,15 @@ def pair_tables(analysis: Analysis) -> list[Table]:
     ]
 
 
-def _own_rates(results: Sequence[BdResult]) -> str:
+def _own_rates(analysis: Analysis, results: Sequence[BdResult]) -> str:
     """`over each codec's own rates, in bpp: jpeg 0.26-0.33, vvc 0.04-0.12`, of all tasks."""
-    spans = []
+    spans, short = [], analysis.axis.short
     for codec in distinct(bd.codec for bd in results):
         own = [bd for bd in results if bd.codec == codec]
-        low, high = min(bd.low_bpp for bd in own), max(bd.high_bpp for bd in own)
-        spans.append(f"{codec} {low:.2g}–{high:.2g}")
-    return f"over each codec's own rates, in bpp: {', '.join(spans)}" if spans else ""
+        low, high = min(bd.low_rate for bd in own), max(bd.high_rate for bd in own)
+        spans.append(f"{codec} {short(low)}–{short(high)}")
+    unit = analysis.axis.unit
+    return f"over each codec's own rates, in {unit}: {', '.join(spans)}" if spans else ""
 
 
 def gap_tables(analysis: Analysis) -> list[Table]:

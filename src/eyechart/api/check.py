@@ -40,6 +40,7 @@ def check_images(
     codecs: str | Sequence[str] | None = None,
     today: str | None = None,
     max_images: int | None = None,
+    most_questions: int | None = None,
     progress: Progress | None = None,
     **options: Unpack[RunOptions],
 ) -> OwnCheck:
@@ -56,12 +57,13 @@ def check_images(
         the objects that the VLM lists.
     codecs: names with options; None: JPEG, WebP and AVIF at usual qualities, JPEG also smaller.
     today: another codec with one level, to compare with.
-    max_images: use the first so many. options: how to run it (`RunOptions`).
+    max_images: use the first so many. most_questions: refuse to ask more in all; None: any number.
+    options: how to run it (`RunOptions`).
 
     Returns the number of images and questions, the images' own files, ...
 
     Raises:
-        InputError: no images, or something named cannot be used.
+        InputError: no images, too many questions, or something named cannot be used.
         StoreError: the run directory cannot be used.
 
     Examples:
@@ -91,6 +93,7 @@ def check_images(
             today=today,
             questions=None if questions is None else Path(questions),
             max_images=max_images,
+            most_questions=most_questions,
             progress=watching,
             options=chosen,
         )

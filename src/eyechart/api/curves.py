@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from eyechart.analysis.bd import Bd
 
 _MOST_BYTES = 16 << 20  # of a CSV file
-_COLUMNS = ("bpp", "score")
 _NAMES = ("vlm", "adapter", "task", "codec")  # columns that say which curve a row belongs to
 
 RatesAndScores: TypeAlias = "tuple[npt.ArrayLike, npt.ArrayLike]"  # rates in bpp, scores
@@ -95,13 +94,15 @@ class NamedCurve:
     rates_bpp: tuple[float, ...]
     scores: tuple[float, ...]
     uncompressed: float | None = None
+    unit: str = "bpp"  # of the rates
 
     def __str__(self) -> str:
         return " ".join(filter(None, self.names))
 
 
 def read_curves(path: Path) -> list[NamedCurve]:
-    """The curves of a CSV file with the columns bpp and score.
+    """The curves of a CSV file with the columns bpp and score. The rate may also have the name of
+    another axis of `eyechart table curves`: kB, tokens, USD per 1,000.
 
     Rows are of one curve if they agree in the columns VLM, adapter, task and codec, of those that
     the file has (`eyechart table curves --format csv-wide`). Rows of the codec `source` are the
@@ -112,26 +113,36 @@ def read_curves(path: Path) -> list[NamedCurve]:
     """
     points: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     uncompressed: dict[tuple[str, ...], float] = {}
-    for line, row in read_csv(path, _COLUMNS, _MOST_BYTES):
+    unit = _unit_of(path)
+    for line, row in read_csv(path, (unit, "score"), _MOST_BYTES):
         found = {(name or "").lower(): value for name, value in row.items() if name}
         *others, codec = (key for key in _NAMES if key in found or key == "codec")
         names = [*(found[key] or "" for key in others), found.get(codec) or ""]
-        bpp, score = (_number(row, column, f"{path}: line {line}") for column in _COLUMNS)
+        bpp, score = (_number(row, column, f"{path}: line {line}") for column in (unit, "score"))
         if found.get("codec") == UNCOMPRESSED:
             uncompressed[tuple(names[:-1])] = score
         else:
             points.setdefault(tuple(names), []).append((bpp, score))
     if not points:
-        raise InputError(f"{path}: no point of a curve; needed: rows with bpp and score")
+        raise InputError(f"{path}: no point of a curve; needed: rows with {unit} and score")
     return [
         NamedCurve(
             names=names,
             rates_bpp=tuple(bpp for bpp, _ in own),
             scores=tuple(score for _, score in own),
             uncompressed=uncompressed.get(names[:-1]),
+            unit=unit,
         )
         for names, own in points.items()
     ]
+
+
+def _unit_of(path: Path) -> str:
+    """The column that holds the rate; bpp if there is none. Raises InputError."""
+    from eyechart.analysis.axis import axis_units
+
+    rows = read_csv(path, (), _MOST_BYTES)
+    return next((unit for unit in axis_units() if rows and unit in rows[0][1]), "bpp")
 
 
 def partner(curve: NamedCurve, others: Sequence[NamedCurve]) -> NamedCurve | None:

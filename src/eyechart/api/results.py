@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eyechart.runner.estimate import CodecEstimate as CodecEstimate
     from eyechart.runner.estimate import Estimate as Estimate
     from eyechart.runner.export_tsv import TsvExport as TsvExport
+    from eyechart.runner.own_check import OwnCheck as OwnCheck
     from eyechart.runner.quality import QualityRun as QualityRun
     from eyechart.runner.readiness import CheckResult as CheckResult
     from eyechart.tasks.predictions import Result as Result

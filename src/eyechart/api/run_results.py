@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def analyse(
-    run_directory: str | Path, *, fresh: bool = False, data: str | Path | None = None
+    run_directory: str | Path,
+    *,
+    fresh: bool = False,
+    data: str | Path | None = None,
+    axis: str = "bpp",
+    usd_per_million: tuple[float, float] | None = None,
 ) -> Analysis:
     """The analysis of a run: scores, curves, BD-Metrics with 95 % intervals, gaps.
 
@@ -27,9 +32,15 @@ def analyse(
     change.
 
     fresh: make it again in any case. data: folder with the tasks' files, if it has moved.
+    axis: what curves and BD-Metrics are over: `bpp`, `bytes` (kB an image), `tokens` (visual tokens
+        an image) or `usd` (US dollars per 1,000 questions). Over tokens and dollars each setting of
+        a codec has a curve over its sizes. An analysis over another axis than bpp is not stored.
+    usd_per_million: prices of tokens of questions and of answers, for `usd`; None: list prices,
+        where known.
 
     Raises:
-        InputError: not a run directory, no answers in it, a task or its data not found.
+        InputError: not a run directory, no answers in it, a task or its data not found; an unknown
+            axis, or one of which the run knows nothing.
         StoreError: a damaged record.
 
     Examples:
@@ -39,24 +50,38 @@ def analyse(
         >>> [bd.codec for bd in analysis.bd]
         ['jpeg']
     """
+    from eyechart.analysis.axis import axis_named
+    from eyechart.analysis.deployment import TokenPrices
     from eyechart.analysis.files import FILE_NAME, analysis_of, current_analysis
     from eyechart.store import Store
 
-    place = None if data is None else str(data)
+    chosen = axis_named(axis)
 
     def images(folder: Path) -> bool:  # the examples of a new analysis show them
-        return fresh or current_analysis(folder / FILE_NAME, Store(folder)) is None
+        stored = axis == "bpp" and current_analysis(folder / FILE_NAME, Store(folder)) is not None
+        return fresh or not stored
 
     with reading(run_directory, images=images) as folder:
-        return analysis_of(folder, fresh=fresh, data=place)
+        return analysis_of(
+            folder,
+            fresh=fresh,
+            data=None if data is None else str(data),
+            axis=chosen,
+            prices=TokenPrices.of(usd_per_million),
+        )
 
 
 def table(
     run_directory: str | Path,
     kind: TableKind = "bd",
     form: Literal["md", "csv", "csv-wide", "latex", "json"] = "md",
+    *,
+    axis: str = "bpp",
+    usd_per_million: tuple[float, float] | None = None,
 ) -> str:
     """A table of a run as text; empty if the run has no table of that kind.
+
+    axis, usd_per_million: as for `analyse`.
 
     Examples:
         >>> "POPE" in eyechart.table("out/first", "bd", "csv")
@@ -65,7 +90,8 @@ def table(
     from eyechart.analysis.render import render
     from eyechart.analysis.tables import tables_of
 
-    return render(tables_of(analyse(run_directory), kind), form)
+    found = analyse(run_directory, axis=axis, usd_per_million=usd_per_million)
+    return render(tables_of(found, kind), form)
 
 
 def write_report(
@@ -76,6 +102,8 @@ def write_report(
     data: str | Path | None = None,
     title: str = "",
     full_size: bool = False,
+    axis: str = "bpp",
+    usd_per_million: tuple[float, float] | None = None,
 ) -> Path:
     """Write the HTML report of a run, one file that needs no network; -> its path.
 
@@ -83,7 +111,7 @@ def write_report(
 
     out: the file; None: `report.html` in the run directory. fresh, data: as for `analyse`.
     title: instead of the run's. full_size: images as the VLM received them, not reduced; the
-    analysis is then made for this report and not stored.
+    analysis is then made for this report and not stored. axis, usd_per_million: as for `analyse`.
 
     Raises:
         InputError: as `analyse`; the file cannot be written.
@@ -92,24 +120,30 @@ def write_report(
         >>> eyechart.write_report("out/first").name
         'report.html'
     """
-    from datetime import UTC, datetime
-
-    from eyechart.analysis.analyse import analyse as analyse_run
+    from eyechart.analysis.axis import axis_named
+    from eyechart.analysis.deployment import TokenPrices
+    from eyechart.analysis.files import analysis_of
     from eyechart.analysis.kept_recommendation import kept_texts
     from eyechart.report.html import write_report as write
 
     if out is not None and (is_dir(run_directory) or url_of(run_directory)):
         check_out(Path(out))
     if not full_size:
-        analysis = analyse(run_directory, fresh=fresh, data=data)
+        analysis = analyse(
+            run_directory, fresh=fresh, data=data, axis=axis, usd_per_million=usd_per_million
+        )
     with reading(run_directory, images=lambda folder: full_size) as folder:
         path = folder / "report.html" if out is None else Path(out)
         if is_dir(folder):
             check_out(path)
         if full_size:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            place = None if data is None else str(data)
-            analysis = analyse_run(folder, created=now, data=place, side_px=None)
+            analysis = analysis_of(
+                folder,
+                data=None if data is None else str(data),
+                axis=axis_named(axis),
+                prices=TokenPrices.of(usd_per_million),
+                side_px=None,
+            )
         opening = kept_texts(folder)
         write(replace(analysis, title=title) if title else analysis, path, opening)
     return path
@@ -141,12 +175,14 @@ def write_figure(
     vlm: str | None = None,
     task: str | None = None,
     data: str | Path | None = None,
+    axis: str = "bpp",
+    usd_per_million: tuple[float, float] | None = None,
 ) -> tuple[Path, Path]:
     """Draw a figure of the paper from a run; -> its file, and the CSV with its numbers beside it.
 
     name: the paper's number or a word (`3a` or `radar-vlms`, `4` or `curves`, ...). out: a .svg,
     .pdf or .png file. width_mm: a column of a paper has about 88. vlm, task: show only this one.
-    data: as for `analyse`.
+    data, axis, usd_per_million: as for `analyse`.
 
     Raises:
         InputError: as `analyse`; no such figure, VLM or task; the run lacks what the figure shows.
@@ -161,7 +197,7 @@ def write_figure(
     from eyechart.report.figures import write_figure as write
 
     check_out(Path(out))
-    analysis = analyse(run_directory, data=data)
+    analysis = analyse(run_directory, data=data, axis=axis, usd_per_million=usd_per_million)
     return write(analysis, name, Path(out), width_mm=width_mm, vlm=vlm, task=task)
 
 

@@ -50,19 +50,33 @@ def run_tables(
     data: str | None = None,
     chosen: Selection | None = None,
     compact: bool = False,
+    axis: str = "bpp",
+    usd_per_million: tuple[float, float] | None = None,
 ) -> RunTables:
     """The tables of one kind from what a run has stored so far.
 
     samples, seed: of the bootstrap; 0 samples: no intervals. data: folder with the tasks' files.
     chosen: only these tasks, codecs, levels and metrics. compact: as for `tables_of`.
+    axis, usd_per_million: as for `eyechart.analyse`.
 
     Raises:
         InputError, StoreError: as `analyse`.
     """
     from eyechart.analysis.analyse import analyse
+    from eyechart.analysis.axis import axis_named
+    from eyechart.analysis.deployment import TokenPrices
 
     with reading(run_directory) as folder:
-        analysis = analyse(folder, samples=samples, seed=seed, examples=0, created="", data=data)
+        analysis = analyse(
+            folder,
+            samples=samples,
+            seed=seed,
+            examples=0,
+            created="",
+            data=data,
+            axis=axis_named(axis),
+            prices=TokenPrices.of(usd_per_million),
+        )
     shown = select(analysis, chosen) if chosen else analysis
     return RunTables(tables=tables_of(shown, kind, compact=compact), analysis=analysis)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
+
+if TYPE_CHECKING:
+    from eyechart.api.results import OwnCheck
+
+MOST_QUESTIONS = 100_000  # of a check without --yes: a server may bill them
 
 
 def check(
@@ -34,6 +39,9 @@ def check(
     max_images: Annotated[
         int | None, typer.Option("--max-images", min=1, help="Use the first so many images.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help=f"Ask more than {MOST_QUESTIONS:,} questions, too.")
+    ] = False,
     device: Device = "auto",
     workers: Workers = None,
     codec_device: CodecDevice = "auto",
@@ -64,6 +72,7 @@ def check(
             codecs=codecs,
             today=today,
             max_images=max_images,
+            most_questions=None if yes else MOST_QUESTIONS,
             device=device,
             workers=workers,
             codec_device=codec_device,
@@ -74,17 +83,33 @@ def check(
         shown = api.recommend(folder, tolerance=tolerance, today=today, keep=True)
     if found.left_out:
         error_line(f"{photos}: {found.left_out} files are no images that can be read here")
+    if found.unanswered:
+        error_line(
+            f"{found.unanswered} questions left out: the VLM says nothing about the uncompressed "
+            "image"
+        )
     show_recommendations(shown, folder)
     print(f"\nOwn files: {found.own}.")
     compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())
     print(f"Answers are compared by: {compared}.")
-    if found.answers_known:
-        print("Reference: known answers.")
-    else:
-        print(
-            "Reference: what the VLM says about the uncompressed image. Asked again, it agrees "
-            f"with itself to {shown[0].agreement:.1f} %."
-        )
+    print(_reference(found))
     print(f"Run directory: {out}")
     if not found.outcome.clean:
         raise typer.Exit(1)
+
+
+def _reference(found: OwnCheck) -> str:
+    """What the answers are compared with, and how far the VLM gives it without compression."""
+    parts = []
+    if found.right is not None:
+        parts.append(
+            f"known answers of {found.known:,} questions; on the uncompressed images "
+            f"{100 * found.right:.1f} % of them are right"
+        )
+    if found.repeated is not None:
+        asked = "" if found.right is None else f" ({found.questions - found.known:,} questions)"
+        parts.append(
+            f"what the VLM says about the uncompressed image{asked}. Asked again, it agrees with "
+            f"itself to {100 * found.repeated:.1f} %"
+        )
+    return f"Reference: {'. Of the others: '.join(parts)}."

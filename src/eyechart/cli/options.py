@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from eyechart.core.errors import InputError
+
 MOST_SEED = 2**32 - 1  # NumPy and torch take no larger one everywhere
 MOST_SAMPLES = 1_000_000
 # Not a `Path`, which would change the slashes of a URL.
@@ -17,3 +19,28 @@ Directory = Annotated[
 def option(*names: str, metavar: str, help_: str, **more: Any) -> Any:
     """An option with a value."""
     return typer.Option(*names, metavar=metavar, help=help_, **more)
+
+
+AxisOption = Annotated[
+    str,
+    typer.Option(
+        "--axis", metavar="WHAT", help="Rates of curves and BD: bpp, bytes, tokens or usd."
+    ),
+]
+UsdPerMillion = Annotated[
+    str | None,
+    typer.Option(metavar="IN,OUT", help="Prices of tokens, as in 2.5,10. Default: list prices."),
+]
+
+
+def parse_prices(text: str | None) -> tuple[float, float] | None:
+    """`2.5,10` as numbers. Raises InputError."""
+    if text is None:
+        return None
+    try:
+        usd_input, usd_output = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--usd-per-million {text!r}; allowed: two numbers, as in 2.5,10"
+        ) from error
+    return usd_input, usd_output

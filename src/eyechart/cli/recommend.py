@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.options import Directory
+from eyechart.cli.options import Directory, UsdPerMillion, parse_prices
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out
 
@@ -43,12 +43,7 @@ def recommend(
             metavar="MBIT", help="Mbit/s, as in 0.5,2,10: the time to an answer. Default: 10."
         ),
     ] = None,
-    usd_per_million: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IN,OUT", help="Prices of tokens, as in 2.5,10. Default: list prices."
-        ),
-    ] = None,
+    usd_per_million: UsdPerMillion = None,
     policy: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the setting as JSON; print a Python client."),
@@ -79,7 +74,7 @@ def recommend(
         save=save,
         today=today,
         bandwidth=bandwidths[0] if bandwidths else None,
-        usd_per_million=_prices(usd_per_million),
+        usd_per_million=parse_prices(usd_per_million),
         keep=True,
     )
     if len(found) > 1 and (policy or front or times):
@@ -115,15 +110,3 @@ def show_recommendations(
         print(check.recommendation_text(one, own))
     for table, text in timed:
         print(text if table.rows else "No times were measured in this run.")
-
-
-def _prices(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        usd_input, usd_output = map(float, text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"--usd-per-million {text!r}; allowed: two numbers, as in 2.5,10"
-        ) from error
-    return usd_input, usd_output

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict, Unpack
 
 import typer
 
 from eyechart.cli.console import typed_text
-from eyechart.cli.options import Directory
+from eyechart.cli.options import AxisOption, Directory, UsdPerMillion, parse_prices
 from eyechart.cli.tables import say_not_shown
 
 
@@ -27,6 +27,8 @@ def report(
         bool,
         typer.Option("--full-size", help="Images as the VLM received them: a larger file."),
     ] = False,
+    axis: AxisOption = "bpp",
+    usd_per_million: UsdPerMillion = None,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
@@ -38,6 +40,7 @@ def report(
     """
     from eyechart import api
 
+    over = _over(axis, usd_per_million)
     path = api.write_report(
         directory,
         out,
@@ -45,8 +48,9 @@ def report(
         data=data,
         title="" if title is None else typed_text(title),
         full_size=full_size,
+        **over,
     )
-    _end(directory, data, path)
+    _end(directory, data, path, **over)
 
 
 def figure(
@@ -68,6 +72,8 @@ def figure(
     ] = 88.0,
     vlm: Annotated[str | None, typer.Option(help="Only this VLM.")] = None,
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    axis: AxisOption = "bpp",
+    usd_per_million: UsdPerMillion = None,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
@@ -75,15 +81,29 @@ def figure(
     """Draw a figure of the paper from a run, and write its numbers as CSV."""
     from eyechart import api
 
-    paths = api.write_figure(directory, name, out, width_mm=width_mm, vlm=vlm, task=task, data=data)
-    _end(directory, data, *paths)
+    over = _over(axis, usd_per_million)
+    paths = api.write_figure(
+        directory, name, out, width_mm=width_mm, vlm=vlm, task=task, data=data, **over
+    )
+    _end(directory, data, *paths, **over)
 
 
-def _end(directory: str, data: str | None, *written: Path) -> None:
-    """Print the files, and what they do not show; exit code 1 if a task is left out."""
+class _Over(TypedDict):
+    """The axis of an analysis."""
+
+    axis: str
+    usd_per_million: tuple[float, float] | None
+
+
+def _over(axis: str, usd_per_million: str | None) -> _Over:
+    return {"axis": axis, "usd_per_million": parse_prices(usd_per_million)}
+
+
+def _end(directory: str, data: str | None, *written: Path, **over: Unpack[_Over]) -> None:
+    """Print the files, and what they do not show; exit code 1 if something is left out."""
     from eyechart import api
 
-    analysis = api.analyse(directory, data=data)
+    analysis = api.analyse(directory, data=data, **over)
     say_not_shown(analysis)
     for path in written:
         print(path)

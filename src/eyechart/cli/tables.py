@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import error_line, terminal_text
-from eyechart.cli.options import MOST_SAMPLES, MOST_SEED, Directory
+from eyechart.cli.options import (
+    MOST_SAMPLES,
+    MOST_SEED,
+    AxisOption,
+    Directory,
+    UsdPerMillion,
+    parse_prices,
+)
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.core.types import UNCOMPRESSED
@@ -89,6 +96,8 @@ def table(
         bool,
         typer.Option("--compact", help="scores: one table, the headline metric of each task."),
     ] = False,
+    axis: AxisOption = "bpp",
+    usd_per_million: UsdPerMillion = None,
     data: Annotated[
         str | None, typer.Option(help="Folder with the tasks' TSV files, if it has moved.")
     ] = None,
@@ -119,6 +128,8 @@ def table(
         data=data,
         chosen=chosen,
         compact=compact,
+        axis=axis,
+        usd_per_million=parse_prices(usd_per_million),
     )
     if not found.tables:
         why = "nothing is left of the selection" if chosen != Selection() else _NONE[kind]
@@ -164,10 +175,12 @@ def print_tables(tables: Sequence[Table], form: TableFormat) -> None:
 
 
 def say_not_shown(analysis: Analysis) -> None:
-    """Lines on stderr about what no table shows: tasks whose plug-in fails, and cells without an
-    answer."""
+    """Lines on stderr about what no table shows: tasks whose plug-in fails, cells without a place
+    on the axis, and cells without an answer."""
     for reason in analysis.left_out:
         error_line(f"eyechart: task left out: {reason}")
+    if analysis.off_axis:
+        error_line(f"not shown: {analysis.off_axis}")
     if cells := analysis.unanswered:
         error_line(
             f"not shown: {len(cells)} cells without an answer, first {cells[0]}; "
@@ -204,6 +217,11 @@ def bd(
         found = [_one_bd(one, anchor, curve) for one in curves]
     else:
         others = read_curves(against)
+        if {one.unit for one in curves} != {one.unit for one in others}:
+            raise InputError(
+                f"{curve} has rates in {curves[0].unit}, {against} in {others[0].unit}; allowed: "
+                "the same unit"
+            )
         found = [_one_pair(one, others, f"{curve}, {against}") for one in curves]
     if as_json:
         lines = [{**({"curve": one.name} if one.name else {}), **one.figures} for one in found]

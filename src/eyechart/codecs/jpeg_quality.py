@@ -7,6 +7,7 @@ the quality. The quality is that whose table is nearest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,13 @@ def quality_of_table(table: Sequence[int]) -> int:
     return int(qualities[distances.argmin()])
 
 
-def jpeg_quality(path: Path) -> int | None:
-    """The quality of a JPEG file; None for other files, and for those that cannot be read."""
+def jpeg_quality(file: Path | bytes) -> int | None:
+    """The quality of a JPEG file, or of its bytes; None for other files, and for those that
+    cannot be read."""
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(BytesIO(file) if isinstance(file, bytes) else file) as image:
             table = getattr(image, "quantization", {}).get(0)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from eyechart.analysis import pchip
+from eyechart.analysis.axis import Axis
 from eyechart.analysis.bd import equal_rates
 from eyechart.analysis.result import (
     Analysis,
@@ -69,10 +71,10 @@ class _CodecLoss:
 
 
 def codec_label(name: str) -> str:
-    """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false."""
-    plain, _, options = name.partition(":")
-    label = _LABELS.get(plain, plain)
-    return f"{label} {options}" if options else label
+    """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false,
+    `jpeg@768` -> JPEG@768."""
+    plain, sign, rest = (*re.split(r"([:@ ])", name, maxsplit=1), "", "")[:3]
+    return _LABELS.get(plain, plain) + (" " if sign == ":" else sign) + rest
 
 
 def find(analysis: Analysis) -> Finding:
@@ -86,11 +88,11 @@ def find(analysis: Analysis) -> Finding:
     curves = _curves(analysis)
     if not curves:
         return Finding(headline=_without_curves(analysis), details=_details(analysis))
-    rivals = {key: _comparison(key, curves) for key in curves}
+    rivals = {key: _comparison(key, curves, analysis.axis) for key in curves}
     key = max(curves, key=lambda k: (curves[k].resolved, rivals[k] != "", curves[k].share_lost))
     recovered = _recovered(analysis, *key, curves[key].lowest.level)
     return Finding(
-        headline=_headline(*key, curves[key], rivals[key]),
+        headline=_headline(*key, curves[key], rivals[key], analysis.axis),
         details=(*recovered, *_details(analysis)),
     )
 
@@ -98,6 +100,7 @@ def find(analysis: Analysis) -> Finding:
 def _details(analysis: Analysis) -> tuple[str, ...]:
     return (
         *(f"Not in this report, because its task failed: {line}." for line in analysis.left_out),
+        *([f"Not in this report: {analysis.off_axis}."] if analysis.off_axis else []),
         *_at_chance(analysis),
         *_best_codecs(analysis),
         *_adapter_gains(analysis),
@@ -130,16 +133,17 @@ def _per_device(analysis: Analysis) -> list[str]:
     ]
 
 
-def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str) -> str:
+def _headline(vlm: str, task: str, codec: str, worst: _CodecLoss, rival: str, axis: Axis) -> str:
+    at = axis.text(worst.lowest.rate)
     low, uncompressed = worst.lowest.score.value, worst.uncompressed.score.value
     if not worst.resolved:
         return (
-            f"No significant loss: at {worst.lowest.bpp:.2f} bpp "
+            f"No significant loss: at {at} "
             f"{codec_label(codec)}, {vlm} scores {_number(low)} on {task}, "
             f"and {_number(uncompressed)} uncompressed"
         )
     return (
-        f"{codec_label(codec)} at {worst.lowest.bpp:.2f} bpp costs {vlm} "
+        f"{codec_label(codec)} at {at} costs {vlm} "
         f"{_number(uncompressed - low)} of its {_number(uncompressed)} points on {task}{rival}"
     )
 
@@ -155,20 +159,22 @@ def _recovered(analysis: Analysis, vlm: str, task: str, codec: str, level: str) 
     ]
 
 
-def _comparison(key: tuple[str, str, str], curves: dict[tuple[str, str, str], _CodecLoss]) -> str:
+def _comparison(
+    key: tuple[str, str, str], curves: dict[tuple[str, str, str], _CodecLoss], axis: Axis
+) -> str:
     """`; VVC at the same rate costs 8.9`, or a codec with fewer bits, or ""."""
     others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
-    rate, uncompressed = curves[key].lowest.bpp, curves[key].uncompressed.score.value
+    rate, uncompressed = curves[key].lowest.rate, curves[key].uncompressed.score.value
     same_rate: list[tuple[float, str, str]] = []
     fewer_bits: list[tuple[float, str, str]] = []
     for codec, curve in others.items():
-        bpp = [point.bpp for point in curve.points]
+        rates = [point.rate for point in curve.points]
         scores = [point.score.value for point in curve.points]
-        if bpp[0] <= rate <= bpp[-1] and bpp[0] < bpp[-1]:
-            loss = uncompressed - _score_at(rate, bpp, scores)
-            same_rate.append((loss, codec, "at the same rate"))
-        elif bpp[-1] < rate:
-            fewer_bits.append((uncompressed - scores[-1], codec, f"at {bpp[-1]:.2f} bpp"))
+        if rates[0] <= rate <= rates[-1] and rates[0] < rates[-1]:
+            loss = uncompressed - _score_at(rate, rates, scores)
+            same_rate.append((loss, codec, axis.same))
+        elif rates[-1] < rate:
+            fewer_bits.append((uncompressed - scores[-1], codec, f"at {axis.text(rates[-1])}"))
     if not same_rate and not fewer_bits:
         return ""
     loss, codec, where = min(same_rate or fewer_bits)
@@ -186,7 +192,7 @@ def _without_curves(analysis: Analysis) -> str:
             f"Uncompressed, {best.vlm} scores {_number(best.score.value)} on {best.task}; "
             "no codec has been measured yet"
         )
-    low = min((c for c in plain if c.codec != UNCOMPRESSED), key=lambda cell: cell.bpp)
+    low = min((c for c in plain if c.codec != UNCOMPRESSED), key=lambda cell: cell.rate)
     for cell in plain:
         if (cell.codec, cell.vlm, cell.task) == (UNCOMPRESSED, low.vlm, low.task):
             return (
@@ -194,7 +200,7 @@ def _without_curves(analysis: Analysis) -> str:
                 "compression, so that no loss can be measured"
             )
     return (
-        f"At {low.bpp:.2f} bpp {codec_label(low.codec)}, {low.vlm} scores "
+        f"At {analysis.axis.text(low.rate)} {codec_label(low.codec)}, {low.vlm} scores "
         f"{_number(low.score.value)} on {low.task}; its uncompressed score has not been measured"
     )
 
@@ -212,7 +218,7 @@ def _curves(analysis: Analysis) -> dict[tuple[str, str, str], _CodecLoss]:
     return {
         key: _CodecLoss(
             uncompressed=uncompressed_cells[key[:2]],
-            points=tuple(sorted(found, key=lambda c: c.bpp)),
+            points=tuple(sorted(found, key=lambda c: c.rate)),
         )
         for key, found in points.items()
     }
@@ -249,14 +255,14 @@ def _best_codecs(analysis: Analysis) -> list[str]:
     return sentences
 
 
-def _score_at(rate_bpp: float, rates_bpp: Sequence[float], scores: Sequence[float]) -> float:
+def _score_at(rate: float, rates: Sequence[float], scores: Sequence[float]) -> float:
     """The score of a curve between its levels, as BD-Metric interpolates."""
-    groups = equal_rates(np.array(rates_bpp))
+    groups = equal_rates(np.array(rates))
     x, y = (
         np.array([np.mean([axis[place] for place in group]) for group in groups])
-        for axis in (rates_bpp, scores)
+        for axis in (rates, scores)
     )
-    return pchip.value(x, y, rate_bpp)
+    return pchip.value(x, y, rate)
 
 
 def _listed(names: Sequence[str]) -> str:

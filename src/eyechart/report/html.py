@@ -21,7 +21,8 @@ from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
-from eyechart.analysis.findings import paper_findings
+from eyechart.analysis.axis import BPP
+from eyechart.analysis.findings import PaperFinding, paper_findings
 from eyechart.analysis.result import Analysis, analysis_json
 from eyechart.core.identity import finite_json
 from eyechart.core.types import UNCOMPRESSED, Json
@@ -80,7 +81,7 @@ def render_report(analysis: Analysis, opening: Sequence[str] = ()) -> str:
     page: Json = {
         "pictures": images,
         "labels": {codec: codec_label(codec) for codec in codecs},
-        "findings": [asdict(finding) for finding in paper_findings(analysis)],
+        "findings": [asdict(finding) for finding in _findings(analysis)],
         "styles": dict(styles([codec for codec in codecs if codec != UNCOMPRESSED])),
     }
     # One closure: the files share names only with each other.
@@ -102,6 +103,11 @@ def render_report(analysis: Analysis, opening: Sequence[str] = ()) -> str:
         "analysis": script_json(data),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("template.html"))
+
+
+def _findings(analysis: Analysis) -> list[PaperFinding]:
+    """The paper's, which are over bpp; none of an analysis over another axis."""
+    return paper_findings(analysis) if analysis.axis == BPP else []
 
 
 def _unbroken(escaped: str) -> str:

@@ -10,9 +10,10 @@ All steps are runs like any other, so a stopped check continues.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from eyechart.codecs.jpeg_quality import jpeg_quality
@@ -20,13 +21,14 @@ from eyechart.core.errors import InputError, in_one_line
 from eyechart.core.files import is_file
 from eyechart.core.images import find_images, image_size
 from eyechart.core.types import UNCOMPRESSED, Question, component_of
+from eyechart.runner.costs import usd_before
 from eyechart.runner.engine import Outcome
 from eyechart.runner.options import Options
 from eyechart.runner.plan import CodecEntry, Plan, make_plan
 from eyechart.runner.progress import Progress
 from eyechart.runner.resolve import codec_levels, resolve
 from eyechart.runner.start import run_plan
-from eyechart.runner.work import ModelConfig
+from eyechart.runner.work import ModelConfig, Work
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
 from eyechart.store.own_files import OwnFiles, write_own_files
@@ -56,7 +58,10 @@ _SIZED = "jpeg:quality=[75,90],long_side={},restore=false"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCheck:
     """A finished check. own: the images' own files. left_out: files of the folder that are no
-    image. answers_known: whether all answers were in the questions file. rules: how answers are
+    image. unanswered: questions that have no reference, because the VLM said nothing about the
+    uncompressed image. known: how many answers were in the questions file. right, repeated: mean
+    score on the uncompressed images, 0..1, of the questions with known answers, and of the others,
+    which is how far the VLM agrees with itself; None without such questions. rules: how answers are
     compared, and of how many questions."""
 
     outcome: Outcome
@@ -64,7 +69,10 @@ class OwnCheck:
     questions: int
     own: OwnFiles
     left_out: int
-    answers_known: bool
+    unanswered: int
+    known: int
+    right: float | None
+    repeated: float | None
     rules: Mapping[str, int]
 
 
@@ -77,6 +85,7 @@ def check_images(
     today: str | None = None,
     questions: Path | None = None,
     max_images: int | None = None,
+    most_questions: int | None = None,
     progress: Progress,
     options: Options | None = None,
 ) -> OwnCheck:
@@ -85,27 +94,33 @@ def check_images(
     photos: a folder of images. questions: a CSV file with the columns image (a path, from the
     folder of the photographs) and question, and perhaps answer; None: `QUESTIONS`, and yes/no
     probes. out: the run directory. codecs: None: `CODECS`, and smaller sizes. today: another codec
-    with one level. max_images: use the first so many.
+    with one level. max_images: use the first so many. most_questions: how many may be asked in all;
+    None: any number.
 
     Raises:
-        InputError: no images; a questions file that cannot be used or names an image that is not
-            there; a directory of another check or run; as `run_plan`. StoreError: as `run_plan`.
+        InputError: no images; more questions than that; a questions file that cannot be used or
+            names an image that is not there; a directory of another check or run; as `run_plan`.
+        StoreError: as `run_plan`.
     """
     found, left_out = find_images(photos)
     asked = _default_questions(found) if questions is None else _own_questions(questions, photos)
     images = list(dict.fromkeys(question.image for question in asked))[:max_images]
     chosen_images = set(images)
     asked = [question for question in asked if question.image in chosen_images]
-    known = all(question.answer for question in asked)
+    known = {_what(question) for question in asked if question.answer}
+    all_known = all(question.answer for question in asked)
     chosen = replace(options or Options(), batch_of_one_cell=True)
     own = _own_files(images)
     used = _with_today(_codecs(images) if codecs is None else codecs, today)
-    model = _refuse_unusable(asked, used, vlm, chosen)
-    _refuse_other_check(out, asked if known else None)
-    if not known:
+    model = _refuse_unusable(asked, used, vlm, chosen, most_questions)
+    _refuse_other_check(out, asked if all_known else None)
+    unanswered = 0
+    if not all_known:
+        every = len(asked)
         _refuse_other_check(out / REFERENCE, asked, model)
         Store(out).create()  # the folder of the references lies in it
         asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
+        unanswered = every - len(asked)
         if not asked:
             raise InputError(f"{vlm}: gave no answer about the uncompressed images")
         if questions is None and (probes := yes_no_probes(asked)):
@@ -119,9 +134,32 @@ def check_images(
         questions=len(asked),
         own=own,
         left_out=len(left_out),
-        answers_known=known,
+        unanswered=unanswered,
+        known=sum(_what(question) in known for question in asked),
+        right=_uncompressed_score(out, asked, lambda one: _what(one) in known),
+        repeated=_uncompressed_score(out, asked, lambda one: _what(one) not in known),
         rules=Counter(rule_of(question.answer) for question in asked),
     )
+
+
+def _what(question: Question) -> tuple[str, str]:
+    """What a question is about, in the file of questions as in the one of the run."""
+    return question.image, question.text
+
+
+def _uncompressed_score(
+    out: Path, asked: Sequence[Question], chosen: Callable[[Question], bool]
+) -> float | None:
+    """Mean score of some questions on the uncompressed images; None without any."""
+    ids = {str(place) for place, question in enumerate(asked) if chosen(question)}
+    values = [
+        record.value
+        for cell in Store(out).cells()
+        if cell.cell.codec.name == UNCOMPRESSED
+        for record in cell.records()
+        if record.question_id in ids
+    ]
+    return fmean(values) if values else None
 
 
 def _own_files(images: Sequence[str]) -> OwnFiles:
@@ -277,10 +315,14 @@ def _refuse_other_check(
 
 
 def _refuse_unusable(
-    asked: Sequence[Question], codecs: Sequence[str], vlm: str, options: Options
+    asked: Sequence[Question],
+    codecs: Sequence[str],
+    vlm: str,
+    options: Options,
+    most_questions: int | None,
 ) -> ModelConfig:
-    """Raise what `run_plan` would raise about VLM and codecs, before anything is written; -> the
-    VLM."""
+    """Raise what `run_plan` would raise about VLM and codecs, or that there are too many questions,
+    before anything is written; -> the VLM."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         path.write_bytes(write_questions(asked))
@@ -289,9 +331,24 @@ def _refuse_unusable(
             device=options.device,
             open_workers=options.open_workers,
         )
-    if not work.models:
-        raise InputError(in_one_line(work.unusable))
+        if not work.models:
+            raise InputError(in_one_line(work.unusable))
+        _refuse_too_many(work, len(asked), most_questions)
     return work.models[0]
+
+
+def _refuse_too_many(work: Work, questions: int, most: int | None) -> None:
+    """Raises InputError, which says how many questions there would be, and what they cost."""
+    settings = sum(len(entry.levels) for entry in work.codecs)
+    count = settings * questions
+    if most is None or count <= most:
+        return
+    usd = usd_before(work.models[0].open(), [(work.tasks[0], count)])
+    cost = "" if usd is None else f", about {usd}"
+    raise InputError(
+        f"{settings:,} settings x {questions:,} questions are {count:,} questions to "
+        f"{work.models[0].label}{cost}; more than {most:,} need --yes"
+    )
 
 
 def _plan(vlm: str, codecs: Sequence[str], data: Path) -> Plan:

@@ -88,10 +88,13 @@ def resolve(
 
 def _refuse_duplicates(kind: str, members: Sequence[tuple[Component | str | None, ...]]) -> None:
     """Refuse two names of one member (`qwen2.5-vl-3b` and its hub id). Raises InputError."""
-    for place, member in enumerate(members):
-        if member in members[:place]:
+    seen: set[str] = set()
+    for member in members:
+        key = canonical_json(list(member))
+        if key in seen:
             names = [part.name if isinstance(part, Component) else part for part in member]
             raise InputError(f"{kind} {' '.join(filter(None, names))} would be run twice")
+        seen.add(key)
 
 
 def model_names(plan: Plan) -> list[str]:

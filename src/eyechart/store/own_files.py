@@ -29,9 +29,20 @@ class OwnFiles:
         text = f"{self.files:,} files of {self.mean_bytes / 1000:.1f} kB on average"
         if not self.jpeg_qualities:
             return text
-        low, high = self.jpeg_qualities[0], self.jpeg_qualities[-1]
-        quality = f"{low}" if low == high else f"{low} to {high}"
+        quality = quality_range(self.jpeg_qualities)
         return f"{text}, {len(self.jpeg_qualities):,} of them JPEG at quality {quality}"
+
+    @property
+    def format(self) -> str:
+        """`JPEG 85 to 95` if all are JPEG files, else ""."""
+        alike = len(self.jpeg_qualities) == self.files
+        return f"JPEG {quality_range(self.jpeg_qualities)}" if alike else ""
+
+
+def quality_range(qualities: Sequence[int]) -> str:
+    """`85 to 95`, or `85`."""
+    low, high = min(qualities), max(qualities)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def write_own_files(root: Path, own: OwnFiles) -> None:

@@ -127,6 +127,10 @@ class OwnImages:
         """Read one image, turned upright. Raises ImageError."""
         return read_image(self.file_of(key))
 
+    def image_bytes(self, key: str) -> bytes:
+        """See `core.hooks.HasImageBytes`. Raises ImageError."""
+        return read_limited(self.file_of(key), _MOST_IMAGE_BYTES, error=ImageError)
+
     def file_of(self, key: str) -> Path:
         """The file of an image."""
         return self.path.parent / key
@@ -189,10 +193,7 @@ class OwnImages:
             digest.update(repr((question.image, question.text, question.answer)).encode())
         self.check_images(question.image for question in self._rows)
         for key in dict.fromkeys(question.image for question in self._rows):
-            file = self.file_of(key)
-            digest.update(
-                hashlib.sha256(read_limited(file, _MOST_IMAGE_BYTES, error=ImageError)).digest()
-            )
+            digest.update(hashlib.sha256(self.image_bytes(key)).digest())
         return digest.hexdigest()
 
 

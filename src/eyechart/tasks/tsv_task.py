@@ -167,6 +167,10 @@ class TsvTask:
         """Decode one image. Raises ImageError."""
         return decode_image(self._table.image_bytes(key), name=f"{self.name} image {key}")
 
+    def image_bytes(self, key: str) -> bytes:
+        """See `core.hooks.HasImageBytes`. Raises ImageError."""
+        return self._table.image_bytes(key)
+
     def check_images(self, keys: Iterable[str]) -> None:
         """See `core.hooks.HasImageFiles`. Raises InputError."""
         self._table.check_files(keys)

@@ -14,6 +14,7 @@
     task      HasChoices       choices(question)
     task      HasChance        chance(question)
     task      HasImageFiles    check_images(keys)
+    task      HasImageBytes    image_bytes(key)
     task      HasFile          data_file(), describe_file()
     task      HasMetricLabels  metric_label(name)
     VLM       Checkable        check()
@@ -59,6 +60,7 @@ from eyechart.core.hooks.tasks import (
     HasChance,
     HasChoices,
     HasFile,
+    HasImageBytes,
     HasImageFiles,
     HasMetricLabels,
     PublishedFile,
@@ -98,6 +100,7 @@ __all__ = [
     "HasChoices",
     "HasChroma",
     "HasFile",
+    "HasImageBytes",
     "HasImageFiles",
     "HasKnobRange",
     "HasMetricLabels",

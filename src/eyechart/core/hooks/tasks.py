@@ -40,6 +40,15 @@ class HasImageFiles(Protocol):
         ...
 
 
+@runtime_checkable
+class HasImageBytes(Protocol):
+    """A task whose images are encoded files, which may have been compressed before."""
+
+    def image_bytes(self, key: str) -> bytes:
+        """The file of an image, such as PNG or JPEG, as it is stored. Raises ImageError."""
+        ...
+
+
 class PublishedFile(Protocol):
     """A file of a benchmark as it was published."""
 

@@ -97,8 +97,8 @@ function bdTable(all, caption) {
 
 // The rates over which a codec's BD-Metrics are averaged, of all tasks.
 function ownRates(results, codec) {
-  const own = results.filter((r) => r.codec === codec && r.high_bpp > 0);
-  return own.length ? `${bpp(Math.min(...own.map((r) => r.low_bpp)))} to ${bpp(Math.max(...own.map((r) => r.high_bpp)))} bpp` : null;
+  const own = results.filter((r) => r.codec === codec && r.high_rate > 0);
+  return own.length ? `${rateNumber(Math.min(...own.map((r) => r.low_rate)))} to ${rateText(Math.max(...own.map((r) => r.high_rate)))}` : null;
 }
 
 function tintKey(loss, win, marks) {

@@ -3,7 +3,7 @@
 // The rate axes: one for all panels unless a task would use only a small part of it. A linear axis
 // starts at 0 unless that would leave more than half of it empty.
 function rateLimits(panels) {
-  const rates = panels.map((panel) => panel.curves.flatMap((curve) => curve.cells.map((c) => c.bpp)));
+  const rates = panels.map((panel) => panel.curves.flatMap((curve) => curve.cells.map(rateOf)));
   const [low, high] = [rates.map((own) => Math.min(...own)), rates.map((own) => Math.max(...own))];
   const [least, most] = [Math.min(...low), Math.max(...high)];
   const shared = high.every((rate) => rate > most / 2.5) && low.every((rate) => rate < 4 * least || state.logRate);
@@ -46,7 +46,7 @@ function renderCurves(root) {
   root.hidden = panels.length === 0;
   if (root.hidden) return;
   root.replaceChildren(
-    ...sectionHead("Score over rate",
+    ...sectionHead(axis.name === "bpp" ? "Score over rate" : `Score over ${axis.column}`,
       `${state.vlm}. Each marker is one level of a codec${analysis.bootstrap_samples > 0 && !adapter ? "; the band is its 95 % bootstrap interval over images" : ""}. `,
       adapter ? `Dashed lines with open markers: with the adapter ${adapter}; the area is its gain. ` : "",
       "Point at a marker, or focus a chart and use the arrow keys; click a chart to see it large."),

@@ -1,4 +1,4 @@
-// A rate-metric chart: scores over linear bpp, bootstrap bands, the uncompressed score as a line.
+// A rate-metric chart: scores over the rate, bootstrap bands, the uncompressed score as a line.
 
 const FRAME = { width: 360, height: 248, left: 54, right: 14, top: 18, bottom: 38 };
 const MARKERS = [
@@ -71,7 +71,7 @@ function axes(scales, yName) {
       s("text", { class: "tick", x: scales.x(tick), y: height - bottom + 16, "text-anchor": "middle" }, tickName(tick)),
     ]),
     s("text", { class: "axis-name", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" },
-      `bits per pixel${state.logRate ? ", logarithmic" : ""}`),
+      `${axis.column}${state.logRate ? ", logarithmic" : ""}`),
     s("text", { class: "axis-name", x: 0, y: 0, "text-anchor": "middle", transform: `translate(11,${(top + height - bottom) / 2}) rotate(-90)` }, yName),
   ];
 }
@@ -121,9 +121,9 @@ function pchip(points) {
 }
 
 // The interpolated curve of one bound of the scores, as points of the chart.
-function smooth(curve, scales, key, low = curve.cells[0].bpp, high = curve.cells.at(-1).bpp) {
-  const at = pchip(curve.cells.map((c) => [c.bpp, c.score[key]]));
-  const own = curve.cells.map((c) => c.bpp).filter((rate) => rate > low && rate < high);
+function smooth(curve, scales, key, low = rateOf(curve.cells[0]), high = rateOf(curve.cells.at(-1))) {
+  const at = pchip(curve.cells.map((c) => [rateOf(c), c.score[key]]));
+  const own = curve.cells.map(rateOf).filter((rate) => rate > low && rate < high);
   const between = (part) => (state.logRate ? low * (high / low) ** part : low + (high - low) * part);
   const steps = Array.from({ length: 41 }, (_, i) => between(i / 40));
   return unique([...steps, ...own]).sort((a, b) => a - b).map((rate) => [scales.x(rate), scales.y(at(rate))]);
@@ -137,7 +137,7 @@ function curveMark(curve, scales, bands) {
     group.append(s("path", { class: "band", d: `${path([...smooth(curve, scales, "high"), ...smooth(curve, scales, "low").reverse()])}Z` }));
   }
   group.append(s("path", { class: "line", d: path(smooth(curve, scales, "value")) }));
-  for (const [x, y] of curve.cells.map((c) => [scales.x(c.bpp), scales.y(c.score.value)])) {
+  for (const [x, y] of curve.cells.map((c) => [scales.x(rateOf(c)), scales.y(c.score.value)])) {
     group.append(s("path", { class: "point", d: marker(curve.codec), transform: `translate(${x.toFixed(1)},${y.toFixed(1)})` }));
   }
   return group;
@@ -145,8 +145,8 @@ function curveMark(curve, scales, bands) {
 
 // The area between the curves without and with an adapter, over the shared rates.
 function gainMark(base, adapted, scales) {
-  const low = Math.max(base.cells[0].bpp, adapted.cells[0].bpp);
-  const high = Math.min(base.cells.at(-1).bpp, adapted.cells.at(-1).bpp);
+  const low = Math.max(rateOf(base.cells[0]), rateOf(adapted.cells[0]));
+  const high = Math.min(rateOf(base.cells.at(-1)), rateOf(adapted.cells.at(-1)));
   if (!(high > low)) return null;
   const inside = (curve) => smooth(curve, scales, "value", low, high);
   return s("path", {
@@ -161,7 +161,7 @@ function interact(svg, curves, scales) {
   svg.append(ring);
   let current = -1;
   const shown = () => curves.filter((curve) => !state.hidden.has(curve.codec)).flatMap((curve) => curve.cells);
-  const place = (cell) => [scales.x(cell.bpp), scales.y(cell.score.value)];
+  const place = (cell) => [scales.x(rateOf(cell)), scales.y(cell.score.value)];
   const select = (cell) => {
     const [x, y] = place(cell);
     fill(ring, { cx: x, cy: y, visibility: "visible" }, []);
@@ -195,7 +195,7 @@ function lineChart(panel, tools = true) {
   const scales = chartScales(curves, ceiling, xMin, xMax);
   const svg = s("svg", {
     class: "chart", viewBox: `0 0 ${FRAME.width} ${FRAME.height}`, tabindex: 0, role: "img",
-    "aria-label": `${title}: score over bits per pixel for ${unique(curves.map((c) => codecName(c.codec))).join(", ")}. Arrow keys move through the points.`,
+    "aria-label": `${title}: score over ${axis.column} for ${unique(curves.map((c) => codecName(c.codec))).join(", ")}. Arrow keys move through the points.`,
   },
   axes(scales, note || "score"), ceilingMark(ceiling, scales),
   gains.map(([base, adapted]) => gainMark(base, adapted, scales)),

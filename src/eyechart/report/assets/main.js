@@ -63,8 +63,8 @@ function renderMethods(root) {
   root.replaceChildren(
     ...sectionHead("How this was measured"),
     h("dl", null,
-      entry("Rate", "Bits per pixel: the bytes of the bitstream that a decoder needs, times eight, over the pixels of the original image. A point of a curve is the mean over images."),
-      entry("BD-Metric", "Scores interpolated with PCHIP over linear bpp, averaged over the codec's own range of rates, minus the uncompressed score. Between two curves: the mean difference over the range of rates both share."),
+      entry("Rate", (axis.name === "bpp" ? "" : `Curves and BD-Metrics are over ${axis.column}${axis.name === "usd" || axis.name === "tokens" ? "; each setting of a codec has a curve over its sizes" : ""}. `) + "Bits per pixel: the bytes of the bitstream that a decoder needs, times eight, over the pixels of the original image. A point of a curve is the mean over images."),
+      entry("BD-Metric", "Scores interpolated with PCHIP over the linear rate, averaged over the codec's own range of rates, minus the uncompressed score. Between two curves: the mean difference over the range of rates both share."),
       entry("Interval", analysis.bootstrap_samples > 0
         ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
         : "This analysis has no bootstrap; values have no intervals."),

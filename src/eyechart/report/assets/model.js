@@ -5,6 +5,12 @@ const analysis = JSON.parse($("analysis-data").textContent);
 const SOURCE = "source";
 const NO_ADAPTER = "no adapter";
 
+// What curves are drawn over: bits per pixel, or another cost of an image.
+const axis = analysis.axis || { name: "bpp", unit: "bpp", column: "bits per pixel", decimals: 3 };
+const rateOf = (cell) => cell.axis_value ?? cell.bpp;
+const rateNumber = (value) => (axis.name === "bpp" ? bpp(value) : number(value, axis.decimals));
+const rateText = (value) => `${rateNumber(value)} ${axis.unit}`;
+
 const vlms = unique([...analysis.cells, ...analysis.bd, ...analysis.gaps, ...analysis.examples].map((row) => row.vlm));
 const codecs = unique(
   [...analysis.cells, ...analysis.bd, ...analysis.gaps, ...analysis.examples.flatMap((example) => example.views)]
@@ -53,7 +59,7 @@ function curvesOf(vlm, task) {
     if (!curves.has(key)) curves.set(key, { codec: cell.codec, adapter: cell.adapter, cells: [] });
     curves.get(key).cells.push(cell);
   }
-  for (const curve of curves.values()) curve.cells.sort((a, b) => a.bpp - b.bpp);
+  for (const curve of curves.values()) curve.cells.sort((a, b) => rateOf(a) - rateOf(b));
   return [...curves.values()];
 }
 

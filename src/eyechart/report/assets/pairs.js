@@ -57,5 +57,5 @@ function renderPairs(root) {
       "Differences where two codecs can be compared: over the rates both have, and over the scores both reach. Coloured are those whose 95 % interval excludes zero."),
     h("p", { class: "choice" }, "Every codec against ", choice),
     ...pairTable("bd", `Points more or less than ${codecName(against)} at equal rates (BD-Metric)`, against),
-    ...pairTable("rate", `Bits more or less than ${codecName(against)} at equal scores (BD-rate)`, against));
+    ...pairTable("rate", `${axis.name === "bpp" ? "Bits" : axis.column} more or less than ${codecName(against)} at equal scores (BD-rate)`, against));
 }

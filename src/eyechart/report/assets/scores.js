@@ -8,7 +8,7 @@ function scoreColumns(cells) {
     { name: "codec", key: (c) => (c.codec === SOURCE ? "" : codecName(c.codec)), text: true, show: (c) => [h("i", { class: "dot" }), codecName(c.codec)] },
     { name: "level", key: (c) => c.rank, show: (c) => (c.codec === SOURCE ? "\u2013" : c.level) },
     ...(cells.some((c) => c.adapter) ? [{ name: "adapter", key: (c) => c.adapter, text: true, show: (c) => c.adapter || "\u2013" }] : []),
-    { name: "bpp", key: (c) => c.bpp, show: (c) => bpp(c.bpp) },
+    { name: axis.unit, key: rateOf, show: (c) => rateNumber(rateOf(c)) },
     { name: metricName(cells[0].task) || "score", key: (c) => c.score.value,
       show: (c) => [h("b", null, number(c.score.value, 1)), h("small", null, intervalText(c.score))] },
     ...metrics.map((name) => ({ name: nameOfMetric(cells[0].task, name), key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
@@ -49,7 +49,7 @@ let paperParts = [];
 function splitForPaper() {
   paperParts = [...document.querySelectorAll(".score-table")].flatMap((table) => {
     const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
-    const named = heads.indexOf("bpp") + 1;
+    const named = heads.indexOf(axis.unit) + 1;
     if (heads.length - named <= ON_PAPER + 2) return [];
     const parts = [];
     for (let from = named; from < heads.length; from += ON_PAPER) {
@@ -86,6 +86,7 @@ function renderScores(root) {
     const failed = block.cells.reduce((sum, cell) => sum + cell.failed, 0);
     return [
       h("span", { class: "muted" }, info ? `${metricName(block.task)}; ${plural(info.questions, "question")} on ${plural(info.images, "image")}` : ""),
+      info?.stored_as ? h("span", { class: "muted" }, `uncompressed: ${info.stored_as}`) : null,
       info?.caution ? h("span", { class: "warn" }, info.caution) : null,
       failed ? h("span", { class: "warn" }, `${failed.toLocaleString("en")} failed`) : null,
     ];

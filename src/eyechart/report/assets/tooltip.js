@@ -31,7 +31,7 @@ function cellTip(cell) {
   return [
     h("div", { class: `tip-title ${codecClass(cell.codec)}` },
       h("i", { class: "dot" }), codecName(cell.codec), cell.level ? ` ${cell.level}` : "", cell.adapter ? `, ${cell.adapter}` : ""),
-    line("rate", `${bpp(cell.bpp)} bpp`),
+    line("rate", rateText(rateOf(cell))),
     line(metricName(cell.task) || "score", number(cell.score.value)),
     intervalText(cell.score) ? line("95 % interval", intervalText(cell.score)) : null,
     cell.loss ? line("below uncompressed", number(cell.loss.value)) : null,

@@ -96,8 +96,8 @@ def codec_score_rows(analysis: Analysis) -> list[Row]:
             "task": bd.task,
             "codec": bd.codec,
             "score": best + bd.bd.value,
-            "low_bpp": bd.low_bpp,
-            "high_bpp": bd.high_bpp,
+            f"low_{analysis.axis.unit}": bd.low_rate,
+            f"high_{analysis.axis.unit}": bd.high_rate,
             "uncompressed": best,
         }
         for bd, best in against_uncompressed(analysis)

@@ -29,7 +29,7 @@ def curve_rows(analysis: Analysis) -> list[Row]:
             "task": cell.task,
             "codec": cell.codec,
             "level": cell.level,
-            "bpp": cell.bpp,
+            analysis.axis.unit: cell.rate,
             **numbers("score", cell.score),
         }
         for cell in analysis.cells
@@ -53,15 +53,15 @@ def draw_curves(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
         if (vlm, task) in best:
             axes.axhline(best[vlm, task].score.value, color="#444444", linewidth=0.6, dashes=(4, 3))
         axes.set_title(f"{task}, {vlm}" if several else task)
-        axes.set_xlabel("bpp")
+        axes.set_xlabel(analysis.axis.column)
         axes.set_ylabel(metric.get(task, "score"))
         axes.grid(visible=True, alpha=0.25, linewidth=0.4)
     legend(canvas, *panel_axes)
 
 
 def _draw_curve(axes: Any, cells: Sequence[CellResult], style: int) -> None:
-    points = sorted(cells, key=lambda cell: cell.bpp)
-    rates = np.array([cell.bpp for cell in points])
+    points = sorted(cells, key=lambda cell: cell.rate)
+    rates = np.array([cell.rate for cell in points])
     adapter = points[0].adapter
     look: dict[str, Any] = {"color": colour(style), "linestyle": "--" if adapter else "-"}
     label = codec_label(points[0].codec) + (f" + {adapter}" if adapter else "")

@@ -46,7 +46,7 @@ def drop_rows(analysis: Analysis) -> list[Row]:
             "task": cell.task,
             "codec": cell.codec,
             "level": cell.level,
-            "bpp": cell.bpp,
+            analysis.axis.unit: cell.rate,
             **numbers("drop", drop),
         }
         for one in analysis.scaling
@@ -67,7 +67,7 @@ def draw_drops(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
             if not points:
                 continue
             axes.errorbar(
-                [cell.bpp for cell, _ in points],
+                [cell.rate for cell, _ in points],
                 [drop.value for _, drop in points],
                 yerr=_error([drop for _, drop in points]),
                 linestyle=_LINES[place % len(_LINES)],
@@ -79,7 +79,7 @@ def draw_drops(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
             )
         title = f"{one.task}, {codec_label(one.codec)}"
         axes.set_title(f"{one.series}\n{title}" if several else title, parse_math=False)
-        axes.set_xlabel("bpp")
+        axes.set_xlabel(analysis.axis.column)
         axes.set_ylabel("drop, points")
         _finish(axes)
     legend(canvas, *panel_axes)
@@ -156,7 +156,7 @@ def _drops(analysis: Analysis, one: ScalingResult, vlm: str) -> list[tuple[CellR
     ]
     return [
         (cell, cell.loss or _exact(best - cell.score.value))
-        for cell in sorted(found, key=lambda cell: cell.bpp)
+        for cell in sorted(found, key=lambda cell: cell.rate)
     ]
 
 

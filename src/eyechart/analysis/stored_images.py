@@ -1,0 +1,34 @@
+"""What "uncompressed" images were before: JPEG files, for instance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eyechart.codecs.jpeg_quality import jpeg_quality
+from eyechart.core.errors import EyechartError
+from eyechart.core.hooks import HasImageBytes
+from eyechart.core.types import Task
+from eyechart.store.own_files import quality_range
+
+_MOST_IMAGES = 32  # that are looked at
+
+
+def stored_as(task: Task, images: Sequence[str]) -> str:
+    """`10 of 12 images were JPEG at quality 90 to 96`; "" if none was, or if it is unknown.
+
+    images: keys of all images; the first ones are looked at.
+    """
+    if not isinstance(task, HasImageBytes):
+        return ""
+    read, qualities = 0, []
+    for key in images[:_MOST_IMAGES]:
+        try:
+            quality = jpeg_quality(task.image_bytes(key))
+        except EyechartError:
+            continue
+        read += 1
+        qualities += [] if quality is None else [quality]
+    if not qualities:
+        return ""
+    of = f"{read}" if read == len(images) else f"the first {read}"
+    return f"{len(qualities)} of {of} images were JPEG at quality {quality_range(qualities)}"
