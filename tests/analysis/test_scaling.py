@@ -37,6 +37,10 @@ def test_a_larger_vlm_that_loses_less_has_a_slope_below_0(tmp_path: Path) -> Non
     assert found.slope.sign == -1
     drops = [drop.value for drop in found.drops]
     assert drops == sorted(drops, reverse=True)
+    assert found.share_slope is not None
+    assert found.share_slope.sign == -1
+    shares = [share.value for share in found.shares]  # all have the same uncompressed score
+    assert shares == pytest.approx([drop * shares[0] / drops[0] for drop in drops])
     # Least squares over equal steps of two doublings: the mean of the outer difference.
     assert found.slope.value == pytest.approx((drops[2] - drops[0]) / 4)
 
@@ -59,9 +63,11 @@ def test_sizes_come_from_what_a_run_noted(tmp_path: Path) -> None:
     analysis = analyse(tmp_path, created="now", load=load, examples=0)
     (found,) = analysis.scaling
     assert (found.vlms, found.parameters) == (("mini-s", "mini-l"), (2e6, 16e6))
-    (slopes, drops) = tables_of(analysis, "scaling")
+    slopes, drops, share_slopes, shares = tables_of(analysis, "scaling")
     assert [row.keys for row in slopes.rows] == [("mini", "toy")]
     assert [row.keys for row in drops.rows] == [("toy", "mini-s"), ("toy", "mini-l")]
+    assert "% of uncompressed" in share_slopes.title
+    assert "% of uncompressed" in shares.title
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,9 @@ class ScalingResult:
     """Paper Fig. 5: what a codec costs the sizes of one VLM, the smallest first.
 
     drops: uncompressed score less the compressed one, the mean over the levels that all sizes have.
-    slope: points of the drop for twice the parameters; below 0 a larger VLM loses less.
+    slope: points of the drop for twice the parameters; below 0 a larger VLM loses less. shares: the
+    drops in percent of each VLM's own uncompressed score, share_slope: their slope; both are
+    missing where a VLM scores 0.
     """
 
     series: str
@@ -244,6 +246,8 @@ class ScalingResult:
     drops: tuple[Interval, ...]
     slope: Interval
     flags: tuple[str, ...] = ()
+    shares: tuple[Interval, ...] = ()
+    share_slope: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

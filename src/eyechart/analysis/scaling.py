@@ -5,6 +5,9 @@ Qwen2.5-VL-7B; mini-s, mini-l). The slope is that of a least-squares line throug
 series over the binary logarithm of the number of parameters: points for twice the size. Its
 interval is that of the paired bootstrap over images (`analysis.bootstrap`): it says how much the
 slope depends on the images that were asked about, not what other VLMs would give.
+
+A larger VLM usually has the higher uncompressed score, so it can lose more points and still keep
+the larger share of them. So drops and slopes are also in percent of the uncompressed score.
 """
 
 from __future__ import annotations
@@ -81,10 +84,16 @@ def scaling(cells: Sequence[Measured], vlms: Sequence[VlmInfo]) -> Iterator[Scal
         shared = set.intersection(*map(set, by_vlm.values()))
         if len(set(sizes)) < 2 or not shared:
             continue
+        best = [uncompressed[name, task] for name in names]
         drops = [
-            _mean_drop([by_vlm[name][level] for level in sorted(shared)], uncompressed[name, task])
-            for name in names
+            _mean_drop([by_vlm[name][level] for level in sorted(shared)], own)
+            for name, own in zip(names, best, strict=True)
         ]
+        shares = (
+            [_share(drop, own) for drop, own in zip(drops, best, strict=True)]
+            if all(own.score > 0 for own in best)
+            else []
+        )
         yield ScalingResult(
             series=series,
             task=task,
@@ -94,6 +103,8 @@ def scaling(cells: Sequence[Measured], vlms: Sequence[VlmInfo]) -> Iterator[Scal
             levels=len(shared),
             drops=tuple(interval(drop, draws) for drop, draws in drops),
             slope=_slope(sizes, drops),
+            shares=tuple(interval(share, draws) for share, draws in shares),
+            share_slope=_slope(sizes, shares) if shares else None,
             flags=tuple(
                 dict.fromkeys(
                     f"{name}: {uncompressed[name, task].at_chance}"
@@ -109,6 +120,12 @@ def _mean_drop(levels: Sequence[Measured], uncompressed: Measured) -> tuple[floa
     scores = float(np.mean([level.score for level in levels]))
     draws = np.mean([level.score_draws for level in levels], axis=0)
     return uncompressed.score - scores, uncompressed.score_draws - draws
+
+
+def _share(drop: tuple[float, Floats], uncompressed: Measured) -> tuple[float, Floats]:
+    """A drop in percent of the uncompressed score, and its draws; NaN where that score is 0."""
+    best = np.where(uncompressed.score_draws > 0, uncompressed.score_draws, np.nan)
+    return 100 * drop[0] / uncompressed.score, 100 * drop[1] / best
 
 
 def _slope(sizes: Sequence[float], drops: Sequence[tuple[float, Floats]]) -> Interval:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from eyechart.analysis.result import Analysis, ScalingResult, per_device_codecs
+from collections.abc import Callable
+from typing import TypeAlias
+
+from eyechart.analysis.result import Analysis, Interval, ScalingResult, per_device_codecs
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of, same_decimals, signed
 from eyechart.analysis.table_notes import device_note, distinct, intervals_legend, some
 
+# Slope and drops of a result in one unit.
+SlopeAndDrops: TypeAlias = Callable[[ScalingResult], tuple[Interval | None, tuple[Interval, ...]]]
+
 
 def scaling_tables(analysis: Analysis) -> list[Table]:
-    """The slope of each series and task, and the drops of each size."""
-    codecs = distinct(one.codec for one in analysis.scaling)
+    """The slope of each series and task, and the drops of each size, in points and in percent of
+    the uncompressed score."""
     sizes = {
         vlm: size
         for one in analysis.scaling
@@ -19,55 +25,65 @@ def scaling_tables(analysis: Analysis) -> list[Table]:
     legend = " · ".join(
         filter(None, (f"millions of parameters: {named}", intervals_legend(analysis)))
     )
+    return [
+        *_unit_tables(analysis, "points", legend, lambda one: (one.slope, one.drops)),
+        *_unit_tables(
+            analysis, "% of uncompressed", legend, lambda one: (one.share_slope, one.shares)
+        ),
+    ]
+
+
+def _unit_tables(
+    analysis: Analysis,
+    unit: str,
+    legend: str,
+    of: SlopeAndDrops,
+) -> list[Table]:
+    """The tables of slopes and of drops in one unit."""
+    codecs = distinct(one.codec for one in analysis.scaling)
+    per_device = per_device_codecs(analysis)
     slopes, drops = [], []
     for series, task in distinct((one.series, one.task) for one in analysis.scaling):
         found = {
             one.codec: one for one in analysis.scaling if (one.series, one.task) == (series, task)
         }
-        slopes.append(TableRow(keys=(series, task), entries=_slopes(analysis, found, codecs)))
+        entries = [_slope(found.get(codec), of, per_device) for codec in codecs]
+        entries = list(signed(same_decimals(entries), fewer_is_better=True))
+        slopes.append(TableRow(keys=(series, task), entries=tuple(entries)))
         for vlm in distinct(vlm for one in found.values() for vlm in one.vlms):
-            entries = [_drop(found.get(codec), vlm) for codec in codecs]
+            entries = [_drop(found.get(codec), of, vlm) for codec in codecs]
             drops.append(TableRow(keys=(task, vlm), entries=same_decimals(entries)))
+    titles = (
+        f"Change of the drop for twice the parameters, {unit}; below 0 a larger VLM loses less",
+        f"Drop against the uncompressed image, {unit}; the mean over the levels of all sizes",
+    )
     return [
-        *some(
+        table
+        for title, keys, rows in zip(
+            titles, (("VLM", "task"), ("task", "VLM")), (slopes, drops), strict=True
+        )
+        for table in some(
             Table(
-                title="Change of the drop for twice the parameters, in points; "
-                "below 0 a larger VLM loses less",
-                keys=("VLM", "task"),
+                title=title,
+                keys=keys,
                 column_kind="codec",
                 columns=codecs,
-                rows=tuple(slopes),
+                rows=tuple(rows),
                 legend=legend,
             )
-        ),
-        *some(
-            Table(
-                title="Drop against the uncompressed image, "
-                "the mean over the levels that all sizes have",
-                keys=("task", "VLM"),
-                column_kind="codec",
-                columns=codecs,
-                rows=tuple(drops),
-                legend=legend,
-            )
-        ),
+        )
     ]
 
 
-def _slopes(
-    analysis: Analysis, found: dict[str, ScalingResult], codecs: tuple[str, ...]
-) -> tuple[Entry, ...]:
-    per_device = per_device_codecs(analysis)
-    entries = [
-        entry_of(found[codec].slope, notes=(*found[codec].flags, *device_note(codec, per_device)))
-        if codec in found
-        else Entry(value=None)
-        for codec in codecs
-    ]
-    return signed(same_decimals(entries), fewer_is_better=True)
-
-
-def _drop(found: ScalingResult | None, vlm: str) -> Entry:
-    if found is None or vlm not in found.vlms:
+def _slope(found: ScalingResult | None, of: SlopeAndDrops, per_device: tuple[str, ...]) -> Entry:
+    slope = of(found)[0] if found else None
+    if found is None or slope is None:
         return Entry(value=None)
-    return entry_of(found.drops[found.vlms.index(vlm)])
+    return entry_of(slope, notes=(*found.flags, *device_note(found.codec, per_device)))
+
+
+def _drop(found: ScalingResult | None, of: SlopeAndDrops, vlm: str) -> Entry:
+    drops = of(found)[1] if found else ()
+    if found is None or vlm not in found.vlms or not drops:
+        return Entry(value=None)
+    return entry_of(drops[found.vlms.index(vlm)])

@@ -38,14 +38,16 @@ function sizeChart(task, own, tools = true) {
   return figure;
 }
 
-function slopeTable(own) {
+// key: slope, in points, or share_slope, in percent of the uncompressed score.
+function slopeTable(own, key, unit) {
   const columns = unique(own.map((one) => one.codec));
-  const caption = "Change of the drop for twice the parameters, in points";
+  const caption = `Change of the drop for twice the parameters, ${unit}`;
   const cell = (one) => {
-    if (!one) return h("td", { class: "none" }, "\u2013");
-    const sure = certainty(one.slope);
-    return h("td", { class: `bd ${sure}`, vars: sure === "sure" ? { "--tint": one.slope.value < 0 ? "var(--win)" : "var(--loss)", "--depth": "0.2" } : {} },
-      h("span", { class: "value" }, signed(one.slope.value, 2)), h("small", null, intervalText(one.slope, signed)));
+    const slope = one && one[key];
+    if (!slope) return h("td", { class: "none" }, "\u2013");
+    const sure = certainty(slope);
+    return h("td", { class: `bd ${sure}`, vars: sure === "sure" ? { "--tint": slope.value < 0 ? "var(--win)" : "var(--loss)", "--depth": "0.2" } : {} },
+      h("span", { class: "value" }, signed(slope.value, 2)), h("small", null, intervalText(slope, signed)));
   };
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     h("table", { class: "pair-table" }, h("caption", { class: "sr" }, caption),
@@ -65,6 +67,8 @@ function renderScaling(root) {
   root.replaceChildren(
     ...sectionHead("Does a larger VLM lose less?",
       `${scalingSentence(own)} The table shows the slope of the drop over the logarithm of the size; below zero a larger VLM loses less. The charts show the mean drop over the levels that all sizes have.`),
-    slopeTable(own),
+    slopeTable(own, "slope", "in points"),
+    own.some((one) => one.share_slope) ? h("details", { class: "more" }, h("summary", null, "In percent of each VLM's own uncompressed score"),
+      slopeTable(own, "share_slope", "in percent of the uncompressed score")) : "",
     h("div", { class: "panels" }, panels.map(([series, task]) => sizeChart(task, own.filter((one) => one.series === series && one.task === task)))));
 }

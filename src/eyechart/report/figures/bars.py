@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from eyechart.report.style import colour, styles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+_HATCHES = ("xxxx", "////", "....", "\\\\\\\\")
 
 
 def bar_rows(analysis: Analysis) -> list[Row]:
@@ -42,36 +44,48 @@ def draw_bars(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
     groups = distinct((bd.vlm, bd.task) for bd, _ in found)
     codecs = distinct(bd.codec for bd, _ in found)
     adapters = distinct(bd.adapter for bd, _ in found)
-    style = styles(codecs)
-    canvas.set_size_inches(width_in, max(1.8, 0.45 * width_in))
-    axes = canvas.subplots()
     bars = [(codec, adapter) for codec in codecs for adapter in adapters]
-    step = 0.84 / len(bars)
-    for place, (codec, adapter) in enumerate(bars):
+    canvas.set_size_inches(width_in, max(2.6, 0.45 * width_in))
+    axes = canvas.subplots()
+    style, step = styles(codecs), 0.84 / len(bars)
+    for group, key in enumerate(groups):
         own = {
-            (bd.vlm, bd.task): (bd.bd, best)
+            (bd.codec, bd.adapter): share(bd.bd, best)
             for bd, best in found
-            if (bd.codec, bd.adapter) == (codec, adapter) and bd.bd
+            if (bd.vlm, bd.task) == key and bd.bd
         }
-        at = [groups.index(key) + (place - (len(bars) - 1) / 2) * step for key in own]
-        shares = [share(bd, best) for bd, best in own.values()]
-        axes.bar(
-            at,
-            [share.value for share in shares],
-            step * 0.92,
-            color="white" if adapter else colour(style[codec]),
-            edgecolor=colour(style[codec]),
-            hatch="////" if adapter else None,
-            linewidth=0.6,
-            yerr=np.array(
-                [[share.value - share.low, share.high - share.value] for share in shares]
-            ).T,
-            error_kw={"elinewidth": 0.5, "ecolor": "#444444"},
-            label=codec_label(codec) + (f" + {adapter}" if adapter else ""),
-        )
+        there = [bar for bar in bars if bar in own]
+        for place, (codec, adapter) in enumerate(there):
+            one = own[codec, adapter]
+            axes.bar(
+                group + (place - (len(there) - 1) / 2) * step,
+                one.value,
+                step * 0.92,
+                **_fill(colour(style[codec]), adapters.index(adapter), plain=not adapter),
+                yerr=np.array([[one.value - one.low], [one.high - one.value]]).clip(min=0),
+                error_kw={"elinewidth": 0.5, "ecolor": "#444444"},
+            )
+    hidden = (-9, 0, 0)  # bars for the legend: a colour for each codec, a filling for each adapter
+    for codec in codecs:
+        axes.bar(*hidden, label=codec_label(codec), **_fill(colour(style[codec]), 0, plain=True))
+    for place, adapter in enumerate(adapters):
+        if adapter:
+            axes.bar(*hidden, label=f"with {adapter}", **_fill("#444444", place, plain=False))
     several = len({vlm for vlm, _ in groups}) > 1
     names = [f"{task}\n{vlm}" if several else task for vlm, task in groups]
     axes.set_xticks(range(len(groups)), names, rotation=20, ha="right")
+    axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.set_ylabel("BD-Metric, % of uncompressed")
     axes.axhline(0, color="#444444", linewidth=0.6)
     legend(canvas, axes)
+
+
+def _fill(shade: str, place: int, *, plain: bool) -> dict[str, Any]:
+    """How a bar is filled: without an adapter whole, with one hatched."""
+    hatch = None if plain else _HATCHES[place % len(_HATCHES)]
+    return {
+        "color": shade if plain else "white",
+        "edgecolor": shade,
+        "hatch": hatch,
+        "linewidth": 0.6,
+    }

@@ -57,6 +57,7 @@ def draw_radar(panel: str, shape: str) -> Callable[[Canvas, Analysis, float], No
                 if values:
                     _polygon(axes, [values.get(codec) for codec in codecs], one, place)
             _radar_axes(axes, [codec_label(codec) for codec in codecs], name, low, high)
+        canvas.suptitle("BD-Metric, % of the uncompressed score", fontsize=7)
         legend(canvas, panel_axes[0])
 
     return draw
@@ -134,6 +135,7 @@ def draw_codec_scores(canvas: Canvas, analysis: Analysis, width_in: float) -> No
             _polygon(axes, values, vlm, place)
         name = "uncompressed" if codec == UNCOMPRESSED else codec_label(codec)
         _radar_axes(axes, tasks, name, 0.0, 100.0)
+    canvas.suptitle("mean score over the rates, % of the best uncompressed score", fontsize=7)
     legend(canvas, panel_axes[0])
 
 

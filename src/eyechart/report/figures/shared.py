@@ -62,8 +62,7 @@ def grid(
     """Equal panels, as many in a row as fit. height: of a panel over its width."""
     columns = max(1, min(panels, int(width_in * MM_PER_INCH / least_mm)))
     lines = -(-panels // columns)
-    ratio = height or (1.0 if polar else 0.8)
-    panel_in = min(ratio * width_in / columns, _TALLEST_MM / MM_PER_INCH)
+    panel_in = min((height or 0.8) * width_in / columns, _TALLEST_MM / MM_PER_INCH)
     canvas.set_size_inches(width_in, lines * panel_in + 0.5)
     grid = canvas.subplots(
         lines, columns, squeeze=False, subplot_kw={"projection": "polar"} if polar else None
@@ -81,12 +80,13 @@ def legend(canvas: Canvas, *panels: Any) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        columns = min(len(entries), max(2, int(canvas.get_figwidth() * MM_PER_INCH / 30)))
+        entry_mm = 11 + 1.2 * max(map(len, entries))  # the sign and the longest text
+        columns = max(1, int(canvas.get_figwidth() * MM_PER_INCH / entry_mm))
         canvas.legend(
             list(entries.values()),
             list(entries),
             loc="outside lower center",
-            ncols=columns,
+            ncols=min(len(entries), columns),
             frameon=False,
             fontsize=6,
         )
