@@ -67,7 +67,7 @@ def main() -> None:
     folder, records = arguments.directory, arguments.records
     plan = folder / "plan.yaml"
     run = folder / "run"
-    _register(folder / "plugin")
+    register(folder / "plugin")
     if not (run / "run.json").exists():
         _make(folder, plan, run, records)
     for name in ("cells/*/index.json", "cells/*/sums.json", "analysis.json"):
@@ -103,20 +103,21 @@ def _time(name: str, arguments: Sequence[str], plugin: Path) -> None:
     print(f"{name:14} {seconds:6.1f} s  {cpu_s:6.1f} s CPU  {peak_mb:6.0f} MB  exit {code}")
 
 
-def _register(plugin: Path) -> None:
-    """Register the fake VLM as an installed package does."""
+def register(plugin: Path) -> None:
+    """Register the fake VLM and codec as an installed package does."""
     info = plugin / "instant_vlm-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: instant-vlm\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
         "[eyechart.vlms]\ninstant = benchmarks.store_size:InstantVlm\n"
+        "[eyechart.codecs]\ninstant-codec = benchmarks.driver_time:InstantCodec\n"
     )
     sys.path.append(str(plugin))
 
 
 def _make(folder: Path, plan_file: Path, out: Path, records: int) -> None:
     """Write the questions, the plan and a finished run directory."""
-    _write_questions(folder / "data")
+    write_questions(folder / "data")
     vlms = max(1, round(records / (IMAGES * PER_IMAGE * (1 + LEVELS * len(_CODECS)))))
     levels = ",".join(str(1 + 5 * n) for n in range(LEVELS))
     codecs = ", ".join(["source", *(f"'{name}:levels=[{levels}]'" for name in _CODECS)])
@@ -163,15 +164,15 @@ def _records(part: TaskWork, payload_bytes: int, random: np.random.Generator) ->
             )
 
 
-def _write_questions(folder: Path) -> None:
+def write_questions(folder: Path, images: int = IMAGES, per_image: int = PER_IMAGE) -> None:
     """POPE.tsv, with images of noise."""
     noise = np.random.default_rng(0)
     rows = ["index\timage\tquestion\tanswer\tcategory"]
-    for image in range(IMAGES):
+    for image in range(images):
         png = base64.b64encode(encode_png(noise.integers(0, 256, (24, 32, 3), np.uint8))).decode()
-        for number in range(PER_IMAGE):
-            index = image * PER_IMAGE + number
-            cell = png if number == 0 else str(image * PER_IMAGE)
+        for number in range(per_image):
+            index = image * per_image + number
+            cell = png if number == 0 else str(image * per_image)
             split = ("random", "popular", "adversarial")[index % 3]
             rows.append(f"{index}\t{cell}\tIs {index} red?\t{('Yes', 'No')[index % 2]}\t{split}")
     folder.mkdir(parents=True, exist_ok=True)

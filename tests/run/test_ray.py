@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from benchmarks.faults import toy
 from eyechart import api
 from eyechart.api.progress import Tally
 from eyechart.cli import run_args
+from eyechart.core.errors import InputError
 from eyechart.core.types import Record
 from eyechart.runner.progress import SilentProgress
 from eyechart.store import Store
@@ -136,8 +138,11 @@ def test_a_local_ray_gives_the_same_records_and_ends(
     out = tmp_path / "run"
     command = toy.run_arguments(data, out, codecs="jpeg")
     code = run_args([*command[:-3], "--no-report", "--ray"])
-    if "timed out during startup" in capsys.readouterr().err:
+    printed = capsys.readouterr()
+    if "timed out during startup" in printed.err:
         pytest.skip("this machine is too busy to start Ray")
+    assert "on 1 node" in printed.out
+    assert "questions/s by node" in printed.out
     assert code == 0
     assert records(out) == undisturbed
     assert not ray.is_initialized()
@@ -194,6 +199,44 @@ def test_killed_workers_and_nodes_change_no_record(
     out = tmp_path / "fewer"
     assert api.run(PLAN, out=out, progress=NodeKiller(), **settings).clean
     assert records(out) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_is_continued_by_the_same_command(
+    cluster: Any, data: Path, undisturbed: dict[str, list[Record]], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [str(data), str(out), cluster.address]
+    child = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("ray_child.py")), *command],
+        check=False,
+        timeout=300,
+    )
+    assert child.returncode == -signal.SIGKILL
+    kept = sum(map(len, records(out).values()))
+    assert 0 < kept < sum(map(len, undisturbed.values()))
+    assert api.run(PLAN, out=out, data=data, ray=cluster.address).clean
+    assert records(out) == undisturbed
+
+
+def test_a_node_with_other_versions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from eyechart.core.ray_workers import RayWorkers
+
+    class OneNode:
+        def cluster_resources(self) -> dict[str, float]:
+            return {"CPU": 1}
+
+        def nodes(self) -> list[Any]:
+            return []
+
+    workers = RayWorkers(OneNode())
+    found = [("10.0.0.7", ("0.1.0", "3.10.1"))]
+    monkeypatch.setattr(workers, "on_every_node", lambda *call: found)
+    with pytest.raises(
+        InputError, match=r"node 10\.0\.0\.7: eyechart 0\.1\.0 on Python 3\.10\.1; this"
+    ):
+        workers.check_nodes()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import platform
 import socket
 import threading
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
@@ -27,7 +27,14 @@ from typing import Any, ParamSpec, TypeVar
 from eyechart.core.errors import InputError, WorkerDiedError, one_line
 from eyechart.core.pool import answer_call
 from eyechart.core.version import VERSION
-from eyechart.core.workers import CPU, DEVICE, Resources, set_worker_device, usable_cores
+from eyechart.core.workers import (
+    CPU,
+    DEVICE,
+    NodeWork,
+    Resources,
+    set_worker_device,
+    usable_cores,
+)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -110,6 +117,18 @@ class RayWorkers:
         for executor in list(self._opened):
             executor.close()
 
+    def by_node(self) -> dict[str, NodeWork]:
+        """See `core.workers.ReportsNodes`."""
+        alive: Counter[str] = Counter()
+        batches: Counter[str] = Counter()
+        for executor in list(self._opened):
+            alive += executor.alive()
+            batches += executor.batches()
+        return {
+            node: NodeWork(workers=alive[node], batches=batches[node])
+            for node in sorted({*alive, *batches})
+        }
+
     def check_nodes(self) -> None:
         """Check the versions of eyechart and Python on every node. Raises InputError."""
         here = (VERSION, platform.python_version())
@@ -185,6 +204,14 @@ class RayExecutor:
         self._pool.add(resources, _RayCall(message=message, future=future))
         return future
 
+    def alive(self) -> Counter[str]:
+        """Workers by node."""
+        return Counter(self._pool.nodes.values())
+
+    def batches(self) -> Counter[str]:
+        """Calls that device workers have answered, by node; of a VLM's executor only."""
+        return Counter() if self._pool.counts[CPU] else Counter(self._pool.answered)
+
     def close(self) -> None:
         """End the workers at once."""
         self._end()
@@ -203,6 +230,8 @@ class _ActorPool:
         self._threads: dict[Resources, int] = {}  # that have, or can get, an actor
         self._refused: dict[Resources, str] = {}  # why no call is made any more
         self._actors: set[Any] = set()
+        self.nodes: dict[Any, str] = {}  # actor that is ready -> address of its node
+        self.answered: Counter[str] = Counter()  # by address; also of actors that have ended
 
     def add(self, resources: Resources, call: _RayCall) -> None:
         """Let the next free worker make a call."""
@@ -262,7 +291,7 @@ class _ActorPool:
                 with self._changed:
                     self._actors.add(actor)
                 if not self._closed:  # else `close` may not have seen this actor
-                    self._ray.get(actor.ready.remote())
+                    self.nodes[actor] = self._ray.get(actor.ready.remote())
                     return actor
                 self._end(actor)
             except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
@@ -294,6 +323,8 @@ class _ActorPool:
         except Exception as error:  # noqa: BLE001 - a class that this process cannot build
             _settle(call, None, WorkerDiedError(f"the result cannot be read: {one_line(error)}"))
             return ""
+        with self._changed:
+            self.answered[self.nodes.get(actor, "")] += 1
         _settle(call, value if ok else None, None if ok else value)
         return ""
 
@@ -325,6 +356,7 @@ class _ActorPool:
     def _end(self, actor: Any) -> None:
         with self._changed:
             self._actors.discard(actor)
+            self.nodes.pop(actor, None)
         with suppress(Exception):
             self._ray.kill(actor)
 
@@ -343,9 +375,11 @@ class _Actor:
         elif not gpu:  # Ray allows one thread to a process that reserves no core
             os.environ["OMP_NUM_THREADS"] = str(usable_cores())
 
-    def ready(self) -> bool:
-        """Returns as soon as the process has started."""
-        return True
+    def ready(self) -> str:
+        """Returns as soon as the process has started; -> the address of its node."""
+        import ray
+
+        return str(ray.util.get_node_ip_address())
 
     def call(self, message: bytes) -> bytes:
         """Make a pickled call; -> its pickled result or error."""

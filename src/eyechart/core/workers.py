@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
@@ -96,6 +96,24 @@ class ClusterWorkers(OpenWorkers, Protocol):
 
         Raises InputError: the call failed; the message names the node.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeWork:
+    """A node of a cluster. workers: that are alive. batches: that copies of a VLM on it have
+    answered."""
+
+    workers: int
+    batches: int
+
+
+@runtime_checkable
+class ReportsNodes(Protocol):
+    """Opens executors, and knows what each node does."""
+
+    def by_node(self) -> Mapping[str, NodeWork]:
+        """Address of a node -> its work so far."""
         ...
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from eyechart.codecs.opening import open_spec
 from eyechart.core.types import CodecSpec, is_neural
-from eyechart.core.workers import CPU, DEVICE, ClusterWorkers
+from eyechart.core.workers import CPU, DEVICE, ClusterWorkers, NodeWork, ReportsNodes
 from eyechart.runner.options import Options
 from eyechart.runner.work import CodecLevels
 
@@ -28,6 +28,41 @@ def on_cluster(options: Options) -> Iterator[Options]:
     with ray_workers(options.ray) as cluster:
         workers = cluster.cpus if options.workers is None else options.workers
         yield replace(options, open_workers=cluster, workers=workers)
+
+
+class NodeWatch:
+    """What the nodes of a cluster do in one VLM's turn; says nothing without a cluster."""
+
+    def __init__(self, workers: object) -> None:
+        self._workers = workers if isinstance(workers, ReportsNodes) else None
+        self._before = {name: node.batches for name, node in self._nodes().items()}
+
+    def alive(self) -> str:
+        """`, 8 workers on 2 nodes`; empty without a cluster."""
+        working = [node.workers for node in self._nodes().values() if node.workers]
+        if not working:
+            return ""
+        nodes = "node" if len(working) == 1 else "nodes"
+        return f", {sum(working)} workers on {len(working)} {nodes}"
+
+    def speeds(self, questions: int, seconds: float) -> str:
+        """`about these questions/s by node: 10.0.0.7 12.1, 10.0.0.8 4.0 (the slowest)`; empty if
+        no copy of the VLM is on a node. Questions are divided in proportion to the batches."""
+        batches = {
+            name: node.batches - self._before.get(name, 0) for name, node in self._nodes().items()
+        }
+        total = sum(batches.values())
+        if not total or seconds <= 0:
+            return ""
+        rates = {name: questions * count / total / seconds for name, count in batches.items()}
+        slowest = min(rates, key=lambda name: rates[name])
+        texts = [f"{name} {rate:.1f}" for name, rate in rates.items() if name != slowest]
+        mark = " (the slowest)" if texts else ""
+        texts.append(f"{slowest} {rates[slowest]:.1f}{mark}")
+        return f"about these questions/s by node: {', '.join(texts)}"
+
+    def _nodes(self) -> Mapping[str, NodeWork]:
+        return {} if self._workers is None else self._workers.by_node()
 
 
 def check_codecs(cluster: ClusterWorkers, codecs: Sequence[CodecLevels]) -> None:

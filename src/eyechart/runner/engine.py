@@ -23,6 +23,7 @@ from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
 from eyechart.core.workers import Executor
 from eyechart.runner.answering import Answering, batches
+from eyechart.runner.cluster import NodeWatch
 from eyechart.runner.costs import bill_of, usd_before
 from eyechart.runner.options import Options
 from eyechart.runner.progress import Progress, Tally
@@ -276,7 +277,7 @@ class _Turn:
         answering = Answering(vlm, self.store)
         speed, start_s = Speed(vlm=self.model.label), None
         self.outcome.speeds.append(speed)
-        waits = Waits(self.clock)
+        waits, nodes = Waits(self.clock), NodeWatch(self.options.open_workers)
         for batch, started in waits.images(answering.in_order(prepared)):
             begun_s = self.clock()
             with waits.answers():
@@ -294,7 +295,7 @@ class _Turn:
             items = [one.item for one in batch]
             for item in items:
                 tally.settle(item.cell.key, len(item.questions))
-            self.progress.advance(_where(items[-1]), tally)
+            self.progress.advance(_where(items[-1]) + nodes.alive(), tally)
             for question, why in failed:
                 self.progress.warn(why.message, f"{items[0].task.name} question {question.id}")
             if answering.given_up:
@@ -302,6 +303,8 @@ class _Turn:
                 break
         answering.sync()
         if words := waits.words():
+            self.progress.note(f"{self.model.label}: {words}")
+        if words := nodes.speeds(speed.questions, speed.seconds):
             self.progress.note(f"{self.model.label}: {words}")
 
 

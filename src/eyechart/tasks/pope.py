@@ -21,7 +21,7 @@ from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _SPLITS = ("random", "popular", "adversarial")
-_Row: TypeAlias = tuple[float, float, float, float]  # counts (`_counts`) and value of an answer
+_Counted: TypeAlias = tuple[float, float, float, float]  # counts (`_counts`) and value of an answer
 
 
 def _question(row: TsvRow) -> Question:
@@ -29,8 +29,8 @@ def _question(row: TsvRow) -> Question:
 
 
 def _summarize(results: ScoredQuestions) -> dict[str, float]:
-    by_split: dict[str, list[_Row]] = {split: [] for split in _split_names(results)}
-    everything: list[_Row] = []
+    by_split: dict[str, list[_Counted]] = {split: [] for split in _split_names(results)}
+    everything: list[_Counted] = []
     for question, score in results.scored:
         row = (*_counts(question, score), score.value)
         for split in _splits(question.category) or [""]:
@@ -79,7 +79,7 @@ def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
     return f1 * 100, precision * 100, recall * 100
 
 
-def _metrics(split: str, rows: Sequence[_Row]) -> dict[str, float]:
+def _metrics(split: str, rows: Sequence[_Counted]) -> dict[str, float]:
     sums = np.array(rows).reshape(-1, 4).sum(axis=0)
     f1, precision, recall = _f1_precision_recall(sums[:3])
     return {

@@ -1,0 +1,37 @@
+"""What a run on a cluster says about its nodes."""
+
+from __future__ import annotations
+
+from eyechart.core.pool import WorkerPool
+from eyechart.core.workers import NodeWork
+from eyechart.runner.cluster import NodeWatch
+
+
+class Cluster:
+    def __init__(self, **nodes: tuple[int, int]) -> None:
+        self.nodes = nodes
+
+    def by_node(self) -> dict[str, NodeWork]:
+        return {
+            name: NodeWork(workers=workers, batches=batches)
+            for name, (workers, batches) in self.nodes.items()
+        }
+
+
+def test_workers_that_are_alive_are_counted() -> None:
+    assert NodeWatch(Cluster(a=(3, 0), b=(1, 0), c=(0, 5))).alive() == ", 4 workers on 2 nodes"
+    assert NodeWatch(Cluster(a=(2, 0))).alive() == ", 2 workers on 1 node"
+
+
+def test_speeds_are_those_of_this_turn() -> None:
+    cluster = Cluster(a=(1, 10), b=(1, 0))
+    watch = NodeWatch(cluster)
+    cluster.nodes = {"a": (1, 11), "b": (1, 3)}
+    assert watch.speeds(80, 10.0) == ("about these questions/s by node: b 6.0, a 2.0 (the slowest)")
+
+
+def test_nothing_is_said_without_a_cluster_or_batches_on_it() -> None:
+    for workers in (WorkerPool, Cluster(), Cluster(a=(0, 0))):
+        watch = NodeWatch(workers)
+        assert watch.alive() == ""
+        assert watch.speeds(10, 1.0) == ""
