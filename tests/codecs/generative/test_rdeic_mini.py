@@ -185,3 +185,15 @@ def test_a_later_stage_needs_an_earlier_one(
     more = ("--lambda", "1", "--stage", "diffusion", "--init", str(runs / "vae"))
     assert command(photos, tmp_path / "out", *more) == 2
     assert "needs weights to start from, those of an earlier one" in capsys.readouterr().err
+
+
+def test_a_latent_far_from_all_others_has_a_finite_rate() -> None:
+    """Such elements are rare: fine lines between flat areas."""
+    network = RdeicMini().vae.train()
+    with torch.no_grad():
+        network.encoder.linear.bias[0] = 20.0
+    _, likelihoods = network(torch.rand(1, 3, 16, 16))
+    (-likelihoods["latent"].log2().mean()).backward()
+    gradients = [value.grad for value in network.encoder.parameters() if value.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)

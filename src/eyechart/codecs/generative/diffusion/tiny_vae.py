@@ -25,6 +25,7 @@ from eyechart.codecs.learned.layers import bias_of, conv
 BLOCK = 8  # pixels a side of an element of the latent
 _PATCH = 4  # pixels a side of an element of the networks' first layers
 _NOISE, _MOST_NOISE = 0.08, 0.5  # first deviations, in units of the image and of the latent
+_MOST_NATS = 80.0  # of an element: e^-80 is not yet 0 in float32, whose logarithm is infinite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class TinyVae(nn.Module):
         deviation = log_deviation.exp()
         sample = mean + deviation * torch.randn_like(mean) if self.training else mean
         divergence = (mean.square() + deviation.square() - 1) / 2 - log_deviation
-        return self.decoder(sample), {"latent": torch.exp(-divergence)}
+        return self.decoder(sample), {"latent": torch.exp(-divergence.clamp(max=_MOST_NATS))}
 
     def sizes(self) -> Tensor:
         """(latent,): how much a change of each channel of the latent changes the image, about."""
