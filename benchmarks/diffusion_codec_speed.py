@@ -31,7 +31,7 @@ from eyechart.core.types import Level
 from eyechart.testing.codecs import sample_image
 
 CODECS = {one.weights.name: one for one in (DIFFEIC, RDEIC, STABLECODEC)}
-SIZES = ((512, 512), (768, 512), (1536, 1024))
+SIZES: tuple[tuple[int, int], ...] = ((512, 512), (768, 512), (1536, 1024))
 LEVEL = Level(name="1", rank=0, knobs={}, weights="00" * 32)
 PROMPT_TOKENS, PROMPT_WIDTH = 77, 1024
 UNET_RANK, VAE_RANK = 32, 16  # of StableCodec's LoRA
@@ -40,13 +40,13 @@ _T = TypeVar("_T")
 
 def random_base() -> BaseModel:
     """Stable Diffusion 2.1's UNet (866 M parameters) and VAE (84 M) with random weights."""
-    unet = UNet2DConditionModel(
+    unet = UNet2DConditionModel(  # type: ignore[no-untyped-call]
         sample_size=64,
         attention_head_dim=(5, 10, 20, 20),
         cross_attention_dim=PROMPT_WIDTH,
         use_linear_projection=True,
     )
-    vae = AutoencoderKL(
+    vae = AutoencoderKL(  # type: ignore[no-untyped-call]
         block_out_channels=(128, 256, 512, 512),
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
@@ -62,7 +62,7 @@ def random_network(diffusion: DiffusionArchitecture, base: BaseModel) -> nn.Modu
     """What a level's file holds. LoRA starts as in training, and changes nothing."""
     if diffusion is not STABLECODEC:
         return diffusion.weights.build().eval()
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for part, model, targets, rank in (
         ("unet", base.unet, UNET_LORA, UNET_RANK),
         ("vae", base.vae, VAE_LORA, VAE_RANK),
