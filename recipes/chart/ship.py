@@ -25,8 +25,8 @@ pipeline_tag: image-text-to-text
 A built-in VLM of eyechart: transformers' `Qwen2_5_VLForConditionalGeneration` with
 {parameters:.1f} M parameters, trained from random weights on rendered scenes. It is for
 measuring and no assistant: it answers short questions about images like those of the built-in
-chart, and no others. The sizes `eyechart-mini-s`, `eyechart-mini-m` and `eyechart-mini-l` are from
-one run: the same settings, the same data in the same order.
+chart, and no others. It is one of three sizes (2, 7 and 16 M parameters) that were trained side by
+side, with the same settings and the same data in the same order.
 
 - **Data**: {scenes:,} scenes of recipes/chart (split `train`), each used once, about a dozen
   questions a scene with the prompts of the seven tasks. Test scenes, and some of their fonts, words
@@ -77,6 +77,7 @@ def ship(run: Path, name: str, out: Path | None = None) -> None:
         out = weights_dir(name)
     out.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)  # others may read what is installed
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(run / "model" / file, out / file)
     shutil.copy(run / "model" / "preprocessor_config.json", out / "preprocessor_config.json")
@@ -86,10 +87,16 @@ def ship(run: Path, name: str, out: Path | None = None) -> None:
 
 
 def card(name: str, log: list[dict[str, Any]]) -> str:
-    """The model card, from a learning curve."""
+    """The model card, from a learning curve.
+
+    Raises:
+        ValueError: the curve has no validation.
+    """
     start = next(entry for entry in log if "settings" in entry)
     steps = [entry for entry in log if "step" in entry]
     validated = [entry for entry in steps if entry.get("held_out")]
+    if not validated:
+        raise ValueError("the log has no validation; train with --held-out above 0")
     curve = "\n".join(
         f"| {entry['scenes']:,} | {entry['answer_loss']:.3f} | {entry['probe_loss']:.2f} "
         f"| {_mean(entry['held_out']):.1%} |"

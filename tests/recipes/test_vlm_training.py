@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
+from eyechart.core.types import Decoding, Request
+from eyechart.vlms.mini import EyechartMini
 from recipes.chart.ask_yesno import pope_about
 from recipes.chart.asking import ChartQuestion
 from recipes.chart.curriculum import Batches, drawn_batches, target_answer
 from recipes.chart.forward import ChartForward
 from recipes.chart.packing import Packer, attention_mask
 from recipes.chart.scene import SIZE_PX
+from recipes.chart.ship import card, ship
 from recipes.chart.train_vlm import parse, rate_factor, train
 from recipes.chart.vlm import SIZES, build_image_processor, build_model, build_tokenizer
 
@@ -128,3 +132,31 @@ def test_a_resumed_training_ends_with_the_weights_of_an_unbroken_one(tmp_path: P
     twice = load_file(broken / "s" / "model" / "model.safetensors")
     for name, tensor in once.items():
         torch.testing.assert_close(tensor, twice[name], msg=name, atol=1e-5, rtol=1e-4)
+
+
+def learning_curve(seconds: str = "None") -> list[dict[str, Any]]:
+    step = {"step": 10, "scenes": 640, "answer_loss": 1.0, "probe_loss": 2.0, "seconds": 30.0}
+    step |= {"step_s": 0.01, "held_out": {"POPE/random": 0.75, "GQA/query": 0.25}}
+    settings = {"batch": "64", "seconds": seconds}
+    return [{"settings": settings, "device": "a card", "parameters": 2_000_000}, step]
+
+
+def test_an_exported_model_answers(tokenizer: Any, tmp_path: Path) -> None:
+    for part in (build_model(tokenizer, "s"), tokenizer, build_image_processor()):
+        part.save_pretrained(tmp_path / "model")
+    log = "".join(json.dumps(entry) + "\n" for entry in learning_curve())
+    (tmp_path / "log.jsonl").write_text(log)
+    ship(tmp_path, "eyechart-mini-s", tmp_path / "exported")
+    vlm = EyechartMini(str(tmp_path / "exported"), device="cpu")
+    image = np.full((SIZE_PX, SIZE_PX, 3), 128, dtype=np.uint8)
+    asked = Request(image=image, prompts=("Is it?", "What color is it?"))
+    (answers,) = vlm.answer([asked], Decoding(max_new_tokens=2))
+    assert len(answers) == 2
+
+
+@pytest.mark.parametrize(("seconds", "timed"), [("450.0", True), ("None", False)])
+def test_a_card_says_whether_a_run_ended_by_its_time(seconds: str, timed: bool) -> None:
+    text = card("eyechart-mini-s", learning_curve(seconds))
+    assert ("ended by its time" in text) == timed
+    assert "| 640 | 1.000 | 2.00 | 50.0% |" in text
+    assert "| POPE/random | 75.0% |" in text

@@ -345,12 +345,13 @@ def test_a_directory_with_other_limits_than_the_release_keeps_them(
     assert Qwen25VL(str(released)).options["min_pixels"] == MIN_PIXELS
 
 
-def test_the_built_in_vlm_answers_alike_as_a_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["eyechart-mini", "eyechart-mini-s"])
+def test_a_built_in_vlm_answers_alike_as_a_directory(tmp_path: Path, name: str) -> None:
     copy = tmp_path / "stock"
-    shutil.copytree(weights_dir("eyechart-mini"), copy)
+    shutil.copytree(weights_dir(name), copy)
     asked = [request(112, 140, 4), request(300, 300, 2)]
     assert texts(open_vlm(str(copy), device="cpu", dtype="float32"), asked, 4) == texts(
-        open_vlm("eyechart-mini", device="cpu"), asked, 4
+        open_vlm(name, device="cpu"), asked, 4
     )
 
 

@@ -1,8 +1,9 @@
-"""The built-in VLM: a small Qwen2.5-VL, trained from scratch on the built-in chart's scenes."""
+"""The built-in VLMs: small Qwen2.5-VLs, trained from scratch on the built-in chart's scenes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from eyechart.core.errors import InputError
 from eyechart.core.types import Answer, Decoding, Request
@@ -16,6 +17,8 @@ class EyechartMini(Qwen25VL):
     model: another directory of the same architecture, for example a fresh training run.
     """
 
+    _built_in: ClassVar[str] = "eyechart-mini"  # of the VLM and of its weights
+
     def __init__(
         self,
         model: str | None = None,
@@ -28,8 +31,8 @@ class EyechartMini(Qwen25VL):
         adapter: str | None = None,
     ) -> None:
         super().__init__(
-            str(weights_dir("eyechart-mini")) if model is None else model,
-            name="eyechart-mini",
+            str(weights_dir(self._built_in)) if model is None else model,
+            name=self._built_in,
             min_pixels=min_pixels,
             max_pixels=max_pixels,
             dtype=dtype,
@@ -52,3 +55,9 @@ class EyechartMini(Qwen25VL):
                 "decoding is impossible; allowed: free answers"
             )
         return super().answer(requests, decoding)
+
+
+class EyechartMiniS(EyechartMini):
+    """The same with 2 million parameters."""
+
+    _built_in = "eyechart-mini-s"

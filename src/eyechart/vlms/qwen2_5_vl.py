@@ -329,11 +329,9 @@ FAMILY = Family(
     tower=_tower,
     model_types=(MODEL_TYPE,),
     known=(
-        KnownVLM(
-            name="eyechart-mini",
-            folder=weights_dir("eyechart-mini"),
-            note="built in",
-            plugin="eyechart-mini",
+        *(
+            KnownVLM(name=name, folder=weights_dir(name), note="built in", plugin=name)
+            for name in ("eyechart-mini", "eyechart-mini-s")
         ),
         *(
             KnownVLM(name=f"qwen2.5-vl-{size.lower()}", hub_id=f"Qwen/Qwen2.5-VL-{size}-Instruct")
