@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from eyechart.cli import run_args
 from eyechart.store import Store
 from eyechart.tasks.own_images import OwnImages, agreement
+from tests.vlms.chat_server import Reply, completion, error, serve
 
 SMALLER = "eyechart-mini:max_pixels=3136"  # another VLM than without the option
 
@@ -123,6 +125,34 @@ def test_known_answers_and_those_of_the_vlm_are_told_apart(
     assert run_args(["table", "scores", str(out)]) == 0
     legend = " ".join(capsys.readouterr().out.split())
     assert "2 of 2 images were JPEG at quality 80" in legend
+
+
+def test_a_server_that_ends_midway_keeps_its_answers(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    asked = tmp_path / "asked.csv"
+    asked.write_text("image,question\n0.png,Is it dark?\n1.png,What is it?\n")
+    out = tmp_path / "out"
+
+    def ends(body: dict[str, Any]) -> Reply:
+        return completion("a ramp") if len(server.asked) <= 5 else error(500)
+
+    with serve(ends) as server:
+        vlm = f"openai:model=m,base_url={server.url},retries=0,concurrency=1"
+        given = ["--questions", str(asked), "--vlm", vlm]
+        assert check(photos, out, *given) == 1
+        kept = sum(len(cell.records()) for cell in Store(out).cells())
+        assert kept
+        server.asked.clear()
+        server.reply = lambda body: completion("a ramp")
+        assert check(photos, out, *given) == 0
+        assert len(server.asked) == 6 - kept  # 2 questions at 3 settings
+    shown = capsys.readouterr().out
+    assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
 
 
 def test_too_many_questions_are_refused_before_any_is_asked(
