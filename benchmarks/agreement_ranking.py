@@ -17,31 +17,33 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from itertools import combinations
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.stats import kendalltau
 
 import eyechart
-from eyechart.core.types import UNCOMPRESSED
+from eyechart.core.types import UNCOMPRESSED, Floats
 from eyechart.tasks.own_images import agreement
 
 Z = 1.96
+Rows: TypeAlias = dict[str, Any]  # question -> row
+Levels: TypeAlias = dict[tuple[str, str], Rows]  # codec and level -> rows
 
 
-def levels_of(
-    directory: str, tasks: list[str]
-) -> dict[str, dict[tuple[str, str], dict[str, dict]]]:
+def levels_of(directory: str, tasks: list[str]) -> dict[str, Levels]:
     """Task -> codec and level -> question -> row, of the first VLM without an adapter."""
     rows = [row for row in eyechart.records(directory) if not row["adapter"]]
     vlm = rows[0]["vlm"]
-    found: dict = defaultdict(lambda: defaultdict(dict))
+    found: defaultdict[str, Levels] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if row["vlm"] == vlm and row["task"] in tasks and row["prediction"] is not None:
-            found[row["task"]][row["codec"], row["level"]][row["index"]] = row
+            level = str(row["codec"]), str(row["level"])
+            found[str(row["task"])][level][str(row["index"])] = row
     return found
 
 
-def scores(levels: dict) -> tuple[np.ndarray, np.ndarray]:
+def scores(levels: Levels) -> tuple[Floats, Floats]:
     """Accuracy and agreement, (levels, questions), over the questions answered at all levels."""
     reference = next(rows for (codec, _), rows in levels.items() if codec == UNCOMPRESSED)
     others = [rows for (codec, _), rows in levels.items() if codec != UNCOMPRESSED]
@@ -54,7 +56,7 @@ def scores(levels: dict) -> tuple[np.ndarray, np.ndarray]:
     return np.array(right, dtype=float), np.array(same)
 
 
-def resolved(right: np.ndarray, same: np.ndarray) -> tuple[int, float]:
+def resolved(right: Floats, same: Floats) -> tuple[int, float]:
     """Number of pairs whose accuracies are resolved, and tau over them."""
     signs = []
     for one, other in combinations(range(len(right)), 2):
