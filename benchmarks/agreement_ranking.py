@@ -27,15 +27,15 @@ from eyechart.core.types import UNCOMPRESSED, Floats
 from eyechart.tasks.own_images import agreement
 
 Z = 1.96
-Rows: TypeAlias = dict[str, Any]  # question -> row
-Levels: TypeAlias = dict[tuple[str, str], Rows]  # codec and level -> rows
+RowsById: TypeAlias = dict[str, Any]  # question -> row
+RowsByLevel: TypeAlias = dict[tuple[str, str], RowsById]  # codec and level -> rows
 
 
-def levels_of(directory: str, tasks: list[str]) -> dict[str, Levels]:
+def levels_of(directory: str, tasks: list[str]) -> dict[str, RowsByLevel]:
     """Task -> codec and level -> question -> row, of the first VLM without an adapter."""
     rows = [row for row in eyechart.records(directory) if not row["adapter"]]
     vlm = rows[0]["vlm"]
-    found: defaultdict[str, Levels] = defaultdict(lambda: defaultdict(dict))
+    found: defaultdict[str, RowsByLevel] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if row["vlm"] == vlm and row["task"] in tasks and row["prediction"] is not None:
             level = str(row["codec"]), str(row["level"])
@@ -43,7 +43,7 @@ def levels_of(directory: str, tasks: list[str]) -> dict[str, Levels]:
     return found
 
 
-def scores(levels: Levels) -> tuple[Floats, Floats]:
+def scores(levels: RowsByLevel) -> tuple[Floats, Floats]:
     """Accuracy and agreement, (levels, questions), over the questions answered at all levels."""
     reference = next(rows for (codec, _), rows in levels.items() if codec == UNCOMPRESSED)
     others = [rows for (codec, _), rows in levels.items() if codec != UNCOMPRESSED]
