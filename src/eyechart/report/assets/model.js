@@ -44,7 +44,12 @@ const metricName = (task) => nameOfMetric(task, taskInfo.get(task)?.headline_met
 const picture = (view) => page.pictures[Number(view.png_base64.slice(1))] || "";
 const hasPicture = (view) => picture(view) !== "";
 
-const state = { vlm: vlms[0] || "", hidden: new Set(), example: 0, logRate: false, adapter: "" };
+// On a linear axis the low rates of a wide range are not readable.
+const WIDE = 12; // the highest rate over the lowest
+const allRates = analysis.cells.filter((cell) => cell.codec !== SOURCE && cell.bpp > 0).map((cell) => cell.bpp);
+const logByDefault = allRates.length > 0 && Math.max(...allRates) > WIDE * Math.min(...allRates);
+
+const state = { vlm: vlms[0] || "", hidden: new Set(), example: 0, logRate: logByDefault, adapter: "" };
 const shownCodecs = () => codecs.filter((codec) => !state.hidden.has(codec));
 
 const cellsOf = (vlm, task) => analysis.cells.filter((c) => c.vlm === vlm && c.task === task);
@@ -80,7 +85,7 @@ function readLink() {
     state.hidden = new Set(codecs.filter((codec) => !shown.includes(codec)));
     if (state.hidden.size === codecs.length) state.hidden.clear();
   }
-  state.logRate = link.get("rate") === "log";
+  state.logRate = link.has("rate") ? link.get("rate") === "log" : logByDefault;
   state.adapter = link.get("adapter") || "";
   const example = Number(link.get("example"));
   if (Number.isInteger(example) && example >= 0 && example < examplesOf(state.vlm).length) state.example = example;
@@ -90,7 +95,7 @@ function writeLink() {
   const link = new URLSearchParams();
   if (state.vlm !== vlms[0]) link.set("vlm", state.vlm);
   if (state.hidden.size) link.set("codec", codecs.filter((codec) => !state.hidden.has(codec)).join(","));
-  if (state.logRate) link.set("rate", "log");
+  if (state.logRate !== logByDefault) link.set("rate", state.logRate ? "log" : "linear");
   if (state.adapter) link.set("adapter", state.adapter);
   if (state.example) link.set("example", state.example);
   const hash = link.toString().replaceAll("%2C", ",");
