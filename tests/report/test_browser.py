@@ -187,6 +187,21 @@ def _choose(browser: Browser, selector: str, value: str) -> None:
     browser.run(f"{select}.dispatchEvent(new Event('change'))")
 
 
+def test_a_wide_range_of_rates_has_a_logarithmic_axis(browser: Browser, tmp_path: Path) -> None:
+    analysis = full_analysis()
+    wide = max(analysis.cells, key=lambda cell: (cell.codec != "source") * cell.bpp)
+    cells = [replace(cell, bpp=20.0) if cell is wide else cell for cell in analysis.cells]
+    write_report(replace(analysis, cells=tuple(cells)), tmp_path / "wide.html")
+    chart = "document.querySelector('#curves .chart').textContent"
+    browser.view(1280)
+    browser.open(tmp_path / "wide.html")
+    assert "logarithmic" in browser.run(chart)
+    browser.click("#curves .controls button")
+    assert "logarithmic" not in browser.run(chart)
+    browser.open(tmp_path / "wide.html", browser.run("location.hash"))
+    assert "logarithmic" not in browser.run(chart)
+
+
 def test_nothing_but_the_file_is_loaded(page: Browser) -> None:
     addresses = {address.split(":")[0] for address in page.requests if address != "about:blank"}
     assert addresses == {"file", "data"}
