@@ -141,3 +141,12 @@ def test_images_are_deterministic_and_wrong_keys_are_errors() -> None:
             task.image(key)
     with pytest.raises(InputError, match="rows 0"):
         Acuity(rows=0)
+
+
+def test_the_sample_shows_rows_of_letters_from_large_to_small() -> None:
+    task = Acuity(rows=2)
+    drawn = task.draw_sample([task.image(key) for key in task.sample_images])
+    inked = [False, *(drawn.min(axis=(1, 2)) < 128).tolist(), False]
+    edges = [row for row in range(1, len(inked)) if inked[row] != inked[row - 1]]
+    heights = [end - start for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    assert heights == sorted(SIZES_PX, reverse=True)

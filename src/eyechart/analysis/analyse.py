@@ -35,6 +35,7 @@ from eyechart.analysis.gap import trained_codecs
 from eyechart.analysis.measure import Measured, measure
 from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
+from eyechart.analysis.samples import samples_of
 from eyechart.analysis.scaling import scaling, vlm_infos
 from eyechart.analysis.stored_images import stored_as
 from eyechart.analysis.sums import CellSums, code_of, stored_sums
@@ -136,6 +137,7 @@ def analyse(
         unanswered=tuple(map(cell_label, unanswered)),
         left_out=tuple(broken.values()),
         vlms=vlms,
+        samples=tuple(samples_of(measured, tasks, store, load)) if examples else (),
         flips=tuple(flips(answered, tasks, FLIPS)) if examples else (),
         components=components(answered),
         commands=store.commands(),

@@ -65,7 +65,7 @@ def choose_examples(
     """
     if not count:
         return []
-    show = _Views(_DecodedImages(store, load), _metrics(), side_px)
+    show = _Views(DecodedImages(store, load), _metrics(), side_px)
     chosen: list[tuple[_Candidate, tuple[View, ...]]] = []
     for candidate in _in_turns(_candidates([read for read in cells if read.key in lowest], tasks)):
         views = show.of(candidate, candidate.shown, tasks[candidate.task])
@@ -175,7 +175,7 @@ class _Views:
     """Makes the pictures of an example."""
 
     def __init__(
-        self, images: _DecodedImages, metrics: Sequence[QualityMetric], side_px: int | None
+        self, images: DecodedImages, metrics: Sequence[QualityMetric], side_px: int | None
     ) -> None:
         self._images, self._metrics, self._side_px = images, metrics, side_px
 
@@ -188,7 +188,10 @@ class _Views:
                 original = task.image(candidate.question.image)
         except EyechartError:
             return ()  # the image was lost since the run; its scores were not
-        views = ((*pair, self._images.decoded(*pair, original)) for pair in answers)
+        views = (
+            (read, record, self._images.decoded(read, record.image, original))
+            for read, record in answers
+        )
         return tuple(
             self._view(read, record, original, decoded)
             for read, record, decoded in views
@@ -237,7 +240,7 @@ def _reference(question: Question) -> str:
     return " / ".join(map(str, several)) if isinstance(several, list) else question.answer
 
 
-class _DecodedImages:
+class DecodedImages:
     """Decodes the stored bitstreams of a run; each codec is loaded once."""
 
     def __init__(self, store: Store, load: Callable[..., Any]) -> None:
@@ -245,12 +248,12 @@ class _DecodedImages:
         self._reconstructor = Reconstructor(store.images)
         self._codecs: dict[str, Codec] = {}
 
-    def decoded(self, read: CellData, record: Record, original: Rgb8) -> Rgb8 | None:
+    def decoded(self, read: CellData, key: str, original: Rgb8) -> Rgb8 | None:
         """The image that the VLM received, or None if it cannot be decoded here."""
         if read.codec == UNCOMPRESSED:
             return original
         cell = read.cell
-        image = SourceImage.of(original, record.image)
+        image = SourceImage.of(original, key)
         try:
             if read.codec not in self._codecs:
                 self._codecs[read.codec] = open_named(

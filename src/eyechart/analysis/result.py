@@ -267,6 +267,17 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SampleView:
+    """Images of a task in one picture, as a level of a codec leaves them. bpp: of the level."""
+
+    task: str
+    codec: str
+    level: str
+    bpp: float
+    png_base64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
     """A question that is right on the uncompressed image, and wrong at this level of a codec and at
     all lower rates. bpp: of its image."""
@@ -343,6 +354,7 @@ class Analysis:
     correlations: tuple[CorrelationResult, ...] = ()
     vlms: tuple[VlmInfo, ...] = ()
     flips: tuple[Flip, ...] = ()
+    samples: tuple[SampleView, ...] = ()
     components: tuple[ComponentInfo, ...] = ()
     commands: tuple[str, ...] = ()  # what was typed to run it
     scaling: tuple[ScalingResult, ...] = ()
@@ -355,14 +367,14 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
 
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
     `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
-    `quality`, `correlations`, `off_axis`, `metric_labels`, `stored_as`, `category` and `at_chance`.
-    `axis` and `axis_value` are left out if the axis is bpp.
+    `quality`, `correlations`, `samples`, `off_axis`, `metric_labels`, `stored_as`, `category` and
+    `at_chance`.    `axis` and `axis_value` are left out if the axis is bpp.
     """
     value = asdict(analysis)
     for name in (
         *("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"),
         *("flips", "components", "commands"),
-        *("quality", "correlations", "off_axis"),
+        *("quality", "correlations", "off_axis", "samples"),
     ):
         if not value[name]:
             del value[name]

@@ -41,6 +41,7 @@ SCRIPTS = (
     "bdtable.js",
     "pairs.js",
     "curves.js",
+    "acuity.js",
     "radar.js",
     "shapes.js",
     "shares.js",

@@ -84,6 +84,25 @@ class Acuity:
         except (ValueError, KeyError, IndexError) as error:
             raise ImageError(f"Acuity: no image {key!r}") from error
 
+    @property
+    def sample_images(self) -> tuple[str, ...]:
+        """See `core.hooks.DrawsSample`: the first rows of letters at full contrast, by size."""
+        found = {
+            int(question.image.split("-")[1]): question.image
+            for question in reversed(self._questions)
+            if (question.category, question.l2_category) == (_KINDS[0], f"{CONTRASTS[0]:g}")
+        }
+        return tuple(found[size] for size in sorted(found, reverse=True))
+
+    def draw_sample(self, images: Sequence[Rgb8]) -> Rgb8:
+        """See `core.hooks.DrawsSample`: the rows below each other, as on an eye chart."""
+        middle = SIDE_PX // 2
+        bands = []
+        for size, image in zip(sorted(SIZES_PX, reverse=True), images, strict=True):
+            half = size // 2 + _BLOCK_PX
+            bands.append(image[middle - half : middle + half])
+        return np.concatenate(bands)
+
     def prompt(self, question: Question, vlm_family: str) -> str:
         return question.text
 

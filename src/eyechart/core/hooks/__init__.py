@@ -15,6 +15,7 @@
     task      HasChance        chance(question)
     task      HasImageFiles    check_images(keys)
     task      HasImageBytes    image_bytes(key)
+    task      DrawsSample      sample_images, draw_sample(images)
     task      HasFile          data_file(), describe_file()
     task      HasMetricLabels  metric_label(name)
     VLM       Checkable        check()
@@ -57,6 +58,7 @@ from eyechart.core.hooks.run_options import (
     takes,
 )
 from eyechart.core.hooks.tasks import (
+    DrawsSample,
     HasChance,
     HasChoices,
     HasFile,
@@ -95,6 +97,7 @@ __all__ = [
     "Categorized",
     "Checkable",
     "CountsTokens",
+    "DrawsSample",
     "EstimatesRate",
     "HasChance",
     "HasChoices",

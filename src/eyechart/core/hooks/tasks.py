@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from eyechart.core.types import Question
+from eyechart.core.types import Question, Rgb8
 
 
 @runtime_checkable
@@ -46,6 +46,20 @@ class HasImageBytes(Protocol):
 
     def image_bytes(self, key: str) -> bytes:
         """The file of an image, such as PNG or JPEG, as it is stored. Raises ImageError."""
+        ...
+
+
+@runtime_checkable
+class DrawsSample(Protocol):
+    """A task that shows in one picture how a codec leaves its images."""
+
+    @property
+    def sample_images(self) -> tuple[str, ...]:
+        """Keys of the images that the picture is made of."""
+        ...
+
+    def draw_sample(self, images: Sequence[Rgb8]) -> Rgb8:
+        """One picture of these images, decoded, each of its original size."""
         ...
 
 

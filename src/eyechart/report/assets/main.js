@@ -43,7 +43,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["shares", "By task"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["radar", "Radar"], ["vlms", "VLMs"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["scaling", "Size"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
+  const links = [["bd", "BD-Metric"], ["shares", "By task"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["acuity", "Acuity"], ["radar", "Radar"], ["vlms", "VLMs"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["scaling", "Size"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -76,7 +76,7 @@ function renderMethods(root) {
 }
 
 const SECTIONS = [
-  ["hero", renderHero], ["bd", renderBd], ["shares", renderShares], ["pairs", renderPairs], ["curves", renderCurves], ["radar", renderRadar], ["vlms", renderVlms], ["pictures", renderPictures],
+  ["hero", renderHero], ["bd", renderBd], ["shares", renderShares], ["pairs", renderPairs], ["curves", renderCurves], ["acuity", renderAcuity], ["radar", renderRadar], ["vlms", renderVlms], ["pictures", renderPictures],
   ["adapters", renderAdapters], ["icm", renderIcm], ["scaling", renderScaling], ["gap", renderGap], ["quality", renderQuality], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
 ];
 

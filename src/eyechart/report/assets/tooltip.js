@@ -32,7 +32,7 @@ function cellTip(cell) {
     h("div", { class: `tip-title ${codecClass(cell.codec)}` },
       h("i", { class: "dot" }), codecName(cell.codec), cell.level ? ` ${cell.level}` : "", cell.adapter ? `, ${cell.adapter}` : ""),
     line("rate", rateText(rateOf(cell))),
-    line(metricName(cell.task) || "score", number(cell.score.value)),
+    line(cell.metric || metricName(cell.task) || "score", number(cell.score.value)),
     intervalText(cell.score) ? line("95 % interval", intervalText(cell.score)) : null,
     cell.loss ? line("below uncompressed", number(cell.loss.value)) : null,
     cell.loss && intervalText(cell.loss) ? line("95 % interval, paired", intervalText(cell.loss)) : null,
