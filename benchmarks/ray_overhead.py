@@ -1,6 +1,6 @@
 """Time that a worker on Ray adds to a call, compared with a worker process of this machine.
 
-    python -m benchmarks.ray_overhead [--calls 300] [--workers 1]
+    PYTHONPATH=. python -m benchmarks.ray_overhead [--calls 300] [--workers 1]
 
 Each call gets an image of 640x480, works for a fixed time on a core (about that of a JPEG encoder
 and decoder, and of an x265 encoder), and returns an image of the same size. Printed: calls a second
@@ -71,4 +71,7 @@ def _seconds(executor: Executor, calls: int, workers: int, work_ms: float) -> fl
 
 
 if __name__ == "__main__":
-    main()
+    # Workers import `work` by the name of its module, which is not that of a script.
+    from benchmarks import ray_overhead
+
+    ray_overhead.main()
