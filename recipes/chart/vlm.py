@@ -89,7 +89,7 @@ def build_image_processor() -> Qwen2VLImageProcessorPil:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class VlmSize:
     """What differs between the sizes of the VLM. All heads have 32 dimensions."""
 
     width: int  # of the language model
@@ -99,10 +99,10 @@ class Size:
     vision_ffn: int
 
 
-SIZES: dict[str, Size] = {  # about 2, 7 and 16 M parameters
-    "s": Size(width=128, ffn=352, layers=4, vision_width=96, vision_ffn=288),
-    "m": Size(width=256, ffn=704, layers=4, vision_width=192, vision_ffn=576),
-    "l": Size(width=384, ffn=1056, layers=5, vision_width=256, vision_ffn=768),
+SIZES: dict[str, VlmSize] = {  # about 2, 7 and 16 M parameters
+    "s": VlmSize(width=128, ffn=352, layers=4, vision_width=96, vision_ffn=288),
+    "m": VlmSize(width=256, ffn=704, layers=4, vision_width=192, vision_ffn=576),
+    "l": VlmSize(width=384, ffn=1056, layers=5, vision_width=256, vision_ffn=768),
 }
 HEAD_DIM = 32
 
