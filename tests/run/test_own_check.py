@@ -124,7 +124,7 @@ def test_known_answers_and_those_of_the_vlm_are_told_apart(
     )
     assert run_args(["table", "scores", str(out)]) == 0
     legend = " ".join(capsys.readouterr().out.split())
-    assert "2 of 2 images were JPEG at quality 80" in legend
+    assert "2 of 2 uncompressed images are JPEG files of quality 80" in legend
 
 
 def test_a_server_that_ends_midway_keeps_its_answers(

@@ -312,7 +312,7 @@ class TaskInfo:
     questions: int  # the most that are asked in one cell
     images: int
     caution: str = ""  # why its intervals are not reliable
-    stored_as: str = ""  # what its uncompressed images were before: JPEG files, at which quality
+    stored_as: str = ""  # how many of its uncompressed images are JPEG files, of which quality
     metric_labels: dict[str, str] = field(default_factory=dict)  # where they differ from the names
 
     def label(self, metric: str) -> str:

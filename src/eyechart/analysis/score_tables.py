@@ -113,7 +113,6 @@ def score_tables(analysis: Analysis) -> list[Table]:
             )
             for cell, line in zip(cells, lines, strict=True)
         )
-        before = f"before they were uncompressed, {task.stored_as}" if task.stored_as else ""
         tables.append(
             Table(
                 title=f"{task.name}: scores of every cell",
@@ -126,7 +125,11 @@ def score_tables(analysis: Analysis) -> list[Table]:
                 legend=" · ".join(
                     filter(
                         None,
-                        (f"{task.questions} questions, {task.images} images", before, resampled),
+                        (
+                            f"{task.questions} questions, {task.images} images",
+                            task.stored_as,
+                            resampled,
+                        ),
                     )
                 ),
             )

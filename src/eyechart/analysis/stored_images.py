@@ -1,4 +1,4 @@
-"""What "uncompressed" images were before: JPEG files, for instance."""
+"""Whether "uncompressed" images are stored as JPEG files, which have lost something already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_IMAGES = 32  # that are looked at
 
 
 def stored_as(task: Task, images: Sequence[str]) -> str:
-    """`10 of 12 images were JPEG at quality 90 to 96`; "" if none was, or if it is unknown.
+    """`10 of 12 uncompressed images are JPEG files of quality 90 to 96`; "" if none is known to be.
 
     images: keys of all images; the first ones are looked at.
     """
@@ -31,4 +31,5 @@ def stored_as(task: Task, images: Sequence[str]) -> str:
     if not qualities:
         return ""
     of = f"{read}" if read == len(images) else f"the first {read}"
-    return f"{len(qualities)} of {of} images were JPEG at quality {quality_range(qualities)}"
+    shown = quality_range(qualities)
+    return f"{len(qualities)} of {of} uncompressed images are JPEG files of quality {shown}"

@@ -86,7 +86,7 @@ function renderScores(root) {
     const failed = block.cells.reduce((sum, cell) => sum + cell.failed, 0);
     return [
       h("span", { class: "muted" }, info ? `${metricName(block.task)}; ${plural(info.questions, "question")} on ${plural(info.images, "image")}` : ""),
-      info?.stored_as ? h("span", { class: "muted" }, `uncompressed: ${info.stored_as}`) : null,
+      info?.stored_as ? h("span", { class: "muted" }, info.stored_as) : null,
       info?.caution ? h("span", { class: "warn" }, info.caution) : null,
       failed ? h("span", { class: "warn" }, `${failed.toLocaleString("en")} failed`) : null,
     ];
