@@ -38,6 +38,8 @@ _OPTIONAL = {
     "openai": "GPT-4o and servers",
     "pyarrow": "records as parquet",
     "openpyxl": "predictions in xlsx files",
+    "ray": "several machines",
+    "s3fs": "run directories in an object store",
 }
 
 
