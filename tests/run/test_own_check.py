@@ -155,6 +155,30 @@ def test_a_server_that_ends_midway_keeps_its_answers(
     assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("vlm", "ask", "photos", "what?"),
+        ("run", "--data", "photos", "--tasks", "POPE"),
+        ("run", "--data", "asked.csv", "--tasks", "POPE"),
+        ("run", "--tasks", "asked.csv"),
+    ],
+)
+def test_other_commands_name_the_check(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("asked.csv").write_text("image,question\n0.png,Is it dark?\n")
+    assert run_args(list(given)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "eyechart check" in line
+    assert not Path("out").exists()
+
+
 def test_too_many_questions_are_refused_before_any_is_asked(
     photos: Path,
     tmp_path: Path,

@@ -9,6 +9,8 @@ import typer
 
 from eyechart.cli.console import new_table, table_console, terminal_text, typed_text
 from eyechart.cli.options import option
+from eyechart.core.errors import InputError
+from eyechart.core.files import is_dir
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +82,8 @@ def ask(
 
     from eyechart import api
 
+    if is_dir(image):
+        raise InputError(f"{image}: is a folder; allowed: an image; for a folder: eyechart check")
     questions = [typed_text(question) for question in questions]
     notes = table_console(stderr=True)
     with notes.status(Text(f"{vlm} is answering")):

@@ -28,7 +28,13 @@ def open_task(
 
     Raises:
         PluginError: an unknown task or option, or a task that cannot be constructed.
+        InputError: the name of a CSV file.
     """
+    if name.lower().endswith(".csv"):
+        raise InputError(
+            f"task {name!r} is a file; questions about own images: eyechart check FOLDER "
+            f"--questions {name}"
+        )
     given = dict(options or {})
     if data is not None and plugins.takes("eyechart.tasks", name, "data"):
         given = {"data": data, **given}

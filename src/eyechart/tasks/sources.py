@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eyechart.core.errors import InputError
 from eyechart.core.files import is_dir, is_file
+from eyechart.core.images import IMAGE_SUFFIXES
 from eyechart.store.remote import fetched, url_of
 from eyechart.zoo import chart_dir
 
@@ -74,7 +75,17 @@ def find(
             return DataFile(path=place / name, origin=origin)
     known = next((known for known in official if known.name == names[0]), None)
     how = known.how_to_get if known else f"official: {', '.join(o.name for o in official)}"
+    if _holds_image(place):
+        how += f"; for own images: eyechart check {place}"
     raise InputError(f"no {' or '.join(names)} in {place} ({origin}); {how}")
+
+
+def _holds_image(place: Path) -> bool:
+    """Whether a folder holds an image file itself."""
+    try:
+        return any(path.suffix.lower() in IMAGE_SUFFIXES for path in place.iterdir())
+    except OSError:
+        return False
 
 
 def place_of(data: str | None, environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:

@@ -189,7 +189,9 @@ class _Scan:
         name, there = self._lines.name, ", ".join(self.columns) or "none, the file is empty"
         for column in ("index", *needed):
             if column not in self.columns:
-                raise InputError(f"{name}: no column {column!r}; its columns: {there}")
+                own = name.lower().endswith(".csv")
+                hint = f"; own images: eyechart check FOLDER --questions {name}" if own else ""
+                raise InputError(f"{name}: no column {column!r}; its columns: {there}{hint}")
         if not {"image", "image_path"} & set(self.columns):
             raise InputError(f"{name}: no column 'image' or 'image_path'; its columns: {there}")
         if len(set(self.columns)) < len(self.columns):
