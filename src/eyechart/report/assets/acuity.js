@@ -42,7 +42,8 @@ function renderAcuity(root) {
   const views = (analysis.samples || []).filter((view) => taskInfo.has(view.task) && cellsOf(state.vlm, view.task).some((c) => ACUITY in c.metrics));
   root.hidden = views.length === 0;
   if (root.hidden) return;
-  const shown = views.filter((view) => view.codec === SOURCE || !state.hidden.has(view.codec));
+  const shown = views.filter((view) => view.codec === SOURCE || !state.hidden.has(view.codec))
+    .sort((a, b) => (b.codec === SOURCE) - (a.codec === SOURCE));
   root.replaceChildren(
     ...sectionHead("How small may letters be?",
       `${state.vlm}. Rows of three letters, 42 to 6 pixels high, as each codec leaves them, and the smallest height that is read: halfway between guessing and the share of large letters, with its 95 % interval. Less is better.`),
