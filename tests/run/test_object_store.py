@@ -103,6 +103,7 @@ def undisturbed(local: Path) -> dict[str, list[Record]]:
     return records(local)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_can_be_read_from_another_machine(
     files: Any,
     data: Path,
@@ -179,6 +180,7 @@ def test_deleted_cells_are_deleted_there(files: Any, data: Path) -> None:
     assert len(left) == 1
 
 
+@pytest.mark.slow
 def test_task_files_are_read_from_a_bucket(
     files: Any,
     data: Path,
