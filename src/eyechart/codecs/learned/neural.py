@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, TypeVar, cast, get_args
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _MOST_AT_ONCE = 8
+_MOST_KEPT_PX = MOST_LATENTS * 16**2  # of an image; larger ones go through transforms in tiles
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 _T = TypeVar("_T")
 
@@ -250,7 +251,7 @@ class LoadedNetwork:
     def encode(self, images: Sequence[Rgb8]) -> list[Bitstream]:
         checked = [check_rgb8(image) for image in images]
         sizes = [(image.shape[0], image.shape[1]) for image in checked]
-        with torch.inference_mode(), same_results(self._device):
+        with torch.inference_mode(), same_results(self._device, sizes):
             return self._in_batches(
                 sizes,
                 lambda chosen, count: self._encode([checked[place] for place in chosen], count),
@@ -260,7 +261,7 @@ class LoadedNetwork:
         name = self._architecture.name
         strings = [container.unpack(name, one, [self._level])[1] for one in bitstreams]
         sizes = [(one.height_px, one.width_px) for one in bitstreams]
-        with torch.inference_mode(), same_results(self._device):
+        with torch.inference_mode(), same_results(self._device, sizes):
             return self._in_batches(
                 sizes,
                 lambda chosen, count: self._decode(
@@ -272,7 +273,7 @@ class LoadedNetwork:
         """Estimated bits of each image from the likelihoods of z and y, without headers."""
         checked = [check_rgb8(image) for image in images]
         sizes = [(image.shape[0], image.shape[1]) for image in checked]
-        with torch.inference_mode(), same_results(self._device):
+        with torch.inference_mode(), same_results(self._device, sizes):
             return self._in_batches(
                 sizes,
                 lambda chosen, count: self._estimate([checked[place] for place in chosen], count),
@@ -364,10 +365,15 @@ def _one_at_a_time(height: int, width: int) -> int:
 
 
 @contextmanager
-def same_results(device: torch.device) -> Iterator[None]:
-    """One thread, and on a GPU deterministic algorithms without TF32: sums in one order."""
+def same_results(device: torch.device, sizes: Sequence[Size]) -> Iterator[None]:
+    """One thread, and on a GPU deterministic algorithms without TF32: sums in one order.
+
+    sizes: of the images. With large ones freed memory goes back to the system: kept blocks of
+    many sizes would add up to much more than what is used at a time.
+    """
     if device.type != "cuda":
-        with one_thread(), freed_memory_kept():
+        large = any(height * width > _MOST_KEPT_PX for height, width in sizes)
+        with one_thread(), nullcontext() if large else freed_memory_kept():
             yield
         return
     with one_thread():

@@ -206,7 +206,7 @@ class LoadedDiffusion:
         wanted = f"{what} {size[0]}x{size[1]} pixels on {self._device}"
         with (
             torch.inference_mode(),
-            same_results(self._device),
+            same_results(self._device, [size]),
             enough_memory(wanted, codec=self._name),
         ):
             yield
