@@ -50,9 +50,8 @@ class Measurement:
     """What was measured at one level of a codec.
 
     losses: (images,), of the mean score of each image's questions, -1..1. score: mean of all
-    questions, 0..1. lost, gained: shares of
-    the questions, 0..1, that are right on the uncompressed image only, or on the compressed one
-    only. cell: a cell of this level, with the identities of codec and level.
+    questions, 0..1. lost, gained: shares of the questions, 0..1, that are right on the uncompressed
+    image only, or on the compressed one only. cell: a cell of this level, with the identities of codec and level.
     """
 
     codec: str

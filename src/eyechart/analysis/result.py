@@ -368,7 +368,7 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
     `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
     `quality`, `correlations`, `samples`, `off_axis`, `metric_labels`, `stored_as`, `category` and
-    `at_chance`.    `axis` and `axis_value` are left out if the axis is bpp.
+    `at_chance`. `axis` and `axis_value` are left out if the axis is bpp.
     """
     value = asdict(analysis)
     for name in (
