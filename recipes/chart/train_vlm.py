@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -128,8 +129,6 @@ class Trainee:
                     values[int(index)][name] = tensor
             groups = opt.state_dict()["param_groups"]
             opt.load_state_dict({"state": dict(values), "param_groups": groups})
-        from safetensors import safe_open
-
         with safe_open(file, "pt") as opened:
             about = opened.metadata()
         return int(about["step"]), float(about["seconds"])

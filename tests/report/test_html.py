@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyechart.analysis.result import analysis_json
+from eyechart.analysis.files import analysis_json
 from eyechart.core.errors import StoreError
 from eyechart.report.html import SCRIPTS, render_report, script_json, write_report
 from tests.report.synthetic_analysis import (

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.axis import BPP, Axis
 from eyechart.analysis.deployment import TokenPrices
 from eyechart.analysis.examples import MAX_SIDE_PX
-from eyechart.analysis.result import Analysis, analysis_json
+from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
 from eyechart.core.foreign import foreign_file, read_json
 from eyechart.core.identity import digest
@@ -22,6 +24,39 @@ from eyechart.store.files import write_atomic
 
 FILE_NAME = "analysis.json"
 _DIGEST = "sha256"  # key of the digest of all other keys
+
+
+def analysis_json(analysis: Analysis) -> dict[str, Any]:
+    """The analysis as stored in JSON. Keys keep their order.
+
+    `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
+    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
+    `quality`, `correlations`, `samples`, `off_axis`, `metric_labels`, `stored_as`, `category` and
+    `at_chance`. `axis` and `axis_value` are left out if the axis is bpp.
+    """
+    value = asdict(analysis)
+    for name in (
+        *("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"),
+        *("flips", "components", "commands"),
+        *("quality", "correlations", "off_axis", "samples"),
+    ):
+        if not value[name]:
+            del value[name]
+    if analysis.axis == BPP:
+        del value["axis"]
+    for task in value["tasks"]:
+        for name in ("metric_labels", "stored_as"):
+            if not task[name]:
+                del task[name]
+    for cell in value["cells"]:
+        if cell["reproducible"] == "bitwise":
+            del cell["reproducible"]
+        if cell["axis_value"] is None:
+            del cell["axis_value"]
+        for name in ("at_chance", "category"):
+            if not cell[name]:
+                del cell[name]
+    return value
 
 
 def write_analysis(analysis: Analysis, path: Path) -> None:

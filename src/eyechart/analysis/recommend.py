@@ -51,7 +51,8 @@ class Measurement:
 
     losses: (images,), of the mean score of each image's questions, -1..1. score: mean of all
     questions, 0..1. lost, gained: shares of the questions, 0..1, that are right on the uncompressed
-    image only, or on the compressed one only. cell: a cell of this level, with the identities of codec and level.
+    image only, or on the compressed one only. cell: a cell of this level, with the identities of
+    codec and level.
     """
 
     codec: str

@@ -6,7 +6,7 @@ exports and the HTML report only format it. Scores are in the benchmark's own un
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from eyechart.analysis.axis import BPP, Axis
@@ -360,39 +360,6 @@ class Analysis:
     scaling: tuple[ScalingResult, ...] = ()
     axis: Axis = BPP  # of curves and BD-Metrics
     off_axis: str = ""  # one line on the cells whose place on the axis is unknown
-
-
-def analysis_json(analysis: Analysis) -> dict[str, Any]:
-    """The analysis as stored in JSON. Keys keep their order.
-
-    `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
-    `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
-    `quality`, `correlations`, `samples`, `off_axis`, `metric_labels`, `stored_as`, `category` and
-    `at_chance`. `axis` and `axis_value` are left out if the axis is bpp.
-    """
-    value = asdict(analysis)
-    for name in (
-        *("unanswered", "icm", "pairs", "left_out", "vlms", "scaling"),
-        *("flips", "components", "commands"),
-        *("quality", "correlations", "off_axis", "samples"),
-    ):
-        if not value[name]:
-            del value[name]
-    if analysis.axis == BPP:
-        del value["axis"]
-    for task in value["tasks"]:
-        for name in ("metric_labels", "stored_as"):
-            if not task[name]:
-                del task[name]
-    for cell in value["cells"]:
-        if cell["reproducible"] == "bitwise":
-            del cell["reproducible"]
-        if cell["axis_value"] is None:
-            del cell["axis_value"]
-        for name in ("at_chance", "category"):
-            if not cell[name]:
-                del cell[name]
-    return value
 
 
 def per_device_codecs(analysis: Analysis) -> tuple[str, ...]:

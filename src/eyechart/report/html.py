@@ -22,8 +22,9 @@ from importlib import resources
 from pathlib import Path
 
 from eyechart.analysis.axis import BPP
+from eyechart.analysis.files import analysis_json
 from eyechart.analysis.findings import PaperFinding, paper_findings
-from eyechart.analysis.result import Analysis, analysis_json
+from eyechart.analysis.result import Analysis
 from eyechart.core.identity import finite_json
 from eyechart.core.types import UNCOMPRESSED, Json
 from eyechart.report.finding import codec_label, find
