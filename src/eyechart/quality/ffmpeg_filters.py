@@ -23,6 +23,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import inf, nan
+from typing import ClassVar
 
 from eyechart.core.errors import EyechartError, InputError, one_line
 from eyechart.core.ffmpeg import executable
@@ -41,74 +42,60 @@ _GRAPH = (
 )
 
 
-class Vmaf:
+class _FfmpegMetric:
+    """What all metrics here have. _value: the field of `_Values` that holds the metric's value."""
+
+    higher_is_better = True
+    _value: ClassVar[str]
+
+    @property
+    def version(self) -> str:
+        """Of ffmpeg. Raises InputError: no ffmpeg."""
+        return _ffmpeg_version()
+
+    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
+        """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without the filter."""
+        found: float = getattr(_measured(reference, decoded), self._value)
+        return found
+
+
+class Vmaf(_FfmpegMetric):
     """VMAF of a still image, 0 to 100; NaN for images smaller than 17 pixels on a side."""
 
     name = "VMAF"
     unit = ""
-    higher_is_better = True
+    _value = "vmaf"
 
     @property
     def version(self) -> str:
         """Of the model and of ffmpeg. Raises InputError: no ffmpeg."""
         return f"vmaf_v0.6.1, {_ffmpeg_version()}"
 
-    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
-        """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without libvmaf."""
-        return _measured(reference, decoded).vmaf
 
-
-class Vif:
+class Vif(_FfmpegMetric):
     """VIF of luma, 1 for equal images; NaN for images smaller than 17 pixels on a side."""
 
     name = "VIF"
     unit = ""
-    higher_is_better = True
-
-    @property
-    def version(self) -> str:
-        """Of ffmpeg. Raises InputError: no ffmpeg."""
-        return _ffmpeg_version()
-
-    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
-        """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without libvmaf."""
-        return _measured(reference, decoded).vif
+    _value = "vif"
 
 
-class PsnrHvs:
+class PsnrHvs(_FfmpegMetric):
     """PSNR-HVS of luma in dB, infinite for equal images; NaN for images smaller than 17 pixels on a
     side."""
 
     name = "PSNR-HVS"
     unit = "dB"
-    higher_is_better = True
-
-    @property
-    def version(self) -> str:
-        """Of ffmpeg. Raises InputError: no ffmpeg."""
-        return _ffmpeg_version()
-
-    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
-        """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without libvmaf."""
-        return _measured(reference, decoded).psnr_hvs
+    _value = "psnr_hvs"
 
 
-class Xpsnr:
+class Xpsnr(_FfmpegMetric):
     """XPSNR of luma in dB, infinite for equal images; NaN for images smaller than 17 pixels on a
     side."""
 
     name = "XPSNR"
     unit = "dB"
-    higher_is_better = True
-
-    @property
-    def version(self) -> str:
-        """Of ffmpeg. Raises InputError: no ffmpeg."""
-        return _ffmpeg_version()
-
-    def measure(self, reference: Rgb8, decoded: Rgb8) -> float:
-        """Both (height, width, 3) uint8. Raises InputError: an ffmpeg without xpsnr."""
-        return _measured(reference, decoded).xpsnr
+    _value = "xpsnr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
