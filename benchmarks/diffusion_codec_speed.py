@@ -1,25 +1,25 @@
 """Seconds and memory of the full-size diffusion codecs on a GPU, with random weights.
 
-    PYTHONPATH=src python benchmarks/diffusion_codec_speed.py [--device cuda] [--codec rdeic ...]
+    python -m benchmarks.diffusion_codec_speed [--device cuda] [--codec rdeic ...]
 
 Stable Diffusion 2.1's UNet and VAE get random weights, so nothing is downloaded; what the images
 look like has no meaning. Each codec encodes and decodes one image of each size through a real
 bitstream, with its own number of denoising steps. On a GPU, what is measured was warmed up with one
-call of the same image size, and memory is the GPU's. On a CPU memory is not measured.
+call of the same image size, and memory is the GPU's. On a CPU times are CPU seconds, and memory is
+not measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 
+from benchmarks.codec_speed_gpu import LEVEL, timed
 from eyechart.codecs.generative.diffusion.base import BaseModel
 from eyechart.codecs.generative.diffusion.codec import DiffusionArchitecture, LoadedDiffusion
 from eyechart.codecs.generative.diffusion.lora import first_lora
@@ -27,15 +27,12 @@ from eyechart.codecs.generative.diffusion.networks import StableCodecNetwork
 from eyechart.codecs.generative.diffusion.pipelines import UNET_LORA, VAE_LORA, Settings
 from eyechart.codecs.generative.diffusion.plugins import DIFFEIC, RDEIC, STABLECODEC
 from eyechart.codecs.learned.neural import DTYPES, Precision
-from eyechart.core.types import Level
 from eyechart.testing.codecs import sample_image
 
 CODECS = {one.weights.name: one for one in (DIFFEIC, RDEIC, STABLECODEC)}
 SIZES: tuple[tuple[int, int], ...] = ((512, 512), (768, 512), (1536, 1024))
-LEVEL = Level(name="1", rank=0, knobs={}, weights="00" * 32)
 PROMPT_TOKENS, PROMPT_WIDTH = 77, 1024
 UNET_RANK, VAE_RANK = 32, 16  # of StableCodec's LoRA
-_T = TypeVar("_T")
 
 
 def random_base() -> BaseModel:
@@ -76,15 +73,6 @@ def random_network(diffusion: DiffusionArchitecture, base: BaseModel) -> nn.Modu
     tensors["lora.unet.conv_in.weight"] = torch.zeros(before.out_channels, channels, 3, 3)
     tensors["lora.unet.conv_in.bias"] = before.bias.detach()
     return StableCodecNetwork(tensors).eval()
-
-
-def timed(call: Callable[[], _T], device: str) -> tuple[_T, float]:
-    """The result and seconds of a call."""
-    start_s = time.perf_counter()
-    result = call()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    return result, time.perf_counter() - start_s
 
 
 def measure(loaded: LoadedDiffusion, size: tuple[int, int], device: str) -> str:
