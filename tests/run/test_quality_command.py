@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import eyechart
+from eyechart import quality
+from eyechart.cli import quality as cli_quality
 from eyechart.cli import run_args
 from eyechart.core.identity import image_digest
 from eyechart.quality import open_metric
@@ -136,3 +138,8 @@ def test_a_run_measures_at_its_end_if_it_is_asked_to(
         assert run_args([*command, "--quality"]) == 1
     assert "no quality: " in capsys.readouterr().err
     assert set(values(run, "5")) == {"PSNR", "MS-SSIM", "PSNR-HVS", "VMAF", "VIF", "XPSNR"}
+
+
+def test_the_command_measures_what_the_api_measures_by_default() -> None:
+    """The command line imports no package but the API, and repeats the names for its help."""
+    assert tuple(cli_quality.DEFAULT_METRICS.split(",")) == quality.DEFAULT_METRICS

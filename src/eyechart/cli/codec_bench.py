@@ -10,6 +10,7 @@ import typer
 from eyechart.cli.bars import image_bar
 from eyechart.cli.console import error_line, new_table, table_console
 from eyechart.cli.options import option
+from eyechart.cli.quality import DEFAULT_METRICS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +33,7 @@ Metrics = Annotated[
         "--metrics",
         "--metric",
         metavar="A,B",
-        help_="Quality metrics: psnr,ms-ssim,psnr-hvs,vmaf,vif,xpsnr.",
+        help_=f"Quality metrics: {DEFAULT_METRICS.replace(',', ', ')}.",
     ),
 ]
 Plot = Annotated[
