@@ -38,6 +38,7 @@ def train_codec(
     crop_px: int = 128,
     learning_rate: float = 5e-4,
     muon: bool = True,
+    precision: str = "float32",
     held_out: int = 8,
     device: str = "cpu",
     seed: int = 0,
@@ -55,8 +56,9 @@ def train_codec(
     its synthesis is trained. stage: of a diffusion codec's training, which has several. base: the
     base model of a diffusion codec, a folder or a hub id. also: a second folder; a fifth of the
     crops are from it. batch: crops a step. crop_px: side of a crop. muon: the optimizer of kernels,
-    Adam if False. held_out: images of each folder to measure on. device: several, as
-    "cuda:0,cuda:1", share the crops of a step. report: called every 100 steps.
+    Adam if False. precision: float32, or bfloat16 for the networks' products. held_out: images of
+    each folder to measure on. device: several, as "cuda:0,cuda:1", share the crops of a step.
+    report: called every 100 steps.
 
     Raises:
         InputError: a codec that cannot be trained, a value that is not allowed, a folder without
@@ -112,6 +114,7 @@ def train_codec(
         freeze_encoder=freeze_encoder,
         stage=stage or "",
         base="" if base is None else str(base),
+        precision=precision,
     )
     config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
     train(

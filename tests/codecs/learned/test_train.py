@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_scaling_the_latent_changes_only_its_rounding(
         assert torch.allclose(network.g_a(pictures), 0.5 * y, atol=1e-5)
         assert torch.allclose(network.h_a(0.5 * y), z, atol=1e-5)
         assert torch.allclose(network.g_s(network.g_a(pictures)), whole, atol=1e-5)
+
+
+def test_half_precision_changes_the_loss_little_and_weights_stay_in_float32() -> None:
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        config = replace(_config(3), precision=precision)
+        training = _training(config)
+        losses[precision] = [training.run_step()[0] for _ in range(3)]
+        assert {p.dtype for p in training.network.parameters()} == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
+def test_an_unknown_precision_is_bad_input() -> None:
+    with pytest.raises(InputError, match="precision 'half'; allowed are float32, bfloat16"):
+        replace(_config(3), precision="half")
 
 
 def test_scaling_the_latent_of_tic_scales_its_context() -> None:

@@ -53,6 +53,7 @@ from eyechart.core.errors import CodecError
 Size: TypeAlias = tuple[int, int]  # height, width
 
 _CHECKSUM_BYTES = 2
+_FULL_BYTES = 4  # of a value in full precision
 _COMMITMENT = 0.25  # weight of the distance that moves z
 _queue, _model = constriction.stream.queue, constriction.stream.model
 _GAUSSIAN = _model.QuantizedGaussian(-SYMBOL_MAX, SYMBOL_MAX)
@@ -89,6 +90,9 @@ class LatentCoder(Protocol):
 class Estimator:
     """Collects likelihoods; rounding passes gradients. In training the rate is that of noise.
 
+    Half precision, which a network's layers may have in training, is too coarse for symbols and
+    probabilities: all is computed in float32 or better here.
+
     codebook_loss: what pulls entries and z together (arXiv 1711.00937, equation 3).
     """
 
@@ -100,12 +104,13 @@ class Estimator:
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
         assert z is not None
-        z_hat, likelihoods = model.forward(z)
+        z_hat, likelihoods = model.forward(_full(z))
         self.z_likelihoods.append(likelihoods)
         return z_hat
 
     def codebook(self, z: Tensor | None, entries: Tensor, size: Size) -> Tensor:
         assert z is not None
+        z = _full(z)
         found = _entries_at(entries, _nearest(z, entries))
         self.z_likelihoods.append(torch.full_like(z[:, :1], 1 / len(entries)))
         moved, kept = (found - z.detach()).square(), (z - found.detach()).square()
@@ -116,6 +121,7 @@ class Estimator:
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
     ) -> Tensor:
         assert y is not None
+        y, means, scales = _full(y), _full(means), _full(scales)
         likelihoods = gaussian_likelihood(y, scales, means, noise=self._training)
         y_hat = ste_round(y - means) + means
         if where is not None:
@@ -126,6 +132,7 @@ class Estimator:
 
     def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
         assert y is not None
+        y, means, scales = _full(y), _full(means), _full(scales)
         self.y_likelihoods.append(logistic_likelihood(y, scales, means, noise=self._training))
         return ste_round(y - means) + means
 
@@ -133,6 +140,10 @@ class Estimator:
         """Likelihoods of y whose slices were coded in two passes, anchors first."""
         passes = zip(self.y_likelihoods[0::2], self.y_likelihoods[1::2], strict=True)
         return torch.cat([anchors * others for anchors, others in passes], 1)
+
+
+def _full(values: Tensor) -> Tensor:
+    return values.float() if values.dtype.itemsize < _FULL_BYTES else values
 
 
 class LatentNetwork(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 import torch
@@ -26,6 +26,15 @@ class Compared:
     likelihoods: Mapping[str, Tensor]
     extra: Tensor | None = None
     images: bool = True
+
+    def in_float32(self) -> Compared:
+        """The same, for losses in full precision."""
+        return replace(
+            self,
+            found=self.found.float(),
+            wanted=self.wanted.float(),
+            likelihoods={name: part.float() for name, part in self.likelihoods.items()},
+        )
 
 
 # A network and crops (batch, 3, height, width) in 0..1, sides multiples that the network takes.

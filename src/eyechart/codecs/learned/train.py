@@ -51,6 +51,7 @@ _LAST_SHARE = 0.02  # of the learning rate, at the end
 _AVERAGE = 0.999  # decay of the averaged weights
 _LOG_STEPS, _VALIDATION_STEPS = 100, 500
 _SAVE_S = 240.0
+_PRECISIONS = ("float32", "bfloat16")
 _BPP_LIMIT = 24  # of an uncompressed image
 _LAMBDA_LIMIT = 1000  # above any published lambda; a larger one is a mistake
 
@@ -66,7 +67,8 @@ class TrainConfig:
     optimizer of kernels, Adam if False. processes: that share the crops of a step, one a device.
     target_bpp: the rate that GAN training aims at, 0 for other trainings. adversarial: with a
     discriminator. freeze_encoder: only the synthesis is trained. stage: of a codec that is trained
-    in several. base: the base model of a diffusion codec, "" for none.
+    in several. base: the base model of a diffusion codec, "" for none. precision: of the networks'
+    products; weights, likelihoods and losses are always float32.
     """
 
     lmbda: float
@@ -86,6 +88,7 @@ class TrainConfig:
     freeze_encoder: bool = False
     stage: str = ""
     base: str = ""
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if not 0 < self.lmbda < _LAMBDA_LIMIT:
@@ -94,6 +97,9 @@ class TrainConfig:
         for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("processes", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} {getattr(self, name)}; allowed are {least} or more")
+        if self.precision not in _PRECISIONS:
+            allowed = ", ".join(_PRECISIONS)
+            raise InputError(f"precision {self.precision!r}; allowed are {allowed}")
         if self.batch % self.processes:
             allowed = f"multiples of the {self.processes} devices"
             raise InputError(f"batch of {self.batch} crops; allowed are {allowed}")
@@ -196,7 +202,9 @@ class CodecTraining:
         drawn = self._crops.draw(rng, config.batch)[self.process :: config.processes]
         pictures = to_tensor(drawn).to(self._device)
         self._optimizer.lr = learning_rate(config, step)
-        compared = self._compare(self.network, pictures)
+        half = config.precision == "bfloat16"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half):
+            compared = self._compare(self.network, pictures).in_float32()
         bpp, x_hat, wanted = bpp_of(compared, pictures), compared.found, compared.wanted
         mse = (x_hat.detach() - wanted.detach()).square().mean()
         loss = self._objective.loss(x_hat, wanted, bpp)

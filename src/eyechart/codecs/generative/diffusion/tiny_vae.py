@@ -50,7 +50,7 @@ class TinyVae(nn.Module):
         self.log_deviation = nn.Parameter(torch.full((shape.latent,), _MOST_NOISE).log())
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        mean = self.encoder(x)
+        mean = self.encoder(x).float()
         log_deviation = self.log_deviation[:, None, None]
         deviation = log_deviation.exp()
         sample = mean + deviation * torch.randn_like(mean) if self.training else mean
