@@ -89,7 +89,7 @@ LearningRate = Annotated[
     float, option("--learning-rate", metavar="RATE", help_="The highest, after warming up")
 ]
 Adam = Annotated[bool, typer.Option("--adam", help="Adam for kernels too, in place of Muon")]
-Precision = Annotated[
+PrecisionOption = Annotated[
     str,
     option(
         "--precision",
@@ -130,7 +130,7 @@ def train(
     crop: Crop = 128,
     learning_rate: LearningRate = 5e-4,
     adam: Adam = False,
-    precision: Precision = "float32",
+    precision: PrecisionOption = "float32",
     held_out: HeldOut = 8,
     device: Device = "cpu",
     threads: Threads = None,
