@@ -1,77 +1,125 @@
-"""Time that a worker on Ray adds to a call, compared with a worker process of this machine.
+"""What Ray adds to a run, compared with the same run on this machine without it.
 
-    PYTHONPATH=. python -m benchmarks.ray_overhead [--calls 300] [--workers 1]
+    PYTHONPATH=. python -m benchmarks.ray_overhead [--pairs 5] [--codecs source,jpeg] ...
 
-Each call gets an image of 640x480, works for a fixed time on a core (about that of a JPEG encoder
-and decoder, and of an x265 encoder), and returns an image of the same size. Printed: calls a second
-on worker processes and on a local Ray, with as many calls in flight as a run has, and what Ray adds
-to a call.
+Runs the built-in VLM on the built-in chart, as `eyechart run` and `eyechart run --ray` do: images
+for codec workers, batches of questions for the VLM, scores, records on the disk. A local Ray is
+started once. A pair is a run without it and a run on it, and every other pair begins with Ray. Not
+counted are the start of the workers and the first batches, which load the VLM.
+
+Printed for each pair, and as the median: questions a second of both, and what Ray adds in
+wall-clock time and in processor time. Processor time is that of all processes, those of Ray
+included, so that other programs on the machine change it little.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
-from concurrent.futures import Future
+from pathlib import Path
+from statistics import median
 
-import numpy as np
-
+from eyechart import api
+from eyechart.api.progress import Tally
 from eyechart.core.pool import WorkerPool
 from eyechart.core.ray_workers import ray_workers
-from eyechart.core.types import Rgb8
-from eyechart.core.workers import CPU, Executor
+from eyechart.core.workers import OpenWorkers
+from eyechart.runner.progress import SilentProgress
 
-WORK_MS = (0, 4, 40)
-_AHEAD = 16  # calls in flight for each worker
+_FIRST = 4  # batches that are not counted: the copies load the VLM at their first ones
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def work(image: Rgb8, work_s: float) -> Rgb8:
-    """Use a core for `work_s` of processor time."""
-    end_s = time.process_time() + work_s
-    while time.process_time() < end_s:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
+class Watch(SilentProgress):
+    """Notes time, processor time and questions after every batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[float, float, int]] = []
+
+    def advance(self, where: str, tally: Tally) -> None:
+        """After a batch."""
+        self.batches.append((time.perf_counter(), cpu_s(), tally.questions_done))
+
+    def cost(self) -> tuple[float, float, int]:
+        """Seconds, processor seconds and questions from the end of the first batches to that of
+        the last one."""
+        first, last = self.batches[_FIRST - 1], self.batches[-1]
+        return last[0] - first[0], last[1] - first[1], last[2] - first[2]
+
+
+def cpu_s() -> float:
+    """Processor seconds so far of this process and all below it, those that ended included."""
+    parents, used = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        pid = int(stat.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(map(int, fields[11:15])) / _TICKS
+    own, total = os.getpid(), 0.0
+    for pid, seconds in used.items():
+        above = pid
+        while above not in (own, 0):
+            above = parents.get(above, 0)
+        total += seconds if above == own else 0
+    return total
 
 
 def main() -> None:
-    """Print a line for each length of a call."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--workers", type=int, default=1)
+    """Print a line for each pair, and the median."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1, help="for codecs")
+    parser.add_argument("--vlm", default="eyechart-mini")
+    parser.add_argument("--tasks", default="POPE,GQA")
+    parser.add_argument("--codecs", default="source,jpeg")
+    parser.add_argument("--images", type=int, default=16)
     arguments = parser.parse_args()
-    calls, workers = arguments.calls, arguments.workers
-    pool = WorkerPool(workers)
+    wall, cpu = [], []
     with ray_workers() as cluster:
-        on_ray = cluster(workers)
-        for executor in (pool, on_ray):
-            _seconds(executor, workers, workers, 0)  # starts the workers
-        for work_ms in WORK_MS:
-            local_s = _seconds(pool, calls, workers, work_ms)
-            ray_s = _seconds(on_ray, calls, workers, work_ms)
-            added_ms = 1000 * (ray_s - local_s) / calls * workers
+        paths: list[tuple[str, OpenWorkers]] = [("processes", WorkerPool), ("Ray", cluster)]
+        for pair in range(arguments.pairs):
+            cost = {}
+            for name, workers in paths if pair % 2 == 0 else reversed(paths):
+                cost[name] = _run(arguments, workers)
+            (local_s, local_cpu_s, count), (ray_s, ray_cpu_s, _) = cost["processes"], cost["Ray"]
+            wall.append(ray_s / local_s)
+            cpu.append(ray_cpu_s / local_cpu_s)
             print(
-                f"{work_ms:3} ms a call: {calls / local_s:7.1f} calls/s on processes, "
-                f"{calls / ray_s:7.1f} on Ray; {added_ms:+.2f} ms a call, "
-                f"{100 * (ray_s / local_s - 1):+.0f} %"
+                f"{count} questions: {count / local_s:.1f}/s on processes, {count / ray_s:.1f}/s on"
+                f" Ray ({_added(wall[-1])}); {local_cpu_s:.1f} s and {ray_cpu_s:.1f} s of processor"
+                f" time ({_added(cpu[-1])})",
+                flush=True,
             )
-    pool.close()
+    print(f"median: time {_added(median(wall))}, processor time {_added(median(cpu))}")
 
 
-def _seconds(executor: Executor, calls: int, workers: int, work_ms: float) -> float:
-    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    start_s = time.perf_counter()
-    flight: list[Future[Rgb8]] = []
-    for _ in range(calls):
-        flight.append(executor.submit(CPU, work, image, work_ms / 1000))
-        if len(flight) >= _AHEAD * workers:
-            flight.pop(0).result()
-    for future in flight:
-        future.result()
-    return time.perf_counter() - start_s
+def _run(arguments: argparse.Namespace, workers: OpenWorkers) -> tuple[float, float, int]:
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as folder:
+        api.run(
+            "quick",
+            out=Path(folder) / "run",
+            vlms=arguments.vlm,
+            adapters="none",
+            tasks=arguments.tasks,
+            codecs=arguments.codecs,
+            max_images=arguments.images,
+            decoded_gb=0,
+            workers=arguments.workers,
+            open_workers=workers,
+            progress=watch,
+        )
+    return watch.cost()
+
+
+def _added(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f} %"
 
 
 if __name__ == "__main__":
-    # Workers import `work` by the name of its module, which is not that of a script.
-    from benchmarks import ray_overhead
-
-    ray_overhead.main()
+    main()

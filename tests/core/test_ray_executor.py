@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ import pytest
 
 from eyechart.core.errors import WorkerDiedError
 from eyechart.core.pool import answer_call
-from eyechart.core.ray_workers import RayExecutor
+from eyechart.core.ray_workers import RayExecutor, _Actor
 from eyechart.core.workers import CPU
 
 WAIT_S = 60
@@ -131,3 +133,13 @@ def test_workers_that_are_killed_while_they_start_are_started_again() -> None:
     executor = opened(StandIn(start=start))
     assert executor.submit(CPU, abs, -1).result(WAIT_S) == 1
     executor.close()
+
+
+def test_threads_of_a_worker_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else a VLM on the cores of a node takes ten times as long beside workers for codecs.
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_gpu_ids=list))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    _Actor(device=True, nice=0)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

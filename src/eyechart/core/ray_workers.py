@@ -1,12 +1,8 @@
 """Workers on a Ray cluster; the only module that imports Ray.
 
-    submit -> queue -> thread of a free worker -> actor on some node
-                                               <- result, or the end of the actor
-
 A worker is a Ray actor that makes one call at a time and keeps its state (a loaded codec, an open
-VLM) between calls, as a process of `core.pool` does. If an actor or its node ends, its call goes to
-another worker, and the actor is started again where there is room. Calls and results are pickled
-here, so that errors arrive as from a local worker.
+VLM) between calls, as a process of `core.pool` does. `core.actor_pool` has the calls, and says what
+happens if an actor or its node ends.
 """
 
 from __future__ import annotations
@@ -15,16 +11,15 @@ import os
 import pickle
 import platform
 import socket
-import threading
 import weakref
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from eyechart.core.errors import InputError, WorkerDiedError, one_line
+from eyechart.core.actor_pool import ActorPool, last_line
+from eyechart.core.errors import InputError, one_line
 from eyechart.core.pool import answer_call
 from eyechart.core.version import VERSION
 from eyechart.core.workers import (
@@ -32,26 +27,18 @@ from eyechart.core.workers import (
     DEVICE,
     NodeWork,
     Resources,
+    let_threads_sleep,
     set_worker_device,
     usable_cores,
 )
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_TRIES = 4  # a call that ended so many workers ends no more; as often an actor may fail to start
-_CLOSED = "the workers are closed"
 _CONNECT_S = 10.0
 _LOCAL_STORE_BYTES = 1 << 30  # images on the way; a local Ray would take a third of the memory
 _NODE_S = 120.0  # to start a first process on a node, which imports this package
 # Share of a GPU. A copy of a VLM and a worker for codecs fit on one, but not two copies.
 _VLM_GPU, _CODEC_GPU = 0.6, 0.4
-
-
-@dataclass(slots=True, kw_only=True)
-class _RayCall:
-    message: bytes
-    future: Future[Any]
-    tries: int = 0
 
 
 @contextmanager
@@ -71,6 +58,8 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
     if address:
         settings["address"] = address
     else:
+        # Ray's default would let its workers wait for every other program of this machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         settings |= {
             "num_cpus": usable_cores(),
             "include_dashboard": False,
@@ -163,7 +152,7 @@ class RayWorkers:
             except Exception as error:
                 if node["NodeID"] not in {one["NodeID"] for one in self._nodes(resources)}:
                     continue  # it has ended meanwhile
-                raise InputError(f"node {name}: {_without_trace(error)}") from error
+                raise InputError(f"node {name}: {last_line(error)}") from error
             if not ok:
                 raise InputError(f"node {name}: {one_line(value)}") from value
             results.append((name, value))
@@ -188,7 +177,7 @@ class RayExecutor:
         self, ray: Any, cpu_workers: int, device_workers: int, *, gpu_share: float, nice: int
     ) -> None:
         counts = {CPU: cpu_workers, DEVICE: device_workers}
-        self._pool = _ActorPool(ray, counts, gpu_share=gpu_share, nice=nice)
+        self._pool = ActorPool(_RayActors(ray, gpu_share=gpu_share, nice=nice), counts)
         self._end = weakref.finalize(self, self._pool.close)
 
     def workers(self, resources: Resources) -> int:
@@ -199,10 +188,7 @@ class RayExecutor:
         self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
         """Submit a call. Raises pickle's error for arguments that cannot be pickled."""
-        future: Future[_T] = Future()
-        message = pickle.dumps((call, args, named), protocol=pickle.HIGHEST_PROTOCOL)
-        self._pool.add(resources, _RayCall(message=message, future=future))
-        return future
+        return self._pool.submit(resources, call, *args, **named)
 
     def alive(self) -> Counter[str]:
         """Workers by node."""
@@ -217,148 +203,34 @@ class RayExecutor:
         self._end()
 
 
-class _ActorPool:
-    """The actors of an executor, each with a thread of the driver, and the waiting calls."""
+class _RayActors:
+    """Starts actors of Ray (`core.actor_pool.Actors`)."""
 
-    def __init__(
-        self, ray: Any, counts: Mapping[Resources, int], *, gpu_share: float, nice: int
-    ) -> None:
-        self._ray, self.counts, self._gpu_share, self._nice = ray, counts, gpu_share, nice
-        self._waiting: dict[Resources, deque[_RayCall]] = {CPU: deque(), DEVICE: deque()}
-        self._changed = threading.Condition()
-        self._closed = False
-        self._threads: dict[Resources, int] = {}  # that have, or can get, an actor
-        self._refused: dict[Resources, str] = {}  # why no call is made any more
-        self._actors: set[Any] = set()
-        self.nodes: dict[Any, str] = {}  # actor that is ready -> address of its node
-        self.answered: Counter[str] = Counter()  # by address; also of actors that have ended
+    def __init__(self, ray: Any, *, gpu_share: float, nice: int) -> None:
+        self._ray, self._gpu_share, self._nice = ray, gpu_share, nice
 
-    def add(self, resources: Resources, call: _RayCall) -> None:
-        """Let the next free worker make a call."""
-        with self._changed:
-            if resources in self._refused:
-                call.future.set_exception(WorkerDiedError(self._refused[resources]))
-                return
-            self._waiting[resources].append(call)
-            self._changed.notify_all()
-            if resources not in self._threads:
-                self._threads[resources] = self.counts[resources]
-                for _ in range(self.counts[resources]):
-                    threading.Thread(target=self._serve, args=(resources,), daemon=True).start()
-
-    def close(self) -> None:
-        """End the workers at once."""
-        with self._changed:
-            self._closed = True
-            self._refused = dict.fromkeys(self.counts, _CLOSED)
-            left = [call for calls in self._waiting.values() for call in calls]
-            actors = list(self._actors)
-            self._changed.notify_all()
-        for call in left:
-            _settle(call, None, WorkerDiedError(_CLOSED))
-        for actor in actors:
-            with suppress(Exception):  # the cluster may be gone
-                self._ray.kill(actor)
-
-    def _serve(self, resources: Resources) -> None:
-        """A thread of the driver: keeps one actor and hands it one call at a time."""
-        actor = None
-        while not self._closed:
-            if actor is None and (actor := self._start_actor(resources)) is None:
-                return
-            call = self._next(resources)
-            if call is None:
-                return
-            problem = self._make(actor, call)
-            if problem:
-                self._end(actor)
-                actor = None
-                self._again(resources, call, problem)
-            del call  # a waiting thread must not keep images in memory
-
-    def _start_actor(self, resources: Resources) -> Any:
-        """A new actor, as soon as there is room for it; None if none can be started, or the
-        executor is closed."""
+    def create(self, resources: Resources) -> Any:
         needs: dict[str, Any] = {"num_cpus": 1}
         if resources.device:
             needs = {"num_cpus": 0, "num_gpus": self._gpu_share, "scheduling_strategy": "SPREAD"}
-        failures = 0
-        while not self._closed:
-            actor = None
-            try:
-                made = self._ray.remote(max_restarts=0, **needs)(_Actor)
-                actor = made.remote(resources.device, self._nice)
-                with self._changed:
-                    self._actors.add(actor)
-                if not self._closed:  # else `close` may not have seen this actor
-                    self.nodes[actor] = self._ray.get(actor.ready.remote())
-                    return actor
-                self._end(actor)
-            except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
-                self._end(actor)
-                failures += not _was_ended(self._ray, error)
-                if failures >= _TRIES or not self._ray.is_initialized():
-                    self._give_up(resources, _without_trace(error))
-                    return None
-        return None
+        made = self._ray.remote(max_restarts=0, **needs)(_Actor)
+        return made.remote(resources.device, self._nice)
 
-    def _next(self, resources: Resources) -> _RayCall | None:
-        with self._changed:
-            while not self._closed and not self._waiting[resources]:
-                self._changed.wait()
-            return None if self._closed else self._waiting[resources].popleft()
+    def ready(self, actor: Any) -> str:
+        return str(self._ray.get(actor.ready.remote()))
 
-    def _make(self, actor: Any, call: _RayCall) -> str:
-        """Let an actor make a call; -> why there is no reply, "" if there is one.
+    def call(self, actor: Any, message: bytes) -> bytes:
+        return bytes(self._ray.get(actor.call.remote(message)))
 
-        What the call itself raises is in the reply. Everything else means that the actor cannot be
-        used again: it has ended or was killed for lack of memory, or its reply is lost.
-        """
-        try:
-            reply = self._ray.get(actor.call.remote(call.message))
-        except Exception as error:  # noqa: BLE001 - whatever Ray raises, no future stays open
-            return _without_trace(error)
-        try:
-            ok, value = pickle.loads(reply)
-        except Exception as error:  # noqa: BLE001 - a class that this process cannot build
-            _settle(call, None, WorkerDiedError(f"the result cannot be read: {one_line(error)}"))
-            return ""
-        with self._changed:
-            self.answered[self.nodes.get(actor, "")] += 1
-        _settle(call, value if ok else None, None if ok else value)
-        return ""
+    def end(self, actor: Any) -> None:
+        self._ray.kill(actor)
 
-    def _again(self, resources: Resources, call: _RayCall, problem: str) -> None:
-        """Let another worker make a call, unless it has ended too many."""
-        call.tries += 1
-        if call.tries >= _TRIES:
-            _settle(call, None, WorkerDiedError(f"the worker process died ({problem})"))
-            return
-        with self._changed:
-            if not self._closed:
-                self._waiting[resources].appendleft(call)
-                self._changed.notify_all()
-                return
-        _settle(call, None, WorkerDiedError(_CLOSED))
+    def was_ended(self, error: Exception) -> bool:
+        ended = self._ray.exceptions.RayActorError | self._ray.exceptions.ActorUnavailableError
+        return isinstance(error, ended) and not getattr(error, "actor_init_failed", False)
 
-    def _give_up(self, resources: Resources, problem: str) -> None:
-        """End a thread that gets no worker. After the last one calls fail instead of waiting."""
-        with self._changed:
-            self._threads[resources] -= 1
-            if self._threads[resources] or self._closed:
-                return
-            why = self._refused[resources] = f"no worker started ({problem})"
-            left = list(self._waiting[resources])
-            self._waiting[resources].clear()
-        for call in left:
-            _settle(call, None, WorkerDiedError(why))
-
-    def _end(self, actor: Any) -> None:
-        with self._changed:
-            self._actors.discard(actor)
-            self.nodes.pop(actor, None)
-        with suppress(Exception):
-            self._ray.kill(actor)
+    def connected(self) -> bool:
+        return bool(self._ray.is_initialized())
 
 
 class _Actor:
@@ -367,6 +239,7 @@ class _Actor:
     def __init__(self, device: bool, nice: int) -> None:
         import ray
 
+        let_threads_sleep()  # the node was started by someone else, without this setting
         # Ray lets a process see only the GPUs that it was given.
         gpu = bool(device and ray.get_gpu_ids())
         set_worker_device("cuda:0" if gpu else "cpu")
@@ -421,24 +294,3 @@ def _versions() -> tuple[str, str]:
 
 def _described(versions: tuple[str, str]) -> str:
     return f"eyechart {versions[0]} on Python {versions[1]}"
-
-
-def _was_ended(ray: Any, error: Exception) -> bool:
-    """Whether an actor ended for no reason of its own: it was killed, or its node ended."""
-    ended = ray.exceptions.RayActorError | ray.exceptions.ActorUnavailableError
-    return isinstance(error, ended) and not getattr(error, "actor_init_failed", False)
-
-
-def _without_trace(error: Exception) -> str:
-    """The last line, as Ray's messages contain whole traces."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return one_line(lines[-1] if lines else error, 200)
-
-
-def _settle(call: _RayCall, result: object, error: BaseException | None) -> None:
-    if call.future.done():
-        return
-    if error is None:
-        call.future.set_result(result)
-    else:
-        call.future.set_exception(error)

@@ -1,0 +1,227 @@
+"""A pool of workers on other machines: its calls, and what happens when a worker ends.
+
+    submit -> queue -> thread of a free worker -> `Actors` -> worker on some node
+                                               <- result, or the end of the worker
+
+What starts the workers and carries calls to them is behind the protocol `Actors`
+(`core.ray_workers` for Ray). If a worker ends, its calls go to other ones, and a new one is
+started. Calls and results are pickled here, so that errors arrive as from a local worker.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from eyechart.core.errors import WorkerDiedError, one_line
+from eyechart.core.workers import CPU, DEVICE, Resources
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_TRIES = 4  # a call that ended so many workers ends no more; as often an actor may fail to start
+_CLOSED = "the workers are closed"
+
+
+class Actors(Protocol):
+    """Starts workers that make one call at a time, and talks to them. Raises whatever it likes: a
+    worker whose call or start raised is not used again."""
+
+    def create(self, resources: Resources) -> Any:
+        """Start a worker, without waiting for it."""
+        ...
+
+    def ready(self, actor: Any) -> str:
+        """Wait until it has started; -> the address of its node."""
+        ...
+
+    def call(self, actor: Any, message: bytes) -> bytes:
+        """Let it make a pickled call, and wait for the reply of `core.pool.answer_call`."""
+        ...
+
+    def end(self, actor: Any) -> None:
+        """End it at once."""
+        ...
+
+    def was_ended(self, error: Exception) -> bool:
+        """Whether it ended for no reason of its own: it was killed, or its node ended."""
+        ...
+
+    def connected(self) -> bool:
+        """Whether workers can still be started."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _ActorCall:
+    message: bytes
+    future: Future[Any]
+    tries: int = 0
+
+
+class ActorPool:
+    """A number of workers of each kind, each with a thread of this process, and the waiting calls.
+
+    counts: workers for calls with these needs. They start at the first call of their kind.
+    """
+
+    def __init__(self, actors: Actors, counts: Mapping[Resources, int]) -> None:
+        self._actors, self.counts = actors, counts
+        self._waiting: dict[Resources, deque[_ActorCall]] = {CPU: deque(), DEVICE: deque()}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads: dict[Resources, int] = {}  # that have, or can get, an actor
+        self._refused: dict[Resources, str] = {}  # why no call is made any more
+        self._started: set[Any] = set()
+        self.nodes: dict[Any, str] = {}  # actor that is ready -> address of its node
+        self.answered: Counter[str] = Counter()  # by address; also of actors that have ended
+
+    def submit(
+        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    ) -> Future[_T]:
+        """Let the next free worker make a call. Raises pickle's error for arguments that cannot be
+        pickled."""
+        future: Future[_T] = Future()
+        message = pickle.dumps((call, args, named), protocol=pickle.HIGHEST_PROTOCOL)
+        with self._changed:
+            if resources in self._refused:
+                future.set_exception(WorkerDiedError(self._refused[resources]))
+                return future
+            self._waiting[resources].append(_ActorCall(message=message, future=future))
+            self._changed.notify_all()
+            if resources not in self._threads:
+                self._threads[resources] = self.counts[resources]
+                for _ in range(self.counts[resources]):
+                    threading.Thread(target=self._serve, args=(resources,), daemon=True).start()
+        return future
+
+    def close(self) -> None:
+        """End the workers at once."""
+        with self._changed:
+            self._closed = True
+            self._refused = dict.fromkeys(self.counts, _CLOSED)
+            left = [call for calls in self._waiting.values() for call in calls]
+            actors = list(self._started)
+            self._changed.notify_all()
+        for call in left:
+            _settle(call, None, WorkerDiedError(_CLOSED))
+        for actor in actors:
+            with suppress(Exception):  # the cluster may be gone
+                self._actors.end(actor)
+
+    def _serve(self, resources: Resources) -> None:
+        """A thread: keeps one actor and hands it one call at a time."""
+        actor = None
+        while not self._closed:
+            if actor is None and (actor := self._start_actor(resources)) is None:
+                return
+            call = self._next(resources)
+            if call is None:
+                return
+            problem = self._make(actor, call)
+            if problem:
+                self._end(actor)
+                actor = None
+                self._again(resources, call, problem)
+            del call  # a waiting thread must not keep images in memory
+
+    def _start_actor(self, resources: Resources) -> Any:
+        """A new actor, as soon as there is room for it; None if none can be started, or the
+        pool is closed."""
+        failures = 0
+        while not self._closed:
+            actor = None
+            try:
+                actor = self._actors.create(resources)
+                with self._changed:
+                    self._started.add(actor)
+                if not self._closed:  # else `close` may not have seen this actor
+                    self.nodes[actor] = self._actors.ready(actor)
+                    return actor
+                self._end(actor)
+            except Exception as error:  # noqa: BLE001 - whatever it raises, no future stays open
+                self._end(actor)
+                failures += not self._actors.was_ended(error)
+                if failures >= _TRIES or not self._actors.connected():
+                    self._give_up(resources, last_line(error))
+                    return None
+        return None
+
+    def _next(self, resources: Resources) -> _ActorCall | None:
+        with self._changed:
+            while not self._closed and not self._waiting[resources]:
+                self._changed.wait()
+            return None if self._closed else self._waiting[resources].popleft()
+
+    def _make(self, actor: Any, call: _ActorCall) -> str:
+        """Let an actor make a call; -> why there is no reply, "" if there is one.
+
+        What the call itself raises is in the reply. Everything else means that the actor cannot be
+        used again: it has ended or was killed for lack of memory, or its reply is lost.
+        """
+        try:
+            reply = self._actors.call(actor, call.message)
+        except Exception as error:  # noqa: BLE001 - whatever it raises, no future stays open
+            return last_line(error)
+        try:
+            ok, value = pickle.loads(reply)
+        except Exception as error:  # noqa: BLE001 - a class that this process cannot build
+            _settle(call, None, WorkerDiedError(f"the result cannot be read: {one_line(error)}"))
+            return ""
+        with self._changed:
+            self.answered[self.nodes.get(actor, "")] += 1
+        _settle(call, value if ok else None, None if ok else value)
+        return ""
+
+    def _again(self, resources: Resources, call: _ActorCall, problem: str) -> None:
+        """Let another worker make a call, unless it has ended too many."""
+        call.tries += 1
+        if call.tries >= _TRIES:
+            _settle(call, None, WorkerDiedError(f"the worker process died ({problem})"))
+            return
+        with self._changed:
+            if not self._closed:
+                self._waiting[resources].appendleft(call)
+                self._changed.notify_all()
+                return
+        _settle(call, None, WorkerDiedError(_CLOSED))
+
+    def _give_up(self, resources: Resources, problem: str) -> None:
+        """End a thread that gets no worker. After the last one calls fail instead of waiting."""
+        with self._changed:
+            self._threads[resources] -= 1
+            if self._threads[resources] or self._closed:
+                return
+            why = self._refused[resources] = f"no worker started ({problem})"
+            left = list(self._waiting[resources])
+            self._waiting[resources].clear()
+        for call in left:
+            _settle(call, None, WorkerDiedError(why))
+
+    def _end(self, actor: Any) -> None:
+        with self._changed:
+            self._started.discard(actor)
+            self.nodes.pop(actor, None)
+        if actor is not None:
+            with suppress(Exception):
+                self._actors.end(actor)
+
+
+def last_line(error: Exception) -> str:
+    """Of a message that may contain a whole trace."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return one_line(lines[-1] if lines else error, 200)
+
+
+def _settle(call: _ActorCall, result: object, error: BaseException | None) -> None:
+    if call.future.done():
+        return
+    if error is None:
+        call.future.set_result(result)
+    else:
+        call.future.set_exception(error)
