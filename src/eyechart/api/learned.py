@@ -32,6 +32,8 @@ def train_codec(
     freeze_encoder: bool = False,
     stage: str | None = None,
     base: str | Path | None = None,
+    clip: str | Path | None = None,
+    dino: str | Path | None = None,
     also: str | Path | None = None,
     steps: int = 10_000,
     batch: int = 8,
@@ -54,11 +56,12 @@ def train_codec(
     distortion: mse or ms-ssim. vlm: train prompts for this VLM's features instead; `init` is the
     frozen base. adversarial: a GAN codec's second stage, with a discriminator. freeze_encoder: only
     its synthesis is trained. stage: of a diffusion codec's training, which has several. base: the
-    base model of a diffusion codec, a folder or a hub id. also: a second folder; a fifth of the
-    crops are from it. batch: crops a step. crop_px: side of a crop. muon: the optimizer of kernels,
-    Adam if False. precision: float32, or bfloat16 for the networks' products. held_out: images of
-    each folder to measure on. device: several, as "cuda:0,cuda:1", share the crops of a step.
-    report: called every 100 steps.
+    base model of a diffusion codec, a folder or a hub id. clip, dino: the models whose features
+    StableCodec's training compares, also folders or hub ids; default: those of its authors. also: a
+    second folder; a fifth of the crops are from it. batch: crops a step. crop_px: side of a crop.
+    muon: the optimizer of kernels, Adam if False. precision: float32, or bfloat16 for the networks'
+    products. held_out: images of each folder to measure on. device: several, as "cuda:0,cuda:1",
+    share the crops of a step. report: called every 100 steps.
 
     Raises:
         InputError: a codec that cannot be trained, a value that is not allowed, a folder without
@@ -90,6 +93,7 @@ def train_codec(
         raise InputError(f"codec {codec!r} cannot be trained; allowed are {allowed}")
     architecture = architectures[codec]
     kind = _stage(architecture, stage, base)
+    _check_features(codec, kind, clip=clip, dino=dino)
     more = adversarial or freeze_encoder
     if kind is None:
         gan = architecture.objective is not None
@@ -114,6 +118,8 @@ def train_codec(
         freeze_encoder=freeze_encoder,
         stage=stage or "",
         base="" if base is None else str(base),
+        clip_model="" if clip is None else str(clip),
+        dino_model="" if dino is None else str(dino),
         precision=precision,
     )
     config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
@@ -146,6 +152,15 @@ def _stage(
         given = "none" if stage is None else repr(stage)
         raise InputError(f"{codec}: stage {given}; allowed are {', '.join(stages)}")
     return stages[stage]
+
+
+def _check_features(codec: str, stage: TrainingStage | None, **places: str | Path | None) -> None:
+    """Refuse models whose features are not compared."""
+    used = () if stage is None else stage.features
+    for name, place in places.items():
+        if place is not None and name not in used:
+            allowed = ", ".join(used) or "none"
+            raise InputError(f"{codec}: {name} {str(place)!r}; allowed here are {allowed}")
 
 
 def _check_gan_options(

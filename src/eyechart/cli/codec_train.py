@@ -54,6 +54,16 @@ BaseOption = Annotated[
         "--base", metavar="MODEL", help_="Diffusion codecs: the base model, a folder or a hub id"
     ),
 ]
+ClipOption = Annotated[
+    str | None,
+    option("--clip", metavar="MODEL", help_="StableCodec: the CLIP of its loss, as --base"),
+]
+DinoOption = Annotated[
+    str | None,
+    option(
+        "--dino", metavar="MODEL", help_="StableCodec: the DINOv2 of its discriminator, as --base"
+    ),
+]
 Out = Annotated[
     Path, option("--out", metavar="DIR", help_="New folder, or that of a stopped training")
 ]
@@ -124,6 +134,8 @@ def train(
     freeze_encoder: FreezeEncoder = False,
     stage: StageOption = None,
     base: BaseOption = None,
+    clip: ClipOption = None,
+    dino: DinoOption = None,
     also: Also = None,
     steps: Steps = 10_000,
     batch: BatchSize = 8,
@@ -162,6 +174,8 @@ def train(
             freeze_encoder=freeze_encoder,
             stage=stage,
             base=base,
+            clip=clip,
+            dino=dino,
             also=also,
             steps=steps,
             batch=batch,

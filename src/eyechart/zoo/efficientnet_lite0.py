@@ -80,6 +80,12 @@ class LiteFeatures(nn.Module):
             maps.append(x)
         return [maps[place] for place in _TAPS]
 
+    def distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """`feature_distance` of images; gradients pass to the first."""
+        with torch.no_grad():
+            wanted = self(x)
+        return feature_distance(self(x_hat), wanted)
+
 
 def feature_distance(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
     """Squared distance of the maps' directions at each position; the mean of positions and maps."""

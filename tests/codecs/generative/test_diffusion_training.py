@@ -26,12 +26,16 @@ from tests.codecs.generative.small_diffusion import (  # noqa: E402
     SmallStableCodec,
     write_levels,
 )
-from tests.codecs.generative.tiny_diffusion import write_base  # noqa: E402
+from tests.codecs.generative.tiny_diffusion import write_base, write_clip, write_dino  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
+    """A base model, and beside it what StableCodec's training compares."""
+    folder = tmp_path_factory.mktemp("base")
+    write_clip(folder / "clip")
+    write_dino(folder / "dino")
+    return write_base(folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,8 @@ def trained(
         distortion=architecture.stages[stage].distortion,
         stage=stage,
         base=str(base),
+        clip_model=str(base / "clip"),
+        dino_model=str(base / "dino"),
     )
     train_codec(
         architecture,

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+)
 
 from eyechart.codecs.generative.diffusion.base import BaseKind
 
@@ -67,6 +74,37 @@ def write_base(
         prediction_type=prediction,
     ).save_pretrained(folder / "scheduler")
     _write_tokenizer(folder / "tokenizer")
+    return folder
+
+
+def write_clip(folder: Path) -> Path:
+    """A CLIP with random weights, for images of 32x32."""
+    torch.manual_seed(7)
+    config = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=16,
+        projection_dim=8,
+    )
+    CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    return folder
+
+
+def write_dino(folder: Path) -> Path:
+    """A DINOv2 with registers, of three blocks, with random weights."""
+    torch.manual_seed(8)
+    config = Dinov2WithRegistersConfig(
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        mlp_ratio=1,
+        image_size=28,
+        patch_size=14,
+    )
+    Dinov2WithRegistersModel(config).save_pretrained(folder)
     return folder
 
 

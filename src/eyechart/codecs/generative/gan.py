@@ -21,19 +21,17 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eyechart.codecs.generative.adversary import Adversary
 from eyechart.codecs.generative.discriminator import (
     HIFIC_DISCRIMINATOR,
     Discriminator,
     DiscriminatorShape,
 )
 from eyechart.codecs.learned.objective import Objective
-from eyechart.codecs.learned.optimizer import MuonAdam
-from eyechart.codecs.learned.parallel import mean_gradients
 from eyechart.codecs.learned.train import TrainConfig
-from eyechart.zoo.efficientnet_lite0 import LiteFeatures, feature_distance, read_weights
+from eyechart.zoo.efficientnet_lite0 import LiteFeatures, read_weights
 
 _GanNetwork = TypeVar("_GanNetwork", bound=nn.Module)
 _MSE = 0.075 / 2**5  # k_M of HiFiC
@@ -67,72 +65,39 @@ class GanObjective:
     ) -> None:
         device = next(network.parameters()).device
         self._config, self._adversarial_weight = config, beta / _MSE
-        self._features = _placed(features, device)
+        self._features = placed(features, device)
         self._y_hat: Tensor | None = None
-        self._crops: tuple[Tensor, Tensor] | None = None
-        self._discriminator: Discriminator | None = None
+        self._adversary: Adversary | None = None
         if config.adversarial:
             codec: Any = network
-            self._discriminator = _placed(Discriminator(codec.shape.latent, shape), device)
-            self._optimizer = MuonAdam(self._discriminator.parameters(), muon=config.muon)
-            self._steps = torch.zeros((), dtype=torch.int64)
+            discriminator = placed(Discriminator(codec.shape.latent, shape), device)
+            self._adversary = Adversary(discriminator, config, speed=_DISCRIMINATOR_LR)
             codec.g_s.register_forward_pre_hook(self._keep_latent)
 
     def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
         config = self._config
         distance = 255**2 * (x_hat - x).square().mean()
-        with torch.no_grad():
-            wanted = self._features(x)
-        distance = distance + _PERCEPTUAL * feature_distance(self._features(x_hat), wanted)
-        if self._discriminator is not None:
-            self._crops = x, x_hat.detach()
-            distance = distance + self._adversarial_weight * self._adversarial(
-                self._discriminator, x_hat
-            )
+        distance = distance + _PERCEPTUAL * self._features.distance(x_hat, x)
+        if self._adversary is not None:
+            assert self._y_hat is not None
+            adversarial = self._adversary.codec_loss(x_hat, x, self._y_hat)
+            distance = distance + self._adversarial_weight * adversarial
         weight = 1.0 if bpp.item() > config.target_bpp else _RATE_BELOW
         return config.lmbda * distance + weight * bpp
 
     def train_own(self, lr: float) -> None:
         """One step of the discriminator: uncompressed crops are 1, decoded ones 0."""
-        network = self._discriminator
-        if network is None:
-            return
-        assert self._crops is not None
-        assert self._y_hat is not None
-        (x, x_hat), y_hat = self._crops, self._y_hat
-        network.zero_grad(set_to_none=True)
-        logits = network(torch.cat([x, x_hat]), torch.cat([y_hat, y_hat]))
-        real, decoded = logits.chunk(2)
-        (F.softplus(-real).mean() + F.softplus(decoded).mean()).backward()  # type: ignore[no-untyped-call]
-        if self._config.processes > 1:
-            mean_gradients(network.parameters())
-        self._optimizer.lr = _DISCRIMINATOR_LR * lr
-        self._optimizer.steps = int(self._steps)
-        self._optimizer.step()
-        self._steps += 1
+        if self._adversary is not None:
+            self._adversary.train(lr)
 
     def state(self) -> dict[str, Tensor]:
-        if self._discriminator is None:
-            return {}
-        found: dict[str, Tensor] = dict(self._discriminator.state_dict(keep_vars=True))
-        for name, parameter in self._discriminator.named_parameters():
-            for key, value in self._optimizer.state[parameter].items():
-                found[f"optimizer.{key}.{name}"] = value
-        return found | {"steps": self._steps}
-
-    def _adversarial(self, network: Discriminator, x_hat: Tensor) -> Tensor:
-        """The codec's loss: its images should be taken for uncompressed ones."""
-        assert self._y_hat is not None
-        network.requires_grad_(False)
-        found = F.softplus(-network(x_hat, self._y_hat)).mean()
-        network.requires_grad_(True)
-        return found
+        return {} if self._adversary is None else self._adversary.state()
 
     def _keep_latent(self, synthesis: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._y_hat = inputs[0].detach()
 
 
-def _placed(network: _GanNetwork, device: torch.device) -> _GanNetwork:
+def placed(network: _GanNetwork, device: torch.device) -> _GanNetwork:
     """On a device, in the memory layout that is faster for convolutions."""
     network.to(device)
     return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

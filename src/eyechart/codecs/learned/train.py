@@ -67,8 +67,9 @@ class TrainConfig:
     optimizer of kernels, Adam if False. processes: that share the crops of a step, one a device.
     target_bpp: the rate that GAN training aims at, 0 for other trainings. adversarial: with a
     discriminator. freeze_encoder: only the synthesis is trained. stage: of a codec that is trained
-    in several. base: the base model of a diffusion codec, "" for none. precision: of the networks'
-    products; weights, likelihoods and losses are always float32.
+    in several. base: the base model of a diffusion codec, "" for none. clip_model, dino_model:
+    whose features are compared, "" for the usual ones. precision: of the networks' products;
+    weights, likelihoods and losses are always float32.
     """
 
     lmbda: float
@@ -88,6 +89,8 @@ class TrainConfig:
     freeze_encoder: bool = False
     stage: str = ""
     base: str = ""
+    clip_model: str = ""
+    dino_model: str = ""
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -148,7 +151,8 @@ class TrainingStage:
     """One of the stages in which a codec is trained.
 
     open: takes the base model's place ("" if none is given) and a device. parts: beginnings of the
-    names of what is trained. objective: None for lambda * distortion + bpp.
+    names of what is trained. objective: None for lambda * distortion + bpp. features: which of the
+    models clip and dino it needs.
     """
 
     open: Callable[[str, torch.device], Compare]
@@ -156,6 +160,7 @@ class TrainingStage:
     start: Start
     distortion: Distortion = "mse"
     objective: Callable[[nn.Module, TrainConfig], Objective] | None = None
+    features: tuple[str, ...] = ()
 
 
 class CodecTraining:

