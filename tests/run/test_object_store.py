@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -12,13 +13,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.faults import toy
 from eyechart.cli import run_args
+from eyechart.core.images import encode_png
 from eyechart.core.types import Record
 from eyechart.store import Store
-from eyechart.store.remote import reading
+from eyechart.store.remote import reading, writing
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
@@ -195,6 +198,76 @@ def test_task_files_are_read_from_a_bucket(
         assert records(out) == undisturbed
     move_to(tmp_path / "other", monkeypatch)
     assert run_args(["table", "scores", str(out)]) == 0  # finds the task's file again
+
+
+@pytest.mark.slow
+def test_a_check_of_own_images_in_a_bucket_is_that_in_a_folder(
+    files: Any,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(2):
+        png = encode_png(noise.integers(0, 256, (24, 32, 3), np.uint8))
+        (photos / f"{number}.png").write_bytes(png)
+    url, out = f"s3://{BUCKET}/checked", tmp_path / "checked"
+    command = ["check", str(photos), "--vlm", toy.VLM, "--codecs", "jpeg", "--workers", "0"]
+    assert run_args([*command, "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert run_args([*command, "--out", url]) == 0
+    assert f"Run directory: {url}" in capsys.readouterr().out
+    move_to(tmp_path / "other", monkeypatch)
+    with reading(url) as folder:
+        assert records(folder) == records(out)
+    assert run_args(["recommend", url]) == 0
+
+
+def exported(data: Path, out: Path | str, *more: str) -> int:
+    command = ["export", "tsv", "POPE", "--codecs", "jpeg:levels=[10]", "--data", str(data)]
+    return run_args([*command, "--workers", "0", "--out", str(out), *more])
+
+
+def test_task_files_are_exported_to_a_bucket(files: Any, data: Path, tmp_path: Path) -> None:
+    out, listed = tmp_path / "copies", tmp_path / "copies.json"
+    assert exported(data, out) == 0
+    assert exported(data, f"s3://{BUCKET}/copies", "--json", str(listed)) == 0
+    (there,) = files.find(BUCKET)  # neither a lease nor what the export keeps of its images
+    (here,) = out.glob("*.tsv")
+    assert files.cat_file(there) == here.read_bytes()
+    (copied,) = json.loads(listed.read_text())["copies"]
+    assert copied["file"] == f"s3://{there}"
+
+
+def test_image_paths_cannot_be_in_a_bucket(
+    files: Any, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exported(data, f"s3://{BUCKET}/copies", "--paths") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "paths needs a folder" in line
+    assert files.find(BUCKET) == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_of_two_writers_of_a_url_one_is_refused(
+    files: Any,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: bool,
+) -> None:
+    url = f"s3://{BUCKET}/both"
+    with writing(url, every_s=0.1):
+        if elsewhere:
+            move_to(tmp_path / "other", monkeypatch)
+        assert run(data, url) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{url}: in use by process {os.getpid()} on" in line
+    assert run(data, url) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.core.pool import WorkerPool
-from eyechart.store.remote import writing
+from eyechart.store.remote import url_of, writing
 
 if TYPE_CHECKING:
     from eyechart.core.types import Task
@@ -170,7 +170,8 @@ def export_tsv(
 
     All images are compressed and decoded; a copy has the rows and indices of the original.
 
-    task, codecs: names, with options. out: the folder for the copies. levels: by name; None: all.
+    task, codecs: names, with options. out: the folder for the copies, or its URL, not with `paths`.
+    levels: by name; None: all.
     data: as for `open_task`. paths: PNG files named in `image_path`, not base64 in `image`.
     prompts: a VLM family whose complete prompt is written into `question`. original_names: a folder
     for each copy, in which it has the name of the task's file. run_directory: use its
@@ -194,14 +195,17 @@ def export_tsv(
     from eyechart.runner.export_tsv import CopyFormat
     from eyechart.runner.export_tsv import export_tsv as export
 
+    if paths and url_of(out):
+        raise InputError(f"{out}: paths needs a folder, as image_path names files of this machine")
     with ExitStack() as stack:
+        folder = stack.enter_context(writing(out, wait=wait, images=False))
         run = None
         if run_directory is not None:
             run = stack.enter_context(writing(run_directory, wait=wait))
         return export(
             task,
             _specs(codecs),
-            Path(out),
+            folder,
             levels=levels,
             data=None if data is None else str(data),
             form=CopyFormat(paths=paths, prompts=prompts, original_names=original_names),

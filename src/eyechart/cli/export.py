@@ -41,7 +41,10 @@ TaskOption = Annotated[
 Codecs = Annotated[
     str, option("--codecs", metavar="A,B", help_="jpeg,vvc:preset=fast; source: uncompressed.")
 ]
-Out = Annotated[Path, option("--out", "-o", metavar="DIR", help_="Folder for the copies.")]
+# Not a `Path`, which would change the slashes of a URL.
+Out = Annotated[
+    str, option("--out", "-o", metavar="DIR", help_="Folder for the copies, or its URL.")
+]
 Levels = Annotated[
     str | None, option("--levels", metavar="A,B", help_="Levels by name: 1,6. Default: all.")
 ]
@@ -70,7 +73,7 @@ OriginalNames = Annotated[
     ),
 ]
 RunDirOption = Annotated[
-    Path | None,
+    str | None,
     option("--run", metavar="DIR", help_="Use the bitstreams of a run directory, and add to them."),
 ]
 JsonOut = Annotated[
@@ -136,7 +139,7 @@ def tsv(
     for failure in made.failures:
         error_line(f"eyechart: {failure}")
     if json_out is not None:
-        _write_json(json_out, made)
+        _write_json(json_out, made, out)
     if made.copies:
         _print(made, task, out)
     if made.failures:
@@ -169,10 +172,10 @@ def records(
     print(f"{out}: {rows:,} rows, {out.stat().st_size:,} bytes")
 
 
-def _write_json(path: Path, made: TsvExport) -> None:
+def _write_json(path: Path, made: TsvExport, out: str) -> None:
     rows = [
         {
-            "file": str(copied.path),
+            "file": f"{out.rstrip('/')}/{copied.path.relative_to(made.folder).as_posix()}",
             "codec": copied.codec,
             "level": copied.level,
             "rows": copied.rows,
@@ -185,7 +188,7 @@ def _write_json(path: Path, made: TsvExport) -> None:
     write_json(path, {"task": made.task.name, "version": made.task.version, "copies": rows})
 
 
-def _print(made: TsvExport, spec: str, out: Path) -> None:
+def _print(made: TsvExport, spec: str, out: str) -> None:
     numbers = ("rows", "images", "bpp", "MB")
     table = new_table("copy", *numbers, right=numbers, fold=("copy",))
     for copied in made.copies:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from eyechart.core.errors import EyechartError, InputError, one_line
+
+URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")  # a `Path` of a URL has one slash
 
 
 def is_dir(path: str | Path) -> bool:
@@ -76,8 +79,10 @@ def check_out(path: Path, *, source: str | Path | None = None) -> None:
 
     source: the file that it is made from, which must be another one.
     Raises:
-        InputError: it is a folder, or its folder does not exist or is not writable; it is `source`.
+        InputError: it is a folder, or its folder does not exist or is not writable; it is `source`,
+            or a URL.
     """
+    _refuse_url(path)
     if source is not None and is_file(path) and is_file(source) and path.samefile(source):
         raise InputError(f"{path}: is the input, and would be overwritten; allowed: another file")
     if is_dir(path):
@@ -97,8 +102,9 @@ def require_place(folder: Path) -> None:
     """Check that a folder exists or can be made, and can be written to. Does not make it.
 
     Raises:
-        InputError: it or its parent is a file or is not writable.
+        InputError: it or its parent is a file or is not writable; it is a URL.
     """
+    _refuse_url(folder)
     there = folder.absolute()
     try:
         while not there.exists() and there != there.parent:
@@ -109,6 +115,12 @@ def require_place(folder: Path) -> None:
         raise InputError(f"{folder}: {there} is not a folder; choose another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: {there} may not be written to; choose another")
+
+
+def _refuse_url(path: Path) -> None:
+    """A folder named `s3:` would be made of it."""
+    if URL.match(str(path)):
+        raise InputError(f"{one_line(str(path), 200)}: is a URL; allowed here: a local path")
 
 
 def require_empty(out: Path) -> None:

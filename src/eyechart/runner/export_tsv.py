@@ -79,9 +79,11 @@ class TsvCopy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsvExport:
-    """Copies of a task's file. failures: one message for each copy that could not be made."""
+    """Copies of a task's file. failures: one message for each copy that could not be made.
+    folder: that holds them, here."""
 
     task: TsvTask
+    folder: Path
     copies: tuple[TsvCopy, ...]
     failures: tuple[str, ...]
 
@@ -169,7 +171,7 @@ def _export(
             raise
         except EyechartError as error:
             failures.append(f"{target.name}.tsv not written: {error}")
-    return TsvExport(task=task, copies=tuple(copies), failures=tuple(failures))
+    return TsvExport(task=task, folder=out, copies=tuple(copies), failures=tuple(failures))
 
 
 def _open_task(spec: str, data: str | None, form: CopyFormat) -> TsvTask:

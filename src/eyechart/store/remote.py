@@ -15,7 +15,6 @@ has an index that is newer than its records. This is the only module that knows 
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from eyechart.core.errors import InputError, StoreError
+from eyechart.core.files import URL
 from eyechart.store.bucket import SCHEMES, open_bucket
 from eyechart.store.files import store_errors, write_atomic
 from eyechart.store.lease import HeldError, lease
@@ -33,8 +33,8 @@ from eyechart.store.sync_state import SyncState
 
 PUSH_EVERY_S = 15.0
 IMAGES_EVERY_S = 300.0  # bitstreams can be made again, and looking for new ones takes long
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")  # a `Path` of a URL has one slash
-_LOCAL_ONLY = frozenset({"leases", "bitstreams", "decoded"})  # top folders that are not mirrored
+# Top folders that are not mirrored; the last is what an export keeps of its images.
+_LOCAL_ONLY = frozenset({"leases", "bitstreams", "decoded", ".eyechart"})
 _PARALLEL = 16
 _READ_BYTES = 64 << 20  # a larger file is not read into memory
 # Files that are made from others come last when uploading.
@@ -48,7 +48,7 @@ def url_of(place: str | Path) -> str:
         InputError: a URL of an unknown scheme, or one that contains a password.
     """
     text = str(place)
-    found = _URL.match(text)
+    found = URL.match(text)
     if found is None:
         return ""
     scheme, rest = found[1], text[found.end() :].rstrip("/")
