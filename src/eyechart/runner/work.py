@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 from eyechart.core import plugins
@@ -29,7 +30,7 @@ from eyechart.tasks.sampling import by_image
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: `spec` is kept in the instance
 class CodecLevels:
     """A codec and the levels to run, lowest rate first.
 
@@ -42,7 +43,7 @@ class CodecLevels:
     levels: tuple[Level, ...]
     tasks: tuple[str, ...] | None = None
 
-    @property
+    @cached_property
     def spec(self) -> CodecSpec:
         """The codec's spec, for workers. Raises EyechartError if it cannot run here."""
         with plugins.guarded(self.plugin):

@@ -31,8 +31,8 @@ class Timing:
 
     def add(self, other: Timing) -> None:
         """Add the sums of another one."""
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def mean_encode_s(self) -> float | None:
