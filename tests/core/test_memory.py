@@ -1,14 +1,16 @@
-"""Freed memory is used again inside the block, and belongs to the system after it."""
+"""Freed memory is used again inside the block, and belongs to the system after it. The collector
+is paused inside its block."""
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
 
-from eyechart.core.memory import freed_memory_kept
+from eyechart.core.memory import collector_paused, freed_memory_kept
 
 # A process of its own: what others have freed before changes what the library does.
 CHILD = """
@@ -47,3 +49,14 @@ def test_it_ends_after_an_error() -> None:
         _ = 1 / 0
     with freed_memory_kept():
         pass
+
+
+def test_the_collector_is_paused_in_the_block_alone() -> None:
+    assert gc.isenabled()
+    with collector_paused():
+        with collector_paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    with pytest.raises(ZeroDivisionError), collector_paused():
+        _ = 1 / 0
+    assert gc.isenabled()

@@ -26,6 +26,7 @@ from eyechart.analysis.chance import ChanceSums, chance_sums
 from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.identity import digest
+from eyechart.core.memory import collector_paused
 from eyechart.core.types import ImageSums, Record, Task
 from eyechart.core.version import VERSION
 from eyechart.store import StoredCell
@@ -100,7 +101,8 @@ def stored_sums(
     made_from = [digest([VERSION, code, chance is not None]), stored.content()]
     if (known := _known(path, made_from)) is not None:
         return known
-    sums = cell_sums(task, list(records), None if chance is None else chance())
+    with collector_paused():
+        sums = cell_sums(task, list(records), None if chance is None else chance())
     # Not `asdict`, which copies every number.
     values: dict[str, Any] = {one.name: getattr(sums, one.name) for one in fields(sums)}
     values["statistics"] = {
@@ -128,7 +130,7 @@ def code_of(task: Task) -> str:
 
 
 def _known(path: Path, made_from: list[str]) -> CellSums | None:
-    found = read_derived(path)
+    found = read_derived(path, dict[str, Any])
     try:
         if found is None or found[0]["made_from"] != made_from:
             return None

@@ -1,13 +1,19 @@
-"""Reuse of freed memory, for computations on a CPU that allocate large arrays again and again.
+"""Two settings of the process's memory, for work that allocates much.
 
-The GNU C library returns large freed blocks to the system at once. Each new array then consists of
-new pages, which the system clears one by one when they are first written. For the feature maps of a
-wide network that is a sixth of the time.
+`freed_memory_kept`, for computations on a CPU that allocate large arrays again and again: the GNU C
+library returns large freed blocks to the system at once. Each new array then consists of new pages,
+which the system clears one by one when they are first written. For the feature maps of a wide
+network that is a sixth of the time.
+
+`collector_paused`, for code that makes many small objects without reference cycles: Python's
+collector looks through all new objects after every few hundred of them, and finds nothing. For the
+records of a large cell that is a third of the time.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +40,18 @@ def freed_memory_kept() -> Iterator[None]:
         yield
     finally:
         _count(-1)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Do not search for reference cycles within the block. Blocks may be nested."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _count(change: int) -> None:

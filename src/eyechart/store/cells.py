@@ -12,9 +12,9 @@ line: a line that was changed, or is another cell's, is noticed. Lines without i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
@@ -25,6 +25,7 @@ from eyechart.core.foreign import parse_json
 from eyechart.core.hooks import checked_facts
 from eyechart.core.identity import canonical_json, cell_key
 from eyechart.core.kinds import fits
+from eyechart.core.memory import collector_paused
 from eyechart.core.types import (
     USUAL_FACTS,
     Cell,
@@ -57,7 +58,6 @@ from eyechart.store.lines import checked_values, damaged_line, parse_lines, with
 
 _T = TypeVar("_T")
 RECORDS, FAILURES = "records.jsonl", "failures.jsonl"
-_INDEX_KEYS = ("answered", "failures", "content")
 _INDEX_VERSION = 1  # raised when the meaning of `index.json` changes
 _LONGEST_NUMBER = 18  # digits; Python refuses to read some thousands of them
 # Fields of records that are left out where they are 0.
@@ -97,6 +97,16 @@ class CellIndex:
     answered: tuple[str, ...]
     failures: tuple[Failure, ...]
     content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredIndex:
+    """The content of `index.json`. records, failures: states of the files that it was made from."""
+
+    version: int
+    records: Any
+    failures: Any
+    index: CellIndex
 
 
 class StoredCell:
@@ -221,30 +231,23 @@ class StoredCell:
 
     def _known_index(self) -> CellIndex | None:
         """The stored index, if the files that it was made from have not changed."""
-        found = read_derived(self._index_path)
+        found = read_derived(self._index_path, _StoredIndex)
         if found is None:
             return None
-        value, written_ns = found
-        try:
-            if value["version"] != _INDEX_VERSION:
-                return None
-            states = {RECORDS: value["records"], FAILURES: value["failures"]}
-            for name, state in states.items():
-                if not unchanged(self.path / name, state, written_ns):
-                    return None
-            answered, rows, content = (value["index"][key] for key in _INDEX_KEYS)
-            if not isinstance(content, str) or set(map(type, answered)) - {str}:
-                return None
-            failures = tuple(_built(Failure, row) for row in rows)
-            return CellIndex(answered=tuple(answered), failures=failures, content=content)
-        except DAMAGED:
+        stored, written_ns = found
+        if stored.version != _INDEX_VERSION:
             return None
+        for name, state in ((RECORDS, stored.records), (FAILURES, stored.failures)):
+            if not unchanged(self.path / name, state, written_ns):
+                return None
+        return stored.index
 
     def _records(self, snapshot: Snapshot) -> list[Record]:
-        found: dict[str, Record] = {}
-        for record in self._built_from(RECORDS, snapshot, Record, _check_record):
-            found.setdefault(record.question_id, record)
-        return sorted(found.values(), key=lambda record: _natural(record.question_id))
+        with collector_paused():
+            built = self._built_from(RECORDS, snapshot, Record, _check_record)
+            # The first one of a question counts.
+            found = {record.question_id: record for record in reversed(built)}
+            return [found[question_id] for question_id in sorted(found, key=_natural)]
 
     def _failures(self, snapshot: Snapshot) -> dict[str, Failure]:
         built = self._built_from(FAILURES, snapshot, Failure)
@@ -278,7 +281,8 @@ class StoredCell:
 
     def _line(self, item: Record | Failure) -> str:
         # What cannot be written (a lone surrogate) is replaced before the check is computed.
-        fields = {key: v for key, v in asdict(item).items() if v or key not in _UNKNOWN_IF_0}
+        values = ((name, getattr(item, name)) for name in item.__slots__)  # all of them plain
+        fields = {name: value for name, value in values if value or name not in _UNKNOWN_IF_0}
         line = canonical_json(fields).encode("utf-8", "replace").decode()
         return with_check(line, self.key)
 
@@ -288,18 +292,19 @@ class StoredCell:
         snapshot: Snapshot,
         kind: type[_T],
         check: Callable[[_T], None] = lambda value: None,
-    ) -> Iterator[_T]:
+    ) -> list[_T]:
         path = self.path / name
-        values = checked_values(snapshot.data, self.key, kind)
-        if values is None:
-            values = parse_lines(path, snapshot.data, self.key)
-        for number, value in enumerate(values, start=1):
+        read = checked_values(snapshot.data, self.key, kind)
+        rows = parse_lines(path, snapshot.data, self.key) if read is None else read
+        built: list[_T] = []
+        for number, row in enumerate(rows, start=1):
             try:
-                built = value if isinstance(value, kind) else _built(kind, value)
-                check(built)
+                value = _built(kind, row) if read is None else row
+                check(value)
             except DAMAGED as error:
                 raise damaged_line(path, number, error) from error
-            yield built
+            built.append(value)
+        return built
 
 
 def cell_from_json(value: Any) -> Cell:
@@ -385,6 +390,7 @@ def _content(digests: Iterable[bytes]) -> str:
     return sha256(b"".join(digests)).hexdigest()
 
 
+@lru_cache(maxsize=1 << 16)  # most cells ask the same questions
 def _natural(question_id: str) -> tuple[int, str]:
     """Sort key of ids, which are usually row numbers as text: 9 before 10."""
     number = question_id.isdecimal() and len(question_id) <= _LONGEST_NUMBER

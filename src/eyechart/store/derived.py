@@ -11,15 +11,19 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from os import fstat, stat_result
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
+
+import msgspec
 
 from eyechart.core.errors import StoreError
 from eyechart.core.types import Json
-from eyechart.store.files import DAMAGED, file_sha256, store_errors, write_atomic
+from eyechart.store.files import file_sha256, store_errors, write_atomic
 
+_T = TypeVar("_T")
 # A file that was changed so shortly before may have been changed once more with the same times.
 _CLOCK_STEP_NS = 50_000_000
 
@@ -52,9 +56,9 @@ def write_derived(path: Path, value: Mapping[str, Json]) -> None:
         write_atomic(path, body + b"\n" + sha256(body).hexdigest().encode() + b"\n", sync=False)
 
 
-def read_derived(path: Path) -> tuple[Any, int] | None:
-    """The value of a derived file and when it was written (ns); None if it is not there or
-    damaged."""
+def read_derived(path: Path, kind: type[_T]) -> tuple[_T, int] | None:
+    """The value of a derived file and when it was written (ns); None if it is not there, damaged,
+    or of another kind."""
     try:
         with path.open("rb") as file:
             written_ns, data = fstat(file.fileno()).st_mtime_ns, file.read()
@@ -64,8 +68,9 @@ def read_derived(path: Path) -> tuple[Any, int] | None:
     if sha256(body).hexdigest().encode() != check:
         return None
     try:
-        return json.loads(body), written_ns
-    except DAMAGED:
+        value: _T = _decoder(cast("Any", kind)).decode(body)
+        return value, written_ns
+    except msgspec.MsgspecError:
         return None
 
 
@@ -82,6 +87,11 @@ def unchanged(path: Path, state: Any, since_ns: int) -> bool:
     if state[:-1] == _stamp(now) and since_ns - now.st_ctime_ns > _CLOCK_STEP_NS:
         return True
     return bool(state[-1] == file_sha256(path).hex())
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def _stamp(found: stat_result) -> list[int]:

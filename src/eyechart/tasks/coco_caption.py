@@ -11,7 +11,7 @@ from functools import partial
 from eyechart.core.types import Question, Score
 from eyechart.tasks.captions import Cider, bleu, cider_of, rouge_l
 from eyechart.tasks.references import references, references_json
-from eyechart.tasks.scored import ScoredQuestions, percent
+from eyechart.tasks.scored import ScoredQuestions, Statistics, percent
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
@@ -57,7 +57,7 @@ def _summarize(results: ScoredQuestions) -> dict[str, float]:
     }
 
 
-def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+def _statistics(results: ScoredQuestions) -> Statistics:
     cider = _cider(results)
     return [
         (question.image, [cider.score(score.parsed_answer, tuple(references(question))), 1.0])

@@ -13,7 +13,7 @@ from functools import partial
 from eyechart.core.prompts import multiple_choice
 from eyechart.core.types import Question
 from eyechart.tasks import choice
-from eyechart.tasks.scored import Scored, ScoredQuestions, all_right, percent
+from eyechart.tasks.scored import Scored, ScoredQuestions, Statistics, all_right, percent
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
@@ -47,7 +47,7 @@ def _summarize(results: ScoredQuestions) -> dict[str, float]:
     return metrics
 
 
-def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+def _statistics(results: ScoredQuestions) -> Statistics:
     return [(_main(group).image, [all_right(group), 1.0]) for group in results.whole_groups()]
 
 

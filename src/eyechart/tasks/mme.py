@@ -14,7 +14,15 @@ import numpy as np
 
 from eyechart.core.types import Floats, Question
 from eyechart.tasks import yes_no
-from eyechart.tasks.scored import Scored, ScoredQuestions, accuracy, all_right, percent, ratio
+from eyechart.tasks.scored import (
+    Scored,
+    ScoredQuestions,
+    Statistics,
+    accuracy,
+    all_right,
+    percent,
+    ratio,
+)
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
@@ -64,7 +72,7 @@ def _summarize(results: ScoredQuestions) -> dict[str, float]:
     }
 
 
-def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+def _statistics(results: ScoredQuestions) -> Statistics:
     answers = [(question, [score.value, 1.0, 0.0, 0.0]) for question, score in results.scored]
     pairs = [(pair[0][0], [0.0, 0.0, all_right(pair), 1.0]) for pair in results.whole_groups()]
     return [

@@ -11,7 +11,7 @@ from functools import partial
 
 from eyechart.core.types import Floats, Question, Score
 from eyechart.tasks.references import references, references_json
-from eyechart.tasks.scored import ScoredQuestions, right
+from eyechart.tasks.scored import ScoredQuestions, Statistics, right
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
@@ -72,7 +72,7 @@ def _summarize(results: ScoredQuestions) -> dict[str, float]:
     return {**metrics, "Final Score": final, "Final Score Norm": final / 10}
 
 
-def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+def _statistics(results: ScoredQuestions) -> Statistics:
     return [(question.image, [score.value]) for question, score in results.scored]
 
 

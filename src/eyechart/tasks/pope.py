@@ -7,21 +7,19 @@ and as many times in Overall.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from functools import lru_cache, partial
-from typing import TypeAlias
 
 import numpy as np
 
-from eyechart.core.types import Floats, Question, Score
+from eyechart.core.types import Floats, Question
 from eyechart.tasks import yes_no
-from eyechart.tasks.scored import ScoredQuestions, percent, ratio
+from eyechart.tasks.scored import ScoredQuestions, Statistics, percent, ratio
 from eyechart.tasks.sources import OfficialFile
 from eyechart.tasks.table import TsvRow
 from eyechart.tasks.tsv_task import TsvBenchmark, TsvTask
 
 _SPLITS = ("random", "popular", "adversarial")
-_Counted: TypeAlias = tuple[float, float, float, float]  # counts (`_counts`) and value of an answer
 
 
 def _question(row: TsvRow) -> Question:
@@ -29,26 +27,34 @@ def _question(row: TsvRow) -> Question:
 
 
 def _summarize(results: ScoredQuestions) -> dict[str, float]:
-    by_split: dict[str, list[_Counted]] = {split: [] for split in _split_names(results)}
-    everything: list[_Counted] = []
-    for question, score in results.scored:
-        row = (*_counts(question, score), score.value)
-        for split in _splits(question.category) or [""]:
-            everything.append(row)
-            by_split.setdefault(split, []).append(row)
-    metrics: dict[str, float] = {}
-    for split, rows in {"Overall": everything, **by_split}.items():
-        if split:
-            metrics |= _metrics(split, rows)
-    return metrics
+    # Thousands of answers differ in these four values in a dozen ways.
+    alike = Counter(
+        (question.category, question.answer, score.parsed_answer, score.value)
+        for question, score in results.scored
+    )
+    everything = np.zeros(5)
+    by_split = {split: np.zeros(5) for split in _split_names(results)}
+    for (category, truth, said, value), count in alike.items():
+        row = count * np.array([*_counts(truth, said), value, 1])
+        splits = _splits(category)
+        everything += row * max(1, len(splits))
+        for split in splits:
+            by_split[split] += row
+    sums = {"Overall": everything, **by_split}
+    return {name: n for split, of in sums.items() for name, n in _metrics(split, of).items()}
 
 
-def _statistics(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
-    found = []
-    for question, score in results.scored:
-        counts, times = list(_counts(question, score)), len(_splits(question.category))
-        found.append((question.image, [n * times for n in counts] if times > 1 else counts))
-    return found
+def _statistics(results: ScoredQuestions) -> Statistics:
+    return [
+        (question.image, _statistic(question.category, question.answer, score.parsed_answer))
+        for question, score in results.scored
+    ]
+
+
+@lru_cache
+def _statistic(category: str, truth: str, said: str) -> tuple[float, ...]:
+    times = max(1, len(_splits(category)))
+    return tuple(times * n for n in _counts(truth, said))
 
 
 def _headline(sums: Floats) -> Floats:
@@ -65,10 +71,10 @@ def _split_names(results: ScoredQuestions) -> list[str]:
     return [split for split in _SPLITS if split in there] + sorted(there - set(_SPLITS))
 
 
-def _counts(question: Question, score: Score) -> tuple[float, float, float]:
+def _counts(truth: str, said: str) -> tuple[float, float, float]:
     """True positives, false positives, false negatives of one answer. Unparsed is negative."""
-    truth, said = question.answer == "Yes", score.parsed_answer == "Yes"
-    return float(truth and said), float(said and not truth), float(truth and not said)
+    yes, told = truth == "Yes", said == "Yes"
+    return float(yes and told), float(told and not yes), float(yes and not told)
 
 
 def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
@@ -79,12 +85,12 @@ def _f1_precision_recall(counts: Floats) -> tuple[Floats, Floats, Floats]:
     return f1 * 100, precision * 100, recall * 100
 
 
-def _metrics(split: str, rows: Sequence[_Counted]) -> dict[str, float]:
-    sums = np.array(rows).reshape(-1, 4).sum(axis=0)
+def _metrics(split: str, sums: Floats) -> dict[str, float]:
+    """sums: counts of `_counts`, of the values, and number of answers."""
     f1, precision, recall = _f1_precision_recall(sums[:3])
     return {
         f"{split} Overall": float(f1),
-        f"{split} acc": percent(float(sums[3]), len(rows)),
+        f"{split} acc": percent(float(sums[3]), float(sums[4])),
         f"{split} precision": float(precision),
         f"{split} recall": float(recall),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from eyechart.core.types import Floats, Question, Score
 
 Scored: TypeAlias = tuple[Question, Score]
+Statistics: TypeAlias = list[tuple[str, Sequence[float]]]  # (image, k numbers) pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ def accuracies(results: ScoredQuestions) -> dict[str, float]:
     return {"Overall": accuracy(results.scored), **each}
 
 
-def right_and_asked(results: ScoredQuestions) -> list[tuple[str, list[float]]]:
+def right_and_asked(results: ScoredQuestions) -> Statistics:
     """Per answer: its image, and (1 if right, 1)."""
     return [(question.image, [score.value, 1.0]) for question, score in results.scored]
 

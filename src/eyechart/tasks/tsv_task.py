@@ -25,6 +25,7 @@ from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
 from eyechart.tasks.sampling import by_image
 from eyechart.tasks.scored import (
     ScoredQuestions,
+    Statistics,
     accuracies,
     percent_label,
     percent_right,
@@ -65,7 +66,7 @@ class TsvBenchmark:
     """All sub-metrics in table order, the headline included."""
     label: Callable[[str], str] = percent_label
     """(name of a metric in `summarize`) -> its name in tables, with its unit."""
-    statistics: Callable[[ScoredQuestions], list[tuple[str, list[float]]]] = right_and_asked
+    statistics: Callable[[ScoredQuestions], Statistics] = right_and_asked
     """(image, k numbers) pairs; `headline` maps their sum over any images to the metric."""
     statistics_size: int = 2
     """The k of `statistics`."""
