@@ -75,6 +75,9 @@ def test_every_level_has_a_picture_of_its_letters(tmp_path: Path) -> None:
     }
     np.testing.assert_array_equal(shown["source"], task.draw_sample(originals))
     np.testing.assert_array_equal(shown["jpeg"], task.draw_sample(decoded))
-    assert "How small may letters be?" in render_report(found)
+    (about,) = found.tasks
+    assert about.sample_text == "Rows of three letters, 42 to 6 pixels high"
+    assert about.thresholds == task.thresholds
+    assert about.sample_text in render_report(found)
     write_analysis(found, tmp_path / "analysis.json")
     assert read_analysis(tmp_path / "analysis.json") == found

@@ -14,7 +14,18 @@ from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.report.figures import FIGURES, write_figure
 from eyechart.report.style import colour, marker, styles
+from tests.report.acuity_analysis import acuity_analysis
 from tests.report.synthetic_analysis import CODECS, TASKS, VLMS, full_analysis, minimal_analysis
+
+
+def nothing_read() -> Analysis:
+    """An acuity chart of which only the uncompressed image is read."""
+    run = acuity_analysis()
+    cells = [
+        cell if cell.codec == "source" else replace(cell, metrics=dict.fromkeys(cell.metrics, 0.0))
+        for cell in run.cells
+    ]
+    return replace(run, cells=tuple(cells))
 
 
 def numbers(path: Path) -> list[dict[str, str]]:
@@ -24,7 +35,7 @@ def numbers(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", [figure.names[-1] for figure in FIGURES])
 def test_every_figure_is_drawn_the_same_way_twice(tmp_path: Path, name: str) -> None:
-    analysis = full_analysis()
+    analysis = acuity_analysis() if name == "acuity" else full_analysis()
     first = write_figure(analysis, name, tmp_path / "a.svg", width_mm=180)
     second = write_figure(analysis, name, tmp_path / "b.svg", width_mm=180)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
@@ -56,6 +67,17 @@ def test_the_numbers_are_those_of_the_analysis(tmp_path: Path) -> None:
     assert {row["task"] for row in numbers(path)} == set(TASKS)
 
 
+def test_the_smallest_letters_are_the_numbers_of_the_acuity_chart(tmp_path: Path) -> None:
+    _, path = write_figure(acuity_analysis(), "acuity", tmp_path / "a.svg", width_mm=180)
+    rows = [row for row in numbers(path) if row["signs"] == "letters"]
+    full = [row for row in rows if row["condition"] == "contrast 1"]
+    found = {row["level"] or row["codec"]: row["smallest_px"] for row in full}
+    assert found == {"source": "7.0", "Q1": "", "Q3": "30.0", "Q5": "14.0", "Q6": "9.0"}
+    ends = {row["level"]: (row["low"], row["high"]) for row in full if row["level"] == "Q3"}
+    assert ends == {"Q3": ("24.0", "42")}  # the open end is that of the chart
+    assert len(numbers(path)) == 4 * len(acuity_analysis().cells)
+
+
 def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:
     analysis = full_analysis()
     none = Interval(value=0.0, low=0.0, high=0.0)
@@ -82,6 +104,8 @@ def test_codecs_keep_their_style_in_every_selection() -> None:
     [
         (minimal_analysis(), "3a", {}, "no figure 3a: it needs the uncompressed image and three"),
         (minimal_analysis(), "2", {}, "no figure 2: it needs a question that is answered right"),
+        (minimal_analysis(), "acuity", {}, "it needs the task Acuity, with .*; tasks there: POPE"),
+        (nothing_read(), "acuity", {}, "all thresholds of codecs are outside 6 to 42 px"),
         (minimal_analysis(), "99", {}, r"no figure '99'; known: 1 \(bars\)"),
         (minimal_analysis(), "4", {"task": "GQA"}, "no task 'GQA' in this run; there: POPE"),
         (minimal_analysis(), "4", {"vlm": "x"}, "no vlm 'x' in this run; there: eyechart-mini"),

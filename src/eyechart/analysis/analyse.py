@@ -42,7 +42,7 @@ from eyechart.analysis.sums import CellSums, code_of, stored_sums
 from eyechart.core import plugins
 from eyechart.core.attempt import attempt
 from eyechart.core.errors import InputError, PluginError
-from eyechart.core.hooks import metric_label
+from eyechart.core.hooks import DrawsSample, HasThresholds, metric_label
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, StoredCell, TaskSize
@@ -293,6 +293,8 @@ def _task_info(name: str, task: Task, size: TaskSize, cells: Sequence[Measured])
             for metric, label in labels.items()
             if isinstance(label, str) and label != metric
         },
+        thresholds=task.thresholds if isinstance(task, HasThresholds) else (),
+        sample_text=task.sample_text if isinstance(task, DrawsSample) else "",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from eyechart.analysis.axis import BPP, Axis
+from eyechart.core.hooks import SizeThreshold
 from eyechart.core.types import UNCOMPRESSED, Reproducible
 
 
@@ -314,6 +315,8 @@ class TaskInfo:
     caution: str = ""  # why its intervals are not reliable
     stored_as: str = ""  # how many of its uncompressed images are JPEG files, of which quality
     metric_labels: dict[str, str] = field(default_factory=dict)  # where they differ from the names
+    thresholds: tuple[SizeThreshold, ...] = ()  # smallest sizes that it measures
+    sample_text: str = ""  # what the pictures of `samples` show
 
     def label(self, metric: str) -> str:
         """A metric as tables and charts name it: `F1, %` for POPE's "Overall Overall"."""

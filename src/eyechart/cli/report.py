@@ -60,7 +60,7 @@ def figure(
             metavar="NAME",
             help="The paper's number or a word: 1 bars, 2 example, 3a radar-vlms, 3b radar-tasks, "
             "4 curves, 5 scaling, 5b scaling-size, 6 correlation, 8 example-adapter, "
-            "10 uncompressed, 20 radar-codecs.",
+            "10 uncompressed, 20 radar-codecs; acuity.",
         ),
     ],
     directory: Directory,

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from eyechart.core.errors import ImageError, InputError
+from eyechart.core.hooks import SizeThreshold
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
 from eyechart.tasks.optotypes import DIRECTIONS, LETTERS, letter, ring, row_image
 from eyechart.tasks.psychometric import fit_threshold
@@ -94,6 +95,28 @@ class Acuity:
         }
         return tuple(found[size] for size in sorted(found, reverse=True))
 
+    @property
+    def sample_text(self) -> str:
+        """See `core.hooks.DrawsSample`."""
+        return f"Rows of three letters, {max(SIZES_PX)} to {min(SIZES_PX)} pixels high"
+
+    @property
+    def thresholds(self) -> tuple[SizeThreshold, ...]:
+        """See `core.hooks.HasThresholds`: of letters at full contrast, then the others."""
+        return tuple(
+            SizeThreshold(
+                metric=f"{kind} {contrast:g}, px",
+                low=f"{kind} {contrast:g}, px, from",
+                high=f"{kind} {contrast:g}, px, to",
+                signs=kind,
+                condition=f"contrast {contrast:g}",
+                smallest=min(SIZES_PX),
+                largest=max(SIZES_PX),
+            )
+            for kind in _KINDS
+            for contrast in CONTRASTS
+        )
+
     def draw_sample(self, images: Sequence[Rgb8]) -> Rgb8:
         """See `core.hooks.DrawsSample`: the rows below each other, as on an eye chart."""
         middle = SIDE_PX // 2
@@ -131,13 +154,11 @@ class Acuity:
         values = {score.question_id: score.value for score in scores}
         mean = 100 * sum(values.values()) / len(values) if values else 0.0
         found = {self.headline_metric: mean}
-        for kind in _KINDS:
-            for contrast in CONTRASTS:
-                name = f"{kind} {contrast:g}, px"
-                low, high = f"{name}, from", f"{name}, to"
-                threshold = self._threshold(values, kind, contrast)
-                for label, size in zip((name, low, high), threshold, strict=True):
-                    found[label] = size or 0.0
+        conditions = [(kind, contrast) for kind in _KINDS for contrast in CONTRASTS]
+        for (kind, contrast), names in zip(conditions, self.thresholds, strict=True):
+            sizes = self._threshold(values, kind, contrast)
+            for name, size in zip((names.metric, names.low, names.high), sizes, strict=True):
+                found[name] = size or 0.0
         return found
 
     def image_sums(self, scores: Sequence[Score]) -> ImageSums:

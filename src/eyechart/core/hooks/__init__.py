@@ -15,7 +15,8 @@
     task      HasChance        chance(question)
     task      HasImageFiles    check_images(keys)
     task      HasImageBytes    image_bytes(key)
-    task      DrawsSample      sample_images, draw_sample(images)
+    task      DrawsSample      sample_images, sample_text, draw_sample(images)
+    task      HasThresholds    thresholds
     task      HasFile          data_file(), describe_file()
     task      HasMetricLabels  metric_label(name)
     VLM       Checkable        check()
@@ -65,7 +66,9 @@ from eyechart.core.hooks.tasks import (
     HasImageBytes,
     HasImageFiles,
     HasMetricLabels,
+    HasThresholds,
     PublishedFile,
+    SizeThreshold,
     TaskFile,
     chance_of,
     choices_of,
@@ -108,6 +111,7 @@ __all__ = [
     "HasKnobRange",
     "HasMetricLabels",
     "HasParameters",
+    "HasThresholds",
     "HasWeightFiles",
     "ImageFileSettings",
     "KnobRange",
@@ -119,6 +123,7 @@ __all__ = [
     "RunOption",
     "SelfDescribing",
     "Served",
+    "SizeThreshold",
     "SizesBatches",
     "TakesRunOptions",
     "TaskDependent",

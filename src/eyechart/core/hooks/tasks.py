@@ -58,8 +58,43 @@ class DrawsSample(Protocol):
         """Keys of the images that the picture is made of."""
         ...
 
+    @property
+    def sample_text(self) -> str:
+        """What the picture shows, as the start of a sentence."""
+        ...
+
     def draw_sample(self, images: Sequence[Rgb8]) -> Rgb8:
         """One picture of these images, decoded, each of its original size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeThreshold:
+    """Metrics of a task that are the smallest size of something that is recognised, and the ends of
+    its interval.
+
+    metric, low, high: their names in `summarize`; a value of 0 is an open end, or a threshold
+    outside the sizes of the task. signs: what is recognised ("letters"). condition: under which
+    ("contrast 1"). smallest, largest: the sizes of the task, in `unit`.
+    """
+
+    metric: str
+    low: str
+    high: str
+    signs: str
+    condition: str
+    smallest: float
+    largest: float
+    unit: str = "px"
+
+
+@runtime_checkable
+class HasThresholds(Protocol):
+    """A task that measures smallest sizes, for the report and the figure `acuity`."""
+
+    @property
+    def thresholds(self) -> tuple[SizeThreshold, ...]:
+        """The thresholds, the most important one first."""
         ...
 
 

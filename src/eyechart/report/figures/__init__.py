@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
 from eyechart.core.files import csv_text
+from eyechart.report.figures.acuity import acuity_rows, draw_acuity, lacks_acuity
 from eyechart.report.figures.bars import bar_rows, draw_bars
 from eyechart.report.figures.correlations import (
     correlation_rows,
@@ -76,7 +77,10 @@ def figure_named(name: str) -> Figure:
     for figure in FIGURES:
         if name.lower() in figure.names:
             return figure
-    known = ", ".join(f"{figure.names[0]} ({figure.names[-1]})" for figure in FIGURES)
+    known = ", ".join(
+        f"{figure.names[0]} ({figure.names[-1]})" if len(figure.names) > 1 else figure.names[0]
+        for figure in FIGURES
+    )
     raise InputError(f"no figure {name!r}; known: {known}")
 
 
@@ -244,5 +248,13 @@ FIGURES = (
         rows=codec_score_rows,
         draw=draw_codec_scores,
         lacks=lacks_tasks,
+    ),
+    Figure(
+        names=("acuity",),
+        title="smallest letters and rings that are read over the rate",
+        needs="the task Acuity, with a codec, and a VLM that reads its large signs",
+        rows=acuity_rows,
+        draw=draw_acuity,
+        lacks=lacks_acuity,
     ),
 )

@@ -1,0 +1,40 @@
+"""SYNTHETIC: the acuity chart of a VLM that was not run, for the report's tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eyechart.analysis.result import Analysis, CellResult, Interval, TaskInfo
+from eyechart.tasks.acuity import Acuity
+from tests.report.synthetic_analysis import minimal_analysis
+
+READ_PX = {"source": 7.0, "Q1": 0.0, "Q3": 30.0, "Q5": 14.0, "Q6": 9.0}  # 0: none of the sizes
+
+
+def acuity_analysis() -> Analysis:
+    """The smallest letters and rings over four levels of one codec, the lowest beyond the chart."""
+    run, task = minimal_analysis(), Acuity()
+    info = TaskInfo(
+        name=task.name,
+        headline_metric=task.headline_metric,
+        questions=216,
+        images=216,
+        thresholds=task.thresholds,
+        sample_text=task.sample_text,
+    )
+    return replace(run, tasks=(info,), bd=(), cells=tuple(_with_sizes(one) for one in run.cells))
+
+
+def _with_sizes(cell: CellResult) -> CellResult:
+    value = READ_PX[cell.level or cell.codec]
+    sizes = {}
+    for at, one in enumerate(Acuity().thresholds):
+        sizes |= {
+            one.metric: value and value + at,
+            one.low: value and 0.8 * value,
+            one.high: 0.0 if value == 30.0 else 1.2 * value + at,  # 30: an open end
+        }
+    share = Interval(value=60.0, low=55.0, high=65.0)
+    return replace(
+        cell, key=f"acuity-{cell.level}", task=Acuity.name, score=share, loss=None, metrics=sizes
+    )
