@@ -109,6 +109,23 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(
     assert "Traceback" in file.read_text()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("CUDA out of memory. Tried to allocate 1 GiB"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_and_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    a_verb(monkeypatch, error)
+    assert cli.run_args(["doctor"]) == cli.FAILURES
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no memory left" in line
+
+
 def test_the_traceback_can_be_shown_to_developers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ from eyechart.core.errors import (
     StoppedError,
     one_line,
 )
+from eyechart.core.memory import is_out_of_memory
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
 # Of a path that was given: the user can change it. All others are of the disk or the machine.
@@ -201,6 +202,9 @@ def run_args(args: list[str]) -> int:
             if message := usage().strip():  # if empty, it has printed the help
                 _say(f"{message} (in: eyechart {' '.join(args)})")
             return BAD_INPUT
+        if is_out_of_memory(error):
+            _say("no memory left; smaller images and smaller batches need less")
+            return FAILURES
         return _bug(error)
 
 

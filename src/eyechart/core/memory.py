@@ -1,4 +1,4 @@
-"""Two settings of the process's memory, for work that allocates much.
+"""Two settings of the process's memory, for work that allocates much, and errors by lack of it.
 
 `freed_memory_kept`, for computations on a CPU that allocate large arrays again and again: the GNU C
 library returns large freed blocks to the system at once. Each new array then consists of new pages,
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,8 +26,18 @@ _INSIDE = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
 # What the library arrives at by itself after large blocks were freed.
 _AFTERWARDS = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20))
 
+# Of the RuntimeError of torch, whose own class is for GPUs alone.
+_SHORTAGE = re.compile(r"out of memory|(not enough|can't|cannot) (allocate )?memory", re.IGNORECASE)
+
 _lock = threading.Lock()
 _users = 0
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, as Python, NumPy and torch say it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _SHORTAGE.search(str(error)) is not None
 
 
 @contextmanager

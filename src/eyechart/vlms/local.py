@@ -14,10 +14,9 @@ from itertools import takewhile
 import torch
 
 from eyechart.core.errors import InputError, VLMError
-from eyechart.core.memory import freed_memory_kept
+from eyechart.core.memory import freed_memory_kept, is_out_of_memory
 from eyechart.core.types import Answer, Decoding, Request
 from eyechart.vlms.backbone import Backbone, PreparedImage
-from eyechart.vlms.memory import is_out_of_memory
 from eyechart.vlms.shared_prefix import Generated, PromptRow, decode
 
 # Images of a few batches are prepared ahead, at most this many bytes, so that a batch can be formed

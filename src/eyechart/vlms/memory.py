@@ -42,12 +42,3 @@ def budget_tokens(model: Any, *, patches_a_token: int, device: torch.device) -> 
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         most = _MOST_TOKENS_CPU
     return int(max(1, min(most, _SHARE_OF_FREE_MEMORY * free / (cache + activations + seen))))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. CUDA has an error class for it, the CPU allocator only a text."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return "allocate memory" in str(error) or "out of memory" in str(error).lower()

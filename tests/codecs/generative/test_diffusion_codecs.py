@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -35,7 +34,6 @@ from eyechart.codecs.generative.diffusion.official import (  # noqa: E402
 from eyechart.codecs.generative.diffusion.pipelines import VAE_LORA  # noqa: E402
 from eyechart.codecs.learned.weights import misfit  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
-from eyechart.core.types import Bitstream  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402
 from tests.codecs.generative.small_diffusion import (  # noqa: E402
@@ -196,18 +194,46 @@ def test_half_precision_gives_about_the_same_image(codec: DiffusionCodec, base: 
     assert half.options != codec.options
 
 
-def test_damaged_bitstreams_end_in_an_error_or_an_image_of_the_right_size(
-    codec: DiffusionCodec,
-) -> None:
+def test_damaged_bitstreams_are_one_line_each(codec: DiffusionCodec) -> None:
+    """Bits flipped, and the end cut off. Checksums of 16 bits miss none of these."""
     rng = np.random.default_rng(2)
     loaded = codec.load(codec.levels[0], "cpu")
-    whole = loaded.encode([sample_image(30, 20, rng)])[0]
+    whole = loaded.encode([sample_image(30, 20, rng)])[0].payload
+    damaged = [whole[: int(rng.integers(len(whole)))] for _ in range(5)]
     for _ in range(5):
-        data = bytearray(whole.payload)
+        data = bytearray(whole)
         data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
-        damaged = Bitstream(payload=bytes(data), height_px=30, width_px=20)
-        with contextlib.suppress(CodecError):
-            assert loaded.decode([damaged])[0].shape == (30, 20, 3)
+        damaged.append(bytes(data))
+    for payload in damaged:
+        with pytest.raises(CodecError) as error:
+            loaded.decode([codec.bitstream_from_payload(payload)])
+        assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_not_finite_are_one_line(
+    base: Path, rdeic: SmallRdeic, tmp_path: Path
+) -> None:
+    network = small_rdeic()
+    with torch.no_grad():
+        network.codec.out.weight[0, 0, 0, 0] = float("nan")
+    codec = SmallRdeic(base=str(base), weights=str(tmp_path))
+    write_levels(codec, tmp_path, {"2": network})
+    with pytest.raises(CodecError, match=r"codec\.out\.weight holds values that are not finite"):
+        codec.load(codec.levels[0], "cpu")
+
+
+def test_no_memory_for_an_image_is_one_line(
+    rdeic: SmallRdeic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = rdeic.load(rdeic.levels[0], "cpu")
+
+    def fails(x: Tensor) -> tuple[Tensor, Tensor]:
+        raise MemoryError
+
+    monkeypatch.setattr(loaded._pipeline, "latents", fails)  # type: ignore[attr-defined]
+    message = r"no memory for encoding an image of 20x30 pixels on cpu; allowed are smaller tiles"
+    with pytest.raises(CodecError, match=message):
+        loaded.encode([sample_image(20, 30, np.random.default_rng(0))])
 
 
 def test_a_level_is_of_one_base_model(diffeic: SmallDiffEic, base: Path, tmp_path: Path) -> None:

