@@ -13,6 +13,7 @@ from eyechart.analysis.deployment import (
     Costs,
     Saving,
     TokenPrices,
+    UsdPrices,
     answers_of,
     costs_of,
     crossovers,
@@ -182,9 +183,9 @@ def test_a_run_of_thousands_of_levels_says_how_many_images_would_decide() -> Non
 
 def test_images_of_two_tasks_with_the_same_key_are_different_images() -> None:
     first, second = (toy.data_of(toy.cell(), toy.records(0.5, size)) for size in (100, 300))
-    one_task = costs_of([first], answers_of([first]), {}, None).size_bytes
+    one_task = costs_of([first], answers_of([first]), {}, UsdPrices()).size_bytes
     both = [first, replace(second, task="another")]
-    costs = costs_of(both, answers_of(both), {}, None)
+    costs = costs_of(both, answers_of(both), {}, UsdPrices())
     assert costs.size_bytes == pytest.approx(one_task + 100)
 
 
@@ -277,3 +278,55 @@ def test_times_of_a_run_give_seconds_to_an_answer(tmp_path: Path) -> None:
         parse_bandwidths("fast")
     with pytest.raises(InputError, match="bandwidth 0"):
         parse_bandwidths("0")
+
+
+def test_dollars_are_those_of_tokens_and_of_the_transfer() -> None:
+    tokens = TokenPrices(usd_input=2.0, usd_output=10.0)
+    records = [
+        replace(record, visual_tokens=1000, answer_tokens=50, payload_bytes=100_000)
+        for record in toy.records(0.5, 100_000)
+    ]
+    counted = toy.data_of(toy.cell(), records)
+    answers = answers_of([counted])
+
+    def usd(prices: UsdPrices) -> float | None:
+        return costs_of([counted], answers, {}, prices).usd
+
+    assert usd(UsdPrices()) is None
+    assert usd(UsdPrices(tokens=tokens)) == pytest.approx(0.002 + 0.0005)
+    assert usd(UsdPrices(per_gb=0.1)) == pytest.approx(1e-5)
+    assert usd(UsdPrices(tokens=tokens, per_gb=0.1)) == pytest.approx(0.00251)
+    with pytest.raises(InputError, match="price -1; allowed: US dollars per GB from 0"):
+        UsdPrices(per_gb=-1)
+    uncounted = toy.data_of(toy.cell(), toy.records(0.5, 100))
+    both = UsdPrices(tokens=tokens, per_gb=0.1)
+    assert costs_of([uncounted], answers_of([uncounted]), {}, both).usd is None
+
+
+def test_money_is_compared_with_the_own_files() -> None:
+    """A tenth of the bytes and half of the tokens of the files."""
+    paid = Costs(size_bytes=2e4, tokens=500, token_usd=0.001, usd_per_gb=0.1)
+    plain = Costs(size_bytes=9e6, tokens=1000, token_usd=0.002, usd_per_gb=0.1)
+    measured = Measurement(codec="a", level="s", bpp=0.1, costs=paid, losses=np.zeros(500))
+    settings = judged([measured], tolerance=5)
+    found = Recommendation(
+        vlm="v",
+        adapter="",
+        tolerance=5,
+        settings=settings,
+        best=settings[0],
+        saving=Saving(unit="usd"),
+        uncompressed=plain,
+        agreement=100.0,
+    )
+    own = OwnFiles(files=500, mean_bytes=2e5, jpeg_qualities=[])
+    table = recommendation_table(found, own)
+    place = table.columns.index("$ per 1,000 images")
+    files, setting = (row.entries[place].value for row in table.rows)
+    assert files == pytest.approx(2.02)  # with the bytes of the files, not of the decoded images
+    assert setting == pytest.approx(1.002)
+    assert "$: the tokens of the image and of one answer and the transfer" in table.legend
+    said = recommendation_text(found, own)
+    assert "90 % fewer bytes than the files" in said
+    assert "$1.02 less per 1,000 images (50 % fewer US dollars than the files)" in said
+    assert said.count("US dollars") == 1

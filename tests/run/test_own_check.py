@@ -244,6 +244,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (None, ("--codecs", "nope"), "nope"),
         (None, ("--max-images", "0"), "0"),
         (None, ("--tolerate", "101"), "tolerance 101; allowed"),
+        (None, ("--usd-per-gb", "-1"), "price -1; allowed: US dollars per GB from 0"),
+        (None, ("--usd-per-million", "2.5"), "--usd-per-million '2.5'; allowed: two numbers"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
@@ -272,29 +274,48 @@ def test_a_folder_without_images_is_named(
     assert "holds no image" in capsys.readouterr().err
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md"
+ON_PAGE = "--vlm openai:model=NAME,base_url=URL"
+
+
+def says(body: dict[str, Any]) -> Reply:
+    """What a VLM behind a server answers about the default questions."""
+    prompt = str([part.get("text") for part in body["messages"][-1]["content"]])
+    if "List the objects" in prompt:
+        return completion("ramp, light")
+    return completion("Yes" if "yes or no" in prompt else "a ramp from dark to light")
+
+
+@pytest.mark.parametrize("behind_a_server", [False, True])
 def test_the_commands_of_the_documentation_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    behind_a_server: bool,
 ) -> None:
-    """As written, but with a tolerance that six images can meet."""
+    """As written, but with a tolerance that six images can meet, and at two settings only."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
     Path("photos").mkdir()
     for n in range(6):
         Image.linear_gradient("L").rotate(60 * n).resize((56, 56)).save(f"photos/{n}.jpg")
-    common = ["--workers", "0", "--device", "cpu", "--codecs", "jpeg:levels=[50,90]"]
-    given = ["check", "photos", "--today", "jpeg:quality=85", "--out", "out/check", *common]
-    assert run_args(given) == 0
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("eyechart ")]
+    checks = [line for line in lines if line.startswith("eyechart check ")]
+    assert (len(lines), len(checks), ON_PAGE in checks[0]) == (10, 3, True)
+    with serve(says) as server:
+        vlm = f"--vlm openai:model=m,base_url={server.url}"
+        if not behind_a_server:
+            vlm = "--vlm eyechart-mini --device cpu"
+        for line in lines:
+            typed = line.replace("--tolerate 5", "--tolerate 95").replace(ON_PAGE, "")
+            if line in checks:
+                typed = f"{typed} {vlm} --workers 0 --codecs jpeg:levels=[50,90]"
+            assert run_args(typed.split()[1:]) == 0, line
+        assert bool(server.asked) == behind_a_server
     shown = capsys.readouterr().out
     assert "6 of them JPEG at quality 75" in shown
     assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
-    page = (Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md").read_text()
-    verbs = ("recommend", "table", "figure", "report")
-    typed = tuple(f"eyechart {verb} " for verb in verbs)
-    lines = [line for line in page.splitlines() if line.startswith(typed)]
-    assert len(lines) == 7
-    for line in lines:
-        words = line.replace("--tolerate 5", "--tolerate 95").split()[1:]
-        assert run_args(words) == 0, line
-    client = capsys.readouterr().out
-    assert "def compressed(path)" in client
+    assert "def compressed(path)" in shown
+    assert " per 1,000 images (" in shown
     for name in ("times.svg", "front.svg", "policy.json", "tokens.svg"):
         assert Path(name).stat().st_size > 0

@@ -1,5 +1,6 @@
 """What an image at a setting costs: bytes, visual tokens, dollars, and seconds to an answer.
 
+dollars = tokens of image and answer * their prices + bytes * price of the transfer
 seconds = encode + 8 * bytes / bandwidth + decode + answer
 """
 
@@ -27,7 +28,7 @@ _MOST_MBIT = 1e6
 WHY_UNKNOWN = {
     "bytes": "no codec was run",
     "tokens": "its VLM does not count visual tokens, or its records are older",
-    "usd": "the price of its VLM is unknown; give --usd-per-million",
+    "usd": "the price of its VLM is unknown; give --usd-per-million, or --usd-per-gb",
     "seconds": "no times were measured, or every image was stored before",
 }
 
@@ -58,19 +59,40 @@ class TokenPrices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsdPrices:
+    """What a deployment pays for. tokens: None for the list prices of known VLMs. per_gb: US
+    dollars per 10^9 bytes sent; None: the transfer is not counted. Raises InputError."""
+
+    tokens: TokenPrices | None = None
+    per_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.per_gb is not None and not 0 <= self.per_gb < 1e6:
+            raise InputError(f"price {self.per_gb:g}; allowed: US dollars per GB from 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """Means of one image; None where they are unknown.
 
-    tokens: visual tokens. usd: of one question, for the image's tokens and those of the answer.
-    encode_s, decode_s: of an image. answer_s: of one question.
+    tokens: visual tokens. token_usd: of one question, for the image's tokens and those of the
+    answer. usd_per_gb: of the transfer. encode_s, decode_s: of an image. answer_s: of one question.
     """
 
     size_bytes: float
     tokens: float | None = None
-    usd: float | None = None
+    token_usd: float | None = None
+    usd_per_gb: float | None = None
     encode_s: float | None = None
     decode_s: float | None = None
     answer_s: float | None = None
+
+    @property
+    def usd(self) -> float | None:
+        """Of the image sent with one question; of its transfer alone where tokens have no price."""
+        if self.token_usd is None and self.usd_per_gb is None:
+            return None
+        return (self.token_usd or 0.0) + self.size_bytes * (self.usd_per_gb or 0.0) / 1e9
 
     def seconds(self, bandwidth_mbit: float) -> float | None:
         """From an image to an answer, at a bandwidth in Mbit/s; None if a time is unknown."""
@@ -123,11 +145,11 @@ def costs_of(
     cells: Sequence[CellData],
     answers: Sequence[tuple[str, Record]],
     timings: Mapping[str, Timing],
-    prices: TokenPrices | None,
+    prices: UsdPrices,
 ) -> Costs:
     """The costs of one level, from its cells of all tasks.
 
-    answers: of `answers_of`, at least one. prices: None for the list prices of known VLMs.
+    answers: of `answers_of`, at least one.
     """
     timing = Timing()
     for cell in cells:
@@ -136,15 +158,17 @@ def costs_of(
     images = {(task, record.image): record for task, record in answers}
     tokens = [record.visual_tokens for record in images.values()]
     known = bool(tokens) and all(tokens)
-    usd = None
-    if known and (price := prices or listed_prices(cells[0])) is not None:
+    price, token_usd = prices.tokens or listed_prices(cells[0]), None
+    if known and price is not None:
         asked = float(np.mean([record.visual_tokens for _, record in answers]))
         said = float(np.mean([record.answer_tokens for _, record in answers]))
-        usd = price.usd(asked, said)
+        token_usd = price.usd(asked, said)
+    counted = price is None or token_usd is not None  # else the transfer alone would mislead
     return Costs(
         size_bytes=float(np.mean([record.payload_bytes for record in images.values()])),
         tokens=float(np.mean(tokens)) if known else None,
-        usd=usd,
+        token_usd=token_usd,
+        usd_per_gb=prices.per_gb if counted else None,
         encode_s=timing.mean_encode_s,
         decode_s=timing.mean_decode_s,
         answer_s=timing.mean_answer_s,

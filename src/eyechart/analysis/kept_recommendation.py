@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices
+from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices, UsdPrices
 from eyechart.analysis.recommend import Recommendation, recommend
 from eyechart.analysis.recommend_view import recommendation_text
 from eyechart.core.errors import EyechartError
@@ -24,7 +24,8 @@ FILE_NAME = "recommendation.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What was asked: as the parameters of `recommend`. usd_per_million: prices of tokens."""
+    """What was asked: as the parameters of `recommend`. usd_per_million: prices of tokens.
+    usd_per_gb: of the transfer."""
 
     tolerance: float
     tasks: Sequence[str] = ()
@@ -32,6 +33,7 @@ class Asked:
     bandwidth_mbit: float = BANDWIDTH_MBIT
     today: str | None = None
     usd_per_million: Sequence[float] | None = None
+    usd_per_gb: float | None = None
 
     def of(self, run_dir: Path) -> list[Recommendation]:
         """The recommendations for a run. Raises what `recommend` raises."""
@@ -41,7 +43,7 @@ class Asked:
             tasks=self.tasks,
             saving=Saving(unit=self.save, bandwidth_mbit=self.bandwidth_mbit),
             today=self.today,
-            prices=TokenPrices.of(self.usd_per_million),
+            prices=UsdPrices(tokens=TokenPrices.of(self.usd_per_million), per_gb=self.usd_per_gb),
         )
 
 

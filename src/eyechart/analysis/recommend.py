@@ -29,7 +29,7 @@ from typing import TypeAlias
 import numpy as np
 
 from eyechart.analysis.cells import CellData, read_cells
-from eyechart.analysis.deployment import Costs, Saving, TokenPrices, answers_of, costs_of
+from eyechart.analysis.deployment import Costs, Saving, UsdPrices, answers_of, costs_of
 from eyechart.codecs import open_codec
 from eyechart.core.errors import InputError
 from eyechart.core.types import UNCOMPRESSED, Cell, Floats, Level, Record
@@ -169,13 +169,13 @@ def recommend(
     tasks: Sequence[str] = (),
     saving: Saving | None = None,
     today: str | None = None,
-    prices: TokenPrices | None = None,
+    prices: UsdPrices | None = None,
 ) -> list[Recommendation]:
     """The cheapest good setting for each VLM and adapter of a run.
 
     tolerance: the greatest mean loss, in points of 100 of the mean question score. tasks: use only
     these; (): all. saving: what to save; None: bytes. today: a setting of the run to compare with,
-    as a codec with one level (`jpeg:quality=85`). prices: of the VLM's tokens; None: list prices.
+    as a codec with one level (`jpeg:quality=85`). prices: None: the list prices of known VLMs.
 
     Raises:
         InputError: not a run directory; a tolerance outside 0..100; no such task; no uncompressed
@@ -194,16 +194,16 @@ def recommend(
     for cell in cells:
         if not tasks or cell.task in tasks:
             groups[cell.vlm, cell.adapter].append(cell)
-    chosen, timings = saving or Saving(), read_timings(store.root)
+    chosen, paid, timings = saving or Saving(), prices or UsdPrices(), read_timings(store.root)
     compared = None if today is None else _codec_and_level(today)
     found = []
     for (vlm, adapter), own in groups.items():
         plain = [one for one in groups.get((vlm, ""), []) if one.codec == UNCOMPRESSED]
-        measured = _measurements(own, plain, timings, prices)
+        measured = _measurements(own, plain, timings, paid)
         if not measured:
             continue
         answers = answers_of(plain)
-        uncompressed = costs_of(plain, answers, timings, prices)
+        uncompressed = costs_of(plain, answers, timings, paid)
         chosen.require([one.costs for one in measured], run_dir)
         settings = judged(measured, tolerance)
         found.append(
@@ -263,7 +263,7 @@ def _measurements(
     cells: Sequence[CellData],
     plain: Sequence[CellData],
     timings: Mapping[str, Timing],
-    prices: TokenPrices | None,
+    prices: UsdPrices,
 ) -> list[Measurement]:
     uncompressed = _scores(answers_of(plain))
     levels: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)

@@ -13,7 +13,7 @@ from eyechart.store.own_files import OwnFiles
 
 # Name, decimals and value of a column.
 _FigureColumn: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
-AGREEMENT, SCORE = "agreement, %", "score, %"
+AGREEMENT, SCORE, USD = "agreement, %", "score, %", "$ per 1,000 images"
 _UNIT_WORDS = {"bytes": "kB", "tokens": "visual tokens", "usd": "US dollars", "seconds": "seconds"}
 
 
@@ -42,6 +42,7 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
         legend=(
             f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}. "
             "lost: questions right on the uncompressed image only; gained: on the compressed only"
+            + (f". {_usd_note(found)}" if any(one.costs.usd for one in found.settings) else "")
         ),
         compact=True,
     )
@@ -49,14 +50,16 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
 
 def _reference_row(found: Recommendation, own: OwnFiles | None, columns: Sequence[str]) -> TableRow:
     """What every setting is compared with: the uncompressed image, or the user's own file of it."""
-    costs = found.uncompressed
+    costs = _own_costs(found, own)
     known: dict[str, tuple[float | None, int]] = {
-        "kB an image": ((own.mean_bytes if own else costs.size_bytes) / 1000, 1),
+        "kB an image": (costs.size_bytes / 1000, 1),
         "of own files, %": (100.0, 0),
         AGREEMENT: (found.agreement, 1),
         SCORE: (found.agreement, 1),
         "tokens": (costs.tokens, 0),
-        "VLM, ms": (None if costs.answer_s is None else 1000 * costs.answer_s, 0),
+        USD: (_thousandfold(costs.usd), 4),
+        "of own $, %": (100.0, 0),
+        "VLM, ms": (_thousandfold(costs.answer_s), 0),
     }
     entries = [known.get(name, (None, 0)) for name in columns]
     return TableRow(
@@ -65,16 +68,32 @@ def _reference_row(found: Recommendation, own: OwnFiles | None, columns: Sequenc
     )
 
 
+def _own_costs(found: Recommendation, own: OwnFiles | None) -> Costs:
+    """Of the user's own files, which the VLM sees as the uncompressed images; else of these."""
+    costs = found.uncompressed
+    return costs if own is None else replace(costs, size_bytes=own.mean_bytes)
+
+
+def _thousandfold(value: float | None) -> float | None:
+    return None if value is None else 1000 * value
+
+
+def _usd_note(found: Recommendation) -> str:
+    """What the dollars are for."""
+    costs = found.uncompressed
+    parts = [] if costs.token_usd is None else ["the tokens of the image and of one answer"]
+    parts += [] if costs.usd_per_gb is None else ["the transfer of the image"]
+    return f"$: {' and '.join(parts)}"
+
+
 def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]:
     """Name, decimals and value of each column; those that are unknown everywhere are left out."""
-
-    def milliseconds(value: float | None) -> float | None:
-        return None if value is None else 1000 * value
 
     def percent(share: float | None) -> float | None:
         return None if share is None else 100 * share
 
     files_bytes = 0.0 if own is None else own.mean_bytes
+    own_usd = None if own is None else _own_costs(found, own).usd
     columns: list[_FigureColumn] = [
         ("kB an image", 1, lambda one: one.bytes_per_image / 1000),
         (
@@ -88,10 +107,15 @@ def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]
         ("lost, %", 1, lambda one: percent(one.measured.lost)),
         ("gained, %", 1, lambda one: percent(one.measured.gained)),
         ("tokens", 0, lambda one: one.costs.tokens),
-        ("$ per 1,000 questions", 3, lambda one: milliseconds(one.costs.usd)),
-        ("encode, ms", 0, lambda one: milliseconds(one.costs.encode_s)),
-        ("decode, ms", 0, lambda one: milliseconds(one.costs.decode_s)),
-        ("VLM, ms", 0, lambda one: milliseconds(one.costs.answer_s)),
+        (USD, 4, lambda one: _thousandfold(one.costs.usd)),
+        (
+            "of own $, %",
+            0,
+            lambda one: 100 * one.costs.usd / own_usd if one.costs.usd and own_usd else None,
+        ),
+        ("encode, ms", 0, lambda one: _thousandfold(one.costs.encode_s)),
+        ("decode, ms", 0, lambda one: _thousandfold(one.costs.decode_s)),
+        ("VLM, ms", 0, lambda one: _thousandfold(one.costs.answer_s)),
         ("bpp", 3, lambda one: one.bpp),
     ]
     return [
@@ -131,7 +155,14 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
     """What the best setting saves: against the files, against today, in the chosen unit."""
     parts = []
     if own is not None:
-        parts.append(_change(best.bytes_per_image, own.mean_bytes, "bytes", "the files"))
+        files = _own_costs(found, own)
+        parts.append(_change(best.bytes_per_image, files.size_bytes, "bytes", "the files"))
+        if best.costs.usd is not None and files.usd:
+            less = 1000 * (files.usd - best.costs.usd)
+            words = f"${abs(less):.3g} {'less' if less >= 0 else 'more'} per 1,000 images"
+            parts.append(
+                f"{words} ({_change(best.costs.usd, files.usd, 'US dollars', 'the files')})"
+            )
     before, name = (
         (found.uncompressed, "uncompressed images")
         if found.today is None
@@ -142,7 +173,12 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
     for unit in units:
         saving = replace(found.saving, unit=unit)
         now, then = saving.value(best.costs), saving.value(before)
-        if now is not None and then and not (found.today is None and unit == "bytes"):
+        against_files = own is not None and unit == "usd"  # said above
+        if (
+            now is not None
+            and then
+            and not (found.today is None and (unit == "bytes" or against_files))
+        ):
             parts.append(_change(now, then, _UNIT_WORDS[unit].replace("kB", "bytes"), name))
     return parts
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from eyechart.store.own_files import OwnFiles
 
 __all__ = [
+    "check_asked",
     "check_images",
-    "check_tolerance",
     "draw",
     "own_files",
     "parse_bandwidths",
@@ -108,6 +108,7 @@ def recommend(
     bandwidth: float | None = None,
     today: str | None = None,
     usd_per_million: tuple[float, float] | None = None,
+    usd_per_gb: float | None = None,
     keep: bool = False,
 ) -> list[Recommendation]:
     """The cheapest setting of each VLM and adapter whose loss is surely below a tolerance.
@@ -121,14 +122,15 @@ def recommend(
         None: 10.
     today: a setting of the run to compare with, for example `jpeg:quality=85`.
     usd_per_million: prices of tokens of questions and of answers; None: list prices, where known.
+    usd_per_gb: price of sending 10^9 bytes; None: not counted.
     keep: let the run's report open with it.
 
     Returns all settings with their losses and costs, and the `best` one, or None.
 
     Raises:
-        InputError: not a run directory; a tolerance outside 0..100; no such task; nothing to
-            compare; an unknown `save`, or one that the run has no figures of; `today` is no setting
-            of the run.
+        InputError: not a run directory; a tolerance outside 0..100; a price below 0; no such task;
+            nothing to compare; an unknown `save`, or one that the run has no figures of; `today` is
+            no setting of the run.
 
     Examples:
         >>> found = eyechart.recommend("out/photos", tolerance=5)
@@ -146,6 +148,7 @@ def recommend(
         bandwidth_mbit=BANDWIDTH_MBIT if bandwidth is None else bandwidth,
         today=today,
         usd_per_million=usd_per_million,
+        usd_per_gb=usd_per_gb,
     )
     with reading(run_directory) as folder:
         found = asked.of(folder)
@@ -154,11 +157,15 @@ def recommend(
     return found
 
 
-def check_tolerance(tolerance: float) -> None:
+def check_asked(
+    tolerance: float, usd_per_million: tuple[float, float] | None, usd_per_gb: float | None
+) -> None:
     """Refuse what `recommend` would refuse, before a long check. Raises InputError."""
-    from eyechart.analysis.recommend import check_tolerance as check
+    from eyechart.analysis.deployment import TokenPrices, UsdPrices
+    from eyechart.analysis.recommend import check_tolerance
 
-    check(tolerance)
+    check_tolerance(tolerance)
+    UsdPrices(tokens=TokenPrices.of(usd_per_million), per_gb=usd_per_gb)
 
 
 def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> Table:

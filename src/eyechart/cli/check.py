@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eyechart.cli.options import UsdPerGb, UsdPerMillion, parse_prices
 from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
 
@@ -39,6 +40,8 @@ def check(
     max_images: Annotated[
         int | None, typer.Option("--max-images", min=1, help="Use the first so many images.")
     ] = None,
+    usd_per_million: UsdPerMillion = None,
+    usd_per_gb: UsdPerGb = None,
     yes: Annotated[
         bool, typer.Option("--yes", help=f"Ask more than {MOST_QUESTIONS:,} questions, too.")
     ] = False,
@@ -53,12 +56,13 @@ def check(
     uncompressed image. A stopped check continues with the same command.
     """
     from eyechart import api
-    from eyechart.api.check import check_tolerance
+    from eyechart.api.check import check_asked
     from eyechart.api.places import writing
     from eyechart.cli.console import error_line, keyboard_interrupt, live_console
     from eyechart.cli.run_progress import run_progress
 
-    check_tolerance(tolerance)
+    prices = parse_prices(usd_per_million)
+    check_asked(tolerance, prices, usd_per_gb)
     progress = run_progress(live_console(stderr=False))
     with (
         keyboard_interrupt("all answers so far are kept"),
@@ -80,7 +84,14 @@ def check(
             progress=progress,
         )
         found.outcome.raise_unusable()
-        shown = api.recommend(folder, tolerance=tolerance, today=today, keep=True)
+        shown = api.recommend(
+            folder,
+            tolerance=tolerance,
+            today=today,
+            usd_per_million=prices or found.usd_per_million,
+            usd_per_gb=usd_per_gb,
+            keep=True,
+        )
     if found.left_out:
         error_line(f"{photos}: {found.left_out} files are no images that can be read here")
     if found.unanswered:

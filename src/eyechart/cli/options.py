@@ -32,6 +32,11 @@ UsdPerMillion = Annotated[
     typer.Option(metavar="IN,OUT", help="Prices of tokens, as in 2.5,10. Default: list prices."),
 ]
 
+UsdPerGb = Annotated[
+    float | None,
+    typer.Option("--usd-per-gb", metavar="USD", help="Price of sending 10^9 bytes, as in 0.09."),
+]
+
 
 def parse_prices(text: str | None) -> tuple[float, float] | None:
     """`2.5,10` as numbers. Raises InputError."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.options import Directory, UsdPerMillion, parse_prices
+from eyechart.cli.options import Directory, UsdPerGb, UsdPerMillion, parse_prices
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out
 
@@ -44,6 +44,7 @@ def recommend(
         ),
     ] = None,
     usd_per_million: UsdPerMillion = None,
+    usd_per_gb: UsdPerGb = None,
     policy: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the setting as JSON; print a Python client."),
@@ -75,6 +76,7 @@ def recommend(
         today=today,
         bandwidth=bandwidths[0] if bandwidths else None,
         usd_per_million=parse_prices(usd_per_million),
+        usd_per_gb=usd_per_gb,
         keep=True,
     )
     if len(found) > 1 and (policy or front or times):

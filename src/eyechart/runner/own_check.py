@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from eyechart.codecs.jpeg_quality import jpeg_quality
 from eyechart.core.errors import InputError, in_one_line
 from eyechart.core.files import is_file
+from eyechart.core.hooks import HasPrices
 from eyechart.core.images import find_images, image_size
 from eyechart.core.types import UNCOMPRESSED, Question, component_of
 from eyechart.runner.costs import usd_before
@@ -62,7 +63,8 @@ class OwnCheck:
     uncompressed image. known: how many answers were in the questions file. right, repeated: mean
     score on the uncompressed images, 0..1, of the questions with known answers, and of the others,
     which is how far the VLM agrees with itself; None without such questions. rules: how answers are
-    compared, and of how many questions."""
+    compared, and of how many questions. usd_per_million: prices of the VLM's tokens, of questions
+    and of answers; None if unknown."""
 
     outcome: Outcome
     images: int
@@ -74,6 +76,7 @@ class OwnCheck:
     right: float | None
     repeated: float | None
     rules: Mapping[str, int]
+    usd_per_million: tuple[float, float] | None = None
 
 
 def check_images(
@@ -127,6 +130,7 @@ def check_images(
             _refuse_other_check(out / PROBES, probes, model)
             asked += _with_references(probes, out / PROBES, vlm, progress, chosen)
     outcome = _run(asked, out, [UNCOMPRESSED, *used], vlm, progress, chosen)
+    opened = model.open()
     write_own_files(out, own)
     return OwnCheck(
         outcome=outcome,
@@ -139,6 +143,7 @@ def check_images(
         right=_uncompressed_score(out, asked, lambda one: _what(one) in known),
         repeated=_uncompressed_score(out, asked, lambda one: _what(one) not in known),
         rules=Counter(rule_of(question.answer) for question in asked),
+        usd_per_million=opened.usd_per_million if isinstance(opened, HasPrices) else None,
     )
 
 

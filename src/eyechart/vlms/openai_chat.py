@@ -205,6 +205,12 @@ class OpenAIChat:
         return image_tokens(height_px, width_px, detail=self._detail, model=self._model)
 
     @property
+    def usd_per_million(self) -> tuple[float, float] | None:
+        """Prices of tokens of questions and of answers in US dollars; None if one is unknown."""
+        usd_input, usd_output = self._prices.usd_input, self._prices.usd_output
+        return None if usd_input is None or usd_output is None else (usd_input, usd_output)
+
+    @property
     def spent_usd(self) -> float | None:
         """Cost of the answers so far by the server's token counts; None without prices."""
         return self._prices.usd(self.spent)

@@ -24,6 +24,7 @@
     VLM       SizesBatches     questions_at_once
     VLM       Replicated       copies, submit(requests, decoding)
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
+    VLM       HasPrices        usd_per_million
     VLM       CountsTokens     visual_tokens(height_px, width_px)
     VLM       Remote           remote
     VLM       Served           address
@@ -80,6 +81,7 @@ from eyechart.core.hooks.vlms import (
     Checkable,
     CountsTokens,
     HasParameters,
+    HasPrices,
     Remote,
     Replicated,
     Served,
@@ -111,6 +113,7 @@ __all__ = [
     "HasKnobRange",
     "HasMetricLabels",
     "HasParameters",
+    "HasPrices",
     "HasThresholds",
     "HasWeightFiles",
     "ImageFileSettings",

@@ -77,6 +77,16 @@ class Billed(Protocol):
 
 
 @runtime_checkable
+class HasPrices(Protocol):
+    """A VLM that knows the prices of its tokens."""
+
+    @property
+    def usd_per_million(self) -> tuple[float, float] | None:
+        """US dollars per million tokens, of questions and of answers; None if unknown."""
+        ...
+
+
+@runtime_checkable
 class CountsTokens(Protocol):
     """A VLM that knows how many tokens an image of a size takes."""
 
