@@ -175,9 +175,13 @@ def test_lines_that_were_not_uploaded_are_kept_on_their_machine(
     assert files.cat_file(path) == whole
 
 
-def test_deleted_cells_are_deleted_there(files: Any, data: Path) -> None:
+def test_cells_deleted_on_another_machine_are_deleted_there(
+    files: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"s3://{BUCKET}/dropped"
     assert run(data, url) == 0
+    move_to(tmp_path / "other", monkeypatch)
+    assert run_args(["rescore", url, "--data", str(data)]) == 0
     assert run_args(["runs", "drop", url, "--codec", "jpeg", "--yes"]) == 0
     left = [path for path in files.find(f"{BUCKET}/dropped") if path.endswith("/cell.json")]
     assert len(left) == 1

@@ -103,3 +103,19 @@ def test_a_damaged_object_is_replaced() -> None:
     bucket.objects[RemoteLease.NAME] = b"\xff"
     with lease(bucket).taken(wait=False, note=print):
         assert json.loads(bucket.objects[RemoteLease.NAME])["token"]
+
+
+def test_it_is_not_taken_twice_where_the_condition_of_a_new_object_is_ignored() -> None:
+    class Careless(FakeBucket):
+        def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+            super().write(name, data)
+
+    bucket = Careless()
+    first = lease(bucket)
+    with (
+        first.taken(wait=False, note=print),
+        pytest.raises(HeldError),
+        lease(bucket, lambda seconds: first.renew()).taken(wait=False, note=print),
+    ):
+        pass
+    assert not first.lost

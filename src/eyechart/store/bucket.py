@@ -5,6 +5,7 @@ An error becomes one line that names the URL. Credentials are never in it.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     # botocore would wait a minute for each of five tries.
     "s3": {"config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 3}}}
 }
-_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|CONNECTION_STRING", re.IGNORECASE)
 _LEAST_SECRET = 6  # characters; shorter values are words that may be in any message
 
 
@@ -33,6 +34,8 @@ def open_bucket(url: str) -> Bucket:
     """The objects below a URL. Connects to nothing yet. Raises InputError: a missing package."""
     scheme, _, root = url.partition("://")
     package = SCHEMES[scheme][0]
+    # Errors are raised, too; gcsfs prints their traces, and warns at every call of some buckets.
+    logging.getLogger(package).setLevel(logging.CRITICAL)
     try:
         import fsspec
 
@@ -63,6 +66,8 @@ class Bucket:
         """Name -> size and digest, of all objects."""
         with self._errors("", InputError):
             found = self._files.find(self._root, detail=True)
+            if not isinstance(found, dict):  # of adlfs, for the URL of one object
+                found = {path: self._files.info(path) for path in found}
         listing = {}
         for path, info in found.items():
             name = path.removeprefix(self._root).strip("/")
@@ -130,17 +135,22 @@ class Bucket:
 
 def _reason(scheme: str, error: BaseException) -> str:
     text, how = _without_secrets(one_line(error)), SCHEMES[scheme][1]
-    if "credential" in text.lower():
-        return f"no credentials; {how}"
-    if isinstance(error, FileNotFoundError):
-        return "no such bucket or object"
-    if isinstance(error, PermissionError):
+    lower = text.lower()
+    denied = ("forbidden", "invalid credentials", "anonymous caller", "authenticate the request")
+    if isinstance(error, PermissionError) or any(words in lower for words in denied):
         return f"access denied ({text}); {how}"
+    if "credential" in lower:
+        return f"no credentials; {how}"
+    if isinstance(error, FileNotFoundError) or type(error).__name__ == "ResourceNotFoundError":
+        return "no such bucket or object"
     return f"cannot be used ({text})"
 
 
 def _without_secrets(text: str) -> str:
     for name, value in os.environ.items():
-        if len(value) >= _LEAST_SECRET and _SECRET.search(name):
-            text = text.replace(value, "...")
+        if _SECRET.search(name):
+            # A connection string is a list of NAME=VALUE.
+            for part in (value, *(field.partition("=")[2] for field in value.split(";"))):
+                if len(part) >= _LEAST_SECRET:
+                    text = text.replace(part, "...")
     return text

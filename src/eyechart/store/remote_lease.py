@@ -64,11 +64,15 @@ class RemoteLease:
                 self._bucket.write(self.NAME, self._body())
 
     def _create(self) -> bool:
+        """Whether it is held now. Services exist that ignore the condition of a new object, so it
+        is looked for before and afterwards, too."""
+        if self._read():
+            return False
         try:
             self._bucket.write(self.NAME, self._body(), new=True)
         except FileExistsError:
             return False
-        return True
+        return self._is_own(self._read())
 
     def _outlast(self, found: dict[str, Any], *, wait: bool, note: Callable[[str], None]) -> None:
         """Return when the lease is gone. Raises HeldError: its holder lives."""

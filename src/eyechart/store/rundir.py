@@ -272,7 +272,7 @@ class Store:
             }
         )  # sorted, so that two waiting runs take their leases in one order and cannot deadlock
         with ExitStack() as stack:
-            leases = self.root / "leases"
+            leases = self._leases()
             stack.enter_context(lease(leases / "directory", shared=True, wait=wait))
             for name in names:
                 stack.enter_context(lease(leases / name, wait=wait))
@@ -281,15 +281,13 @@ class Store:
     @contextmanager
     def encoding(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the right to add bitstreams and decoded images, beside runs. Raises HeldError."""
-        with lease(self.root / "leases" / "directory", shared=True, wait=wait):
+        with lease(self._leases() / "directory", shared=True, wait=wait):
             yield
 
     @contextmanager
     def measuring(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the right to add quality values, beside runs. Raises HeldError."""
-        leases = self.root / "leases"
-        with store_errors(leases, "be made"):
-            leases.mkdir(exist_ok=True)
+        leases = self._leases()
         with (
             lease(leases / "directory", shared=True, wait=wait),
             lease(leases / "quality", wait=wait),
@@ -300,14 +298,21 @@ class Store:
     def updating(self, name: str) -> Iterator[None]:
         """Hold an exclusive lease on one file while it is read and rewritten, because runs of other
         models rewrite it too. Waits for them. Raises StoreError."""
-        with lease(self.root / "leases" / f"updating-{name}", wait=True):
+        with lease(self._leases() / f"updating-{name}", wait=True):
             yield
 
     @contextmanager
     def rewriting(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the right to change stored records, which excludes all runs. Raises HeldError."""
-        with lease(self.root / "leases" / "directory", wait=wait):
+        with lease(self._leases() / "directory", wait=wait):
             yield
+
+    def _leases(self) -> Path:
+        """The folder of the leases, which a copy of a run directory may lack."""
+        folder = self.root / "leases"
+        with store_errors(folder, "be made"):
+            folder.mkdir(exist_ok=True)
+        return folder
 
 
 def _order(stored: StoredCell) -> tuple[str, str, str, str, int, str]:
