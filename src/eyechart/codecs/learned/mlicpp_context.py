@@ -14,7 +14,7 @@ from eyechart.codecs.learned.swin import Mlp, relative_positions
 
 _HEADS = 2  # of the two contexts inside a slice
 _SIDE = 5  # of the local context's window
-_AT_ONCE = 4096  # positions of the local context; bounds its memory
+_AT_ONCE = 4096  # positions of the local context, in whole rows; bounds its memory
 
 
 class LocalContext(nn.Module):
@@ -39,20 +39,24 @@ class LocalContext(nn.Module):
         """(batch, channels, ...) -> (batch, 2 * channels, ...)."""
         batch, channels, height, width = x.shape
         qkv = self.qkv_proj(self.norm1(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
-        windows = _windows(qkv)  # (batch, positions, 3 * channels, 25)
-        seen = _windows(anchors[None, None].to(x))[0, :, 0]  # (positions, 25)
+        border = [_SIDE // 2] * 4
+        qkv, seen = F.pad(qkv, border), F.pad(anchors[None, None].to(x), border)
         bias = self.relative_position_table[self.relative_position_index].permute(2, 0, 1)
-        starts = range(0, height * width, _AT_ONCE)
-        parts = [
-            self._attend(windows[:, at : at + _AT_ONCE], seen[at : at + _AT_ONCE], bias)
-            for at in starts
-        ]
+        rows = max(1, _AT_ONCE // width)
+        parts = []
+        for top in range(0, height, rows):
+            strip = slice(top, min(height, top + rows) + _SIDE - 1)
+            windows, among = _windows(qkv[:, :, strip]), _windows(seen[:, :, strip])
+            parts.append(self._attend(windows, among[0, :, 0], bias))
         found: Tensor = self.proj(torch.cat(parts, 1))
         found = found + self.mlp(self.norm2(found))
         return found.reshape(batch, height, width, 2 * channels).permute(0, 3, 1, 2)
 
     def _attend(self, windows: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
-        """(batch, positions, 3 * channels, 25) -> (batch, positions, 2 * channels)."""
+        """(batch, positions, 3 * channels, 25) -> (batch, positions, 2 * channels).
+
+        seen: (positions, 25), 1 at anchors.
+        """
         batch, positions, width, tokens = windows.shape
         size = width // 3 // _HEADS
         # The head is the fast axis of the channels here and the slow one behind the attention.
@@ -163,7 +167,6 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 def _windows(x: Tensor) -> Tensor:
-    """(batch, channels, height, width) -> (batch, positions, channels, 25), 0 outside."""
-    batch, channels, height, width = x.shape
-    unfolded = F.unfold(x, _SIDE, padding=_SIDE // 2)
-    return unfolded.reshape(batch, channels, _SIDE**2, height * width).permute(0, 3, 1, 2)
+    """(batch, channels, height + 4, width + 4) -> (batch, height * width, channels, 25)."""
+    batch, channels = x.shape[:2]
+    return F.unfold(x, _SIDE).reshape(batch, channels, _SIDE**2, -1).permute(0, 3, 1, 2)

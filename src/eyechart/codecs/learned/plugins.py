@@ -51,6 +51,7 @@ TCM = Architecture(
     build=Tcm,
     multiple=128,
     padding="centred zeros",
+    wide=True,
     published=(
         PublishedCheckpoints(
             levels=("0.0025",), url="https://github.com/jmliu206/LIC_TCM", licence="MIT License"
@@ -63,6 +64,7 @@ MLICPP = Architecture(
     build=Mlicpp,
     multiple=64,
     padding="zeros",
+    wide=True,
     published=(
         PublishedCheckpoints(
             levels=("0.0018", "0.0035"),
