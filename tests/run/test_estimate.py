@@ -17,6 +17,7 @@ from eyechart.runner.estimate import (
     estimate,
 )
 from eyechart.runner.plan import load_plan, make_plan
+from eyechart.runner.rates import AnswerRate
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,22 @@ def test_a_codec_counts_for_its_own_tasks() -> None:
     assert found.code_s == 20 * 2 * 3.0 + 10 * 4 * 1.0
     assert found.stream_bytes(one) == 10 * 4 * 5.0
     assert found.decoded_bytes == 10 * 4 * 9
+
+
+def test_a_codec_counts_for_its_own_adapters() -> None:
+    task = TaskEstimate(name="a", questions=20, images=10, note="counted", pixels=100)
+    every = CodecEstimate(name="c", levels=2, code_s=3.0, payload_bytes=7.0, note="")
+    one = CodecEstimate(
+        name="d", levels=4, code_s=1.0, payload_bytes=5.0, note="", adapters=("none",)
+    )
+    rate = AnswerRate(questions_per_s=10)
+    models = tuple(
+        ModelEstimate(name="v", rate=rate, usd=None, adapter=name) for name in ("none", "mine")
+    )
+    found = Estimate(models=models, tasks=(task,), codecs=(every, one), image_px=(10, 10))
+    assert (found.cells, found.questions) == (6 + 2, 20 * (6 + 2))
+    assert found.images == 10 * 6  # each is encoded once
+    assert found.answer_s() == 20 * (6 + 2) / 10
 
 
 def test_a_task_counts_its_own_images_size() -> None:

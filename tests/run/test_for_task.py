@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, levels_of
 
-from eyechart.core.types import Answer, Component, Decoding, Request
+from eyechart.core.types import Answer, Component, Decoding, Request, component_of
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
 from eyechart.runner.progress import SilentProgress
@@ -71,3 +71,22 @@ def test_resolving_a_plan_asks_the_vlm(tmp_path: Path, monkeypatch: pytest.Monke
     (model,) = resolve(plan).models
     assert model.vlm.options == model.by_task["Coarse"].options == {"tiles": 6}
     assert model.by_task["Fine"].options == {"tiles": 6, "for_task": {"tiles": 24}}
+
+
+def test_a_codec_is_run_with_its_own_adapters_alone(tmp_path: Path) -> None:
+    vlm, store = FakeVLM(), Store(tmp_path)
+    alone = ModelConfig(vlm=component_of(vlm), adapter=None, open=lambda: vlm)
+    adapter = Component(name="mine", version="1", options={})
+    adapted = replace(alone, adapter=adapter, adapter_name="mine")
+    every, some = levels_of(FakeCodec()), levels_of(FakeCodec(name="other"))
+    work = Work(
+        models=(alone, adapted),
+        codecs=(every, replace(some, adapters=("none",))),
+        tasks=(task_work(FakeTask()),),
+    )
+    store.create()
+    run(work, store, SerialExecutor(), SilentProgress())
+    found = [(c.cell.codec.name, c.cell.adapter) for c in store.cells()]
+    assert len(found) == work.cells
+    assert {codec for codec, used in found if used is None} == {every.codec.name, "other"}
+    assert {codec for codec, used in found if used == adapter} == {every.codec.name}

@@ -90,6 +90,10 @@ def test_built_in_plans_name_what_exists(name: str) -> None:
             "vlms: a\ntasks: ['b:max_images=2', d]\ncodecs: {codec: c, tasks: e}",
             "codecs: task 'e' of c is none of the plan's tasks (b, d)",
         ),
+        (
+            LEAST.replace("codecs: c", "codecs: {codec: c, adapters: d}"),
+            "codecs: adapter 'd' of c is none of the plan's adapters (none)",
+        ),
         ("vlms: {a: 1}\ntasks: b\ncodecs: c", "vlms"),
         ("vlms: a\ntasks: b\ncodecs: [{codec: jpeg, level: [1]}]", "did you mean levels?"),
         ("vlms: a\ntasks: b\ncodecs: [3]", "codecs.0"),
@@ -161,6 +165,10 @@ def test_replacing_a_value_removes_dependent_ones() -> None:
     assert [entry.codec for entry in changed(some, {"tasks": ["GQA"]}, "p").codecs] == ["a"]
     kept = changed(some, {"tasks": ["POPE:max_images=3", "GQA"]}, "p").codecs
     assert kept == some.codecs
+    one = make_plan({**plan.model_dump(), "codecs": {"codec": "b", "adapters": "universal"}}, "p")
+    assert [entry.adapters for entry in changed(one, {"vlms": "v"}, "p").codecs] == [None]
+    assert [entry.adapters for entry in changed(one, {"adapters": "mine"}, "p").codecs] == [None]
+    assert changed(one, {"tasks": "POPE"}, "p").codecs == one.codecs
     own = changed(plan, {"vlms": "my-vlm", "adapters": "mine", "data": ".", "max_images": 3}, "q")
     assert (own.adapters, own.max_images) == (("mine",), 3)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -22,10 +23,10 @@ from eyechart.core.hooks import HasFile, HasWeightFiles, PublishedFile
 from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task, is_neural
 from eyechart.runner.costs import UsdRange, usd_before
-from eyechart.runner.plan import CodecEntry, Plan
+from eyechart.runner.plan import NO_ADAPTER, CodecEntry, Plan
 from eyechart.runner.rates import AnswerRate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, model_names, open_spec
-from eyechart.runner.work import task_work
+from eyechart.runner.work import among, task_work
 from eyechart.tasks.sampling import by_image
 from eyechart.vlms.devices import codec_devices
 
@@ -63,8 +64,8 @@ class CodecEstimate:
 
     code_s: None if the codec does not work on this machine (`note` says why); payload_bytes is then
     from the published rates, or None. slow_decode: whether its decoded images are stored, because
-    decoding takes longer than reading them; assumed for codecs that were not timed. tasks: names of
-    the tasks it is run for; None: all.
+    decoding takes longer than reading them; assumed for codecs that were not timed. tasks,
+    adapters: those it is run for, as the plan has them; None: all.
     """
 
     name: str
@@ -75,16 +76,18 @@ class CodecEstimate:
     slow_decode: bool = False
     bpp_from: str = ""  # where the bytes are from if they were not measured
     tasks: tuple[str, ...] | None = None
+    adapters: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEstimate:
-    """A VLM with its adapter. rate: None if it was not measured. usd: cost of all its questions;
-    None if there is none or it is unknown."""
+    """A VLM with its adapter, which has its name in the plan. rate: None if it was not measured.
+    usd: cost of all its questions; None if there is none or it is unknown."""
 
     name: str
     rate: AnswerRate | None
     usd: UsdRange | None
+    adapter: str = NO_ADAPTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,11 @@ class Estimate:
     @property
     def cells(self) -> int:
         """Number of cells of the plan."""
-        return len(self.models) * sum(_levels(self.codecs, task) for task in self.tasks)
+        return sum(
+            _levels(self.codecs, task, model.adapter)
+            for model in self.models
+            for task in self.tasks
+        )
 
     @property
     def images(self) -> int:
@@ -110,20 +117,28 @@ class Estimate:
     @property
     def questions(self) -> int:
         """Number of questions to answer, of all VLMs."""
-        asked = sum(_levels(self.codecs, task) * task.questions for task in self.tasks)
-        return len(self.models) * asked
+        return sum(self._questions(model) for model in self.models)
+
+    def _questions(self, model: ModelEstimate) -> int:
+        return sum(
+            _levels(self.codecs, task, model.adapter) * task.questions for task in self.tasks
+        )
+
+    def _images(self, model: ModelEstimate) -> int:
+        return sum(_levels(self.codecs, task, model.adapter) * task.images for task in self.tasks)
 
     def answer_s(self, unmeasured_per_s: float | None = None) -> float | None:
         """Time of all VLMs, one after another; None if the rate of one is unknown.
 
         unmeasured_per_s: questions per second to use for these.
         """
-        questions = self.questions / len(self.models)
         guess = None if unmeasured_per_s is None else AnswerRate(questions_per_s=unmeasured_per_s)
-        rates = [rate for model in self.models if (rate := model.rate or guess)]
-        if len(rates) < len(self.models):
-            return None
-        return sum(rate.answer_s(images=self.images, questions=questions) for rate in rates)
+        times_s = [
+            rate.answer_s(images=self._images(model), questions=self._questions(model))
+            for model in self.models
+            if (rate := model.rate or guess)
+        ]
+        return sum(times_s) if len(times_s) == len(self.models) else None
 
     @property
     def code_s(self) -> float:
@@ -152,14 +167,17 @@ class Estimate:
         """Number of images of the timed size that have as many pixels as all images of the codec's
         tasks."""
         height_px, width_px = self.image_px
-        own = (task for task in self.tasks if codec.tasks is None or task.name in codec.tasks)
+        own = (task for task in self.tasks if among(task.name, codec.tasks))
         return sum(task.images * task.pixels for task in own) / (height_px * width_px)
 
 
-def _levels(codecs: Sequence[CodecEstimate], task: TaskEstimate) -> int:
-    """Number of levels of all codecs that are run for a task."""
-    own = (codec for codec in codecs if codec.tasks is None or task.name in codec.tasks)
-    return sum(codec.levels for codec in own)
+def _levels(codecs: Sequence[CodecEstimate], task: TaskEstimate, adapter: str | None = None) -> int:
+    """Number of levels of all codecs that are run for a task, with one adapter or with any."""
+    return sum(
+        codec.levels
+        for codec in codecs
+        if among(task.name, codec.tasks) and (adapter is None or among(adapter, codec.adapters))
+    )
 
 
 def processor_s() -> float:
@@ -196,20 +214,28 @@ def estimate(
     known = {**built_in_rates(), **(rates or {})}
     names = model_names(plan)
     codecs = tuple(
-        replace(_codec(entry, image, published or {}, clock), tasks=entry.tasks)
+        replace(
+            _codec(entry, image, published or {}, clock),
+            tasks=entry.tasks,
+            adapters=entry.adapters,
+        )
         for entry in plan.codecs
     )
-    asked = [_levels(codecs, size) * size.questions for size in sizes]
+    asked = {
+        adapter: [_levels(codecs, size, adapter) * size.questions for size in sizes]
+        for adapter in plan.adapters
+    }
     counted = all(size.note == "counted" for size in sizes)
     costs = [
-        _usd(spec, tasks, asked, plan.max_images) if counted else None
-        for spec in plan.vlms
-        for _ in plan.adapters
+        _usd(spec, tasks, asked[adapter], plan.max_images) if counted else None
+        for spec, adapter in product(plan.vlms, plan.adapters)
     ]
     return Estimate(
         models=tuple(
-            ModelEstimate(name=name, rate=given or rate_of(name, known), usd=usd)
-            for name, usd in zip(names, costs, strict=True)
+            ModelEstimate(name=name, rate=given or rate_of(name, known), usd=usd, adapter=adapter)
+            for name, usd, (_, adapter) in zip(
+                names, costs, product(plan.vlms, plan.adapters), strict=True
+            )
         ),
         tasks=tuple(sizes),
         codecs=codecs,

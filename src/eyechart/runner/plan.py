@@ -55,19 +55,22 @@ Names = Annotated[
 ]
 
 
+NO_ADAPTER = "none"  # among the adapters of a plan: the VLM alone
 _MOST_BYTES = 1 << 20  # of a plan
 _LONGEST_NAMES = 80  # characters of a title
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class CodecEntry(BaseModel):
-    """A codec with some of its levels, for some of the plan's tasks; None is all of them."""
+    """A codec with some of its levels, for some of the plan's tasks and adapters; None is all of
+    them."""
 
     model_config = _STRICT
 
     codec: str
     levels: Names | None = None
     tasks: Names | None = None
+    adapters: Names | None = None
 
     def for_tasks(self, names: Collection[str]) -> CodecEntry | None:
         """The codec for those of its tasks that have these names; None if there is none."""
@@ -75,6 +78,10 @@ class CodecEntry(BaseModel):
             return self
         kept = tuple(name for name in self.tasks if name in names)
         return self.model_copy(update={"tasks": kept}) if kept else None
+
+    def for_all_adapters(self) -> CodecEntry:
+        """The codec for whatever adapters a plan has."""
+        return self.model_copy(update={"adapters": None})
 
 
 def _expanded(place: str | None) -> str | None:
@@ -128,7 +135,7 @@ class Plan(BaseModel):
 
     vlms: names, hub ids or directories, each with options (`qwen2.5-vl-3b:max_pixels=1003520`).
     codecs: names with options (`vvc:preset=fast`, or {vvc: {preset: fast}}), or {codec: ...,
-        levels: [...], tasks: [...]}.
+        levels: [...], tasks: [...], adapters: [...]}.
     adapters: directories or names, `DIR:conditioning=unknown` for another conditioning;
         `none` is the VLM without an adapter.
     data: folder with the tasks' files; none means $EYECHART_DATA, $LMUData or the built-in chart.
@@ -148,7 +155,7 @@ class Plan(BaseModel):
         AfterValidator(_some),
         AfterValidator(_levels_once),
     ]
-    adapters: Names = ("none",)
+    adapters: Names = (NO_ADAPTER,)
     data: Annotated[str | None, AfterValidator(_expanded)] = None
     max_images: Annotated[int, Field(ge=1)] | None = None
     choice_set: bool = False
@@ -159,14 +166,18 @@ class Plan(BaseModel):
         return tuple(parse_spec(task)[0] for task in self.tasks)
 
     @model_validator(mode="after")
-    def _codecs_have_tasks(self) -> Self:
+    def _codecs_are_for_known_members(self) -> Self:
         for entry in self.codecs:
-            for name in entry.tasks or ():
-                if name not in self.task_names:
-                    raise ValueError(
-                        f"codecs: task {name!r} of {entry.codec} is none of the plan's tasks "
-                        f"({', '.join(self.task_names)})"
-                    )
+            for kind, names, known in (
+                ("task", entry.tasks, self.task_names),
+                ("adapter", entry.adapters, self.adapters),
+            ):
+                for name in names or ():
+                    if name not in known:
+                        raise ValueError(
+                            f"codecs: {kind} {name!r} of {entry.codec} is none of the plan's "
+                            f"{kind}s ({', '.join(known)})"
+                        )
         return self
 
 
@@ -239,25 +250,29 @@ def _is_utf8(text: str) -> bool:
 def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
     """A plan with other values for some keys; `name` is named in errors.
 
-    Other VLMs remove the plan's adapters, which are made for one VLM. Another data folder removes
-    `max_images`, and so do tasks of which the plan has none. Other tasks remove codecs that are run
-    for none of them. Codecs are added to `source`, with which every table compares. The title names
-    other VLMs, tasks and codecs, if no title is given. Raises InputError.
+    Other VLMs remove the plan's adapters, which are made for one VLM. With other adapters, each
+    codec is run for all of them. Another data folder removes `max_images`, and so do tasks of which
+    the plan has none. Other tasks remove codecs that are run for none of them. Codecs are added to
+    `source`, with which every table compares. The title names other VLMs, tasks and codecs, if no
+    title is given. Raises InputError.
     """
     fitting: dict[str, Any] = {"title": _fitting_title(plan.title, given)}
     if given.get("codecs"):
         codecs = _listed(given["codecs"])
         if UNCOMPRESSED not in codecs:
             given = {**given, "codecs": [UNCOMPRESSED, *codecs]}
+    entries = list(plan.codecs)
     if "vlms" in given:
-        fitting["adapters"] = "none"
+        fitting["adapters"] = NO_ADAPTER
+    if "vlms" in given or "adapters" in given:
+        fitting["codecs"] = entries = [entry.for_all_adapters() for entry in entries]
     if "data" in given:
         fitting["max_images"] = None
     if given.get("tasks"):
         names = [parse_spec(task)[0] for task in _texts(given["tasks"])]
         if not set(names) & set(plan.task_names):  # the sample was chosen for the plan's tasks
             fitting["max_images"] = None
-        fitting["codecs"] = [kept for entry in plan.codecs if (kept := entry.for_tasks(names))]
+        fitting["codecs"] = [kept for entry in entries if (kept := entry.for_tasks(names))]
     return make_plan({**plan.model_dump(), **fitting, **given}, name) if given else plan
 
 

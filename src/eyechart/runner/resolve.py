@@ -20,7 +20,7 @@ from eyechart.core.kinds import fits
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Component, Level, Task, component_of, is_neural
 from eyechart.core.workers import OpenWorkers
-from eyechart.runner.plan import CodecEntry, Plan
+from eyechart.runner.plan import NO_ADAPTER, CodecEntry, Plan
 from eyechart.runner.work import (
     CodecLevels,
     ModelConfig,
@@ -112,10 +112,10 @@ def model_names(plan: Plan) -> list[str]:
             with suppress(UnusableVLMError):
                 open_spec(spec)
     for spec in plan.adapters:
-        if spec != "none" and "/" not in spec:  # a folder may not exist yet
+        if spec != NO_ADAPTER and "/" not in spec:  # a folder may not exist yet
             parse_adapter(spec)
     return [
-        vlm if adapter == "none" else f"{vlm} + {Path(adapter).name}"
+        vlm if adapter == NO_ADAPTER else f"{vlm} + {Path(adapter).name}"
         for vlm in plan.vlms
         for adapter in plan.adapters
     ]
@@ -149,7 +149,14 @@ def codec_levels(entry: CodecEntry) -> CodecLevels:
             if not (isinstance(level, Level) and fits(level.rank, int)):
                 raise TypeError(f"not a level with a whole number as its rank: {level!r}")
         levels = tuple(sorted(chosen, key=lambda level: level.rank))
-    return CodecLevels(codec=codec, plugin=name, options=options, levels=levels, tasks=entry.tasks)
+    return CodecLevels(
+        codec=codec,
+        plugin=name,
+        options=options,
+        levels=levels,
+        tasks=entry.tasks,
+        adapters=entry.adapters,
+    )
 
 
 def _task_work(name: str, task: Task, plan: Plan) -> TaskWork:
@@ -162,7 +169,7 @@ def _task_work(name: str, task: Task, plan: Plan) -> TaskWork:
 def _model_config(
     spec: str, adapter: str, open_vlm: Callable[[str, str | None], VLM], tasks: Sequence[Task]
 ) -> ModelConfig:
-    adapter_spec = None if adapter == "none" else adapter
+    adapter_spec = None if adapter == NO_ADAPTER else adapter
     opened = partial(open_vlm, spec, adapter_spec)
     with plugins.guarded(plugins.parse_spec_or_directory(spec)[0]):
         vlm = opened()
@@ -174,6 +181,7 @@ def _model_config(
         adapter=None if adapter_spec is None else adapter_component(adapter_spec),
         open=opened,
         by_task=by_task,
+        adapter_name=adapter,
     )
 
 

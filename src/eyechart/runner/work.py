@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -24,6 +24,7 @@ from eyechart.core.types import (
     component_of,
     is_neural,
 )
+from eyechart.runner.plan import NO_ADAPTER
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks.sampling import by_image
 
@@ -34,7 +35,8 @@ _T = TypeVar("_T")
 class CodecLevels:
     """A codec and the levels to run, lowest rate first.
 
-    options: those it was opened with. tasks: names of the tasks it is run for; None: all.
+    options: those it was opened with. tasks: names of the tasks it is run for; None: all. adapters:
+    of the adapters, as the plan has them.
     """
 
     codec: Codec
@@ -42,6 +44,7 @@ class CodecLevels:
     options: Mapping[str, Json]
     levels: tuple[Level, ...]
     tasks: tuple[str, ...] | None = None
+    adapters: tuple[str, ...] | None = None
 
     @cached_property
     def spec(self) -> CodecSpec:
@@ -62,12 +65,14 @@ class ModelConfig:
     is in memory at a time.
 
     by_task: the VLM's identity in the cells of each task, which may change its settings.
+    adapter_name: as the plan has it.
     """
 
     vlm: Component
     adapter: Component | None
     open: Callable[[], VLM]
     by_task: Mapping[str, Component] = field(default_factory=dict)
+    adapter_name: str = NO_ADAPTER
 
     @property
     def label(self) -> str:
@@ -125,20 +130,35 @@ class Work:
     @property
     def cells(self) -> int:
         """Number of cells."""
-        return len(self.models) * sum(map(self._levels, self.tasks))
+        return sum(
+            len(entry.levels)
+            for model in self.models
+            for part in self.tasks
+            for entry in self.codecs_for(part, model)
+        )
 
     @property
     def images(self) -> int:
         """Number of images to encode and decode."""
-        return sum(self._levels(part) * len(part.images) for part in self.tasks)
+        return sum(
+            len(entry.levels) * len(part.images)
+            for part in self.tasks
+            for entry in self.codecs_for(part)
+        )
 
-    def codecs_for(self, part: TaskWork) -> list[CodecLevels]:
-        """The codecs that are run for a task."""
-        name = part.task.name
-        return [entry for entry in self.codecs if entry.tasks is None or name in entry.tasks]
+    def codecs_for(self, part: TaskWork, model: ModelConfig | None = None) -> list[CodecLevels]:
+        """The codecs that are run for a task, with one model or with any."""
+        return [
+            entry
+            for entry in self.codecs
+            if among(part.task.name, entry.tasks)
+            and (model is None or among(model.adapter_name, entry.adapters))
+        ]
 
-    def _levels(self, part: TaskWork) -> int:
-        return sum(len(entry.levels) for entry in self.codecs_for(part))
+
+def among(name: str, names: Collection[str] | None) -> bool:
+    """Whether a name is one of those that a plan gives; None: of all."""
+    return names is None or name in names
 
 
 def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = False) -> TaskWork:
@@ -189,7 +209,7 @@ def _cells(
 ) -> Iterator[tuple[Cell, CodecLevels, Level]]:
     """All cells of a VLM and a task, in order of codec and level."""
     task = component_of(part.task)
-    for entry in work.codecs_for(part):
+    for entry in work.codecs_for(part, model):
         codec = component_of(entry.codec)
         for level in entry.levels:
             cell = Cell(
