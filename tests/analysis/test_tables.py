@@ -90,6 +90,10 @@ def test_codecs_are_ordered_by_category_and_the_table_names_them(tmp_path: Path)
     (table,) = tables_of(analysis, "bd")
     assert table.columns == ("grey", "blue")
     assert table.legend.startswith("traditional: grey; generative: blue · ")
+    assert all(one.groups == ("traditional", "generative") for one in tables_of(analysis, "pairs"))
+    _, heads, names, *_ = drawn([table], 100).splitlines()
+    assert heads.split() == ["traditional", "generative"]
+    assert names.split()[-2:] == ["grey", "blue"]
     write_analysis(analysis, tmp_path / FILE_NAME)
     assert read_analysis(tmp_path / FILE_NAME) == analysis
 
@@ -222,6 +226,20 @@ def test_latex_escapes_what_it_must_and_closes_what_it_opens() -> None:
         assert latex.count(begin) == latex.count(end) == 1
     unescaped = latex.replace(r"\{", "").replace(r"\}", "")
     assert unescaped.count("{") == unescaped.count("}")
+
+
+def test_neighbouring_columns_of_one_group_have_one_heading() -> None:
+    columns, groups = ("jpeg", "vvc", "own", "elic"), ("traditional", "traditional", "", "learned")
+    entries = tuple(Entry(value=float(place)) for place in range(4))
+    table = Table(
+        title="", keys=("VLM", "task"), column_kind="codec", columns=columns, groups=groups,
+        rows=(TableRow(keys=("v", "t"), entries=entries),),
+    )  # fmt: skip
+    latex = render([table], "latex")
+    assert r" &  & \multicolumn{2}{c}{traditional} & \multicolumn{1}{c}{} & " in latex
+    assert r"\cmidrule(lr){3-4} \cmidrule(lr){6-6}" in latex
+    assert drawn([table], 100).count("traditional") == 1
+    assert r"\cmidrule" not in render([replace(table, groups=())], "latex")
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])

@@ -85,6 +85,7 @@ def _latex(table: Table) -> Iterator[str]:
     named = (*table.keys[heads:], *table.columns)
     yield rf"\begin{{tabular}}{{{'l' * (len(table.keys) - heads)}{'r' * len(table.columns)}}}"
     yield r"\toprule"
+    yield from _latex_groups(table, len(table.keys) - heads)
     yield " & ".join(map(_tex, named)) + r" \\"
     yield r"\midrule"
     for index, (row, whole) in enumerate(_grouped(table)):
@@ -102,6 +103,20 @@ def _latex(table: Table) -> Iterator[str]:
     for line in filter(None, lines):
         yield rf"\par\smallskip{{\footnotesize {line if line[0] == '$' else _tex(line)}}}"
     yield rf"\end{{{environment}}}"
+
+
+def _latex_groups(table: Table, keys: int) -> Iterator[str]:
+    """A line above the column names that names their groups. keys: columns before them."""
+    if not table.groups:
+        return
+    names = [rf"\multicolumn{{{count}}}{{c}}{{{_tex(name)}}}" for name, count in table.spans]
+    yield " & ".join([*[""] * keys, *names]) + r" \\"
+    first = keys + 1
+    rules = []
+    for name, count in table.spans:
+        rules += [rf"\cmidrule(lr){{{first}-{first + count - 1}}}"] if name else []
+        first += count
+    yield " ".join(rules)
 
 
 def _latex_entry(entry: Entry, table: Table) -> str:

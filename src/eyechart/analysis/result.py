@@ -6,6 +6,7 @@ exports and the HTML report only format it. Scores are in the benchmark's own un
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -378,3 +379,10 @@ def codecs_by_category(analysis: Analysis) -> dict[str, tuple[str, ...]]:
         if cell.codec != UNCOMPRESSED and cell.category:
             found.setdefault(cell.category, {})[cell.codec] = None
     return {category: tuple(codecs) for category, codecs in found.items()}
+
+
+def categories_of(analysis: Analysis, codecs: Sequence[str]) -> tuple[str, ...]:
+    """The category of each codec, "" where unknown; () if all are of one."""
+    known = {cell.codec: cell.category for cell in analysis.cells}
+    found = tuple(known.get(codec, "") for codec in codecs)
+    return found if len(set(found)) > 1 else ()

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from eyechart.analysis.result import Analysis, Interval, ScalingResult, per_device_codecs
+from eyechart.analysis.result import (
+    Analysis,
+    Interval,
+    ScalingResult,
+    categories_of,
+    per_device_codecs,
+)
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of, same_decimals, signed
 from eyechart.analysis.table_notes import device_note, distinct, intervals_legend, some
 
@@ -68,6 +74,7 @@ def _unit_tables(
                 keys=keys,
                 column_kind="codec",
                 columns=codecs,
+                groups=categories_of(analysis, codecs),
                 rows=tuple(rows),
                 legend=legend,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 from eyechart.analysis.result import Interval
@@ -48,7 +49,8 @@ class TableRow:
 class Table:
     """A titled table. keys: names of the key columns. column_kind: what the columns are
     ("codec", "metric"); the first key groups the rows. compact: the terminal keeps an interval on
-    the line of its figure. aliases: VLMEvalKit's names of metrics."""
+    the line of its figure. aliases: VLMEvalKit's names of metrics. groups: what a column belongs
+    to, which heads neighbours of one group."""
 
     title: str
     keys: tuple[str, ...]
@@ -58,12 +60,18 @@ class Table:
     legend: str = ""
     compact: bool = False
     aliases: tuple[str, ...] = ()  # other names of the columns, which JSON uses; () for none
+    groups: tuple[str, ...] = ()  # one for each column; () for none
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Footnotes in order of appearance, numbered from 1."""
         every = (note for row in self.rows for entry in row.entries for note in entry.notes)
         return tuple(dict.fromkeys(every))
+
+    @property
+    def spans(self) -> tuple[tuple[str, int], ...]:
+        """Groups of neighbouring columns, and how many they are."""
+        return tuple((name, len(list(own))) for name, own in groupby(self.groups))
 
     def has(self, mark: Mark) -> bool:
         """Whether any entry has this mark."""

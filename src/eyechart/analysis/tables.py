@@ -14,6 +14,7 @@ from eyechart.analysis.result import (
     GapResult,
     Interval,
     PairResult,
+    categories_of,
     codecs_by_category,
     per_device_codecs,
 )
@@ -116,6 +117,7 @@ def bd_tables(analysis: Analysis) -> list[Table]:
             keys=("VLM", "task"),
             column_kind="codec",
             columns=codecs,
+            groups=categories_of(analysis, codecs),
             rows=tuple(rows),
             legend=" · ".join(
                 filter(
@@ -158,6 +160,7 @@ def pair_tables(analysis: Analysis) -> list[Table]:
             keys=("VLM, task", "codec"),
             column_kind="against",
             columns=codecs,
+            groups=categories_of(analysis, codecs),
             rows=tuple(rows),
             legend=intervals_legend(analysis),
         )
@@ -205,7 +208,8 @@ def gap_tables(analysis: Analysis) -> list[Table]:
         for vlm in distinct(gap.vlm for gap in gaps):
             chosen = [gap for gap in gaps if gap.vlm == vlm]
             legend = f"{_theta_star(chosen)} · {intervals_legend(analysis)}"
-            tables += some(_gap_table(f"{vlm}: gaps {title}", chosen, legend, per_device))
+            table = _gap_table(f"{vlm}: gaps {title}", chosen, legend, per_device)
+            tables += some(replace(table, groups=categories_of(analysis, table.columns)))
     return tables
 
 

@@ -1,7 +1,8 @@
 """Tables in the terminal, in blocks of columns that fit into the window.
 
 title
-vlm           jpeg           hevc            column names, broken at spaces and underscores
+       traditional        learned            groups of columns, where there are several
+vlm           jpeg           elic            column names, broken at spaces and underscores
 ─────────────────────────────────
 eyechart-mini                                the first key heads its rows
   POPE       -7.10         -3.02●¹           figure, mark, footnote
@@ -97,6 +98,9 @@ def _column(table: Table, place: int, height: int, *, unicode: bool) -> _Column:
     entries = [row.entries[place] for row in table.rows]
     names = _broken(table.columns[place])
     names = ("",) * (height - len(names)) + names
+    if table.groups:
+        first = place == 0 or table.groups[place] != table.groups[place - 1]
+        names = (table.groups[place] if first else "", *names)
     intervals = [_interval(entry) for entry in entries]
     figures = [*names, *(entry.text for entry in entries)]
     width = max(map(len, figures if table.compact else [*figures, *intervals]))
