@@ -20,9 +20,12 @@ from random import Random
 from benchmarks.faults import (
     answers,
     bitstreams,
+    clock,
     disks,
     images,
+    kills,
     run_directories,
+    scorers,
     servers,
     small_files,
     task_files,
@@ -39,6 +42,9 @@ KINDS: dict[str, Callable[[int, Random, Path], Iterator[FaultTrial]]] = {
     "run-directories": run_directories.trials,
     "servers": servers.trials,
     "disks": disks.trials,
+    "scorers": scorers.trials,
+    "kills": kills.trials,
+    "clock": clock.trials,
 }
 _SHOWN = 3  # faults of one row that are printed
 

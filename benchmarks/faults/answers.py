@@ -50,7 +50,7 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
         ids = [question.id for question in task.questions()]
         for _ in range(count):
             path = folder / "answers.jsonl"
-            _write(path, ids, [_answer(chance) for _ in ids])
+            _write(path, ids, [arbitrary_answer(chance) for _ in ids])
             yield _score(f"answers to {name}", name, path, folder / "scores.json", None)
     (task,) = open_tasks(["POPE"], BUILT_IN_DATA)
     ids = [question.id for question in task.questions()]
@@ -116,7 +116,8 @@ def _metrics(out: Path) -> dict[str, float]:
     return found
 
 
-def _answer(chance: Random) -> str:
+def arbitrary_answer(chance: Random) -> str:
+    """Random characters, or texts that a scorer may stumble over."""
     if chance.random() < 0.2:
         return "".join(chr(chance.randrange(0x110000)) for _ in range(chance.randrange(40)))
     return " ".join(chance.choice(_PIECES) for _ in range(chance.choice((1, 1, 2, 5))))

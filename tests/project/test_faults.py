@@ -13,9 +13,12 @@ ROOT = Path(__file__).parents[2]
 KINDS = [
     "answers",
     "bitstreams",
+    "clock",
     "disks",
     "images",
+    "kills",
     "run-directories",
+    "scorers",
     "servers",
     "small-files",
     "task-files",
