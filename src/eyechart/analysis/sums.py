@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from eyechart.analysis.chance import ChanceSums, chance_sums
@@ -27,7 +28,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.identity import digest
 from eyechart.core.memory import collector_paused
-from eyechart.core.types import ImageSums, Record, Task
+from eyechart.core.types import ImageSums, Record, Score, Task
 from eyechart.core.version import VERSION
 from eyechart.store import StoredCell
 from eyechart.store.derived import read_derived, write_derived
@@ -58,7 +59,8 @@ def cell_sums(
     task: Task, records: Sequence[Record], chance: Mapping[str, float] | None = None
 ) -> CellSums:
     """The sums of some records, at least one. chance: as for `chance_sums`."""
-    scores = [record.score for record in records]
+    # `record.score` of each, made by msgspec because Python takes five times as long.
+    scores = msgspec.convert(records, list[Score], from_attributes=True)
     statistics = task.image_sums(scores)
     metrics = {name: float(value) for name, value in task.summarize(scores).items()}
     by_image = {record.image: record for record in records}  # all records of an image share a rate

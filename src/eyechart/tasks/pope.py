@@ -67,7 +67,8 @@ def _splits(category: str) -> tuple[str, ...]:
 
 
 def _split_names(results: ScoredQuestions) -> list[str]:
-    there = {split for question in results.asked for split in _splits(question.category)}
+    categories = {question.category for question in results.asked}
+    there = {split for category in categories for split in _splits(category)}
     return [split for split in _SPLITS if split in there] + sorted(there - set(_SPLITS))
 
 
