@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from eyechart.analysis.analyse import analyse
+from eyechart.analysis.cells import read_cells
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.sums import code_of, stored_sums
 from eyechart.core.types import Record, Score
@@ -65,6 +66,17 @@ def test_answers_that_are_added_while_a_cell_is_read_are_summed_next_time(tmp_pa
     first = stored_sums(stored, Growing(whole[:-1]), toy.ToyTask(), "code")
     second = stored_sums(stored, stored.records(), toy.ToyTask(), "code")
     assert [sums.metrics["asked"] for sums in (first, second)] == [len(whole) - 1, len(whole)]
+
+
+def test_scores_that_are_true_or_false_are_numbers(tmp_path: Path) -> None:
+    stored = toy.a_run(tmp_path, RIGHTS).cells()[0]
+    before = stored_sums(stored, stored.records(), toy.ToyTask(), "code")
+    said = [replace(record, value=record.value == 1) for record in stored.records()]
+    assert {record.value for record in said} == {True, False}
+    stored.replace_records(said)
+    after = stored_sums(stored, read_cells(Store(tmp_path))[0].records, toy.ToyTask(), "code")
+    assert after.metrics == before.metrics
+    assert after.statistics.sums.tolist() == before.statistics.sums.tolist()
 
 
 def test_without_derived_files_the_analysis_is_the_same(tmp_path: Path) -> None:

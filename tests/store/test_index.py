@@ -11,7 +11,7 @@ import pytest
 
 from eyechart.core.errors import StoreError
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
-from eyechart.store import Store, StoredCell
+from eyechart.store import AnsweredQuestion, Store, StoredCell
 from eyechart.store import cells as cells_module
 from eyechart.store.derived import Snapshot, read_snapshot
 
@@ -67,7 +67,12 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_an_index_says_what_is_answered_and_what_failed(stored: StoredCell) -> None:
     stored.append_failures([a_failure("2"), a_failure("3")])
     stored.append_records([a_record("10"), a_record("2"), a_record("9")])
-    for index in (stored.index(), stored.index(), stored.read()[1]):
+    for index in (
+        stored.index(),
+        stored.index(),
+        stored.read(Record)[1],
+        stored.read(AnsweredQuestion)[1],
+    ):
         assert index.answered == ("2", "9", "10")
         assert index.failures == (a_failure("3"),)
         assert index.content == stored.content()

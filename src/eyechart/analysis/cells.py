@@ -18,7 +18,7 @@ from eyechart.core.types import (
     Json,
     Record,
 )
-from eyechart.store import CellIndex, Store, StoredCell, TaskSize
+from eyechart.store import AnsweredQuestion, CellIndex, Store, StoredCell, TaskSize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +55,18 @@ class StoredRecords(Sequence[Record]):
         return self._count or 0
 
     def __iter__(self) -> Iterator[Record]:
-        records, index = self._stored.read()
+        records, index = self._stored.read(Record)
         self._note(index)
         return iter(records)
 
     def __getitem__(self, place: Any) -> Any:
         return list(self)[place]
+
+    def without_answers(self) -> list[AnsweredQuestion]:
+        """What scores and rates are computed from."""
+        records, index = self._stored.read(AnsweredQuestion)
+        self._note(index)
+        return records
 
     def of(self, question_ids: Collection[str]) -> list[Record]:
         """The records of some questions."""
@@ -115,6 +121,11 @@ def read_cells(store: Store) -> list[CellData]:
         )
         for item, records in ((item, StoredRecords(item)) for item in stored)
     ]
+
+
+def without_answers(records: Sequence[Record]) -> Sequence[Record | AnsweredQuestion]:
+    """What scores and rates of a cell's records are computed from. Raises StoreError."""
+    return records.without_answers() if isinstance(records, StoredRecords) else list(records)
 
 
 def records_of(read: CellData, question_ids: Collection[str]) -> list[Record]:

@@ -14,6 +14,7 @@ import numpy as np
 from eyechart.analysis.bootstrap import Resampling, interval
 from eyechart.core.hooks import chance_of
 from eyechart.core.types import Record, Task
+from eyechart.store import AnsweredQuestion
 
 
 def chances(task: Task) -> dict[str, float]:
@@ -33,7 +34,9 @@ class ChanceSums:
     guess: float
 
 
-def chance_sums(records: Sequence[Record], chance: Mapping[str, float]) -> ChanceSums | None:
+def chance_sums(
+    records: Sequence[Record | AnsweredQuestion], chance: Mapping[str, float]
+) -> ChanceSums | None:
     """The sums of some records; None if there are none, or one has no chance level."""
     if not records or any(record.question_id not in chance for record in records):
         return None

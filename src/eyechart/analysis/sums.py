@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from eyechart.analysis.cells import without_answers
 from eyechart.analysis.chance import ChanceSums, chance_sums
 from eyechart.core import plugins
 from eyechart.core.errors import PluginError
@@ -30,7 +31,7 @@ from eyechart.core.identity import digest
 from eyechart.core.memory import collector_paused
 from eyechart.core.types import ImageSums, Record, Score, Task
 from eyechart.core.version import VERSION
-from eyechart.store import StoredCell
+from eyechart.store import AnsweredQuestion, StoredCell
 from eyechart.store.derived import read_derived, write_derived
 from eyechart.store.files import DAMAGED
 
@@ -56,10 +57,12 @@ class CellSums:
 
 
 def cell_sums(
-    task: Task, records: Sequence[Record], chance: Mapping[str, float] | None = None
+    task: Task,
+    records: Sequence[Record | AnsweredQuestion],
+    chance: Mapping[str, float] | None = None,
 ) -> CellSums:
     """The sums of some records, at least one. chance: as for `chance_sums`."""
-    # `record.score` of each, made by msgspec because Python takes five times as long.
+    # As `Record.score`, made by msgspec because Python takes five times as long.
     scores = msgspec.convert(records, list[Score], from_attributes=True)
     statistics = task.image_sums(scores)
     metrics = {name: float(value) for name, value in task.summarize(scores).items()}
@@ -104,7 +107,7 @@ def stored_sums(
     if (known := _known(path, made_from)) is not None:
         return known
     with collector_paused():
-        sums = cell_sums(task, list(records), None if chance is None else chance())
+        sums = cell_sums(task, without_answers(records), None if chance is None else chance())
     # Not `asdict`, which copies every number.
     values: dict[str, Any] = {one.name: getattr(sums, one.name) for one in fields(sums)}
     values["statistics"] = {

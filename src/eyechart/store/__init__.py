@@ -1,5 +1,6 @@
 """The run directory: crash-safe records, bitstreams, leases, queries."""
 
+from eyechart.store.answered import AnsweredQuestion
 from eyechart.store.blobs import Blobs
 from eyechart.store.cells import CellIndex, StoredCell, TaskSize
 from eyechart.store.images import StoredImage, StoredImages
@@ -8,6 +9,7 @@ from eyechart.store.quality import QualityValue, StoredMetric, StoredQuality
 from eyechart.store.rundir import RunDirError, RunInfo, Store
 
 __all__ = [
+    "AnsweredQuestion",
     "Blobs",
     "CellIndex",
     "HeldError",

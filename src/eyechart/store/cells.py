@@ -20,6 +20,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from eyechart.core.errors import StoreError, one_line
 from eyechart.core.foreign import parse_json
 from eyechart.core.hooks import checked_facts
@@ -37,6 +39,7 @@ from eyechart.core.types import (
     Level,
     Record,
 )
+from eyechart.store.answered import AnsweredQuestion
 from eyechart.store.derived import (
     Snapshot,
     read_derived,
@@ -57,24 +60,12 @@ from eyechart.store.files import (
 from eyechart.store.lines import checked_values, damaged_line, parse_lines, with_check
 
 _T = TypeVar("_T")
+_R = TypeVar("_R", Record, AnsweredQuestion)
 RECORDS, FAILURES = "records.jsonl", "failures.jsonl"
 _INDEX_VERSION = 1  # raised when the meaning of `index.json` changes
 _LONGEST_NUMBER = 18  # digits; Python refuses to read some thousands of them
 # Fields of records that are left out where they are 0.
 _UNKNOWN_IF_0 = ("shown_height_px", "shown_width_px", "visual_tokens", "answer_tokens")
-_KINDS: dict[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
-    Record: (
-        *((name, str) for name in ("question_id", "image", "answer", "parsed_answer")),
-        *((name, int) for name in ("payload_bytes", "height_px", "width_px")),
-        *((name, int) for name in _UNKNOWN_IF_0),
-        *((name, bool) for name in ("parsed", "truncated")),
-        ("value", (int, float)),
-    ),
-    Failure: (
-        *((name, str) for name in ("question_id", "image", "stage", "kind", "message")),
-        ("retryable", bool),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +153,7 @@ class StoredCell:
 
     def records(self) -> list[Record]:
         """Every answered question once, ordered by question id. Raises StoreError."""
-        return self._records(read_snapshot(self.path / RECORDS))
+        return self._records(read_snapshot(self.path / RECORDS), Record)
 
     def records_of(self, question_ids: Collection[str]) -> list[Record]:
         """The records of some questions, without reading the others. Raises StoreError."""
@@ -170,7 +161,7 @@ class StoredCell:
         marks = [f'"question_id":{canonical_json(one)}'.encode() for one in question_ids]
         lines = [line for line in data.splitlines(True) if any(mark in line for mark in marks)]
         try:
-            found = self._records(Snapshot(data=b"".join(lines), state=None))
+            found = self._records(Snapshot(data=b"".join(lines), state=None), Record)
         except StoreError:
             found = self.records()  # names the line
         return [record for record in found if record.question_id in question_ids]
@@ -183,10 +174,11 @@ class StoredCell:
                 found.pop(record.question_id, None)
         return sorted(found.values(), key=lambda failure: _natural(failure.question_id))
 
-    def read(self) -> tuple[list[Record], CellIndex]:
-        """The records, as `records`, and the index, which is kept. Raises StoreError."""
+    def read(self, kind: type[_R]) -> tuple[list[_R], CellIndex]:
+        """The records, as `records`, whole or without answers, and the index, which is kept. Raises
+        StoreError."""
         answers, lost = read_snapshot(self.path / RECORDS), read_snapshot(self.path / FAILURES)
-        records, failures = self._records(answers), self._failures(lost)
+        records, failures = self._records(answers, kind), self._failures(lost)
         for record in records:
             failures.pop(record.question_id, None)
         left = sorted(failures.values(), key=lambda failure: _natural(failure.question_id))
@@ -212,7 +204,7 @@ class StoredCell:
     def index(self) -> CellIndex:
         """What the cell holds. The records are read only if they have changed. Raises
         StoreError."""
-        return self._known_index() or self.read()[1]
+        return self._known_index() or self.read(AnsweredQuestion)[1]
 
     def content(self) -> str:
         """`CellIndex.content` of the present files. Raises StoreError."""
@@ -242,9 +234,12 @@ class StoredCell:
                 return None
         return stored.index
 
-    def _records(self, snapshot: Snapshot) -> list[Record]:
+    def _records(self, snapshot: Snapshot, kind: type[_R]) -> list[_R]:
         with collector_paused():
-            built = self._built_from(RECORDS, snapshot, Record, _check_record)
+            built = None if kind is Record else checked_values(snapshot.data, self.key, kind)
+            if built is None:  # also if a line is damaged, which is named here
+                whole = self._built_from(RECORDS, snapshot, Record, _check_record)
+                built = msgspec.convert(whole, list[kind], from_attributes=True)  # type: ignore[valid-type]
             # The first one of a question counts.
             found = {record.question_id: record for record in reversed(built)}
             return [found[question_id] for question_id in sorted(found, key=_natural)]
@@ -375,15 +370,11 @@ def _check_record(record: Record) -> None:
 
 
 def _built(kind: type[_T], row: Any) -> _T:
-    """A record or failure with values of the right kinds. Raises TypeError, ValueError.
-
-    `core.kinds.fits` would take longer than all the rest of an analysis.
-    """
-    value = kind(**row)
-    for name, wanted in _KINDS[kind]:
-        if not isinstance(getattr(value, name), wanted):
-            raise ValueError(f"{name} is {getattr(value, name)!r}")
-    return value
+    """A record or failure with values of the right kinds. Raises TypeError, ValueError."""
+    kind(**row)  # refuses a name that is no field's, such as a changed "check"
+    if isinstance(row.get("value"), bool):  # of a scorer that compares
+        row = {**row, "value": float(row["value"])}
+    return msgspec.convert(row, kind)
 
 
 def _content(digests: Iterable[bytes]) -> str:
