@@ -8,6 +8,8 @@ from eyechart.runner.cluster import NodeWatch
 
 
 class Cluster:
+    dashboard = ""
+
     def __init__(self, **nodes: tuple[int, int]) -> None:
         self.nodes = nodes
 
@@ -35,3 +37,11 @@ def test_nothing_is_said_without_a_cluster_or_batches_on_it() -> None:
         watch = NodeWatch(workers)
         assert watch.alive() == ""
         assert watch.speeds(10, 1.0) == ""
+
+
+def test_the_page_of_the_cluster_is_named() -> None:
+    cluster = Cluster(a=(1, 0))
+    assert NodeWatch(cluster).page() == ""
+    cluster.dashboard = "http://10.0.0.7:8265"
+    assert NodeWatch(cluster).page() == "Ray's dashboard: http://10.0.0.7:8265"
+    assert NodeWatch(WorkerPool).page() == ""

@@ -66,12 +66,12 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
             "object_store_memory": _LOCAL_STORE_BYTES,
         }
     try:
-        ray.init(**settings)
+        page = ray.init(**settings).dashboard_url
     except Exception as error:
         where = address or "a local Ray"
         raise InputError(f"--ray {where}: cannot be used ({one_line(error, 300)})") from error
     try:
-        workers = RayWorkers(ray)
+        workers = RayWorkers(ray, dashboard=f"http://{page}" if page else "")
         with closing(workers):
             workers.check_nodes()
             yield workers
@@ -82,8 +82,8 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
 class RayWorkers:
     """Opens workers on a connected cluster (`core.workers.ClusterWorkers`)."""
 
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, *, dashboard: str = "") -> None:
+        self._ray, self.dashboard = ray, dashboard
         self._opened: weakref.WeakSet[RayExecutor] = weakref.WeakSet()
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))

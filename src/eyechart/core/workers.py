@@ -110,7 +110,10 @@ class NodeWork:
 
 @runtime_checkable
 class ReportsNodes(Protocol):
-    """Opens executors, and knows what each node does."""
+    """Opens executors, and knows what each node does. dashboard: URL of a web page about the
+    cluster; "" if there is none."""
+
+    dashboard: str
 
     def by_node(self) -> Mapping[str, NodeWork]:
         """Address of a node -> its work so far."""

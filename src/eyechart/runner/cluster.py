@@ -37,6 +37,12 @@ class NodeWatch:
         self._workers = workers if isinstance(workers, ReportsNodes) else None
         self._before = {name: node.batches for name, node in self._nodes().items()}
 
+    def page(self) -> str:
+        """`Ray's dashboard: http://10.0.0.7:8265`; empty without a cluster or that page."""
+        if self._workers is None or not self._workers.dashboard:
+            return ""
+        return f"Ray's dashboard: {self._workers.dashboard}"
+
     def alive(self) -> str:
         """`, 8 workers on 2 nodes`; empty without a cluster."""
         working = [node.workers for node in self._nodes().values() if node.workers]

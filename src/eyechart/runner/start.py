@@ -11,7 +11,7 @@ from eyechart.core.attempt import Failed
 from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import ClusterWorkers, let_threads_sleep
-from eyechart.runner.cluster import check_codecs, on_cluster
+from eyechart.runner.cluster import NodeWatch, check_codecs, on_cluster
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -57,6 +57,8 @@ def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options, comma
     for reason in reasons if usable else ():
         progress.note(f"not asked, the other VLMs go on: {reason}")
     work = replace(work, models=tuple(usable))
+    if page := NodeWatch(options.open_workers).page():
+        progress.note(page)
     store.create()
     with store.writing([(model.vlm, model.adapter) for model in work.models], wait=options.wait):
         store.write_info(run_info(plan))
