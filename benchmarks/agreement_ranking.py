@@ -1,12 +1,15 @@
 """Does loss of agreement rank the levels of codecs as loss of accuracy does?
 
-    python benchmarks/agreement_ranking.py DIR [--tasks POPE,GQA,SEEDBench]
+    python benchmarks/agreement_ranking.py DIR [DIR ...] [--tasks POPE,GQA,SEEDBench]
 
-DIR is a run on tasks with known answers. The agreement of a level is that of its answers with the
-VLM's own answers on the uncompressed images, by the rules of `eyechart check`. For each task:
+DIR is a run on tasks with known answers; the questions of several runs, such as those of other
+editions of the chart (`python -m recipes.chart.tasks --seed 1`), are taken together. The agreement
+of a level is that of its answers with the VLM's own answers on the uncompressed images, by the
+rules of `eyechart check`. For each task:
 
     tau-b      Kendall's tau with correction for ties (Kendall, "The treatment of ties in ranking
-               problems", Biometrika 33, 1945) over all pairs of levels
+               problems", Biometrika 33, 1945) over all pairs of levels, and its 95 % interval of a
+               bootstrap over images
     resolved   pairs of levels whose accuracies differ by more than 1.96 standard errors of their
                paired difference over questions; tau over these alone: the share of pairs in the
                same order less the share of pairs in the other order
@@ -16,6 +19,8 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -31,29 +36,75 @@ RowsById: TypeAlias = dict[str, Any]  # question -> row
 RowsByLevel: TypeAlias = dict[tuple[str, str], RowsById]  # codec and level -> rows
 
 
-def levels_of(directory: str, tasks: list[str]) -> dict[str, RowsByLevel]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelScores:
+    """Of the questions that are answered at all levels. right, same: accuracy and agreement,
+    (levels, questions). image: number of each question's image, from 0."""
+
+    right: Floats
+    same: Floats
+    image: Sequence[int]
+
+
+def levels_of(directories: Sequence[str], tasks: Sequence[str]) -> dict[str, RowsByLevel]:
     """Task -> codec and level -> question -> row, of the first VLM without an adapter."""
-    rows = [row for row in eyechart.records(directory) if not row["adapter"]]
-    vlm = rows[0]["vlm"]
     found: defaultdict[str, RowsByLevel] = defaultdict(lambda: defaultdict(dict))
-    for row in rows:
-        if row["vlm"] == vlm and row["task"] in tasks and row["prediction"] is not None:
-            level = str(row["codec"]), str(row["level"])
-            found[str(row["task"])][level][str(row["index"])] = row
+    vlm = None
+    for place, directory in enumerate(directories):
+        for row in eyechart.records(directory):
+            vlm = vlm or row["vlm"]
+            if row["adapter"] or row["vlm"] != vlm or row["prediction"] is None:
+                continue
+            if row["task"] in tasks:
+                level = str(row["codec"]), str(row["level"])
+                found[str(row["task"])][level][f"{place}/{row['index']}"] = row
     return found
 
 
-def scores(levels: RowsByLevel) -> tuple[Floats, Floats]:
-    """Accuracy and agreement, (levels, questions), over the questions answered at all levels."""
-    reference = next(rows for (codec, _), rows in levels.items() if codec == UNCOMPRESSED)
+def scores(levels: RowsByLevel) -> LevelScores:
+    """Accuracy and agreement of all levels. Raises SystemExit without an uncompressed image."""
+    reference = next((rows for (codec, _), rows in levels.items() if codec == UNCOMPRESSED), None)
     others = [rows for (codec, _), rows in levels.items() if codec != UNCOMPRESSED]
+    if reference is None or len(others) < 2:
+        raise SystemExit("needs answers about uncompressed images and at two levels of codecs")
     asked = sorted(set(reference).intersection(*others))
+    if not asked:
+        raise SystemExit("no question is answered at all levels")
     right = [[rows[one]["score"] for one in asked] for rows in others]
     same = [
         [agreement(reference[one]["prediction"].strip(), rows[one]["prediction"]) for one in asked]
         for rows in others
     ]
-    return np.array(right, dtype=float), np.array(same)
+    images = [(one.partition("/")[0], reference[one]["image"]) for one in asked]
+    numbers = {image: number for number, image in enumerate(dict.fromkeys(images))}
+    return LevelScores(
+        right=np.array(right, dtype=float),
+        same=np.array(same),
+        image=[numbers[image] for image in images],
+    )
+
+
+def tau_b(found: LevelScores) -> float:
+    """Kendall's tau-b of agreement and accuracy over the levels."""
+    return float(kendalltau(found.same.mean(axis=1), found.right.mean(axis=1)).statistic)
+
+
+def interval(found: LevelScores, draws: int, seed: int) -> tuple[float, float]:
+    """The 95 % interval of tau-b, with images drawn again with all their questions."""
+    images = max(found.image) + 1
+    member = np.zeros((len(found.image), images))
+    member[np.arange(len(found.image)), list(found.image)] = 1
+    right, same, asked = found.right @ member, found.same @ member, member.sum(axis=0)
+    random = np.random.default_rng(seed)
+    taus = []
+    for _ in range(draws):
+        times = np.bincount(random.integers(images, size=images), minlength=images)
+        total = asked @ times
+        # Sums of equal answers in another order differ in the last digit, which is no order.
+        means = [np.round(sums @ times / total, 12) for sums in (same, right)]
+        taus.append(kendalltau(*means).statistic)
+    low, high = np.nanquantile(taus, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def resolved(right: Floats, same: Floats) -> tuple[int, float]:
@@ -69,18 +120,24 @@ def resolved(right: Floats, same: Floats) -> tuple[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("directory")
+    parser.add_argument("directories", nargs="+", metavar="DIR")
     parser.add_argument("--tasks", default="POPE,GQA,SEEDBench")
+    parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     asked = parser.parse_args()
-    print(f"{'task':10} {'questions':>9} {'levels':>6} {'tau-b':>6} {'resolved':>12} {'tau':>6}")
-    for task, levels in levels_of(asked.directory, asked.tasks.split(",")).items():
-        right, same = scores(levels)
-        tau = kendalltau(same.mean(axis=1), right.mean(axis=1)).statistic
-        pairs, over_resolved = resolved(right, same)
-        of = len(right) * (len(right) - 1) // 2
+    print(
+        f"{'task':10} {'images':>6} {'questions':>9} {'levels':>6} {'tau-b':>6} "
+        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6}"
+    )
+    for task, levels in levels_of(asked.directories, asked.tasks.split(",")).items():
+        found = scores(levels)
+        low, high = interval(found, asked.draws, asked.seed)
+        pairs, over_resolved = resolved(found.right, found.same)
+        count = len(found.right)
         print(
-            f"{task:10} {right.shape[1]:9} {len(right):6} {tau:6.3f} "
-            f"{f'{pairs} of {of}':>12} {over_resolved:6.3f}"
+            f"{task:10} {max(found.image) + 1:6} {found.right.shape[1]:9} {count:6} "
+            f"{tau_b(found):6.3f} {f'{low:.3f} … {high:.3f}':>15} "
+            f"{f'{pairs} of {count * (count - 1) // 2}':>12} {over_resolved:6.3f}"
         )
 
 
