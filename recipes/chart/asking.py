@@ -12,7 +12,8 @@ from typing import Literal, TypeVar
 
 from recipes.chart.scene import Rng, Scene
 
-TaskName = Literal["POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench"]
+TaskName = Literal["POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench", "Acuity"]
+# Those with a file; the task Acuity draws its own images.
 TASKS: tuple[TaskName, ...] = ("POPE", "GQA", "COCO", "OCRBench", "MME", "MMBench", "SEEDBench")
 
 LETTERS = "ABCD"

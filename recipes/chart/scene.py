@@ -14,7 +14,7 @@ import numpy as np
 SIZE_PX = 224  # images are square; 16 x 16 patches of 14 px, 8 x 8 visual tokens after merging
 
 Split = Literal["train", "test"]
-Layout = Literal["scene", "sign", "form", "formula"]
+Layout = Literal["scene", "sign", "form", "formula", "optotypes"]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 Rng = np.random.Generator
 
@@ -43,7 +43,7 @@ class Text:
     """One line of text on a sign, a form or a board."""
 
     text: str  # upper-case letters, digits or a formula: exactly what is drawn
-    role: str  # "word", "number", "label", "value" or "formula"
+    role: str  # "word", "number", "label", "value", "formula"; of optotypes "letters", "ring"
     ink: str
     plate: str | None  # the sign's colour, None when written on paper
     font: str
@@ -64,3 +64,4 @@ class Scene:
     light: str  # one of LIGHTS
     things: tuple[Thing, ...]  # in drawing order: later ones are in front
     texts: tuple[Text, ...]
+    contrast: float = 1.0  # of optotypes: (paper - ink) / paper

@@ -31,7 +31,7 @@ _IN_ROW = 3
 _DOWN_PX, _RIGHT_PX, _BLOCK_PX = 3, 5, 8
 _SEED = 20_010
 _KINDS = ("letters", "ring")
-_ASK = {
+ASK = {
     "letters": "Read the letters in the image from left to right. Answer with the letters only.",
     "ring": "Where is the gap of the ring? Answer with one word: right, up, left or down.",
 }
@@ -80,7 +80,7 @@ class Acuity:
                 height_px=SIDE_PX,
                 width_px=SIDE_PX,
                 contrast=float(contrast),
-                shift_px=(_DOWN_PX * int(row) % _BLOCK_PX, _RIGHT_PX * int(row) % _BLOCK_PX),
+                shift_px=row_shift_px(int(row)),
             )
         except (ValueError, KeyError, IndexError) as error:
             raise ImageError(f"Acuity: no image {key!r}") from error
@@ -212,12 +212,17 @@ class Acuity:
                         yield Question(
                             id=str(number),
                             image=f"{kind}-{size}-{contrast:g}-{row}-{signs}",
-                            text=_ASK[kind],
+                            text=ASK[kind],
                             answer=signs,
                             category=kind,
                             l2_category=f"{contrast:g}",
                             group=str(number),
                         )
+
+
+def row_shift_px(row: int) -> tuple[int, int]:
+    """How far a row is shifted down and to the right, in pixels. Repeats every 8 rows."""
+    return _DOWN_PX * row % _BLOCK_PX, _RIGHT_PX * row % _BLOCK_PX
 
 
 def _signs(kind: str, random: np.random.Generator) -> str:
