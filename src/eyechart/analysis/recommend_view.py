@@ -140,9 +140,11 @@ def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> s
         default=None,
     )
     if likely is None:
+        least = min(first.values(), key=lambda one: one.loss)
         return (
-            f"{found.name}: no setting of this run loses less than {found.tolerance:g} points; run "
-            "higher rates, or allow a greater loss."
+            f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points. Of the "
+            f"settings to be shown first, {least.codec} at level {least.level} lost the least on "
+            f"these images: {least.loss:.1f}. Run higher rates, or allow a greater loss."
         )
     return (
         f"{found.name}: not shown for any setting. About {likely.images_needed} more images would "

@@ -75,7 +75,7 @@ function renderHero(root) {
   root.replaceChildren(
     h("div", { class: "eyechart" },
       h("p", { class: "asked" }, `\u201c${example.question.trim()}\u201d`),
-      h("p", { class: "expected" }, "The answer is ", h("b", null, example.reference), ". ", example.vlm, " answers:"),
+      h("p", { class: "expected" }, "The reference answer is ", h("b", null, example.reference), ". ", example.vlm, " answers:"),
       lines.map((row, i) => h("div", { class: "chart-line", vars: { "--step": Math.min(i, 5) } },
         h("span", { class: "fraction", role: "img", "aria-label": `${row.filter((v) => v.right).length} of ${row.length} right` },
           h("b", null, row.filter((v) => v.right).length), h("i", null, row.length)),
