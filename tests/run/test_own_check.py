@@ -241,6 +241,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         ("image,question\n0.png,\n", (), "line 2 has no question"),
         ("image,question\n", (), "no questions"),
         (None, ("--vlm", "no-such-vlm"), "no-such-vlm"),
+        (None, ("--vlm", "openai:model=m,base_url=http://127.0.0.1:9/v1,retries=0"), "be reached"),
         (None, ("--codecs", "nope"), "nope"),
         (None, ("--max-images", "0"), "0"),
         (None, ("--tolerate", "101"), "tolerance 101; allowed"),
@@ -255,7 +256,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
     more: tuple[str, ...],
     says: str,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
     if questions is not None:
         (tmp_path / "asked.csv").write_text(questions)
         more = (*more, "--questions", str(tmp_path / "asked.csv"))

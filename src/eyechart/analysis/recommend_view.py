@@ -161,10 +161,11 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
         parts.append(_change(best.bytes_per_image, files.size_bytes, "bytes", "the files"))
         if best.costs.usd is not None and files.usd:
             less = 1000 * (files.usd - best.costs.usd)
-            words = f"${abs(less):.3g} {'less' if less >= 0 else 'more'} per 1,000 images"
-            parts.append(
-                f"{words} ({_change(best.costs.usd, files.usd, 'US dollars', 'the files')})"
+            change = _change(best.costs.usd, files.usd, "US dollars", "the files")
+            words = (
+                f"${abs(less):.2g} {'less' if less >= 0 else 'more'} per 1,000 images ({change})"
             )
+            parts.append(change if change.startswith("as many") else words)
     before, name = (
         (found.uncompressed, "uncompressed images")
         if found.today is None
@@ -230,7 +231,7 @@ def crossover_text(found: Recommendation) -> str:
         only = fastest(costs, 1.0)
         return f"{found.name}: {only} is the fastest at every bandwidth." if only else ""
     parts = [f"{below} below {at:.3g} Mbit/s" for at, below, _ in points]
-    return f"{found.name}: fastest is {', then '.join(parts)}, then {points[-1][2]}."
+    return f"{found.name}: fastest is {', then '.join(parts)}, and {points[-1][2]} above."
 
 
 def named_costs(found: Recommendation, *, good_only: bool = True) -> dict[str, Costs]:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 _AXES = {
     "bytes": "kB an image",
     "tokens": "visual tokens an image",
-    "usd": "US dollars a question",
+    "usd": "US dollars per 1,000 images",
     "seconds": "seconds to an answer",
 }
+_SCALES = {"bytes": 1e-3, "usd": 1e3}
 _SIZE_IN = (6.2, 4.2)
+_LOG_FROM = 5.0  # ratio of the costs; over less, powers of ten give hardly a tick
 _SLOWEST_MBIT, _FASTEST_MBIT = 0.1, 1000.0
 
 
@@ -39,7 +41,7 @@ def draw_front(found: Recommendation, path: Path) -> None:
 
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     axes = figure.subplots()
-    scale = 1e-3 if found.saving.unit == "bytes" else 1.0
+    scale = _SCALES.get(found.saving.unit, 1.0)
     looks = styles(list(dict.fromkeys(one.codec for one in found.settings)))
     known = [one for one in found.settings if np.isfinite(found.saving.of(one.costs))]
     for codec, look in looks.items():
@@ -64,24 +66,28 @@ def draw_front(found: Recommendation, path: Path) -> None:
         zorder=0,
         label="Pareto front",
     )
-    axes.axhline(found.tolerance, color="0.3", linestyle=":", linewidth=1)
-    for one, words, size in ((found.best, "recommended", 13), (found.today, "today", 17)):
+    axes.axhline(found.tolerance, color="0.3", linestyle=":", linewidth=1, label="tolerance")
+    marked = ((found.best, "recommended", "o", 12), (found.today, "today", "s", 15))
+    for one, words, sign, size in marked:
         if one is not None and one in known:
             axes.plot(
                 [scale * found.saving.of(one.costs)],
                 [one.loss],
-                "o",
+                sign,
                 color="0.2",
                 fillstyle="none",
                 markersize=size,
                 label=f"{words}: {one.codec} {one.level}",
             )
-    axes.set_xscale("log")
-    _plain_numbers(axes.xaxis)
+    values = [scale * found.saving.of(one.costs) for one in known]
+    if min(values) > 0 and max(values) / min(values) >= _LOG_FROM:
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis)
+        axes.tick_params(which="both", length=3)
     axes.set_xlabel(_AXES[found.saving.unit])
     axes.set_ylabel("loss and its 95 % bound, points of 100")
     axes.set_title(found.name, parse_math=False, fontsize=10)
-    axes.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False, markerscale=0.6)
     save_plot(figure, path)
 
 
@@ -96,7 +102,8 @@ def draw_times(found: Recommendation, path: Path) -> None:
     from matplotlib.figure import Figure
 
     costs = named_costs(found)
-    points = crossovers(costs)
+    inside = (_SLOWEST_MBIT, _FASTEST_MBIT)
+    points = [point for point in crossovers(costs) if inside[0] <= point[0] <= inside[1]]
     shown = dict.fromkeys(
         ["uncompressed", fastest(costs, _SLOWEST_MBIT), *(name for *_, name in points)]
     )
@@ -121,6 +128,8 @@ def draw_times(found: Recommendation, path: Path) -> None:
             axes.plot([at], [value], "o", color="0.2", markersize=4)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_xlim(*inside)
+    axes.tick_params(which="both", length=3)
     _plain_numbers(axes.xaxis)
     _plain_numbers(axes.yaxis)
     axes.set_xlabel("bandwidth, Mbit/s")

@@ -17,13 +17,13 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from eyechart.codecs.jpeg_quality import jpeg_quality
-from eyechart.core.errors import InputError, in_one_line
+from eyechart.core.errors import InputError, UnusableVLMError, in_one_line
 from eyechart.core.files import is_file
 from eyechart.core.hooks import HasPrices
 from eyechart.core.images import find_images, image_size
 from eyechart.core.types import UNCOMPRESSED, Question, component_of
 from eyechart.runner.costs import usd_before
-from eyechart.runner.engine import Outcome
+from eyechart.runner.engine import Outcome, refusals
 from eyechart.runner.options import Options
 from eyechart.runner.plan import CodecEntry, Plan, make_plan
 from eyechart.runner.progress import Progress
@@ -115,7 +115,7 @@ def check_images(
     chosen = replace(options or Options(), batch_of_one_cell=True)
     own = _own_files(images)
     used = _with_today(_codecs(images) if codecs is None else codecs, today)
-    model = _refuse_unusable(asked, used, vlm, chosen, most_questions)
+    model = _refuse_unusable(asked, used, vlm, chosen, most_questions, out)
     _refuse_other_check(out, asked if all_known else None)
     unanswered = 0
     if not all_known:
@@ -325,9 +325,10 @@ def _refuse_unusable(
     vlm: str,
     options: Options,
     most_questions: int | None,
+    out: Path,
 ) -> ModelConfig:
-    """Raise what `run_plan` would raise about VLM and codecs, or that there are too many questions,
-    before anything is written; -> the VLM."""
+    """Raise what `run_plan` would raise about VLM and codecs, that the VLM of a new check cannot
+    answer, or that there are too many questions, before anything is written; -> the VLM."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         path.write_bytes(write_questions(asked))
@@ -339,6 +340,9 @@ def _refuse_unusable(
         if not work.models:
             raise InputError(in_one_line(work.unusable))
         _refuse_too_many(work, len(asked), most_questions)
+        # A check that is complete needs no server.
+        if not Store(out).is_run() and (refused := refusals(work, Store(out))):
+            raise UnusableVLMError(in_one_line(list(refused.values())))
     return work.models[0]
 
 
