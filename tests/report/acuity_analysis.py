@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
-from eyechart.analysis.result import Analysis, CellResult, Interval, TaskInfo
+from eyechart.analysis.result import Analysis, CellResult, Interval, SampleView, TaskInfo
+from eyechart.core.images import encode_png
 from eyechart.tasks.acuity import Acuity
 from tests.report.synthetic_analysis import minimal_analysis
 
@@ -12,8 +14,11 @@ READ_PX = {"source": 7.0, "Q1": 0.0, "Q3": 30.0, "Q5": 14.0, "Q6": 9.0}  # 0: no
 
 
 def acuity_analysis() -> Analysis:
-    """The smallest letters and rings over four levels of one codec, the lowest beyond the chart."""
+    """The smallest letters and rings over four levels of one codec, the lowest beyond the chart.
+    The pictures of all levels are the uncompressed one."""
     run, task = minimal_analysis(), Acuity()
+    drawn = encode_png(task.draw_sample([task.image(key) for key in task.sample_images]))
+    png_base64 = base64.b64encode(drawn).decode()
     info = TaskInfo(
         name=task.name,
         headline_metric=task.headline_metric,
@@ -22,7 +27,14 @@ def acuity_analysis() -> Analysis:
         thresholds=task.thresholds,
         sample_text=task.sample_text,
     )
-    return replace(run, tasks=(info,), bd=(), cells=tuple(_with_sizes(one) for one in run.cells))
+    cells = tuple(_with_sizes(one) for one in run.cells)
+    samples = tuple(
+        SampleView(
+            task=one.task, codec=one.codec, level=one.level, bpp=one.bpp, png_base64=png_base64
+        )
+        for one in cells
+    )
+    return replace(run, tasks=(info,), bd=(), cells=cells, samples=samples)
 
 
 def _with_sizes(cell: CellResult) -> CellResult:

@@ -14,6 +14,7 @@ import pytest
 from eyechart.analysis.result import BdResult
 from eyechart.report.finding import codec_label
 from eyechart.report.html import write_report
+from tests.report.acuity_analysis import acuity_analysis
 from tests.report.browser import CHROMIUM, Browser
 from tests.report.synthetic_analysis import (
     ADAPTER,
@@ -455,6 +456,20 @@ def test_one_task_and_one_codec_are_enough(browser: Browser, tmp_path: Path) -> 
     assert "null" not in _text(browser, "body")
     assert _count(browser, "#bd .places b") == 0  # one codec is neither best nor second
     assert "This analysis has no bootstrap" in _text(browser, "#methods")
+
+
+def test_the_acuity_chart_says_how_small_letters_are_read(browser: Browser, tmp_path: Path) -> None:
+    write_report(acuity_analysis(), tmp_path / "report.html")
+    browser.view(1280)
+    browser.open(tmp_path / "report.html")
+    assert _text(browser, "#acuity h2") == "How small may letters be?"
+    assert "Rows of three letters, 42 to 6 pixels high" in _text(browser, "#acuity")
+    assert "smallest letters read, px" in _text(browser, "#acuity .panel")
+    said = browser.run("[...document.querySelectorAll('.sample p')].map((one) => one.innerText)")
+    assert said[0].startswith("reads from 7.0 px")  # uncompressed
+    assert "threshold outside 6 to 42 px" in said
+    assert len(said) == 5
+    assert _errors(browser) is None
 
 
 def test_an_empty_run_is_a_page(browser: Browser, tmp_path: Path) -> None:
