@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices, UsdPrices
 from eyechart.analysis.recommend import Recommendation, recommend
-from eyechart.analysis.recommend_view import recommendation_text
+from eyechart.analysis.recommend_view import recommendation_sentences
 from eyechart.core.errors import EyechartError
 from eyechart.core.files import is_file
 from eyechart.core.foreign import parse_json
@@ -61,6 +61,7 @@ def kept_texts(run_dir: Path) -> list[str]:
     try:
         asked = Asked(**parse_json("\n".join(read_lines(path))))
         own = read_own_files(run_dir)
-        return [recommendation_text(one, own) for one in asked.of(run_dir)]
+        found = asked.of(run_dir)
+        return [sentence for one in found for sentence in recommendation_sentences(one, own)]
     except (EyechartError, *DAMAGED):
         return []

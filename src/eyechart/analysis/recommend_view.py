@@ -125,13 +125,19 @@ def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]
 
 def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> str:
     """The recommendation in one or two sentences."""
+    return " ".join(recommendation_sentences(found, own))
+
+
+def recommendation_sentences(found: Recommendation, own: OwnFiles | None = None) -> list[str]:
+    """The recommendation, short enough for a title, and what follows from it."""
     best = found.best
     if best is not None:
-        saved = "".join(f", {part}" for part in _savings(found, best, own))
-        return (
+        parts = _savings(found, best, own)
+        return [
             f"{found.name}: {best.codec} at level {best.level} loses at most {best.upper:.1f} "
-            f"points, with {best.bytes_per_image / 1000:.1f} kB an image{saved}."
-        )
+            f"points, with {best.bytes_per_image / 1000:.1f} kB an image.",
+            *([f"That is {', '.join(parts)}."] if parts else []),
+        ]
     # Of each codec, the first setting that is not good needs the fewest images.
     first = {one.codec: one for one in reversed(found.settings) if not one.good}
     likely = min(
@@ -141,16 +147,16 @@ def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> s
     )
     if likely is None:
         least = min(first.values(), key=lambda one: one.loss)
-        return (
-            f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points. Of the "
-            f"settings to be shown first, {least.codec} at level {least.level} lost the least on "
-            f"these images: {least.loss:.1f}. Run higher rates, or allow a greater loss."
-        )
-    return (
-        f"{found.name}: not shown for any setting. About {likely.images_needed} more images would "
-        f"decide {likely.codec} at level {likely.level}, which lost {likely.loss:.1f} points on "
-        "these."
-    )
+        return [
+            f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points.",
+            f"Of the settings to be shown first, {least.codec} at level {least.level} lost the "
+            f"least on these images: {least.loss:.1f}. Run higher rates, or allow a greater loss.",
+        ]
+    return [
+        f"{found.name}: not shown for any setting.",
+        f"About {likely.images_needed} more images would decide {likely.codec} at level "
+        f"{likely.level}, which lost {likely.loss:.1f} points on these.",
+    ]
 
 
 def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list[str]:

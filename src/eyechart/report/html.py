@@ -115,7 +115,8 @@ def _findings(analysis: Analysis) -> list[PaperFinding]:
 
 
 def _unbroken(escaped: str) -> str:
-    """Names like Qwen2.5-VL-3B stay on one line of the title."""
+    """Names like Qwen2.5-VL-3B and numbers with a percent sign stay on one line of the title."""
+    escaped = re.sub(r"(?<=\d) (?=%)", "&nbsp;", escaped)
     return re.sub(r"[\w.]+(?:-[\w.]+)+", r'<span class="name">\g<0></span>', escaped)
 
 
