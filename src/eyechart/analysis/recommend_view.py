@@ -168,9 +168,8 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
         if best.costs.usd is not None and files.usd:
             less = 1000 * (files.usd - best.costs.usd)
             change = _change(best.costs.usd, files.usd, "US dollars", "the files")
-            words = (
-                f"${abs(less):.2g} {'less' if less >= 0 else 'more'} per 1,000 images ({change})"
-            )
+            size = f"{abs(less):.2f}" if abs(less) >= 0.01 else f"{abs(less):.2g}"
+            words = f"${size} {'less' if less >= 0 else 'more'} per 1,000 images ({change})"
             parts.append(change if change.startswith("as many") else words)
     before, name = (
         (found.uncompressed, "uncompressed images")
