@@ -291,6 +291,12 @@ def test_no_base_model_is_one_line(diffeic: SmallDiffEic) -> None:
             call()
 
 
+def test_without_a_checkpoint_the_base_model_is_named_too(tmp_path: Path) -> None:
+    codec = SmallDiffEic(weights=str(tmp_path))
+    with pytest.raises(PluginError, match=r"no checkpoint .*; its base model is .* nobody/tiny"):
+        codec.check()
+
+
 def test_the_base_model_may_be_in_the_environment(
     diffeic: SmallDiffEic, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

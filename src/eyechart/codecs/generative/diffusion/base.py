@@ -215,9 +215,14 @@ def need_diffusers(codec: str) -> None:
             )
 
 
-def _wanted(kind: BaseKind) -> str:
+def copy_of(kind: BaseKind) -> str:
+    """What a base model is, for messages, with its copies."""
     copies = " or ".join(kind.copies)
-    return f"wanted is a copy of {kind.name} in diffusers format, such as {copies} on the hub"
+    return f"a copy of {kind.name} in diffusers format, such as {copies} on the hub"
+
+
+def _wanted(kind: BaseKind) -> str:
+    return f"wanted is {copy_of(kind)}"
 
 
 def _weights(folder: Path) -> list[Path]:

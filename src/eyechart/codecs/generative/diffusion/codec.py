@@ -25,6 +25,7 @@ from eyechart.codecs.generative.diffusion.base import (
     BaseKind,
     BaseModel,
     base_digest,
+    copy_of,
     find_base,
     load_base,
     need_diffusers,
@@ -41,7 +42,7 @@ from eyechart.codecs.learned.neural import (
     same_results,
 )
 from eyechart.codecs.learned.padding import Padding, rgb8_of, tensor_of
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, LoadedCodec, Rgb8
 
 
@@ -116,7 +117,11 @@ class DiffusionCodec(NetworkCodec):
         Raises:
             PluginError: something is missing. InputError: the base model is of another family.
         """
-        super().check()
+        try:
+            super().check()
+        except PluginError as error:
+            base = copy_of(self.diffusion.base)
+            raise PluginError(f"{error}; its base model is {base}") from error
         need_diffusers(self.name)
         find_base(self._base, self.diffusion.base, codec=self.name)
 
