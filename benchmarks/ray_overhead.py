@@ -42,10 +42,10 @@ class Watch(SilentProgress):
         """After a batch."""
         self.batches.append((time.perf_counter(), cpu_s(), tally.questions_done))
 
-    def cost(self) -> tuple[float, float, int]:
+    def cost(self, first_batches: int = _FIRST) -> tuple[float, float, int]:
         """Seconds, processor seconds and questions from the end of the first batches to that of
         the last one."""
-        first, last = self.batches[_FIRST - 1], self.batches[-1]
+        first, last = self.batches[first_batches - 1], self.batches[-1]
         return last[0] - first[0], last[1] - first[1], last[2] - first[2]
 
 

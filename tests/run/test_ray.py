@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -255,6 +257,25 @@ def test_an_address_that_cannot_be_used_is_one_line(
     assert run_args([*toy.run_arguments(data, out), "--ray", address]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+    assert not out.exists()
+
+
+def test_a_server_that_is_not_of_ray_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    out, address = tmp_path / "run", f"127.0.0.1:{server.server_port}"
+    try:
+        assert run_args([*toy.run_arguments(data, out), "--ray", address]) == 2
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    error = capsys.readouterr().err
+    assert f"--ray {address}: is no head node of Ray" in error
     assert not out.exists()
 
 

@@ -35,6 +35,9 @@ from eyechart.core.workers import (
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _CONNECT_S = 10.0
+# What a gRPC client says first: the preface of HTTP/2, and a SETTINGS frame without settings.
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+_FRAME_BYTES = 9  # the head of the SETTINGS frame that a gRPC server answers with
 _LOCAL_STORE_BYTES = 1 << 30  # images on the way; a local Ray would take a third of the memory
 _NODE_S = 120.0  # to start a first process on a node, which imports this package
 # Share of a GPU. A copy of a VLM and a worker for codecs fit on one, but not two copies.
@@ -279,9 +282,19 @@ def _check_answers(address: str) -> None:
     if not host or not port.isdecimal():
         raise InputError(f"--ray {one_line(address, 60)}: not an address; allowed: HOST:PORT, auto")
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_S) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(connection):
+                raise InputError(
+                    f"--ray {address}: is no head node of Ray; allowed: HOST:PORT, auto"
+                )
     except (OSError, OverflowError) as error:
         raise InputError(f"--ray {address}: does not answer ({one_line(error)})") from error
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    connection.sendall(_HTTP2)
+    head = connection.recv(_FRAME_BYTES, socket.MSG_WAITALL)
+    return len(head) == _FRAME_BYTES and head[3] == 4  # its type
 
 
 def _call_on_node(message: bytes) -> bytes:
