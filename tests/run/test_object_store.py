@@ -22,6 +22,8 @@ from eyechart.core.images import encode_png
 from eyechart.core.types import Record
 from eyechart.store import Store
 from eyechart.store.remote import reading, writing
+from eyechart.vlms.adapter_identity import adapter_component
+from eyechart.zoo import adapter_dir
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
@@ -309,6 +311,28 @@ def test_without_credentials_or_with_wrong_ones_none_are_printed(
     (line,) = capsys.readouterr().err.splitlines()
     assert "no credentials; set AWS_ACCESS_KEY_ID" in line
     assert not (tmp_path / "cache" / "eyechart").exists()
+
+
+def test_an_adapter_is_read_from_a_bucket(files: Any) -> None:
+    url = f"s3://{BUCKET}/adapters/universal"
+    for path in adapter_dir("universal").iterdir():
+        files.pipe_file(f"{url}/{path.name}", path.read_bytes())
+    assert adapter_component(url) == adapter_component("universal")
+    other = ":conditioning=unknown"
+    assert adapter_component(url + other) == adapter_component("universal" + other)
+
+
+def test_an_adapter_that_is_not_there_and_a_vlm_at_a_url_are_one_line(
+    files: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, out = f"s3://{BUCKET}/nothing", tmp_path / "run"
+    command = toy.run_arguments(data, out, vlm="eyechart-mini")
+    assert run_args([*command, "--adapter", url]) == 2
+    assert run_args([*toy.run_arguments(data, out, vlm=url)]) == 2
+    adapter, vlm = capsys.readouterr().err.splitlines()
+    assert f"{url}: nothing is there" in adapter
+    assert f"{url}: is a URL; allowed here: a name, a directory" in vlm
+    assert not out.exists()
 
 
 def test_an_empty_place_is_no_run(files: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from eyechart.core import hooks
 from eyechart.core.errors import BrokenPluginError, EyechartError, InputError, PluginError, one_line
-from eyechart.core.files import is_dir
+from eyechart.core.files import URL, is_dir
 from eyechart.core.hooks import RunOption
 from eyechart.core.kinds import annotations_of, fits, kind_name
 from eyechart.core.types import Json
@@ -160,8 +160,10 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
 
     `compressai:mbt2018:4` is short for `compressai:model=mbt2018:4`.
     Raises:
-        InputError: an option without `=`, or given twice.
+        InputError: an option without `=`, or given twice; a URL.
     """
+    if URL.match(spec):
+        raise InputError(f"{one_line(spec, 200)}: is a URL; allowed here: a name, a directory")
     name, _, rest = spec.partition(":")
     if _MODEL.match(rest):
         rest = f"model={rest}"

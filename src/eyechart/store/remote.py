@@ -80,7 +80,7 @@ def reading(
         yield Path(place)
         return
     copy = _Copy(url)
-    copy.pull_to_read(images)
+    copy.pull_to_read(images, "; eyechart run --out makes a run")
     yield copy.folder
 
 
@@ -143,12 +143,12 @@ class _Copy:
 
     # --- download -----------------------------------------------------------------------------
 
-    def pull_to_read(self, images: Callable[[Path], bool]) -> None:
+    def pull_to_read(self, images: Callable[[Path], bool], hint: str = "") -> None:
         """Download what has changed, unless a command of this machine writes the local copy, which
-        is newer then."""
+        is newer then. hint: what to do where nothing is."""
         listing = self.bucket.list()
         if not listing:
-            raise InputError(f"{self.url}: nothing is there; eyechart run --out makes a run")
+            raise InputError(f"{self.url}: nothing is there{hint}")
         self._make_place()
         with lease(self._place / "transfer", wait=True):
             try:

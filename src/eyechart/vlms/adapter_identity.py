@@ -15,9 +15,11 @@ from typing import Literal, TypeAlias, get_args
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError, one_line
+from eyechart.core.files import URL
 from eyechart.core.foreign import read_json
 from eyechart.core.identity import digest
 from eyechart.core.types import Component, Json
+from eyechart.store.remote import fetched
 from eyechart.zoo import adapter_dir
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -61,11 +63,16 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
 
     This is the only place that reads an adapter's spec.
 
-    spec: a directory or the name of an adapter of the package, with an optional conditioning:
+    spec: a directory, its URL (s3://bucket/adapter, of which the folder is a local copy) or the
+        name of an adapter of the package, with an optional conditioning:
         `NAME:conditioning=unknown`. `tell=` is accepted for `conditioning=`.
     Raises:
-        InputError: an unknown option or conditioning, or both spellings of the option.
+        InputError: an unknown option or conditioning, or both spellings of the option; nothing is
+            at the URL, or its object store cannot be used.
     """
+    if url := URL.match(spec):
+        place, colon, given_options = spec[url.end() :].partition(":")
+        spec = f"{fetched(f'{url[1]}://{place}')}{colon}{given_options}"
     name, options = plugins.parse_spec_or_directory(spec)
     if unknown := sorted(options.keys() - {"conditioning", FIRST_CONDITIONING}):
         raise InputError(f"adapter {name}: unknown option {unknown[0]!r}; allowed: conditioning")
