@@ -319,6 +319,6 @@ def test_the_commands_of_the_documentation_work(
     assert "6 of them JPEG at quality 75" in shown
     assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
     assert "def compressed(path)" in shown
-    assert " per 1,000 images (" in shown
+    assert "as many US dollars as the files" in " ".join(shown.split())
     for name in ("times.svg", "front.svg", "policy.json", "tokens.svg"):
         assert Path(name).stat().st_size > 0
