@@ -1,12 +1,14 @@
 """Bitstreams of the shipped codecs with weights, and the images that they decoded to once.
 
-    python -m tests.codecs.golden_bitstreams    # after a deliberate change of format or weights
+    python -m tests.codecs.golden_bitstreams CODEC ...    # after a change of format or weights
 
-Writes `goldens/CODEC-LEVEL.bin` and `.png` for the lowest and the highest level of each codec.
+Writes `goldens/CODEC-LEVEL.bin` and `.png` for the lowest and the highest level of each codec; of
+all without a name.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from eyechart.core.images import decode_image, encode_png
 from eyechart.core.types import Bitstream, Codec, Level, Rgb8
 from eyechart.testing.codecs import sample_image
 
-CODECS = ("elic-mini", "tic-mini", "transtic-mini", "illm-mini")
+CODECS = ("elic-mini", "tic-mini", "transtic-mini", "illm-mini", "rdeic-mini")
 FOLDER = Path(__file__).with_name("goldens")
 HEIGHT_PX, WIDTH_PX = 72, 104
 
@@ -53,9 +55,9 @@ def image() -> Rgb8:
     return sample_image(HEIGHT_PX, WIDTH_PX, np.random.default_rng(11))
 
 
-def main() -> None:
-    """Write all files anew."""
-    for golden in GOLDENS:
+def main(names: list[str]) -> None:
+    """Write the files of these codecs anew."""
+    for golden in (one for one in GOLDENS if one.codec in (names or CODECS)):
         codec, level = golden.open()
         bitstream = codec.encode(image(), level)
         golden.file.with_suffix(".bin").write_bytes(bitstream.payload)
@@ -63,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

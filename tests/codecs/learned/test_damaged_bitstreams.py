@@ -18,6 +18,7 @@ pytest.importorskip("constriction")
 from eyechart.codecs import container
 from eyechart.codecs.add import ARCHITECTURES
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.core import plugins
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Bitstream, Level, Rgb8
 from eyechart.testing.codecs import sample_image
@@ -26,6 +27,7 @@ STRESS = bool(os.environ.get("EYECHART_STRESS"))
 SHIPPED = [one for one in ARCHITECTURES.values() if one.shipped is not None]
 BITSTREAMS = 10_000 if STRESS else 240
 SIZES = ((16, 16), (17, 40), (48, 33))
+MOST_BY_NOISE = 8.0  # mean absolute difference of images
 
 pytestmark = pytest.mark.slow
 
@@ -65,17 +67,10 @@ DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 )  # fmt: skip
 
 
-def codec_of(shipped: Architecture) -> NetworkCodec:
-    class Shipped(NetworkCodec):
-        architecture = shipped
-
-    return Shipped()
-
-
 @pytest.mark.parametrize("architecture", SHIPPED, ids=lambda architecture: architecture.name)
 def test_damage_is_an_error(architecture: Architecture) -> None:
     """Half of the payloads are damaged as they are, half below a header that fits the damage."""
-    codec = codec_of(architecture)
+    codec: NetworkCodec = plugins.load("eyechart.codecs", architecture.name)
     rng = random.Random(0)
     images = [sample_image(*size, np.random.default_rng(1)) for size in SIZES]
     whole = [(level, codec.encode(image, level)) for level in codec.levels for image in images]
@@ -99,16 +94,19 @@ def test_damage_is_an_error(architecture: Architecture) -> None:
             continue
         assert rgb8.shape == (claimed.height_px, claimed.width_px, 3)
         # What is added behind the end, and another size of as many blocks, leave the latent whole.
-        undetected += not _cut_alike(rgb8, decoded[bitstream.payload])
+        # Noise is that of the payload: with another one the same latent gives a similar image.
+        most = MOST_BY_NOISE if "steps" in codec.options else 0
+        undetected += _difference(rgb8, decoded[bitstream.payload]) > most
     assert undetected <= 1 + BITSTREAMS // 2000  # checksums of 16 bits
     assert len(messages) > BITSTREAMS // 2
     assert all("\n" not in message for message in messages)
 
 
-def _cut_alike(rgb8: Rgb8, whole: Rgb8) -> bool:
-    """Whether two images are equal where both have pixels."""
+def _difference(rgb8: Rgb8, whole: Rgb8) -> float:
+    """Mean absolute difference of two images where both have pixels."""
     height_px, width_px = (min(sides) for sides in zip(rgb8.shape[:2], whole.shape, strict=False))
-    return np.array_equal(rgb8[:height_px, :width_px], whole[:height_px, :width_px])
+    cut, wanted = rgb8[:height_px, :width_px].astype(int), whole[:height_px, :width_px]
+    return float(np.abs(cut - wanted).mean())
 
 
 def _below_header(

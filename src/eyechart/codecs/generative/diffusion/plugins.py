@@ -7,9 +7,11 @@ StableCodec, the weight of the distortion for RDEIC.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
+import eyechart.zoo
 from eyechart.codecs.checkpoints import PublishedCheckpoints
 from eyechart.codecs.generative.diffusion.base import SD_21_BASE, SD_TURBO
 from eyechart.codecs.generative.diffusion.codec import (
@@ -40,6 +42,7 @@ from eyechart.codecs.generative.diffusion.training import (
 from eyechart.codecs.learned.neural import DTYPES, Architecture, NetworkCodec, Precision
 from eyechart.core.types import Json, Level, LoadedCodec
 
+_ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
 _WHOLE = 192  # a latent up to 192x192 elements, 1536x1536 pixels, is one tile
 # What the base model was given when StableCodec was trained.
 _PROMPT = (
@@ -122,6 +125,7 @@ RDEIC_MINI = Architecture(
     multiple=16,
     padding="edge",
     category="generative",
+    shipped=_ZOO / "rdeic-mini",
     stages=MINI_STAGES,
     shared=("vae.",),
 )
@@ -196,7 +200,9 @@ class StableCodecCodec(DiffusionCodec):
 
 
 class RdeicMiniCodec(NetworkCodec):
-    """A small codec of the kind of RDEIC, with a VAE of its own and no base model.
+    """A small codec of the kind of RDEIC whose weights ship with this package.
+
+    It has a VAE of its own, equal in all levels, and no base model.
 
     steps: of denoising. The rule that makes the noise of a payload is part of `version`.
     """
