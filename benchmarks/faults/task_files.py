@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -44,7 +45,9 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
 
 def _complete(made: bytes, out: Path) -> Verdict:
     """Whether each row with an image, as Python's csv module counts them, has its records."""
-    text = io.StringIO(made.decode("utf-8-sig"), newline="")
+    # A carriage return inside a line is text: cut there, its row would lack cells.
+    whole = re.sub("\r(?!\n)", " ", made.decode("utf-8-sig"))
+    text = io.StringIO(whole, newline="")
     csv.field_size_limit(1 << 28)
     rows = list(csv.reader(text, delimiter="\t"))
     header = rows[0]
@@ -70,7 +73,7 @@ def _other_shape(whole: bytes, chance: Random) -> bytes:
             case 0:
                 rows = [cells[:column] + cells[column + 1 :] for cells in rows]
             case 1:
-                rows = [[*cells, cells[column % len(cells)]] for cells in rows]
+                rows = [[*cells, *cells[column % max(1, len(cells)) :][:1]] for cells in rows]
             case 2:
                 del rows[row % len(rows)]
             case 3:
