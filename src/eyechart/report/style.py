@@ -14,8 +14,9 @@ from collections.abc import Sequence
 COLOURS = ("#c94a1a", "#0f6db5", "#0a8560", "#a94a97", "#9c6b00", "#5147b8", "#61656b", "#7a4a21")
 MARKERS = "osD^vP*X"
 _KNOWN = (
-    *("hevc", "jpeg", "vvc", "elic", "tic", "transtic", "hific", "ms-illm"),
-    *("rdeic", "stablecodec", "diffeic", "tcm", "mlicpp", "webp", "avif", "jpegxl"),
+    # The built-in plan's codecs first: one colour each.
+    *("hevc", "jpeg", "vvc", "elic", "tic", "transtic", "rdeic", "ms-illm"),
+    *("hific", "stablecodec", "diffeic", "tcm", "mlicpp", "webp", "avif", "jpegxl"),
     *("hm", "vtm"),
 )
 _ALIASES = {"illm": "ms-illm"}
