@@ -296,7 +296,7 @@ def test_dollars_are_those_of_tokens_and_of_the_transfer() -> None:
     assert usd(UsdPrices(tokens=tokens)) == pytest.approx(0.002 + 0.0005)
     assert usd(UsdPrices(per_gb=0.1)) == pytest.approx(1e-5)
     assert usd(UsdPrices(tokens=tokens, per_gb=0.1)) == pytest.approx(0.00251)
-    with pytest.raises(InputError, match="price -1; allowed: US dollars per GB from 0"):
+    with pytest.raises(InputError, match="price -1; allowed: US dollars per GB, from 0"):
         UsdPrices(per_gb=-1)
     uncounted = toy.data_of(toy.cell(), toy.records(0.5, 100))
     both = UsdPrices(tokens=tokens, per_gb=0.1)

@@ -72,6 +72,17 @@ def test_no_two_scripts_declare_the_same_name() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+def test_a_title_has_no_full_stop() -> None:
+    recommended = ["mini: webp loses at most 1.5 points.", "That is less."]
+    for opening in ([], recommended):
+        page = render_report(minimal_analysis(), opening)
+        title = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.S)
+        assert title is not None
+        assert not title[1].strip().endswith(".")
+    assert "mini: webp loses at most 1.5 points<" in page
+    assert "<li>That is less.</li>" in page
+
+
 def test_names_in_the_title_are_escaped() -> None:
     cells = tuple(replace(c, vlm=NASTY, task="<b>&T</b>") for c in minimal_analysis().cells)
     page = render_report(replace(minimal_analysis(), title=NASTY, cells=cells))

@@ -12,6 +12,7 @@ from PIL import Image
 from eyechart.cli import run_args
 from eyechart.store import Store
 from eyechart.tasks.own_images import OwnImages, agreement
+from eyechart.vlms.openai_chat import OpenAIChat
 from tests.vlms.chat_server import Reply, completion, error, serve
 
 SMALLER = "eyechart-mini:max_pixels=3136"  # another VLM than without the option
@@ -75,7 +76,7 @@ def test_without_answers_the_vlm_is_compared_with_itself(
         assert run_args(["recommend", str(out), *wrong]) == 2
         assert capsys.readouterr().out == ""
     assert run_args(["report", str(out)]) == 0
-    assert "not shown for any setting" in (out / "report.html").read_text()
+    assert "no setting is shown to lose at most 5 points yet" in (out / "report.html").read_text()
     assert check(photos, out) == 0  # nothing is asked again
     assert run_args(["table", "scores", str(out)]) == 0
     assert "OwnImages: scores of every cell" in capsys.readouterr().out
@@ -245,7 +246,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (None, ("--codecs", "nope"), "nope"),
         (None, ("--max-images", "0"), "0"),
         (None, ("--tolerate", "101"), "tolerance 101; allowed"),
-        (None, ("--usd-per-gb", "-1"), "price -1; allowed: US dollars per GB from 0"),
+        (None, ("--usd-per-gb", "-1"), "price -1; allowed: US dollars per GB, from 0"),
         (None, ("--usd-per-million", "2.5"), "--usd-per-million '2.5'; allowed: two numbers"),
     ],
 )
@@ -267,6 +268,19 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert says in shown
     assert "\n" not in shown
     assert not (tmp_path / "out").exists()
+
+
+def test_prices_that_cannot_be_read_are_found_before_anything_is_asked(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: OpenAIChat) -> None:
+        raise RuntimeError("no prices")
+
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setattr(OpenAIChat, "usd_per_million", property(broken))
+    with serve(says) as server:
+        assert check(photos, tmp_path / "out", "--vlm", f"openai:model=m,base_url={server.url}")
+    assert not (tmp_path / "out" / "run.json").exists()
 
 
 def test_a_folder_without_images_is_named(

@@ -25,10 +25,13 @@ Unit: TypeAlias = Literal["bytes", "tokens", "usd", "seconds"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 BANDWIDTH_MBIT = 10.0
 _MOST_MBIT = 1e6
+_LIMIT_USD = 1e6
+_PRICE_RANGE = f"from 0 to less than {_LIMIT_USD:,.0f}"
 WHY_UNKNOWN = {
     "bytes": "no codec was run",
     "tokens": "its VLM does not count visual tokens, or its records are older",
-    "usd": "the price of its VLM is unknown; give --usd-per-million, or --usd-per-gb",
+    "usd": "the price of its VLM is unknown (give --usd-per-million, or --usd-per-gb), or its "
+    "visual tokens are (its VLM does not count them, or its records are older)",
     "seconds": "no times were measured, or every image was stored before",
 }
 
@@ -50,8 +53,10 @@ class TokenPrices:
 
     def __post_init__(self) -> None:
         for price in (self.usd_input, self.usd_output):
-            if not 0 <= price < 1e6:
-                raise InputError(f"price {price:g}; allowed: US dollars per million tokens from 0")
+            if not 0 <= price < _LIMIT_USD:
+                raise InputError(
+                    f"price {price:g}; allowed: US dollars per million tokens, {_PRICE_RANGE}"
+                )
 
     def usd(self, visual_tokens: float, answer_tokens: float) -> float:
         """Cost of one question: of the tokens of its image and of its answer."""
@@ -67,8 +72,8 @@ class UsdPrices:
     per_gb: float | None = None
 
     def __post_init__(self) -> None:
-        if self.per_gb is not None and not 0 <= self.per_gb < 1e6:
-            raise InputError(f"price {self.per_gb:g}; allowed: US dollars per GB from 0")
+        if self.per_gb is not None and not 0 <= self.per_gb < _LIMIT_USD:
+            raise InputError(f"price {self.per_gb:g}; allowed: US dollars per GB, {_PRICE_RANGE}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

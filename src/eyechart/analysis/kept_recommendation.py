@@ -6,7 +6,7 @@ The file holds what was asked; the answer is computed again from the records.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices, UsdPrices
@@ -43,7 +43,22 @@ class Asked:
             tasks=self.tasks,
             saving=Saving(unit=self.save, bandwidth_mbit=self.bandwidth_mbit),
             today=self.today,
-            prices=UsdPrices(tokens=TokenPrices.of(self.usd_per_million), per_gb=self.usd_per_gb),
+            prices=self.prices(),
+        )
+
+    def prices(self) -> UsdPrices:
+        """Raises InputError: a price that is out of range."""
+        return UsdPrices(tokens=TokenPrices.of(self.usd_per_million), per_gb=self.usd_per_gb)
+
+    def with_prices_of(self, before: Asked | None) -> Asked:
+        """The same, with the prices of an earlier question where it gives none."""
+        if before is None:
+            return self
+        tokens, per_gb = self.usd_per_million, self.usd_per_gb
+        return replace(
+            self,
+            usd_per_million=before.usd_per_million if tokens is None else tokens,
+            usd_per_gb=before.usd_per_gb if per_gb is None else per_gb,
         )
 
 
@@ -52,14 +67,26 @@ def keep(run_dir: Path, asked: Asked) -> None:
     write_atomic(run_dir / FILE_NAME, f"{canonical_json(asdict(asked))}\n".encode())
 
 
+def kept(run_dir: Path) -> Asked | None:
+    """What was asked last; None if nothing was, or if the file cannot be used."""
+    path = run_dir / FILE_NAME
+    if not is_file(path):
+        return None
+    try:
+        asked = Asked(**parse_json("\n".join(read_lines(path))))
+        asked.prices()
+    except (EyechartError, *DAMAGED):
+        return None
+    return asked
+
+
 def kept_texts(run_dir: Path) -> list[str]:
     """The recommendations as sentences, by the records of now; [] if none was asked for, or if
     what was asked cannot be answered any more."""
-    path = run_dir / FILE_NAME
-    if not is_file(path):
+    asked = kept(run_dir)
+    if asked is None:
         return []
     try:
-        asked = Asked(**parse_json("\n".join(read_lines(path))))
         own = read_own_files(run_dir)
         found = asked.of(run_dir)
         return [sentence for one in found for sentence in recommendation_sentences(one, own)]

@@ -149,11 +149,12 @@ def recommendation_sentences(found: Recommendation, own: OwnFiles | None = None)
         least = min(first.values(), key=lambda one: one.loss)
         return [
             f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points.",
-            f"Of the settings to be shown first, {least.codec} at level {least.level} lost the "
-            f"least on these images: {least.loss:.1f}. Run higher rates, or allow a greater loss.",
+            f"Of the settings that are tested first (the highest rate of each codec), "
+            f"{least.codec} at level {least.level} lost the least: {least.loss:.1f}. "
+            "Run higher rates, or allow a greater loss.",
         ]
     return [
-        f"{found.name}: not shown for any setting.",
+        f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points yet.",
         f"About {likely.images_needed} more images would decide {likely.codec} at level "
         f"{likely.level}, which lost {likely.loss:.1f} points on these.",
     ]

@@ -121,8 +121,9 @@ def recommend(
     save: `bytes`, `tokens` (visual tokens), `usd` or `seconds`. bandwidth: Mbit/s, for seconds;
         None: 10.
     today: a setting of the run to compare with, for example `jpeg:quality=85`.
-    usd_per_million: prices of tokens of questions and of answers; None: list prices, where known.
-    usd_per_gb: price of sending 10^9 bytes; None: not counted.
+    usd_per_million: prices of tokens of questions and of answers; None: those of the kept
+        recommendation, else list prices, where known.
+    usd_per_gb: price of sending 10^9 bytes; None: that of the kept one, else not counted.
     keep: let the run's report open with it.
 
     Returns all settings with their losses and costs, and the `best` one, or None.
@@ -138,7 +139,7 @@ def recommend(
         ['80', '30']
     """
     from eyechart.analysis.deployment import BANDWIDTH_MBIT
-    from eyechart.analysis.kept_recommendation import Asked
+    from eyechart.analysis.kept_recommendation import Asked, kept
     from eyechart.analysis.kept_recommendation import keep as store
 
     asked = Asked(
@@ -151,6 +152,7 @@ def recommend(
         usd_per_gb=usd_per_gb,
     )
     with reading(run_directory) as folder:
+        asked = asked.with_prices_of(kept(folder))
         found = asked.of(folder)
         if keep:
             store(folder, asked)

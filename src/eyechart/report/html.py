@@ -89,10 +89,10 @@ def render_report(analysis: Analysis, opening: Sequence[str] = ()) -> str:
     # One closure: the files share names only with each other.
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     style = "\n".join(_asset(name) for name in STYLES)
-    # A title has no full stop, a sentence below a recommendation has one.
+    # A title has no full stop, a sentence below it has one.
     own = f"{finding.headline}." if opening else finding.headline
     sentences = [*opening, own, *finding.details]
-    headline, details = sentences[0], sentences[1:]
+    headline, details = sentences[0].removesuffix("."), sentences[1:]
     parts = {
         "title": html.escape(f"{analysis.title}: eyechart report"),
         "headline": _unbroken(html.escape(headline)),

@@ -17,6 +17,7 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from eyechart.codecs.jpeg_quality import jpeg_quality
+from eyechart.core import plugins
 from eyechart.core.errors import InputError, UnusableVLMError, in_one_line
 from eyechart.core.files import is_file
 from eyechart.core.hooks import HasPrices
@@ -116,6 +117,7 @@ def check_images(
     own = _own_files(images)
     used = _with_today(_codecs(images) if codecs is None else codecs, today)
     model = _refuse_unusable(asked, used, vlm, chosen, most_questions, out)
+    usd_per_million = _prices(vlm, model)
     _refuse_other_check(out, asked if all_known else None)
     unanswered = 0
     if not all_known:
@@ -130,7 +132,6 @@ def check_images(
             _refuse_other_check(out / PROBES, probes, model)
             asked += _with_references(probes, out / PROBES, vlm, progress, chosen)
     outcome = _run(asked, out, [UNCOMPRESSED, *used], vlm, progress, chosen)
-    opened = model.open()
     write_own_files(out, own)
     return OwnCheck(
         outcome=outcome,
@@ -143,8 +144,15 @@ def check_images(
         right=_uncompressed_score(out, asked, lambda one: _what(one) in known),
         repeated=_uncompressed_score(out, asked, lambda one: _what(one) not in known),
         rules=Counter(rule_of(question.answer) for question in asked),
-        usd_per_million=opened.usd_per_million if isinstance(opened, HasPrices) else None,
+        usd_per_million=usd_per_million,
     )
+
+
+def _prices(vlm: str, model: ModelConfig) -> tuple[float, float] | None:
+    """Prices of the VLM's tokens; None if unknown."""
+    with plugins.guarded(vlm):
+        opened = model.open()
+        return opened.usd_per_million if isinstance(opened, HasPrices) else None
 
 
 def _what(question: Question) -> tuple[str, str]:
