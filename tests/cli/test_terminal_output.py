@@ -124,6 +124,24 @@ def test_tables_and_estimates_are_shown_as_they_are() -> None:
         assert f"{name} {MARKUP}" in out.getvalue()
 
 
+@pytest.mark.parametrize("width", [30, 40, 60])
+def test_every_block_of_columns_names_its_group(width: int) -> None:
+    out = io.StringIO()
+    table = Table(
+        title="title",
+        keys=("VLM", "task"),
+        column_kind="codec",
+        columns=tuple(f"codec {place}" for place in range(9)),
+        groups=("learned",) * 9,
+        rows=(TableRow(keys=("v", "t"), entries=tuple(Entry(value=1.0) for _ in range(9))),),
+    )
+    show([table], Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    blocks = sum(line.startswith("  task") for line in lines)
+    assert out.getvalue().count("learned") == blocks > 1
+    assert max(map(len, lines)) <= width
+
+
 @pytest.mark.parametrize("command", ["codec list", "codec show jpeg", "task list"])
 def test_lines_in_a_pipe_end_with_their_text(
     command: str, capsys: pytest.CaptureFixture[str]

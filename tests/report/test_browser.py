@@ -468,6 +468,7 @@ def test_the_acuity_chart_says_how_small_letters_are_read(browser: Browser, tmp_
     said = browser.run("[...document.querySelectorAll('.sample p')].map((one) => one.innerText)")
     assert said[0].startswith("reads from 7.0 px")  # uncompressed
     assert "threshold outside 6 to 42 px" in said
+    assert "reads from 30.0 px [24.0, 42.0]" in said  # an open end is that of the chart
     assert len(said) == 5
     assert _errors(browser) is None
 

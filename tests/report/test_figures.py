@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_the_smallest_letters_are_the_numbers_of_the_acuity_chart(tmp_path: Path
     ends = {row["level"]: (row["low"], row["high"]) for row in full if row["level"] == "Q3"}
     assert ends == {"Q3": ("24.0", "42")}  # the open end is that of the chart
     assert len(numbers(path)) == 4 * len(acuity_analysis().cells)
+
+
+def test_sizes_below_1_have_ticks_above_0(tmp_path: Path) -> None:
+    run = acuity_analysis()
+
+    def hundredth(values: Mapping[str, float]) -> dict[str, float]:
+        return {name: value / 100 for name, value in values.items()}
+
+    cells = tuple(replace(cell, metrics=hundredth(cell.metrics)) for cell in run.cells)
+    (task,) = run.tasks
+    sizes = tuple(replace(one, smallest=0.06, largest=0.42) for one in task.thresholds)
+    small = replace(run, cells=cells, tasks=(replace(task, thresholds=sizes),))
+    svg = write_figure(small, "acuity", tmp_path / "a.svg", width_mm=180)[0].read_text()
+    for tick in ("0.06", "0.16", "0.42"):
+        assert f"<!-- {tick} -->" in svg
 
 
 def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:

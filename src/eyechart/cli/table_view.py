@@ -69,7 +69,10 @@ def _parts(table: Table, console: Console, *, unicode: bool) -> Iterator[Rendera
     columns = [
         _column(table, place, height, unicode=unicode) for place in range(len(table.columns))
     ]
-    for number, block in enumerate(_blocks(table, columns, console)):
+    starts = [  # the same, each as the first of a block
+        _column(table, place, height, unicode=unicode, first=True) for place in range(len(columns))
+    ]
+    for number, block in enumerate(_blocks(table, columns, starts, console)):
         if number:
             yield ""
         yield block
@@ -93,13 +96,15 @@ class _Column:
     cells: tuple[Text, ...]
 
 
-def _column(table: Table, place: int, height: int, *, unicode: bool) -> _Column:
-    """height: lines of the column names."""
+def _column(
+    table: Table, place: int, height: int, *, unicode: bool, first: bool = False
+) -> _Column:
+    """height: lines of the column names. first: of a block, so that its group is named."""
     entries = [row.entries[place] for row in table.rows]
     names = _broken(table.columns[place])
     names = ("",) * (height - len(names)) + names
     if table.groups:
-        first = place == 0 or table.groups[place] != table.groups[place - 1]
+        first = first or place == 0 or table.groups[place] != table.groups[place - 1]
         names = (table.groups[place] if first else "", *names)
     intervals = [_interval(entry) for entry in entries]
     figures = [*names, *(entry.text for entry in entries)]
@@ -132,24 +137,37 @@ def _interval(entry: Entry) -> str:
     return " … ".join(entry.bounds) if entry.bounds else ""
 
 
-def _blocks(table: Table, columns: Sequence[_Column], console: Console) -> list[Grid]:
-    """Columns in as few groups as fit into the console, evenly filled; each has at least one."""
-    blocks = _filled(table, columns, console, len(columns))
-    even = _filled(table, columns, console, -(-len(columns) // len(blocks)))
+def _blocks(
+    table: Table, columns: Sequence[_Column], starts: Sequence[_Column], console: Console
+) -> list[Grid]:
+    """Columns in as few blocks as fit into the console, evenly filled; each has at least one."""
+    blocks = _filled(table, columns, starts, console, len(columns))
+    even = _filled(table, columns, starts, console, -(-len(columns) // len(blocks)))
     return even if len(even) == len(blocks) else blocks
 
 
-def _filled(table: Table, columns: Sequence[_Column], console: Console, most: int) -> list[Grid]:
-    """Columns from left to right, each group as wide as the console and `most` columns allow."""
+def _filled(
+    table: Table,
+    columns: Sequence[_Column],
+    starts: Sequence[_Column],
+    console: Console,
+    most: int,
+) -> list[Grid]:
+    """Columns from left to right, each block as wide as the console and `most` columns allow.
+
+    starts: the columns as the first of a block.
+    """
     blocks: list[Grid] = []
     first = 0
     while first < len(columns) or not blocks:
+        block = _grid(table, starts[first : first + 1])
         last = first + 1
-        while last < min(len(columns), first + most) and _fits(
-            _grid(table, columns[first : last + 1]), console
-        ):
-            last += 1
-        blocks.append(_grid(table, columns[first:last]))
+        while last < min(len(columns), first + most):
+            wider = _grid(table, [starts[first], *columns[first + 1 : last + 1]])
+            if not _fits(wider, console):
+                break
+            block, last = wider, last + 1
+        blocks.append(block)
         first = last
     return blocks
 

@@ -4,12 +4,13 @@
 const sizeOf = (task) => taskInfo.get(task)?.thresholds?.[0];
 const smallestName = (size) => `smallest ${size.signs} read, ${size.unit}`;
 
-// A cell with its smallest size as the score; null without one. A bound of 0 is an open end.
+// A cell with its smallest size as the score; null without one. A bound of 0 is an open
+// end: the interval then ends with the sizes of the task.
 function acuityCell(cell) {
   const size = sizeOf(cell.task);
   const value = size && cell.metrics[size.metric];
   if (!value) return null;
-  const [low, high] = [cell.metrics[size.low] || value, cell.metrics[size.high] || value];
+  const [low, high] = [cell.metrics[size.low] || size.smallest, cell.metrics[size.high] || size.largest];
   return { ...cell, score: { value, low, high }, loss: null, metric: smallestName(size) };
 }
 

@@ -124,6 +124,7 @@ def _size_axis(axes: Any, size: SizeThreshold) -> None:
     axes.set_yscale("log")
     axes.set_ylim(size.smallest / 1.1, size.largest * 1.1)
     ratio = (size.largest / size.smallest) ** (1 / (_MOST_TICKS - 1))
-    ticks = distinct(round(size.smallest * ratio**place) for place in range(_MOST_TICKS))
+    sizes = (size.smallest * ratio**place for place in range(_MOST_TICKS))
+    ticks = distinct(float(f"{one:.2g}") for one in sizes)  # of any magnitude, none is 0
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
