@@ -7,6 +7,7 @@ import gc
 import platform
 import subprocess
 import sys
+from threading import Barrier, Thread
 
 import pytest
 
@@ -59,4 +60,26 @@ def test_the_collector_is_paused_in_the_block_alone() -> None:
         assert not gc.isenabled()
     with pytest.raises(ZeroDivisionError), collector_paused():
         _ = 1 / 0
+    assert gc.isenabled()
+
+
+def test_the_collector_is_paused_until_the_last_thread_leaves() -> None:
+    entered, left = Barrier(2, timeout=60), Barrier(2, timeout=60)
+    both = Barrier(2, timeout=60)
+
+    def first() -> None:
+        with collector_paused():
+            entered.wait()
+            both.wait()
+        left.wait()
+
+    thread = Thread(target=first)
+    thread.start()
+    entered.wait()
+    with collector_paused():
+        both.wait()
+        left.wait()
+        alone = gc.isenabled()
+    thread.join()
+    assert not alone
     assert gc.isenabled()

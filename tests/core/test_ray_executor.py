@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from eyechart.core.errors import WorkerDiedError
 from eyechart.core.pool import answer_call
-from eyechart.core.ray_workers import RayExecutor, _Actor
+from eyechart.core.ray_workers import _HTTP2, RayExecutor, _Actor, _speaks_grpc
 from eyechart.core.workers import CPU
 
 WAIT_S = 60
@@ -143,3 +144,20 @@ def test_threads_of_a_worker_sleep_while_they_wait(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("OMP_WAIT_POLICY")
     _Actor(device=True, nice=0)
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_the_first_frame_of_a_head_node_may_come_in_pieces() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(WAIT_S)
+        far.sendall(bytes(3))
+
+        def answer() -> None:
+            with far.makefile("rb") as stream:
+                stream.read(len(_HTTP2))
+            far.sendall(b"\x04" + bytes(5))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert _speaks_grpc(near)
+        thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -67,3 +68,19 @@ def test_the_url_of_one_object_may_be_listed_without_details() -> None:
             return {"size": 3, "etag": "e"}
 
     assert Bucket("az://photos/a.tsv", OneObject(), "photos/a.tsv").list() == {"a.tsv": ["3", "e"]}
+
+
+def test_the_file_systems_loggers_are_quiet_during_calls_only() -> None:
+    logger = logging.getLogger("adlfs")
+    before, levels = logger.level, []
+
+    class Noting:
+        def find(self, root: str, *, detail: bool) -> dict[str, Any]:
+            levels.append(logger.level)
+            return {}
+
+    Bucket("az://photos/run", Noting(), "photos/run").list()
+    with pytest.raises(InputError):
+        Bucket("az://photos/run", Files(OSError("x")), "photos/run").list()
+    assert levels == [logging.CRITICAL]
+    assert logger.level == before

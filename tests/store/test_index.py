@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from binascii import crc32
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from eyechart.core.errors import StoreError
 from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
 from eyechart.store import AnsweredQuestion, Store, StoredCell
 from eyechart.store import cells as cells_module
-from eyechart.store.derived import Snapshot, read_snapshot
+from eyechart.store.derived import Snapshot, read_derived, read_snapshot
+from eyechart.store.lines import checked_values
 
 
 @pytest.fixture
@@ -185,3 +188,19 @@ def test_a_field_of_another_kind_is_named_also_with_a_right_checksum(stored: Sto
     stored.append_records([replace(a_record("2"), value="much")])  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=r"line 2 is damaged .*value"):
         stored.records()
+
+
+@pytest.mark.parametrize("body", [b'{"a":"\xff"}', b'{"\xff":"a"}', b'{"a":1}', b"["])
+def test_a_derived_file_of_bytes_that_are_no_such_value_is_not_there(
+    tmp_path: Path, body: bytes
+) -> None:
+    path = tmp_path / "derived.json"
+    path.write_bytes(body + b"\n" + sha256(body).hexdigest().encode() + b"\n")
+    assert read_derived(path, dict[str, str]) is None
+
+
+def test_a_checked_line_that_is_no_utf_8_is_read_as_damaged() -> None:
+    body = b'{"question_id":"\xff"'
+    check = crc32(b"}", crc32(body, crc32(b"key")))
+    line = b'%b,"check":"%08x"}\n' % (body, check)
+    assert checked_values(line, "key", Record) is None

@@ -16,9 +16,11 @@ import ctypes
 import gc
 import re
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+from eyechart.core.shared_setting import SharedSetting
 
 # Numbers of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
@@ -29,9 +31,6 @@ _AFTERWARDS = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD
 # Of the RuntimeError of torch, whose own class is for GPUs alone.
 _SHORTAGE = re.compile(r"out of memory|(not enough|can't|cannot) (allocate )?memory", re.IGNORECASE)
 
-_lock = threading.Lock()
-_users = 0
-
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, as Python, NumPy and torch say it."""
@@ -40,39 +39,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _SHORTAGE.search(str(error)) is not None
 
 
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
+def freed_memory_kept() -> AbstractContextManager[None]:
     """Keep freed memory in this process for its next allocations, within the block.
 
     Blocks may be nested and may run in several threads. Does nothing without the GNU C library.
     """
-    _count(1)
-    try:
-        yield
-    finally:
-        _count(-1)
+    return _kept.held()
 
 
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Do not search for reference cycles within the block. Blocks may be nested."""
+def collector_paused() -> AbstractContextManager[None]:
+    """Do not search for reference cycles within the block.
+
+    Blocks may be nested and may run in several threads.
+    """
+    return _paused.held()
+
+
+def _keep() -> Callable[[], None]:
+    _set(_INSIDE)
+    return partial(_set, _AFTERWARDS)
+
+
+def _pause() -> Callable[[], None]:
     enabled = gc.isenabled()
     gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return gc.enable if enabled else gc.disable
 
 
-def _count(change: int) -> None:
-    global _users
-    with _lock:
-        before, _users = _users, _users + change
-        if not before:
-            _set(_INSIDE)
-        elif not _users:
-            _set(_AFTERWARDS)
+_kept, _paused = SharedSetting(_keep), SharedSetting(_pause)
 
 
 def _set(options: tuple[tuple[int, int], ...]) -> None:

@@ -293,7 +293,8 @@ def _check_answers(address: str) -> None:
 
 def _speaks_grpc(connection: socket.socket) -> bool:
     connection.sendall(_HTTP2)
-    head = connection.recv(_FRAME_BYTES, socket.MSG_WAITALL)
+    with connection.makefile("rb") as stream:  # with a timeout, `recv` may return less
+        head = stream.read(_FRAME_BYTES)
     return len(head) == _FRAME_BYTES and head[3] == 4  # its type
 
 

@@ -35,9 +35,10 @@ class Blobs:
         """Path of the blob of an image. image: `core.identity.image_digest`."""
         # A run asks for many images of one level in succession. The digests in the folder's name
         # would take longer than everything else that a run does with an image.
-        if self._last is None or self._last[0] is not codec or self._last[1] is not level:
-            self._last = (codec, level, self.root / level_folder(codec, level))
-        return self._last[2] / f"{image}.bin"
+        last = self._last  # read once: another thread may replace it
+        if last is None or last[0] is not codec or last[1] is not level:
+            last = self._last = (codec, level, self.root / level_folder(codec, level))
+        return last[2] / f"{image}.bin"
 
     def get(self, path: Path) -> bytes | None:
         """The bytes stored at a path, or None if there are none or they are damaged.

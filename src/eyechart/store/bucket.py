@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eyechart.core.errors import EyechartError, InputError, StoreError, one_line
 from eyechart.core.plugins import how_to_install
+from eyechart.core.shared_setting import SharedSetting
 
 # Scheme -> package of its file system, and where credentials are looked for.
 SCHEMES = {
@@ -30,18 +32,32 @@ _SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|CONNECTION_STRING", r
 _LEAST_SECRET = 6  # characters; shorter values are words that may be in any message
 
 
+def _silence(package: str) -> Callable[[], None]:
+    """Errors are raised, too; gcsfs prints their traces, and warns at every call of some buckets.
+    A program that uses such a package itself keeps its own setting outside of our calls."""
+    logger = logging.getLogger(package)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    return lambda: logger.setLevel(level)
+
+
+_quiet = {
+    scheme: SharedSetting(partial(_silence, package)) for scheme, (package, _) in SCHEMES.items()
+}
+
+
 def open_bucket(url: str) -> Bucket:
     """The objects below a URL. Connects to nothing yet. Raises InputError: a missing package."""
     scheme, _, root = url.partition("://")
     package = SCHEMES[scheme][0]
-    # Errors are raised, too; gcsfs prints their traces, and warns at every call of some buckets.
-    logging.getLogger(package).setLevel(logging.CRITICAL)
     try:
         import fsspec
 
-        files = fsspec.filesystem(
-            scheme, use_listings_cache=False, skip_instance_cache=True, **_SETTINGS.get(scheme, {})
-        )
+        settings = _SETTINGS.get(scheme, {})
+        with _quiet[scheme].held():
+            files = fsspec.filesystem(
+                scheme, use_listings_cache=False, skip_instance_cache=True, **settings
+            )
     except ImportError as error:
         raise InputError(
             f"{url}: needs the package {package}; {how_to_install(package)}"
@@ -123,13 +139,14 @@ class Bucket:
         self, name: str, kind: type[EyechartError] = StoreError, *, missing: bool = False
     ) -> Iterator[None]:
         """missing: errors that say that an object is there, or is not, are raised as they are."""
+        scheme = self.url.partition(":")[0]
         try:
-            yield
+            with _quiet[scheme].held():
+                yield
         except Exception as error:
             if missing and isinstance(error, FileNotFoundError | FileExistsError):
                 raise
             where = f"{self.url}/{name}" if name else self.url
-            scheme = self.url.partition(":")[0]
             raise kind(f"{where}: {_reason(scheme, error)}") from error
 
 

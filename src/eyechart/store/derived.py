@@ -21,7 +21,7 @@ import msgspec
 
 from eyechart.core.errors import StoreError
 from eyechart.core.types import Json
-from eyechart.store.files import file_sha256, store_errors, write_atomic
+from eyechart.store.files import DAMAGED, file_sha256, store_errors, write_atomic
 
 _T = TypeVar("_T")
 # A file that was changed so shortly before may have been changed once more with the same times.
@@ -70,7 +70,7 @@ def read_derived(path: Path, kind: type[_T]) -> tuple[_T, int] | None:
     try:
         value: _T = _decoder(cast("Any", kind)).decode(body)
         return value, written_ns
-    except msgspec.MsgspecError:
+    except DAMAGED:
         return None
 
 

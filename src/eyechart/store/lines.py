@@ -35,7 +35,7 @@ def checked_values(data: bytes, key: str, kind: type[_T]) -> list[_T] | None:
         return None
     try:
         values: list[_T] = _decoder(cast("Any", kind)).decode(b"[%b]" % b",".join(lines))
-    except msgspec.MsgspecError:
+    except DAMAGED:
         return None
     return values
 
