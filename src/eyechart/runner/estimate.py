@@ -226,16 +226,15 @@ def estimate(
         for adapter in plan.adapters
     }
     counted = all(size.note == "counted" for size in sizes)
-    costs = [
-        _usd(spec, tasks, asked[adapter], plan.max_images) if counted else None
-        for spec, adapter in product(plan.vlms, plan.adapters)
-    ]
     return Estimate(
         models=tuple(
-            ModelEstimate(name=name, rate=given or rate_of(name, known), usd=usd, adapter=adapter)
-            for name, usd, (_, adapter) in zip(
-                names, costs, product(plan.vlms, plan.adapters), strict=True
+            ModelEstimate(
+                name=name,
+                rate=given or rate_of(name, known),
+                usd=_usd(spec, tasks, asked[adapter], plan.max_images) if counted else None,
+                adapter=adapter,
             )
+            for name, (spec, adapter) in zip(names, product(plan.vlms, plan.adapters), strict=True)
         ),
         tasks=tuple(sizes),
         codecs=codecs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -141,6 +142,15 @@ def test_a_model_that_is_not_there_is_one_line() -> None:
         ClipEmbedding("nobody/clip", CPU)
     with pytest.raises(PluginError, match=r"DINOv2 'nobody/dino' is neither .*hf download faceb"):
         DinoFeatures("nobody/dino", CPU)
+
+
+@pytest.mark.parametrize("model", [ClipEmbedding, DinoFeatures])
+def test_a_missing_package_is_one_line(
+    model: type[ClipEmbedding | DinoFeatures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(PluginError, match="needs the package transformers; pip install"):
+        model("", CPU)
 
 
 def test_a_model_of_another_kind_is_one_line(clip_folder: Path, dino_folder: Path) -> None:

@@ -7,9 +7,8 @@ coder. Three coders have the same methods:
 - `LatentEncoder`: symbols are range coded; one string per image
 - `LatentDecoder`: symbols are read from such strings
 
-tables: those of the bottleneck; None for networks that do not call `bottleneck`.
-
 All return the latent that a decoder knows (y_hat, z_hat), so that all share `code_latent`.
+Their `tables` are those of the bottleneck; None for networks that do not call it.
 
 Encoder and decoder must agree on every mean and scale. Both run the entropy networks in float64,
 whose rounding errors (about 1e-15) are far below the steps of the grid that means and scales are
@@ -289,8 +288,7 @@ class LatentDecoder:
             for channel, table in enumerate(tables.models):
                 symbols = self._read(index, table, count)
                 found[index, channel] = symbols + tables.low[channel]
-        z_symbols = torch.from_numpy(found.reshape(*found.shape[:2], *size))
-        z_hat = z_symbols.to(medians) + medians
+        z_hat = torch.from_numpy(found.reshape(*found.shape[:2], *size)).to(medians) + medians
         _add_checksums(self._checksums, _selected(z_hat, None))
         return z_hat
 

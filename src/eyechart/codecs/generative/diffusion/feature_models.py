@@ -40,6 +40,7 @@ class ClipEmbedding:
     """The distance of images in CLIP's space: of vectors of length 1, from 0 to 2."""
 
     def __init__(self, place: str, device: torch.device) -> None:
+        need_diffusers(_CODEC)
         from transformers import CLIPVisionModelWithProjection
 
         self._model = _load(
@@ -66,13 +67,15 @@ class ClipEmbedding:
 
 
 class DinoFeatures:
-    """Maps of DINOv2 after a third and two thirds of its blocks, and its last summary of the image.
+    """Maps of DINOv2 after blocks 5 and 9 of 12, and its last summary of the image. Of another
+    number of blocks: one block after a third and after two thirds of them.
 
     Called with images (batch, 3, height, width) in 0..1, it gives two maps (batch, width, side,
     side) and a tensor (batch, width), all normalized by the model's last layer.
     """
 
     def __init__(self, place: str, device: torch.device) -> None:
+        need_diffusers(_CODEC)
         from transformers import Dinov2WithRegistersModel
 
         self._model = _load(
@@ -108,10 +111,9 @@ def _load(model_class: Any, place: str, name: str, kinds: tuple[str, ...], examp
     """A model of transformers in float32 on the CPU.
 
     Raises:
-        PluginError: transformers or the model is not there.
+        PluginError: the model is not there.
         InputError: a model of another kind. CodecError: damaged weights.
     """
-    need_diffusers(_CODEC)
     wanted = f"wanted is a {name} in transformers format, such as {example} on the hub"
     folder = local_folder(place, name, wanted, example=example, codec=_CODEC)
     found = _kind(folder)
