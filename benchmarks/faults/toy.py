@@ -51,12 +51,19 @@ def register(folder: Path) -> None:
     sys.path.append(str(folder))
 
 
-def pope(folder: Path, chance: Random, *, images: int = 4, per_image: int = 3) -> Path:
-    """POPE.tsv in a folder; returns the file."""
+def pope(
+    folder: Path,
+    chance: Random,
+    *,
+    images: int = 4,
+    per_image: int = 3,
+    size: tuple[int, int] = (24, 32),
+) -> Path:
+    """POPE.tsv in a folder, with noise of a height and width in pixels; returns the file."""
     noise = np.random.default_rng(chance.randrange(1 << 32))
     rows = ["index\timage\tquestion\tanswer\tcategory"]
     for image in range(images):
-        png = base64.b64encode(encode_png(noise.integers(0, 256, (24, 32, 3), np.uint8))).decode()
+        png = base64.b64encode(encode_png(noise.integers(0, 256, (*size, 3), np.uint8))).decode()
         for number in range(per_image):
             index = image * per_image + number
             cell = png if number == 0 else str(image * per_image)

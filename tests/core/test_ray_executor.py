@@ -67,7 +67,7 @@ class _StandInActor:
     def __init__(self, number: int, start: Any, call: Any) -> None:
         self.number = number
         self.ready = SimpleNamespace(remote=lambda: lambda: start(number))
-        self.call = SimpleNamespace(remote=lambda message: lambda: call(number, message))
+        self.call = SimpleNamespace(remote=lambda message, *_: lambda: call(number, message))
 
 
 def opened(ray: StandIn, workers: int = 1) -> RayExecutor:

@@ -28,6 +28,7 @@ from eyechart.store import Store
 
 KILLS = int(os.environ.get("EYECHART_RAY_KILLS", "3"))
 IMAGES, PER_IMAGE = 8, 3
+SIZE = (200, 240)  # large enough to stay on the nodes
 PLAN = {"vlms": toy.VLM, "tasks": "POPE", "codecs": ["source", "jpeg"]}
 
 
@@ -37,8 +38,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("ray")
     before, path = os.environ.get("PYTHONPATH"), list(sys.path)
     toy.register(folder)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path.cwd())])
-    yield toy.pope(folder / "data", Random(0), images=IMAGES, per_image=PER_IMAGE).parent
+    places = [str(folder), str(Path.cwd()), *filter(None, [before])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(places)
+    file = toy.pope(folder / "data", Random(0), images=IMAGES, per_image=PER_IMAGE, size=SIZE)
+    yield file.parent
     sys.path[:] = path
     if before is None:
         del os.environ["PYTHONPATH"]

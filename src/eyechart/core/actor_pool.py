@@ -5,21 +5,24 @@
 
 What starts the workers and carries calls to them is behind the protocol `Actors`
 (`core.ray_workers` for Ray). If a worker ends, its calls go to other ones, and a new one is
-started. Calls and results are pickled here, so that errors arrive as from a local worker.
+started. Calls and results are pickled here, so that errors arrive as from a local worker; large
+arrays travel apart from them (`core.remote_arrays`).
 """
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from eyechart.core.errors import WorkerDiedError, one_line
+import numpy as np
+
+from eyechart.core.errors import ArrayLostError, WorkerDiedError, one_line
+from eyechart.core.remote_arrays import dump_call, load_reply
 from eyechart.core.workers import CPU, DEVICE, Resources
 
 _P = ParamSpec("_P")
@@ -40,8 +43,19 @@ class Actors(Protocol):
         """Wait until it has started; -> the address of its node."""
         ...
 
-    def call(self, actor: Any, message: bytes) -> bytes:
-        """Let it make a pickled call, and wait for the reply of `core.pool.answer_call`."""
+    def put(self, array: np.ndarray[Any, Any]) -> Any:
+        """Let workers read an array of this process; -> its reference."""
+        ...
+
+    def call(
+        self, actor: Any, message: bytes, references: Sequence[Any], most_kept: int
+    ) -> tuple[bytes, Sequence[Any]]:
+        """Let it make a call, `core.remote_arrays.answer_remote_call`, with the arrays of these
+        references; -> the reply, and the references of the arrays that it keeps."""
+        ...
+
+    def is_lost(self, error: Exception) -> bool:
+        """Whether a call was not made because one of its arrays is lost."""
         ...
 
     def end(self, actor: Any) -> None:
@@ -60,6 +74,8 @@ class Actors(Protocol):
 @dataclass(slots=True, kw_only=True)
 class _ActorCall:
     message: bytes
+    references: Sequence[Any]
+    most_kept: int
     future: Future[Any]
     tries: int = 0
 
@@ -81,24 +97,41 @@ class ActorPool:
         self.nodes: dict[Any, str] = {}  # actor that is ready -> address of its node
         self.answered: Counter[str] = Counter()  # by address; also of actors that have ended
 
-    def submit(
-        self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
+    def submit_keeping(
+        self,
+        most: int,
+        resources: Resources,
+        call: Callable[_P, _T],
+        /,
+        *args: _P.args,
+        **named: _P.kwargs,
     ) -> Future[_T]:
-        """Let the next free worker make a call. Raises pickle's error for arguments that cannot be
-        pickled."""
+        """Let the next free worker make a call, and keep up to `most` large arrays of its result
+        (`core.workers.KeepsArrays`). Raises pickle's error for arguments that cannot be pickled."""
         future: Future[_T] = Future()
-        message = pickle.dumps((call, args, named), protocol=pickle.HIGHEST_PROTOCOL)
+        try:
+            message, references = dump_call((call, args, named), self._put)
+        except WorkerDiedError as error:
+            future.set_exception(error)
+            return future
+        waiting = _ActorCall(message=message, references=references, most_kept=most, future=future)
         with self._changed:
             if resources in self._refused:
                 future.set_exception(WorkerDiedError(self._refused[resources]))
                 return future
-            self._waiting[resources].append(_ActorCall(message=message, future=future))
+            self._waiting[resources].append(waiting)
             self._changed.notify_all()
             if resources not in self._threads:
                 self._threads[resources] = self.counts[resources]
                 for _ in range(self.counts[resources]):
                     threading.Thread(target=self._serve, args=(resources,), daemon=True).start()
         return future
+
+    def _put(self, array: np.ndarray[Any, Any]) -> Any:
+        try:
+            return self._actors.put(array)
+        except Exception as error:
+            raise WorkerDiedError(f"an array cannot be sent ({last_line(error)})") from error
 
     def close(self) -> None:
         """End the workers at once."""
@@ -165,11 +198,14 @@ class ActorPool:
         used again: it has ended or was killed for lack of memory, or its reply is lost.
         """
         try:
-            reply = self._actors.call(actor, call.message)
+            reply, kept = self._actors.call(actor, call.message, call.references, call.most_kept)
         except Exception as error:  # noqa: BLE001 - whatever it raises, no future stays open
+            if call.references and self._actors.is_lost(error):
+                _settle(call, None, ArrayLostError("an array is lost, because its node ended"))
+                return ""
             return last_line(error)
         try:
-            ok, value = pickle.loads(reply)
+            ok, value = load_reply(reply, kept)
         except Exception as error:  # noqa: BLE001 - a class that this process cannot build
             _settle(call, None, WorkerDiedError(f"the result cannot be read: {one_line(error)}"))
             return ""

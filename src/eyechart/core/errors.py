@@ -91,6 +91,12 @@ class WorkerDiedError(EyechartError):
     """A worker process ended in the middle of a call, or the pool of workers was closed."""
 
 
+class ArrayLostError(EyechartError):
+    """An array of a call is lost, because its node ended. Make it again, and repeat the call."""
+
+    retryable = True
+
+
 LONGEST_LINE = 300  # characters of a printed line that may quote foreign text
 
 

@@ -233,16 +233,24 @@ def _work(pipe: Connection, device: str, nice: int) -> None:
         del reply
 
 
-def answer_call(message: bytes) -> bytes:
+def _dumps(value: object) -> bytes:
+    return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def answer_call(
+    message: bytes,
+    loads: Callable[[bytes], Any] = pickle.loads,
+    dumps: Callable[[object], bytes] = _dumps,
+) -> bytes:
     """In a worker: make a pickled (call, arguments, named arguments); -> its pickled (True, result)
     or (False, error)."""
     try:
-        call, args, named = pickle.loads(message)
-        return _pickled((True, call(*args, **named)))
+        call, args, named = loads(message)
+        return _pickled((True, call(*args, **named)), dumps)
     except Exception as error:  # noqa: BLE001 - the future of the call carries it
-        return _pickled((False, error))
+        return _pickled((False, error), dumps)
     except BaseException as error:  # noqa: BLE001 - sys.exit in a plug-in must not end a run
-        return _pickled((False, RuntimeError(one_line(error))))
+        return _pickled((False, RuntimeError(one_line(error))), dumps)
 
 
 def _receive(pipe: Connection, calls: queue.SimpleQueue[bytes]) -> None:
@@ -253,9 +261,9 @@ def _receive(pipe: Connection, calls: queue.SimpleQueue[bytes]) -> None:
     os._exit(1)
 
 
-def _pickled(reply: tuple[bool, object]) -> bytes:
+def _pickled(reply: tuple[bool, object], dumps: Callable[[object], bytes]) -> bytes:
     try:
-        return pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
+        return dumps(reply)
     except Exception as error:  # noqa: BLE001 - whatever the value's class raises
         if not reply[0] and isinstance(reply[1], BaseException):
             return pickle.dumps((False, RuntimeError(one_line(reply[1]))))

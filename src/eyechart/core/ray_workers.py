@@ -18,9 +18,12 @@ from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from eyechart.core.actor_pool import ActorPool, last_line
 from eyechart.core.errors import InputError, one_line
 from eyechart.core.pool import answer_call
+from eyechart.core.remote_arrays import answer_remote_call
 from eyechart.core.version import VERSION
 from eyechart.core.workers import (
     CPU,
@@ -191,7 +194,19 @@ class RayExecutor:
         self, resources: Resources, call: Callable[_P, _T], /, *args: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
         """Submit a call. Raises pickle's error for arguments that cannot be pickled."""
-        return self._pool.submit(resources, call, *args, **named)
+        return self._pool.submit_keeping(0, resources, call, *args, **named)
+
+    def submit_keeping(
+        self,
+        most: int,
+        resources: Resources,
+        call: Callable[_P, _T],
+        /,
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> Future[_T]:
+        """See `core.workers.KeepsArrays`."""
+        return self._pool.submit_keeping(most, resources, call, *args, **named)
 
     def alive(self) -> Counter[str]:
         """Workers by node."""
@@ -211,6 +226,7 @@ class _RayActors:
 
     def __init__(self, ray: Any, *, gpu_share: float, nice: int) -> None:
         self._ray, self._gpu_share, self._nice = ray, gpu_share, nice
+        self._put: dict[int, Any] = {}  # id of an array -> its reference
 
     def create(self, resources: Resources) -> Any:
         needs: dict[str, Any] = {"num_cpus": 1}
@@ -222,8 +238,27 @@ class _RayActors:
     def ready(self, actor: Any) -> str:
         return str(self._ray.get(actor.ready.remote()))
 
-    def call(self, actor: Any, message: bytes) -> bytes:
-        return bytes(self._ray.get(actor.call.remote(message)))
+    def put(self, array: np.ndarray[Any, Any]) -> Any:
+        """As long as the array exists it keeps its reference, so that an uncompressed image travels
+        to a node once for all its levels."""
+        if id(array) not in self._put:
+            self._put[id(array)] = self._ray.put(array)
+            weakref.finalize(array, self._put.pop, id(array), None).atexit = False
+        return self._put[id(array)]
+
+    def call(
+        self, actor: Any, message: bytes, references: Sequence[Any], most_kept: int
+    ) -> tuple[bytes, Sequence[Any]]:
+        # The references are arguments of their own, because Ray reads only these from other nodes.
+        if not most_kept:
+            return bytes(self._ray.get(actor.call.remote(message, 0, *references))), ()
+        method = actor.call.options(num_returns=1 + most_kept)
+        reply, *kept = method.remote(message, most_kept, *references)
+        return bytes(self._ray.get(reply)), kept
+
+    def is_lost(self, error: Exception) -> bool:
+        lost = self._ray.exceptions.ObjectLostError
+        return isinstance(error, lost) or isinstance(getattr(error, "cause", None), lost)
 
     def end(self, actor: Any) -> None:
         self._ray.kill(actor)
@@ -257,9 +292,11 @@ class _Actor:
 
         return str(ray.util.get_node_ip_address())
 
-    def call(self, message: bytes) -> bytes:
-        """Make a pickled call; -> its pickled result or error."""
-        return answer_call(message)
+    def call(self, message: bytes, most_kept: int, *arrays: np.ndarray[Any, Any]) -> Any:
+        """Make a pickled call; -> its pickled result or error, and with `most_kept` as many objects
+        more: arrays of the result, then None."""
+        reply, kept = answer_remote_call(message, arrays, most_kept)
+        return (reply, *kept, *[None] * (most_kept - len(kept))) if most_kept else reply
 
 
 def _ray() -> Any:

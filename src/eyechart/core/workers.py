@@ -63,6 +63,25 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsArrays(Executor, Protocol):
+    """An executor whose workers can keep arrays of a result on their node, for other calls."""
+
+    def submit_keeping(
+        self,
+        most: int,
+        resources: Resources,
+        call: Callable[_P, _T],
+        /,
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> Future[_T]:
+        """As `submit`, but in the result a `core.remote_arrays.RemoteArray` takes the place of each
+        of up to `most` large arrays. As an argument of a call it is the array again; the future of
+        that call raises ArrayLostError if the array's node has ended."""
+        ...
+
+
 class OpenWorkers(Protocol):
     """Opens an executor, for the codecs of a run or an export, or for the copies of a VLM.
 

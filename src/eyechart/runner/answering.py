@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from eyechart.codecs.reconstruct import DecodedImage
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import InputError, UnusableVLMError, VLMError
+from eyechart.core.errors import ArrayLostError, InputError, UnusableVLMError, VLMError
 from eyechart.core.hooks import CountsTokens, Replicated, batches_at_once, choices_of, for_task
 from eyechart.core.plugins import name_of
 from eyechart.core.types import (
@@ -178,6 +178,9 @@ class Answering:
             return
         answers = attempt("answer", lambda: self._ask(shown, requests, started), name_of(self._vlm))
         if isinstance(answers, Failed):
+            if isinstance(answers.error, ArrayLostError) and all(one.again for one in shown):
+                yield from self._answers([_again(one) for one in shown])
+                return
             if answers.bad_input and not answers.unusable and not self._ever_answered:
                 raise InputError(answers.message)
             yield from self._halved(shown, answers)
@@ -288,6 +291,11 @@ class Answering:
                 f"{self._failed_in_a_row} questions in a row failed, the last with: "
                 f"{unanswered[-1][1].message}"
             )
+
+
+def _again(prepared: PreparedItem) -> PreparedItem:
+    assert prepared.again is not None
+    return replace(prepared, image=prepared.again(), again=None)
 
 
 def _request(item: WorkItem, image: DecodedImage, family: str) -> Request:

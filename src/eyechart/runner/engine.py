@@ -18,7 +18,13 @@ from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import UnusableVLMError, in_one_line
-from eyechart.core.hooks import Checkable, Served, parameters_of, questions_at_once
+from eyechart.core.hooks import (
+    Checkable,
+    Served,
+    parameters_of,
+    questions_at_once,
+    reads_remote_arrays,
+)
 from eyechart.core.identity import canonical_json
 from eyechart.core.types import VLM
 from eyechart.core.workers import Executor
@@ -165,7 +171,7 @@ def encode(
     failures = []
     try:
         items = encode_items(work, options.block_of(work))
-        for prepared in _reconstruction(store, executor, options).prepared(items):
+        for prepared in _reconstruction(store, executor, options).prepared(items, remote=True):
             if isinstance(prepared.image, Failed):
                 failures.append(prepared.image)
             advance(_where(prepared.item))
@@ -229,7 +235,7 @@ class _Turn:
         self._note_price(vlm, pending, tally)
         block = self.options.block_of(self.work)
         items = (item for part, cells in pending for item in work_items(part, cells, block))
-        prepared = self.reconstruction.prepared(items)
+        prepared = self.reconstruction.prepared(items, remote=reads_remote_arrays(vlm))
         prompts = self.options.batch or questions_at_once(vlm)
         try:
             cut = self.options.batch_of_one_cell

@@ -12,9 +12,10 @@ starts another job or needs them.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from eyechart.codecs.opening import open_spec
@@ -38,6 +39,7 @@ from eyechart.core.workers import (
     CPU,
     DEVICE,
     Executor,
+    KeepsArrays,
     OpenWorkers,
     Resources,
     SerialExecutor,
@@ -53,10 +55,14 @@ AHEAD_BYTES = 512 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedItem:
-    """A work item with its decoded image, or the failure."""
+    """A work item with its decoded image, or the failure.
+
+    again: makes the image again in this process; None if its pixels cannot be lost.
+    """
 
     item: WorkItem
     image: DecodedImage | Failed
+    again: Callable[[], DecodedImage | Failed] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -106,12 +112,17 @@ class Reconstruction:
         self._sources: OrderedDict[tuple[int, str], SourceImage | Failed] = OrderedDict()
         self._sources_bytes = 0
 
-    def prepared(self, items: Iterable[WorkItem]) -> Iterator[PreparedItem]:
-        """Every item with its decoded image. Raises StoreError."""
+    def prepared(
+        self, items: Iterable[WorkItem], *, remote: bool = False
+    ) -> Iterator[PreparedItem]:
+        """Every item with its decoded image. Raises StoreError.
+
+        remote: pixels may stay on the node of a cluster that made them, as a RemoteArray.
+        """
         window: deque[_Pending] = deque()
         images = size_bytes = 0
         for group in self._groups(items):
-            pending = self._start(group, window)
+            pending = self._start(group, window, remote=remote)
             window.append(pending)
             images, size_bytes = images + len(group), size_bytes + pending.size_bytes
             limit = self._ahead * self._executor.workers(_resources(group[0][0]))
@@ -145,7 +156,9 @@ class Reconstruction:
     def _start(
         self,
         group: Sequence[tuple[WorkItem, SourceImage | Failed]],
-        earlier: Iterable[_Pending],
+        earlier: Iterable[_Pending] = (),
+        *,
+        remote: bool = False,
     ) -> _Pending:
         items, sources = zip(*group, strict=True)
         images = tuple(source for source in sources if isinstance(source, SourceImage))
@@ -163,8 +176,12 @@ class Reconstruction:
             keep=self._left_bytes > 0,
         )
         pending = _Pending(items=items, sources=sources, job=job, wanted=wanted)
+        submit = self._executor.submit
+        if remote and isinstance(self._executor, KeepsArrays):
+            submit = partial(self._executor.submit_keeping, len(images))
+            pending.remote = True
         if images:
-            pending.future = self._executor.submit(_resources(items[0]), _reconstruct, job)
+            pending.future = submit(_resources(items[0]), _reconstruct, job)
         return pending
 
     def _collect(self, pending: _Pending) -> None:
@@ -189,8 +206,15 @@ class Reconstruction:
         made = iter(pending.made)
         for item, source in zip(pending.items, pending.sources, strict=True):
             yield PreparedItem(
-                item=item, image=source if isinstance(source, Failed) else next(made)
+                item=item,
+                image=source if isinstance(source, Failed) else next(made),
+                again=partial(self._again, item) if pending.remote else None,
             )
+
+    def _again(self, item: WorkItem) -> DecodedImage | Failed:
+        """The image of an item that was lost on the way: from its bitstream, which is stored."""
+        (prepared,) = self._finish(self._start([(item, self._source(item))]))
+        return prepared.image
 
     def _result(
         self, job: _Job, future: Future[list[DecodedImage | Failed]], resources: Resources
@@ -234,7 +258,7 @@ class Reconstruction:
 @dataclass(slots=True, kw_only=True)
 class _Pending:
     """A job with its items. wanted: where its bitstreams are stored. future: None as soon as `made`
-    has the results."""
+    has the results. remote: whether their pixels may be on a node of a cluster."""
 
     items: tuple[WorkItem, ...]
     sources: tuple[SourceImage | Failed, ...]
@@ -242,6 +266,7 @@ class _Pending:
     wanted: set[Path]
     future: Future[list[DecodedImage | Failed]] | None = None
     made: list[DecodedImage | Failed] = field(default_factory=list)
+    remote: bool = False
 
     @property
     def is_done(self) -> bool:

@@ -69,6 +69,11 @@ class ReplicatedVLM:
         """Questions of a batch: each goes to one copy."""
         return questions_at_once(self._local)
 
+    @property
+    def reads_remote_arrays(self) -> bool:
+        """Whether its copies and workers for codecs are on one cluster."""
+        return isinstance(self._open_workers, ClusterWorkers)
+
     def check(self) -> None:
         """What the VLM itself checks, here or on every node of a cluster. Raises InputError."""
         if isinstance(self._open_workers, ClusterWorkers):

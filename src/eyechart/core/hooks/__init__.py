@@ -23,6 +23,7 @@
     VLM       TaskDependent    for_task(task)
     VLM       SizesBatches     questions_at_once
     VLM       Replicated       copies, submit(requests, decoding)
+    VLM       ReadsRemoteArrays reads_remote_arrays
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
     VLM       HasPrices        usd_per_million
     VLM       CountsTokens     visual_tokens(height_px, width_px)
@@ -82,6 +83,7 @@ from eyechart.core.hooks.vlms import (
     CountsTokens,
     HasParameters,
     HasPrices,
+    ReadsRemoteArrays,
     Remote,
     Replicated,
     Served,
@@ -93,6 +95,7 @@ from eyechart.core.hooks.vlms import (
     is_remote,
     parameters_of,
     questions_at_once,
+    reads_remote_arrays,
 )
 
 __all__ = [
@@ -120,6 +123,7 @@ __all__ = [
     "KnobRange",
     "OpenLevels",
     "PublishedFile",
+    "ReadsRemoteArrays",
     "Remote",
     "Replicated",
     "Resizing",
@@ -143,6 +147,7 @@ __all__ = [
     "metric_label",
     "parameters_of",
     "questions_at_once",
+    "reads_remote_arrays",
     "restores_size",
     "takes",
 ]

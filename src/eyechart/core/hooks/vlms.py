@@ -50,6 +50,15 @@ class Replicated(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsRemoteArrays(Protocol):
+    """A VLM whose copies may be on a cluster. If they are, images of its requests may be a
+    `core.remote_arrays.RemoteArray`; the future raises ArrayLostError if one is lost."""
+
+    @property
+    def reads_remote_arrays(self) -> bool: ...
+
+
 class Tokens(Protocol):
     """Tokens of questions with their images, and tokens of answers."""
 
@@ -137,6 +146,11 @@ def questions_at_once(vlm: VLM) -> int:
 def batches_at_once(vlm: VLM) -> int:
     """How many batches to have in flight, so that a slow batch leaves no other copy idle."""
     return 2 * vlm.copies if isinstance(vlm, Replicated) else 1
+
+
+def reads_remote_arrays(vlm: VLM) -> bool:
+    """Whether images of requests may stay on the nodes that made them."""
+    return isinstance(vlm, ReadsRemoteArrays) and vlm.reads_remote_arrays
 
 
 def parameters_of(vlm: object) -> int | None:
