@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eyechart.core.errors import InputError
-from eyechart.vlms import open_vlm
+from eyechart.core.types import Decoding, Request
+from eyechart.runner.plan import make_plan
+from eyechart.runner.resolve import resolve
+from eyechart.vlms import adapter_identity, open_vlm
 from eyechart.vlms.adapter_identity import adapter_component
+from eyechart.zoo import adapter_dir
 
 
 @pytest.fixture
@@ -62,6 +69,36 @@ def test_another_conditioning_is_another_adapter_with_its_own_name(adapter: Path
     for key in ("tell", "conditioning"):
         (adapter / "adapter_config.json").write_text(json.dumps({key: "unknown"}))
         assert adapter_component(str(adapter)).version == found[2].version
+
+
+def test_a_url_is_downloaded_once(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    downloads: list[str] = []
+
+    def fetched(url: str) -> Path:
+        downloads.append(url)
+        return adapter
+
+    monkeypatch.setattr(adapter_identity, "_downloaded", cache(fetched))
+    url = "s3://bucket/adapters/universal"
+    found = [adapter_component(spec) for spec in (url, url, f"{url}:conditioning=unknown")]
+    assert found[0] == found[1] == adapter_component(str(adapter))
+    assert found[2] == adapter_component(f"{adapter}:conditioning=unknown")
+    assert downloads == [url]
+
+
+def test_a_vlm_does_not_answer_with_an_adapter_that_was_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(adapter_dir("universal"), folder)
+    plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": ["source"], "adapters": str(folder)}
+    (model,) = resolve(make_plan(plan, "p")).models
+    vlm = model.open()
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace('"results"', '"other": 1, "results"', 1))
+    with pytest.raises(InputError, match=r"adapter version \w+: it has changed; answers are"):
+        model.open()
+    question = Request(image=np.zeros((32, 32, 3), np.uint8), prompts=("Is it red?",))
+    with pytest.raises(InputError, match="it has changed"):
+        vlm.answer([question], Decoding())
 
 
 def test_renamed_keys_keep_the_identity(adapter: Path) -> None:

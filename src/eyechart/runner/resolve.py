@@ -18,7 +18,7 @@ from eyechart.core.hooks import facts_of
 from eyechart.core.identity import canonical_json
 from eyechart.core.kinds import fits
 from eyechart.core.pool import WorkerPool
-from eyechart.core.types import VLM, Component, Level, Task, component_of, is_neural
+from eyechart.core.types import VLM, Component, Json, Level, Task, component_of, is_neural
 from eyechart.core.workers import OpenWorkers
 from eyechart.runner.plan import NO_ADAPTER, CodecEntry, Plan
 from eyechart.runner.work import (
@@ -33,7 +33,7 @@ from eyechart.runner.work import (
 from eyechart.store import RunInfo
 from eyechart.store.remote import url_of
 from eyechart.tasks.sources import BUILT_IN_DATA
-from eyechart.vlms.adapter_identity import adapter_component, parse_adapter
+from eyechart.vlms.adapter_identity import adapter_component, parse_adapter, require_version
 
 
 def resolve(
@@ -179,10 +179,17 @@ def _model_config(
     return ModelConfig(
         vlm=identity,
         adapter=None if adapter_spec is None else adapter_component(adapter_spec),
-        open=opened,
+        open=partial(_opened_again, opened, vlm.options.get("adapter")),
         by_task=by_task,
         adapter_name=adapter,
     )
+
+
+def _opened_again(open_vlm: Callable[[], VLM], adapter: Json) -> VLM:
+    """The VLM, with the adapter that the cells name. Raises InputError."""
+    vlm = open_vlm()
+    require_version(vlm.options.get("adapter"), adapter)
+    return vlm
 
 
 def open_spec(

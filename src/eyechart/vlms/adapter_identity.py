@@ -9,6 +9,7 @@ files that change answers, not the training state, the log and the model card be
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -61,7 +62,8 @@ def with_first_names(value: Json) -> Json:
 def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
     """Folder of an adapter, and its conditioning; None: the one in its configuration.
 
-    This is the only place that reads an adapter's spec.
+    This is the only place that reads an adapter's spec. A process downloads a URL once, so that it
+    computes with the weights whose identity it has stored, and needs no network later.
 
     spec: a directory, its URL (s3://bucket/adapter, of which the folder is a local copy) or the
         name of an adapter of the package, with an optional conditioning:
@@ -72,7 +74,7 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
     """
     if url := URL.match(spec):
         place, colon, given_options = spec[url.end() :].partition(":")
-        spec = f"{fetched(f'{url[1]}://{place}')}{colon}{given_options}"
+        spec = f"{_downloaded(f'{url[1]}://{place}')}{colon}{given_options}"
     name, options = plugins.parse_spec_or_directory(spec)
     if unknown := sorted(options.keys() - {"conditioning", FIRST_CONDITIONING}):
         raise InputError(f"adapter {name}: unknown option {unknown[0]!r}; allowed: conditioning")
@@ -82,6 +84,21 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
         )
     given = [check_conditioning(str(value)) for value in options.values()]
     return adapter_dir(name), given[0] if given else None
+
+
+_downloaded = cache(fetched)
+
+
+def require_version(adapter: Json, expected: Json) -> None:
+    """Check that a VLM that was opened again has the adapter that answers are stored under.
+
+    adapter, expected: the VLM's option `adapter`. Raises InputError.
+    """
+    if adapter != expected:
+        raise InputError(
+            f"adapter version {adapter}: it has changed; answers are stored under {expected}, "
+            "run the command again"
+        )
 
 
 def adapter_component(spec: str) -> Component:

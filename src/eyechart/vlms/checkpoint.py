@@ -19,7 +19,7 @@ from eyechart.core.errors import InputError, one_line
 from eyechart.core.files import is_dir
 from eyechart.core.hooks import QUESTIONS_AT_ONCE, RunOption
 from eyechart.core.types import Answer, Decoding, Json, Request
-from eyechart.vlms.adapter_identity import adapter_component
+from eyechart.vlms.adapter_identity import adapter_component, require_version
 from eyechart.vlms.backbone import Backbone
 from eyechart.vlms.checkpoint_files import check_directory, count_parameters
 from eyechart.vlms.devices import check_present
@@ -264,7 +264,9 @@ class LocalVLM(ABC):
             return self._parent._set_conditions
         if self._adapter is None:
             return None
+        expected = self._adapter_version
         adapter = open_adapter(self._adapter)
+        require_version(adapter_component(self._adapter).version, expected)
         adapter.attach(self.model)
         return adapter.set_conditions
 

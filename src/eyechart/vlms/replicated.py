@@ -19,6 +19,7 @@ from eyechart.core.hooks import Checkable, for_task, questions_at_once
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
 from eyechart.core.workers import DEVICE, ClusterWorkers, OpenWorkers, worker_device
+from eyechart.vlms.adapter_identity import require_version
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; pickled for the workers
 Answers: TypeAlias = list[list[Answer]]
@@ -93,8 +94,9 @@ class ReplicatedVLM:
     def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[Answers]:
         """Let the next free copy answer a batch. The future raises what `answer` raises."""
         given: Future[Answers] = Future()
+        adapter = self._local.options.get("adapter")
         asked = self._executor.submit(
-            DEVICE, _answer, self._open_on, self._task, list(requests), decoding
+            DEVICE, _answer, self._open_on, adapter, self._task, list(requests), decoding
         )
         asked.add_done_callback(lambda done: self._settle(done, given))
         return given
@@ -163,10 +165,14 @@ def _check(open_on: Open) -> None:
         vlm.check()
 
 
-def _answer(open_on: Open, task: str, requests: list[Request], decoding: Decoding) -> Answers:
+def _answer(
+    open_on: Open, adapter: Json, task: str, requests: list[Request], decoding: Decoding
+) -> Answers:
     global _vlm
     if _vlm is None:
-        _vlm = open_on(worker_device())
+        opened = open_on(worker_device())
+        require_version(opened.options.get("adapter"), adapter)
+        _vlm = opened
     if task not in _by_task:
         _by_task[task] = for_task(_vlm, task) if task else _vlm
     return _by_task[task].answer(requests, decoding)
