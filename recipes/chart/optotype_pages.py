@@ -19,24 +19,25 @@ from recipes.chart.scene import SIZE_PX, Box, Rng, Scene, Text
 LETTERS_ROLE, RING_ROLE = "letters", "ring"  # as the task's categories
 _STREAM = 7  # other pages have other streams
 _MOST_LETTERS = 3
-_SINGLE_LETTER = 0.25  # share of pages with one letter
-_OFTEN_FULL = 0.5  # share of pages at full contrast
+_RING_SHARE = 0.25  # of all pages
+_SINGLE_LETTER_SHARE = 0.25  # of the pages of letters
+_FULL_CONTRAST_SHARE = 0.5  # of all pages; the others have any contrast of the task's range
 _DOWN_PX, _RIGHT_PX = 24, 24  # the farthest shift from the middle
 # The task's shifts repeat with this number of rows.
 _TASK_SHIFTS = frozenset(row_shift_px(row) for row in range(8))
 
 
 def sample_optotypes(seed: int) -> Scene:
-    """The training page with this seed: every fourth shows a ring, the others letters."""
+    """The training page with this seed: a quarter on average show a ring, the others letters."""
     rng = np.random.default_rng([STREAMS["train"], _STREAM, seed])
-    is_ring = rng.random() < 0.25
-    count = 1 if is_ring or rng.random() < _SINGLE_LETTER else _MOST_LETTERS
+    is_ring = rng.random() < _RING_SHARE
+    count = 1 if is_ring or rng.random() < _SINGLE_LETTER_SHARE else _MOST_LETTERS
     if is_ring:
         signs = pick(rng, DIRECTIONS)
     else:
         signs = "".join(rng.choice(list(LETTERS), size=count, replace=False))
     height_px = round(float(np.exp(rng.uniform(*np.log([min(SIZES_PX), max(SIZES_PX)])))))
-    full = rng.random() < _OFTEN_FULL
+    full = rng.random() < _FULL_CONTRAST_SHARE
     contrast = 1.0 if full else float(rng.uniform(min(CONTRASTS), 1.0))
     text = _row(
         signs, RING_ROLE if is_ring else LETTERS_ROLE, height_px, _shift(rng, height_px, count)

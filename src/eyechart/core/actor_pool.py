@@ -32,8 +32,8 @@ _CLOSED = "the workers are closed"
 
 
 class Actors(Protocol):
-    """Starts workers that make one call at a time, and talks to them. Raises whatever it likes: a
-    worker whose call or start raised is not used again."""
+    """Starts workers that make one call at a time, and talks to them. May raise any
+    exception; a worker whose call or start raised is not used again."""
 
     def create(self, resources: Resources) -> Any:
         """Start a worker, without waiting for it."""
@@ -63,7 +63,7 @@ class Actors(Protocol):
         ...
 
     def was_ended(self, error: Exception) -> bool:
-        """Whether it ended for no reason of its own: it was killed, or its node ended."""
+        """Whether the worker was killed or its node ended, so that it did not fail itself."""
         ...
 
     def connected(self) -> bool:

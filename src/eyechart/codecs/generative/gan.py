@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from eyechart.codecs.generative.adversary import Adversary
+from eyechart.codecs.generative.adversarial_loss import AdversarialLoss
 from eyechart.codecs.generative.discriminator import (
     HIFIC_DISCRIMINATOR,
     Discriminator,
@@ -67,31 +67,31 @@ class GanObjective:
         self._config, self._adversarial_weight = config, beta / _MSE
         self._features = placed(features, device)
         self._y_hat: Tensor | None = None
-        self._adversary: Adversary | None = None
+        self._adversarial_loss: AdversarialLoss | None = None
         if config.adversarial:
             codec: Any = network
             discriminator = placed(Discriminator(codec.shape.latent, shape), device)
-            self._adversary = Adversary(discriminator, config, speed=_DISCRIMINATOR_LR)
+            self._adversarial_loss = AdversarialLoss(discriminator, config, speed=_DISCRIMINATOR_LR)
             codec.g_s.register_forward_pre_hook(self._keep_latent)
 
     def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
         config = self._config
         distance = 255**2 * (x_hat - x).square().mean()
         distance = distance + _PERCEPTUAL * self._features.distance(x_hat, x)
-        if self._adversary is not None:
+        if self._adversarial_loss is not None:
             assert self._y_hat is not None
-            adversarial = self._adversary.codec_loss(x_hat, x, self._y_hat)
+            adversarial = self._adversarial_loss.codec_loss(x_hat, x, self._y_hat)
             distance = distance + self._adversarial_weight * adversarial
         weight = 1.0 if bpp.item() > config.target_bpp else _RATE_BELOW
         return config.lmbda * distance + weight * bpp
 
     def train_own(self, lr: float) -> None:
         """One step of the discriminator: uncompressed crops are 1, decoded ones 0."""
-        if self._adversary is not None:
-            self._adversary.train(lr)
+        if self._adversarial_loss is not None:
+            self._adversarial_loss.train(lr)
 
     def state(self) -> dict[str, Tensor]:
-        return {} if self._adversary is None else self._adversary.state()
+        return {} if self._adversarial_loss is None else self._adversarial_loss.state()
 
     def _keep_latent(self, synthesis: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._y_hat = inputs[0].detach()

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from eyechart.codecs.generative.adversary import Adversary
+from eyechart.codecs.generative.adversarial_loss import AdversarialLoss
 from eyechart.codecs.generative.diffusion.feature_models import ClipEmbedding, DinoFeatures
 from eyechart.codecs.generative.gan import placed
 from eyechart.codecs.learned.objective import Objective
@@ -31,7 +31,7 @@ from eyechart.zoo.efficientnet_lite0 import LiteFeatures, read_weights
 
 _UNIT = 255**2 / 8
 _PERCEPTUAL, _CLIP, _ADVERSARIAL = _UNIT, 0.1 * _UNIT, 0.1 * _UNIT
-_SPEED = 0.4  # learning rate of the discriminator, in the codec's first one
+_SPEED = 0.4  # learning rate of the discriminator, as a multiple of the codec's
 _LABEL = 0.8  # of uncompressed images
 _WIDTH, _SLOPE = 128, 0.2
 _SHIFT = 8  # images are shifted by up to an eighth of their sides
@@ -49,25 +49,27 @@ class StableCodecObjective:
         device: torch.device,
     ) -> None:
         self._lmbda, self._features, self._clip = config.lmbda, placed(features, device), clip
-        self._adversary: Adversary | None = None
+        self._adversarial_loss: AdversarialLoss | None = None
         if dino is not None:
-            judge = placed(DinoDiscriminator(dino), device)
-            self._adversary = Adversary(judge, config, speed=_SPEED, label=_LABEL)
+            discriminator = placed(DinoDiscriminator(dino), device)
+            self._adversarial_loss = AdversarialLoss(
+                discriminator, config, speed=_SPEED, label=_LABEL
+            )
 
     def loss(self, x_hat: Tensor, x: Tensor, bpp: Tensor) -> Tensor:
         distance = 255**2 * (x_hat - x).square().mean()
         distance = distance + _PERCEPTUAL * self._features.distance(x_hat, x)
         distance = distance + _CLIP * self._clip.distance(x_hat, x)
-        if self._adversary is not None:
-            distance = distance + _ADVERSARIAL * self._adversary.codec_loss(x_hat, x)
+        if self._adversarial_loss is not None:
+            distance = distance + _ADVERSARIAL * self._adversarial_loss.codec_loss(x_hat, x)
         return self._lmbda * distance + bpp
 
     def train_own(self, lr: float) -> None:
-        if self._adversary is not None:
-            self._adversary.train(lr)
+        if self._adversarial_loss is not None:
+            self._adversarial_loss.train(lr)
 
     def state(self) -> dict[str, Tensor]:
-        return {} if self._adversary is None else self._adversary.state()
+        return {} if self._adversarial_loss is None else self._adversarial_loss.state()
 
 
 class DinoDiscriminator(nn.Module):

@@ -13,13 +13,14 @@ from eyechart.codecs.learned.parallel import mean_gradients
 from eyechart.codecs.learned.train import TrainConfig
 
 
-class Adversary:
-    """The non-saturating loss of a codec (Goodfellow et al., arXiv 1406.2661), and its opponent.
+class AdversarialLoss:
+    """A codec's non-saturating loss (Goodfellow et al., arXiv 1406.2661), and its discriminator.
 
-    network: takes images (batch, 3, height, width) in 0..1 and what else it is to know of them;
-    gives logits, which are positive for uncompressed images, or a list of them from several levels,
-    whose losses are added. speed: its learning rate, in the codec's. label: the probability that it
-    learns to give uncompressed images, below 1 for label smoothing.
+    network: the discriminator. It takes images (batch, 3, height, width) in 0..1 and its other
+        inputs; gives logits, which are positive for uncompressed images, or a list of them from
+        several levels, whose losses are added.
+    speed: its learning rate, as a multiple of the codec's.
+    label: the probability that it learns to give uncompressed images, below 1 for label smoothing.
     """
 
     def __init__(
@@ -32,13 +33,14 @@ class Adversary:
         self._seen: tuple[Tensor, ...] = ()
 
     def codec_loss(self, x_hat: Tensor, x: Tensor, *known: Tensor) -> Tensor:
-        """The codec's loss: its images should be taken for uncompressed ones.
+        """The codec's loss, small where the discriminator takes decoded images for uncompressed.
 
-        x_hat, x: decoded and uncompressed images, which `train` uses. known: of both.
+        x_hat, x: decoded and uncompressed images, which `train` uses. known: the discriminator's
+        other inputs, the same for both.
         """
         self._seen = (torch.cat([x, x_hat.detach()]), *(torch.cat([one, one]) for one in known))
         self._network.requires_grad_(False)
-        found = self._taken_for(self._logits(x_hat, *known), self._label)
+        found = self._cross_entropy(self._logits(x_hat, *known), self._label)
         self._network.requires_grad_(True)
         return found
 
@@ -48,7 +50,7 @@ class Adversary:
         network.zero_grad(set_to_none=True)
         halves = [level.chunk(2) for level in self._logits(*self._seen)]
         real, decoded = zip(*halves, strict=True)
-        loss = self._taken_for(real, self._label) + self._taken_for(decoded, 0.0)
+        loss = self._cross_entropy(real, self._label) + self._cross_entropy(decoded, 0.0)
         loss.backward()  # type: ignore[no-untyped-call]
         if self._config.processes > 1:
             mean_gradients(network.parameters())
@@ -69,7 +71,7 @@ class Adversary:
         found = self._network(*inputs)
         return found if isinstance(found, list) else [found]
 
-    def _taken_for(self, logits: Sequence[Tensor], probability: float) -> Tensor:
+    def _cross_entropy(self, logits: Sequence[Tensor], probability: float) -> Tensor:
         """The cross-entropy of logits with a probability that the image is uncompressed."""
         return torch.stack(
             [
