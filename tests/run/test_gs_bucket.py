@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from benchmarks.faults import toy
 from eyechart.cli import run_args
-from eyechart.store import Store
 from eyechart.store.bucket import open_bucket
 from eyechart.store.remote import reading, writing
+from tests.run.bucket_runs import records, run, task_data
 
 pytest.importorskip("gcsfs")
 emulator = pytest.importorskip("gcp_storage_emulator.server")
@@ -43,21 +40,8 @@ def _server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    path = list(sys.path)
-    toy.register(tmp_path)
-    yield toy.pope(tmp_path / "data", Random(0), images=4, per_image=3).parent
-    sys.path[:] = path
-
-
-def run(data: Path | str, out: Path | str) -> int:
-    command = toy.run_arguments(Path(), Path())
-    for option, value in (("--data", data), ("--out", out)):
-        command[command.index(option) + 1] = str(value)
-    return run_args(command)
-
-
-def records(out: Path) -> dict[str, object]:
-    return {stored.key: stored.records() for stored in Store(out).cells()}
+    with task_data(tmp_path, images=4) as folder:
+        yield folder
 
 
 def test_a_run_is_that_in_a_folder_also_on_another_machine(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,10 @@ from benchmarks.faults import toy
 from eyechart.cli import run_args
 from eyechart.core.images import encode_png
 from eyechart.core.types import Record
-from eyechart.store import Store
 from eyechart.store.remote import reading, writing
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.zoo import adapter_dir
+from tests.run.bucket_runs import records, run, task_data
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
@@ -47,11 +46,8 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("object-store")
-    path = list(sys.path)
-    toy.register(folder)
-    yield toy.pope(folder / "data", Random(0), images=8, per_image=3).parent
-    sys.path[:] = path
+    with task_data(tmp_path_factory.mktemp("object-store"), images=8) as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -83,17 +79,6 @@ def files(_machine: None) -> Any:
 def move_to(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go on as on another machine: with another cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(machine))
-
-
-def records(out: Path) -> dict[str, list[Record]]:
-    return {stored.key: stored.records() for stored in Store(out).cells()}
-
-
-def run(data: Path | str, out: Path | str) -> int:
-    command = toy.run_arguments(Path(), Path())
-    for option, value in (("--data", data), ("--out", out)):
-        command[command.index(option) + 1] = str(value)
-    return run_args(command)
 
 
 @pytest.fixture(scope="module")

@@ -168,8 +168,12 @@ def test_damage_and_other_weights_are_one_line(
     save_file(tensors, tmp_path / "nan.safetensors")
     for damaged in (bytes(flipped), whole[:-1], whole[:20], b""):
         payload.write_bytes(damaged)
-        with pytest.raises(CodecError):
-            codec.decode(codec.bitstream_from_payload(damaged))
+        own = f"rdeic-mini:weights={codec.folder}"
+        assert run_args(["codec", "decode", str(payload), str(out), "--codec", own]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("eyechart: rdeic-mini")
+        assert error.count("\n") == 1
+    payload.write_bytes(whole)
     into = ("--level", "1", "--into", str(tmp_path / "into"))
     for command, reason in (
         (("add", "rdeic-mini", str(tmp_path / "nan.safetensors"), *into), "that are not finite"),

@@ -27,7 +27,11 @@ STRESS = bool(os.environ.get("EYECHART_STRESS"))
 SHIPPED = [one for one in ARCHITECTURES.values() if one.shipped is not None]
 BITSTREAMS = 10_000 if STRESS else 240
 SIZES = ((16, 16), (17, 40), (48, 33))
-MOST_BY_NOISE = 8.0  # mean absolute difference of images
+# Codecs whose images have noise that follows from the payload. One latent with the noise of another
+# payload gives images with a mean absolute difference of up to 2.5 (rdeic-mini, 50 for each size
+# and level); images of other content differ by 58 or more.
+WITH_NOISE = ("rdeic-mini",)
+MOST_BY_NOISE = 8.0
 
 pytestmark = pytest.mark.slow
 
@@ -94,8 +98,7 @@ def test_damage_is_an_error(architecture: Architecture) -> None:
             continue
         assert rgb8.shape == (claimed.height_px, claimed.width_px, 3)
         # What is added behind the end, and another size of as many blocks, leave the latent whole.
-        # Noise is that of the payload: with another one the same latent gives a similar image.
-        most = MOST_BY_NOISE if "steps" in codec.options else 0
+        most = MOST_BY_NOISE if codec.name in WITH_NOISE else 0
         undetected += _difference(rgb8, decoded[bitstream.payload]) > most
     assert undetected <= 1 + BITSTREAMS // 2000  # checksums of 16 bits
     assert len(messages) > BITSTREAMS // 2

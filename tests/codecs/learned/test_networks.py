@@ -13,9 +13,10 @@ pytest.importorskip("constriction")
 
 from torch import Tensor, nn  # noqa: E402
 
-from eyechart.codecs.learned import mlicpp, tcm, transtic  # noqa: E402
+from eyechart.codecs.learned import mlicpp, mlicpp_context, tcm, transtic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.mlicpp import Mlicpp, MlicShape  # noqa: E402
+from eyechart.codecs.learned.mlicpp_context import LocalContext  # noqa: E402
 from eyechart.codecs.learned.official import renamed  # noqa: E402
 from eyechart.codecs.learned.tcm import Tcm, TcmShape  # noqa: E402
 from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
@@ -118,6 +119,21 @@ def test_small_networks_meet_the_requirements_of_a_codec(
     codec = kind(weights=str(tmp_path))
     write_small_weights(codec, tmp_path)
     check_codec(codec, options={"weights": str(tmp_path)}, sizes=((1, 1), (17, 33)))
+
+
+@pytest.mark.parametrize("at_once", [1, 9, 20])
+def test_the_local_context_is_the_same_in_any_number_of_strips(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """One row at a time, also where a row has more positions than are allowed, or two rows."""
+    torch.manual_seed(0)
+    context = LocalContext(8).double()
+    x = torch.randn(2, 8, 7, 9, dtype=torch.float64)
+    anchors = torch.arange(7)[:, None] % 2 == torch.arange(9) % 2
+    with torch.no_grad():
+        whole = context(x, anchors)
+        monkeypatch.setattr(mlicpp_context, "_AT_ONCE", at_once)
+        assert torch.allclose(context(x, anchors), whole, rtol=0, atol=1e-12)
 
 
 def _fill(network: nn.Module) -> None:
