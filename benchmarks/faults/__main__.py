@@ -21,6 +21,7 @@ from benchmarks.faults import (
     answers,
     bitstreams,
     clock,
+    decoders,
     disks,
     images,
     kills,
@@ -35,6 +36,7 @@ from benchmarks.faults.trial import FAULTS, FaultTrial, Verdict
 
 KINDS: dict[str, Callable[[int, Random, Path], Iterator[FaultTrial]]] = {
     "bitstreams": bitstreams.trials,
+    "decoders": decoders.trials,
     "images": images.trials,
     "task-files": task_files.trials,
     "small-files": small_files.trials,

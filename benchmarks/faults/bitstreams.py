@@ -24,7 +24,7 @@ _SLOW = 10  # a codec with weights is loaded in every try: it gets a tenth of th
 
 def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
     """`count` tries for each codec, and as many with a corrected checksum."""
-    image = _image(chance)
+    image = sample(chance)
     for name in plugins.names("eyechart.codecs"):
         with suppress(EyechartError):
             codec: Codec = plugins.load("eyechart.codecs", name, {})
@@ -38,7 +38,7 @@ def trials(count: int, chance: Random, folder: Path) -> Iterator[FaultTrial]:
                 payload = damaged(whole.payload, chance)
                 yield _try(name, codec, payload, whole, right, folder, chance)
             for _ in range(few):
-                made = _resealed(codec, level, whole, chance)
+                made = resealed(codec, level, whole, chance)
                 if made is not None:
                     row = f"{name}, right checksum"
                     yield _try(row, codec, made, whole, right, folder, chance)
@@ -80,7 +80,7 @@ def _compared(made: Rgb8, right: Rgb8, *, any_size: bool) -> Verdict:
     return Verdict.other if any_size else Verdict.wrong
 
 
-def _resealed(codec: Codec, level: Level, whole: Bitstream, chance: Random) -> bytes | None:
+def resealed(codec: Codec, level: Level, whole: Bitstream, chance: Random) -> bytes | None:
     """A damaged stream with a correct header; None for a codec without a checksum."""
     size = {"height_px": whole.height_px, "width_px": whole.width_px}
     with suppress(KeyError, CodecError):
@@ -92,7 +92,8 @@ def _resealed(codec: Codec, level: Level, whole: Bitstream, chance: Random) -> b
     return None
 
 
-def _image(chance: Random) -> Rgb8:
+def sample(chance: Random) -> Rgb8:
+    """A slope of colours with noise."""
     height, width = _SIZE
     noise = np.random.default_rng(chance.randrange(1 << 32))
     slope = np.linspace(0, 200, width)[None, :, None] * np.array([1.0, 0.6, 0.3])

@@ -14,6 +14,7 @@ KINDS = [
     "answers",
     "bitstreams",
     "clock",
+    "decoders",
     "disks",
     "images",
     "kills",
