@@ -9,7 +9,7 @@
 
 The local copy is in the user's cache folder and may be deleted while no command uses it. A file is
 uploaded only after the files that it was made from, and downloaded before them, so that no reader
-has an index that is newer than its records. This is the only module that knows of URLs.
+has an index that is newer than its records. This is the only module that makes local copies.
 """
 
 from __future__ import annotations

@@ -64,8 +64,13 @@ class RemoteLease:
                 self._bucket.write(self.NAME, self._body())
 
     def _create(self) -> bool:
-        """Whether it is held now. Services exist that ignore the condition of a new object, so it
-        is looked for before and afterwards, too."""
+        """Whether it is held now.
+
+        Services exist that ignore the condition of a new object, so it is looked for before and
+        afterwards, too. There two commands may both hold it at first: the second has looked before
+        the first wrote, and writes after the first has looked again. The first learns so when it
+        renews (`lost`), and uploads nothing from then on.
+        """
         if self._read():
             return False
         try:
