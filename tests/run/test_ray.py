@@ -23,6 +23,7 @@ from eyechart.api.progress import Tally
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.core.types import Record
+from eyechart.core.workers import DEVICE, worker_device
 from eyechart.runner.progress import SilentProgress
 from eyechart.store import Store
 
@@ -224,6 +225,34 @@ def test_a_driver_that_is_killed_is_continued_by_the_same_command(
     assert records(out) == undisturbed
 
 
+@pytest.mark.slow
+def test_a_vlm_may_have_all_gpus_of_a_node() -> None:
+    """Ray believes the number of GPUs that a node is started with: there need be none."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    from eyechart.core.ray_workers import ray_workers
+
+    cluster = None
+    try:
+        with _busy_machine():
+            head = {**node_settings(), "include_dashboard": False, "num_gpus": 2}
+            cluster = Cluster(initialize_head=True, head_node_args=head)
+            cluster.add_node(**node_settings(), num_gpus=3)
+        with ray_workers(cluster.address, whole_nodes=True) as workers:
+            assert len(workers.devices) == 2
+            vlm, codec = workers(0, ("auto",)), workers(1, ("auto",))
+            assert vlm.submit(DEVICE, worker_device).result() == "map"
+            assert codec.submit(DEVICE, worker_device).result() == "cpu"
+        with ray_workers(cluster.address) as workers:
+            assert len(workers.devices) == 5
+            vlm = workers(0, ("auto",))
+            assert vlm.submit(DEVICE, worker_device).result() == "cuda:0"
+    finally:
+        if cluster is not None:
+            cluster.shutdown()
+
+
 def test_a_node_with_other_versions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     from eyechart.core.ray_workers import RayWorkers
@@ -295,6 +324,12 @@ def test_without_ray_the_extra_is_named(
     assert not out.exists()
 
 
-def test_a_device_is_refused(data: Path, tmp_path: Path) -> None:
+def test_a_device_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = toy.run_arguments(data, tmp_path / "run")
     assert run_args([*command, "--ray", "--device", "cuda:1"]) == 2
+    assert "device is cuda:1; allowed with ray: auto, map" in capsys.readouterr().err
+    assert run_args([*command, "--ray", "--device", "map"]) == 2  # this machine has no GPU for Ray
+    assert "device is map; allowed on a cluster without GPUs: auto" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -48,14 +48,15 @@ _VLM_GPU, _CODEC_GPU = 0.6, 0.4
 
 
 @contextmanager
-def ray_workers(address: str = "") -> Iterator[RayWorkers]:
+def ray_workers(address: str = "", *, whole_nodes: bool = False) -> Iterator[RayWorkers]:
     """Connect to a Ray cluster; "": start one on this machine, and end it with the block.
 
     address: HOST:PORT of the head node, or `auto` for the cluster that this machine is part of.
+    whole_nodes: as `RayWorkers`.
 
     Raises:
         InputError: Ray is not installed, the address does not answer, or a node has another version
-            of eyechart or of Python.
+            of eyechart or of Python; no GPU for `whole_nodes`.
     """
     ray = _ray()
     _check_answers(address)
@@ -77,7 +78,9 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
         where = address or "a local Ray"
         raise InputError(f"--ray {where}: cannot be used ({one_line(error, 300)})") from error
     try:
-        workers = RayWorkers(ray, dashboard=f"http://{page}" if page else "")
+        workers = RayWorkers(
+            ray, dashboard=f"http://{page}" if page else "", whole_nodes=whole_nodes
+        )
         with closing(workers):
             workers.check_nodes()
             yield workers
@@ -86,23 +89,33 @@ def ray_workers(address: str = "") -> Iterator[RayWorkers]:
 
 
 class RayWorkers:
-    """Opens workers on a connected cluster (`core.workers.ClusterWorkers`)."""
+    """Opens workers on a connected cluster (`core.workers.ClusterWorkers`).
 
-    def __init__(self, ray: Any, *, dashboard: str = "") -> None:
+    whole_nodes: a copy of a VLM has all GPUs of a node, for a VLM that one GPU cannot hold; codecs
+    with weights then run on CPUs.
+    """
+
+    def __init__(self, ray: Any, *, dashboard: str = "", whole_nodes: bool = False) -> None:
         self._ray, self.dashboard = ray, dashboard
         self._opened: weakref.WeakSet[RayExecutor] = weakref.WeakSet()
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
         self.cpus = max(1, int(resources.get("CPU", 1)))
+        self._vlm_gpus, self._codec_gpus = (_VLM_GPU, _CODEC_GPU) if self._gpus else (0.0, 0.0)
+        copies = self._gpus
+        if whole_nodes:
+            if not self._gpus:
+                raise InputError("device is map; allowed on a cluster without GPUs: auto")
+            counts = [int(node["Resources"]["GPU"]) for node in self._nodes(DEVICE)]
+            self._vlm_gpus, self._codec_gpus, copies = min(counts), 0.0, len(counts)
         # Without GPUs a copy of a VLM uses all cores of a node.
-        self.devices = ("auto",) * (self._gpus or max(1, len(self._nodes(DEVICE))))
+        self.devices = ("auto",) * (copies or max(1, len(self._nodes(DEVICE))))
 
     def __call__(
         self, cpu_workers: int, devices: Sequence[str] = ("cpu",), *, nice: int = 0
     ) -> RayExecutor:
         """An executor: see `core.workers.OpenWorkers`."""
-        for_codecs = cpu_workers > 0
-        share = (_CODEC_GPU if for_codecs else _VLM_GPU) if self._gpus else 0
+        share = self._codec_gpus if cpu_workers > 0 else self._vlm_gpus
         made = RayExecutor(self._ray, cpu_workers, len(devices), gpu_share=share, nice=nice)
         self._opened.add(made)
         return made
@@ -176,7 +189,7 @@ class RayExecutor:
     """`cpu_workers` actors for calls that need a core, `device_workers` for the others.
 
     Actors start at the first call of their kind. They end at `close`, and when the executor is
-    garbage collected. gpu_share: of a GPU for each device worker.
+    garbage collected. gpu_share: GPUs of each device worker, a share of one or several.
     """
 
     def __init__(
@@ -279,11 +292,11 @@ class _Actor:
 
         let_threads_sleep()  # the node was started by someone else, without this setting
         # Ray lets a process see only the GPUs that it was given.
-        gpu = bool(device and ray.get_gpu_ids())
-        set_worker_device("cuda:0" if gpu else "cpu")
+        gpus = len(ray.get_gpu_ids()) if device else 0
+        set_worker_device("map" if gpus > 1 else "cuda:0" if gpus else "cpu")
         if not device:
             os.nice(nice)
-        elif not gpu:  # Ray allows one thread to a process that reserves no core
+        elif not gpus:  # Ray allows one thread to a process that reserves no core
             os.environ["OMP_NUM_THREADS"] = str(usable_cores())
 
     def ready(self) -> str:

@@ -25,7 +25,7 @@ def on_cluster(options: Options) -> Iterator[Options]:
         return
     from eyechart.core.ray_workers import ray_workers
 
-    with ray_workers(options.ray) as cluster:
+    with ray_workers(options.ray, whole_nodes=options.device == "map") as cluster:
         workers = cluster.cpus if options.workers is None else options.workers
         yield replace(options, open_workers=cluster, workers=workers)
 

@@ -67,10 +67,10 @@ class Options:
                 raise InputError(f"{name} is {shown}; allowed: {least:,} to {most:,}")
         check_batch(self.codec_batch)
         if self.ray is not None:
-            for name in ("device", "codec_device"):
-                if getattr(self, name) != "auto":
-                    shown = one_line(str(getattr(self, name)), 60)
-                    raise InputError(f"{name} is {shown}; allowed with ray: auto")
+            for name, allowed in (("device", ("auto", "map")), ("codec_device", ("auto",))):
+                if (value := getattr(self, name)) not in allowed:
+                    shown = one_line(str(value), 60)
+                    raise InputError(f"{name} is {shown}; allowed with ray: {', '.join(allowed)}")
 
     def block_of(self, work: Work) -> int:
         """Images of a block of this work."""
