@@ -225,6 +225,23 @@ def test_a_driver_that_is_killed_is_continued_by_the_same_command(
     assert records(out) == undisturbed
 
 
+def test_a_local_ray_is_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an address Ray would look for a cluster that this machine has already."""
+    ray = pytest.importorskip("ray")
+    from eyechart.core.ray_workers import ray_workers
+
+    asked: list[str] = []
+
+    def init(*, address: str, **settings: object) -> None:
+        asked.append(address)
+        raise ConnectionError("not started")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match="a local Ray: cannot be used"), ray_workers():
+        pass
+    assert asked == ["local"]
+
+
 @pytest.mark.slow
 def test_a_vlm_may_have_all_gpus_of_a_node() -> None:
     """Ray believes the number of GPUs that a node is started with: there need be none."""

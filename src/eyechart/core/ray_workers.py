@@ -62,9 +62,8 @@ def ray_workers(address: str = "", *, whole_nodes: bool = False) -> Iterator[Ray
     _check_answers(address)
     # Ray would print its own messages into the progress display.
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address:
-        settings["address"] = address
-    else:
+    settings["address"] = address or "local"  # without it, Ray looks for one that is there
+    if not address:
         # Ray's default would let its workers wait for every other program of this machine.
         os.environ.setdefault("RAY_worker_niceness", "0")
         settings |= {
