@@ -13,6 +13,7 @@ from PIL import Image
 
 from eyechart.core.types import VLM, Answer, Decoding, Request, Rgb8
 from eyechart.vlms import open_vlm
+from eyechart.vlms.adapter_identity import CONFIG, WEIGHTS
 from eyechart.vlms.checkpoint import LocalVLM
 from eyechart.vlms.internvl import InternVL, InternVLBackbone
 from eyechart.vlms.janus import Janus, JanusBackbone
@@ -235,8 +236,10 @@ def test_ocrbench_has_its_settings_after_another_task(internvl_dir: Path) -> Non
 
 
 def test_an_adapter_is_attached_once_to_the_weights_that_two_tasks_share(
-    internvl_dir: Path, monkeypatch: pytest.MonkeyPatch
+    internvl_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / CONFIG).write_text("{}")
+    (tmp_path / WEIGHTS).write_bytes(b"")
     attached: list[object] = []
 
     class Spy:
@@ -250,7 +253,7 @@ def test_an_adapter_is_attached_once_to_the_weights_that_two_tasks_share(
         def set_conditions(self, conditions: object) -> None: ...
 
     monkeypatch.setattr("eyechart.vlms.checkpoint.open_adapter", lambda folder: Spy())
-    plain = InternVL(str(internvl_dir), device="cpu", adapter=str(internvl_dir))
+    plain = InternVL(str(internvl_dir), device="cpu", adapter=str(tmp_path))
     reading = plain.for_task("OCRBench")
     for vlm in (reading, plain):
         texts(vlm, [request(40, 40, 1)], 2)
