@@ -61,7 +61,7 @@ def test_every_cut_is_noticed(name: str) -> None:
             read("elic", payload[:size_bytes])
 
 
-@given(payload=st.binary(max_size=40), form=st.sampled_from([b"", b"\xe8", b"\xe9"]))
+@given(payload=st.binary(max_size=40), form=st.sampled_from([b"", b"\xe8", b"\xe9", b"\xec"]))
 def test_noise_is_refused(payload: bytes, form: bytes) -> None:
     start = pack("elic", LEVEL, b"", height_px=1, width_px=1).payload[1:3]
     with pytest.raises(CodecError):
@@ -72,6 +72,21 @@ def test_another_codecs_payload_is_refused() -> None:
     packed = pack("elic", LEVEL, b"stream", height_px=2, width_px=3)
     with pytest.raises(CodecError, match="not a payload of this codec"):
         unpack("tic", packed, [LEVEL])
+
+
+@pytest.mark.parametrize("level", [LEVEL, Level(name="45", rank=0, knobs={})])
+def test_a_stream_of_another_version_is_refused(level: Level) -> None:
+    for version in (1, 2, 3):
+        packed = pack("elic", level, b"stream", height_px=2, width_px=3, version=version)
+        assert read("elic", packed.payload).version == version
+        assert unpack("elic", packed, [level], version=version) == (level, b"stream")
+        assert unpack("elic", packed, [level], version=None) == (level, b"stream")
+        other = version % 3 + 1
+        with pytest.raises(CodecError, match=f"of version {version} .* version {other} is decoded"):
+            unpack("elic", packed, [level], version=other)
+    for version in (0, 4):
+        with pytest.raises(InputError, match=f"version {version} of a stream; allowed: 1 to 3"):
+            pack("elic", level, b"", height_px=2, width_px=3, version=version)
 
 
 def test_a_size_over_the_pixel_limit_is_refused() -> None:

@@ -8,7 +8,8 @@ codecs with weights.
     | 1    | 2 bytes    | 1 or more| 0 or 4    | 1-4      | 1-4       | 2 bytes |        |
     +------+------------+----------+-----------+----------+-----------+---------+--------+
 
-- form: 0xE8 without weights, 0xE9 with weights.
+- form: 0xE8 without weights, 0xE9 with weights, and 2 more for each later version of the codec's
+  stream, of which there are three.
 - codec name: the first bytes of sha256(name).
 - level: its name, two digits in each byte ("0.008" takes 3 bytes). The name is stored instead of
   its position in the list of levels, because that list may change. It is stored instead of a hash,
@@ -36,7 +37,8 @@ from eyechart.core.images import MAX_PIXELS
 from eyechart.core.types import Bitstream, Level
 
 CRC_BYTES = 2
-_WITHOUT_WEIGHTS, _WITH_WEIGHTS = 0xE8, 0xE9  # first bytes of no file format
+_FIRST_FORM = 0xE8  # this and the next are first bytes of no file format
+_VERSIONS = 3
 _NAME_BYTES = 2
 _WEIGHTS_BYTES = 4
 _DIGITS = "0123456789.-+e"  # one half byte each
@@ -49,25 +51,32 @@ class PayloadFields:
     """The fields of a payload.
 
     level: the level's name. weights: the first 8 hex digits of the checkpoint's sha256, or "".
-    stream: the codec's own stream.
+    stream: the codec's own stream. version: of the stream, 1 to 3.
     """
 
     bitstream: Bitstream
     level: str
     weights: str
     stream: bytes
+    version: int
 
 
-def pack(codec: str, level: Level, stream: bytes, *, height_px: int, width_px: int) -> Bitstream:
+def pack(
+    codec: str, level: Level, stream: bytes, *, height_px: int, width_px: int, version: int = 1
+) -> Bitstream:
     """Put the header before a codec's stream.
 
-    codec: the codec's name. height_px, width_px: size of the original image.
+    codec: the codec's name. height_px, width_px: size of the original image. version: of the
+    codec's stream, to be raised when earlier ones cannot be decoded any more.
     Raises:
-        InputError: the level's name is empty or over 255 bytes, or its weights are not a sha256.
+        InputError: the level's name is empty or over 255 bytes, its weights are not a sha256, or
+            the version is not 1 to 3.
     """
-    form, digest = _WITHOUT_WEIGHTS, b""
+    if not 1 <= version <= _VERSIONS:
+        raise InputError(f"{codec}: version {version} of a stream; allowed: 1 to {_VERSIONS}")
+    form, digest = _FIRST_FORM + 2 * (version - 1), b""
     if level.weights:
-        form, digest = _WITH_WEIGHTS, _digest_start(codec, level)
+        form, digest = form + 1, _digest_start(codec, level)
     head = b"".join(
         [
             bytes([form]),
@@ -83,31 +92,48 @@ def pack(codec: str, level: Level, stream: bytes, *, height_px: int, width_px: i
 
 
 def read(codec: str, payload: bytes) -> PayloadFields:
-    """The fields of a payload of the codec. Needs neither levels nor weights.
+    """The fields of a payload of the codec, of any version. Needs neither levels nor weights.
 
     Raises:
         CodecError: a payload of another codec, cut or damaged, or a size that is not allowed.
     """
-    known = payload[:1] in (bytes([_WITHOUT_WEIGHTS]), bytes([_WITH_WEIGHTS]))
+    form = payload[0] - _FIRST_FORM if payload else -1
+    known = 0 <= form < 2 * _VERSIONS
     if not known or payload[1 : 1 + _NAME_BYTES] != _name_hash(codec):
         raise CodecError(f"not a payload of this codec (starts with {payload[:3]!r})", codec=codec)
     level, at = _read_name(codec, payload, 1 + _NAME_BYTES)
     weights = b""
-    if payload[0] == _WITH_WEIGHTS:
+    if form % 2:
         weights, at = payload[at : at + _WEIGHTS_BYTES], at + _WEIGHTS_BYTES
     bitstream, stream = read_size_and_stream(codec, payload, at)
-    return PayloadFields(bitstream=bitstream, level=level, weights=weights.hex(), stream=stream)
+    return PayloadFields(
+        bitstream=bitstream,
+        level=level,
+        weights=weights.hex(),
+        stream=stream,
+        version=form // 2 + 1,
+    )
 
 
-def unpack(codec: str, bitstream: Bitstream, levels: Sequence[Level]) -> tuple[Level, bytes]:
+def unpack(
+    codec: str, bitstream: Bitstream, levels: Sequence[Level], *, version: int | None = 1
+) -> tuple[Level, bytes]:
     """The level a bitstream was made at, and the codec's own stream.
 
-    levels: those that the caller can decode: all of the codec, or the loaded one.
+    levels: those that the caller can decode: all of the codec, or the loaded one. version: of the
+    stream that the caller can decode; None: any.
     Raises:
-        CodecError: as `read`; a size that differs from the bitstream's; a level that is not among
-            `levels`; a level whose checkpoint differs from the encoder's.
+        CodecError: as `read`; a stream of another version; a size that differs from the
+            bitstream's; a level that is not among `levels`; a level whose checkpoint differs from
+            the encoder's.
     """
     found = read(codec, bitstream.payload)
+    if version is not None and found.version != version:
+        raise CodecError(
+            f"the payload is of version {found.version} of this codec's bitstream, "
+            f"version {version} is decoded here: encode the image again",
+            codec=codec,
+        )
     check_claim(bitstream, found.bitstream.height_px, found.bitstream.width_px, codec=codec)
     level = next((one for one in levels if one.name == found.level), None)
     if level is None:

@@ -125,14 +125,19 @@ def _other_weights(codec: NeuralCodec, image: Rgb8, device: str) -> list[str]:
             if name != level.name
         }
         try:
-            stream = container.read(codec.name, payloads[level.name].payload).stream
+            fields = container.read(codec.name, payloads[level.name].payload)
         except CodecError:
             pass  # the codec has another header
         else:
             other = replace(level, weights=_OTHER_WEIGHTS)
             height, width, _ = image.shape
             refused["a payload of other weights"] = container.pack(
-                codec.name, other, stream, height_px=height, width_px=width
+                codec.name,
+                other,
+                fields.stream,
+                height_px=height,
+                width_px=width,
+                version=fields.version,
             )
         with loaded(codec, level, device) as held:
             for what, bitstream in refused.items():

@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("constriction")
 
-from eyechart.codecs import container
 from eyechart.codecs.add import ARCHITECTURES
+from eyechart.codecs.learned import payloads
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec
 from eyechart.core import plugins
 from eyechart.core.errors import CodecError
@@ -120,10 +120,10 @@ def _below_header(
     rng: random.Random,
 ) -> bytes:
     """The codec's own stream damaged, or another size claimed, with a checksum that fits."""
-    _, stream = container.unpack(codec.name, bitstream, codec.levels)
+    (stream,) = payloads.strings_of(codec.name, [bitstream], level)
     height_px, width_px = bitstream.height_px, bitstream.width_px
     if rng.randrange(8):
         stream = damage(stream, rng)
     else:
         height_px, width_px = rng.randrange(1, 100), rng.randrange(1, 100)
-    return container.pack(codec.name, level, stream, height_px=height_px, width_px=width_px).payload
+    return payloads.pack(codec.name, level, stream, height_px=height_px, width_px=width_px).payload

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save  # noqa: E402
 
 from eyechart.codecs import container  # noqa: E402
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
-from eyechart.codecs.learned import transtic  # noqa: E402
+from eyechart.codecs.learned import payloads, transtic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
 from eyechart.codecs.learned.neural import Architecture, NetworkCodec  # noqa: E402
 from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec, TicMiniCodec  # noqa: E402
@@ -217,6 +217,17 @@ def test_half_precision_files_load(weights: Path, tmp_path: Path, pictures: list
     assert codec.decode(bitstream).shape == pictures[3].shape
 
 
+def test_a_bitstream_of_an_earlier_version_is_refused(codec: ElicMiniCodec) -> None:
+    level = codec.levels[0]
+    size = {"height_px": 30, "width_px": 20}
+    stream = container.read(
+        codec.name, codec.encode(sample_image(30, 20, np.random.default_rng(3)), level).payload
+    ).stream
+    earlier = container.pack(codec.name, level, stream, **size, version=1)
+    with pytest.raises(CodecError, match="version 1 of this codec's bitstream, version 2 is"):
+        codec.decode(earlier)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("header", ["checked", "renewed"])
 def test_a_thousand_damaged_payloads(codec: ElicMiniCodec, header: str) -> None:
@@ -235,7 +246,7 @@ def test_a_thousand_damaged_payloads(codec: ElicMiniCodec, header: str) -> None:
         if header == "checked":
             damaged = Bitstream(payload=bytes(data), **size)
         else:  # a stream that the header's checksum calls whole
-            damaged = container.pack(codec.name, level, bytes(data), **size)
+            damaged = payloads.pack(codec.name, level, bytes(data), **size)
         try:
             rgb8 = loaded.decode([damaged])[0]
         except CodecError:

@@ -13,15 +13,13 @@ Their `tables` are those of the bottleneck; None for networks that do not call i
 Encoder and decoder must agree on every mean and scale. Both run the entropy networks in float64,
 whose rounding errors (about 1e-15) are far below the steps of the grid that means and scales are
 then rounded to. Each string starts with a checksum of its latent, so that a difference is an error
-and never a wrong image.
-
-Range coding is that of `constriction` (Bamler, arXiv 2201.01741).
+and never a wrong image. The symbols themselves are written by `range_coder`.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import constriction
@@ -32,12 +30,9 @@ from torch import Tensor, nn
 
 from eyechart.codecs.learned.densities import (
     MEAN_STEP,
-    SCALES,
     SYMBOL_MAX,
     BottleneckTables,
-    Indices,
-    Symbols,
-    logistic_model,
+    Density,
     on_grid,
     scale_indices,
 )
@@ -47,6 +42,7 @@ from eyechart.codecs.learned.entropy import (
     logistic_likelihood,
 )
 from eyechart.codecs.learned.layers import ste_round
+from eyechart.codecs.learned.range_coder import SymbolReader, SymbolWriter
 from eyechart.core.errors import CodecError
 
 Size: TypeAlias = tuple[int, int]  # height, width
@@ -54,8 +50,7 @@ Size: TypeAlias = tuple[int, int]  # height, width
 _CHECKSUM_BYTES = 2
 _FULL_BYTES = 4  # of a value in full precision
 _COMMITMENT = 0.25  # weight of the distance that moves z
-_queue, _model = constriction.stream.queue, constriction.stream.model
-_GAUSSIAN = _model.QuantizedGaussian(-SYMBOL_MAX, SYMBOL_MAX)
+_uniform = constriction.stream.model.Uniform
 
 
 class LatentCoder(Protocol):
@@ -182,7 +177,7 @@ class LatentEncoder:
     def __init__(self, batch: int, tables: BottleneckTables | None, *, codec: str) -> None:
         self._tables = tables
         self._codec = codec
-        self._coders = [_queue.RangeEncoder() for _ in range(batch)]
+        self._writers = [SymbolWriter() for _ in range(batch)]
         self._checksums = [0] * batch
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
@@ -194,9 +189,9 @@ class LatentEncoder:
         symbols = torch.round(z.double() - medians).cpu().numpy()
         low, high = (side.reshape(1, -1, 1, 1) for side in (tables.low, tables.high))
         whole = np.clip(symbols, low, high).astype(np.int32)
-        for index, coder in enumerate(self._coders):
+        for index, writer in enumerate(self._writers):
             for channel, table in enumerate(tables.models):
-                coder.encode((whole[index, channel] - tables.low[channel]).reshape(-1), table)
+                writer.write((whole[index, channel] - tables.low[channel]).reshape(-1), table)
         z_hat = torch.from_numpy(whole).to(medians) + medians
         _add_checksums(self._checksums, _selected(z_hat, None))
         return z_hat
@@ -206,18 +201,18 @@ class LatentEncoder:
         self._check_finite(z)
         indices = _nearest(z, entries)
         whole = indices.flatten(1).cpu().numpy().astype(np.int32)
-        for coder, row in zip(self._coders, whole, strict=False):
-            coder.encode(row, _model.Uniform(len(entries)))
+        for writer, row in zip(self._writers, whole, strict=False):
+            writer.write(row, _uniform(len(entries)))
         _add_checksums(self._checksums, whole * MEAN_STEP)
         return _entries_at(entries, indices)
 
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
     ) -> Tensor:
-        return self._conditional(y, means, scales, where, _write_gaussian)
+        return self._conditional(y, means, scales, where, "gaussian")
 
     def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
-        return self._conditional(y, means, scales, None, _write_logistic)
+        return self._conditional(y, means, scales, None, "logistic")
 
     def _conditional(
         self,
@@ -225,7 +220,7 @@ class LatentEncoder:
         means: Tensor,
         scales: Tensor,
         where: Tensor | None,
-        write: Callable[[Any, Symbols, Indices], None],
+        density: Density,
     ) -> Tensor:
         assert y is not None
         self._check_finite(y, means, scales)
@@ -233,19 +228,18 @@ class LatentEncoder:
         symbols = torch.round(y.double() - means).clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         whole = _selected(symbols, where).astype(np.int32)
         indices = _selected(scale_indices(scales), where)
-        for index, coder in enumerate(self._coders):
-            write(coder, whole[index], indices[index])
+        for index, writer in enumerate(self._writers):
+            writer.write_conditional(whole[index], indices[index], density)
         y_hat = symbols + means
         _add_checksums(self._checksums, _selected(y_hat, where))
         return y_hat if where is None else torch.where(where, y_hat, 0.0)
 
     def finish(self) -> list[bytes]:
-        """The strings: two bytes of checksum, then the range coder's words."""
-        strings = []
-        for coder, checksum in zip(self._coders, self._checksums, strict=True):
-            words = coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
-            strings.append((checksum & 0xFFFF).to_bytes(_CHECKSUM_BYTES, "big") + words)
-        return strings
+        """The strings: two bytes of checksum, then the range coder's."""
+        return [
+            (checksum & 0xFFFF).to_bytes(_CHECKSUM_BYTES, "big") + writer.finish()
+            for writer, checksum in zip(self._writers, self._checksums, strict=True)
+        ]
 
     def _check_finite(self, *tensors: Tensor) -> None:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
@@ -271,11 +265,7 @@ class LatentDecoder:
         self._codec = codec
         self._batch = batch or len(strings)
         self._wanted = [int.from_bytes(s[:_CHECKSUM_BYTES], "big") for s in strings]
-        self._coders: list[Any] = []
-        for string in strings:
-            body = string[_CHECKSUM_BYTES:]
-            words = np.frombuffer(body + b"\0" * (-len(body) % 4), ">u4").astype(np.uint32)
-            self._coders.append(_queue.RangeDecoder(words))
+        self._readers = [SymbolReader(s[_CHECKSUM_BYTES:], codec=codec) for s in strings]
         self._checksums = [0] * len(strings)
 
     def bottleneck(self, z: Tensor | None, model: EntropyBottleneck, size: Size) -> Tensor:
@@ -284,9 +274,9 @@ class LatentDecoder:
         medians = tables.medians.to(model.quantiles.device)
         count = size[0] * size[1]
         found = np.zeros((self._batch, model.channels, count), np.int32)
-        for index in range(len(self._coders)):
+        for index, reader in enumerate(self._readers):
             for channel, table in enumerate(tables.models):
-                symbols = self._read(index, table, count)
+                symbols = reader.read(count, table)
                 found[index, channel] = symbols + tables.low[channel]
         z_hat = torch.from_numpy(found.reshape(*found.shape[:2], *size)).to(medians) + medians
         _add_checksums(self._checksums, _selected(z_hat, None))
@@ -295,8 +285,8 @@ class LatentDecoder:
     def codebook(self, z: Tensor | None, entries: Tensor, size: Size) -> Tensor:
         count = size[0] * size[1]
         found = np.zeros((self._batch, count), np.int32)
-        for index in range(len(self._coders)):
-            found[index] = self._read(index, _model.Uniform(len(entries)), count)
+        for index, reader in enumerate(self._readers):
+            found[index] = reader.read(count, _uniform(len(entries)))
         _add_checksums(self._checksums, found * MEAN_STEP)
         indices = torch.from_numpy(found.reshape(-1, *size)).long().to(entries.device)
         return _entries_at(entries, indices)
@@ -304,23 +294,23 @@ class LatentDecoder:
     def gaussian(
         self, y: Tensor | None, means: Tensor, scales: Tensor, where: Tensor | None = None
     ) -> Tensor:
-        return self._conditional(means, scales, where, self._read_gaussian)
+        return self._conditional(means, scales, where, "gaussian")
 
     def logistic(self, y: Tensor | None, means: Tensor, scales: Tensor) -> Tensor:
-        return self._conditional(means, scales, None, self._read_logistic)
+        return self._conditional(means, scales, None, "logistic")
 
     def _conditional(
         self,
         means: Tensor,
         scales: Tensor,
         where: Tensor | None,
-        read: Callable[[int, Indices], Symbols],
+        density: Density,
     ) -> Tensor:
         means = on_grid(means)
         indices = _selected(scale_indices(scales), where)
         found = np.zeros(indices.shape, np.int32)
-        for index in range(len(self._coders)):
-            found[index] = read(index, indices[index])
+        for index, reader in enumerate(self._readers):
+            found[index] = reader.read_conditional(indices[index], density)
         symbols = torch.from_numpy(found).to(means)
         if where is None:
             y_hat = symbols.reshape(means.shape) + means
@@ -339,37 +329,6 @@ class LatentDecoder:
                     "or this machine computes the entropy model differently",
                     codec=self._codec,
                 )
-
-    def _read_gaussian(self, index: int, scales: Indices) -> Symbols:
-        stds = SCALES[scales]
-        return self._read(index, _GAUSSIAN, np.zeros_like(stds), stds)
-
-    def _read_logistic(self, index: int, scales: Indices) -> Symbols:
-        found = np.zeros(scales.shape, np.int32)
-        for scale in np.unique(scales):
-            here = scales == scale
-            symbols = self._read(index, logistic_model(int(scale)), int(here.sum()))
-            found[here] = symbols - SYMBOL_MAX
-        return found
-
-    def _read(self, index: int, *model: Any) -> Symbols:
-        try:
-            symbols: Symbols = self._coders[index].decode(*model)
-        except (AssertionError, ValueError) as error:  # what constriction raises on damaged data
-            raise CodecError("the payload is damaged (range decoder)", codec=self._codec) from error
-        return symbols
-
-
-def _write_gaussian(coder: Any, symbols: Symbols, scales: Indices) -> None:
-    stds = SCALES[scales]
-    coder.encode(symbols, _GAUSSIAN, np.zeros_like(stds), stds)
-
-
-def _write_logistic(coder: Any, symbols: Symbols, scales: Indices) -> None:
-    """Symbols of one scale after those of another: constriction has no logistic density, so each
-    scale has a table."""
-    for scale in np.unique(scales):
-        coder.encode(symbols[scales == scale] + SYMBOL_MAX, logistic_model(int(scale)))
 
 
 def _nearest(z: Tensor, entries: Tensor) -> Tensor:

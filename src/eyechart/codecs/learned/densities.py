@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import constriction
 import numpy as np
@@ -22,17 +22,29 @@ from eyechart.codecs.learned.entropy import (
     SCALE_MAX,
     SCALE_MIN,
     EntropyBottleneck,
+    gaussian_likelihood,
     logistic_likelihood,
 )
 
 Symbols: TypeAlias = npt.NDArray[np.int32]
-Indices: TypeAlias = npt.NDArray[np.int64]  # of scales in the table
+Indices: TypeAlias = npt.NDArray[np.uint8]  # of scales in the table
+Density: TypeAlias = Literal["gaussian", "logistic"]
 
 MEAN_STEP = 1 / 256
 SYMBOL_MAX = 2047  # symbols beyond are clipped; scales reach 256
 _LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 SCALES = SCALE_MIN * np.exp(_LOG_STEP * np.arange(SCALE_LEVELS))
 _PROBABILITY_STEP = 2.0**-22
+CONDITIONAL_STEP = 2.0**-24  # the smallest probability of constriction
+_LIKELIHOODS = {"gaussian": gaussian_likelihood, "logistic": logistic_likelihood}
+# Beyond this many scales a symbol is less likely than 2^-24. The few more are for symbols that the
+# entropy model did not expect.
+_TAILS: dict[Density, float] = {"gaussian": 5.5, "logistic": 17.5}
+_MORE = 8
+_REACHES: dict[Density, Symbols] = {
+    density: np.minimum(np.ceil(tail * SCALES) + _MORE, SYMBOL_MAX).astype(np.int32)
+    for density, tail in _TAILS.items()
+}
 _Z_REACH = 255  # symbols of z on each side of the median
 _model = constriction.stream.model
 
@@ -70,20 +82,30 @@ def bottleneck_tables(bottleneck: EntropyBottleneck) -> BottleneckTables:
     )
 
 
+def reaches(density: Density) -> Symbols:
+    """(64,): for each scale, how far from 0 the symbols of its table are; at most 2047."""
+    return _REACHES[density]
+
+
 @functools.cache
-def logistic_model(scale: int) -> Any:
-    """Probabilities of all symbols at a scale of the table, in steps of 2^-30."""
-    symbols = torch.arange(-SYMBOL_MAX, SYMBOL_MAX + 1, dtype=torch.float64)
+def conditional_table(density: Density, scale: int) -> Any:
+    """The probabilities at a scale (its index) of symbols from -reach to reach, and of all others.
+
+    They are in steps of 2^-24, at least one, so that machines whose float64 functions differ in the
+    last digits have the same table.
+    """
+    reach = int(_REACHES[density][scale])
+    symbols = torch.arange(reach + 1, dtype=torch.float64)
     zeros = torch.zeros_like(symbols)
-    likely = logistic_likelihood(symbols, zeros + SCALES[scale], zeros, noise=False)
-    steps = torch.round(likely * 2.0**30).clamp(min=1).numpy()
-    return _model.Categorical(steps, perfect=False)
+    likely = _LIKELIHOODS[density](symbols, zeros + SCALES[scale], zeros, noise=False)
+    half = torch.round(likely / CONDITIONAL_STEP).clamp(min=1).numpy()
+    return _model.Categorical(np.concatenate([half[:0:-1], half, [1.0]]), perfect=False)
 
 
 def scale_indices(scales: Tensor) -> Tensor:
-    """Indices into the table of 64 scales from 0.11 to 256, nearest by ratio."""
+    """Indices (uint8) into the table of 64 scales from 0.11 to 256, nearest by ratio."""
     logs = torch.log(scales.double().clamp(min=SCALE_MIN, max=SCALE_MAX) / SCALE_MIN)
-    return torch.round(logs / _LOG_STEP).long()
+    return torch.round(logs / _LOG_STEP).to(torch.uint8)
 
 
 def on_grid(means: Tensor) -> Tensor:

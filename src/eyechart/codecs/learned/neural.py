@@ -34,7 +34,7 @@ from eyechart.codecs.checkpoints import (
     read_listing,
 )
 from eyechart.codecs.frames import check_rgb8
-from eyechart.codecs.learned import fast_convolutions
+from eyechart.codecs.learned import fast_convolutions, payloads
 from eyechart.codecs.learned.coding import (
     Estimator,
     LatentDecoder,
@@ -129,7 +129,7 @@ class NetworkCodec:
     """
 
     architecture: ClassVar[Architecture]
-    version = "1"
+    version = str(payloads.STREAM_VERSION)
     reproducible: Reproducible = "per device"
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32") -> None:
@@ -259,7 +259,7 @@ class LoadedNetwork:
 
     def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
         name = self._architecture.name
-        strings = [container.unpack(name, one, [self._level])[1] for one in bitstreams]
+        strings = payloads.strings_of(name, bitstreams, self._level)
         sizes = [(one.height_px, one.width_px) for one in bitstreams]
         with torch.inference_mode(), same_results(self._device, sizes):
             return self._in_batches(
@@ -331,7 +331,7 @@ class LoadedNetwork:
         encoder = LatentEncoder(len(images), self._tables, codec=name)
         self._entropy.code_latent(encoder, y, z, (y.shape[2], y.shape[3]))
         return [
-            container.pack(
+            payloads.pack(
                 name, self._level, string, height_px=image.shape[0], width_px=image.shape[1]
             )
             for image, string in zip(images, encoder.finish(), strict=True)

@@ -19,7 +19,7 @@ class SingleImages:
 
     def decode(self, bitstream: Bitstream) -> Rgb8:
         """Decode with the level that the payload names. Raises CodecError."""
-        level, _ = container.unpack(self._codec.name, bitstream, self._codec.levels)
+        level, _ = container.unpack(self._codec.name, bitstream, self._codec.levels, version=None)
         return self._loaded(level).decode([bitstream])[0]
 
     def _loaded(self, level: Level) -> LoadedCodec:

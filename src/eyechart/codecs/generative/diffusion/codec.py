@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import torch
 
-from eyechart.codecs import container
 from eyechart.codecs.checkpoints import LevelFile, levels_of
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.generative.diffusion.base import (
@@ -33,6 +32,7 @@ from eyechart.codecs.generative.diffusion.base import (
 from eyechart.codecs.generative.diffusion.pipelines import Pipeline, Settings
 from eyechart.codecs.generative.diffusion.sampler import check_steps, generator_of
 from eyechart.codecs.generative.diffusion.tiles import TILE, check_tile, enough_memory
+from eyechart.codecs.learned import payloads
 from eyechart.codecs.learned.coding import Estimator, LatentDecoder, LatentEncoder, Size
 from eyechart.codecs.learned.neural import (
     DTYPES,
@@ -175,7 +175,7 @@ class LoadedDiffusion:
         return [self._encode(image) for image in checked]
 
     def decode(self, bitstreams: Sequence[Bitstream]) -> list[Rgb8]:
-        strings = [container.unpack(self._name, one, [self._level])[1] for one in bitstreams]
+        strings = payloads.strings_of(self._name, bitstreams, self._level)
         return [self._decode(string, one) for string, one in zip(strings, bitstreams, strict=True)]
 
     def estimate_bits(self, images: Sequence[Rgb8]) -> list[float]:
@@ -192,7 +192,7 @@ class LoadedDiffusion:
             encoder = LatentEncoder(1, self._pipeline.tables, codec=self._name)
             self._pipeline.code(encoder, y, z, (y.shape[2], y.shape[3]))
             (string,) = encoder.finish()
-        return container.pack(self._name, self._level, string, height_px=height, width_px=width)
+        return payloads.pack(self._name, self._level, string, height_px=height, width_px=width)
 
     def _decode(self, string: bytes, bitstream: Bitstream) -> Rgb8:
         size = (bitstream.height_px, bitstream.width_px)
