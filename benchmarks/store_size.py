@@ -1,9 +1,9 @@
 """Time and memory of `table`, `report` and a resumed run over a large run directory.
 
-    python -m benchmarks.store_size DIR [--records 1000000]
+    python -m benchmarks.store_size DIR [--records 1000000] [--images 278] [--per-image 18]
 
 DIR gets a grid that a fake VLM has answered completely: 40 cells a VLM (uncompressed, and 39 levels
-of jpeg, webp and avif), 5,000 questions about 278 images each, written by the store's own writer.
+of jpeg, webp and avif), 18 questions about 278 images each, written by the store's own writer.
 Then every command runs as a user would start it, first without the files that it derives from the
 records, then again. Peak memory is that of the command's process. Without DIR/run/run.json the grid
 is made, which takes about a minute for each million records.
@@ -63,21 +63,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--per-image", type=int, default=PER_IMAGE)
     arguments = parser.parse_args()
-    folder, records = arguments.directory, arguments.records
+    folder = arguments.directory
     plan = folder / "plan.yaml"
     run = folder / "run"
     register(folder / "plugin")
     if not (run / "run.json").exists():
-        _make(folder, plan, run, records)
+        write_questions(folder / "data", arguments.images, arguments.per_image)
+        cells = arguments.records / (arguments.images * arguments.per_image)
+        _make(folder, plan, run, max(1, round(cells / (1 + LEVELS * len(_CODECS)))))
     for name in ("cells/*/index.json", "cells/*/sums.json", "analysis.json"):
         for derived in run.glob(name):
             derived.unlink()
     table = ["table", "scores", str(run), "--format", "csv"]
+    bd = ["table", "bd", str(run), "--format", "csv"]
     resume = ["run", str(plan), "--out", str(run), "--no-report", "--workers", "0"]
     for name, arguments_of in (
         ("table", table),
         ("table again", table),
+        ("table bd", bd),
         ("report", ["report", str(run)]),
         ("report again", ["report", str(run)]),
         ("resume", resume),
@@ -115,10 +121,8 @@ def register(plugin: Path) -> None:
     sys.path.append(str(plugin))
 
 
-def _make(folder: Path, plan_file: Path, out: Path, records: int) -> None:
-    """Write the questions, the plan and a finished run directory."""
-    write_questions(folder / "data")
-    vlms = max(1, round(records / (IMAGES * PER_IMAGE * (1 + LEVELS * len(_CODECS)))))
+def _make(folder: Path, plan_file: Path, out: Path, vlms: int) -> None:
+    """Write the plan and a finished run directory."""
     levels = ",".join(str(1 + 5 * n) for n in range(LEVELS))
     codecs = ", ".join(["source", *(f"'{name}:levels=[{levels}]'" for name in _CODECS)])
     plan_file.write_text(

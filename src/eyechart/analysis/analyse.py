@@ -32,7 +32,7 @@ from eyechart.analysis.deployment import WHY_UNKNOWN, TokenPrices, rates_over
 from eyechart.analysis.examples import MAX_SIDE_PX, choose_examples
 from eyechart.analysis.flips import flips
 from eyechart.analysis.gap import trained_codecs
-from eyechart.analysis.measure import Measured, measure
+from eyechart.analysis.measure import Measured, measure_cells
 from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
 from eyechart.analysis.samples import samples_of
@@ -43,7 +43,7 @@ from eyechart.core import plugins
 from eyechart.core.attempt import attempt
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.hooks import DrawsSample, HasThresholds, metric_label
-from eyechart.core.types import UNCOMPRESSED, CodecCategory, Task
+from eyechart.core.types import UNCOMPRESSED, CodecCategory, Floats, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks import open_answered
@@ -174,7 +174,7 @@ def _measured(
     tasks: dict[str, Task],
     broken: dict[str, str],
     quality: RunQuality,
-    rates: Callable[[CellSums, CellData], dict[str, float] | None],
+    rates: Callable[[CellSums, CellData], Floats | None],
     *,
     samples: int,
     seed: int,
@@ -210,7 +210,7 @@ def _measured_task(
     cells: Sequence[CellData],
     stored: Mapping[str, StoredCell],
     quality: RunQuality,
-    rates: Callable[[CellSums, CellData], dict[str, float] | None],
+    rates: Callable[[CellSums, CellData], Floats | None],
     *,
     samples: int,
     seed: int,
@@ -228,23 +228,24 @@ def _measured_task(
         )
         for read in cells
     }
-    images = sorted({image for found in sums.values() for image in found.rates_bpp})
+    images = sorted(set().union(*(found.images for found in sums.values())))
     strata = {
         image: stratum
         for found in sums.values()
         for image, stratum in zip(found.statistics.images, found.statistics.strata, strict=False)
     }
     resampling = resample(images, samples=samples, seed=seed, strata=strata)
+    on_axis = (
+        (read, found, known)
+        for read, found in ((read, sums[read.key]) for read in cells)
+        if (known := rates(found, read)) is not None
+    )
     measured = {}
-    for read in cells:
-        known = rates(sums[read.key], read)
-        if known is None:
-            continue
-        one = measure(task, read, sums[read.key], resampling, rates=known)
-        one = replace(one, quality=quality.of(read, sums[read.key].rates_bpp, resampling))
-        if read.codec == UNCOMPRESSED:
-            one = replace(one, at_chance=chance_note(sums[read.key].chance, resampling))
-        measured[read.key] = one
+    for one in measure_cells(task, on_axis, resampling):
+        read, found = one.data, sums[one.data.key]
+        note = chance_note(found.chance, resampling) if read.codec == UNCOMPRESSED else ""
+        measures = quality.of(read, set(found.images), resampling)
+        measured[read.key] = replace(one, quality=measures, at_chance=note)
     return measured
 
 

@@ -14,26 +14,72 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from eyechart.analysis.result import Interval
 from eyechart.core.errors import InputError
 from eyechart.core.types import Floats
 
 COVERAGE = 0.95  # of every interval
+_BLOCK_BYTES = 16 << 20  # of weights that are made at once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Resampling:
-    """Weights (samples, images) of the images; each row sums to the number of images.
+    """Weights of the images in each sample; those of a sample sum to the number of images.
 
-    caution: why there are no intervals, or "".
+    counts: (samples, images), how often each image was drawn. scale: (images,), what a count is
+    multiplied by. caution: why there are no intervals, or "".
     """
 
     images: tuple[str, ...]
-    weights: Floats
+    counts: npt.NDArray[np.unsignedinteger]
+    scale: Floats
     caution: str = ""
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self.counts)
+
+    @cached_property
+    def row_of(self) -> Mapping[str, int]:
+        """Image -> its place in `images`."""
+        return {image: row for row, image in enumerate(self.images)}
+
+    def rows(self, images: tuple[str, ...]) -> npt.NDArray[np.intp]:
+        """The places of some images. Raises KeyError."""
+        if images not in self._rows:  # those of most cells are the same
+            self._rows[images] = np.array([self.row_of[image] for image in images], dtype=np.intp)
+        return self._rows[images]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, ...], npt.NDArray[np.intp]]:
+        return {}
+
+    @property
+    def weights(self) -> Floats:
+        """All weights, (samples, images): eight bytes each."""
+        return self.counts * self.scale
+
+    def weights_of(self, rows: Sequence[int], *, most: int) -> Floats:
+        """The weights of some images in the first samples, at most `most`: (samples, images)."""
+        return self.counts[:most, rows] * self.scale[rows]
+
+    def sums(self, values: Floats) -> Floats:
+        """Weighted sums over the images: (images, k) -> (samples, k).
+
+        Of many columns at once, because the weights are made anew for each call.
+        """
+        sums = np.empty((self.samples, values.shape[1]))
+        step = max(1, _BLOCK_BYTES // (8 * max(1, len(self.images))))
+        for start in range(0, self.samples, step):
+            block = slice(start, start + step)
+            np.matmul(self.counts[block] * self.scale, values, out=sums[block])
+        return sums
 
 
 def resample(
@@ -54,21 +100,23 @@ def resample(
     for place, image in enumerate(images):
         groups[(strata or {}).get(image, "")].append(place)
     lone = sum(len(places) == 1 for places in groups.values()) if strata else 0
+    scale = np.ones(len(images))
     if lone and samples:
         return Resampling(
             images=tuple(images),
-            weights=np.zeros((0, len(images))),
+            counts=np.zeros((0, len(images)), np.uint8),
+            scale=scale,
             caution=f"no interval: {lone} of {len(groups)} strata have one image",
         )
     rng = np.random.default_rng(seed)
-    weights = np.zeros((samples, len(images)))
-    for places in groups.values():
+    counts = np.zeros((samples, len(images)), np.min_scalar_type(len(images)))
+    for places in map(np.array, groups.values()):
         count = len(places)
         drawn = count - 1 if strata and count > 1 else count
-        for row in weights:
+        for row in counts:
             row[places] = np.bincount(rng.integers(count, size=drawn), minlength=count)
-        weights[:, places] *= count / drawn
-    return Resampling(images=tuple(images), weights=weights)
+        scale[places] = count / drawn
+    return Resampling(images=tuple(images), counts=counts, scale=scale)
 
 
 def interval(value: float, draws: Floats) -> Interval:

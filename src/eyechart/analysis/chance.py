@@ -13,7 +13,7 @@ import numpy as np
 
 from eyechart.analysis.bootstrap import Resampling, interval
 from eyechart.core.hooks import chance_of
-from eyechart.core.types import Record, Task
+from eyechart.core.types import Floats, Record, Task
 from eyechart.store import AnsweredQuestion
 
 
@@ -25,11 +25,12 @@ def chances(task: Task) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChanceSums:
-    """Of one cell. above, questions: image -> sum of (score - chance), and number of questions.
-    right, guess: mean score and mean chance, 0..1."""
+    """Of one cell. images: those asked about. above, questions: (images,), sum of (score - chance)
+    and number of questions of each. right, guess: mean score and mean chance, 0..1."""
 
-    above: dict[str, float]
-    questions: dict[str, int]
+    images: tuple[str, ...]
+    above: Floats
+    questions: Floats
     right: float
     guess: float
 
@@ -46,8 +47,9 @@ def chance_sums(
         above[record.image] += record.value - chance[record.question_id]
         questions[record.image] += 1
     return ChanceSums(
-        above=dict(above),
-        questions=dict(questions),
+        images=tuple(above),
+        above=np.array(list(above.values())),
+        questions=np.array([questions[image] for image in above], np.float64),
         right=float(np.mean([record.value for record in records])),
         guess=float(np.mean([chance[record.question_id] for record in records])),
     )
@@ -61,11 +63,9 @@ def chance_note(found: ChanceSums | None, resampling: Resampling) -> str:
     """
     if found is None:
         return ""
-    row_of = {image: row for row, image in enumerate(resampling.images)}
-    sums = np.zeros((len(row_of), 2))  # above chance, questions
-    for image, above in found.above.items():
-        sums[row_of[image]] = above, found.questions[image]
-    drawn = resampling.weights @ sums
+    sums = np.zeros((len(resampling.images), 2))  # above chance, questions
+    sums[resampling.rows(found.images)] = np.stack([found.above, found.questions], axis=1)
+    drawn = resampling.sums(sums)
     present = drawn[:, 1] > 0
     total, asked = sums.sum(axis=0)
     if interval(total / asked, drawn[present, 0] / drawn[present, 1]).low > 0:

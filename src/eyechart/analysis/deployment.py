@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from eyechart.analysis.axis import Axis
 from eyechart.analysis.cells import CellData
 from eyechart.analysis.sums import CellSums
 from eyechart.core.errors import InputError, one_line
-from eyechart.core.types import Record
+from eyechart.core.types import Floats, Record
 from eyechart.store.timings import Timing
 from eyechart.vlms.token_cost import Prices
 
 Unit: TypeAlias = Literal["bytes", "tokens", "usd", "seconds"]
+_Number = TypeVar("_Number", float, Floats)
 UNITS: tuple[Unit, ...] = get_args(Unit)
 BANDWIDTH_MBIT = 10.0
 _MOST_MBIT = 1e6
@@ -58,8 +59,8 @@ class TokenPrices:
                     f"price {price:g}; allowed: US dollars per million tokens, {_PRICE_RANGE}"
                 )
 
-    def usd(self, visual_tokens: float, answer_tokens: float) -> float:
-        """Cost of one question: of the tokens of its image and of its answer."""
+    def usd(self, visual_tokens: _Number, answer_tokens: _Number) -> _Number:
+        """Cost of one question: of the tokens of its image and of its answer. Or of many."""
         return (visual_tokens * self.usd_input + answer_tokens * self.usd_output) / 1e6
 
 
@@ -182,25 +183,23 @@ def costs_of(
 
 def rates_over(
     axis: Axis, sums: CellSums, cell: CellData, prices: TokenPrices | None
-) -> dict[str, float] | None:
-    """Image -> its place on an axis, in the axis' unit; None if it is unknown.
+) -> Floats | None:
+    """The place of each of `CellSums.images` on an axis, in the axis' unit; None if it is unknown.
 
     prices: None for the list prices of known VLMs.
     """
     if axis.name == "bpp":
         return sums.rates_bpp
     if axis.name == "bytes":
-        return {image: payload / 1000 for image, (payload, _, _) in sums.spent.items()}
-    if not all(tokens for _, tokens, _ in sums.spent.values()):
+        return sums.payload_bytes / 1000
+    if not sums.visual_tokens.all():
         return None
     if axis.name == "tokens":
-        return {image: float(tokens) for image, (_, tokens, _) in sums.spent.items()}
+        return sums.visual_tokens
     price = prices or listed_prices(cell)
     if price is None:
         return None
-    return {
-        image: 1000 * price.usd(tokens, said) for image, (_, tokens, said) in sums.spent.items()
-    }
+    return 1000 * price.usd(sums.visual_tokens, sums.answer_tokens)
 
 
 def listed_prices(cell: CellData) -> TokenPrices | None:

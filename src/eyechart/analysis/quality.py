@@ -89,12 +89,13 @@ def _mean(
     defined = [(row, one.value) for row, _, one in measured if one.value is not None]
     if not defined:
         return None
-    rows, values = [row for row, _ in defined], np.array([value for _, value in defined])
-    weights = resampling.weights[:, rows]
-    present = weights.sum(axis=1)
-    draws = np.full(len(weights), np.nan)
+    values = np.array([value for _, value in defined])
+    columns = np.zeros((len(resampling.images), 2))  # value, present
+    columns[[row for row, _ in defined]] = np.stack([values, np.ones(len(values))], axis=1)
+    total, present = resampling.sums(columns).T
+    draws = np.full(resampling.samples, np.nan)
     drawn = present > 0
-    draws[drawn] = (weights @ values)[drawn] / present[drawn]
+    draws[drawn] = total[drawn] / present[drawn]
     return CellQuality(value=float(values.mean()), draws=draws, images=len(defined))
 
 
@@ -113,10 +114,10 @@ def _of_sets(
         return None
     reference = _vectors([original for _, original, _ in both])
     decoded = _vectors([made for _, _, made in both])
-    weights = resampling.weights[:, [row for row, _, _ in both]]
-    draws = np.full(len(weights), np.nan)
+    draws = np.full(resampling.samples, np.nan)
     if len(both) <= _MOST_RESAMPLED:
-        for place, count in enumerate(weights[:_SET_DRAWS]):
+        weights = resampling.weights_of([row for row, _, _ in both], most=_SET_DRAWS)
+        for place, count in enumerate(weights):
             draws[place] = frechet_distance(reference, decoded, count)
     value = frechet_distance(reference, decoded)
     return CellQuality(value=value, draws=draws, images=len(both))

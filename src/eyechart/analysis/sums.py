@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections import defaultdict
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.identity import digest
 from eyechart.core.memory import collector_paused
-from eyechart.core.types import ImageSums, Record, Score, Task
+from eyechart.core.types import Floats, ImageSums, Record, Score, Task
 from eyechart.core.version import VERSION
 from eyechart.store import AnsweredQuestion, StoredCell
 from eyechart.store.derived import read_derived, write_derived
@@ -40,20 +41,26 @@ from eyechart.store.files import DAMAGED
 class CellSums:
     """Sums of one cell's records, at least one.
 
-    statistics: of the headline metric. metrics: of `Task.summarize`. rates_bpp: image -> rate.
-    spent: image -> payload bytes, visual tokens (0: not counted), mean tokens of an answer.
-    payload_bytes, pixels: of all images together. unparsed_share: of the answers, 0..1. chance:
-    what `analysis.chance` needs; None without chance levels.
+    statistics: of the headline metric. metrics: of `Task.summarize`. images: those asked about.
+    Of each of them, (images,): rates_bpp, payload_bytes, visual_tokens (0: not counted) and
+    answer_tokens (their mean). pixels: of all images together. unparsed_share: of the answers,
+    0..1. chance: what `analysis.chance` needs; None without chance levels.
     """
 
     statistics: ImageSums
     metrics: dict[str, float]
-    rates_bpp: dict[str, float]
-    spent: dict[str, tuple[int, int, float]]
-    payload_bytes: int
+    images: tuple[str, ...]
+    rates_bpp: Floats
+    payload_bytes: Floats
+    visual_tokens: Floats
+    answer_tokens: Floats
     pixels: int
     unparsed_share: float
     chance: ChanceSums | None = None
+
+
+_KINDS: tuple[type[Any], ...] = (CellSums, ImageSums, ChanceSums)
+_NUMBERS = np.dtype("<f8")
 
 
 def cell_sums(
@@ -67,19 +74,21 @@ def cell_sums(
     statistics = task.image_sums(scores)
     metrics = {name: float(value) for name, value in task.summarize(scores).items()}
     by_image = {record.image: record for record in records}  # all records of an image share a rate
-    said: defaultdict[str, list[int]] = defaultdict(list)
-    for record in records:
-        said[record.image].append(record.answer_tokens)
+    rows = {image: row for row, image in enumerate(by_image)}
+    row_of = [rows[record.image] for record in records]
+    said = np.bincount(row_of, [record.answer_tokens for record in records])
+    images = list(by_image.values())
+    payload_bytes = np.array([record.payload_bytes for record in images], np.float64)
+    pixels = np.array([record.height_px * record.width_px for record in images])
     return CellSums(
         statistics=statistics,
         metrics=metrics,
-        rates_bpp={image: record.bpp for image, record in by_image.items()},
-        spent={
-            image: (record.payload_bytes, record.visual_tokens, fmean(said[image]))
-            for image, record in by_image.items()
-        },
-        payload_bytes=sum(record.payload_bytes for record in by_image.values()),
-        pixels=sum(record.height_px * record.width_px for record in by_image.values()),
+        images=tuple(map(sys.intern, by_image)),  # the same in most cells
+        rates_bpp=8 * payload_bytes / pixels,
+        payload_bytes=payload_bytes,
+        visual_tokens=np.array([record.visual_tokens for record in images], np.float64),
+        answer_tokens=said / np.bincount(row_of),
+        pixels=int(pixels.sum()),
         unparsed_share=sum(not record.parsed for record in records) / len(records),
         chance=None if chance is None else chance_sums(records, chance),
     )
@@ -108,16 +117,8 @@ def stored_sums(
         return known
     with collector_paused():
         sums = cell_sums(task, without_answers(records), None if chance is None else chance())
-    # Not `asdict`, which copies every number.
-    values: dict[str, Any] = {one.name: getattr(sums, one.name) for one in fields(sums)}
-    values["statistics"] = {
-        "images": sums.statistics.images,
-        "sums": sums.statistics.sums.tolist(),
-        "strata": sums.statistics.strata,
-    }
-    values["chance"] = None if sums.chance is None else asdict(sums.chance)
-    with suppress(ValueError, TypeError):  # a task may give NaN, or keys of other kinds
-        write_derived(path, {"made_from": made_from, "sums": values})
+    if all(map(isfinite, sums.metrics.values())):  # what a task gives may be no number of JSON
+        write_derived(path, {"made_from": made_from, "sums": _packed(sums)})
     return sums
 
 
@@ -139,18 +140,41 @@ def _known(path: Path, made_from: list[str]) -> CellSums | None:
     try:
         if found is None or found[0]["made_from"] != made_from:
             return None
-        values: dict[str, Any] = found[0]["sums"]
-        statistics, chance = values.pop("statistics"), values.pop("chance")
-        spent = {image: tuple(one) for image, one in values.pop("spent").items()}
-        return CellSums(
-            statistics=ImageSums(
-                images=tuple(map(sys.intern, statistics["images"])),  # the same in most cells
-                sums=np.array(statistics["sums"], dtype=np.float64),
-                strata=tuple(statistics["strata"]),
-            ),
-            spent=spent,
-            chance=None if chance is None else ChanceSums(**chance),
-            **values,
-        )
+        sums = _unpacked(found[0]["sums"])
     except DAMAGED:
         return None
+    return sums if isinstance(sums, CellSums) else None
+
+
+def _packed(value: Any) -> Any:
+    """A value for JSON. Arrays are base64, which is read in a tenth of the time of digits. Names
+    are one text, so that equal ones of many cells are recognised at once."""
+    if isinstance(value, np.ndarray):
+        data = b64encode(np.asarray(value, _NUMBERS).tobytes()).decode()
+        return {"shape": list(value.shape), "data": data}
+    if isinstance(value, tuple):
+        return {"names": msgspec.json.encode(value).decode()}
+    for kind in _KINDS:
+        if isinstance(value, kind):
+            packed = {one.name: _packed(getattr(value, one.name)) for one in fields(kind)}
+            return {"kind": kind.__name__, **packed}
+    return value
+
+
+@lru_cache(maxsize=4)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(map(sys.intern, msgspec.json.decode(text, type=list[str])))
+
+
+def _unpacked(value: Any) -> Any:
+    """The value of `_packed`. Raises one of DAMAGED."""
+    if not isinstance(value, dict):
+        return value
+    if "names" in value:
+        return _names(value["names"])
+    if "data" in value:
+        numbers = np.frombuffer(b64decode(value["data"], validate=True), _NUMBERS)
+        return numbers.reshape(value["shape"])
+    kinds = {kind.__name__: kind for kind in _KINDS}
+    kind = kinds.get(value.pop("kind", ""))
+    return value if kind is None else kind(**{name: _unpacked(one) for name, one in value.items()})

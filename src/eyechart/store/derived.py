@@ -7,7 +7,6 @@ nothing is read while nothing has changed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,9 +49,8 @@ def read_snapshot(path: Path) -> Snapshot:
 
 def write_derived(path: Path, value: Mapping[str, Json]) -> None:
     """Write a derived file; without it everything works, so a failure is no error."""
-    line = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    body = line.encode("utf-8", "replace")
-    with suppress(StoreError):
+    with suppress(StoreError, TypeError, ValueError):  # no JSON, such as a lone surrogate
+        body = msgspec.json.encode(value)
         write_atomic(path, body + b"\n" + sha256(body).hexdigest().encode() + b"\n", sync=False)
 
 

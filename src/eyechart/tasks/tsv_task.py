@@ -266,6 +266,8 @@ class TsvTask:
 
     @cached_property
     def _asked(self) -> tuple[Question, ...]:
+        if self._max_images is None:
+            return self._questions
         chosen = by_image(self._questions, self._max_images)
         ids = {question.id for _, its in chosen for question in its}
         return tuple(question for question in self._questions if question.id in ids)
