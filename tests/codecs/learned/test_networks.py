@@ -13,7 +13,7 @@ pytest.importorskip("constriction")
 
 from torch import Tensor, nn  # noqa: E402
 
-from eyechart.codecs.learned import mlicpp, mlicpp_context, tcm, transtic  # noqa: E402
+from eyechart.codecs.learned import mlicpp, mlicpp_context, swin, tcm, transtic  # noqa: E402
 from eyechart.codecs.learned.elic import Elic, ElicShape  # noqa: E402
 from eyechart.codecs.learned.mlicpp import Mlicpp, MlicShape  # noqa: E402
 from eyechart.codecs.learned.mlicpp_context import LocalContext  # noqa: E402
@@ -134,6 +134,25 @@ def test_the_local_context_is_the_same_in_any_number_of_strips(
         whole = context(x, anchors)
         monkeypatch.setattr(mlicpp_context, "_AT_ONCE", at_once)
         assert torch.allclose(context(x, anchors), whole, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("prompts", ["", "constant", "latent"])
+@pytest.mark.parametrize("windows", [1, 3, 4, 9, 20])
+def test_window_attention_is_the_same_for_some_windows_after_others(
+    monkeypatch: pytest.MonkeyPatch, prompts: transtic.DecoderPrompts, windows: int
+) -> None:
+    """Three images of four windows each: parts of an image, one of them, two, or all."""
+    torch.manual_seed(0)
+    shape = TransticShape(
+        width=8, latent=8, depths=(2,) * 6, heads=(2,) * 6, window=4, decoder_prompts=prompts
+    )
+    network = Transtic(shape).double().eval()
+    y = torch.randn(3, 8, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        whole = network.g_s(y)
+        tokens = {"": 16, "constant": 32, "latent": 20}[prompts]
+        monkeypatch.setattr(swin, "_MOST_SCORES", windows * 2 * 16 * tokens)
+        assert torch.allclose(network.g_s(y), whole, rtol=0, atol=1e-12)
 
 
 def _fill(network: nn.Module) -> None:

@@ -7,20 +7,14 @@ every window, or a feature map that has half the height and width of the block's
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eyechart.codecs.learned.layers import conv
-from eyechart.codecs.learned.swin import (
-    ResidualSwin,
-    SwinBlock,
-    attend,
-    join_windows,
-    shift_mask,
-    split_windows,
-)
+from eyechart.codecs.learned.swin import ResidualSwin, SwinBlock, split_windows
 
 _TOKENS = 16  # constant prompts of a block
 
@@ -32,34 +26,12 @@ class _PromptedBlock(SwinBlock):
         """x: (batch, height, width, channels). prompts: the same, half as high and wide."""
         half = -self.shift // 2
         moved = torch.roll(prompts, (half, half), (1, 2)) if half else prompts
-        return self._with_tokens(x, split_windows(moved, self.window // 2), _map_mask)
+        return self.with_tokens(x, split_windows(moved, self.window // 2), _map_mask)
 
     def with_constants(self, x: Tensor, prompts: Tensor) -> Tensor:
         """x: (batch, height, width, channels). prompts: (tokens, channels)."""
         count = x.shape[0] * (x.shape[1] // self.window) * (x.shape[2] // self.window)
-        return self._with_tokens(x, prompts.expand(count, -1, -1), _constants_mask)
-
-    def _with_tokens(
-        self, x: Tensor, prompts: Tensor, masked: Callable[[Tensor, int], Tensor]
-    ) -> Tensor:
-        """prompts: (windows, tokens, channels). masked: adds them to a mask of a window."""
-        attn, shift, count = self.attn, self.shift, prompts.shape[1]
-        moved = self.norm1(x)
-        if shift:
-            moved = torch.roll(moved, (-shift, -shift), (1, 2))
-        tokens = torch.cat([prompts, split_windows(moved, self.window)], 1)
-        bias = attn.relative_position_bias_table[attn.relative_position_index].permute(2, 0, 1)
-        bias = torch.cat([bias.new_zeros(*bias.shape[:2], count), bias], 2)
-        if shift:
-            mask = masked(shift_mask(x.shape[1], x.shape[2], self.window, shift).to(x), count)
-            bias = (bias + mask[:, None]).repeat(len(tokens) // len(mask), 1, 1, 1)
-        seen = attn.proj(attend(attn.qkv(tokens), attn.heads, bias, first=count))
-        moved = join_windows(seen, x.shape, self.window)
-        if shift:
-            moved = torch.roll(moved, (shift, shift), (1, 2))
-        x = x + moved
-        found: Tensor = x + self.mlp(self.norm2(x))
-        return found
+        return self.with_tokens(x, prompts.expand(count, -1, -1), _constants_mask)
 
 
 class PromptedSwin(ResidualSwin):
@@ -138,15 +110,16 @@ def _normed(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _map_mask(mask: Tensor, count: int) -> Tensor:
-    """What the authors' code adds to the scores of `count` prompts and then the window's tokens.
+def _map_mask(mask: Tensor) -> Tensor:
+    """What the authors' code adds to the scores of a map's prompts and then the window's tokens.
 
-    The window's mask is used for the prompts and the first tokens, and half of its columns for the
-    last tokens. Published prompts were trained with it.
+    There are a quarter as many prompts. The window's mask is used for them and the first tokens,
+    and half of its columns for the last tokens. Published prompts were trained with it.
     """
+    count = mask.shape[2] // 4
     return torch.cat([mask, mask[:, :, count:-count:2]], 2)
 
 
-def _constants_mask(mask: Tensor, count: int) -> Tensor:
+def _constants_mask(mask: Tensor) -> Tensor:
     """All tokens attend to the prompts."""
-    return torch.cat([mask.new_zeros(*mask.shape[:2], count), mask], 2)
+    return F.pad(mask, (_TOKENS, 0))

@@ -6,9 +6,13 @@ names follow TIC (https://github.com/lumingzzz/TIC).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_MOST_SCORES = 1 << 24  # of windows whose attention is computed together; 64 MiB in float32
 
 
 class Mlp(nn.Module):
@@ -27,8 +31,12 @@ class Mlp(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows, with a learned bias per relative position.
 
-    Takes tokens (windows, side * side, channels), and a mask (kinds, side * side, side * side) that
-    is added to the scores, where windows are `batch` times the kinds.
+    Takes tokens (windows, first + side * side, channels), the windows of one image after those of
+    another, and returns (windows, side * side, channels). The `first` tokens of a window are
+    prompts, which have no bias and are not returned. per_image: windows of an image. mask: added
+    to the scores of an image's windows, (per_image, side * side, first + side * side).
+
+    Scores of large images are computed for some windows after others, so that memory is bounded.
     """
 
     relative_position_index: Tensor
@@ -43,11 +51,28 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None, *, per_image: int, first: int = 0
+    ) -> Tensor:
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        bias = F.pad(bias, (first, 0))
+        windows = max(1, _MOST_SCORES // bias.numel())
+        # Equal parts of batches, whose sizes are powers of two: libraries round differently for
+        # other numbers of windows.
+        images = 1 << max(1, windows // per_image).bit_length() - 1
+        parts = []
+        for some in tokens.split(images * per_image):
+            for start in range(0, len(some), windows):
+                here = slice(start, start + windows)
+                part = None if mask is None else mask[here]
+                parts.append(self._attend(some[here], bias, part, first))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _attend(self, tokens: Tensor, bias: Tensor, mask: Tensor | None, first: int) -> Tensor:
+        """mask: of some windows, which the tokens are of once or several times."""
         if mask is not None:
             bias = (bias + mask[:, None]).repeat(len(tokens) // len(mask), 1, 1, 1)
-        found: Tensor = self.proj(attend(self.qkv(tokens), self.heads, bias))
+        found: Tensor = self.proj(attend(self.qkv(tokens), self.heads, bias, first=first))
         return found
 
 
@@ -70,13 +95,25 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, channels) -> the same shape."""
+        return self.with_tokens(x, None, lambda mask: mask)
+
+    def with_tokens(
+        self, x: Tensor, prompts: Tensor | None, masked: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """A forward pass in which windows also attend to prompts (windows, tokens, channels).
+
+        masked: adds the prompts to a mask of windows.
+        """
         shift = self.shift
         moved, mask = self.norm1(x), None
         if shift:
             moved = torch.roll(moved, (-shift, -shift), (1, 2))
-            mask = shift_mask(x.shape[1], x.shape[2], self.window, shift).to(x)
-        windows = self.attn(split_windows(moved, self.window), mask)
-        moved = join_windows(windows, x.shape, self.window)
+            mask = masked(shift_mask(x.shape[1], x.shape[2], self.window, shift).to(x))
+        tokens, first = split_windows(moved, self.window), 0
+        if prompts is not None:
+            tokens, first = torch.cat([prompts, tokens], 1), prompts.shape[1]
+        seen = self.attn(tokens, mask, per_image=len(tokens) // len(x), first=first)
+        moved = join_windows(seen, x.shape, self.window)
         if shift:
             moved = torch.roll(moved, (shift, shift), (1, 2))
         x = x + moved
