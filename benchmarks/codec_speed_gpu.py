@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from eyechart.codecs.learned.neural import Architecture, LoadedNetwork, Precision
+from eyechart.codecs.learned.architecture import Architecture
+from eyechart.codecs.learned.neural import LoadedNetwork, Precision
 from eyechart.codecs.learned.plugins import ELIC, MLICPP, TCM, TIC, TRANSTIC
 from eyechart.core.types import Level, Rgb8
 from eyechart.testing.codecs import sample_image

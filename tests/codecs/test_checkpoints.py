@@ -164,19 +164,34 @@ def test_a_damaged_listing_is_one_line(tmp_path: Path, listing: str, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_missing_data_is_reported_with_its_source(tmp_path: Path) -> None:
-    published = [
-        PublishedCheckpoints(levels=("0.004", "0.008"), url="https://example.org", licence="MIT")
-    ]
-    said = (
-        r"levels 0\.004, 0\.008 are published at https://example\.org \(MIT\); "
-        "add one with `eyechart codec add elic --level LEVEL FILE`"
-    )
+@pytest.mark.parametrize(
+    ("remedy", "said"),
+    [
+        ("", "add one with `eyechart codec add elic --level LEVEL FILE`"),
+        ("look here", "look here"),
+    ],
+)
+def test_missing_data_is_reported_with_its_source(tmp_path: Path, remedy: str, said: str) -> None:
     with pytest.raises(PluginError, match=f"elic: no checkpoint in .*; {said}"):
-        checkpoints.check_files(tmp_path / "nowhere", "elic", published=published)
+        checkpoints.check_files(tmp_path / "nowhere", "elic", remedy=remedy)
     add_level(tmp_path, "elic", level_file("0.004"), knob="lambda", rate="rises")
     with pytest.raises(PluginError, match=rf"level 0\.004, .*is missing; {said}"):
-        checkpoints.check_files(tmp_path, "elic", published=published)
+        checkpoints.check_files(tmp_path, "elic", remedy=remedy)
+
+
+@pytest.mark.parametrize(
+    ("here", "said"),
+    [
+        ([], "levels 0.004, 0.008 are published at example.org (MIT); level 0.1 is not published"),
+        ([0.004], "level 0.008 is published at example.org (MIT); level 0.1 is not published"),
+        ([0.008, 0.1], "level 0.004 is published at example.org (MIT)"),
+        ([0.004, 0.008, 0.1], ""),
+    ],
+)
+def test_missing_levels_are_named_with_their_source(here: list[float], said: str) -> None:
+    published = [PublishedCheckpoints(levels=("0.004", "0.008"), url="example.org", licence="MIT")]
+    found = checkpoints.where_levels_are(published, ["0.1"], here=here)
+    assert found.partition(": `eyechart")[0] == said
 
 
 def test_checking_reads_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
     from eyechart.codecs.add import AddedLevel
+    from eyechart.codecs.learned.architecture import Architecture
     from eyechart.codecs.learned.distortion import Distance, Distortion
-    from eyechart.codecs.learned.neural import Architecture
     from eyechart.codecs.learned.train import TrainConfig, TrainingProgress, TrainingStage
 
 _NOT_STAGED = "a VLM, a distortion, a target bpp, an adversarial stage and a frozen encoder"

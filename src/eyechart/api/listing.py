@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eyechart.core import plugins
 from eyechart.core.errors import EyechartError, InputError, PluginError
-from eyechart.core.hooks import HasFile
+from eyechart.core.hooks import HasFile, HasMissingLevels
 from eyechart.core.types import UNCOMPRESSED, Task, is_neural
 
 if TYPE_CHECKING:
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedCodec:
-    """A registered codec. problem: why it does not work here, with the remedy; "" if it does."""
+    """A registered codec. problem: why it does not work here, with the remedy; "" if it does.
+    missing: of a codec that works, the levels that are not here and where they are published."""
 
     name: str
     levels: tuple[str, ...] = ()
     version: str = ""
     problem: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ def _codec(name: str) -> ListedCodec:
     from eyechart.codecs import open_codec
 
     levels: tuple[str, ...] = ()
-    version = problem = ""
+    version = problem = missing = ""
     try:
         codec = open_codec(name)
         with plugins.guarded(name):
@@ -82,9 +84,11 @@ def _codec(name: str) -> ListedCodec:
             version = codec.version
             if is_neural(codec):
                 codec.check()
+            if isinstance(codec, HasMissingLevels):
+                missing = codec.missing_levels
     except EyechartError as error:
         problem = _without_name(name, error)
-    return ListedCodec(name=name, levels=levels, version=version, problem=problem)
+    return ListedCodec(name=name, levels=levels, version=version, problem=problem, missing=missing)
 
 
 def list_tasks(data: str | None = None) -> list[ListedTask]:

@@ -37,6 +37,8 @@ def list_codecs() -> None:
     table = new_table("codec", "levels", "version", "", fold=("version", ""))
     for codec in list_codecs():
         state = Text(codec.problem, "yellow") if codec.problem else Text("ready", "green")
+        if codec.missing:
+            state.append(f"; {codec.missing}", "yellow")
         table.add_row(codec.name, " ".join(codec.levels), codec.version, state)
     table_console().print(table)
 

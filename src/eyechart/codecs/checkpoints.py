@@ -182,34 +182,59 @@ def levels_of(files: Sequence[LevelFile]) -> tuple[Level, ...]:
     )
 
 
-def check_files(
-    folder: Path, codec: str, *, published: Sequence[PublishedCheckpoints] = ()
-) -> tuple[LevelFile, ...]:
+def check_files(folder: Path, codec: str, *, remedy: str = "") -> tuple[LevelFile, ...]:
     """The levels of a weights folder, after a check that all files exist. Reads no weights.
 
+    remedy: how to get a missing file, for the message; default: with `eyechart codec add`.
     Raises:
-        PluginError: no level, or a listed file is missing; says where files are published.
+        PluginError: no level, or a listed file is missing.
         InputError: as `read_listing`.
     """
     files = read_listing(folder, codec)
+    remedy = remedy or how_to_add(codec)
     if not files:
-        raise PluginError(f"{codec}: no checkpoint in {folder}; {how_to_get(codec, published)}")
+        raise PluginError(f"{codec}: no checkpoint in {folder}; {remedy}")
     for file in files:
         if not (folder / file.file).is_file():
             raise PluginError(
                 f"{codec}: the checkpoint of level {file.name}, {folder / file.file}, is missing; "
-                f"{how_to_get(codec, published)}"
+                f"{remedy}"
             )
     return files
 
 
-def how_to_get(codec: str, published: Sequence[PublishedCheckpoints]) -> str:
-    """The end of a message: where checkpoints are published and how to add one."""
-    where = [
-        f"levels {', '.join(one.levels)} are published at {one.url} ({one.licence})"
+def how_to_add(codec: str, *, into: str = "") -> str:
+    """The end of a message about a missing checkpoint. into: a weights folder of the user."""
+    folder = f" --into {into}" if into else ""
+    return f"add one with `eyechart codec add {codec} --level LEVEL FILE{folder}`"
+
+
+def where_levels_are(
+    published: Sequence[PublishedCheckpoints],
+    unpublished: Sequence[str] = (),
+    *,
+    here: Sequence[float] = (),
+) -> str:
+    """Where the levels of a codec are published, for a message; "" if there is nothing to say.
+
+    unpublished: levels of the paper that nobody published. here: levels that need not be named.
+    """
+
+    def wanted(levels: Sequence[str]) -> str:
+        missing = [level for level in levels if float(level) not in here]
+        if not missing:
+            return ""
+        verb = "is" if len(missing) == 1 else "are"
+        return f"level{'' if len(missing) == 1 else 's'} {', '.join(missing)} {verb}"
+
+    said = [
+        f"{levels} published at {one.url} ({one.licence})"
         for one in published
+        if (levels := wanted(one.levels))
     ]
-    return "; ".join([*where, f"add one with `eyechart codec add {codec} --level LEVEL FILE`"])
+    if levels := wanted(unpublished):
+        said.append(f"{levels} not published: `eyechart codec train` can make them")
+    return "; ".join(said)
 
 
 def _level_file(entry: Mapping[str, Json]) -> LevelFile:

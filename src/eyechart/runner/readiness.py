@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eyechart.codecs.reconstruct import SourceImage, reconstruct_one
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, CodecError, EyechartError, PluginError
-from eyechart.core.hooks import HasFile
+from eyechart.core.hooks import HasFile, HasMissingLevels
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
 from eyechart.core.workers import usable_cores
@@ -88,8 +88,10 @@ def _try_codec(name: str, codec: Codec, rgb8: Rgb8) -> CheckResult:
         codec.check()  # a trial would load weights of any size
     else:
         reconstruct_one(codec, codec.levels[0], SourceImage.of(rgb8, "ramp"))
-    levels = ", ".join(level.name for level in codec.levels)
-    return CheckResult(name=name, state="ready", detail=f"levels {levels} ({codec.version})")
+    detail = f"levels {', '.join(level.name for level in codec.levels)} ({codec.version})"
+    if isinstance(codec, HasMissingLevels) and codec.missing_levels:
+        detail += f"; {codec.missing_levels}"
+    return CheckResult(name=name, state="ready", detail=detail)
 
 
 def tasks() -> Iterator[CheckResult]:

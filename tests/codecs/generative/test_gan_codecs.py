@@ -27,12 +27,8 @@ from eyechart.codecs.generative.official import (  # noqa: E402
     tensors_of_ms_illm,
 )
 from eyechart.codecs.generative.plugins import ARCHITECTURES, HificCodec, MsIllmCodec  # noqa: E402
-from eyechart.codecs.learned.neural import (  # noqa: E402
-    Architecture,
-    LoadedNetwork,
-    NetworkCodec,
-    batch_size,
-)
+from eyechart.codecs.learned.architecture import Architecture  # noqa: E402
+from eyechart.codecs.learned.neural import LoadedNetwork, NetworkCodec, batch_size  # noqa: E402
 from eyechart.codecs.learned.weights import fill, read_weights, write_level  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.types import Bitstream  # noqa: E402

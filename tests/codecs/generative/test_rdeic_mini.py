@@ -18,7 +18,7 @@ from eyechart.cli import run_args  # noqa: E402
 from eyechart.codecs.generative.diffusion.mini import RdeicMini  # noqa: E402
 from eyechart.codecs.generative.diffusion.plugins import RDEIC_MINI, RdeicMiniCodec  # noqa: E402
 from eyechart.codecs.learned.weights import read_weights, write_level  # noqa: E402
-from eyechart.core.errors import CodecError, InputError  # noqa: E402
+from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402
 
@@ -142,6 +142,7 @@ def test_levels_share_the_autoencoder(tmp_path: Path) -> None:
         )
     codec = RdeicMiniCodec(weights=str(tmp_path))
     assert len(codec.levels) == 2
+    codec.check()
     found = read_weights(tmp_path / "1.safetensors", codec="rdeic-mini")
     assert all(torch.equal(found[key], value) for key, value in tensors.items())
     assert not any(key.startswith("vae.") for key in load_file(tmp_path / "1.safetensors"))
@@ -151,6 +152,9 @@ def test_levels_share_the_autoencoder(tmp_path: Path) -> None:
     (tmp_path / "shared.safetensors").write_bytes(b"0" * 100)
     with pytest.raises(CodecError, match=r"shared\.safetensors: has changed"):
         read_weights(tmp_path / "1.safetensors", codec="rdeic-mini")
+    (tmp_path / "shared.safetensors").unlink()
+    with pytest.raises(PluginError, match=r"shared\.safetensors, which 1\.safetensors needs, is"):
+        codec.check()
 
 
 def test_damage_and_other_weights_are_one_line(

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from eyechart.codecs.learned.architecture import Architecture
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp, MlicShape
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.neural import NetworkCodec
 from eyechart.codecs.learned.tcm import Tcm, TcmShape
 from eyechart.codecs.learned.tic import Tic, TicShape
 from eyechart.codecs.learned.transtic import Transtic, TransticShape

@@ -17,7 +17,8 @@ pytest.importorskip("constriction")
 
 from eyechart.codecs.add import ARCHITECTURES
 from eyechart.codecs.learned import payloads
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.architecture import Architecture
+from eyechart.codecs.learned.neural import NetworkCodec
 from eyechart.core import plugins
 from eyechart.core.errors import CodecError
 from eyechart.core.types import Bitstream, Level, Rgb8

@@ -15,8 +15,9 @@ pytest.importorskip("constriction")
 from torch import Tensor, nn  # noqa: E402
 
 from eyechart.codecs.learned import fast_convolutions  # noqa: E402
+from eyechart.codecs.learned.architecture import Architecture  # noqa: E402
 from eyechart.codecs.learned.elic import Elic, ElicShape  # noqa: E402
-from eyechart.codecs.learned.neural import Architecture, LoadedNetwork  # noqa: E402
+from eyechart.codecs.learned.neural import LoadedNetwork  # noqa: E402
 from eyechart.codecs.learned.winograd import WinogradConv  # noqa: E402
 from eyechart.core.types import Level, Rgb8  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,19 @@ pytest.importorskip("constriction")
 
 from safetensors.torch import load_file, save  # noqa: E402
 
+from eyechart.cli import run_args  # noqa: E402
 from eyechart.codecs import container  # noqa: E402
 from eyechart.codecs.checkpoints import read_listing  # noqa: E402
 from eyechart.codecs.learned import payloads, transtic  # noqa: E402
+from eyechart.codecs.learned.architecture import Architecture  # noqa: E402
 from eyechart.codecs.learned.elic import Elic  # noqa: E402
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec  # noqa: E402
-from eyechart.codecs.learned.plugins import ElicCodec, ElicMiniCodec, TicMiniCodec  # noqa: E402
+from eyechart.codecs.learned.neural import NetworkCodec  # noqa: E402
+from eyechart.codecs.learned.plugins import (  # noqa: E402
+    ElicCodec,
+    ElicMiniCodec,
+    MlicppCodec,
+    TicMiniCodec,
+)
 from eyechart.codecs.learned.tic import Tic, TicShape  # noqa: E402
 from eyechart.codecs.learned.tiles import in_tiles  # noqa: E402
 from eyechart.codecs.learned.train import to_tensor  # noqa: E402
@@ -29,6 +37,7 @@ from eyechart.codecs.learned.transtic import Transtic  # noqa: E402
 from eyechart.codecs.learned.weights import write_level  # noqa: E402
 from eyechart.core.errors import CodecError, InputError, PluginError  # noqa: E402
 from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
+from eyechart.runner import readiness  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402
 
@@ -169,11 +178,44 @@ def test_a_codec_without_weights_says_where_they_are_published(
         codec.check()
 
 
+def test_levels_that_are_not_here_are_named_with_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the lists of the command line too, where the codec is ready."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "400")
+    folder, some = MlicppCodec().folder, {"a": torch.zeros(1)}
+    for lmbda in ("0.0018", "0.0009"):
+        write_level(folder, "mlicpp", name=lmbda, lmbda=float(lmbda), weights=some)
+    missing = MlicppCodec().missing_levels
+    assert re.match(
+        r"level 0\.0035 is published at https://github\.com/\S+ \(Apache License 2\.0\); "
+        r"level 0\.0004 is not published: ",
+        missing,
+    )
+    assert run_args(["codec", "list"]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("mlicpp ")]
+    assert f"ready; {missing}" in line
+    found = next(one for one in readiness.codecs() if one.name == "mlicpp")
+    assert found.state == "ready"
+    assert missing in found.detail
+    assert MlicppCodec(weights=str(folder)).missing_levels == ""
+
+
 def test_a_missing_file_is_named(weights: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(weights, tmp_path / "copy"))
     (folder / "0.01.safetensors").unlink()
     with pytest.raises(PluginError, match=r"0\.01\.safetensors, is missing"):
         ElicMiniCodec(weights=str(folder)).check()
+
+
+def test_a_codec_that_ships_is_to_be_installed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = replace(ElicMiniCodec.architecture, shipped=tmp_path)
+    monkeypatch.setattr(ElicMiniCodec, "architecture", changed)
+    with pytest.raises(PluginError, match=r"no checkpoint in .*; .* install it again"):
+        ElicMiniCodec().check()
 
 
 @pytest.mark.parametrize("damage", ["bytes", "keys", "shapes", "nan"])

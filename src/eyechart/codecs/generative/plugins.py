@@ -15,8 +15,9 @@ from eyechart.codecs.generative.autoencoder import MS_ILLM as MS_ILLM_SHAPE
 from eyechart.codecs.generative.autoencoder import GanAutoencoder, GanShape, shape_of
 from eyechart.codecs.generative.discriminator import DiscriminatorShape
 from eyechart.codecs.generative.gan import gan_objective
+from eyechart.codecs.learned.architecture import Architecture
 from eyechart.codecs.learned.elic import MINI, Elic
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.neural import NetworkCodec
 
 _ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
 

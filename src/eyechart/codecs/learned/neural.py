@@ -17,9 +17,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import ClassVar, Literal, TypeAlias, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +26,16 @@ from torch import Tensor, nn
 from eyechart.codecs import container
 from eyechart.codecs.checkpoints import (
     LevelFile,
-    PublishedCheckpoints,
     check_files,
     data_folder,
+    how_to_add,
     levels_of,
     read_listing,
+    where_levels_are,
 )
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned import fast_convolutions, payloads
+from eyechart.codecs.learned.architecture import Architecture
 from eyechart.codecs.learned.coding import (
     Estimator,
     LatentDecoder,
@@ -44,15 +45,14 @@ from eyechart.codecs.learned.coding import (
 )
 from eyechart.codecs.learned.densities import bottleneck_tables
 from eyechart.codecs.learned.layers import reflect
-from eyechart.codecs.learned.padding import Padding, PaddingMode, rgb8_of, tensor_of
+from eyechart.codecs.learned.padding import Padding, rgb8_of, tensor_of
 from eyechart.codecs.learned.single_images import SingleImages
 from eyechart.codecs.learned.tiles import MOST_LATENTS, in_tiles
-from eyechart.codecs.learned.weights import fill, read_weights
+from eyechart.codecs.learned.weights import check_shared, fill, read_weights
 from eyechart.core.errors import InputError
 from eyechart.core.memory import freed_memory_kept
 from eyechart.core.types import (
     Bitstream,
-    CodecCategory,
     Json,
     Level,
     LoadedCodec,
@@ -60,64 +60,12 @@ from eyechart.core.types import (
     Rgb8,
 )
 
-if TYPE_CHECKING:
-    from eyechart.codecs.learned.objective import Objective
-    from eyechart.codecs.learned.train import TrainConfig, TrainingStage
-
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _MOST_AT_ONCE = 8
 _MOST_KEPT_PX = MOST_LATENTS * 16**2  # of an image; larger ones go through transforms in tiles
 _TRANSFORMS = ("g_a", "h_a", "g_s")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """A kind of network, and how images are padded for it.
-
-    multiple: padded sides are multiples of this. padding: "reflect" uses the edge for images that
-    are no larger than the padding. latent_multiple: y is padded by reflection to multiples of this.
-    knob: what the number that names a level is. rate: whether the rate rises or falls with it.
-    published: where checkpoints of others are. shipped: the folder of weights in this package, if
-    there is one.
-    wide: on a CPU convolutions are computed by algorithms, or in a memory layout, that are faster
-    for wide networks and round differently.
-    variant: builds the variant of the network that tensors are of, where there are several.
-    for_machines: builds a network from the tensors of its base codec, of which only what adapts it
-    to a task is to be trained. adapted_from: the name of that base codec.
-    category: which of the paper's it is.
-    objective: what GAN training minimises for a network; None for a codec that is trained for rate
-    and distortion alone. stages: of a codec that is trained in several, in order.
-    shared: beginnings of the names of weights that are equal in all levels that ship.
-    """
-
-    name: str
-    build: Callable[[], nn.Module]
-    multiple: int
-    padding: PaddingMode
-    latent_multiple: int = 1
-    knob: str = "lambda"
-    rate: Literal["rises", "falls"] = "rises"
-    published: tuple[PublishedCheckpoints, ...] = ()
-    shipped: Path | None = None
-    wide: bool = False
-    variant: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
-    for_machines: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
-    adapted_from: str = ""
-    category: CodecCategory = "learned"
-    objective: Callable[[nn.Module, TrainConfig], Objective] | None = None
-    stages: Mapping[str, TrainingStage] = field(default_factory=dict)
-    shared: tuple[str, ...] = ()
-
-    def network_of(self, tensors: Mapping[str, Tensor]) -> nn.Module:
-        """A network with these tensors' shapes, with random weights."""
-        return self.build() if self.variant is None else self.variant(tensors)
-
-    def variant_name(self, network: nn.Module) -> str:
-        """Which of several variants a network of this architecture is; "" if there is one."""
-        shape = getattr(network, "shape", None)
-        return "" if self.variant is None or shape is None else str(shape.variant)
 
 
 class NetworkCodec:
@@ -160,7 +108,30 @@ class NetworkCodec:
 
     def check(self) -> None:
         """Check that there are levels and that their files exist. Raises PluginError."""
-        check_files(self.folder, self.name, published=self.architecture.published)
+        remedy = self._remedy()
+        for file in check_files(self.folder, self.name, remedy=remedy):
+            if self.architecture.shared:
+                check_shared(self.folder / file.file, codec=self.name, remedy=remedy)
+
+    @property
+    def missing_levels(self) -> str:
+        """Which known levels are not here, and where they are published; "" for none."""
+        if self._weights or self.architecture.shipped is not None:
+            return ""
+        here = [float(str(one.knobs[self.architecture.knob])) for one in self._level_files()]
+        return where_levels_are(
+            self.architecture.published, self.architecture.unpublished, here=here
+        )
+
+    def _remedy(self) -> str:
+        """How to get a missing checkpoint, for a message."""
+        architecture = self.architecture
+        if self._weights:
+            return how_to_add(self.name, into=self._weights)
+        if architecture.shipped is not None:
+            return "it ships with eyechart: install it again"
+        where = where_levels_are(architecture.published, architecture.unpublished)
+        return f"{where or 'none are published'}; {how_to_add(self.name)}"
 
     def load(self, level: Level, device: str) -> LoadedCodec:
         """Read one level's weights. Raises CodecError."""

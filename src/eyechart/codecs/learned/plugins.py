@@ -7,9 +7,10 @@ from pathlib import Path
 import eyechart.zoo
 from eyechart.codecs.checkpoints import PublishedCheckpoints
 from eyechart.codecs.learned import mlicpp, tcm, transtic
+from eyechart.codecs.learned.architecture import Architecture
 from eyechart.codecs.learned.elic import MINI, Elic
 from eyechart.codecs.learned.mlicpp import Mlicpp
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.neural import NetworkCodec
 from eyechart.codecs.learned.tcm import Tcm
 from eyechart.codecs.learned.tic import Tic
 from eyechart.codecs.learned.transtic import Transtic, TransticShape
@@ -57,6 +58,7 @@ TCM = Architecture(
             levels=("0.0025",), url="https://github.com/jmliu206/LIC_TCM", licence="MIT License"
         ),
     ),
+    unpublished=("0.0005", "0.001", "0.0018"),
     variant=lambda tensors: Tcm(tcm.shape_of(tensors)),
 )
 MLICPP = Architecture(
@@ -72,6 +74,7 @@ MLICPP = Architecture(
             licence="Apache License 2.0",
         ),
     ),
+    unpublished=("0.0004", "0.0009"),
     variant=lambda tensors: Mlicpp(mlicpp.shape_of(tensors)),
 )
 TRANSTIC = Architecture(

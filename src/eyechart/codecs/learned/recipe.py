@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eyechart.codecs.learned.architecture import Architecture
 from eyechart.codecs.learned.distortion import MS_SSIM_LEAST_PX, Distance
-from eyechart.codecs.learned.neural import Architecture, NetworkCodec
+from eyechart.codecs.learned.neural import NetworkCodec
 from eyechart.codecs.learned.objective import Objective, RateDistortion, compare_images
 from eyechart.codecs.learned.parallel import process_group
 from eyechart.codecs.learned.photos import Crops, read_pictures

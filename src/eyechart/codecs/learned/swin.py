@@ -61,7 +61,7 @@ class WindowAttention(nn.Module):
         # other numbers of windows.
         images = 1 << max(1, windows // per_image).bit_length() - 1
         parts = []
-        for some in tokens.split(images * per_image):
+        for some in torch.split(tokens, images * per_image):
             for start in range(0, len(some), windows):
                 here = slice(start, start + windows)
                 part = None if mask is None else mask[here]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from eyechart.codecs.checkpoints import LevelFile, add_level, digest, verify
-from eyechart.core.errors import CodecError, InputError
+from eyechart.core.errors import CodecError, InputError, PluginError
 
 SHARED = "shared.safetensors"
 _SHARED_KEY = "shared_sha256"  # in the metadata of a level's file
@@ -84,15 +84,38 @@ def read_weights(path: Path, *, codec: str, sha256: str = "") -> dict[str, Tenso
     try:
         if sha256:
             verify(path, sha256, codec=codec)
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-        if _SHARED_KEY not in about:
+        wanted = _shared_sha256(path)
+        if not wanted:
             return load_file(path)
         common = path.with_name(SHARED)
-        verify(common, about[_SHARED_KEY], codec=codec)
+        verify(common, wanted, codec=codec)
         return load_file(common) | load_file(path)
     except (OSError, SafetensorError) as error:
         raise CodecError(f"{path}: not readable ({error})", codec=codec) from error
+
+
+def check_shared(path: Path, *, codec: str, remedy: str) -> None:
+    """Check that the weights that a level shares with others are there. Reads no weights.
+
+    path: the level's file. remedy: how to get it, for the message.
+    Raises:
+        PluginError: they are missing, or the level's file is damaged.
+    """
+    try:
+        missing = _shared_sha256(path) and not path.with_name(SHARED).is_file()
+    except (OSError, SafetensorError) as error:
+        raise PluginError(f"{codec}: {path} is not readable ({error}); {remedy}") from error
+    if missing:
+        raise PluginError(
+            f"{codec}: {path.with_name(SHARED)}, which {path.name} needs, is missing; {remedy}"
+        )
+
+
+def _shared_sha256(path: Path) -> str:
+    """sha256 of the file with the weights that a level shares with others; "" if it shares none."""
+    with safe_open(path, "pt") as file:
+        about: dict[str, str] = file.metadata() or {}
+    return about.get(_SHARED_KEY, "")
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, codec: str) -> None:

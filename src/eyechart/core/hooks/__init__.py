@@ -9,6 +9,7 @@
     codec     Adapted          adapted_from
     codec     Categorized      category
     codec     HasWeightFiles   weights_bytes(level)
+    codec     HasMissingLevels missing_levels
     codec     HasChroma        chroma
     level     EstimatesRate    estimate_bits(images), on what `load` of a codec with weights returns
     task      HasChoices       choices(question)
@@ -44,6 +45,7 @@ from eyechart.core.hooks.codecs import (
     EstimatesRate,
     HasChroma,
     HasKnobRange,
+    HasMissingLevels,
     HasWeightFiles,
     ImageFileSettings,
     KnobRange,
@@ -115,6 +117,7 @@ __all__ = [
     "HasImageFiles",
     "HasKnobRange",
     "HasMetricLabels",
+    "HasMissingLevels",
     "HasParameters",
     "HasPrices",
     "HasThresholds",

@@ -131,6 +131,16 @@ class HasWeightFiles(Protocol):
 
 
 @runtime_checkable
+class HasMissingLevels(Protocol):
+    """A codec that knows of levels that are not here. `eyechart codec list` names them."""
+
+    @property
+    def missing_levels(self) -> str:
+        """Which they are, and where they are published; "" for none."""
+        ...
+
+
+@runtime_checkable
 class HasChroma(Protocol):
     """A codec whose chroma format is fixed, so that it is not one of its options."""
 

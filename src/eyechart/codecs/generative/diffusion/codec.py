@@ -33,14 +33,9 @@ from eyechart.codecs.generative.diffusion.pipelines import Pipeline, Settings
 from eyechart.codecs.generative.diffusion.sampler import check_steps, generator_of
 from eyechart.codecs.generative.diffusion.tiles import TILE, check_tile, enough_memory
 from eyechart.codecs.learned import payloads
+from eyechart.codecs.learned.architecture import Architecture
 from eyechart.codecs.learned.coding import Estimator, LatentDecoder, LatentEncoder, Size
-from eyechart.codecs.learned.neural import (
-    DTYPES,
-    Architecture,
-    NetworkCodec,
-    Precision,
-    same_results,
-)
+from eyechart.codecs.learned.neural import DTYPES, NetworkCodec, Precision, same_results
 from eyechart.codecs.learned.padding import Padding, rgb8_of, tensor_of
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.types import Bitstream, Json, Level, LoadedCodec, Rgb8

@@ -39,7 +39,8 @@ from eyechart.codecs.generative.diffusion.training import (
     stages_of_rdeic,
     stages_of_stablecodec,
 )
-from eyechart.codecs.learned.neural import DTYPES, Architecture, NetworkCodec, Precision
+from eyechart.codecs.learned.architecture import Architecture
+from eyechart.codecs.learned.neural import DTYPES, NetworkCodec, Precision
 from eyechart.core.types import Json, Level, LoadedCodec
 
 _ZOO = Path(eyechart.zoo.__file__).parent / "codecs"
