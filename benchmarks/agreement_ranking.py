@@ -13,6 +13,8 @@ rules of `eyechart check`. For each task:
     resolved   pairs of levels whose accuracies differ by more than 1.96 standard errors of their
                paired difference over questions; tau over these alone: the share of pairs in the
                same order less the share of pairs in the other order
+    accuracy   of several runs: tau-b of the accuracies of two runs, the mean over pairs of runs.
+               Accuracies of other images of the same kind agree no better than this
 """
 
 from __future__ import annotations
@@ -39,11 +41,20 @@ RowsByLevel: TypeAlias = dict[tuple[str, str], RowsById]  # codec and level -> r
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelScores:
     """Of the questions that are answered at all levels. right, same: accuracy and agreement,
-    (levels, questions). image: number of each question's image, from 0."""
+    (levels, questions). image, run: numbers of each question's image and run, from 0."""
 
     right: Floats
     same: Floats
     image: Sequence[int]
+    run: Sequence[int]
+
+
+def between_runs(found: LevelScores) -> float:
+    """Mean tau-b of the accuracies of two runs, over all pairs of runs; NaN of one run."""
+    runs = sorted(set(found.run))
+    accuracies = [found.right[:, np.equal(found.run, run)].mean(axis=1) for run in runs]
+    taus = [kendalltau(one, other).statistic for one, other in combinations(accuracies, 2)]
+    return float(np.mean(taus)) if taus else float("nan")
 
 
 def levels_of(directories: Sequence[str], tasks: Sequence[str]) -> dict[str, RowsByLevel]:
@@ -81,6 +92,7 @@ def scores(levels: RowsByLevel) -> LevelScores:
         right=np.array(right, dtype=float),
         same=np.array(same),
         image=[numbers[image] for image in images],
+        run=[int(run) for run, _ in images],
     )
 
 
@@ -127,7 +139,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(
         f"{'task':10} {'images':>6} {'questions':>9} {'levels':>6} {'tau-b':>6} "
-        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6}"
+        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6} {'accuracy':>8}"
     )
     for task, levels in levels_of(asked.directories, asked.tasks.split(",")).items():
         found = scores(levels)
@@ -137,7 +149,8 @@ def main() -> None:
         print(
             f"{task:10} {max(found.image) + 1:6} {found.right.shape[1]:9} {count:6} "
             f"{tau_b(found):6.3f} {f'{low:.3f} … {high:.3f}':>15} "
-            f"{f'{pairs} of {count * (count - 1) // 2}':>12} {over_resolved:6.3f}"
+            f"{f'{pairs} of {count * (count - 1) // 2}':>12} {over_resolved:6.3f} "
+            f"{between_runs(found):8.3f}"
         )
 
 
