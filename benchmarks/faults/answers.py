@@ -14,8 +14,8 @@ from random import Random
 from benchmarks.faults.damage import damaged
 from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
 from eyechart.core import plugins
+from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.tasks import open_tasks
-from eyechart.tasks.sources import BUILT_IN_DATA
 from eyechart.tasks.tsv_task import TsvTask
 
 _PIECES = (

@@ -11,10 +11,10 @@ from random import Random
 from benchmarks.faults.answers import arbitrary_answer
 from benchmarks.faults.trial import FaultTrial, Verdict, call, judge
 from eyechart.core import plugins
+from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.types import Question, Task
 from eyechart.tasks import open_tasks
 from eyechart.tasks.own_images import write_questions
-from eyechart.tasks.sources import BUILT_IN_DATA
 
 ANSWERS = 1000  # of a try
 _SLOWEST = "slowest, s: "

@@ -20,7 +20,7 @@ from eyechart.adapters.condition import SOURCE, Condition
 from eyechart.adapters.distill import Teacher
 from eyechart.adapters.package import open_adapter
 from eyechart.adapters.pairs import CodecPairs
-from eyechart.adapters.recipe import images_shown, plan_step
+from eyechart.adapters.recipe import ERRORS, images_shown, plan_step
 from eyechart.adapters.training import TrainingSettings, train
 from eyechart.adapters.watcher import SilentWatcher, StepLog
 from eyechart.codecs.jpeg import JpegCodec
@@ -79,6 +79,20 @@ def test_training_reduces_the_feature_error(
     card = (tmp_path / "out" / "README.md").read_text()
     by_conditioning = " | ".join(f"{after[name]['jpeg/1']:.4f}" for name in CONDITIONINGS)
     assert f"| jpeg/1 | {before['jpeg/1']:.4f} | {by_conditioning} |" in card
+
+
+def test_with_the_logarithm_uncompressed_images_change_less(
+    qwen: Any, pairs: CodecPairs, tmp_path: Path
+) -> None:
+    after = {}
+    for error in ERRORS:
+        wanted = recipe(steps=16, validation_images=8, condition_dropout=0.0, error=error)
+        config = train(qwen, pairs, wanted, TrainingSettings(out=tmp_path / error))
+        log = [json.loads(line) for line in (tmp_path / error / LOG).read_text().splitlines()]
+        after[error] = log[-1]["by_condition"]
+        assert config.training["error"] == error
+        assert after[error]["jpeg/1"] < 0.9 * log[0]["by_condition"]["jpeg/1"]
+    assert after["log"]["source/lossless"] < 0.8 * after["squared"]["source/lossless"]
 
 
 @pytest.mark.parametrize("trainable", ["encoder", "lora"])
@@ -299,6 +313,7 @@ def test_settings_out_of_range_are_refused() -> None:
         ({"micro_pairs": 0}, "micro_pairs 0 must be at least 1"),
         ({"trainable": "all"}, "trainable 'all' is not one of encoder, lora"),
         ({"learning_rate": 0.0}, "learning_rate 0.0 must be above 0"),
+        ({"error": "cubed"}, "error 'cubed' is not one of squared, log"),
         ({"condition_dropout": 1.5}, "condition_dropout 1.5 is not from 0 to 1"),
         ({"conditioning": "softly"}, "conditioning='softly'"),
     ]

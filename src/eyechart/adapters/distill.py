@@ -34,6 +34,7 @@ from eyechart.core.types import Rgb8
 from eyechart.vlms.backbone import Backbone
 from eyechart.vlms.towers import Inputs, Tower
 
+_SMALL_ERROR = 5e-3  # below this, a smaller error hardly changes the loss `log`
 _ESTIMATOR_RATE = 1e-2  # high, because the estimator starts from random weights
 
 
@@ -192,12 +193,14 @@ def losses(
     units: slice,
     targets: Sequence[Tensor],
     variance: float,
+    error: str,
 ) -> StepLoss:
     """Loss of some units of a batch, divided by the number of all its units.
 
     The losses of the parts of a batch add up to the mean over the batch.
 
-    student: `Student`, possibly wrapped. targets: the teacher's features by clean unit.
+    student: `Student`, possibly wrapped. targets: the teacher's features by clean unit. error: as
+    in `Recipe`.
     """
     inputs = tower.layout.select(batch.student, units)
     features, scores = student(inputs, batch.given_rows[units])
@@ -210,8 +213,9 @@ def losses(
     true = torch.tensor(batch.rows[units], device=scores.device)
     # The estimator shares no weights with the encoder, so one sum trains both.
     naming = cross_entropy(scores.float(), true, reduction="sum")
+    lost = (errors + _SMALL_ERROR).log() if error == "log" else errors
     return StepLoss(
-        loss=(errors.sum() + naming) / len(batch.rows),
+        loss=(lost.sum() + naming) / len(batch.rows),
         errors=errors.detach(),
         named=scores.detach().argmax(-1) == true,
     )

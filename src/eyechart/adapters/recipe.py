@@ -15,6 +15,7 @@ from eyechart.core.errors import InputError
 from eyechart.vlms.adapter_identity import check_conditioning
 
 _WARMUP_STEPS = 20
+ERRORS = ("squared", "log")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,9 @@ class Recipe:
     micro_pairs: pairs in one forward pass, in training and in validation, to bound the memory
     (None: a whole step, a whole image).
     conditioning: that of the finished adapter: labelled, unknown or estimated.
+    error: squared, the paper's mean squared error, or log, the mean logarithm of the squared errors
+    of images. Those of low rates are fifty times those of high rates, so that squared improves low
+    rates at the cost of high ones; with log every rate counts alike.
     """
 
     injection: str
@@ -48,12 +52,15 @@ class Recipe:
     validation_images: int = 32
     seed: int = 0
     conditioning: str = "labelled"
+    error: str = "squared"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditioning", check_conditioning(self.conditioning))
         check_injection(self.injection)
         if self.trainable not in TRAINABLE:
             raise InputError(f"trainable {self.trainable!r} is not one of {', '.join(TRAINABLE)}")
+        if self.error not in ERRORS:
+            raise InputError(f"error {self.error!r} is not one of {', '.join(ERRORS)}")
         counts = ("steps", "images_a_step", "levels_an_image", "micro_pairs", "validation_images")
         for name in counts:
             count = getattr(self, name)

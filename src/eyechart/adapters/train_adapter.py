@@ -20,6 +20,7 @@ from eyechart.adapters.watcher import SilentWatcher, Watcher
 from eyechart.codecs import open_codec
 from eyechart.codecs.reconstruct import check_batch
 from eyechart.core import plugins
+from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.errors import InputError
 from eyechart.core.files import require_place
 from eyechart.core.hooks import restores_size
@@ -56,7 +57,7 @@ def train_adapter(
     out: Path,
     recipe: Recipe,
     *,
-    vlm: str = "eyechart-mini",
+    vlm: str = BUILT_IN_VLM,
     codecs: Sequence[str] | None = None,
     aliases: Mapping[str, str] | None = None,
     cache: Path | None = None,

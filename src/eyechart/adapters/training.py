@@ -183,7 +183,7 @@ class AdapterTraining:
         parts = []
         for units in self._parts(len(batch.rows)):
             with self._autocast():
-                part = losses(self.wrapped, self.tower, batch, units, targets, self.variance)
+                part = self._losses(self.wrapped, batch, units, targets)
             self._require_finite(step, batch, units, part)
             self.accelerator.backward(part.loss)
             parts.append(part)
@@ -203,6 +203,11 @@ class AdapterTraining:
             pairs=len(errors),
             pairs_per_s=round(len(errors) / elapsed_s, 2),
         )
+
+    def _losses(
+        self, student: nn.Module, batch: TrainingBatch, units: slice, targets: list[torch.Tensor]
+    ) -> StepLoss:
+        return losses(student, self.tower, batch, units, targets, self.variance, self.recipe.error)
 
     def _seen_by_teacher(self, inputs: Inputs) -> list[torch.Tensor]:
         found: list[torch.Tensor] = []
@@ -319,7 +324,7 @@ class AdapterTraining:
             targets = self._seen_by_teacher(batch.clean)
             for units in self._parts(len(batch.rows)):
                 with self._autocast():
-                    part = losses(self.student, self.tower, batch, units, targets, self.variance)
+                    part = self._losses(self.student, batch, units, targets)
                 errors += part.errors.tolist()
                 right += part.named.tolist()
             rows += batch.rows
@@ -339,6 +344,8 @@ class AdapterTraining:
         recipe = asdict(self.recipe)
         del recipe["conditioning"]  # chosen after training
         recipe[FIRST_CONDITIONING] = "labelled"  # as in states that were saved before 0.2.0
+        if self.recipe.error == "squared":
+            del recipe["error"]  # likewise
         return {
             "vlm": asdict(component_of(self.vlm)),
             "images": list(self.pairs.names),

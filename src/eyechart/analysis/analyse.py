@@ -41,13 +41,13 @@ from eyechart.analysis.stored_images import stored_as
 from eyechart.analysis.sums import CellSums, code_of, stored_sums
 from eyechart.core import plugins
 from eyechart.core.attempt import attempt
+from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.hooks import DrawsSample, HasThresholds, metric_label
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Floats, Task
 from eyechart.core.version import VERSION
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks import open_answered
-from eyechart.tasks.sources import BUILT_IN_DATA
 
 FLIPS = 2  # questions of a VLM, task and codec that are listed as lost first
 

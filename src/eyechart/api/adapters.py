@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import near, split_specs
 
@@ -19,7 +20,7 @@ def train_adapter(
     images: str | Path,
     *,
     out: str | Path,
-    vlm: str = "eyechart-mini",
+    vlm: str = BUILT_IN_VLM,
     codecs: str | Sequence[str] | None = None,
     injection: str = "adaln",
     steps: int = 600,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from eyechart.api.runs import RunOptions
+from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.store.remote import reading, writing
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ __all__ = [
 
 def check_images(
     photos: str | Path,
-    vlm: str = "eyechart-mini",
+    vlm: str = BUILT_IN_VLM,
     *,
     out: str | Path,
     questions: str | Path | None = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eyechart.core import plugins
+from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.errors import InputError
 from eyechart.core.files import check_out, read_limited
 from eyechart.core.types import UNCOMPRESSED, component_of
@@ -93,7 +94,7 @@ def ask(
     image: str | Path,
     questions: str | Sequence[str],
     *,
-    vlm: str = "eyechart-mini",
+    vlm: str = BUILT_IN_VLM,
     codec: str | None = None,
     level: str | None = None,
     adapter: str | Path | None = None,

@@ -10,6 +10,7 @@ import typer
 from eyechart.cli.console import training
 from eyechart.cli.options import MOST_SEED, option
 from eyechart.cli.run import CodecBatch, CodecDevice
+from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.errors import InputError
 
 app = typer.Typer(help="Adapters: train, list, export.", no_args_is_help=True)
@@ -54,6 +55,14 @@ Levels = Annotated[
 ]
 LearningRate = Annotated[
     float, option("--learning-rate", metavar="RATE", help_="Of the encoder, after the warm-up")
+]
+ErrorOption = Annotated[
+    str,
+    option(
+        "--error",
+        metavar="NAME",
+        help_="Of the features: squared (the paper's), or log, with which all rates count alike",
+    ),
 ]
 TrainableOption = Annotated[
     str, option("--trainable", metavar="WHAT", help_="encoder (all weights) or lora")
@@ -116,13 +125,14 @@ TaskImages = Annotated[
 def train_adapter(
     images: Images,
     out: Out,
-    vlm: VlmOption = "eyechart-mini",
+    vlm: VlmOption = BUILT_IN_VLM,
     codecs: Codecs = None,
     injection: InjectionOption = "adaln",
     steps: Steps = 600,
     images_a_step: ImagesAStep = 4,
     levels: Levels = None,
     learning_rate: LearningRate = 3e-4,
+    error: ErrorOption = "squared",
     trainable: TrainableOption = "encoder",
     conditioning: ConditioningOption = "labelled",
     alias: Alias = "",
@@ -161,6 +171,7 @@ def train_adapter(
             images_a_step=images_a_step,
             levels_an_image=levels,
             learning_rate=learning_rate,
+            error=error,
             trainable=trainable,
             bf16=not float32,
             gradient_checkpointing=checkpointing,

@@ -10,6 +10,7 @@ import typer
 from eyechart.cli.options import UsdPerGb, UsdPerMillion, parse_prices
 from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
+from eyechart.core.built_in import BUILT_IN_VLM
 
 if TYPE_CHECKING:
     from eyechart.api.results import OwnCheck
@@ -21,7 +22,7 @@ def check(
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of images.")],
     vlm: Annotated[
         str, typer.Option("--vlm", metavar="NAME", help="A VLM, or openai:model=...,base_url=...")
-    ] = "eyechart-mini",
+    ] = BUILT_IN_VLM,
     out: Out = "out/check",
     questions: Annotated[
         Path | None,

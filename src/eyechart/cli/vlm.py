@@ -9,6 +9,7 @@ import typer
 
 from eyechart.cli.console import new_table, table_console, terminal_text, typed_text
 from eyechart.cli.options import option
+from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.errors import InputError
 from eyechart.core.files import is_dir
 
@@ -70,7 +71,7 @@ MaxNewTokens = Annotated[int, option("--max-new-tokens", metavar="N", min=1, hel
 def ask(
     image: ImageOption,
     questions: Questions,
-    vlm: Vlm = "eyechart-mini",
+    vlm: Vlm = BUILT_IN_VLM,
     codec: CodecOption = None,
     level: LevelOption = None,
     adapter: AdapterOption = None,

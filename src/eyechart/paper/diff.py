@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from eyechart.analysis.result import Analysis, BdResult, CellResult
 from eyechart.analysis.table import Entry, Table, TableRow, entry_of
+from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.paper.data import (
     headline_scores,
@@ -19,7 +20,6 @@ from eyechart.paper.data import (
     printed_bd,
     printed_icm,
 )
-from eyechart.tasks.sources import BUILT_IN_DATA
 
 _RELATIVES = {"hevc": "HM", "vvc": "VTM"}  # same standard, another encoder
 

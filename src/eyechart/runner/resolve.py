@@ -13,6 +13,7 @@ from typing import Any
 from eyechart.codecs.levels import find_level
 from eyechart.codecs.opening import open_named, parse_codec
 from eyechart.core import plugins
+from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.errors import InputError, UnusableVLMError
 from eyechart.core.hooks import facts_of
 from eyechart.core.identity import canonical_json
@@ -32,7 +33,6 @@ from eyechart.runner.work import (
 )
 from eyechart.store import RunInfo
 from eyechart.store.remote import url_of
-from eyechart.tasks.sources import BUILT_IN_DATA
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter, require_version
 
 

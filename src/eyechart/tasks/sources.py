@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.errors import InputError
 from eyechart.core.files import is_dir, is_file
 from eyechart.core.images import IMAGE_SUFFIXES
 from eyechart.store.remote import fetched, url_of
 from eyechart.zoo import chart_dir
 
-BUILT_IN_DATA = "eyechart-mini"  # given as `data`, it overrides the environment
 _VARIABLES = ("EYECHART_DATA", "LMUData")  # the latter is VLMEvalKit's
 _SERVER = "https://opencompass.openxlab.space/utils"
 
