@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import pytest
 from benchmarks.faults import toy
 from eyechart.cli import run_args
 from eyechart.core.images import encode_png
-from eyechart.core.types import Record
+from eyechart.core.types import VLM, Decoding, Record, Request
 from eyechart.store.remote import reading, writing
+from eyechart.vlms import open_vlm
 from eyechart.vlms.adapter_identity import adapter_component
-from eyechart.zoo import adapter_dir
+from eyechart.vlms.replicated import ReplicatedVLM
+from eyechart.zoo import adapter_dir, weights_dir
 from tests.run.bucket_runs import records, run, task_data
 
 pytest.importorskip("s3fs")
@@ -307,16 +310,46 @@ def test_an_adapter_is_read_from_a_bucket(files: Any) -> None:
     assert adapter_component(url + other) == adapter_component("universal" + other)
 
 
-def test_an_adapter_that_is_not_there_and_a_vlm_at_a_url_are_one_line(
+def test_a_vlm_is_read_from_a_bucket(files: Any, data: Path, tmp_path: Path) -> None:
+    """Also by a worker process, which makes or finds the copy of its machine."""
+    url, folder = f"s3://{BUCKET}/vlms/eyechart-mini", weights_dir("eyechart-mini")
+    for path in folder.iterdir():
+        files.pipe_file(f"{url}/{path.name}", path.read_bytes())
+    found = {}
+    for vlm in (str(folder), f"{url}:dtype=float32"):
+        out = tmp_path / f"run{len(found)}"
+        assert run_args(toy.run_arguments(data, out, vlm=vlm)) == 0
+        found[vlm] = records(out)
+    local, remote = found.values()
+    assert remote == local
+    copies = ReplicatedVLM(partial(opened_on, url), ("cpu",))
+    try:
+        question = Request(image=np.zeros((32, 32, 3), np.uint8), prompts=("Is it red?",))
+        (alone,) = opened_on(url, "cpu").answer([question], Decoding())
+        assert copies.answer([question], Decoding()) == [alone]
+    finally:
+        copies.close()
+
+
+def opened_on(url: str, device: str) -> VLM:
+    return open_vlm(url, device=device)
+
+
+def test_an_adapter_or_a_vlm_that_is_not_there_is_one_line(
     files: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, out = f"s3://{BUCKET}/nothing", tmp_path / "run"
     command = toy.run_arguments(data, out, vlm="eyechart-mini")
+    files.pipe_file(f"s3://{BUCKET}/no-weights/config.json", b'{"model_type": "qwen2_5_vl"}')
     assert run_args([*command, "--adapter", url]) == 2
-    assert run_args([*toy.run_arguments(data, out, vlm=url)]) == 2
-    adapter, vlm = capsys.readouterr().err.splitlines()
-    assert f"{url}: nothing is there" in adapter
-    assert f"{url}: is a URL; allowed here: a name, a directory" in vlm
+    for vlm in (url, f"s3://{BUCKET}/no-weights", f"{url}:dtype"):
+        assert run_args(toy.run_arguments(data, out, vlm=vlm)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("; ")[0] for line in lines[:2]] == [
+        f"eyechart: {url}: nothing is there"
+    ] * 2
+    assert "no weights: *.safetensors is missing" in lines[2]
+    assert f"option 'dtype' of '{url}' is not of the form key=value" in lines[3]
     assert not out.exists()
 
 

@@ -283,7 +283,7 @@ def test_a_node_with_other_versions_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
     workers = RayWorkers(OneNode())
     found = [("10.0.0.7", ("0.1.0", "3.10.1"))]
-    monkeypatch.setattr(workers, "on_every_node", lambda *call: found)
+    monkeypatch.setattr(workers, "_on_every_node", lambda *call: found)
     with pytest.raises(
         InputError, match=r"node 10\.0\.0\.7: eyechart 0\.1\.0 on Python 3\.10\.1; this"
     ):

@@ -78,7 +78,7 @@ def test_a_url_is_downloaded_once(adapter: Path, monkeypatch: pytest.MonkeyPatch
         downloads.append(url)
         return adapter
 
-    monkeypatch.setattr(adapter_identity, "_downloaded", cache(fetched))
+    monkeypatch.setattr(adapter_identity, "downloaded", cache(fetched))
     url = "s3://bucket/adapters/universal"
     found = [adapter_component(spec) for spec in (url, url, f"{url}:conditioning=unknown")]
     assert found[0] == found[1] == adapter_component(str(adapter))

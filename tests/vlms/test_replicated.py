@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,11 +52,27 @@ class Echo:
         ]
 
 
+class OtherOnItsDevice(Echo):
+    """Has other weights in the process of a copy."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device, version="1" if multiprocessing.parent_process() is None else "2")
+
+
 def requests_of(*prompts: Sequence[str]) -> list[Request]:
     return [
         Request(image=np.full((28, 28, 3), n, np.uint8), prompts=tuple(its))
         for n, its in enumerate(prompts)
     ]
+
+
+def test_copies_with_other_weights_do_not_answer() -> None:
+    vlm = ReplicatedVLM(OtherOnItsDevice, ("cpu",))
+    try:
+        with pytest.raises(InputError, match="its version is 2 here; answers are stored under 1"):
+            vlm.answer(requests_of(["a"]), Decoding())
+    finally:
+        vlm.close()
 
 
 def test_answers_are_in_order_and_survive_a_killed_worker() -> None:

@@ -28,7 +28,7 @@ Out = Annotated[
     Path, option("--out", metavar="DIR", help_="A new folder, or that of a stopped training")
 ]
 VlmOption = Annotated[
-    str, option("--vlm", metavar="VLM", help_="Name of `vlm list`, hub id or directory")
+    str, option("--vlm", metavar="VLM", help_="Name of `vlm list`, hub id, directory or its URL")
 ]
 Codecs = Annotated[
     str | None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="VLMs: list, ask.", no_args_is_help=True)
 
-_VLM_HELP = "A name of `vlm list`, a hub id or a directory; options as NAME:key=value."
+_VLM_HELP = "A name of `vlm list`, a hub id, a directory or its URL; options as NAME:key=value."
 
 
 @app.command("list")
@@ -40,7 +40,7 @@ def list_vlms() -> None:
     console = table_console()
     console.print(table)
     console.print(
-        f"\nAny other checkpoint of {', '.join(model_types())}: give its hub id or directory.\n"
+        f"\nAny other checkpoint of {', '.join(model_types())}: give its hub id, directory or URL\n"
         "Any other server: openai:model=NAME,base_url=http://HOST:PORT/v1"
     )
 

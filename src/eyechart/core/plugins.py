@@ -167,8 +167,26 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
     name, _, rest = spec.partition(":")
     if _MODEL.match(rest):
         rest = f"model={rest}"
+    return name, _options(name, rest)
+
+
+def parse_spec_or_directory(spec: str) -> tuple[str, dict[str, Json]]:
+    """Like `parse_spec`. The path of a directory is a name without options, and the URL of one
+    (s3://bucket/folder) is a name with or without options."""
+    if is_dir(spec):
+        return spec, {}
+    url = URL.match(spec)
+    if url is None:
+        return parse_spec(spec)
+    place, _, rest = spec[url.end() :].partition(":")
+    name = f"{url[1]}://{place}"
+    return name, _options(name, rest)
+
+
+def _options(name: str, text: str) -> dict[str, Json]:
+    """`a=1,b=x` -> options of the plug-in `name`. Raises InputError."""
     options: dict[str, Json] = {}
-    for pair in filter(None, re.split(_COMMA, rest)):
+    for pair in filter(None, re.split(_COMMA, text)):
         key, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"option {pair!r} of {name!r} is not of the form key=value")
@@ -178,12 +196,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Json]]:
             options[key] = json.loads(value)
         except (ValueError, RecursionError):  # not JSON, digits without end, nested too deeply
             options[key] = value
-    return name, options
-
-
-def parse_spec_or_directory(spec: str) -> tuple[str, dict[str, Json]]:
-    """Like `parse_spec`, but the path of a directory is a name without options."""
-    return (spec, {}) if is_dir(spec) else parse_spec(spec)
+    return options
 
 
 def split_specs(text: str) -> list[str]:

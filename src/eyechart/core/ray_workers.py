@@ -139,7 +139,8 @@ class RayWorkers:
     def check_nodes(self) -> None:
         """Check the versions of eyechart and Python on every node. Raises InputError."""
         here = (VERSION, platform.python_version())
-        for node, found in self.on_every_node(CPU, _versions):
+        # Later calls have no limit: they may download weights.
+        for node, found in self._on_every_node(_NODE_S, CPU, _versions):
             if found != here:
                 raise InputError(
                     f"node {node}: {_described(found)}; this machine has {_described(here)}; "
@@ -152,8 +153,20 @@ class RayWorkers:
         """Make a call once on every node that gets workers; -> (address of the node, result).
 
         Raises:
-            InputError: the call raised, or the node does not answer; the node is named.
+            InputError: the call raised; the node is named.
         """
+        return self._on_every_node(None, resources, call, *args, **named)
+
+    def _on_every_node(
+        self,
+        most_s: float | None,
+        resources: Resources,
+        call: Callable[_P, _T],
+        /,
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> list[tuple[str, _T]]:
+        """most_s: how long to wait for a node. Raises InputError, also after this time."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         message = pickle.dumps((call, args, named))
@@ -166,7 +179,7 @@ class RayWorkers:
         for node, reference in asked:
             name = str(node["NodeManagerAddress"])
             try:
-                ok, value = pickle.loads(self._ray.get(reference, timeout=_NODE_S))
+                ok, value = pickle.loads(self._ray.get(reference, timeout=most_s))
             except Exception as error:
                 if node["NodeID"] not in {one["NodeID"] for one in self._nodes(resources)}:
                     continue  # it has ended meanwhile

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from eyechart.core import plugins
 from eyechart.core.errors import BrokenPluginError, InputError, PluginError
-from eyechart.core.files import is_dir
+from eyechart.core.files import URL, is_dir
 from eyechart.core.hooks import is_remote, takes
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Json
@@ -32,6 +32,7 @@ from eyechart.vlms.families import (
     known_vlms,
 )
 from eyechart.vlms.hub import hub_model_type
+from eyechart.vlms.url_folders import downloaded
 
 __all__ = ["Family", "KnownVLM", "known_vlms", "model_types", "open_vlm", "vlm_names"]
 
@@ -55,11 +56,12 @@ def open_vlm(
     open_workers: OpenWorkers = WorkerPool,
     **options: Json,
 ) -> VLM:
-    """A VLM by name, hub id or local directory; its first answer loads the weights.
+    """A VLM by name, hub id, directory or its URL; its first answer loads the weights.
 
     name_or_path: `eyechart-mini`, a name of the paper (`qwen2.5-vl-3b`), a plug-in's name, a
         family's name with the option `model`, a hub id (`Qwen/Qwen2.5-VL-3B-Instruct`) or a
-        directory written by `save_pretrained`.
+        directory written by `save_pretrained`, or its URL (`s3://bucket/folder`), of which each
+        machine makes a local copy.
     adapter: a trained adapter by directory or name, attached before the first answer;
         with `:conditioning=unknown` after it, that conditioning replaces its own.
     device: `auto`, `cpu`, `cuda`, `cuda:1`; `cuda:0,cuda:1` or `all` for a copy on each of these
@@ -70,7 +72,8 @@ def open_vlm(
     Raises:
         PluginError: unknown name (with the near ones), missing package, unknown option.
         InputError: a directory without config or weights, or of a family that is not supported;
-            an impossible device; a device or an adapter for a plug-in that takes none.
+            an impossible device; a device or an adapter for a plug-in that takes none; nothing is
+            at the URL, or its object store cannot be used.
     """
     opener, model = _resolve(name_or_path)
     if adapter is not None:
@@ -116,9 +119,13 @@ class _Opener:
 
 
 def _on(opener: _Opener, options: dict[str, Json], device: str | None = None) -> VLM:
-    """The VLM, on a device if one is given."""
+    """The VLM, on a device if one is given. On a cluster each node has its own copy of a URL."""
+    factory = opener.factory()
     where: dict[str, Json] = {} if device is None else {"device": device}
-    vlm: VLM = plugins.construct(opener.name, opener.factory(), {**options, **where})
+    model = options.get("model")
+    if isinstance(model, str) and URL.match(model) and not is_remote(factory):
+        where["model"] = str(downloaded(model))
+    vlm: VLM = plugins.construct(opener.name, factory, {**options, **where})
     return vlm
 
 
@@ -144,8 +151,10 @@ def _resolve(name_or_path: str) -> tuple[_Opener, str | None]:
         return _Opener(group="eyechart.vlms", name=name_or_path), None
     if by_name is not None:
         return _Opener(group="eyechart.families", name=by_name), None
-    if is_dir(name_or_path):
-        return _opener_for(model_type_of(Path(name_or_path)), name_or_path), name_or_path
+    is_url = URL.match(name_or_path) is not None
+    if is_url or is_dir(name_or_path):
+        folder = downloaded(name_or_path) if is_url else Path(name_or_path)
+        return _opener_for(model_type_of(folder), name_or_path), name_or_path
     if name_or_path.startswith((".", "/", "~")):
         raise InputError(f"VLM directory {name_or_path!r} does not exist")
     if name_or_path.count("/") == 1:

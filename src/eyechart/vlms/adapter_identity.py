@@ -9,7 +9,6 @@ files that change answers, not the training state, the log and the model card be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -20,7 +19,7 @@ from eyechart.core.files import URL
 from eyechart.core.foreign import read_json
 from eyechart.core.identity import digest
 from eyechart.core.types import Component, Json
-from eyechart.store.remote import fetched
+from eyechart.vlms.url_folders import downloaded
 from eyechart.zoo import adapter_dir
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -62,8 +61,7 @@ def with_first_names(value: Json) -> Json:
 def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
     """Folder of an adapter, and its conditioning; None: the one in its configuration.
 
-    This is the only place that reads an adapter's spec. A process downloads a URL once, so that it
-    computes with the weights whose identity it has stored, and needs no network later.
+    This is the only place that reads an adapter's spec.
 
     spec: a directory, its URL (s3://bucket/adapter, of which the folder is a local copy) or the
         name of an adapter of the package, with an optional conditioning:
@@ -72,10 +70,9 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
         InputError: an unknown option or conditioning, or both spellings of the option; nothing is
             at the URL, or its object store cannot be used.
     """
-    if url := URL.match(spec):
-        place, colon, given_options = spec[url.end() :].partition(":")
-        spec = f"{_downloaded(f'{url[1]}://{place}')}{colon}{given_options}"
     name, options = plugins.parse_spec_or_directory(spec)
+    if URL.match(name):
+        name = str(downloaded(name))
     if unknown := sorted(options.keys() - {"conditioning", FIRST_CONDITIONING}):
         raise InputError(f"adapter {name}: unknown option {unknown[0]!r}; allowed: conditioning")
     if len(options) > 1:
@@ -84,9 +81,6 @@ def parse_adapter(spec: str) -> tuple[Path, Conditioning | None]:
         )
     given = [check_conditioning(str(value)) for value in options.values()]
     return adapter_dir(name), given[0] if given else None
-
-
-_downloaded = cache(fetched)
 
 
 def require_version(adapter: Json, expected: Json) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, wait
 from copy import copy
 from typing import TypeAlias
 
-from eyechart.core.errors import VLMError, WorkerDiedError
+from eyechart.core.errors import InputError, VLMError, WorkerDiedError
 from eyechart.core.hooks import Checkable, for_task, questions_at_once
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
@@ -78,7 +78,7 @@ class ReplicatedVLM:
     def check(self) -> None:
         """What the VLM itself checks, here or on every node of a cluster. Raises InputError."""
         if isinstance(self._open_workers, ClusterWorkers):
-            self._open_workers.on_every_node(DEVICE, _check, self._open_on)
+            self._open_workers.on_every_node(DEVICE, _check, self._open_on, self.version)
         elif isinstance(self._local, Checkable):
             self._local.check()
 
@@ -94,9 +94,9 @@ class ReplicatedVLM:
     def submit(self, requests: Sequence[Request], decoding: Decoding) -> Future[Answers]:
         """Let the next free copy answer a batch. The future raises what `answer` raises."""
         given: Future[Answers] = Future()
-        adapter = self._local.options.get("adapter")
+        expected = self.version, self._local.options.get("adapter")
         asked = self._executor.submit(
-            DEVICE, _answer, self._open_on, adapter, self._task, list(requests), decoding
+            DEVICE, _answer, self._open_on, expected, self._task, list(requests), decoding
         )
         asked.add_done_callback(lambda done: self._settle(done, given))
         return given
@@ -159,18 +159,33 @@ _vlm: VLM | None = None
 _by_task: dict[str, VLM] = {}
 
 
-def _check(open_on: Open) -> None:
+def _check(open_on: Open, version: str) -> None:
     vlm = open_on("auto")
+    _require_version(vlm, version)
     if isinstance(vlm, Checkable):
         vlm.check()
 
 
+def _require_version(vlm: VLM, version: str) -> None:
+    """Weights at a URL or of the hub may be others here. Raises InputError."""
+    if vlm.version != version:
+        raise InputError(
+            f"VLM {vlm.name}: its version is {vlm.version} here; answers are stored under {version}"
+        )
+
+
 def _answer(
-    open_on: Open, adapter: Json, task: str, requests: list[Request], decoding: Decoding
+    open_on: Open,
+    expected: tuple[str, Json],
+    task: str,
+    requests: list[Request],
+    decoding: Decoding,
 ) -> Answers:
     global _vlm
     if _vlm is None:
         opened = open_on(worker_device())
+        version, adapter = expected
+        _require_version(opened, version)
         require_version(opened.options.get("adapter"), adapter)
         _vlm = opened
     if task not in _by_task:
