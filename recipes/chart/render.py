@@ -1,6 +1,7 @@
 """Draw a `Scene`: background, soft shadows, signs and things, light, grain.
 
 python -m recipes.chart.render --split train --start 0 --count 64 --sheet sheet.png [--jpeg Q]
+python -m recipes.chart.render --split train --start 0 --count 400 --images scenes
 """
 
 from __future__ import annotations
@@ -163,18 +164,27 @@ def _through_jpeg(pixels: RGB8, quality: int) -> RGB8:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make a contact sheet of rendered scenes.")
+    parser = argparse.ArgumentParser(
+        description="Render scenes: a contact sheet, or a file for each."
+    )
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--jpeg", type=int, help="compress the images as JPEG with this quality")
-    parser.add_argument("--sheet", type=Path, required=True, help="PNG to write")
+    out = parser.add_mutually_exclusive_group(required=True)
+    out.add_argument("--sheet", type=Path, help="one PNG of all scenes")
+    out.add_argument("--images", type=Path, metavar="DIR", help="a folder of PNGs, one for each")
     given = parser.parse_args()
     seeds = range(given.start, given.start + given.count)
     pictures = [render(sample_scene(given.split, seed)) for seed in seeds]
     if given.jpeg is not None:
         pictures = [_through_jpeg(pixels, given.jpeg) for pixels in pictures]
-    contact_sheet(pictures).save(given.sheet)
+    if given.sheet is not None:
+        contact_sheet(pictures).save(given.sheet)
+        return
+    given.images.mkdir(parents=True, exist_ok=True)
+    for seed, pixels in zip(seeds, pictures, strict=True):
+        Image.fromarray(pixels).save(given.images / f"{seed:05d}.png")
 
 
 if __name__ == "__main__":
