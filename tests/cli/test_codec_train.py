@@ -44,7 +44,7 @@ def test_it_writes_weights_and_a_card_and_continues(
     assert "held out from photos" in card
     assert _train(photos, tmp_path / "next", "--lambda", "0.002", "--init", str(out)) == 0
     assert _train(photos, out, "--lambda", "0.002") == 2
-    assert "was trained with lmbda 0.01" in capsys.readouterr().err
+    assert "was trained with lambda 0.01" in capsys.readouterr().err
 
 
 def test_validation_images_are_cropped_to_what_the_network_takes(
@@ -73,12 +73,20 @@ def test_bad_input_is_one_line(
 ) -> None:
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
+    elic = ["elic-mini", str(photos), "--lambda", "1", "--held-out", "1", "--crop", "64"]
     for command, reason in (
         (["elic-mini", str(tmp_path / "none"), "--lambda", "1"], "does not exist"),
         (["elic-mini", str(tmp_path / "empty"), "--lambda", "1"], "holds no image"),
         (["elic-mini", str(photos), "--lambda", "0"], "allowed are numbers above 0"),
         (["elic-mini", str(photos), "--lambda", "1", "--crop", "100"], "multiples of 64"),
         (["jpeg", str(photos), "--lambda", "1"], "cannot be trained; allowed are elic"),
+        ([*elic, "--init", str(tmp_path / "none")], "not readable"),
+        ([*elic, "--init", str(next(photos.iterdir()))], "not readable"),
+        ([*elic, "--device", "cuda:99"], "device 'cuda:99': "),
+        ([*elic, "--device", "map"], "device 'map' is for VLMs"),
+        ([*elic, "--device", "gpu"], "'gpu' is not one; allowed: auto, cpu"),
+        ([*elic, "--device", "cpu,cpu,cpu"], "batch of 8 crops; allowed are multiples of the 3"),
+        ([*elic, "--device", "cpu,cpu", "--vlm", "eyechart-mini"], "with a VLM is one device"),
     ):
         assert run_args(["codec", "train", *command, "--out", str(out)]) == 2
         error = capsys.readouterr().err

@@ -17,7 +17,7 @@ from eyechart.core.errors import InputError, VLMError, WorkerDiedError
 from eyechart.core.hooks import questions_at_once
 from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms import open_vlm
-from eyechart.vlms.devices import check_present, devices_of
+from eyechart.vlms.devices import check_present, devices_of, training_devices
 from eyechart.vlms.replicated import ReplicatedVLM, cost_tokens, split
 
 
@@ -169,6 +169,17 @@ def test_a_device_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     cuda_devices(monkeypatch, 0)
     with pytest.raises(InputError, match="'map': no CUDA device here"):
         check_present("map")
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(InputError, match="'mps': no GPU of Apple here"):
+        check_present("mps")
+
+
+def test_a_training_on_a_cpu_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda_devices(monkeypatch, 0)
+    assert training_devices("auto") == ("cpu",)
+    assert training_devices("cpu, cpu") == ("cpu", "cpu")
+    cuda_devices(monkeypatch, 2)
+    assert training_devices("auto") == training_devices("all") == ("cuda:0", "cuda:1")
 
 
 def test_several_devices_are_one_vlm_with_the_same_identity() -> None:

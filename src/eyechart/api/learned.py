@@ -60,8 +60,8 @@ def train_codec(
     StableCodec's training compares, also folders or hub ids; default: those of its authors. also: a
     second folder; a fifth of the crops are from it. batch: crops a step. crop_px: side of a crop.
     muon: the optimizer of kernels, Adam if False. precision: float32, or bfloat16 for the networks'
-    products. held_out: images of each folder to measure on. device: several, as "cuda:0,cuda:1",
-    share the crops of a step. report: called every 100 steps.
+    products. held_out: images of each folder to measure on. device: several, as "cuda:0,cuda:1"
+    or "all", share the crops of a step. report: called every 100 steps.
 
     Raises:
         InputError: a codec that cannot be trained, a value that is not allowed, a folder without
@@ -86,6 +86,7 @@ def train_codec(
     from eyechart.codecs.learned.recipe import train_codec as train
     from eyechart.codecs.learned.recipe import training_folders
     from eyechart.codecs.learned.train import WEIGHTS, TrainConfig
+    from eyechart.vlms.devices import training_devices
 
     architectures = {**LEARNED, **GAN, **DIFFUSION}
     if codec not in architectures:
@@ -103,6 +104,9 @@ def train_codec(
         if more or target_bpp is not None or vlm is not None or distortion != "mse":
             raise InputError(f"{codec}: is trained in stages; {_NOT_STAGED} are not allowed")
         loss = kind.distortion
+    devices = training_devices(device)
+    if vlm is not None and len(devices) > 1:
+        raise InputError(f"device {device!r}; allowed with a VLM is one device")
     config = TrainConfig(
         lmbda=_lambda(codec, lmbda, target_bpp),
         steps=steps,
@@ -112,7 +116,7 @@ def train_codec(
         muon=muon,
         seed=seed,
         distortion=loss,
-        processes=len(device.split(",")),
+        processes=len(devices),
         target_bpp=target_bpp or 0.0,
         adversarial=adversarial,
         freeze_encoder=freeze_encoder,
@@ -122,7 +126,7 @@ def train_codec(
         dino_model="" if dino is None else str(dino),
         precision=precision,
     )
-    config, features = (config, None) if vlm is None else _for_vlm(vlm, config, device)
+    config, features = (config, None) if vlm is None else _for_vlm(vlm, config, devices[0])
     train(
         architecture,
         training_folders(Path(photos), None if also is None else Path(also)),
@@ -130,7 +134,7 @@ def train_codec(
         Path(out),
         init=None if init is None else Path(init),
         held_out=held_out,
-        device=device,
+        devices=devices,
         report=report,
         features=features,
     )

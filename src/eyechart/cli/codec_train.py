@@ -111,7 +111,8 @@ HeldOut = Annotated[
     int, option("--held-out", metavar="N", help_="Images a folder to measure on", min=0)
 ]
 Device = Annotated[
-    str, option("--device", metavar="DEVICE", help_="cpu, cuda, cuda:1; several: cuda:0,cuda:1")
+    str,
+    option("--device", metavar="DEVICE", help_="cpu, auto, cuda:1; several: all, or cuda:0,cuda:1"),
 ]
 Threads = Annotated[
     int | None, option("--threads", metavar="N", help_="CPU threads; default: all", min=1, max=1024)

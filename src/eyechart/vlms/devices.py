@@ -68,12 +68,28 @@ def codec_devices(wanted: str) -> tuple[str, ...]:
     return ("cpu",) * min(_CPU_CODEC_WORKERS, usable_cores())
 
 
+def training_devices(wanted: str) -> tuple[str, ...]:
+    """The devices of a codec's training, one process each.
+
+    wanted: as for `codec_devices`; `auto` on a CPU: one process.
+
+    Raises:
+        InputError: as `codec_devices`.
+    """
+    devices = codec_devices(wanted)
+    return devices[:1] if wanted == "auto" and devices[0] == "cpu" else devices
+
+
 def check_present(device: str) -> None:
-    """Refuse a CUDA device that this machine does not have. Raises InputError."""
-    if device != "map" and not device.startswith("cuda"):
+    """Refuse a GPU that this machine does not have. Raises InputError."""
+    if device != "map" and not device.startswith(("cuda", "mps")):
         return
     import torch
 
+    if device == "mps":
+        if not torch.backends.mps.is_available():
+            raise InputError("device 'mps': no GPU of Apple here; allowed: cpu, auto")
+        return
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         raise InputError(f"device {device!r}: no CUDA device here; allowed: cpu, auto")

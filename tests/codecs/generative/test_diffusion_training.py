@@ -79,7 +79,7 @@ def trained(
         out,
         init=init,
         held_out=1,
-        device="cpu",
+        devices=["cpu"],
         report=lambda progress: None,
     )
     return load_file(out / "weights.safetensors")
@@ -179,7 +179,7 @@ def test_bad_settings_are_one_line(
             tmp_path / "out",
             init=None,
             held_out=1,
-            device="cpu",
+            devices=["cpu"],
             report=lambda progress: None,
         )
     assert not (tmp_path / "out").exists()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from eyechart.codecs.learned.train import (
 )
 from eyechart.codecs.learned.weights import fill, load_weights, read_weights
 from eyechart.core import plugins
-from eyechart.core.errors import InputError, one_line
+from eyechart.core.errors import CodecError, InputError, one_line
 from eyechart.core.files import require_continuable
 from eyechart.core.images import find_images
 from eyechart.core.types import Rgb8
@@ -67,7 +67,7 @@ def train_codec(
     *,
     init: Path | None,
     held_out: int,
-    device: str,
+    devices: Sequence[str],
     report: Callable[[TrainingProgress], None],
     features: Distance | None = None,
 ) -> None:
@@ -76,31 +76,27 @@ def train_codec(
     init: weights to start from, with y scaled for the new lambda if theirs is known; None: the
     network's own start. held_out: images of each folder (the first by path) that are used to
     measure and not to train. features: for the distortion `features`, the distance of images for a
-    VLM; then only the parts that adapt `init` to a task are trained. device: several, separated by
-    commas, train in one process each, as many as `config.processes`.
+    VLM; then only the parts that adapt `init` to a task are trained, on one device. devices: each
+    gets a process; as many as `config.processes`.
     Raises:
-        InputError: a folder without usable images, wrong settings, or `out` is neither new nor the
-            folder of this training.
-        CodecError: `init` is not this network's.
+        InputError: a folder without usable images, wrong settings, `init` is not this network's, or
+            `out` is neither new nor the folder of this training.
     """
     require_continuable(out, (STATE, LOG))
-    first, *others = device.split(",")
-    if len(others) + 1 != config.processes:
-        raise InputError(f"{config.processes} processes on {device}; allowed is one a device")
     _check(config, _multiple(architecture), held_out, init)
     training, images = _training(
-        architecture, folders, config, out, init, held_out, first, features=features
+        architecture, folders, config, out, init, held_out, devices[0], features=features
     )
     with store_errors(out, "be made"):
         out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     measured = {one.folder.name: one.held_out for one in images if one.held_out}
-    with _others(architecture, folders, config, out, init, held_out, [first, *others]):
+    with _others(architecture, folders, config, out, init, held_out, devices):
         run(training, out, measured, report)
     hours = (time.monotonic() - started) / 3600
     results = {name: training.validate(pictures) for name, pictures in measured.items()}
     counts = {str(one.folder): one.counts for one in images}
-    text = _card(architecture.name, config, counts, results, hours, device)
+    text = _card(architecture.name, config, counts, results, hours, ",".join(devices))
     write_atomic(out / "README.md", text.encode())
 
 
@@ -111,13 +107,11 @@ def _others(
     out: Path,
     init: Path | None,
     held_out: int,
-    devices: list[str],
+    devices: Sequence[str],
 ) -> AbstractContextManager[None]:
     """The other processes of a training on several devices."""
     if len(devices) == 1:
         return nullcontext()
-    if config.distortion == "features":
-        raise InputError(f"device {','.join(devices)}; allowed with a VLM is one device")
     return process_group(
         devices, _train_share, architecture.name, folders, config, out, init, held_out
     )
@@ -261,7 +255,8 @@ def _network(
         return _placed(_start_stage(architecture, stage, crops, config, file), device)
     network = architecture.build()
     if file is not None:
-        load_weights(network, file, codec=architecture.name)
+        with _given():
+            load_weights(network, file, codec=architecture.name)
         before = trained_with(file)
         if config.freeze_encoder:
             for name, parameter in network.named_parameters():
@@ -272,6 +267,15 @@ def _network(
         rng = np.random.default_rng(config.seed)
         network.start(to_tensor(crops.draw(rng, _START_CROPS)), config.lmbda)
     return _placed(network, device)
+
+
+@contextmanager
+def _given() -> Iterator[None]:
+    """Weights that do not load are bad input here: the user named the file."""
+    try:
+        yield
+    except CodecError as error:
+        raise InputError(str(error)) from error
 
 
 def _placed(network: torch.nn.Module, device: str) -> torch.nn.Module:
@@ -291,9 +295,10 @@ def _start_stage(
     if file is None:
         network = architecture.build()
     else:
-        tensors = read_weights(file, codec=architecture.name)
-        network = architecture.network_of(tensors)
-        fill(network, tensors, file, codec=architecture.name)
+        with _given():
+            tensors = read_weights(file, codec=architecture.name)
+            network = architecture.network_of(tensors)
+            fill(network, tensors, file, codec=architecture.name)
         before = trained_with(file)
         if before is None:
             raise InputError(f"{file}: holds no settings of a training; allowed are results of one")
@@ -309,7 +314,9 @@ def _for_machines(architecture: Architecture, file: Path | None) -> torch.nn.Mod
         raise InputError(f"{architecture.name}: has nothing that adapts it to a VLM")
     if file is None:
         raise InputError(f"{architecture.name}: needs the weights of its base codec to start from")
-    return architecture.for_machines(read_weights(file, codec=architecture.name))
+    with _given():
+        tensors = read_weights(file, codec=architecture.name)
+    return architecture.for_machines(tensors)
 
 
 def _card(

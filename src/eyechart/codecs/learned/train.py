@@ -51,6 +51,7 @@ _LAST_SHARE = 0.02  # of the learning rate, at the end
 _AVERAGE = 0.999  # decay of the averaged weights
 _LOG_STEPS, _VALIDATION_STEPS = 100, 500
 _SAVE_S = 240.0
+_OPTIONS = {"lmbda": "lambda", "lr": "learning rate", "crop_px": "crop"}  # as users know them
 _PRECISIONS = ("float32", "bfloat16")
 _BPP_LIMIT = 24  # of an uncompressed image
 _LAMBDA_LIMIT = 1000  # above any published lambda; a larger one is a mistake
@@ -294,7 +295,7 @@ class CodecTraining:
         before, now = asdict(TrainConfig(**json.loads(about["config"]))), asdict(self.config)
         changed = [key for key in now if key != "steps" and before[key] != now[key]]
         if changed:
-            was = ", ".join(f"{key} {before[key]}" for key in changed)
+            was = ", ".join(f"{_OPTIONS.get(key, key)} {before[key]}" for key in changed)
             raise InputError(f"{folder}: was trained with {was}; allowed are the same settings")
         tensors = load_file(folder / STATE)
         with torch.no_grad():
