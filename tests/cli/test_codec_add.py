@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("constriction")
@@ -90,6 +91,45 @@ class _RunsCode:
 
 def _run() -> None:
     _RunsCode.ran = True
+
+
+@pytest.mark.parametrize("name", ["weights", "my, own > weights [1]"])
+def test_commands_for_one_codec_take_a_weights_folder(
+    name: str,
+    state: dict[str, torch.Tensor],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_file(state, tmp_path / "a.safetensors")
+    assert _add(tmp_path / "a.safetensors", tmp_path / name, level="0.01") == 0
+    picture, payload, out = (str(tmp_path / one) for one in ("in.png", "out.bin", "out.png"))
+    Image.linear_gradient("L").resize((40, 30)).save(picture)
+    weights = ["--weights", str(tmp_path / name)]
+    codec = ["--codec", "elic-mini:precision=float32"]
+    assert run_args(["codec", "encode", picture, payload, *codec, "--level", "0.01", *weights]) == 0
+    assert run_args(["codec", "decode", payload, out, "--codec", "elic-mini", *weights]) == 0
+    assert Image.open(out).size == (40, 30)
+    assert run_args(["codec", "show", "elic-mini", *weights]) == 0
+    assert "lambda=0.01" in capsys.readouterr().out
+
+
+def test_a_weights_folder_without_levels_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, payload = str(tmp_path / "in.png"), tmp_path / "in.bin"
+    Image.linear_gradient("L").save(picture)
+    payload.write_bytes(b"1234")
+    more = ["--codec", "elic", "--weights", str(tmp_path / "none")]
+    for command in (
+        ["encode", picture, str(tmp_path / "out"), "--level", "1"],
+        ["encode", picture, str(tmp_path / "out")],
+        ["decode", str(payload), str(tmp_path / "out")],
+    ):
+        assert run_args(["codec", *command, *more]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "elic: no checkpoint in" in line
+        assert f"codec add elic --level LEVEL FILE --into {tmp_path / 'none'}" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_variant_that_was_found_is_named(

@@ -78,12 +78,15 @@ def decode_image(payload: str | Path, out: str | Path, *, codec: str) -> tuple[i
         InputError, CodecError, StoreError: nothing is written then.
     """
     from eyechart.codecs import open_codec
+    from eyechart.codecs.levels import require_levels
     from eyechart.codecs.reconstruct import decode_payload
     from eyechart.core.images import MAX_FILE_BYTES, encode_png
     from eyechart.store.files import write_atomic
 
     check_out(Path(out), source=payload)
     coder = open_codec(codec)
+    with plugins.guarded(codec):
+        require_levels(coder)
     data = read_limited(payload, MAX_FILE_BYTES)
     rgb8 = decode_payload(coder, data, Path(payload).name)
     write_atomic(Path(out), encode_png(rgb8))

@@ -13,6 +13,7 @@ from eyechart.cli.codec_bench import bench
 from eyechart.cli.codec_show import check, show
 from eyechart.cli.codec_train import train
 from eyechart.cli.console import new_table, table_console
+from eyechart.cli.options import WeightsOption, with_weights
 from eyechart.core.errors import CodecError, InputError
 
 app = typer.Typer(help="Codecs: list, encode, decode, bench, train, add.", no_args_is_help=True)
@@ -59,11 +60,12 @@ def encode(
             "--level", metavar="LEVEL", help="A level, see `codec list` and `codec show`."
         ),
     ] = None,
+    weights: WeightsOption = None,
 ) -> None:
     """Compress an image; print bytes, bits per pixel and PSNR."""
     from eyechart.api.one_image import encode_image
 
-    made = encode_image(picture, out, codec=codec, level=level)
+    made = encode_image(picture, out, codec=with_weights(codec, weights), level=level)
     if made.psnr_db is None:
         quality = "smaller than the image"
     else:
@@ -76,12 +78,13 @@ def decode(
     payload: Annotated[Path, typer.Argument(metavar="IN.bin", help="The payload.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.png", help="The decoded image, as PNG.")],
     codec: CodecOption,
+    weights: WeightsOption = None,
 ) -> None:
     """Decode a payload written by `codec encode` into a PNG."""
     from eyechart.api.one_image import decode_image
 
     try:
-        height_px, width_px = decode_image(payload, out, codec=codec)
+        height_px, width_px = decode_image(payload, out, codec=with_weights(codec, weights))
     except CodecError as error:
         if error.retryable:
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import new_table, table_console
+from eyechart.cli.options import WeightsOption, with_weights
 from eyechart.cli.run import CodecDevice
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ CodecArgument = Annotated[
 ]
 
 
-def show(codec: CodecArgument) -> None:
+def show(codec: CodecArgument, weights: WeightsOption = None) -> None:
     """Show a codec's description, version, levels and the options it can be opened with."""
     from eyechart.api.describing import describe_codec
 
-    found = describe_codec(codec)
+    found = describe_codec(with_weights(codec, weights))
     out = table_console()
     out.print(found.name, style="bold")
     out.print(found.text)
@@ -43,11 +44,13 @@ def show(codec: CodecArgument) -> None:
     )
 
 
-def check(codec: CodecArgument, codec_device: CodecDevice = "cpu") -> None:
+def check(
+    codec: CodecArgument, weights: WeightsOption = None, codec_device: CodecDevice = "cpu"
+) -> None:
     """Check that a codec meets the requirements of runs. Takes up to a minute."""
     from eyechart.api.describing import examine_codec
 
-    report = examine_codec(codec, device=codec_device)
+    report = examine_codec(with_weights(codec, weights), device=codec_device)
     table_console().print(str(report))
     if report.failures:
         raise typer.Exit(1)

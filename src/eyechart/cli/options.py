@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from eyechart.core.errors import InputError
 
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", metavar="DIR", help="The codec's weights folder, as CODEC:weights=DIR."
+    ),
+]
 MOST_SEED = 2**32 - 1  # NumPy and torch take no larger one everywhere
 MOST_SAMPLES = 1_000_000
 # Not a `Path`, which would change the slashes of a URL.
@@ -49,3 +57,12 @@ def parse_prices(text: str | None) -> tuple[float, float] | None:
             f"--usd-per-million {text!r}; allowed: two numbers, as in 2.5,10"
         ) from error
     return usd_input, usd_output
+
+
+def with_weights(codec: str, weights: Path | None) -> str:
+    """A codec as text, with its weights folder as an option."""
+    if weights is None:
+        return codec
+    separator = "," if ":" in codec.rpartition(">")[2] else ":"
+    text = json.dumps(str(weights)).replace(",", r"\u002c").replace(">", r"\u003e")
+    return f"{codec}{separator}weights={text}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import OpenLevels
-from eyechart.core.types import Codec, Level
+from eyechart.core.types import Codec, Level, is_neural
 
 
 def make_levels(
@@ -73,7 +73,9 @@ def choose_level(codec: Codec, name: str | None) -> Level:
     name: None for a codec with one level.
     Raises:
         InputError: no such level; no name for a codec with several levels.
+        PluginError: a codec with weights has none, so that there is no level.
     """
+    require_levels(codec)
     if name is None:
         if len(codec.levels) != 1:
             allowed = ", ".join(level.name for level in codec.levels) or "none"
@@ -82,6 +84,12 @@ def choose_level(codec: Codec, name: str | None) -> Level:
     if isinstance(codec, OpenLevels) and name not in [level.name for level in codec.levels]:
         return codec.level_at(name)
     return find_level(codec, name)
+
+
+def require_levels(codec: Codec) -> None:
+    """Refuse a codec with weights that has none, and say how to get them. Raises PluginError."""
+    if is_neural(codec) and not codec.levels:
+        codec.check()
 
 
 def find_level(codec: Codec, name: str) -> Level:
