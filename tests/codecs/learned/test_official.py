@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from eyechart.codecs.learned.official import load_official, renamed  # noqa: E402
+from eyechart.codecs import learned  # noqa: E402
+from eyechart.codecs.learned import load_official  # noqa: E402
+from eyechart.codecs.learned.official import renamed  # noqa: E402
 from eyechart.core.errors import InputError  # noqa: E402
 
 RENAMES = {
@@ -54,3 +59,10 @@ def test_weights_of_another_network_are_refused() -> None:
         load_official("vgg", {})
     with pytest.raises(InputError, match="holds no state_dict"):
         load_official("elic", {"state_dict": 3})
+
+
+def test_the_package_has_no_other_names_and_loads_no_torch() -> None:
+    assert not hasattr(learned, "load")
+    code = "import sys, eyechart.codecs.learned; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
