@@ -235,6 +235,21 @@ def test_encoding_ahead_fetches_no_decoded_image(tmp_path: Path) -> None:
     assert not nodes.results
 
 
+def test_uncompressed_images_whose_bitstreams_are_stored_are_not_sent(tmp_path: Path) -> None:
+    work, root = fake_work(), tmp_path / "run"
+    store, local = Store(root), Store(tmp_path / "local")
+    for one in (store, local):
+        one.create()
+    run(work, local, SerialExecutor(), SilentProgress(), Options(batch=4))
+    assert not encode(work, store, SerialExecutor(), Options(), lambda where: None)
+    nodes = Nodes()
+    run_on(nodes, work, root)
+    assert lines(root) == lines(tmp_path / "local")
+    assert not nodes.sent
+    gc.collect()
+    assert not nodes.results
+
+
 def test_arrays_that_are_not_kept_stay_in_the_reply() -> None:
     arrays = [np.full((2, 3, 3), n, np.uint8) for n in range(3)]
     message, references = dump_call((list, (arrays,), {}), lambda array: array)

@@ -50,16 +50,18 @@ _B = TypeVar("_B")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceImage:
-    """An uncompressed image. name: for messages. digest: `core.identity.image_digest` of it."""
+    """An uncompressed image. rgb8: of this shape, or (0, 0, 3) where its bitstream is stored. name:
+    for messages. digest: `core.identity.image_digest` of it."""
 
     rgb8: Rgb8
     name: str
     digest: str
+    shape: tuple[int, ...]
 
     @classmethod
     def of(cls, rgb8: Rgb8, name: str) -> SourceImage:
         """An image whose digest is computed here."""
-        return cls(rgb8=rgb8, name=name, digest=image_digest(rgb8))
+        return cls(rgb8=rgb8, name=name, digest=image_digest(rgb8), shape=rgb8.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,8 +360,7 @@ def _free_memory() -> None:
 
 
 def _bitstream(payload: bytes, image: SourceImage) -> Bitstream:
-    height_px, width_px, _ = image.rgb8.shape
-    return Bitstream(payload=payload, height_px=height_px, width_px=width_px)
+    return Bitstream(payload=payload, height_px=image.shape[0], width_px=image.shape[1])
 
 
 def _checked(made: _Batch, payload: bytes) -> bytes:
@@ -370,12 +371,12 @@ def _checked(made: _Batch, payload: bytes) -> bytes:
 
 
 def _check_size(codec: Codec, made: _Batch, image: SourceImage, rgb8: Rgb8) -> None:
-    shape, original = rgb8.shape, image.rgb8.shape
+    shape, original = rgb8.shape, image.shape
     handed_on = not restores_size(codec) and len(shape) == 3 and shape[2] == original[2]
     smaller = handed_on and shape[0] <= original[0] and shape[1] <= original[1]
     if rgb8.dtype != np.uint8 or not (shape == original or smaller):
         raise CodecError(
-            f"decoded to {rgb8.dtype} {rgb8.shape} instead of uint8 {image.rgb8.shape}",
+            f"decoded to {rgb8.dtype} {rgb8.shape} instead of uint8 {original}",
             codec=made.component.name,
         )
 

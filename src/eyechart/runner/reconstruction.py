@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from eyechart.codecs.opening import open_spec
 from eyechart.codecs.reconstruct import (
     BATCH_IMAGES,
@@ -51,6 +53,7 @@ from eyechart.store import Store, StoredImage
 
 _SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
 AHEAD_BYTES = 512 << 20
+_NO_PIXELS = np.zeros((0, 0, 3), np.uint8)  # sent for an image whose bitstream is stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +170,15 @@ class Reconstruction:
         for pending in earlier:  # so that no image is made twice for two tasks
             if pending.is_done or not wanted.isdisjoint(pending.wanted):
                 self._collect(pending)
+        found = [self._stored.get(spec.component, level, image.digest) for image in images]
         job = _Job(
             spec=spec,
             level=level,
-            images=images,
-            found=tuple(self._stored.get(spec.component, level, image.digest) for image in images),
+            images=tuple(
+                image if stored.payload is None else replace(image, rgb8=_NO_PIXELS)
+                for image, stored in zip(images, found, strict=True)
+            ),
+            found=tuple(found),
             batch_images=self._batch_images,
             keep=self._left_bytes > 0,
         )
