@@ -19,6 +19,7 @@ from eyechart.core.errors import WorkerDiedError
 from eyechart.core.remote_arrays import RemoteArray, answer_remote_call, dump_call, load_reply
 from eyechart.core.types import Answer, Decoding, Request
 from eyechart.core.workers import CPU, DEVICE, Resources, SerialExecutor
+from eyechart.runner import reconstruction
 from eyechart.runner.engine import encode, run
 from eyechart.runner.options import Options
 from eyechart.runner.progress import SilentProgress
@@ -233,6 +234,37 @@ def test_encoding_ahead_fetches_no_decoded_image(tmp_path: Path) -> None:
     assert len(list(store.images.bitstreams.root.rglob("*.bin"))) == 3 * 2
     gc.collect()
     assert not nodes.results
+
+
+def undecodable(spec: object, bitstream: object) -> NoReturn:
+    raise ValueError("not here")
+
+
+@pytest.mark.parametrize("decodes", [True, False])
+def test_bitstreams_travel_where_decoding_takes_less_time(
+    decodes: bool,
+    tmp_path: Path,
+    undisturbed: dict[str, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only those of codecs without weights. If the VLM's worker cannot decode, it gets pixels."""
+    monkeypatch.setattr(reconstruction, "_NETWORK_BYTES_S", 1e-6)
+    if not decodes:
+        monkeypatch.setattr(reconstruction, "_decoded", undecodable)
+    name = reconstruction._decoded.__name__.encode()
+    nodes, messages = Nodes(), []
+    call = nodes.call
+
+    def watched(actor: Any, message: bytes, references: Sequence[Any], most: int) -> Any:
+        if name in message:
+            messages.append(message)
+        return call(actor, message, references, most)
+
+    nodes.call = watched  # type: ignore[method-assign]
+    run_on(nodes, todo(tmp_path), tmp_path / "run")
+    assert lines(tmp_path / "run") == undisturbed
+    assert messages
+    assert not any(b"fake-neural" in message for message in messages)
 
 
 def test_uncompressed_images_whose_bitstreams_are_stored_are_not_sent(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ class WorkerDiedError(EyechartError):
 
 
 class ArrayLostError(EyechartError):
-    """An array of a call is lost, because its node ended. Make it again, and repeat the call."""
+    """An array of a call is lost, because its node ended, or could not be made. Make it again, and
+    repeat the call."""
 
     retryable = True
 

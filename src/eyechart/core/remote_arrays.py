@@ -4,7 +4,7 @@
            <- result, references of its arrays <-       and keeps those of its result on its node
 
 In the driver a `RemoteArray` takes the place of an array of a result. As an argument of another
-call it is the array again.
+call it is the array again. So is an `ArrayToMake`, of which only what it is made from travels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from eyechart.core.errors import ArrayLostError, one_line
 from eyechart.core.pool import answer_call
 
 LEAST_BYTES = 100 << 10  # Ray sends smaller objects with the call
@@ -40,6 +41,25 @@ class RemoteArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArrayToMake:
+    """An array that the worker of another call makes itself, `make(*given)`, because this takes
+    less time than sending it.
+
+    make: a function of a module.
+    """
+
+    make: Callable[..., np.ndarray[Any, Any]]
+    given: tuple[Any, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in memory, once it is made."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 def dump_call(call: object, put: Callable[[np.ndarray[Any, Any]], Any]) -> tuple[bytes, list[Any]]:
     """In the driver: a pickled call, and the references of its arrays.
 
@@ -47,7 +67,9 @@ def dump_call(call: object, put: Callable[[np.ndarray[Any, Any]], Any]) -> tuple
     """
     references: list[Any] = []
 
-    def apart(value: object) -> int | None:
+    def apart(value: object) -> int | tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        if isinstance(value, ArrayToMake):
+            return value.make, value.given
         if isinstance(value, RemoteArray):
             references.append(value.reference)
         elif _is_large(value):
@@ -72,10 +94,18 @@ def answer_remote_call(
         kept.append(value)
         return len(kept) - 1, value.shape, value.dtype.str
 
+    def argument(key: int | tuple[Callable[..., Any], tuple[Any, ...]]) -> object:
+        if isinstance(key, int):
+            return arrays[key].copy()  # because what a node shares cannot be written to
+        make, given = key
+        try:
+            return make(*given)
+        except Exception as error:
+            raise ArrayLostError(f"an array cannot be made ({one_line(error)})") from error
+
     reply = answer_call(
         message,
-        # A copy, because what a node shares cannot be written to.
-        loads=lambda data: _loads(data, lambda place: arrays[place].copy()),
+        loads=lambda data: _loads(data, argument),
         dumps=lambda value: _dumps(value, apart),
     )
     return reply, kept

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,14 @@ from eyechart.core.errors import WorkerDiedError
 from eyechart.core.identity import digest
 from eyechart.core.plugins import name_of
 from eyechart.core.pool import WorkerPool
+from eyechart.core.remote_arrays import ArrayToMake
 from eyechart.core.types import (
+    Bitstream,
     Codec,
     CodecSpec,
     Level,
+    Rgb8,
+    is_neural,
 )
 from eyechart.core.workers import (
     CPU,
@@ -53,6 +58,7 @@ from eyechart.store import Store, StoredImage
 
 _SOURCES_BYTES = 512 << 20  # source images of the current block that stay in memory
 AHEAD_BYTES = 512 << 20
+_NETWORK_BYTES_S = 125e6  # 1 Gbit/s: a faster one loses at most a few ms of the VLM's core
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)  # sent for an image whose bitstream is stored
 
 
@@ -76,7 +82,7 @@ class PreparedItem:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """A call of a worker. found: what is stored of each image. keep: return files of decoded
-    images that are worth storing."""
+    images that are worth storing. remote: the images are for another node."""
 
     spec: CodecSpec
     level: Level
@@ -84,6 +90,7 @@ class _Job:
     found: tuple[StoredImage, ...]
     batch_images: int
     keep: bool
+    remote: bool
 
     def single(self, place: int) -> _Job:
         """The job of one of its images."""
@@ -120,7 +127,8 @@ class Reconstruction:
     ) -> Iterator[PreparedItem]:
         """Every item with its decoded image. Raises StoreError.
 
-        remote: pixels may stay on the node of a cluster that made them, as a RemoteArray.
+        remote: pixels may stay on the node of a cluster that made them, as a RemoteArray, or be
+        decoded by the VLM's worker, as an ArrayToMake.
         """
         window: deque[_Pending] = deque()
         images = size_bytes = 0
@@ -181,12 +189,12 @@ class Reconstruction:
             found=tuple(found),
             batch_images=self._batch_images,
             keep=self._left_bytes > 0,
+            remote=remote and isinstance(self._executor, KeepsArrays),
         )
         pending = _Pending(items=items, sources=sources, job=job, wanted=wanted)
         submit = self._executor.submit
         if remote and isinstance(self._executor, KeepsArrays):
             submit = partial(self._executor.submit_keeping, len(images))
-            pending.remote = True
         if images:
             pending.future = submit(_resources(items[0]), _reconstruct, job)
         return pending
@@ -215,7 +223,7 @@ class Reconstruction:
             yield PreparedItem(
                 item=item,
                 image=source if isinstance(source, Failed) else next(made),
-                again=partial(self._again, item) if pending.remote else None,
+                again=partial(self._again, item) if pending.job.remote else None,
             )
 
     def _again(self, item: WorkItem) -> DecodedImage | Failed:
@@ -265,7 +273,7 @@ class Reconstruction:
 @dataclass(slots=True, kw_only=True)
 class _Pending:
     """A job with its items. wanted: where its bitstreams are stored. future: None as soon as `made`
-    has the results. remote: whether their pixels may be on a node of a cluster."""
+    has the results."""
 
     items: tuple[WorkItem, ...]
     sources: tuple[SourceImage | Failed, ...]
@@ -273,7 +281,6 @@ class _Pending:
     wanted: set[Path]
     future: Future[list[DecodedImage | Failed]] | None = None
     made: list[DecodedImage | Failed] = field(default_factory=list)
-    remote: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -324,25 +331,52 @@ _codecs: dict[str, Codec] = {}
 _reconstructor: tuple[tuple[str, int], Reconstructor] | None = None
 
 
+def _codec_of(spec: CodecSpec) -> Codec:
+    key = digest(spec)
+    if key not in _codecs:
+        _codecs[key] = open_spec(spec)
+    return _codecs[key]
+
+
+def _decoded(spec: CodecSpec, bitstream: Bitstream) -> Rgb8:
+    return np.require(_codec_of(spec).decode(bitstream), requirements="W")
+
+
+def _sent(job: _Job, made: DecodedImage | Failed) -> DecodedImage | Failed:
+    """The image as it travels to the VLM: its bitstream, if decoding it there takes less time than
+    sending the pixels over a slow network."""
+    if isinstance(made, Failed) or not made.decode_s:
+        return made
+    saved_bytes = made.rgb8.nbytes - made.payload_bytes
+    if made.decode_s >= saved_bytes / _NETWORK_BYTES_S:
+        return made
+    there: Any = ArrayToMake(
+        make=_decoded,
+        given=(job.spec, made.bitstream),
+        shape=made.rgb8.shape,
+        dtype=made.rgb8.dtype,
+    )
+    return replace(made, rgb8=there)
+
+
 def _reconstruct(job: _Job) -> list[DecodedImage | Failed]:
     global _reconstructor
-    key = digest(job.spec)
-    if key not in _codecs:
-        opened = attempt("encode", lambda: open_spec(job.spec))
-        if isinstance(opened, Failed):
-            return [opened] * len(job.images)
-        _codecs[key] = opened
+    codec = attempt("encode", lambda: _codec_of(job.spec))
+    if isinstance(codec, Failed):
+        return [codec] * len(job.images)
     settings = (worker_device(), job.batch_images)
     if _reconstructor is None or _reconstructor[0] != settings:
         if _reconstructor is not None:
             _reconstructor[1].close()
         made = Reconstructor(device=settings[0], batch_images=job.batch_images)
         _reconstructor = (settings, made)
-    return _reconstructor[1].make(
-        _codecs[key],
+    found = _reconstructor[1].make(
+        codec,
         job.level,
         job.images,
         job.found,
         keep=job.keep,
         component=job.spec.component,
     )
+    travels = job.remote and not is_neural(codec)
+    return [_sent(job, made) for made in found] if travels else found

@@ -53,7 +53,8 @@ class Replicated(Protocol):
 @runtime_checkable
 class ReadsRemoteArrays(Protocol):
     """A VLM whose copies may be on a cluster. If they are, images of its requests may be a
-    `core.remote_arrays.RemoteArray`; the future raises ArrayLostError if one is lost."""
+    `core.remote_arrays.RemoteArray` or `ArrayToMake`; the future raises ArrayLostError if one is
+    lost."""
 
     @property
     def reads_remote_arrays(self) -> bool: ...
