@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, VLMError, WorkerDiedError
-from eyechart.core.hooks import questions_at_once
+from eyechart.core.hooks import parameters_of, questions_at_once
 from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.vlms import open_vlm
 from eyechart.vlms.devices import check_present, devices_of, training_devices
@@ -30,10 +30,16 @@ class Echo:
     name: str = "echo"
     version: str = "1"
     family: str = "fam"
+    parameters: int = 9
     options: Mapping[str, Json] = field(default_factory=dict)
 
     def for_task(self, task: str) -> Echo:
         return replace(self, task=task, options={"task": task})
+
+    def visual_tokens(self, height_px: int, width_px: int) -> int:
+        if width_px > 28:
+            raise VLMError("too wide")
+        return height_px * width_px // 784 + len(self.task)
 
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> list[list[Answer]]:
         prompts = {prompt for request in requests for prompt in request.prompts}
@@ -90,9 +96,14 @@ def test_answers_are_in_order_and_survive_a_killed_worker() -> None:
         first = {answer.tokens for its in answers for answer in its}
         assert len(first - {os.getpid()}) == 2
         assert questions_at_once(vlm) == 32
+        assert parameters_of(vlm) == 9
         reading = vlm.for_task("OCR")
         assert reading.options == {"task": "OCR"}
         assert reading.answer(requests_of(["a"]), decoding)[0][0].text == "a 0.00OCR"
+        assert (vlm.visual_tokens(28, 28), reading.visual_tokens(28, 28)) == (1, 4)
+        wide = Request(image=np.zeros((28, 56, 3), np.uint8), prompts=("a",))
+        assert vlm.answer([wide], decoding)[0][0].text == "a 0.00"
+        assert vlm.visual_tokens(28, 56) == 0
         with pytest.raises(VLMError, match="will not") as refused:
             vlm.answer(requests_of(["no"], ["a"]), decoding)
         assert refused.value.retryable

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from copy import copy
+from functools import partial
 from typing import TypeAlias
 
+from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError, VLMError, WorkerDiedError
-from eyechart.core.hooks import Checkable, for_task, questions_at_once
+from eyechart.core.hooks import Checkable, CountsTokens, for_task, parameters_of, questions_at_once
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request
 from eyechart.core.workers import DEVICE, ClusterWorkers, OpenWorkers, worker_device
@@ -23,6 +25,7 @@ from eyechart.vlms.adapter_identity import require_version
 
 Open: TypeAlias = Callable[[str], VLM]  # device -> VLM; pickled for the workers
 Answers: TypeAlias = list[list[Answer]]
+VisualTokens: TypeAlias = dict[tuple[str, int, int], int]  # task, height, width -> visual tokens
 _PIXELS_PER_TOKEN = 28 * 28
 _TOKENS_PER_QUESTION = 32
 
@@ -42,6 +45,7 @@ class ReplicatedVLM:
         self._open_workers = open_workers
         self._executor = open_workers(0, devices)
         self._task = ""
+        self._tokens: VisualTokens = {}  # also of the copies of this object for other tasks
 
     @property
     def name(self) -> str:
@@ -59,6 +63,11 @@ class ReplicatedVLM:
     @property
     def options(self) -> Mapping[str, Json]:
         return self._local.options
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of its weights; None if it is not known."""
+        return parameters_of(self._local)
 
     @property
     def copies(self) -> int:
@@ -117,14 +126,23 @@ class ReplicatedVLM:
                 answers[index] = given
         return answers
 
+    def visual_tokens(self, height_px: int, width_px: int) -> int:
+        """Tokens of an image of a size that was asked about; 0 if the VLM does not count them.
+
+        Only the copies load what counts, so that the number comes with their answers.
+        """
+        return self._tokens.get((self._task, height_px, width_px), 0)
+
     def close(self) -> None:
         """End the workers. Also called when the VLM is garbage collected."""
         self._executor.close()
 
-    def _settle(self, done: Future[Answers], given: Future[Answers]) -> None:
+    def _settle(self, done: Future[tuple[Answers, VisualTokens]], given: Future[Answers]) -> None:
         error = done.exception()
         if error is None:
-            given.set_result(done.result())
+            answers, tokens = done.result()
+            self._tokens.update(tokens)
+            given.set_result(answers)
             return
         if isinstance(error, WorkerDiedError):
             died = VLMError(f"{self.name}: the worker process died", retryable=True)
@@ -157,6 +175,7 @@ def split(costs: Sequence[int], parts: int) -> list[list[int]]:
 # In a worker: the VLM and its settings for each task, kept between calls.
 _vlm: VLM | None = None
 _by_task: dict[str, VLM] = {}
+_counted: VisualTokens = {}
 
 
 def _check(open_on: Open, version: str) -> None:
@@ -180,7 +199,7 @@ def _answer(
     task: str,
     requests: list[Request],
     decoding: Decoding,
-) -> Answers:
+) -> tuple[Answers, VisualTokens]:
     global _vlm
     if _vlm is None:
         opened = open_on(worker_device())
@@ -190,4 +209,17 @@ def _answer(
         _vlm = opened
     if task not in _by_task:
         _by_task[task] = for_task(_vlm, task) if task else _vlm
-    return _by_task[task].answer(requests, decoding)
+    vlm = _by_task[task]
+    answers = vlm.answer(requests, decoding)
+    return answers, _count(vlm, task, requests)
+
+
+def _count(vlm: VLM, task: str, requests: Sequence[Request]) -> VisualTokens:
+    """The visual tokens of all sizes of images, without those that cannot be counted."""
+    if not isinstance(vlm, CountsTokens):
+        return {}
+    keys = {(task, *request.image.shape[:2]) for request in requests}
+    for key in keys - _counted.keys():
+        found = attempt("answer", partial(vlm.visual_tokens, *key[1:]))
+        _counted[key] = 0 if isinstance(found, Failed) else found
+    return {key: _counted[key] for key in keys}
