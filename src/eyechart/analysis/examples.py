@@ -32,6 +32,8 @@ from eyechart.store import Store
 MAX_SIDE_PX = 480  # of a shown image, to keep the report small
 MOST_BYTES = 3_000_000  # of the images of all examples, about; the lowest levels come first
 METRICS = ("psnr", "ms-ssim")
+# Questions in a row without an image. A copy of a run without its bitstreams has none at all.
+_MOST_WITHOUT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,15 @@ def choose_examples(
         return []
     show = _Views(DecodedImages(store, load), _metrics(), side_px)
     chosen: list[tuple[_Candidate, tuple[View, ...]]] = []
+    without = 0
     for candidate in _in_turns(_candidates([read for read in cells if read.key in lowest], tasks)):
         views = show.of(candidate, candidate.shown, tasks[candidate.task])
         if len(views) > 1:
             chosen.append((candidate, views))
-        if len(chosen) >= count:
+            without = 0
+        else:
+            without += 1
+        if len(chosen) >= count or without >= _MOST_WITHOUT:
             break
     others = _other_levels([candidate for candidate, _ in chosen], cells)
     found: list[Example] = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from eyechart.analysis.cells import CellData
+from eyechart.analysis.cells import CellData, records_of, without_answers
 from eyechart.analysis.result import Flip
-from eyechart.core.types import UNCOMPRESSED, Record, Task
+from eyechart.core.types import UNCOMPRESSED, Task
 
 RIGHT = 1.0  # a score's value; partial credit does not count as right
 
@@ -28,44 +29,53 @@ def flips(cells: Sequence[CellData], tasks: Mapping[str, Task], count: int) -> l
             continue
         right = {
             record.question_id
-            for record in by_codec[UNCOMPRESSED][0].records
+            for record in without_answers(by_codec[UNCOMPRESSED][0].records)
             if record.value >= RIGHT
         }
         text = {question.id: question.text for question in tasks[task].questions()}
         for codec, levels in by_codec.items():
             if codec == UNCOMPRESSED:
                 continue
-            lost = sorted(_lost(levels, right), key=lambda one: -one[1].bpp)
+            lost = sorted(_lost(levels, right), key=lambda one: -one.bpp)[:count]
             found += [
                 Flip(
                     vlm=vlm,
                     task=task,
                     codec=codec,
-                    level=level,
+                    level=one.read.cell.level.name,
                     question=text.get(record.question_id, ""),
                     image=record.image,
                     bpp=record.bpp,
                     answer=record.answer,
                 )
-                for level, record in lost[:count]
+                for one in lost
+                for record in records_of(one.read, {one.question_id})
             ]
     return found
 
 
-def _lost(levels: Sequence[CellData], right: set[str]) -> list[tuple[str, Record]]:
-    """Of each question the highest rate from which on it is wrong, with its level."""
-    answers: defaultdict[str, list[tuple[str, Record]]] = defaultdict(list)
-    for read in levels:
-        for record in read.records:
+class _Lost(NamedTuple):
+    """A question that is wrong at a level and at every lower rate."""
+
+    bpp: float
+    read: CellData
+    question_id: str
+
+
+def _lost(levels: Sequence[CellData], right: set[str]) -> list[_Lost]:
+    """Of each question the highest rate from which on it is wrong."""
+    answers: defaultdict[str, list[tuple[float, int, bool]]] = defaultdict(list)
+    for place, read in enumerate(levels):
+        for record in without_answers(read.records):
             if record.question_id in right:
-                answers[record.question_id].append((read.cell.level.name, record))
+                answers[record.question_id].append((record.bpp, place, record.value >= RIGHT))
     found = []
-    for own in answers.values():
+    for question_id, own in answers.items():
         first = None
-        for level, record in sorted(own, key=lambda one: one[1].bpp):
-            if record.value >= RIGHT:
+        for bpp, place, is_right in sorted(own):
+            if is_right:
                 break
-            first = level, record
+            first = _Lost(bpp, levels[place], question_id)
         if first is not None:
             found.append(first)
     return found
