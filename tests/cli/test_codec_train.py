@@ -54,7 +54,9 @@ def test_validation_images_are_cropped_to_what_the_network_takes(
     out = tmp_path / "out"
     command = ["codec", "train", "tic-mini", str(photos), "--out", str(out), "--lambda", "0.01"]
     assert run_args([*command, *small]) == 0
-    assert "held out from photos" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "of 4 image files, 1 of them held out)" in card
+    assert "held out from photos" in card
 
 
 def test_a_folder_with_other_files_stays_as_it_is(

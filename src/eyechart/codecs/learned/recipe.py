@@ -219,7 +219,9 @@ def _read(folder: Folder, crop_px: int, held_out: int, multiple: int) -> _Folder
             f"held out, of at least {crop_px}x{crop_px} pixels"
             + (f"; {len(unreadable)} cannot be read: {unreadable[0]}" if unreadable else "")
         )
-    counts = f"{len(kept)} images of {len(files)} image files"
+    counts = f"{len(kept)} images, at full size or two thirds of it, of {len(files)} image files"
+    if held_out:
+        counts += f", {min(held_out, len(files))} of them held out"
     if others:
         counts += f", {len(others)} other files left out"
     if unreadable:
