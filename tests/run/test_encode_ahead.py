@@ -64,7 +64,10 @@ def test_a_second_call_encodes_nothing_and_a_larger_plan_only_what_is_new(tmp_pa
 
 
 @pytest.mark.parametrize("verb", ["encode", "run"])
-def test_device_and_batch_of_the_command_line_reach_the_codec(verb: str, tmp_path: Path) -> None:
+def test_device_and_batch_of_the_command_line_reach_the_codec(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     log, out = tmp_path / "log", tmp_path / "out"
     command = [verb, "--codecs", f"fake-neural:log={log}", "--out", str(out), *PLAN]
     command += ["--codec-device", "mps", "--codec-batch", "2"]

@@ -150,9 +150,12 @@ def test_a_familys_prompt_takes_the_place_of_what_it_was_made_of(
     assert "score the answers with: eyechart score SEEDBench" in capsys.readouterr().out
 
 
-def test_codecs_with_weights_get_their_device_and_batch(data: Path, tmp_path: Path) -> None:
+def test_codecs_with_weights_get_their_device_and_batch(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "log"
     codec = ["--codecs", f"fake-neural:log={log}"]
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     device = ["--codec-device", "mps", "--codec-batch", "2"]
     assert export(data, tmp_path / "out", *codec, *device) == 0
     made = [line.split() for line in log.read_text().splitlines()]
