@@ -110,8 +110,9 @@ def resample(
         )
     rng = np.random.default_rng(seed)
     counts = np.zeros((samples, len(images)), np.min_scalar_type(len(images)))
-    for places in map(np.array, groups.values()):
-        count = len(places)
+    for members in groups.values():
+        count = len(members)
+        places = slice(None) if count == len(images) else np.array(members)
         drawn = count - 1 if strata and count > 1 else count
         for row in counts:
             row[places] = np.bincount(rng.integers(count, size=drawn), minlength=count)

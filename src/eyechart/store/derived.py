@@ -25,6 +25,7 @@ from eyechart.store.files import DAMAGED, file_sha256, store_errors, write_atomi
 _T = TypeVar("_T")
 # A file that was changed so shortly before may have been changed once more with the same times.
 _CLOCK_STEP_NS = 50_000_000
+_CHECK_BYTES = 64 + 2  # at the end: the digest in a line of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,8 @@ def read_derived(path: Path, kind: type[_T]) -> tuple[_T, int] | None:
             written_ns, data = fstat(file.fileno()).st_mtime_ns, file.read()
     except OSError:
         return None
-    body, _, check = data.removesuffix(b"\n").rpartition(b"\n")
-    if sha256(body).hexdigest().encode() != check:
+    body = memoryview(data)[:-_CHECK_BYTES]  # not copied
+    if b"\n%b\n" % sha256(body).hexdigest().encode() != data[-_CHECK_BYTES:]:
         return None
     try:
         value: _T = _decoder(cast("Any", kind)).decode(body)
