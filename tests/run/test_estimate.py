@@ -42,6 +42,18 @@ def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
     assert found.code_s == 2 * (1 + 4) * sum(task.images for task in found.tasks)
 
 
+def test_weights_at_a_url_are_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def downloaded(url: str) -> None:
+        raise AssertionError(url)
+
+    monkeypatch.setattr("eyechart.vlms.downloaded", downloaded)
+    plan = {"vlms": "s3://bucket/vlms/my-vlm:dtype=float32", "tasks": "POPE", "codecs": "source"}
+    rate = AnswerRate(questions_per_s=7.0, hardware="here")
+    chosen = make_plan({**plan, "data": "eyechart-mini"}, "p")
+    (model,) = estimate(chosen, rates={"my-vlm": rate}).models
+    assert (model.rate, model.usd) == (rate, None)
+
+
 def test_codecs_with_small_weights_are_timed_and_others_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -19,6 +19,7 @@ from eyechart.codecs.reconstruct import SLOW_DECODE_S, Reconstructor, SourceImag
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError, PluginError
+from eyechart.core.files import URL
 from eyechart.core.hooks import HasFile, HasWeightFiles, PublishedFile
 from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task, is_neural
@@ -248,6 +249,8 @@ def _usd(
 ) -> UsdRange | None:
     """Cost of a number of questions of each task."""
     try:
+        if URL.match(spec):  # opening it would download its weights, which cost nothing
+            return None
         with plugins.guarded(spec):
             left = [task_work(task, max_images) for task in tasks]
             return usd_before(open_spec(spec), zip(left, questions, strict=True))

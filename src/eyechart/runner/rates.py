@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.files import is_dir, read_text
+from eyechart.core.files import URL, is_dir, read_text
 from eyechart.runner.strict_yaml import load_yaml
 from eyechart.store.files import write_atomic
 
@@ -132,7 +132,7 @@ def split_cost(once_s: float, many_s: float, images: int, questions: int) -> tup
 
 
 def rate_of(spec: str, rates: Mapping[str, AnswerRate]) -> AnswerRate | None:
-    """The rate of a VLM given by name, hub id or directory; its options are ignored.
+    """The rate of a VLM given by name, hub id, directory or URL; its options are ignored.
 
     If `NAME + ADAPTER` was not measured, the rate of NAME is used.
     """
@@ -140,7 +140,8 @@ def rate_of(spec: str, rates: Mapping[str, AnswerRate]) -> AnswerRate | None:
 
     vlm = spec.partition(" + ")[0]
     plain = plugins.parse_spec_or_directory(vlm)[0]
-    names = [spec, vlm, plain, Path(plain).name if is_dir(plain) else plain.lower()]
+    is_folder = is_dir(plain) or URL.match(plain)
+    names = [spec, vlm, plain, Path(plain).name if is_folder else plain.lower()]
     names += [
         known.name for _, known in known_vlms() if known.hub_id.lower() == plain.lower() != ""
     ]

@@ -15,6 +15,7 @@ from eyechart.codecs.opening import open_named, parse_codec
 from eyechart.core import plugins
 from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.errors import InputError, UnusableVLMError
+from eyechart.core.files import URL
 from eyechart.core.hooks import facts_of
 from eyechart.core.identity import canonical_json
 from eyechart.core.kinds import fits
@@ -100,7 +101,7 @@ def _refuse_duplicates(kind: str, members: Sequence[tuple[Component | str | None
 def model_names(plan: Plan) -> list[str]:
     """Names of the plan's VLMs with their adapters.
 
-    A VLM whose weights or server are not here is no error.
+    A VLM whose weights or server are not here is no error, and those at a URL are not downloaded.
 
     Raises:
         InputError: a name or an option that no run could use.
@@ -108,7 +109,9 @@ def model_names(plan: Plan) -> list[str]:
     from eyechart.vlms import vlm_names
 
     for spec in plan.vlms:
-        if spec.lower() not in vlm_names():  # with options, a directory, a hub id, or unknown
+        if URL.match(spec):
+            plugins.parse_spec_or_directory(spec)
+        elif spec.lower() not in vlm_names():  # with options, a directory, a hub id, or unknown
             with suppress(UnusableVLMError):
                 open_spec(spec)
     for spec in plan.adapters:
