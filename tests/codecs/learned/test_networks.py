@@ -138,7 +138,7 @@ def test_the_local_context_is_the_same_in_any_number_of_strips(
 
 @pytest.mark.parametrize("prompts", ["", "constant", "latent"])
 @pytest.mark.parametrize("windows", [1, 3, 4, 9, 20])
-def test_window_attention_is_the_same_for_some_windows_after_others(
+def test_swin_blocks_are_the_same_for_some_windows_after_others(
     monkeypatch: pytest.MonkeyPatch, prompts: transtic.DecoderPrompts, windows: int
 ) -> None:
     """Three images of four windows each: parts of an image, one of them, two, or all."""
@@ -152,6 +152,7 @@ def test_window_attention_is_the_same_for_some_windows_after_others(
         whole = network.g_s(y)
         tokens = {"": 16, "constant": 32, "latent": 20}[prompts]
         monkeypatch.setattr(swin, "_MOST_SCORES", windows * 2 * 16 * tokens)
+        monkeypatch.setattr(swin, "_MOST_HIDDEN", windows * 3 * 8 * 8)
         assert torch.allclose(network.g_s(y), whole, rtol=0, atol=1e-12)
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _MOST_SCORES = 1 << 24  # of windows whose attention is computed together; 64 MiB in float32
+_MOST_HIDDEN = 1 << 26  # values inside an MLP that are computed together, in whole rows; 256 MiB
 
 
 class Mlp(nn.Module):
@@ -116,9 +117,14 @@ class SwinBlock(nn.Module):
         moved = join_windows(seen, x.shape, self.window)
         if shift:
             moved = torch.roll(moved, (shift, shift), (1, 2))
-        x = x + moved
-        found: Tensor = x + self.mlp(self.norm2(x))
-        return found
+        return self._with_mlp(x + moved)
+
+    def _with_mlp(self, x: Tensor) -> Tensor:
+        """The block's second half, for some rows of large images after others."""
+        in_a_row = len(x) * x.shape[2] * self.mlp.fc1.out_features
+        rows = torch.split(x, max(1, _MOST_HIDDEN // in_a_row), 1)
+        parts = [part + self.mlp(self.norm2(part)) for part in rows]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def scale_branches(self, factor: float) -> None:
         """Multiply by a factor what is added to the input.
