@@ -1,13 +1,15 @@
 """ELIC here and CompressAI's model of it: seconds and bytes on the same weights and images.
 
     python benchmarks/compressai_speed.py FOLDER [--weights 0.008checkpoint.pth.tar] [--images 4]
+        [--precision bfloat16]
 
 CompressAI 1.2.8 pins numpy below 2. The script therefore makes an environment of its own (once, in
 the user's cache folder; `--environment DIR` for another one), installs CompressAI and this checkout
 there, and measures inside it: both codecs in one process, one image at a time, image by image in
-turn. Times are CPU seconds with one thread on a CPU, which other load on the machine changes
-little, and seconds otherwise. Without `--weights` the networks have random weights, scaled so that
-the latent holds something.
+turn, after one that does not count. Times are CPU seconds with one thread on a CPU, which other
+load on the machine changes little, and seconds otherwise. The precision is that of the transforms
+here; CompressAI computes all in float32. Without `--weights` the networks have random weights,
+scaled so that the latent holds something.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import venv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 COMPRESSAI = "1.2.8"
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +73,14 @@ def random_weights(network: Any, x: Any) -> None:
         network.entropy_bottleneck.update_quantiles()
 
 
-def measure(folder: Path, weights: Path | None, count: int, device: str, threads: int) -> None:
+def measure(
+    folder: Path,
+    weights: Path | None,
+    count: int,
+    device: str,
+    threads: int,
+    precision: Literal["float32", "bfloat16", "float16"],
+) -> None:
     """Print both codecs' times and bytes. Runs inside the environment."""
     import torch
     from compressai.models import Elic2022Chandelier
@@ -103,12 +112,12 @@ def measure(folder: Path, weights: Path | None, count: int, device: str, threads
     theirs.update(force=True)
     theirs.to(device)
     level = Level(name="1", rank=0, knobs={}, weights="00" * 32)
-    ours = LoadedNetwork(network, ELIC, level, device)
+    ours = LoadedNetwork(network, ELIC, level, device, precision=precision)
     cpu_time = device == "cpu" and threads == 1
     clock = time.process_time if cpu_time else time.perf_counter
     rows = []
     with torch.inference_mode():
-        for image, x in zip(images, tensors, strict=True):
+        for image, x in zip([images[0], *images], [tensors[0], *tensors], strict=True):
             (bitstream,), encode_s = timed(partial(ours.encode, [image]), clock)
             _, decode_s = timed(partial(ours.decode, [bitstream]), clock)
             coded, their_encode_s = timed(partial(theirs.compress, padded(x)), clock)
@@ -117,7 +126,8 @@ def measure(folder: Path, weights: Path | None, count: int, device: str, threads
             rows.append(
                 (encode_s, decode_s, len(bitstream.payload), their_encode_s, their_decode_s, size)
             )
-            print(f"{len(rows)} of {len(images)} images", file=sys.stderr)
+            print(f"{len(rows) - 1} of {len(images)} images", file=sys.stderr)
+    del rows[0]  # the first calls take longer
     columns = [statistics.median(column) for column in zip(*rows, strict=True)]
     sides = f"{images[0].shape[1]}x{images[0].shape[0]}"
     print(
@@ -126,7 +136,7 @@ def measure(folder: Path, weights: Path | None, count: int, device: str, threads
     )
     print("| | encode s | decode s | bytes |\n| --- | ---: | ---: | ---: |")
     for name, (encode, decode, size) in (
-        ("eyechart", columns[:3]),
+        (f"eyechart, {precision}", columns[:3]),
         (f"CompressAI {COMPRESSAI}", columns[3:]),
     ):
         print(f"| {name} | {encode:.2f} | {decode:.2f} | {size:,.0f} |")
@@ -157,11 +167,20 @@ def _main() -> None:
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    precisions = ("float32", "bfloat16", "float16")
+    parser.add_argument("--precision", choices=precisions, default=precisions[0])
     parser.add_argument("--environment", type=Path)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside:
-        measure(given.folder, given.weights, given.images, given.device, given.threads)
+        measure(
+            given.folder,
+            given.weights,
+            given.images,
+            given.device,
+            given.threads,
+            given.precision,
+        )
         return
     import platformdirs
 

@@ -19,6 +19,7 @@ from eyechart.codecs.learned.neural import (
 from eyechart.codecs.learned.plugins import ElicMiniCodec
 from eyechart.core.errors import CodecError, InputError
 from eyechart.core.types import Rgb8
+from eyechart.testing import check_codec
 from eyechart.testing.codecs import sample_image
 from tests.codecs.learned.small_networks import (
     SMALL_CODECS,
@@ -112,6 +113,12 @@ def test_half_precision_decodes_its_own_bitstreams(
     exact = whole.decode(bitstream)  # of the same latent
     assert np.abs(decoded.astype(int) - exact).mean() < 4
     assert not np.array_equal(decoded, exact)
+
+
+@pytest.mark.slow
+def test_half_precision_decodes_to_the_same_in_a_fresh_process() -> None:
+    options = {"precision": "bfloat16"}
+    check_codec(ElicMiniCodec(precision="bfloat16"), options=options, sizes=((1, 1), (17, 33)))
 
 
 def test_the_precision_is_part_of_the_identity_unless_it_is_float32() -> None:

@@ -112,6 +112,24 @@ def test_results_depend_neither_on_the_batch_nor_on_threads(
         assert np.array_equal(rgb8, wanted)
 
 
+def test_half_precision_depends_neither_on_the_batch_nor_on_threads(
+    network: Elic, images: list[Rgb8]
+) -> None:
+    here, again = (
+        LoadedNetwork(network, WIDE, LEVEL, "cpu", precision="bfloat16") for _ in range(2)
+    )
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        bitstreams = here.encode(images)
+        decoded = here.decode(bitstreams)
+    finally:
+        torch.set_num_threads(threads)
+    assert [again.encode([image])[0] for image in images] == bitstreams
+    for rgb8, bitstream in zip(decoded, bitstreams, strict=True):
+        assert np.array_equal(rgb8, again.decode([bitstream])[0])
+
+
 def test_bitstreams_decode_where_the_usual_convolutions_are_used(
     network: Elic, images: list[Rgb8]
 ) -> None:

@@ -12,7 +12,9 @@ the same way. Outputs differ by rounding (1e-5 of their size).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +27,27 @@ _FEW = 16  # channels; below, the default library is faster
 
 
 def available() -> bool:
-    """Whether NNPACK is here and is the faster library: it uses AVX2, and no AVX-512."""
+    """Whether NNPACK is here and is the faster library.
+
+    It has AVX2 instructions and none of AVX-512. That loses nothing where a processor computes
+    AVX-512 in two halves.
+    """
     # The first call starts NNPACK; without it every convolution fails.
-    return bool(torch._nnpack_available()) and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    here = bool(torch._nnpack_available())
+    capability = torch.backends.cpu.get_cpu_capability()
+    return here and (capability == "AVX2" or (capability == "AVX512" and _halves_avx512()))
+
+
+@functools.cache
+def _halves_avx512() -> bool:
+    """Whether this is a processor of AMD's family 25 (Zen 4). Only Linux says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    fields = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+    vendor, family = (fields.get(name, "").strip() for name in ("vendor_id", "cpu family"))
+    return (vendor, family) == ("AuthenticAMD", "25")
 
 
 def with_fast_transforms(network: nn.Module) -> nn.Module:
