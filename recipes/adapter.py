@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ from eyechart.adapters.pairs import CodecPairs
 from eyechart.adapters.recipe import Recipe
 from eyechart.adapters.training import TrainingSettings, train
 from eyechart.adapters.watcher import StepLog
-from eyechart.core import plugins
-from eyechart.core.types import Codec
+from eyechart.codecs import open_codec
 from eyechart.vlms.adapter_identity import CONDITIONINGS, CONFIG
 from recipes.chart.render import render
 from recipes.chart.sample import sample_scene
@@ -71,8 +70,7 @@ def main() -> None:
     if args.what == "images":
         draw(args.work / "images", **plan["images"])
     elif args.what == "compress":
-        codecs = plan["ablation"]["codecs"]
-        compress(pairs_of(args.work, codecs))
+        compress(pairs_of(args.work, plan["codecs"].values()))
     elif args.what == "train":
         for name in args.names or plan["trainings"]:
             run(plan, plan["trainings"][name], args, args.work / name)
@@ -89,14 +87,14 @@ def draw(folder: Path, count: int, first_seed: int) -> None:
             Image.fromarray(render(sample_scene("train", first_seed + number))).save(path)
 
 
-def pairs_of(work: Path, names: list[str]) -> CodecPairs:
+def pairs_of(work: Path, specs: Iterable[str]) -> CodecPairs:
     """The images with some codecs; all trainings share one cache."""
-    codecs: list[Codec] = [plugins.load("eyechart.codecs", name) for name in names]
-    return CodecPairs(work / "images", codecs, work / "cache")
+    return CodecPairs(work / "images", [open_codec(spec) for spec in specs], work / "cache")
 
 
 def compress(pairs: CodecPairs) -> None:
     """Make all of them, one after another, because encoders may use several cores."""
+    pairs.prepare((image, entry) for image in range(len(pairs.names)) for entry in pairs.entries)
     for image, name in enumerate(pairs.names):
         pairs.images(image, pairs.entries)
         if image % 100 == 99:
@@ -111,7 +109,7 @@ def run(
         print(f"{out.name}: already finished", flush=True)
         return
     settings = {**plan["settings"], **training}
-    pairs = pairs_of(args.work, settings.pop("codecs"))
+    pairs = pairs_of(args.work, [plan["codecs"][name] for name in settings.pop("codecs")])
     if args.steps:
         settings["steps"] = args.steps
     vlm = open_base(args.vlm or plan["vlm"])

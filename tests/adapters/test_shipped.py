@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,28 @@ from eyechart.core.types import Decoding, Request, Rgb8
 from eyechart.tasks import open_tasks
 from eyechart.tasks.sampling import by_image
 from eyechart.vlms import open_vlm
+from eyechart.vlms.adapter_identity import CONFIG
 from eyechart.zoo import weights_dir
 
-MAX_BYTES = 10_000_000
+MAX_BYTES = 3_000_000
+MINI = ("elic-mini", "tic-mini", "transtic-mini", "illm-mini", "rdeic-mini")
 
 
 def test_it_is_small_and_names_its_codecs() -> None:
     folder = weights_dir("universal")
     assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_BYTES
-    assert read_config(folder).trained_codecs == ("source", "jpeg", "hevc", "vvc")
+    trained = ("jpeg", "hevc", "vvc", *MINI)
+    assert read_config(folder).trained_codecs == ("source", *trained)
+    assert tuple(codec.name for codec in read_config(folder).codecs) == trained
 
 
-def test_it_loads_though_it_was_saved_before_codecs_were_noted() -> None:
-    folder = weights_dir("universal")
-    assert "codecs" not in json.loads((folder / "adapter_config.json").read_text())
-    assert read_config(folder).codecs == ()
+def test_it_loads_as_if_saved_before_codecs_were_noted(tmp_path: Path) -> None:
+    old = shutil.copytree(weights_dir("universal"), tmp_path / "old")
+    config = json.loads((old / CONFIG).read_text())
+    del config["codecs"]
+    (old / CONFIG).write_text(json.dumps(config))
+    assert read_config(old).codecs == ()
+    assert read_config(old).trained_codecs == read_config(weights_dir("universal")).trained_codecs
 
 
 def test_its_name_is_accepted_instead_of_its_folder(tmp_path: Path) -> None:
@@ -53,8 +61,8 @@ def test_one_run_compares_two_conditionings(
     capsys.readouterr()
     assert run_args(["table", "scores", str(tmp_path), "--format", "csv"]) == 0
     rows = capsys.readouterr().out
-    assert "eyechart-mini + universal," in rows
-    assert "eyechart-mini + universal:conditioning=labelled," in rows
+    assert "eyechart-mini-s + universal," in rows
+    assert "eyechart-mini-s + universal:conditioning=labelled," in rows
     assert run_args([*run[:2], "universal:conditioning=loudly", *few, "--out", str(tmp_path)]) == 2
     assert "conditioning='loudly' is not one of" in capsys.readouterr().err
 
@@ -69,7 +77,7 @@ def test_features_of_compressed_images_are_closer_to_uncompressed_ones() -> None
     clean = [task.image(key) for key, _ in by_image(task.questions(), 4)]
     codec = JpegCodec()
     compressed = [codec.decode(codec.encode(rgb8, codec.levels[0])) for rgb8 in clean]
-    vlm = open_base("eyechart-mini")
+    vlm = open_base("eyechart-mini-s")
     backbone, plain = vlm.build()
     _, adapted = vlm.build()
     adapter = open_adapter("universal")
@@ -97,7 +105,7 @@ def test_features_of_compressed_images_are_closer_to_uncompressed_ones() -> None
 
 def test_answers_on_strongly_compressed_images_get_better() -> None:
     tasks = open_tasks(["POPE"], "eyechart-mini")
-    plain, adapted = open_vlm("eyechart-mini"), open_vlm("eyechart-mini", adapter="universal")
+    plain, adapted = open_vlm("eyechart-mini-s"), open_vlm("eyechart-mini-s", adapter="universal")
     rows = list(compare(plain, adapted, tasks, [JpegCodec(levels=[1])], images=20))
     assert [row.condition for row in rows] == ["source/lossless", "jpeg/1"]
     uncompressed, compressed = rows
@@ -108,7 +116,7 @@ def test_answers_on_strongly_compressed_images_get_better() -> None:
 def test_it_answers_for_a_codec_that_it_was_not_trained_on() -> None:
     (task,) = open_tasks(["POPE"], "eyechart-mini")
     questions = task.questions()[:4]
-    vlm = open_vlm("eyechart-mini", adapter="universal")
+    vlm = open_vlm("eyechart-mini-s", adapter="universal")
     request = Request(
         image=np.asarray(task.image(questions[0].image)),
         prompts=tuple(task.prompt(question, vlm.family) for question in questions),

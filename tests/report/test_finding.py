@@ -175,6 +175,31 @@ def test_details_count_tasks_and_gains() -> None:
     assert find(minimal_analysis()).details == ()  # one codec has no rival
 
 
+def test_gains_are_counted_at_the_lowest_rates() -> None:
+    analysis = full_analysis()
+    (vlm,) = {gap.vlm for gap in analysis.gaps}
+    lowest = {
+        (task, codec): min(
+            (
+                cell
+                for cell in analysis.cells
+                if (cell.vlm, cell.task, cell.codec, cell.adapter) == (vlm, task, codec, "")
+            ),
+            key=lambda cell: cell.rate,
+        ).level
+        for task, codec in {(gap.task, gap.codec) for gap in analysis.gaps}
+    }
+    signs = [
+        gap.generalization.sign for gap in analysis.gaps if lowest[gap.task, gap.codec] == gap.level
+    ]
+    wanted = (
+        f"at the codec’s lowest rate it gains on {signs.count(1)} of {len(signs)} pairs of task "
+        f"and codec, and loses on {signs.count(-1)}; over all its rates it gains on "
+    )
+    assert signs
+    assert any(wanted in text for text in find(analysis).details)
+
+
 def _pair(codec: str, against: str, value: float, half: float, task: str) -> PairResult:
     return PairResult(
         vlm="mini",

@@ -116,7 +116,7 @@ def export_adapter(
 
     Examples:
         >>> eyechart.export_adapter("universal", out="unknown", conditioning="unknown")
-        'eyechart-mini'
+        'eyechart-mini-s'
     """
     from eyechart.adapters.fold import export_adapter as export
 

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 BUILT_IN_DATA = "eyechart-mini"  # given as `data`, it overrides the environment
-BUILT_IN_VLM = "eyechart-mini"
+BUILT_IN_VLM = "eyechart-mini-s"

@@ -13,8 +13,8 @@ from eyechart.analysis.axis import Axis
 from eyechart.analysis.bd import equal_rates
 from eyechart.analysis.result import (
     Analysis,
-    BdResult,
     CellResult,
+    Interval,
     per_device_codecs,
 )
 from eyechart.core.types import UNCOMPRESSED
@@ -272,26 +272,48 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _adapter_gains(analysis: Analysis) -> list[str]:
-    """Per VLM and adapter: the numbers of significant BD gains and losses.
+    """Per VLM and adapter: the numbers of significant gains and losses at the codecs' lowest rates,
+    where the adapter has most to recover, and of BD-Metric over all their rates.
 
     Adapters for a single codec are left out: they measure the gap and are not for deployment.
     """
     single = {info.name for info in analysis.adapters if len(info.trained_codecs) == 1}
-    groups: dict[tuple[str, str], list[BdResult]] = {}
+    over_all: dict[tuple[str, str], list[Interval]] = {}
     for result in analysis.bd:
         if result.baseline == "no adapter" and result.bd and result.adapter not in single:
-            groups.setdefault((result.vlm, result.adapter), []).append(result)
+            over_all.setdefault((result.vlm, result.adapter), []).append(result.bd)
+    lowest = _lowest_levels(analysis)
     sentences = []
-    for (vlm, adapter), results in groups.items():
-        bds = [result.bd for result in results if result.bd is not None]
-        above = sum(bd.sign > 0 for bd in bds)
-        below = sum(bd.sign < 0 for bd in bds)
+    for (vlm, adapter), bds in over_all.items():
+        at_lowest = [
+            gap.generalization
+            for gap in analysis.gaps
+            if (gap.vlm, gap.adapter) == (vlm, adapter)
+            and lowest.get((vlm, gap.task, gap.codec)) == gap.level
+        ]
+        measured = [("at the codec’s lowest rate", at_lowest), ("over all its rates", bds)]
+        counts = "; ".join(
+            f"{where} it gains on {sum(one.sign > 0 for one in found)} of {len(found)} "
+            f"{_plural(len(found), 'pair')} of task and codec, and loses on "
+            f"{sum(one.sign < 0 for one in found)}"
+            for where, found in measured
+            if found
+        )
         sentences.append(
-            f"With the adapter “{adapter}”, {vlm} gains on {above} of {len(bds)} "
-            f"{_plural(len(bds), 'pair')} of task and codec, and loses on {below}; "
-            "the other differences are not significant."
+            f"{vlm} with the adapter “{adapter}”: {counts}. The other differences are not "
+            "significant."
         )
     return sentences
+
+
+def _lowest_levels(analysis: Analysis) -> dict[tuple[str, str, str], str]:
+    """VLM, task and codec -> the level with the lowest rate."""
+    lowest: dict[tuple[str, str, str], CellResult] = {}
+    for cell in analysis.cells:
+        key = cell.vlm, cell.task, cell.codec
+        if cell.answered and (key not in lowest or cell.rate < lowest[key].rate):
+            lowest[key] = cell
+    return {key: cell.level for key, cell in lowest.items()}
 
 
 def _for_machines(analysis: Analysis) -> list[str]:
