@@ -21,7 +21,7 @@ from eyechart.analysis.result import Analysis
 from eyechart.analysis.sums import cell_sums
 from eyechart.analysis.tables import gap_tables, score_tables
 from eyechart.core.errors import InputError
-from eyechart.core.types import Component, Failure, ImageSums, Level, Record, Score
+from eyechart.core.types import Component, Failure, Floats, ImageSums, Level, Record, Score
 from eyechart.report.finding import find
 from eyechart.store import TaskSize
 from tests.analysis import toy
@@ -39,15 +39,19 @@ def measured_alone(records: Sequence[Record], resampling: Resampling) -> Measure
     return measure(task, toy.data_of(toy.cell(), records), cell_sums(task, records), resampling)
 
 
+def weights_of(drawn: Resampling) -> Floats:
+    return drawn.counts * drawn.scale
+
+
 def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed() -> None:
-    drawn = resample(["a", "b", "c", "d"], samples=500, seed=3)
-    assert drawn.weights.shape == (500, 4)
-    assert (drawn.weights.sum(axis=1) == 4).all()
-    assert drawn.weights.mean(axis=0) == pytest.approx(1, abs=0.15)
-    np.testing.assert_array_equal(
-        drawn.weights, resample(["a", "b", "c", "d"], samples=500, seed=3).weights
+    drawn, again, other = (
+        weights_of(resample(["a", "b", "c", "d"], samples=500, seed=seed)) for seed in (3, 3, 4)
     )
-    assert (drawn.weights != resample(["a", "b", "c", "d"], samples=500, seed=4).weights).any()
+    assert drawn.shape == (500, 4)
+    assert (drawn.sum(axis=1) == 4).all()
+    assert drawn.mean(axis=0) == pytest.approx(1, abs=0.15)
+    np.testing.assert_array_equal(drawn, again)
+    assert (drawn != other).any()
     with pytest.raises(InputError, match="-1 bootstrap samples"):
         resample(["a"], samples=-1, seed=0)
 
@@ -55,7 +59,7 @@ def test_resampling_draws_as_many_images_as_there_are_and_repeats_with_its_seed(
 def test_strata_have_the_weight_of_their_images() -> None:
     strata = {"a": "x", "b": "y", "c": "y", "d": "y", "e": "x"}
     images = ["a", "b", "c", "d", "e"]
-    drawn = resample(images, samples=500, seed=3, strata=strata).weights
+    drawn = weights_of(resample(images, samples=500, seed=3, strata=strata))
     for members in ([0, 4], [1, 2, 3]):
         assert drawn[:, members].sum(axis=1) == pytest.approx(len(members))
     assert len(np.unique(drawn[:, 1:4], axis=0)) == 6  # ways to draw 2 of 3
@@ -67,7 +71,7 @@ def test_the_interval_of_a_stratified_mean_covers_it(size: int) -> None:
     rng = np.random.default_rng(size)
     images = [f"{n}" for n in range(20 * size)]
     strata = {image: str(place // size) for place, image in enumerate(images)}
-    weights = resample(images, samples=1000, seed=0, strata=strata).weights
+    weights = weights_of(resample(images, samples=1000, seed=0, strata=strata))
     means = np.repeat(rng.uniform(0.2, 0.9, 20), size)
     covered = 0
     for _ in range(400):
@@ -81,7 +85,7 @@ def test_a_result_of_one_image_is_not_significant() -> None:
     images = [f"{n}" for n in range(6)]
     lone = resample(images, samples=9, seed=0, strata=dict(zip(images, "xxxyyz", strict=True)))
     assert lone.caution == "no interval: 1 of 3 strata have one image"
-    assert lone.weights.shape == (0, 6)
+    assert lone.counts.shape == (0, 6)
     assert resample(["a"], samples=9, seed=0).caution == ""
     assert resample(images, samples=0, seed=0, strata={"0": "x"}).caution == ""
 
@@ -125,7 +129,7 @@ def test_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     rng = np.random.default_rng(0)
     values = (rng.random(images) < 0.7).astype(float)
     drawn = resample([str(i) for i in range(images)], samples=4000, seed=1)
-    draws = (drawn.weights @ values) * per_image / (images * per_image)
+    draws = (weights_of(drawn) @ values) * per_image / (images * per_image)
     found = interval(values.mean(), draws)
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.06)
 
@@ -141,7 +145,7 @@ def test_rate_is_the_mean_of_images_not_of_questions_nor_of_bits() -> None:
 def test_a_cell_that_is_not_drawn_has_nan() -> None:
     drawn = resample(["p0", "p1"], samples=64, seed=0)
     measured = measured_alone(toy.records(1.0, 100)[:3], drawn)  # only p0
-    missing = drawn.weights[:, 0] == 0
+    missing = drawn.counts[:, 0] == 0
     assert missing.any()
     np.testing.assert_array_equal(np.isnan(measured.score_draws), missing)
     np.testing.assert_array_equal(np.isnan(measured.rate_draws), missing)

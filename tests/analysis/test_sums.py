@@ -79,6 +79,21 @@ def test_scores_that_are_true_or_false_are_numbers(tmp_path: Path) -> None:
     assert after.statistics.sums.tolist() == before.statistics.sums.tolist()
 
 
+def test_metrics_may_have_any_names(tmp_path: Path) -> None:
+    metrics = {"kind": 1.0, "names": 2.0, "data": 3.0, "plain": 4.0}
+
+    class NamingTask(CountingTask):
+        def summarize(self, scores: Sequence[Score]) -> dict[str, float]:
+            super().summarize(scores)
+            return metrics
+
+    CountingTask.summed = 0
+    stored = toy.a_run(tmp_path, RIGHTS).cells()[0]
+    found = [stored_sums(stored, stored.records(), NamingTask(), "code") for _ in range(2)]
+    assert [sums.metrics for sums in found] == [metrics] * 2
+    assert CountingTask.summed == 1
+
+
 def test_without_derived_files_the_analysis_is_the_same(tmp_path: Path) -> None:
     toy.a_run(tmp_path, RIGHTS)
     first, _ = analysed(tmp_path)

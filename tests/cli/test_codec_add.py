@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def test_a_weights_folder_without_levels_is_one_line(
         assert run_args(["codec", *command, *more]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "elic: no checkpoint in" in line
-        assert f"codec add elic --level LEVEL FILE --into {tmp_path / 'none'}" in line
+        folder = shlex.quote(str(tmp_path / "none"))
+        assert f"codec add elic --level LEVEL FILE --into {folder}" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -179,19 +179,26 @@ def test_missing_data_is_reported_with_its_source(tmp_path: Path, remedy: str, s
         checkpoints.check_files(tmp_path, "elic", remedy=remedy)
 
 
+UNPUBLISHED = "level 0.1 is not published (made by `eyechart codec train`)"
+
+
 @pytest.mark.parametrize(
     ("here", "said"),
     [
-        ([], "levels 0.004, 0.008 are published at example.org (MIT); level 0.1 is not published"),
-        ([0.004], "level 0.008 is published at example.org (MIT); level 0.1 is not published"),
+        ([], f"levels 0.004, 0.008 are published at example.org (MIT); {UNPUBLISHED}"),
+        ([0.004], f"level 0.008 is published at example.org (MIT); {UNPUBLISHED}"),
         ([0.008, 0.1], "level 0.004 is published at example.org (MIT)"),
         ([0.004, 0.008, 0.1], ""),
     ],
 )
 def test_missing_levels_are_named_with_their_source(here: list[float], said: str) -> None:
     published = [PublishedCheckpoints(levels=("0.004", "0.008"), url="example.org", licence="MIT")]
-    found = checkpoints.where_levels_are(published, ["0.1"], here=here)
-    assert found.partition(": `eyechart")[0] == said
+    assert checkpoints.where_levels_are(published, ["0.1"], here=here) == said
+
+
+def test_the_command_for_a_folder_is_one_for_a_shell() -> None:
+    said = checkpoints.how_to_add("elic", into="my weights")
+    assert said.endswith("--level LEVEL FILE --into 'my weights'`")
 
 
 def test_checking_reads_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

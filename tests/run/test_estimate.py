@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from eyechart.cli import run_args
+from eyechart.core.errors import InputError
 from eyechart.paper.codecs import published_codecs
 from eyechart.runner.estimate import (
     RECORD_BYTES,
@@ -43,8 +44,11 @@ def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
 
 
 def test_weights_at_a_url_are_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
     def downloaded(url: str) -> None:
-        raise AssertionError(url)
+        asked.append(url)
+        raise InputError(url)
 
     monkeypatch.setattr("eyechart.vlms.downloaded", downloaded)
     plan = {"vlms": "s3://bucket/vlms/my-vlm:dtype=float32", "tasks": "POPE", "codecs": "source"}
@@ -52,6 +56,7 @@ def test_weights_at_a_url_are_not_downloaded(monkeypatch: pytest.MonkeyPatch) ->
     chosen = make_plan({**plan, "data": "eyechart-mini"}, "p")
     (model,) = estimate(chosen, rates={"my-vlm": rate}).models
     assert (model.rate, model.usd) == (rate, None)
+    assert asked == []
 
 
 def test_codecs_with_small_weights_are_timed_and_others_not(

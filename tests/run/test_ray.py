@@ -65,7 +65,9 @@ def cluster(data: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     # Else every other program of this machine goes before the workers.
-    os.environ.setdefault("RAY_worker_niceness", "0")
+    settings = pytest.MonkeyPatch()
+    if "RAY_worker_niceness" not in os.environ:
+        settings.setenv("RAY_worker_niceness", "0")
     made = None
     try:
         with _busy_machine():
@@ -76,6 +78,7 @@ def cluster(data: Path) -> Iterator[Any]:
     finally:
         if made is not None:
             made.shutdown()
+        settings.undo()
 
 
 @contextmanager

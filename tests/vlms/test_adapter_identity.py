@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import Decoding, Request
 from eyechart.runner.plan import make_plan
 from eyechart.runner.resolve import resolve
-from eyechart.vlms import adapter_identity, open_vlm
+from eyechart.vlms import open_vlm, url_folders
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.zoo import adapter_dir
 
@@ -40,7 +40,7 @@ def test_an_adapters_identity_is_that_of_its_files(adapter: Path) -> None:
 
 def test_what_training_leaves_beside_it_is_not_part_of_it(adapter: Path) -> None:
     def versions() -> tuple[str, object]:
-        vlm = open_vlm("eyechart-mini", adapter=str(adapter), device="cpu")
+        vlm = open_vlm("eyechart-mini-s", adapter=str(adapter), device="cpu")
         return adapter_component(str(adapter)).version, vlm.options["adapter"]
 
     before = versions()
@@ -62,7 +62,7 @@ def test_another_conditioning_is_another_adapter_with_its_own_name(adapter: Path
     assert [one.options["tell"] for one in found] == ["blind", "labelled", "unknown"]
     assert len({one.version for one in found}) == 3
     for spec, one in zip(specs, found, strict=True):
-        assert open_vlm("eyechart-mini", adapter=spec).options["adapter"] == one.version
+        assert open_vlm("eyechart-mini-s", adapter=spec).options["adapter"] == one.version
     for own in ("tell=blind", "tell=estimated", "conditioning=blind", "conditioning=estimated"):
         assert adapter_component(f"{adapter}:{own}") == found[0]
     assert adapter_component(f"{adapter}:conditioning=unknown") == found[2]
@@ -72,14 +72,22 @@ def test_another_conditioning_is_another_adapter_with_its_own_name(adapter: Path
         assert adapter_component(str(adapter)).version == found[2].version
 
 
-def test_a_url_is_downloaded_once(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    downloads: list[str] = []
+@pytest.fixture
+def downloads(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """URLs in the order of their downloads, all of the same adapter."""
+    made: list[str] = []
 
     def fetched(url: str) -> Path:
-        downloads.append(url)
+        made.append(url)
         return adapter
 
-    monkeypatch.setattr(adapter_identity, "downloaded", cache(fetched))
+    url_folders.downloaded.cache_clear()
+    monkeypatch.setattr(url_folders, "fetched", fetched)
+    yield made
+    url_folders.downloaded.cache_clear()
+
+
+def test_a_url_is_downloaded_once(adapter: Path, downloads: list[str]) -> None:
     url = "s3://bucket/adapters/universal"
     found = [adapter_component(spec) for spec in (url, url, f"{url}:conditioning=unknown")]
     assert found[0] == found[1] == adapter_component(str(adapter))
@@ -90,8 +98,8 @@ def test_a_url_is_downloaded_once(adapter: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_vlm_does_not_answer_with_an_adapter_that_was_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(adapter_dir("universal"), folder)
-    plan = {"vlms": "eyechart-mini", "tasks": "POPE", "codecs": ["source"], "adapters": str(folder)}
-    (model,) = resolve(make_plan(plan, "p")).models
+    plan = {"vlms": "eyechart-mini-s", "tasks": "POPE", "codecs": "source"}
+    (model,) = resolve(make_plan({**plan, "adapters": str(folder)}, "p")).models
     vlm = model.open()
     config = folder / "adapter_config.json"
     config.write_text(config.read_text().replace('"results"', '"other": 1, "results"', 1))

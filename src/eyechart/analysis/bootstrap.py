@@ -31,8 +31,8 @@ _BLOCK_BYTES = 16 << 20  # of weights that are made at once
 class Resampling:
     """Weights of the images in each sample; those of a sample sum to the number of images.
 
-    counts: (samples, images), how often each image was drawn. scale: (images,), what a count is
-    multiplied by. caution: why there are no intervals, or "".
+    counts: (samples, images), how often each image was drawn. scale: (images,), by which a count is
+    multiplied to give a weight. caution: why there are no intervals, or "".
     """
 
     images: tuple[str, ...]
@@ -59,11 +59,6 @@ class Resampling:
     @cached_property
     def _rows(self) -> dict[tuple[str, ...], npt.NDArray[np.intp]]:
         return {}
-
-    @property
-    def weights(self) -> Floats:
-        """All weights, (samples, images): eight bytes each."""
-        return self.counts * self.scale
 
     def weights_of(self, rows: Sequence[int], *, most: int) -> Floats:
         """The weights of some images in the first samples, at most `most`: (samples, images)."""

@@ -61,6 +61,7 @@ class CellSums:
 
 _KINDS: tuple[type[Any], ...] = (CellSums, ImageSums, ChanceSums)
 _NUMBERS = np.dtype("<f8")
+_FORM = 2  # of `sums.json`
 
 
 def cell_sums(
@@ -112,7 +113,7 @@ def stored_sums(
     path = stored.path / "sums.json"
     # The content from before the records are read: if a run adds answers meanwhile, these sums do
     # not count as those of the new content.
-    made_from = [digest([VERSION, code, chance is not None]), stored.content()]
+    made_from = [digest([VERSION, _FORM, code, chance is not None]), stored.content()]
     if (known := _known(path, made_from)) is not None:
         return known
     with collector_paused():
@@ -158,6 +159,8 @@ def _packed(value: Any) -> Any:
         if isinstance(value, kind):
             packed = {one.name: _packed(getattr(value, one.name)) for one in fields(kind)}
             return {"kind": kind.__name__, **packed}
+    if isinstance(value, dict):  # the task chose its keys, such as "kind"
+        return {"plain": value}
     return value
 
 
@@ -170,11 +173,13 @@ def _unpacked(value: Any) -> Any:
     """The value of `_packed`. Raises one of DAMAGED."""
     if not isinstance(value, dict):
         return value
+    if "plain" in value:
+        return value["plain"]
     if "names" in value:
         return _names(value["names"])
     if "data" in value:
         numbers = np.frombuffer(b64decode(value["data"], validate=True), _NUMBERS)
         return numbers.reshape(value["shape"])
     kinds = {kind.__name__: kind for kind in _KINDS}
-    kind = kinds.get(value.pop("kind", ""))
-    return value if kind is None else kind(**{name: _unpacked(one) for name, one in value.items()})
+    kind = kinds[value.pop("kind")]
+    return kind(**{name: _unpacked(one) for name, one in value.items()})

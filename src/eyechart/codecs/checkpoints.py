@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -205,7 +206,7 @@ def check_files(folder: Path, codec: str, *, remedy: str = "") -> tuple[LevelFil
 
 def how_to_add(codec: str, *, into: str = "") -> str:
     """The end of a message about a missing checkpoint. into: a weights folder of the user."""
-    folder = f" --into {into}" if into else ""
+    folder = f" --into {shlex.quote(into)}" if into else ""
     return f"add one with `eyechart codec add {codec} --level LEVEL FILE{folder}`"
 
 
@@ -233,7 +234,7 @@ def where_levels_are(
         if (levels := wanted(one.levels))
     ]
     if levels := wanted(unpublished):
-        said.append(f"{levels} not published: `eyechart codec train` can make them")
+        said.append(f"{levels} not published (made by `eyechart codec train`)")
     return "; ".join(said)
 
 

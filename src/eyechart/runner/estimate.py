@@ -249,7 +249,8 @@ def _usd(
 ) -> UsdRange | None:
     """Cost of a number of questions of each task."""
     try:
-        if URL.match(spec):  # opening it would download its weights, which cost nothing
+        # Opening it would download its weights. No VLM with weights of its own has a price.
+        if URL.match(spec):
             return None
         with plugins.guarded(spec):
             left = [task_work(task, max_images) for task in tasks]

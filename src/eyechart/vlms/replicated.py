@@ -189,7 +189,8 @@ def _require_version(vlm: VLM, version: str) -> None:
     """Weights at a URL or of the hub may be others here. Raises InputError."""
     if vlm.version != version:
         raise InputError(
-            f"VLM {vlm.name}: its version is {vlm.version} here; answers are stored under {version}"
+            f"VLM {vlm.name}: its version is {vlm.version} here; answers are stored under "
+            f"{version}; allowed are the same weights on all machines"
         )
 
 

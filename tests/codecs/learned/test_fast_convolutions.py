@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,19 @@ def images() -> list[Rgb8]:
 
 def x_of(height: int, width: int, channels: int = 3, count: int = 2) -> Tensor:
     return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "said"),
+    [("AuthenticAMD", 25, True), ("AuthenticAMD", 26, False), ("GenuineIntel", 25, False)],
+)
+def test_a_processor_that_halves_avx512_is_recognised(
+    tmp_path: Path, vendor: str, family: int, said: bool
+) -> None:
+    core = f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\npower management:\n\n"
+    (tmp_path / "cpuinfo").write_text(2 * core)
+    assert fast_convolutions._halves_avx512(tmp_path / "cpuinfo") is said
+    assert not fast_convolutions._halves_avx512(tmp_path / "none")
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

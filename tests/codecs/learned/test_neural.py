@@ -190,7 +190,7 @@ def test_levels_that_are_not_here_are_named_with_their_source(
     missing = MlicppCodec().missing_levels
     assert re.match(
         r"level 0\.0035 is published at https://github\.com/\S+ \(Apache License 2\.0\); "
-        r"level 0\.0004 is not published: ",
+        r"level 0\.0004 is not published \(made by",
         missing,
     )
     assert run_args(["codec", "list"]) == 0

@@ -24,6 +24,7 @@ from eyechart.codecs.learned.layers import ResidualBottleneck, bias_of
 from eyechart.codecs.learned.winograd import WinogradConv
 
 _FEW = 16  # channels; below, the default library is faster
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def available() -> bool:
@@ -35,14 +36,14 @@ def available() -> bool:
     # The first call starts NNPACK; without it every convolution fails.
     here = bool(torch._nnpack_available())
     capability = torch.backends.cpu.get_cpu_capability()
-    return here and (capability == "AVX2" or (capability == "AVX512" and _halves_avx512()))
+    return here and (capability == "AVX2" or (capability == "AVX512" and _halves_avx512(_CPUINFO)))
 
 
 @functools.cache
-def _halves_avx512() -> bool:
-    """Whether this is a processor of AMD's family 25 (Zen 4). Only Linux says so."""
+def _halves_avx512(cpuinfo: Path) -> bool:
+    """Whether this is a processor of AMD's family 25 (Zen 4). Only Linux has the file."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
         return False
     fields = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
