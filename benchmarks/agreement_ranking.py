@@ -15,6 +15,8 @@ rules of `eyechart check`. For each task:
                same order less the share of pairs in the other order
     accuracy   of several runs: tau-b of the accuracies of two runs, the mean over pairs of runs.
                Accuracies of other images of the same kind agree no better than this
+    across     of several runs: tau-b of the agreement of one run with the accuracy of another, the
+               mean over ordered pairs of runs
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,12 +51,16 @@ class LevelScores:
     run: Sequence[int]
 
 
-def between_runs(found: LevelScores) -> float:
-    """Mean tau-b of the accuracies of two runs, over all pairs of runs; NaN of one run."""
-    runs = sorted(set(found.run))
-    accuracies = [found.right[:, np.equal(found.run, run)].mean(axis=1) for run in runs]
-    taus = [kendalltau(one, other).statistic for one, other in combinations(accuracies, 2)]
-    return float(np.mean(taus)) if taus else float("nan")
+def between_runs(found: LevelScores) -> tuple[float, float]:
+    """Mean tau-b over ordered pairs of runs, NaN of one run: of the accuracies of both, and of the
+    agreement of one with the accuracy of the other."""
+    members = [np.equal(found.run, run) for run in sorted(set(found.run))]
+    right, same = ([of[:, its].mean(axis=1) for its in members] for of in (found.right, found.same))
+    pairs = list(permutations(range(len(members)), 2))
+    if not pairs:
+        return float("nan"), float("nan")
+    taus = [[kendalltau(of[a], right[b]).statistic for a, b in pairs] for of in (right, same)]
+    return float(np.mean(taus[0])), float(np.mean(taus[1]))
 
 
 def levels_of(directories: Sequence[str], tasks: Sequence[str]) -> dict[str, RowsByLevel]:
@@ -139,18 +145,19 @@ def main() -> None:
     asked = parser.parse_args()
     print(
         f"{'task':10} {'images':>6} {'questions':>9} {'levels':>6} {'tau-b':>6} "
-        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6} {'accuracy':>8}"
+        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6} {'accuracy':>8} {'across':>6}"
     )
     for task, levels in levels_of(asked.directories, asked.tasks.split(",")).items():
         found = scores(levels)
         low, high = interval(found, asked.draws, asked.seed)
+        accuracy, across = between_runs(found)
         pairs, over_resolved = resolved(found.right, found.same)
         count = len(found.right)
         print(
             f"{task:10} {max(found.image) + 1:6} {found.right.shape[1]:9} {count:6} "
             f"{tau_b(found):6.3f} {f'{low:.3f} … {high:.3f}':>15} "
             f"{f'{pairs} of {count * (count - 1) // 2}':>12} {over_resolved:6.3f} "
-            f"{between_runs(found):8.3f}"
+            f"{accuracy:8.3f} {across:6.3f}"
         )
 
 

@@ -46,7 +46,7 @@ _QWEN_TOKENS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QwenSize:
-    """Shape of a Qwen2.5-VL. The defaults are about the built-in VLM's."""
+    """Shape of a Qwen2.5-VL. The defaults are about those of `eyechart-mini`."""
 
     vision_depth: int = 6
     vision_width: int = 192

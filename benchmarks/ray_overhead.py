@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python -m benchmarks.ray_overhead [--pairs 5] [--codecs source,jpeg] ...
 
-Runs the built-in VLM on the built-in chart, as `eyechart run` and `eyechart run --ray` do: images
+Runs `eyechart-mini` on the built-in chart, as `eyechart run` and `eyechart run --ray` do: images
 for codec workers, batches of questions for the VLM, scores, records on the disk. A local Ray is
 started once. A pair is a run without it and a run on it, and every other pair begins with Ray. Not
 counted are the start of the workers and the first batches, which load the VLM.

@@ -1,7 +1,7 @@
 """Questions per second of the shared-prefix engine and of a plain per-question `generate` loop.
 
     python -m benchmarks.vlm_throughput --size mini --images 8 --questions 18 --image 224x224
-    python -m benchmarks.vlm_throughput --task POPE --images 90     the built-in VLM on its chart
+    python -m benchmarks.vlm_throughput --task POPE --images 90     eyechart-mini on its chart
 
 Both run in the same process on the same weights. The plain loop is transformers' own model,
 unchanged: processor, then `generate`, once for each question. Warm-up is not counted. The answers
@@ -271,7 +271,7 @@ def main() -> None:
     """Read arguments, build the checkpoint, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", choices=sorted(QWEN_SIZES), default="mini")
-    parser.add_argument("--task", help="of the built-in chart, with the built-in VLM")
+    parser.add_argument("--task", help="of the built-in chart, with eyechart-mini")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--plain-images", type=int, default=2)
     parser.add_argument("--questions", type=int, default=18)

@@ -31,9 +31,10 @@ class Recipe:
     micro_pairs: pairs in one forward pass, in training and in validation, to bound the memory
     (None: a whole step, a whole image).
     conditioning: that of the finished adapter: labelled, unknown or estimated.
-    error: squared, the paper's mean squared error, or log, the mean logarithm of the squared errors
-    of images. Those of low rates are fifty times those of high rates, so that squared improves low
-    rates at the cost of high ones; with log every rate counts alike.
+    error: squared, the paper's mean squared error, or log, the mean of log(e + 0.005) for the
+    squared error e of an image over the features' variance. Errors of low rates are fifty times
+    those of high rates, so that squared improves low rates at the cost of high ones; with log every
+    rate counts alike.
     """
 
     injection: str

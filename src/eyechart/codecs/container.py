@@ -8,8 +8,8 @@ codecs with weights.
     | 1    | 2 bytes    | 1 or more| 0 or 4    | 1-4      | 1-4       | 2 bytes |        |
     +------+------------+----------+-----------+----------+-----------+---------+--------+
 
-- form: 0xE8 without weights, 0xE9 with weights, and 2 more for each later version of the codec's
-  stream, of which there are three.
+- form: 0xE8 + 2 * (v - 1) without weights, 1 more with weights; v is the version of the codec's
+  stream, 1 to 3.
 - codec name: the first bytes of sha256(name).
 - level: its name, two digits in each byte ("0.008" takes 3 bytes). The name is stored instead of
   its position in the list of levels, because that list may change. It is stored instead of a hash,

@@ -152,6 +152,8 @@ class RayWorkers:
     ) -> list[tuple[str, _T]]:
         """Make a call once on every node that gets workers; -> (address of the node, result).
 
+        Waits for a node without limit.
+
         Raises:
             InputError: the call raised; the node is named.
         """
@@ -166,7 +168,10 @@ class RayWorkers:
         *args: _P.args,
         **named: _P.kwargs,
     ) -> list[tuple[str, _T]]:
-        """most_s: how long to wait for a node. Raises InputError, also after this time."""
+        """most_s: seconds to wait for a node; None: without limit.
+
+        Raises InputError, also after this time.
+        """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         message = pickle.dumps((call, args, named))

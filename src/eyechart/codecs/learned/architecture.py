@@ -26,8 +26,7 @@ class Architecture:
     are no larger than the padding. latent_multiple: y is padded by reflection to multiples of this.
     knob: what the number that names a level is. rate: whether the rate rises or falls with it.
     published: where checkpoints of others are. unpublished: levels of the paper that nobody
-    published. shipped: the folder of weights in this package, if
-    there is one.
+    published. shipped: the folder of weights in this package, if there is one.
     wide: on a CPU convolutions are computed by algorithms, or in a memory layout, that are faster
     for wide networks and round differently.
     variant: builds the variant of the network that tensors are of, where there are several.

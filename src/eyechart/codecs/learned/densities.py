@@ -91,6 +91,7 @@ def reaches(density: Density) -> Symbols:
 def conditional_table(density: Density, scale: int) -> Any:
     """The probabilities at a scale (its index) of symbols from -reach to reach, and of all others.
 
+    scale: 0 to 63. The table has 2 * reach + 2 entries; the last stands for all other symbols.
     They are in steps of 2^-24, at least one, so that machines whose float64 functions differ in the
     last digits have the same table.
     """

@@ -152,6 +152,6 @@ class TransticCodec(NetworkCodec):
 
 
 class TransticMiniCodec(NetworkCodec):
-    """tic-mini with prompts for the built-in VLM's vision encoder; its weights ship here."""
+    """tic-mini with prompts for `eyechart-mini`'s vision encoder; its weights ship here."""
 
     architecture = TRANSTIC_MINI

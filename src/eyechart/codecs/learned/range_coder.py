@@ -1,6 +1,6 @@
 """Symbols to bytes and back: range coding with tables, all symbols of one scale in one call.
 
-`constriction` takes an array of symbols with one table several times as fast as symbols with a
+`constriction` takes an array of symbols with one table two to four times as fast as symbols with a
 density each. The symbols of a part of the latent are therefore sorted by the index of their scale;
 the decoder knows all scales of the part, and so the order. A symbol that its table does not hold is
 coded as the table's last entry, and its value follows after the part, with equal probabilities.

@@ -101,9 +101,10 @@ class SwinBlock(nn.Module):
     def with_tokens(
         self, x: Tensor, prompts: Tensor | None, masked: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """A forward pass in which windows also attend to prompts (windows, tokens, channels).
+        """x: (batch, height, width, channels) -> the same shape.
 
-        masked: adds the prompts to a mask of windows.
+        prompts: (windows, tokens, channels), to which windows also attend; None: none. masked:
+        (windows of an image, side*side, side*side) -> the same with `tokens` more columns.
         """
         shift = self.shift
         moved, mask = self.norm1(x), None
