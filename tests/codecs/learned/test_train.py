@@ -188,7 +188,7 @@ def test_other_settings_are_refused_and_more_steps_are_not(tmp_path: Path) -> No
     training.save(tmp_path)
     _training(_config(9)).resume(tmp_path)
     other = TrainConfig(lmbda=0.02, steps=3, batch=2, crop_px=64, lr=3e-3, warmup=5)
-    with pytest.raises(InputError, match=r"lmbda 0\.01; allowed are the same settings"):
+    with pytest.raises(InputError, match=r"lambda 0\.01; allowed are the same settings"):
         _training(other).resume(tmp_path)
 
 
