@@ -25,6 +25,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from unittest.mock import MagicMock
 
 COMPRESSAI = "1.2.8"
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +56,16 @@ def timed(call: Callable[[], _T], clock: Callable[[], float]) -> tuple[_T, float
     return result, clock() - start_s
 
 
+def _replace_torchvision_that_does_not_load() -> None:
+    """CompressAI imports torchvision for its data sets, which are not used here. A package index
+    may have it for CUDA alone, and that build does not load beside torch for CPUs."""
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError):
+        for name in ("torchvision", "torchvision.transforms"):
+            sys.modules[name] = MagicMock()
+
+
 def random_weights(network: Any, x: Any) -> None:
     """Make a random network's latent of a usual size, and its entropy model fit it."""
     import torch
@@ -83,6 +94,8 @@ def measure(
 ) -> None:
     """Print both codecs' times and bytes. Runs inside the environment."""
     import torch
+
+    _replace_torchvision_that_does_not_load()
     from compressai.models import Elic2022Chandelier
 
     from eyechart.codecs.learned.elic import Elic
