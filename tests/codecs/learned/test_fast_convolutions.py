@@ -22,6 +22,7 @@ from eyechart.codecs.learned.neural import LoadedNetwork  # noqa: E402
 from eyechart.codecs.learned.winograd import WinogradConv  # noqa: E402
 from eyechart.core.types import Level, Rgb8  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402
+from tests.codecs.learned.threads import torch_threads  # noqa: E402
 
 # All kinds of layers of the full network, which `MINI` does not have.
 SHAPE = ElicShape(
@@ -114,13 +115,9 @@ def test_results_depend_neither_on_the_batch_nor_on_threads(
         LoadedNetwork(network, WIDE, LEVEL, "cpu", images_at_once=lambda height, width, n=n: n)
         for n in (1, 2)
     )
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
+    with torch_threads(2):
         bitstreams = together.encode(images)
         decoded = together.decode(bitstreams)
-    finally:
-        torch.set_num_threads(threads)
     assert alone.encode(images) == bitstreams
     for rgb8, wanted in zip(decoded, alone.decode(bitstreams), strict=True):
         assert np.array_equal(rgb8, wanted)
@@ -132,13 +129,9 @@ def test_half_precision_depends_neither_on_the_batch_nor_on_threads(
     here, again = (
         LoadedNetwork(network, WIDE, LEVEL, "cpu", precision="bfloat16") for _ in range(2)
     )
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
+    with torch_threads(2):
         bitstreams = here.encode(images)
         decoded = here.decode(bitstreams)
-    finally:
-        torch.set_num_threads(threads)
     assert [again.encode([image])[0] for image in images] == bitstreams
     for rgb8, bitstream in zip(decoded, bitstreams, strict=True):
         assert np.array_equal(rgb8, again.decode([bitstream])[0])

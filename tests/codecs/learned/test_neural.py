@@ -40,6 +40,7 @@ from eyechart.core.types import Bitstream, NeuralCodec, Rgb8  # noqa: E402
 from eyechart.runner import readiness  # noqa: E402
 from eyechart.testing import check_codec  # noqa: E402
 from eyechart.testing.codecs import sample_image  # noqa: E402
+from tests.codecs.learned.threads import torch_threads  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +108,9 @@ def test_results_do_not_depend_on_batches_or_threads(
 ) -> None:
     level = codec.levels[1]
     loaded = codec.load(level, "cpu")
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
+    with torch_threads(2):
         together = loaded.encode(pictures)
         decoded = loaded.decode(together)
-    finally:
-        torch.set_num_threads(threads)
     for image, bitstream, rgb8 in zip(pictures, together, decoded, strict=True):
         assert codec.encode(image, level) == bitstream
         assert np.array_equal(codec.decode(bitstream), rgb8)
