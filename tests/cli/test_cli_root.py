@@ -248,3 +248,21 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert cli.run_args(["--version"]) == 0
     assert capsys.readouterr().out == f"eyechart {__version__}\n"
+
+
+def test_ctrl_c_while_python_ends_changes_neither_code_nor_output() -> None:
+    script = (
+        "import atexit, os, signal, sys\n"
+        "from eyechart.__main__ import main\n"
+        "interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "class Last:\n"
+        "    def __del__(self, interrupt=interrupt): interrupt()\n"
+        "last = Last()\n"
+        "atexit.register(interrupt)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv = ['eyechart', '--version']\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("eyechart ")

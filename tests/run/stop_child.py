@@ -11,7 +11,7 @@ import sys
 from run_fakes import FakeVLM
 
 from eyechart import vlms
-from eyechart.cli import run_args
+from eyechart.__main__ import main as eyechart
 from eyechart.core.errors import EyechartError, UnusableVLMError, VLMError
 from eyechart.core.types import Request
 
@@ -38,7 +38,7 @@ class GivesUp:
         raise self._error
 
 
-def main() -> int:
+def main() -> None:
     # A background job is started with Ctrl-C ignored, and its children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     data, out, *gives_up = sys.argv[1:]
@@ -49,8 +49,9 @@ def main() -> int:
     options = ["--vlm", "toy", "--tasks", "POPE", "--data", data, "--codecs", "jpeg,webp,avif"]
     sys.stdout.write("started\n")
     sys.stdout.flush()
-    return run_args(["run", *options, "--out", out, "--workers", "2", "--no-report"])
+    sys.argv = ["eyechart", "run", *options, "--out", out, "--workers", "2", "--no-report"]
+    eyechart()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -139,11 +139,6 @@ def _root(
     """Measure how well vision-language models see compressed images."""
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit."""
-    sys.exit(run_args(sys.argv[1:] if args is None else list(args)))
-
-
 def _with_addresses(args: Sequence[str]) -> list[str]:
     """The arguments with `--ray local` for a `--ray` without an address, which the parser does not
     know."""
