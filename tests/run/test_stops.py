@@ -97,7 +97,7 @@ def records(out: Path) -> dict[str, list[Record]]:
 
 def workers_of(child: subprocess.Popen[str]) -> list[int]:
     found: list[int] = []
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends meanwhile
         for thread in Path(f"/proc/{child.pid}/task").glob("*/children"):
             found += map(int, thread.read_text().split())
     return found
