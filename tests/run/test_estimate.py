@@ -19,6 +19,7 @@ from eyechart.runner.estimate import (
 )
 from eyechart.runner.plan import load_plan, make_plan
 from eyechart.runner.rates import AnswerRate
+from eyechart.runner.resolve import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +44,42 @@ def test_the_papers_codecs_take_disk_though_they_are_not_here() -> None:
     assert found.code_s == 2 * (1 + 4) * sum(task.images for task in found.tasks)
 
 
-def test_weights_at_a_url_are_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """URLs of the downloads of weights, none of which succeeds."""
     asked: list[str] = []
 
-    def downloaded(url: str) -> None:
+    def fetched(url: str) -> None:
         asked.append(url)
         raise InputError(url)
 
-    monkeypatch.setattr("eyechart.vlms.downloaded", downloaded)
-    plan = {"vlms": "s3://bucket/vlms/my-vlm:dtype=float32", "tasks": "POPE", "codecs": "source"}
+    monkeypatch.setattr("eyechart.vlms.url_folders.fetched", fetched)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("s3://bucket/vlms/my-vlm:dtype=float32", "my-vlm"),
+        ("qwen2_5_vl:model=s3://bucket/vlms/my-vlm,dtype=float32", "qwen2_5_vl"),
+        ("qwen2_5_vl:dtype=float32,model=s3://bucket/vlms/my-vlm", "qwen2_5_vl"),
+    ],
+)
+def test_weights_at_a_url_are_not_downloaded(spec: str, name: str, asked: list[str]) -> None:
+    plan = {"vlms": spec, "tasks": "POPE", "codecs": "source"}
     rate = AnswerRate(questions_per_s=7.0, hardware="here")
     chosen = make_plan({**plan, "data": "eyechart-mini"}, "p")
-    (model,) = estimate(chosen, rates={"my-vlm": rate}).models
+    (model,) = estimate(chosen, rates={name: rate}).models
     assert (model.rate, model.usd) == (rate, None)
+    assert asked == []
+
+
+def test_a_wrong_option_is_named_before_a_download(asked: list[str]) -> None:
+    spec = "qwen2_5_vl:model=s3://bucket/vlms/my-vlm,size=3"
+    plan = {"vlms": spec, "tasks": "POPE", "codecs": "source", "data": "eyechart-mini"}
+    for opened in (estimate, resolve):
+        with pytest.raises(InputError, match="unknown option 'size'; allowed: "):
+            opened(make_plan(plan, "p"))
     assert asked == []
 
 

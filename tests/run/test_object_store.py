@@ -20,7 +20,9 @@ from benchmarks.faults import toy
 from eyechart.cli import run_args
 from eyechart.core.images import encode_png
 from eyechart.core.types import VLM, Decoding, Record, Request
-from eyechart.store.remote import reading, writing
+from eyechart.runner import readiness
+from eyechart.store.bucket import Bucket
+from eyechart.store.remote import fetched, reading, writing
 from eyechart.vlms import open_vlm
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.vlms.replicated import ReplicatedVLM
@@ -299,6 +301,34 @@ def test_without_credentials_or_with_wrong_ones_none_are_printed(
     (line,) = capsys.readouterr().err.splitlines()
     assert "no credentials; set AWS_ACCESS_KEY_ID" in line
     assert not (tmp_path / "cache" / "eyechart").exists()
+
+
+def test_commands_that_describe_download_no_large_data(
+    files: Any,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = f"s3://{BUCKET}/large"
+    for path in data.iterdir():
+        files.pipe_file(f"{url}/{path.name}", path.read_bytes())
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"vlms: eyechart-mini\ntasks: POPE\ncodecs: source\ndata: {url}\n")
+    with monkeypatch.context() as large:
+        large.setattr(Bucket, "size_bytes", lambda bucket, name: 10**9)
+        assert run_args(["plan", str(plan)]) == 0
+        assert f"the official file's size; not read from {url}" in capsys.readouterr().out
+        assert run_args(["task", "list", "--data", url]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{url}: 1,000,000,000 bytes to download; allowed here: 100,000,000" in line
+        monkeypatch.setenv("EYECHART_DATA", url)
+        (pope,) = (found for found in readiness.tasks() if found.name == "POPE")
+        assert "bytes to download" in pope.detail
+        assert not list((tmp_path / "cache").rglob("*.tsv"))
+    fetched(url)
+    assert run_args(["plan", str(plan)]) == 0
+    assert "official" not in capsys.readouterr().out  # counted in the local copy
 
 
 def test_an_adapter_is_read_from_a_bucket(files: Any) -> None:

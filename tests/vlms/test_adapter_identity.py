@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ def test_another_conditioning_is_another_adapter_with_its_own_name(adapter: Path
 
 
 @pytest.fixture
-def downloads(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def downloads(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """URLs in the order of their downloads, all of the same adapter."""
     made: list[str] = []
 
@@ -81,14 +80,12 @@ def downloads(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
         made.append(url)
         return adapter
 
-    url_folders.downloaded.cache_clear()
     monkeypatch.setattr(url_folders, "fetched", fetched)
-    yield made
-    url_folders.downloaded.cache_clear()
+    return made
 
 
-def test_a_url_is_downloaded_once(adapter: Path, downloads: list[str]) -> None:
-    url = "s3://bucket/adapters/universal"
+def test_a_url_is_downloaded_once(adapter: Path, downloads: list[str], tmp_path: Path) -> None:
+    url = f"s3://bucket{tmp_path}/universal"  # of no other test in this process
     found = [adapter_component(spec) for spec in (url, url, f"{url}:conditioning=unknown")]
     assert found[0] == found[1] == adapter_component(str(adapter))
     assert found[2] == adapter_component(f"{adapter}:conditioning=unknown")

@@ -97,10 +97,12 @@ def list_tasks(data: str | None = None) -> list[ListedTask]:
     Raises:
         InputError: `data` does not exist.
     """
+    from eyechart.store.remote import small_downloads
     from eyechart.tasks.sources import place_of
 
-    place_of(data)  # a wrong folder is one error, not a missing file for every task
-    return [_task(name, data) for name in plugins.names("eyechart.tasks")]
+    with small_downloads():
+        place_of(data)  # a wrong folder is one error, not a missing file for every task
+        return [_task(name, data) for name in plugins.names("eyechart.tasks")]
 
 
 def _task(name: str, data: str | None) -> ListedTask:

@@ -100,7 +100,7 @@ def load(group: Group, name: str, options: Mapping[str, Json] | None = None) -> 
 def construct(name: str, factory: Any, options: Mapping[str, Json] | None = None) -> Any:
     """Call a plug-in's factory with `options`. Raises what `load` raises."""
     given = dict(options or {})
-    _check_options(name, factory, given)
+    check_options(name, factory, given)
     with guarded(name):
         return factory(**given)
 
@@ -260,7 +260,8 @@ def _distribution(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}"
 
 
-def _check_options(name: str, factory: Any, given: Mapping[str, Json]) -> None:
+def check_options(name: str, factory: Any, given: Mapping[str, Json]) -> None:
+    """Check the names and kinds of the options of a plug-in. Raises PluginError."""
     allowed = options_of(factory)
     annotations = annotations_of(factory)
     for option, value in given.items():

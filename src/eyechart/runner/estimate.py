@@ -19,7 +19,6 @@ from eyechart.codecs.reconstruct import SLOW_DECODE_S, Reconstructor, SourceImag
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError, PluginError
-from eyechart.core.files import URL
 from eyechart.core.hooks import HasFile, HasWeightFiles, PublishedFile
 from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task, is_neural
@@ -28,8 +27,10 @@ from eyechart.runner.plan import NO_ADAPTER, CodecEntry, Plan
 from eyechart.runner.rates import AnswerRate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import among, task_work
+from eyechart.store.remote import small_downloads, url_of
 from eyechart.tasks.sampling import by_image
 from eyechart.vlms.devices import codec_devices
+from eyechart.vlms.url_folders import without_downloads
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
 OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
@@ -187,6 +188,7 @@ def processor_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+@small_downloads()
 def estimate(
     plan: Plan,
     *,
@@ -249,10 +251,8 @@ def _usd(
 ) -> UsdRange | None:
     """Cost of a number of questions of each task."""
     try:
-        # Opening it would download its weights. No VLM with weights of its own has a price.
-        if URL.match(spec):
-            return None
-        with plugins.guarded(spec):
+        # No VLM with weights of its own has a price.
+        with plugins.guarded(spec), without_downloads():
             left = [task_work(task, max_images) for task in tasks]
             return usd_before(open_spec(spec), zip(left, questions, strict=True))
     except EyechartError:  # a plan can be estimated if its VLMs cannot be opened
@@ -269,11 +269,13 @@ def _published_size(task: Task, plan: Plan) -> TaskEstimate | None:
     missing = _missing_file(task)
     if missing and missing.rows and (whole := missing.image_count):
         images = min(whole, plan.max_images or whole)
+        where = plan.data or "the built-in chart"
+        unread = "not read from" if url_of(where) else "not in"  # missing there, or too large
         return TaskEstimate(
             name=task.name,
             questions=round(missing.rows * images / whole),
             images=images,
-            note=f"the official file's size; not in {plan.data or 'the built-in chart'}",
+            note=f"the official file's size; {unread} {where}",
             pixels=OFFICIAL_SIZE_PX[0] * OFFICIAL_SIZE_PX[1],
         )
     return None

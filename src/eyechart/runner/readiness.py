@@ -19,6 +19,7 @@ from eyechart.core.hooks import HasFile, HasMissingLevels
 from eyechart.core.types import is_neural
 from eyechart.core.version import VERSION
 from eyechart.core.workers import usable_cores
+from eyechart.store.remote import small_downloads
 
 if TYPE_CHECKING:
     from eyechart.core.types import Codec, Rgb8
@@ -99,7 +100,7 @@ def tasks() -> Iterator[CheckResult]:
     for name in plugins.names("eyechart.tasks"):
         try:
             task = plugins.load("eyechart.tasks", name)
-            with plugins.guarded(name):
+            with plugins.guarded(name), small_downloads():
                 questions = task.questions()
                 images = len({question.image for question in questions})
                 where = task.data_file().origin if isinstance(task, HasFile) else "its own data"

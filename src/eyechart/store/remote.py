@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,6 +38,7 @@ IMAGES_EVERY_S = 300.0  # bitstreams can be made again, and looking for new ones
 _LOCAL_ONLY = frozenset({"leases", "bitstreams", "decoded", ".eyechart"})
 _PARALLEL = 16
 _READ_BYTES = 64 << 20  # a larger file is not read into memory
+SMALL_BYTES = 100_000_000  # what a command that only describes may download from one URL
 # Files that are made from others come last when uploading.
 _ORDER = {"index.json": 2, "sums.json": 2, "current.json": 2, "analysis.json": 3, "report.html": 3}
 
@@ -114,17 +116,31 @@ def writing(
         yield copy.folder
 
 
+_most_bytes: ContextVar[int | None] = ContextVar("_most_bytes", default=None)
+
+
+@contextmanager
+def small_downloads(most_bytes: int = SMALL_BYTES) -> Iterator[None]:
+    """Context for code that only describes: `fetched` refuses a larger download."""
+    token = _most_bytes.set(most_bytes)
+    try:
+        yield
+    finally:
+        _most_bytes.reset(token)
+
+
 def fetched(place: str) -> Path:
     """A folder or file of data: the path itself, or the local copy of all files at a URL.
 
     Raises:
-        InputError: the object store cannot be used, or nothing is there.
+        InputError: the object store cannot be used, or nothing is there; more is to be downloaded
+            than a block of `small_downloads` allows.
     """
     url = url_of(place)
     if not url:
         return Path(place).expanduser()
     copy = _Copy(url)
-    copy.pull_to_read(lambda folder: False)
+    copy.pull_to_read(lambda folder: False, most_bytes=_most_bytes.get())
     alone = copy.folder / copy.folder.name  # a URL of one file
     return alone if alone.is_file() else copy.folder
 
@@ -143,9 +159,11 @@ class _Copy:
 
     # --- download -----------------------------------------------------------------------------
 
-    def pull_to_read(self, images: Callable[[Path], bool], hint: str = "") -> None:
+    def pull_to_read(
+        self, images: Callable[[Path], bool], hint: str = "", most_bytes: int | None = None
+    ) -> None:
         """Download what has changed, unless a command of this machine writes the local copy, which
-        is newer then. hint: what to do where nothing is."""
+        is newer then. hint: what to do where nothing is. most_bytes: of the files to download."""
         listing = self.bucket.list()
         if not listing:
             raise InputError(f"{self.url}: nothing is there{hint}")
@@ -156,11 +174,11 @@ class _Copy:
                     pass  # a command that starts now waits for `transfer`
             except HeldError:
                 return
-            self._pull(listing)
+            self._pull(listing, most_bytes)
             if images(self.folder):
                 self._pull_images(listing)
 
-    def _pull(self, listing: dict[str, list[str]]) -> None:
+    def _pull(self, listing: dict[str, list[str]], most_bytes: int | None = None) -> None:
         state = self._state
         state.load()
         names = {name for name in listing if not packed_names(name) and name != RemoteLease.NAME}
@@ -172,6 +190,12 @@ class _Copy:
             for name in names
             if state.remote.get(name) != listing[name] or not self._path(name).exists()
         ]
+        size_bytes = sum(map(self.bucket.size_bytes, changed))
+        if most_bytes is not None and size_bytes > most_bytes:
+            raise InputError(
+                f"{self.url}: {size_bytes:,} bytes to download; allowed here: {most_bytes:,}; "
+                "eyechart run downloads them"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         for group in _groups(changed, reverse=True):
             for name in self._in_parallel(self._download, group):

@@ -123,6 +123,7 @@ def _on(opener: _Opener, options: dict[str, Json], device: str | None = None) ->
     factory = opener.factory()
     where: dict[str, Json] = {} if device is None else {"device": device}
     model = options.get("model")
+    plugins.check_options(opener.name, factory, {**options, **where})  # before a download
     if isinstance(model, str) and URL.match(model) and not is_remote(factory):
         where["model"] = str(downloaded(model))
     vlm: VLM = plugins.construct(opener.name, factory, {**options, **where})

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
+from eyechart.core.errors import UnusableVLMError
 from eyechart.store.remote import fetched
 
+_allowed = ContextVar("_allowed", default=True)
 
-@cache
+
+@contextmanager
+def without_downloads() -> Iterator[None]:
+    """Context for code that only describes VLMs: `downloaded` raises instead of downloading."""
+    token = _allowed.set(False)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
 def downloaded(url: str) -> Path:
     """The local copy of all files at a URL, in the cache folder of this machine.
 
@@ -17,5 +32,13 @@ def downloaded(url: str) -> Path:
 
     Raises:
         InputError: the object store cannot be used, or nothing is there.
+        UnusableVLMError: in a block of `without_downloads`.
     """
+    if not _allowed.get():
+        raise UnusableVLMError(f"{url}: its weights are not downloaded to describe it")
+    return _downloaded_once(url)
+
+
+@cache
+def _downloaded_once(url: str) -> Path:
     return fetched(url)
