@@ -5,7 +5,8 @@ a CPU. In training all images have one size, so windows are a batch dimension he
 questions about one image share its visual tokens in one packed row. A test compares the logits with
 those of transformers.
 
-Shape suffixes: B images, P patches, N visual tokens, L packed tokens, D width, H heads, K head dim.
+Shape suffixes: B images, P patches, N visual tokens, L packed tokens, T those that the layout
+keeps, D width, H heads, K head dim.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recipes.chart.attention import OwnQuestions, WholeRows
 from recipes.chart.scene import SIZE_PX
 
 PATCH_PX = 14
@@ -97,26 +99,33 @@ class ChartForward(nn.Module):
         return attended_BPD
 
     def hidden_states(
-        self, ids_BL: Tensor, visual_BND: Tensor, first: int, position_3BL: Tensor, mask: Tensor
+        self,
+        ids_BL: Tensor,
+        visual_BND: Tensor,
+        first: int,
+        position_3BL: Tensor,
+        layout: WholeRows | OwnQuestions,
     ) -> Tensor:
-        """Hidden states (B, L, D) of packed rows whose visual tokens start at index `first`."""
+        """Hidden states (T, D) of the tokens that the layout keeps, of packed rows whose visual
+        tokens start at index `first`."""
         embedded = self.language.embed_tokens(ids_BL)
         visual = visual_BND.to(embedded.dtype)
         after = first + visual.shape[1]
-        x_BLD = torch.cat([embedded[:, :first], visual, embedded[:, after:]], dim=1)
-        cos, sin = self.language.rotary_emb(x_BLD, position_3BL)
-        cos, sin = cos[:, :, None], sin[:, :, None]
+        rows_BLD = torch.cat([embedded[:, :first], visual, embedded[:, after:]], dim=1)
+        x_TD = rows_BLD.flatten(0, 1).index_select(0, layout.kept)
+        position_31T = position_3BL.flatten(1).index_select(1, layout.kept)[:, None]
+        cos, sin = self.language.rotary_emb(x_TD, position_31T)
+        cos, sin = cos[0, :, None], sin[0, :, None]
         for layer in self.language.layers:
             attn = layer.self_attn
-            h = _norm(layer.input_layernorm, x_BLD)
-            heads = (*h.shape[:2], -1, attn.head_dim)
+            h = _norm(layer.input_layernorm, x_TD)
+            heads = (len(h), -1, attn.head_dim)
             q, k = _rotate(attn.q_proj(h).view(heads), cos, sin), attn.k_proj(h).view(heads)
             k, v = _rotate(k, cos, sin), attn.v_proj(h).view(heads)
-            q, k, v = (t.transpose(1, 2) for t in (q, k, v.to(q.dtype)))
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            x_BLD = x_BLD + attn.o_proj(out.transpose(1, 2).flatten(2))
-            x_BLD = x_BLD + layer.mlp(_norm(layer.post_attention_layernorm, x_BLD))
-        return _norm(self.language.norm, x_BLD)
+            out = layout.attend(q, k, v.to(q.dtype))
+            x_TD = x_TD + attn.o_proj(out.flatten(1))
+            x_TD = x_TD + layer.mlp(_norm(layer.post_attention_layernorm, x_TD))
+        return _norm(self.language.norm, x_TD)
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:

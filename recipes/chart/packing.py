@@ -95,14 +95,3 @@ class Packer:
             weight=weight,
             kinds=tuple(kinds),
         )
-
-
-def attention_mask(block_BL: Any) -> Any:
-    """bool (B, 1, L, L): causal, to the same question and the prefix; padding attends to itself."""
-    import torch
-
-    length = block_BL.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=block_BL.device).tril()
-    mine = block_BL[:, :, None] == block_BL[:, None, :]
-    prefix = (block_BL == 0)[:, None, :]
-    return ((mine | prefix) & causal)[:, None]

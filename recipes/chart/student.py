@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recipes.chart.attention import OwnQuestions, WholeRows, layout_of
 from recipes.chart.forward import ChartForward
-from recipes.chart.packing import Packer, attention_mask
+from recipes.chart.packing import Packer
 from recipes.chart.targets import SYMBOLS, TARGET_NAMES
 
 POSITIVE_WEIGHT = 4.0  # a token shows few things, so positives of rare targets count more
@@ -59,17 +60,18 @@ class ChartStudent(nn.Module):
         )
 
     def forward(
-        self, image: Tensor, ids: Tensor, position: Tensor, mask: Tensor
+        self, image: Tensor, ids: Tensor, position: Tensor, layout: WholeRows | OwnQuestions
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states (B, L, D), probe logits (B, 64, names) and (B, 64, letters)."""
+        """Hidden states (T, D) of the layout's tokens; probe logits (B, 64, names) and, of letters,
+        (B, 64, letters)."""
         visual_BND = self.network.encode_images(image)
-        hidden_BLD = self.network.hidden_states(ids, visual_BND, self.first, position, mask)
+        hidden_TD = self.network.hidden_states(ids, visual_BND, self.first, position, layout)
         words_TD = self.network.language.embed_tokens(self.name_ids).sum(1)
         right_TD = words_TD[self.letter_at] @ self.probe["right_turn"]
         scale = self.probe["scale"]
         shown = scale * F.linear(visual_BND, words_TD) + self.probe["bias"]
         right = scale * F.linear(visual_BND, right_TD) + self.probe["right_bias"]
-        return hidden_BLD, shown, right
+        return hidden_TD, shown, right
 
 
 def losses(
@@ -81,12 +83,12 @@ def losses(
     for the device.
     """
     device = batch["image"].device.type
-    mask = attention_mask(batch["block"])
+    layout = layout_of(batch["block"])
     target = batch["target"].long()
     with torch.autocast(device, dtype=torch.bfloat16):
         position = batch["position"].transpose(0, 1).long()
-        hidden, shown, right = forward(batch["image"], batch["ids"].long(), position, mask)
-        logits = student.network.head(hidden.flatten(0, 1)[batch["at"].long()]).float()
+        hidden, shown, right = forward(batch["image"], batch["ids"].long(), position, layout)
+        logits = student.network.head(hidden[layout.index_of(batch["at"].long())]).float()
     token_loss = F.cross_entropy(logits, target, reduction="none")
     weight = batch["weight"]
     answer_loss = (token_loss * weight).sum() / weight.sum()

@@ -16,9 +16,10 @@ from eyechart.core.types import Decoding, Request
 from eyechart.vlms.mini import EyechartMini
 from recipes.chart.ask_yesno import pope_about
 from recipes.chart.asking import ChartQuestion
+from recipes.chart.attention import OwnQuestions, WholeRows, layout_of
 from recipes.chart.curriculum import Batches, drawn_batches, target_answer
 from recipes.chart.forward import ChartForward
-from recipes.chart.packing import Packer, attention_mask
+from recipes.chart.packing import Packer
 from recipes.chart.scene import SIZE_PX
 from recipes.chart.ship import card, ship
 from recipes.chart.train_vlm import parse, rate_factor, train
@@ -42,6 +43,7 @@ def test_packed_questions_get_the_logits_of_questions_asked_alone(
     asked = [("a", TEXTS[0], "Yes"), ("b", TEXTS[1], "red")]
     packer, lean = Packer(tokenizer), ChartForward(model)
     row = packer.pack(asked)
+    layout = layout_of(torch.from_numpy(row.block)[None])
     with torch.no_grad():
         visual = lean.encode_images(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None])
         expected = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
@@ -51,12 +53,12 @@ def test_packed_questions_get_the_logits_of_questions_asked_alone(
             visual,
             packer.first,
             torch.from_numpy(row.position)[:, None],
-            attention_mask(torch.from_numpy(row.block)[None]),
+            layout,
         )
         for number, (_, prompt, answer) in enumerate(asked, start=1):
             mine = row.block == number
             alone = _alone(model, tokenizer, inputs, prompt, answer)[-int(mine.sum()) :]
-            packed = lean.head(hidden[0][torch.from_numpy(mine)])
+            packed = lean.head(hidden[layout.index_of(torch.from_numpy(np.flatnonzero(mine)))])
             torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
 
 
@@ -70,6 +72,22 @@ def _alone(model: Any, tokenizer: Any, inputs: Any, prompt: str, answer: str) ->
     image = (ids == tokenizer.convert_tokens_to_ids("<|image_pad|>")).int()
     logits: torch.Tensor = model(input_ids=ids, mm_token_type_ids=image, **inputs).logits[0]
     return logits
+
+
+def test_both_layouts_give_one_attention_and_gradient(tokenizer: Any) -> None:
+    batch = next(drawn_batches(Batches(tokenizer, "train", 0, 4), 0))
+    block = torch.from_numpy(batch["block"])
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(3, block.numel(), 2, 8, generator=generator)
+    found = []
+    for layout in (WholeRows(block), OwnQuestions(block)):
+        leaf = rows.clone().requires_grad_()
+        out = layout.attend(*leaf.index_select(1, layout.kept))
+        answers = out[layout.index_of(torch.from_numpy(batch["at"]).long())]
+        answers.square().sum().backward()
+        found.append((answers.detach(), leaf.grad))
+    for whole, own in zip(*found, strict=True):
+        torch.testing.assert_close(own, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_signs_are_spelled_letter_by_letter(tokenizer: Any) -> None:
