@@ -6,15 +6,17 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from eyechart.core.errors import WorkerDiedError
+from eyechart.core.errors import InputError, WorkerDiedError
 from eyechart.core.pool import answer_call
-from eyechart.core.ray_workers import _HTTP2, RayExecutor, _Actor, _speaks_grpc
+from eyechart.core.ray_settings import CALL_LIMIT, CALL_S, HTTP2, call_limit_s, speaks_grpc
+from eyechart.core.ray_workers import RayExecutor, _Actor, _RayActors
 from eyechart.core.workers import CPU
 
 WAIT_S = 60
@@ -24,8 +26,15 @@ class ActorGoneError(Exception):
     """What Ray raises for an actor that ended."""
 
 
+class GetTimeoutError(TimeoutError):
+    """What Ray raises if a result is not there in time."""
+
+
 class NoMemoryError(Exception):
     """What Ray raises for an actor that was killed for lack of memory: no `RayActorError`."""
+
+
+CORE = {"CPU": 1.0}
 
 
 class StandIn:
@@ -38,13 +47,22 @@ class StandIn:
         *,
         start: Callable[[int], Any] = bool,
         call: Callable[[int, bytes], bytes] = lambda number, message: answer_call(message),
+        nodes: Sequence[str] = (),
     ) -> None:
-        self._start, self._call = start, call
+        self._start, self._call, self._nodes = start, call, nodes
         self._lock = threading.Lock()
         self.started = 0
         self.killed: list[int] = []
+        self.needs: list[dict[str, object]] = []
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [
+            {"NodeID": f"id-{name}", "NodeManagerAddress": name, "Alive": True, "Resources": CORE}
+            for name in self._nodes
+        ]
 
     def remote(self, **needs: object) -> Callable[[object], Any]:
+        self.needs.append(needs)
         return lambda cls: SimpleNamespace(remote=self._actor)
 
     def _actor(self, *arguments: object) -> Any:
@@ -53,7 +71,7 @@ class StandIn:
             number = self.started
         return _StandInActor(number, self._start, self._call)
 
-    def get(self, reference: Callable[[], Any]) -> Any:
+    def get(self, reference: Callable[[], Any], timeout: float | None = None) -> Any:
         return reference()
 
     def kill(self, actor: _StandInActor) -> None:
@@ -70,8 +88,9 @@ class _StandInActor:
         self.call = SimpleNamespace(remote=lambda message, *_: lambda: call(number, message))
 
 
-def opened(ray: StandIn, workers: int = 1) -> RayExecutor:
-    return RayExecutor(ray, workers, 0, gpu_share=0, nice=0)
+def opened(ray: StandIn, workers: int = 1, hung: Counter[str] | None = None) -> RayExecutor:
+    actors = _RayActors(ray, gpu_share=0, nice=0, most_s=WAIT_S)
+    return RayExecutor(actors, workers, 0, hung)
 
 
 @pytest.mark.parametrize("error", [ActorGoneError, NoMemoryError])
@@ -97,6 +116,71 @@ def test_a_call_that_ends_every_worker_fails_with_the_reason() -> None:
     with pytest.raises(WorkerDiedError, match=r"died \(the node is low on memory\)"):
         executor.submit(CPU, abs, -1).result(WAIT_S)
     executor.close()
+
+
+class Hanging:
+    """Calls that some workers do not answer, by their number; worker n is on node n, or on `node`.
+
+    A call without an answer takes no time: the limit is over at once.
+    """
+
+    def __init__(self, *numbers: int, node: str = "") -> None:
+        self.numbers, self.node = numbers, node
+
+    def start(self, number: int) -> str:
+        return self.node or f"n{number}"
+
+    def call(self, number: int, message: bytes) -> bytes:
+        if number in self.numbers:
+            raise GetTimeoutError("Get timed out: some object(s) not ready.")
+        return answer_call(message)
+
+
+def test_a_call_without_an_answer_is_made_on_another_node() -> None:
+    hanging = Hanging(1)
+    ray = StandIn(start=hanging.start, call=hanging.call, nodes=["n1", "n2", "n3"])
+    hung: Counter[str] = Counter()
+    executor = opened(ray, hung=hung)
+    assert executor.submit(CPU, abs, -1).result(WAIT_S) == 1
+    assert ray.killed == [1]
+    assert hung == {"n1": 1}
+    assert [need.get("label_selector") for need in ray.needs] == [
+        None,
+        {"ray.io/node-id": "!in(id-n1)"},
+    ]
+    executor.close()
+
+
+def test_the_only_node_gets_a_worker_again() -> None:
+    hanging = Hanging(1, node="n1")
+    ray = StandIn(start=hanging.start, call=hanging.call, nodes=["n1"])
+    executor = opened(ray)
+    assert executor.submit(CPU, abs, -1).result(WAIT_S) == 1
+    assert "label_selector" not in ray.needs[-1]
+    executor.close()
+
+
+def test_a_call_that_hangs_on_two_nodes_fails_and_blames_neither() -> None:
+    hanging = Hanging(1, 2)
+    ray = StandIn(start=hanging.start, call=hanging.call, nodes=["n1", "n2", "n3"])
+    hung: Counter[str] = Counter()
+    executor = opened(ray, hung=hung)
+    with pytest.raises(WorkerDiedError, match=f"two workers gave no answer within {WAIT_S} s"):
+        executor.submit(CPU, abs, -1).result(WAIT_S)
+    assert not hung
+    assert executor.submit(CPU, abs, -2).result(WAIT_S) == 2
+    executor.close()
+
+
+def test_the_limit_of_a_call_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CALL_LIMIT, raising=False)
+    assert call_limit_s() == CALL_S
+    monkeypatch.setenv(CALL_LIMIT, "90")
+    assert call_limit_s() == 90
+    for wrong in ("0", "-1", "nan", "inf", "1h"):
+        monkeypatch.setenv(CALL_LIMIT, wrong)
+        with pytest.raises(InputError, match=f"{CALL_LIMIT}={wrong}: not a time; allowed: seconds"):
+            call_limit_s()
 
 
 def test_an_error_of_the_call_ends_no_worker() -> None:
@@ -154,10 +238,10 @@ def test_the_first_frame_of_a_head_node_may_come_in_pieces() -> None:
 
         def answer() -> None:
             with far.makefile("rb") as stream:
-                stream.read(len(_HTTP2))
+                stream.read(len(HTTP2))
             far.sendall(b"\x04" + bytes(5))
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert _speaks_grpc(near)
+        assert speaks_grpc(near)
         thread.join()

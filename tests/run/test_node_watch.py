@@ -12,10 +12,11 @@ class Cluster:
 
     def __init__(self, **nodes: tuple[int, int]) -> None:
         self.nodes = nodes
+        self.hung: list[str] = []
 
     def by_node(self) -> dict[str, NodeWork]:
         return {
-            name: NodeWork(workers=workers, batches=batches)
+            name: NodeWork(workers=workers, batches=batches, hung=self.hung.count(name))
             for name, (workers, batches) in self.nodes.items()
         }
 
@@ -37,6 +38,19 @@ def test_nothing_is_said_without_a_cluster_or_batches_on_it() -> None:
         watch = NodeWatch(workers)
         assert watch.alive() == ""
         assert watch.speeds(10, 1.0) == ""
+
+
+def test_a_node_that_does_not_answer_is_named_once() -> None:
+    cluster = Cluster(a=(1, 0), b=(1, 0))
+    watch = NodeWatch(cluster)
+    assert watch.faults() == []
+    cluster.hung += ["b"]
+    (line,) = watch.faults()
+    assert line.startswith("node b: a call had no answer in time and goes to another worker")
+    cluster.hung += ["b", "a"]
+    (line,) = watch.faults()
+    assert line.startswith("node a: ")
+    assert NodeWatch(WorkerPool).faults() == []
 
 
 def test_the_page_of_the_cluster_is_named() -> None:

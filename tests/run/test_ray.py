@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,14 +22,17 @@ from eyechart import api
 from eyechart.api.progress import Tally
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
+from eyechart.core.ray_settings import CALL_LIMIT
 from eyechart.core.ray_workers import _RayActors
 from eyechart.core.types import Record
-from eyechart.core.workers import DEVICE, Resources, worker_device
+from eyechart.core.workers import CPU, DEVICE, Resources, worker_device
 from eyechart.runner.progress import SilentProgress
 from eyechart.store import Store
+from tests.run.ray_hang import node_of_the_second
 
 KILLS = int(os.environ.get("EYECHART_RAY_KILLS", "3"))
 IMAGES, PER_IMAGE = 8, 3
+WAIT_S = 120.0
 SIZE = (200, 240)  # large enough to stay on the nodes
 PLAN = {"vlms": toy.VLM, "tasks": "POPE", "codecs": ["source", "jpeg"]}
 
@@ -229,8 +232,8 @@ def test_killed_workers_actors_and_nodes_change_no_record(
     killer = Killer(cluster, KILLS, actors)
     create = _RayActors.create
 
-    def noted(self: _RayActors, resources: Resources) -> Any:
-        actors.append(create(self, resources))
+    def noted(self: _RayActors, resources: Resources, avoid: Collection[str]) -> Any:
+        actors.append(create(self, resources, avoid))
         return actors[-1]
 
     monkeypatch.setattr(_RayActors, "create", noted)
@@ -304,6 +307,35 @@ def test_a_vlm_may_have_all_gpus_of_a_node() -> None:
             assert len(workers.devices) == 5
             vlm = workers(0, ("auto",))
             assert vlm.submit(DEVICE, worker_device).result() == "cuda:0"
+    finally:
+        if cluster is not None:
+            cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_call_without_an_answer_goes_to_another_node(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    from eyechart.core.ray_workers import ray_workers
+
+    monkeypatch.setenv(CALL_LIMIT, "5")  # time for a worker to answer on a busy machine
+    cluster, marker = None, tmp_path / "first"
+    try:
+        with _busy_machine():
+            head = {**node_settings(), "include_dashboard": False}
+            cluster = Cluster(initialize_head=True, head_node_args=head)
+            cluster.add_node(**node_settings(), node_ip_address="127.0.0.2")
+        with ray_workers(cluster.address) as workers:
+            executor = workers(1)
+            second = executor.submit(CPU, node_of_the_second, marker).result(WAIT_S)
+            assert second != marker.read_text()
+            assert sorted(node.hung for node in workers.by_node().values()) == [0, 1]
+            marker.unlink()
+            with pytest.raises(InputError, match=r"node [0-9.]+: no answer within 5 s"):
+                workers.on_every_node(CPU, node_of_the_second, marker)
     finally:
         if cluster is not None:
             cluster.shutdown()

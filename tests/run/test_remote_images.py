@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,7 +50,7 @@ class Nodes:
         self.sent: list[Reference] = []
         self.vlm_calls = self.lost = 0
 
-    def create(self, resources: Resources) -> Resources:
+    def create(self, resources: Resources, avoid: Collection[str]) -> Resources:
         return resources
 
     def ready(self, actor: Any) -> str:

@@ -5,15 +5,16 @@
 
 What starts the workers and carries calls to them is behind the protocol `Actors`
 (`core.ray_workers` for Ray). If a worker ends, its calls go to other ones, and a new one is
-started. Calls and results are pickled here, so that errors arrive as from a local worker; large
-arrays travel apart from them (`core.remote_arrays`).
+started. A worker that does not answer in time is ended, and its node gets no new one. Calls and
+results are pickled here, so that errors arrive as from a local worker; large arrays travel apart
+from them (`core.remote_arrays`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,8 +36,8 @@ class Actors(Protocol):
     """Starts workers that make one call at a time, and talks to them. May raise any
     exception; a worker whose call or start raised is not used again."""
 
-    def create(self, resources: Resources) -> Any:
-        """Start a worker, without waiting for it."""
+    def create(self, resources: Resources, avoid: Collection[str]) -> Any:
+        """Start a worker, without waiting for it. avoid: addresses of nodes that do not answer."""
         ...
 
     def ready(self, actor: Any) -> str:
@@ -51,7 +52,8 @@ class Actors(Protocol):
         self, actor: Any, message: bytes, references: Sequence[Any], most_kept: int
     ) -> tuple[bytes, Sequence[Any]]:
         """Let it make a call, `core.remote_arrays.answer_remote_call`, with the arrays of these
-        references; -> the reply, and the references of the arrays that it keeps."""
+        references; -> the reply, and the references of the arrays that it keeps. Raises
+        TimeoutError: there is no reply after a long time."""
         ...
 
     def is_lost(self, error: Exception) -> bool:
@@ -78,16 +80,21 @@ class _ActorCall:
     most_kept: int
     future: Future[Any]
     tries: int = 0
+    hung_on: str | None = None  # address of the node that did not answer it
 
 
 class ActorPool:
     """A number of workers of each kind, each with a thread of this process, and the waiting calls.
 
-    counts: workers for calls with these needs. They start at the first call of their kind.
+    counts: workers for calls with these needs. They start at the first call of their kind. hung:
+    calls without an answer by address of a node, counted here; pools of one cluster share it.
     """
 
-    def __init__(self, actors: Actors, counts: Mapping[Resources, int]) -> None:
+    def __init__(
+        self, actors: Actors, counts: Mapping[Resources, int], hung: Counter[str] | None = None
+    ) -> None:
         self._actors, self.counts = actors, counts
+        self._hung = Counter() if hung is None else hung
         self._waiting: dict[Resources, deque[_ActorCall]] = {CPU: deque(), DEVICE: deque()}
         self._changed = threading.Condition()
         self._closed = False
@@ -156,11 +163,12 @@ class ActorPool:
             call = self._next(resources)
             if call is None:
                 return
+            node = self.nodes.get(actor, "")
             problem = self._make(actor, call)
-            if problem:
+            if problem is not None:
                 self._end(actor)
                 actor = None
-                self._again(resources, call, problem)
+                self._again(resources, call, node, problem)
             del call  # a waiting thread must not keep images in memory
 
     def _start_actor(self, resources: Resources) -> Any:
@@ -170,10 +178,11 @@ class ActorPool:
         while not self._closed:
             actor = None
             try:
-                actor = self._actors.create(resources)
+                actor = self._actors.create(resources, list(self._hung))
                 with self._changed:
                     self._started.add(actor)
                 if not self._closed:  # else `close` may not have seen this actor
+                    # Without a limit: it may wait for room, and no call waits for this worker.
                     self.nodes[actor] = self._actors.ready(actor)
                     return actor
                 self._end(actor)
@@ -191,8 +200,8 @@ class ActorPool:
                 self._changed.wait()
             return None if self._closed else self._waiting[resources].popleft()
 
-    def _make(self, actor: Any, call: _ActorCall) -> str:
-        """Let an actor make a call; -> why there is no reply, "" if there is one.
+    def _make(self, actor: Any, call: _ActorCall) -> Exception | None:
+        """Let an actor make a call; -> why there is no reply, None if there is one.
 
         What the call itself raises is in the reply. Everything else means that the actor cannot be
         used again: it has ended or was killed for lack of memory, or its reply is lost.
@@ -202,23 +211,41 @@ class ActorPool:
         except Exception as error:  # noqa: BLE001 - whatever it raises, no future stays open
             if call.references and self._actors.is_lost(error):
                 _settle(call, None, ArrayLostError("an array is lost, because its node ended"))
-                return ""
-            return last_line(error)
+                return None
+            return error
         try:
             ok, value = load_reply(reply, kept)
         except Exception as error:  # noqa: BLE001 - a class that this process cannot build
             _settle(call, None, WorkerDiedError(f"the result cannot be read: {one_line(error)}"))
-            return ""
+            return None
         with self._changed:
             self.answered[self.nodes.get(actor, "")] += 1
         _settle(call, value if ok else None, None if ok else value)
-        return ""
+        return None
 
-    def _again(self, resources: Resources, call: _ActorCall, problem: str) -> None:
-        """Let another worker make a call, unless it has ended too many."""
+    def _again(self, resources: Resources, call: _ActorCall, node: str, problem: Exception) -> None:
+        """Let another worker make a call, unless it has ended too many, or two did not answer.
+
+        A call without an answer counts as a fault of its node; if another node does not answer it
+        either, as a fault of the call.
+        """
         call.tries += 1
+        why = ""
         if call.tries >= _TRIES:
-            _settle(call, None, WorkerDiedError(f"the worker process died ({problem})"))
+            why = f"the worker process died ({last_line(problem)})"
+        if isinstance(problem, TimeoutError):
+            with self._changed:
+                if call.hung_on in (None, node):
+                    self._hung[node] += 1
+                elif self._hung[call.hung_on] > 1:
+                    self._hung[call.hung_on] -= 1
+                else:
+                    del self._hung[call.hung_on]
+            if call.hung_on is not None:
+                why = f"two workers gave {last_line(problem)}"
+            call.hung_on = node
+        if why:
+            _settle(call, None, WorkerDiedError(why))
             return
         with self._changed:
             if not self._closed:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import pickle
 import platform
-import socket
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +22,7 @@ import numpy as np
 from eyechart.core.actor_pool import ActorPool, last_line
 from eyechart.core.errors import InputError, one_line
 from eyechart.core.pool import answer_call
+from eyechart.core.ray_settings import CALL_S, call_limit_s, check_answers
 from eyechart.core.remote_arrays import answer_remote_call
 from eyechart.core.version import VERSION
 from eyechart.core.workers import (
@@ -37,10 +37,6 @@ from eyechart.core.workers import (
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_CONNECT_S = 10.0
-# What a gRPC client says first: the preface of HTTP/2, and a SETTINGS frame without settings.
-_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
-_FRAME_BYTES = 9  # the head of the SETTINGS frame that a gRPC server answers with
 _LOCAL_STORE_BYTES = 1 << 30  # images on the way; a local Ray would take a third of the memory
 _NODE_S = 120.0  # to start a first process on a node, which imports this package
 # Share of a GPU. A copy of a VLM and a worker for codecs fit on one, but not two copies.
@@ -56,10 +52,10 @@ def ray_workers(address: str = "", *, whole_nodes: bool = False) -> Iterator[Ray
 
     Raises:
         InputError: Ray is not installed, the address does not answer, or a node has another version
-            of eyechart or of Python; no GPU for `whole_nodes`.
+            of eyechart or of Python; no GPU for `whole_nodes`; a wrong limit in the environment.
     """
-    ray = _ray()
-    _check_answers(address)
+    ray, most_s = _ray(), call_limit_s()
+    check_answers(address)
     # Ray would print its own messages into the progress display.
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     settings["address"] = address or "local"  # without it, Ray looks for one that is there
@@ -78,7 +74,10 @@ def ray_workers(address: str = "", *, whole_nodes: bool = False) -> Iterator[Ray
         raise InputError(f"--ray {where}: cannot be used ({one_line(error, 300)})") from error
     try:
         workers = RayWorkers(
-            ray, dashboard=f"http://{page}" if page else "", whole_nodes=whole_nodes
+            ray,
+            dashboard=f"http://{page}" if page else "",
+            whole_nodes=whole_nodes,
+            most_s=most_s,
         )
         with closing(workers):
             workers.check_nodes()
@@ -91,11 +90,19 @@ class RayWorkers:
     """Opens workers on a connected cluster (`core.workers.ClusterWorkers`).
 
     whole_nodes: a copy of a VLM has all GPUs of a node, for a VLM that one GPU cannot hold; codecs
-    with weights then run on CPUs.
+    with weights then run on CPUs. most_s: seconds to wait for the answer to a call.
     """
 
-    def __init__(self, ray: Any, *, dashboard: str = "", whole_nodes: bool = False) -> None:
-        self._ray, self.dashboard = ray, dashboard
+    def __init__(
+        self,
+        ray: Any,
+        *,
+        dashboard: str = "",
+        whole_nodes: bool = False,
+        most_s: float = CALL_S,
+    ) -> None:
+        self._ray, self.dashboard, self._most_s = ray, dashboard, most_s
+        self._hung: Counter[str] = Counter()
         self._opened: weakref.WeakSet[RayExecutor] = weakref.WeakSet()
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
@@ -115,7 +122,8 @@ class RayWorkers:
     ) -> RayExecutor:
         """An executor: see `core.workers.OpenWorkers`."""
         share = self._codec_gpus if cpu_workers > 0 else self._vlm_gpus
-        made = RayExecutor(self._ray, cpu_workers, len(devices), gpu_share=share, nice=nice)
+        actors = _RayActors(self._ray, gpu_share=share, nice=nice, most_s=self._most_s)
+        made = RayExecutor(actors, cpu_workers, len(devices), self._hung)
         self._opened.add(made)
         return made
 
@@ -132,14 +140,13 @@ class RayWorkers:
             alive += executor.alive()
             batches += executor.batches()
         return {
-            node: NodeWork(workers=alive[node], batches=batches[node])
-            for node in sorted({*alive, *batches})
+            node: NodeWork(workers=alive[node], batches=batches[node], hung=self._hung[node])
+            for node in sorted({*alive, *batches, *list(self._hung)})
         }
 
     def check_nodes(self) -> None:
         """Check the versions of eyechart and Python on every node. Raises InputError."""
         here = (VERSION, platform.python_version())
-        # Later calls have no limit: they may download weights.
         for node, found in self._on_every_node(_NODE_S, CPU, _versions):
             if found != here:
                 raise InputError(
@@ -152,26 +159,21 @@ class RayWorkers:
     ) -> list[tuple[str, _T]]:
         """Make a call once on every node that gets workers; -> (address of the node, result).
 
-        Waits for a node without limit.
-
         Raises:
-            InputError: the call raised; the node is named.
+            InputError: the call raised, or there is no answer in time; the node is named.
         """
-        return self._on_every_node(None, resources, call, *args, **named)
+        return self._on_every_node(self._most_s, resources, call, *args, **named)
 
     def _on_every_node(
         self,
-        most_s: float | None,
+        most_s: float,
         resources: Resources,
         call: Callable[_P, _T],
         /,
         *args: _P.args,
         **named: _P.kwargs,
     ) -> list[tuple[str, _T]]:
-        """most_s: seconds to wait for a node; None: without limit.
-
-        Raises InputError, also after this time.
-        """
+        """most_s: seconds to wait for a node. Raises InputError, also after this time."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         message = pickle.dumps((call, args, named))
@@ -184,7 +186,7 @@ class RayWorkers:
         for node, reference in asked:
             name = str(node["NodeManagerAddress"])
             try:
-                ok, value = pickle.loads(self._ray.get(reference, timeout=most_s))
+                ok, value = pickle.loads(_got(self._ray, reference, most_s))
             except Exception as error:
                 if node["NodeID"] not in {one["NodeID"] for one in self._nodes(resources)}:
                     continue  # it has ended meanwhile
@@ -206,14 +208,17 @@ class RayExecutor:
     """`cpu_workers` actors for calls that need a core, `device_workers` for the others.
 
     Actors start at the first call of their kind. They end at `close`, and when the executor is
-    garbage collected. gpu_share: GPUs of each device worker, a share of one or several.
+    garbage collected. hung: as for `ActorPool`.
     """
 
     def __init__(
-        self, ray: Any, cpu_workers: int, device_workers: int, *, gpu_share: float, nice: int
+        self,
+        actors: _RayActors,
+        cpu_workers: int,
+        device_workers: int,
+        hung: Counter[str] | None = None,
     ) -> None:
-        counts = {CPU: cpu_workers, DEVICE: device_workers}
-        self._pool = ActorPool(_RayActors(ray, gpu_share=gpu_share, nice=nice), counts)
+        self._pool = ActorPool(actors, {CPU: cpu_workers, DEVICE: device_workers}, hung)
         self._end = weakref.finalize(self, self._pool.close)
 
     def workers(self, resources: Resources) -> int:
@@ -252,18 +257,33 @@ class RayExecutor:
 
 
 class _RayActors:
-    """Starts actors of Ray (`core.actor_pool.Actors`)."""
+    """Starts actors of Ray (`core.actor_pool.Actors`).
 
-    def __init__(self, ray: Any, *, gpu_share: float, nice: int) -> None:
-        self._ray, self._gpu_share, self._nice = ray, gpu_share, nice
+    gpu_share: GPUs of each device worker, a share of one or several. nice: added to the priority
+    number of CPU workers. most_s: seconds to wait for the answer to a call.
+    """
+
+    def __init__(self, ray: Any, *, gpu_share: float, nice: int, most_s: float = CALL_S) -> None:
+        self._ray, self._gpu_share, self._nice, self._most_s = ray, gpu_share, nice, most_s
         self._put: dict[int, Any] = {}  # id of an array -> its reference
 
-    def create(self, resources: Resources) -> Any:
+    def create(self, resources: Resources, avoid: Collection[str]) -> Any:
         needs: dict[str, Any] = {"num_cpus": 1}
         if resources.device:
             needs = {"num_cpus": 0, "num_gpus": self._gpu_share, "scheduling_strategy": "SPREAD"}
+        if avoid:
+            needs |= self._elsewhere(avoid, "GPU" if needs.get("num_gpus") else "CPU")
         made = self._ray.remote(max_restarts=0, **needs)(_Actor)
         return made.remote(resources.device, self._nice)
+
+    def _elsewhere(self, avoid: Collection[str], kind: str) -> dict[str, Any]:
+        """What keeps an actor from nodes, by address, as long as other nodes could have it."""
+        there = [node for node in self._ray.nodes() if node["Alive"]]
+        left_out = [node["NodeID"] for node in there if node["NodeManagerAddress"] in avoid]
+        able = [node["NodeID"] for node in there if node["Resources"].get(kind, 0)]
+        if not left_out or set(able) <= set(left_out):
+            return {}
+        return {"label_selector": {"ray.io/node-id": f"!in({','.join(left_out)})"}}
 
     def ready(self, actor: Any) -> str:
         return str(self._ray.get(actor.ready.remote()))
@@ -281,10 +301,11 @@ class _RayActors:
     ) -> tuple[bytes, Sequence[Any]]:
         # The references are arguments of their own, because Ray reads only these from other nodes.
         if not most_kept:
-            return bytes(self._ray.get(actor.call.remote(message, 0, *references))), ()
+            reply = actor.call.remote(message, 0, *references)
+            return bytes(_got(self._ray, reply, self._most_s)), ()
         method = actor.call.options(num_returns=1 + most_kept)
         reply, *kept = method.remote(message, most_kept, *references)
-        return bytes(self._ray.get(reply)), kept
+        return bytes(_got(self._ray, reply, self._most_s)), kept
 
     def is_lost(self, error: Exception) -> bool:
         lost = self._ray.exceptions.ObjectLostError
@@ -341,28 +362,12 @@ def _ray() -> Any:
     return ray
 
 
-def _check_answers(address: str) -> None:
-    """Ray itself tries for minutes to reach an address. Raises InputError."""
-    if address in ("", "auto", "local"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"--ray {one_line(address, 60)}: not an address; allowed: HOST:PORT, auto")
+def _got(ray: Any, reference: Any, most_s: float) -> Any:
+    """The value of a reference. Raises TimeoutError, and what Ray raises."""
     try:
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_S) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(connection):
-                raise InputError(
-                    f"--ray {address}: is no head node of Ray; allowed: HOST:PORT, auto"
-                )
-    except (OSError, OverflowError) as error:
-        raise InputError(f"--ray {address}: does not answer ({one_line(error)})") from error
-
-
-def _speaks_grpc(connection: socket.socket) -> bool:
-    connection.sendall(_HTTP2)
-    with connection.makefile("rb") as stream:  # with a timeout, `recv` may return less
-        head = stream.read(_FRAME_BYTES)
-    return len(head) == _FRAME_BYTES and head[3] == 4  # its type
+        return ray.get(reference, timeout=most_s)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {most_s:g} s") from error
 
 
 def _call_on_node(message: bytes) -> bytes:

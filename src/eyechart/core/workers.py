@@ -121,10 +121,11 @@ class ClusterWorkers(OpenWorkers, Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeWork:
     """A node of a cluster. workers: that are alive. batches: that copies of a VLM on it have
-    answered."""
+    answered. hung: calls that it did not answer in time."""
 
     workers: int
     batches: int
+    hung: int = 0
 
 
 @runtime_checkable

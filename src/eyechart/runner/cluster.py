@@ -36,6 +36,7 @@ class NodeWatch:
     def __init__(self, workers: object) -> None:
         self._workers = workers if isinstance(workers, ReportsNodes) else None
         self._before = {name: node.batches for name, node in self._nodes().items()}
+        self._faults: set[str] = set()
 
     def page(self) -> str:
         """`Ray's dashboard: http://10.0.0.7:8265`; empty without a cluster or that page."""
@@ -50,6 +51,18 @@ class NodeWatch:
             return ""
         nodes = "node" if len(working) == 1 else "nodes"
         return f", {sum(working)} workers on {len(working)} {nodes}"
+
+    def faults(self) -> list[str]:
+        """A line for each node that has not answered a call; each line once."""
+        nodes = self._nodes().items()
+        lines = [
+            f"node {name}: a call had no answer in time and goes to another worker; "
+            "no new worker is started on this node while there are others"
+            for name, node in nodes
+            if node.hung and name not in self._faults
+        ]
+        self._faults |= {name for name, node in nodes if node.hung}
+        return lines
 
     def speeds(self, questions: int, seconds: float) -> str:
         """`about these questions/s by node: 10.0.0.7 12.1, 10.0.0.8 4.0 (the slowest)`; empty if

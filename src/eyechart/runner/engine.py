@@ -302,6 +302,8 @@ class _Turn:
             for item in items:
                 tally.settle(item.cell.key, len(item.questions))
             self.progress.advance(_where(items[-1]) + nodes.alive(), tally)
+            for line in nodes.faults():
+                self.progress.note(line)
             for question, why in failed:
                 self.progress.warn(why.message, f"{items[0].task.name} question {question.id}")
             if answering.given_up:
