@@ -53,7 +53,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(url)
         raise InputError(url)
 
-    monkeypatch.setattr("eyechart.vlms.url_folders.fetched", fetched)
+    monkeypatch.setattr("eyechart.store.url_folders.fetched", fetched)
     return asked
 
 

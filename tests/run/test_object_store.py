@@ -340,6 +340,64 @@ def test_an_adapter_is_read_from_a_bucket(files: Any) -> None:
     assert adapter_component(url + other) == adapter_component("universal" + other)
 
 
+def test_weights_of_a_codec_are_read_from_a_bucket(
+    files: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("constriction")
+    from eyechart.codecs.learned.plugins import ElicMiniCodec
+
+    shipped = ElicMiniCodec.architecture.shipped
+    assert shipped is not None
+    monkeypatch.chdir(tmp_path)
+    url = f"s3://{BUCKET}/codecs/mine"
+    Path("photo.png").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8)))
+    add = "codec add elic-mini --level 0.01 --into mine"
+    for path in shipped.iterdir():
+        files.pipe_file(f"s3://{BUCKET}/codecs/shipped/{path.name}", path.read_bytes())
+    assert run_args([*add.split(), f"s3://{BUCKET}/codecs/shipped/1.safetensors"]) == 0
+    for path in Path("mine").iterdir():
+        files.pipe_file(f"{url}/{path.name}", path.read_bytes())
+    capsys.readouterr()
+    encoded = {}
+    for weights in ("mine", url):
+        assert run_args(["codec", "show", "elic-mini", "--weights", weights]) == 0
+        assert "0.01" in capsys.readouterr().out
+        command = f"codec encode photo.png photo.bin --codec elic-mini --weights {weights}"
+        assert run_args([*command.split(), "--level", "0.01"]) == 0
+        encoded[weights] = Path("photo.bin").read_bytes()
+    assert len(set(encoded.values())) == 1
+    (line,) = _errors(["codec", "show", f"elic-mini:weights={url}-not"], capsys)
+    assert f"{url}-not: nothing is there" in line
+    with monkeypatch.context() as large:
+        large.setattr(Bucket, "size_bytes", lambda bucket, name: 10**9)
+        move_to(tmp_path / "cache" / "other", large)
+        (line,) = _errors(["codec", "show", "elic-mini", "--weights", f"{url}/"], capsys)
+        assert "bytes to download; allowed here: 100,000,000" in line
+    files.pipe_file(f"s3://{BUCKET}/other/readme", b"no weights")
+    command = "codec encode photo.png other.bin --level 0.01 --codec elic-mini --weights"
+    (line,) = _errors([*command.split(), f"s3://{BUCKET}/other"], capsys)
+    assert f"upload all its files to s3://{BUCKET}/other" in line
+    (line,) = _errors([*add.split(), "https://example.org/0.008.pth.tar"], capsys)
+    assert "unknown scheme https; allowed: s3://, gs://, az://, a local path (download it" in line
+    (line,) = _errors([*add.split(), f"{url}/not.safetensors"], capsys)
+    assert f"{url}/not.safetensors: nothing is there" in line
+    command = f"codec add elic-mini photo.png --level 0.01 --into {url}"
+    (line,) = _errors(command.split(), capsys)
+    assert "is a URL; allowed here: a local path" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cache",
+        "mine",
+        "photo.bin",
+        "photo.png",
+    ]
+
+
+def _errors(command: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines of a command that ends with exit code 2."""
+    assert run_args(command) == 2
+    return capsys.readouterr().err.splitlines()
+
+
 def test_a_vlm_is_read_from_a_bucket(files: Any, data: Path, tmp_path: Path) -> None:
     """Also by a worker process, which makes or finds the copy of its machine."""
     url, folder = f"s3://{BUCKET}/vlms/eyechart-mini", weights_dir("eyechart-mini")

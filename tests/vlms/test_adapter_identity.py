@@ -14,7 +14,8 @@ from eyechart.core.errors import InputError
 from eyechart.core.types import Decoding, Request
 from eyechart.runner.plan import make_plan
 from eyechart.runner.resolve import resolve
-from eyechart.vlms import open_vlm, url_folders
+from eyechart.store import url_folders
+from eyechart.vlms import open_vlm
 from eyechart.vlms.adapter_identity import adapter_component
 from eyechart.zoo import adapter_dir
 

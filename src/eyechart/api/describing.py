@@ -97,9 +97,12 @@ def describe_codec(spec: str) -> DescribedCodec:
     """
     from eyechart.codecs import open_codec, parse_codec
     from eyechart.codecs.opening import plugin_of
+    from eyechart.store.remote import small_downloads
 
     name, _ = parse_codec(spec)
-    codec = open_codec(spec)
+    with small_downloads():
+        codec = open_codec(spec)
+        levels = tuple(codec.levels)
     factory = plugins.load_factory("eyechart.codecs", plugin_of(name))
     # With sizes, target rates or earlier steps, the class of `codec` says nothing of the plug-in.
     described = factory if isinstance(factory, type) else type(codec)
@@ -109,8 +112,8 @@ def describe_codec(spec: str) -> DescribedCodec:
             text=inspect.getdoc(described) or "(no description)",
             version=_version(codec),
             reproducible=facts_of(codec).reproducible,
-            levels=tuple(codec.levels),
-            no_levels="" if codec.levels else _how_to_get_levels(codec),
+            levels=levels,
+            no_levels="" if levels else _how_to_get_levels(codec),
             open_levels=isinstance(codec, OpenLevels),
             options=tuple(_options(factory, codec)),
         )

@@ -234,10 +234,11 @@ def add_checkpoint(
 ) -> AddedLevel:
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
-    file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained with `train_codec`.
-    level: what it was trained with, as text, a lambda or (GAN codecs) a rate in bits per pixel; it
-    names the level. into: a weights folder, for `CODEC:weights=DIR`; None: the user's. auxiliary:
-    the checkpoint of StableCodec's auxiliary encoder.
+    file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained with `train_codec`; a
+    path or a URL (`s3://bucket/file`), as auxiliary. level: what it was trained with, as text, a
+    lambda or (GAN codecs) a rate in bits per pixel; it names the level. into: a weights folder, for
+    `CODEC:weights=DIR`; None: the user's. auxiliary: the checkpoint of StableCodec's auxiliary
+    encoder.
 
     Returns `path`, `sha256` and the `variant` of the architecture.
 
@@ -255,5 +256,5 @@ def add_checkpoint(
     """
     from eyechart.codecs.add import add_checkpoint as add
 
-    folder, other = (None if given is None else Path(given) for given in (into, auxiliary))
-    return add(codec, Path(file), level, folder, other)
+    folder = None if into is None else Path(into)
+    return add(codec, file, level, folder, auxiliary)

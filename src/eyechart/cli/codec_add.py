@@ -11,7 +11,8 @@ import typer
 def add(
     codec: Annotated[str, typer.Argument(metavar="CODEC", help="elic, ...")],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The checkpoint: .pth.tar, .safetensors")
+        str,  # a `Path` would change the slashes of a URL
+        typer.Argument(metavar="FILE", help="The checkpoint: .pth.tar, .safetensors, or its URL"),
     ],
     level: Annotated[
         str, typer.Option("--level", metavar="LAMBDA", help="What it was trained with: 0.008")
@@ -23,7 +24,7 @@ def add(
         ),
     ] = None,
     auxiliary: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--auxiliary", metavar="FILE", help="StableCodec: the checkpoint of its ELIC encoder."
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +10,11 @@ import typer
 from eyechart.core.errors import InputError
 
 WeightsOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--weights", metavar="DIR", help="The codec's weights folder, as CODEC:weights=DIR."
+        "--weights",
+        metavar="DIR",
+        help="The codec's weights folder or its URL, as CODEC:weights=DIR.",
     ),
 ]
 MOST_SEED = 2**32 - 1  # NumPy and torch take no larger one everywhere
@@ -59,10 +60,10 @@ def parse_prices(text: str | None) -> tuple[float, float] | None:
     return usd_input, usd_output
 
 
-def with_weights(codec: str, weights: Path | None) -> str:
+def with_weights(codec: str, weights: str | None) -> str:
     """A codec as text, with its weights folder as an option."""
     if weights is None:
         return codec
     separator = "," if ":" in codec.rpartition(">")[2] else ":"
-    text = json.dumps(str(weights)).replace(",", r"\u002c").replace(">", r"\u003e")
+    text = json.dumps(weights).replace(",", r"\u002c").replace(">", r"\u003e")
     return f"{codec}{separator}weights={text}"

@@ -19,7 +19,9 @@ from eyechart.codecs.learned import official as learned_checkpoints
 from eyechart.codecs.learned import plugins as learned
 from eyechart.codecs.learned.official import filled, read_checkpoint, renamed
 from eyechart.codecs.learned.weights import write_level
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, one_line
+from eyechart.core.files import is_file, require_place
+from eyechart.store.remote import fetched
 
 ARCHITECTURES = {
     **learned.ARCHITECTURES,
@@ -43,17 +45,22 @@ class AddedLevel:
 
 
 def add_checkpoint(
-    codec: str, file: Path, level: str, into: Path | None = None, auxiliary: Path | None = None
+    codec: str,
+    file: str | Path,
+    level: str,
+    into: Path | None = None,
+    auxiliary: str | Path | None = None,
 ) -> AddedLevel:
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
-    file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained here. level: what it was
+    file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained here; a path or a URL
+    (`s3://bucket/file`), as auxiliary. level: what it was
     trained with, as text, a lambda or a rate in bpp; it names the level. into: a weights folder;
     None: the user's for that codec. auxiliary: the checkpoint of StableCodec's auxiliary encoder.
 
     Raises:
         InputError: the codec takes no checkpoints, a level that is no number above 0, a file that
-            is no checkpoint of this codec.
+            is no checkpoint of this codec, nothing at a URL, a folder that cannot be made.
         StoreError: the folder cannot be written.
     """
     if codec not in ARCHITECTURES:
@@ -70,14 +77,13 @@ def add_checkpoint(
         raise InputError(
             f"{codec}: its own levels ship with eyechart; add others to another folder (into)"
         )
-    for given in (file, auxiliary):
-        if given is not None and not given.is_file():
-            raise InputError(f"{given}: no such file")
-    try:
-        network = _read_network(codec, file, auxiliary)
-    except InputError as error:
-        raise InputError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
     folder = into or data_folder(codec)
+    require_place(folder)
+    found, other = _local(file), None if auxiliary is None else _local(auxiliary)
+    try:
+        network = _read_network(codec, found, other)
+    except InputError as error:
+        raise InputError(f"{file}: {str(error).removeprefix(f'{found}: ')}") from error
     added = write_level(
         folder,
         codec,
@@ -92,6 +98,14 @@ def add_checkpoint(
         variant=architecture.variant_name(network),
         sha256=added.sha256,
     )
+
+
+def _local(place: str | Path) -> Path:
+    """The file, or the local copy of a URL. Raises InputError."""
+    file = fetched(str(place))
+    if not is_file(file):
+        raise InputError(f"{one_line(str(place), 200)}: no such file; allowed: a file, or its URL")
+    return file
 
 
 def _read_network(codec: str, file: Path, auxiliary: Path | None) -> nn.Module:

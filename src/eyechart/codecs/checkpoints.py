@@ -22,10 +22,12 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from eyechart.core.errors import CodecError, InputError, PluginError, StoreError
+from eyechart.core.files import URL
 from eyechart.core.foreign import foreign_file, read_json
 from eyechart.core.types import Json, Level
 from eyechart.store.files import file_sha256, write_atomic
 from eyechart.store.lease import lease
+from eyechart.store.url_folders import downloaded
 
 LISTING = "levels.json"
 _SETTLED_S = 2.0  # FAT, the file system with the coarsest clock, has steps of 2 s
@@ -135,6 +137,16 @@ def data_folder(codec: str) -> Path:
     return platformdirs.user_data_path("eyechart", appauthor=False) / "codecs" / codec
 
 
+def weights_folder(weights: str) -> Path:
+    """The folder of a codec's option `weights`: a path, or the local copy of a URL.
+
+    Raises:
+        InputError: the object store cannot be used, or nothing is there.
+        NotDownloadedError: in a command that only describes, if much is to be downloaded.
+    """
+    return downloaded(weights) if URL.match(weights) else Path(weights)
+
+
 def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
     """The levels of a weights folder; () if the folder does not exist.
 
@@ -205,7 +217,13 @@ def check_files(folder: Path, codec: str, *, remedy: str = "") -> tuple[LevelFil
 
 
 def how_to_add(codec: str, *, into: str = "") -> str:
-    """The end of a message about a missing checkpoint. into: a weights folder of the user."""
+    """The end of a message about a missing checkpoint. into: a weights folder of the user, or its
+    URL."""
+    if URL.match(into):
+        return (
+            f"make a folder with `eyechart codec add {codec} --level LEVEL FILE --into DIR`, and "
+            f"upload all its files to {into}"
+        )
     folder = f" --into {shlex.quote(into)}" if into else ""
     return f"add one with `eyechart codec add {codec} --level LEVEL FILE{folder}`"
 

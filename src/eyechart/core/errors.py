@@ -26,6 +26,10 @@ class UnusableVLMError(InputError):
     or server. An error of one question is a VLMError."""
 
 
+class NotDownloadedError(InputError):
+    """What is at a URL is not downloaded by a command that only describes."""
+
+
 class ImageError(InputError):
     """Bytes are not a readable image: corrupt, truncated, or too many pixels."""
 

@@ -18,7 +18,7 @@ from eyechart.codecs.opening import parse_codec, plugin_of
 from eyechart.codecs.reconstruct import SLOW_DECODE_S, Reconstructor, SourceImage
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed
-from eyechart.core.errors import EyechartError, PluginError
+from eyechart.core.errors import EyechartError, NotDownloadedError, PluginError
 from eyechart.core.hooks import HasFile, HasWeightFiles, PublishedFile
 from eyechart.core.images import encode_png
 from eyechart.core.types import Codec, Level, NeuralCodec, Rgb8, Task, is_neural
@@ -28,9 +28,9 @@ from eyechart.runner.rates import AnswerRate, built_in_rates, rate_of
 from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import among, task_work
 from eyechart.store.remote import small_downloads, url_of
+from eyechart.store.url_folders import without_downloads
 from eyechart.tasks.sampling import by_image
 from eyechart.vlms.devices import codec_devices
-from eyechart.vlms.url_folders import without_downloads
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
 OFFICIAL_SIZE_PX = (480, 640)  # height, width of an image of COCO
@@ -326,7 +326,7 @@ def _codec(
     name, _ = parse_codec(entry.codec)
     try:
         found = codec_levels(entry)
-    except PluginError as error:
+    except (PluginError, NotDownloadedError) as error:
         if name not in published:
             raise
         levels = len(entry.levels or ()) or published[name].levels

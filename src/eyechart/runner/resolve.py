@@ -14,7 +14,7 @@ from eyechart.codecs.levels import find_level
 from eyechart.codecs.opening import open_named, parse_codec
 from eyechart.core import plugins
 from eyechart.core.built_in import BUILT_IN_DATA
-from eyechart.core.errors import InputError, UnusableVLMError
+from eyechart.core.errors import InputError, NotDownloadedError, UnusableVLMError
 from eyechart.core.hooks import facts_of
 from eyechart.core.identity import canonical_json
 from eyechart.core.kinds import fits
@@ -33,8 +33,8 @@ from eyechart.runner.work import (
 )
 from eyechart.store import RunInfo
 from eyechart.store.remote import url_of
+from eyechart.store.url_folders import without_downloads
 from eyechart.vlms.adapter_identity import adapter_component, parse_adapter, require_version
-from eyechart.vlms.url_folders import without_downloads
 
 
 def resolve(
@@ -110,7 +110,7 @@ def model_names(plan: Plan) -> list[str]:
 
     for spec in plan.vlms:
         if spec.lower() not in vlm_names():  # with options, a directory, a hub id, or unknown
-            with suppress(UnusableVLMError), without_downloads():
+            with suppress(UnusableVLMError, NotDownloadedError), without_downloads():
                 open_spec(spec)
     for spec in plan.adapters:
         if spec != NO_ADAPTER and "/" not in spec:  # a folder may not exist yet

@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from hashlib import sha256
 from pathlib import Path
 
-from eyechart.core.errors import InputError, StoreError
+from eyechart.core.errors import InputError, NotDownloadedError, StoreError, one_line
 from eyechart.core.files import URL
 from eyechart.store.bucket import SCHEMES, open_bucket
 from eyechart.store.files import store_errors, write_atomic
@@ -61,7 +61,11 @@ def url_of(place: str | Path) -> str:
         )
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise InputError(f"{scheme}://{rest}: unknown scheme {scheme}; allowed: {known}, a folder")
+        how = " (download it first)" if scheme in ("http", "https", "ftp") else ""
+        raise InputError(
+            f"{one_line(f'{scheme}://{rest}', 200)}: unknown scheme {scheme}; allowed: {known}, "
+            f"a local path{how}"
+        )
     return f"{scheme}://{rest}"
 
 
@@ -133,8 +137,8 @@ def fetched(place: str) -> Path:
     """A folder or file of data: the path itself, or the local copy of all files at a URL.
 
     Raises:
-        InputError: the object store cannot be used, or nothing is there; more is to be downloaded
-            than a block of `small_downloads` allows.
+        InputError: the object store cannot be used, or nothing is there.
+        NotDownloadedError: more is to be downloaded than a block of `small_downloads` allows.
     """
     url = url_of(place)
     if not url:
@@ -192,7 +196,7 @@ class _Copy:
         ]
         size_bytes = sum(map(self.bucket.size_bytes, changed))
         if most_bytes is not None and size_bytes > most_bytes:
-            raise InputError(
+            raise NotDownloadedError(
                 f"{self.url}: {size_bytes:,} bytes to download; allowed here: {most_bytes:,}; "
                 "eyechart run downloads them"
             )

@@ -20,6 +20,7 @@ from eyechart.core.hooks import is_remote, takes
 from eyechart.core.pool import WorkerPool
 from eyechart.core.types import VLM, Json
 from eyechart.core.workers import ClusterWorkers, OpenWorkers
+from eyechart.store.url_folders import downloaded
 from eyechart.vlms.checkpoint_files import model_type_of
 from eyechart.vlms.devices import devices_of
 from eyechart.vlms.families import (
@@ -32,7 +33,6 @@ from eyechart.vlms.families import (
     known_vlms,
 )
 from eyechart.vlms.hub import hub_model_type
-from eyechart.vlms.url_folders import downloaded
 
 __all__ = ["Family", "KnownVLM", "known_vlms", "model_types", "open_vlm", "vlm_names"]
 

@@ -19,7 +19,7 @@ from eyechart.core.files import URL
 from eyechart.core.foreign import read_json
 from eyechart.core.identity import digest
 from eyechart.core.types import Component, Json
-from eyechart.vlms.url_folders import downloaded
+from eyechart.store.url_folders import downloaded
 from eyechart.zoo import adapter_dir
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

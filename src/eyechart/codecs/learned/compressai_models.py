@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from eyechart.codecs import container
-from eyechart.codecs.checkpoints import digest, verify
+from eyechart.codecs.checkpoints import digest, verify, weights_folder
 from eyechart.codecs.frames import check_rgb8
 from eyechart.codecs.learned.neural import one_thread
 from eyechart.codecs.learned.single_images import SingleImages
@@ -37,7 +37,8 @@ class CompressAiCodec:
     """A model of CompressAI's zoo with its published weights (needs `eyechart[compressai]`).
 
     model: `ARCH` or `ARCH:QUALITY`, such as `mbt2018-mean:4`. metric: what the weights were trained
-    for. weights: the folder with the published files; "" for the one that CompressAI downloads to.
+    for. weights: the folder with the published files, or its URL; "" for the one that
+    CompressAI downloads to.
     """
 
     name = "compressai"
@@ -131,7 +132,8 @@ class CompressAiCodec:
         return {int(self._quality): urls[int(self._quality)]}
 
     def _files(self) -> dict[int, Path]:
-        folder = Path(self._weights or Path(torch.hub.get_dir()) / "checkpoints")
+        own = Path(torch.hub.get_dir()) / "checkpoints"
+        folder = weights_folder(self._weights) if self._weights else own
         return {
             quality: folder / Path(urlsplit(url).path).name for quality, url in self._urls().items()
         }

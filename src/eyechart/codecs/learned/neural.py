@@ -31,6 +31,7 @@ from eyechart.codecs.checkpoints import (
     how_to_add,
     levels_of,
     read_listing,
+    weights_folder,
     where_levels_are,
 )
 from eyechart.codecs.frames import check_rgb8
@@ -71,8 +72,8 @@ _T = TypeVar("_T")
 class NetworkCodec:
     """The codec of an architecture, which a subclass names, with the levels of one weights folder.
 
-    weights: a folder with `levels.json`; "" for what ships with this package or was added with
-    `eyechart codec add`.
+    weights: a folder with `levels.json`, or its URL; "" for what ships with this
+    package or was added with `eyechart codec add`.
     precision: of the transforms. The entropy model is computed in float64.
     """
 
@@ -99,7 +100,7 @@ class NetworkCodec:
     @property
     def folder(self) -> Path:
         if self._weights:
-            return Path(self._weights)
+            return weights_folder(self._weights)
         return self.architecture.shipped or data_folder(self.name)
 
     @property

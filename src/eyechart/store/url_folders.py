@@ -1,4 +1,4 @@
-"""Local copies of folders at a URL: checkpoints of VLMs and adapters."""
+"""Local copies of folders at a URL: weights of VLMs, adapters and codecs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
-from eyechart.core.errors import UnusableVLMError
+from eyechart.core.errors import NotDownloadedError
 from eyechart.store.remote import fetched
 
 _allowed = ContextVar("_allowed", default=True)
@@ -16,7 +16,7 @@ _allowed = ContextVar("_allowed", default=True)
 
 @contextmanager
 def without_downloads() -> Iterator[None]:
-    """Context for code that only describes VLMs: `downloaded` raises instead of downloading."""
+    """Context for code that only describes: `downloaded` raises instead of downloading."""
     token = _allowed.set(False)
     try:
         yield
@@ -32,10 +32,10 @@ def downloaded(url: str) -> Path:
 
     Raises:
         InputError: the object store cannot be used, or nothing is there.
-        UnusableVLMError: in a block of `without_downloads`.
+        NotDownloadedError: in a block of `without_downloads`.
     """
     if not _allowed.get():
-        raise UnusableVLMError(f"{url}: its weights are not downloaded to describe it")
+        raise NotDownloadedError(f"{url}: its weights are not downloaded to describe it")
     return _downloaded_once(url)
 
 
