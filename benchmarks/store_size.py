@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from eyechart.core.images import encode_png
-from eyechart.core.types import Answer, Decoding, Json, Record, Request
+from eyechart.core.records import Record
+from eyechart.core.types import Answer, Decoding, Json, Request
 from eyechart.runner.plan import load_plan
 from eyechart.runner.resolve import resolve, run_info
 from eyechart.runner.work import TaskWork, pending_cells

@@ -12,7 +12,7 @@ from random import Random
 
 from benchmarks.faults.toy import pope, run_arguments
 from benchmarks.faults.trial import FaultTrial, Verdict, command, judge
-from eyechart.core.types import Record
+from eyechart.core.records import Record
 from eyechart.store import Store
 
 _INSIDE = "EYECHART_FAULTS_NAMESPACE"

@@ -21,7 +21,8 @@ from eyechart.analysis.result import Analysis
 from eyechart.analysis.sums import cell_sums
 from eyechart.analysis.tables import gap_tables, score_tables
 from eyechart.core.errors import InputError
-from eyechart.core.types import Component, Failure, Floats, ImageSums, Level, Record, Score
+from eyechart.core.records import Failure, Record
+from eyechart.core.types import Component, Floats, ImageSums, Level, Score
 from eyechart.report.finding import find
 from eyechart.store import TaskSize
 from tests.analysis import toy

@@ -18,7 +18,8 @@ from eyechart.analysis.result import Analysis
 from eyechart.analysis.tables import tables_of
 from eyechart.api.curves import read_curves
 from eyechart.core.errors import InputError
-from eyechart.core.types import LONG_SIDE, Level, Record
+from eyechart.core.records import Record
+from eyechart.core.types import LONG_SIDE, Level
 from eyechart.report.figures import write_figure
 from eyechart.report.html import render_report
 from eyechart.store import RunInfo, Store

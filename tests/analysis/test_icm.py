@@ -11,7 +11,8 @@ from eyechart.analysis.files import FILE_NAME, read_analysis, write_analysis
 from eyechart.analysis.render import FORMATS, render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.tables import tables_of
-from eyechart.core.types import USUAL_FACTS, CodecFacts, Component
+from eyechart.core.records import USUAL_FACTS, CodecFacts
+from eyechart.core.types import Component
 from eyechart.report.html import render_report
 from tests.analysis import toy
 

@@ -13,7 +13,8 @@ from eyechart.analysis.analyse import analyse
 from eyechart.analysis.files import read_analysis, write_analysis
 from eyechart.codecs.opening import open_named
 from eyechart.core.identity import image_digest
-from eyechart.core.types import Cell, Codec, Component, Decoding, Level, Record, component_of
+from eyechart.core.records import Cell, Record
+from eyechart.core.types import Codec, Component, Decoding, Level, component_of
 from eyechart.report.html import render_report
 from eyechart.store import RunInfo, Store, TaskSize
 from eyechart.tasks.acuity import Acuity

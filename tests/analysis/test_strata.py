@@ -10,7 +10,8 @@ import pytest
 from eyechart.analysis.bootstrap import interval, resample
 from eyechart.analysis.measure import Measured, measure
 from eyechart.analysis.sums import cell_sums
-from eyechart.core.types import Record, Task, component_of
+from eyechart.core.records import Record
+from eyechart.core.types import Task, component_of
 from eyechart.tasks import open_tasks
 from eyechart.testing.tasks import best_answer
 from tests.analysis import toy

@@ -13,7 +13,8 @@ from eyechart.analysis.analyse import analyse
 from eyechart.analysis.cells import read_cells
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.sums import code_of, stored_sums
-from eyechart.core.types import Record, Score
+from eyechart.core.records import Record
+from eyechart.core.types import Score
 from eyechart.store import Store
 from eyechart.tasks import open_task
 from tests.analysis import toy

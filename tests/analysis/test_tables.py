@@ -22,7 +22,8 @@ from eyechart.analysis.tables import TableKind, tables_of
 from eyechart.cli import run_args
 from eyechart.cli.table_view import show
 from eyechart.core.errors import InputError
-from eyechart.core.types import CodecCategory, CodecFacts, Component
+from eyechart.core.records import CodecFacts
+from eyechart.core.types import CodecCategory, Component
 from eyechart.report.html import render_report
 from tests.analysis import toy
 

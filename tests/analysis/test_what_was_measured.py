@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eyechart.analysis.analyse import analyse
 from eyechart.analysis.files import read_analysis, write_analysis
-from eyechart.core.types import CodecFacts
+from eyechart.core.records import CodecFacts
 from eyechart.report.html import render_report
 from eyechart.store import RunInfo, Store
 from tests.analysis.toy import WHOLE, a_run, cell, load, records

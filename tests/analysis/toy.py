@@ -10,9 +10,9 @@ import numpy as np
 
 from eyechart.analysis.cells import CellData
 from eyechart.core.identity import image_digest
+from eyechart.core.records import Cell, Record
 from eyechart.core.types import (
     Bitstream,
-    Cell,
     Component,
     Decoding,
     Floats,
@@ -20,7 +20,6 @@ from eyechart.core.types import (
     Json,
     Level,
     Question,
-    Record,
     Rgb8,
     Score,
 )

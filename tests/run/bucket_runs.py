@@ -10,7 +10,7 @@ from random import Random
 
 from benchmarks.faults import toy
 from eyechart.cli import run_args
-from eyechart.core.types import Record
+from eyechart.core.records import Record
 from eyechart.store import Store
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from eyechart.cli import run_args
-from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record, component_of
+from eyechart.core.records import Cell, Failure, Record
+from eyechart.core.types import Component, Decoding, Level, component_of
 from eyechart.runner.export_records import COLUMNS
 from eyechart.store import Store
 from eyechart.tasks import open_tasks

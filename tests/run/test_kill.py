@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from run_fakes import FakeCodec, FakeTask, FakeVLM, fake_work
 
-from eyechart.core.types import Record, component_of
+from eyechart.core.records import Record
+from eyechart.core.types import component_of
 from eyechart.core.workers import SerialExecutor
 from eyechart.runner.engine import run
 from eyechart.runner.options import Options

@@ -19,7 +19,8 @@ import pytest
 from benchmarks.faults import toy
 from eyechart.cli import run_args
 from eyechart.core.images import encode_png
-from eyechart.core.types import VLM, Decoding, Record, Request
+from eyechart.core.records import Record
+from eyechart.core.types import VLM, Decoding, Request
 from eyechart.runner import readiness
 from eyechart.store.bucket import Bucket
 from eyechart.store.remote import fetched, reading, writing

@@ -24,7 +24,7 @@ from eyechart.cli import run_args
 from eyechart.core.errors import InputError
 from eyechart.core.ray_settings import CALL_LIMIT
 from eyechart.core.ray_workers import _RayActors
-from eyechart.core.types import Record
+from eyechart.core.records import Record
 from eyechart.core.workers import CPU, DEVICE, Resources, worker_device
 from eyechart.runner.progress import SilentProgress
 from eyechart.store import Store

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from eyechart.core.images import encode_png
-from eyechart.core.types import Record
+from eyechart.core.records import Record
 from eyechart.store import Store
 
 STRESS = bool(os.environ.get("EYECHART_STRESS"))

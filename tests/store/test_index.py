@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from eyechart.core.errors import StoreError
-from eyechart.core.types import Cell, Component, Decoding, Failure, Level, Record
+from eyechart.core.records import Cell, Failure, Record
+from eyechart.core.types import Component, Decoding, Level
 from eyechart.store import AnsweredQuestion, Store, StoredCell
 from eyechart.store import cells as cells_module
 from eyechart.store.derived import Snapshot, read_derived, read_snapshot

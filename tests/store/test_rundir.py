@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from eyechart.core.errors import InputError, StoreError
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import Cell, CodecFacts, Component, Decoding, Failure, Level, Record
+from eyechart.core.records import Cell, CodecFacts, Failure, Record
+from eyechart.core.types import Component, Decoding, Level
 from eyechart.store import RunDirError, RunInfo, Store, TaskSize
 
 

@@ -9,15 +9,8 @@ from typing import Any
 
 from eyechart.analysis.labels import Labels
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import (
-    LONG_SIDE,
-    USUAL_FACTS,
-    Cell,
-    CodecFacts,
-    Failure,
-    Json,
-    Record,
-)
+from eyechart.core.records import USUAL_FACTS, Cell, CodecFacts, Failure, Record
+from eyechart.core.types import LONG_SIDE, Json
 from eyechart.store import AnsweredQuestion, CellIndex, Store, StoredCell, TaskSize
 
 

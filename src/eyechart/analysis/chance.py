@@ -13,7 +13,8 @@ import numpy as np
 
 from eyechart.analysis.bootstrap import Resampling, interval
 from eyechart.core.hooks import chance_of
-from eyechart.core.types import Floats, Record, Task
+from eyechart.core.records import Record
+from eyechart.core.types import Floats, Task
 from eyechart.store import AnsweredQuestion
 
 

@@ -17,7 +17,8 @@ from eyechart.analysis.axis import Axis
 from eyechart.analysis.cells import CellData
 from eyechart.analysis.sums import CellSums
 from eyechart.core.errors import InputError, one_line
-from eyechart.core.types import Floats, Record
+from eyechart.core.records import Record
+from eyechart.core.types import Floats
 from eyechart.store.timings import Timing
 from eyechart.vlms.token_cost import Prices
 

@@ -25,7 +25,8 @@ from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.errors import EyechartError, PluginError
 from eyechart.core.images import encode_png
-from eyechart.core.types import UNCOMPRESSED, Codec, Question, Record, Rgb8, Task
+from eyechart.core.records import Record
+from eyechart.core.types import UNCOMPRESSED, Codec, Question, Rgb8, Task
 from eyechart.quality import QualityMetric, label, open_metric
 from eyechart.store import Store
 

@@ -32,7 +32,8 @@ from eyechart.analysis.cells import CellData, read_cells
 from eyechart.analysis.deployment import Costs, Saving, UsdPrices, answers_of, costs_of
 from eyechart.codecs import open_codec
 from eyechart.core.errors import InputError
-from eyechart.core.types import UNCOMPRESSED, Cell, Floats, Level, Record
+from eyechart.core.records import Cell, Record
+from eyechart.core.types import UNCOMPRESSED, Floats, Level
 from eyechart.store import Store
 from eyechart.store.timings import Timing, read_timings
 

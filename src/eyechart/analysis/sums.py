@@ -30,7 +30,8 @@ from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.identity import digest
 from eyechart.core.memory import collector_paused
-from eyechart.core.types import Floats, ImageSums, Record, Score, Task
+from eyechart.core.records import Record
+from eyechart.core.types import Floats, ImageSums, Score, Task
 from eyechart.core.version import VERSION
 from eyechart.store import AnsweredQuestion, StoredCell
 from eyechart.store.derived import read_derived, write_derived

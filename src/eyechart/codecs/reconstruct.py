@@ -25,6 +25,7 @@ from eyechart.core.errors import CodecError, InputError, one_line
 from eyechart.core.hooks import EstimatesRate, SelfDescribing, restores_size
 from eyechart.core.identity import image_digest
 from eyechart.core.images import decode_image, encode_png
+from eyechart.core.records import Stage
 from eyechart.core.types import (
     Bitstream,
     Codec,
@@ -32,7 +33,6 @@ from eyechart.core.types import (
     Level,
     LoadedCodec,
     Rgb8,
-    Stage,
     component_of,
     is_neural,
 )

@@ -14,7 +14,8 @@ from eyechart.core.errors import (
     UnusableVLMError,
     one_line,
 )
-from eyechart.core.types import Failure, Question, Stage
+from eyechart.core.records import Failure, Stage
+from eyechart.core.types import Question
 
 _T = TypeVar("_T")
 

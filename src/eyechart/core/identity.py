@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING
 
-from eyechart.core.types import Cell, Json
+from eyechart.core.records import Cell
+from eyechart.core.types import Json
 
 if TYPE_CHECKING:
     from eyechart.core.types import Rgb8

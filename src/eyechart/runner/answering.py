@@ -13,16 +13,8 @@ from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import ArrayLostError, InputError, UnusableVLMError, VLMError
 from eyechart.core.hooks import CountsTokens, Replicated, batches_at_once, choices_of, for_task
 from eyechart.core.plugins import name_of
-from eyechart.core.types import (
-    VLM,
-    Answer,
-    Failure,
-    Question,
-    Record,
-    Request,
-    Score,
-    Task,
-)
+from eyechart.core.records import Failure, Record
+from eyechart.core.types import VLM, Answer, Question, Request, Score, Task
 from eyechart.runner.reconstruction import PreparedItem
 from eyechart.runner.work import WorkItem
 from eyechart.store import Store, StoredCell

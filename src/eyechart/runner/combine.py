@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
-from eyechart.core.types import Cell
+from eyechart.core.records import Cell
 from eyechart.runner.same_data import refuse_other_data
 from eyechart.store import RunInfo, Store, StoredCell
 from eyechart.store.files import append_lines, read_lines, store_errors

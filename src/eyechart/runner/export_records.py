@@ -13,7 +13,8 @@ from eyechart.core import plugins
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.files import csv_text
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import Cell, Failure, Question, Record, Task
+from eyechart.core.records import Cell, Failure, Record
+from eyechart.core.types import Question, Task
 from eyechart.runner.rescore import open_tasks_of
 from eyechart.store import Store, StoredCell
 from eyechart.store.files import open_atomic

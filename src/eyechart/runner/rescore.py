@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from eyechart.core import plugins
 from eyechart.core.errors import PluginError
 from eyechart.core.identity import canonical_json
-from eyechart.core.types import Record, Task
+from eyechart.core.records import Record
+from eyechart.core.types import Task
 from eyechart.store import Store, StoredCell
 from eyechart.tasks import open_answered
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 from eyechart.core import plugins
 from eyechart.core.errors import InputError
 from eyechart.core.hooks import choices_of, facts_of, for_task
+from eyechart.core.records import Cell
 from eyechart.core.types import (
     VLM,
-    Cell,
     Codec,
     CodecSpec,
     Component,

@@ -8,8 +8,8 @@ import msgspec
 
 
 class AnsweredQuestion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Fields of a `core.types.Record`, with its limits. msgspec makes it in a third of the time of
-    a record, which counts for millions."""
+    """Fields of a `core.records.Record`, with its limits. msgspec makes it in a third of the time
+    of a record, which counts for millions."""
 
     question_id: str
     image: str

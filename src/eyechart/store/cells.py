@@ -28,17 +28,8 @@ from eyechart.core.hooks import checked_facts
 from eyechart.core.identity import canonical_json, cell_key
 from eyechart.core.kinds import fits
 from eyechart.core.memory import collector_paused
-from eyechart.core.types import (
-    USUAL_FACTS,
-    Cell,
-    CodecFacts,
-    Component,
-    Decoding,
-    Failure,
-    Json,
-    Level,
-    Record,
-)
+from eyechart.core.records import USUAL_FACTS, Cell, CodecFacts, Failure, Record
+from eyechart.core.types import Component, Decoding, Json, Level
 from eyechart.store.answered import AnsweredQuestion
 from eyechart.store.derived import (
     Snapshot,

@@ -27,7 +27,8 @@ from eyechart.core.files import is_dir, is_file
 from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json, cell_key, digest
 from eyechart.core.kinds import fits
-from eyechart.core.types import USUAL_FACTS, Cell, CodecFacts, Component
+from eyechart.core.records import USUAL_FACTS, Cell, CodecFacts
+from eyechart.core.types import Component
 from eyechart.store.cells import StoredCell, cell_from_json, facts_from_json, facts_json
 from eyechart.store.files import (
     DAMAGED,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from eyechart.core.kinds import fits
+from eyechart.core.records import CodecFacts
 from eyechart.core.types import (
     Bitstream,
     Codec,
     CodecCategory,
-    CodecFacts,
     Json,
     Level,
     Reproducible,
