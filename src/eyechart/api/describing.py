@@ -100,7 +100,7 @@ def describe_codec(spec: str) -> DescribedCodec:
     from eyechart.store.remote import small_downloads
 
     name, _ = parse_codec(spec)
-    with small_downloads():
+    with small_downloads(), plugins.guarded(name):
         codec = open_codec(spec)
         levels = tuple(codec.levels)
     factory = plugins.load_factory("eyechart.codecs", plugin_of(name))
