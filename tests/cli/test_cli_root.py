@@ -56,6 +56,22 @@ def test_h_is_help_everywhere(args: list[str], capsys: pytest.CaptureFixture[str
     assert "Usage" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["check", ""], "argument 2: is empty; allowed: a value (in: check '')"),
+        (["table", "bd", "out", "--data", ""], "--data: is empty; allowed: a value"),
+        (["table", "bd", "out", "--data="], "--data: its value is empty; allowed: a value, or no"),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(
+    args: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run_args(args) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 def test_an_error_line_is_short_and_shows_no_control_characters(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -243,7 +243,12 @@ def contents(folder: Path) -> dict[Path, bytes]:
         ("image,question\n", (), "no questions"),
         (None, ("--vlm", "no-such-vlm"), "no-such-vlm"),
         (None, ("--vlm", "openai:model=m,base_url=http://127.0.0.1:9/v1,retries=0"), "be reached"),
+        ("image,question\ndamaged.png,What?\n", (), "image 'damaged.png' cannot be read"),
         (None, ("--codecs", "nope"), "nope"),
+        (None, ("--codecs", ","), "codecs: none is given; allowed: names of"),
+        (None, ("--codecs", ""), "--codecs: is empty; allowed: a value (in: check "),
+        (None, ("--codec-device", "nope"), "device 'nope': 'nope' is not one; allowed: auto,"),
+        (None, ("--codec-device", "map"), "device 'map' is for VLMs"),
         (None, ("--max-images", "0"), "0"),
         (None, ("--tolerate", "101"), "tolerance 101; allowed"),
         (None, ("--usd-per-gb", "-1"), "price -1; allowed: US dollars per GB, from 0"),
@@ -260,6 +265,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
+    (photos / "damaged.png").write_bytes(b"no image")
     if questions is not None:
         (tmp_path / "asked.csv").write_text(questions)
         more = (*more, "--questions", str(tmp_path / "asked.csv"))
@@ -289,6 +295,23 @@ def test_a_folder_without_images_is_named(
     (tmp_path / "empty").mkdir()
     assert check(tmp_path / "empty", tmp_path / "out") == 2
     assert "holds no image" in capsys.readouterr().err
+
+
+def test_images_that_cannot_be_read_are_left_out_and_counted(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "a.png").write_bytes(b"no image")
+    (damaged / "b.jpg").touch()
+    assert check(damaged, tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{damaged}: none of its 2 images can be read; the first: {damaged}/a.png" in line
+    assert not (tmp_path / "out").exists()
+    (photos / "damaged.png").write_bytes(b"no image")
+    assert check(photos, tmp_path / "out", "--codecs", "jpeg:30") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"{photos}: 2 files are no images that can be read here"  # beside a text
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md"

@@ -163,7 +163,7 @@ def examine_codec(spec: str, *, device: str = "cpu") -> CodecReport:
     name, options = parse_codec(spec)
     codec = open_codec(spec)
     with plugins.guarded(name):
-        used = codec_devices(device)[0] if is_neural(codec) else "cpu"
+        used = codec_devices(device, needed=is_neural(codec))[0]
         return examine(codec, options=options, device=used)
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -23,6 +25,7 @@ from eyechart.core.errors import (
     StoppedError,
     one_line,
 )
+from eyechart.core.files import refuse_url
 from eyechart.core.memory import is_out_of_memory
 
 DONE, FAILURES, BAD_INPUT, STOPPED, BUG = 0, 1, 2, 130, 70
@@ -108,15 +111,25 @@ def _load(where: str) -> Any:
 
 
 def _with_plain_help(command: Any) -> Any:
-    """The command with `-h`, and without a type (`<bool>`) in the help of its flags."""
+    """The command with `-h`, without a type (`<bool>`) in the help of its flags, and without URLs
+    for its paths."""
     names = ["-h", "--help"]
     command.context_settings["help_option_names"] = names
     for parameter in command.get_params(typer.Context(command, help_option_names=names)):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        elif parameter.callback is None:
+            parameter.callback = _local
     for below in getattr(command, "commands", {}).values():
         _with_plain_help(below)
     return command
+
+
+def _local(ctx: Any, parameter: Any, value: Any) -> Any:
+    """The value of a parameter. One that can be a URL is a text, no `Path`. Raises InputError."""
+    if isinstance(value, Path):
+        refuse_url(value)
+    return value
 
 
 app = typer.Typer(cls=_Verbs, add_completion=False, rich_markup_mode="rich")
@@ -150,11 +163,25 @@ def _with_addresses(args: Sequence[str]) -> list[str]:
     return given
 
 
+def _refuse_empty(args: Sequence[str]) -> None:
+    """Raise InputError for an empty argument, as of an unset variable of a shell. As a path it
+    would be the current folder."""
+    for place, text in enumerate(args):
+        option, equals, value = text.partition("=")
+        if equals and not value and option.startswith("--"):
+            raise InputError(f"{option}: its value is empty; allowed: a value, or no {option}")
+        if not text:
+            before = args[place - 1] if place else ""
+            what = before if before.startswith("-") else f"argument {place + 1}"
+            raise InputError(f"{what}: is empty; allowed: a value (in: {shlex.join(args)})")
+
+
 def run_args(args: list[str]) -> int:
     """Run the command line and return the exit code. Any error is one line on stderr."""
     make_printable(sys.stdout)
     make_printable(sys.stderr)
     try:
+        _refuse_empty(args)
         code = _with_plain_help(typer.main.get_command(app)).main(
             args=_with_addresses(args) or ["--help"],
             prog_name="eyechart",

@@ -82,7 +82,7 @@ def check_out(path: Path, *, source: str | Path | None = None) -> None:
         InputError: it is a folder, or its folder does not exist or is not writable; it is `source`,
             or a URL.
     """
-    _refuse_url(path)
+    refuse_url(path)
     if source is not None and is_file(path) and is_file(source) and path.samefile(source):
         raise InputError(f"{path}: is the input, and would be overwritten; allowed: another file")
     if is_dir(path):
@@ -104,7 +104,7 @@ def require_place(folder: Path) -> None:
     Raises:
         InputError: it or its parent is a file or is not writable; it is a URL.
     """
-    _refuse_url(folder)
+    refuse_url(folder)
     there = folder.absolute()
     try:
         while not there.exists() and there != there.parent:
@@ -117,10 +117,11 @@ def require_place(folder: Path) -> None:
         raise InputError(f"{folder}: {there} may not be written to; choose another")
 
 
-def _refuse_url(path: Path) -> None:
-    """A folder named `s3:` would be made of it."""
-    if URL.match(str(path)):
-        raise InputError(f"{one_line(str(path), 200)}: is a URL; allowed here: a local path")
+def refuse_url(path: Path) -> None:
+    """Raise InputError for a URL: a folder named `s3:` would be made of it, or looked for."""
+    if found := URL.match(str(path)):
+        url = f"{found[1]}://{str(path)[found.end() :]}"
+        raise InputError(f"{one_line(url, 200)}: is a URL; allowed here: a local path")
 
 
 def require_empty(out: Path) -> None:

@@ -129,7 +129,7 @@ def export_tsv(
     targets = _targets(opened, codecs, levels)
     batch_images = check_batch(codec_batch)
     neural = any(target.codec.neural for target in targets)
-    devices = codec_devices(codec_device) if neural else ("cpu",)
+    devices = codec_devices(codec_device, needed=neural)
     if run is not None:
         Store(run).require()
     cache = Store(_cache_folder(out))

@@ -18,35 +18,28 @@ from tempfile import TemporaryDirectory
 
 from eyechart.codecs.jpeg_quality import jpeg_quality
 from eyechart.core import plugins
-from eyechart.core.errors import InputError, UnusableVLMError, in_one_line
+from eyechart.core.errors import ImageError, InputError, UnusableVLMError, in_one_line, one_line
 from eyechart.core.files import is_file
 from eyechart.core.hooks import HasPrices
-from eyechart.core.images import find_images, image_size
+from eyechart.core.images import find_images, image_size, read_image
 from eyechart.core.types import UNCOMPRESSED, Question, component_of
 from eyechart.runner.costs import usd_before
 from eyechart.runner.engine import Outcome, refusals
 from eyechart.runner.options import Options
+from eyechart.runner.own_questions import default_questions, own_questions, yes_no_probes
 from eyechart.runner.plan import CodecEntry, Plan, make_plan
 from eyechart.runner.progress import Progress
 from eyechart.runner.resolve import codec_levels, resolve
-from eyechart.runner.start import run_plan
+from eyechart.runner.start import check_devices, run_plan
 from eyechart.runner.work import ModelConfig, Work
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
 from eyechart.store.own_files import OwnFiles, write_own_files
-from eyechart.tasks.own_images import FILE, read_questions, rule_of, write_questions
+from eyechart.tasks.own_images import FILE, rule_of, write_questions
 
 TASK = "OwnImages"
 REFERENCE = "reference"  # folder of the first step, in the run directory
 PROBES = "reference-probes"  # of the step that answers yes/no probes
-# For images without questions: what a VLM is usually asked.
-_OBJECTS = "objects"
-_PROBES_OF_A_KIND, _MOST_NAME_WORDS = 2, 3
-QUESTIONS = (
-    ("describe", "Describe the image in one sentence."),
-    (_OBJECTS, "List the objects in the image, separated by commas."),
-    ("text", "What text is in the image? Answer with the text only, or with none."),
-)
 # Codecs and qualities that deployments choose from, and sizes for images that are larger.
 CODECS = (
     "jpeg:levels=[10,20,30,50,75,90]",
@@ -60,10 +53,11 @@ _SIZED = "jpeg:quality=[75,90],long_side={},restore=false"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCheck:
     """A finished check. own: the images' own files. left_out: files of the folder that are no
-    image. unanswered: questions that have no reference, because the VLM said nothing about the
-    uncompressed image. known: how many answers were in the questions file. right, repeated: mean
-    score on the uncompressed images, 0..1, of the questions with known answers, and of the others,
-    which is how far the VLM agrees with itself; None without such questions. rules: how answers are
+    image, or none that can be read. unanswered: questions that have no reference, because the VLM
+    said nothing about the uncompressed image. known: how many answers were in the questions file.
+    right, repeated: mean score on the uncompressed images, 0..1, of the questions with known
+    answers, and of the others, which is how far the VLM agrees with itself; None without such
+    questions. rules: how answers are
     compared, and of how many questions. usd_per_million: prices of the VLM's tokens, of questions
     and of answers; None if unknown."""
 
@@ -106,8 +100,8 @@ def check_images(
             names an image that is not there; a directory of another check or run; as `run_plan`.
         StoreError: as `run_plan`.
     """
-    found, left_out = find_images(photos)
-    asked = _default_questions(found) if questions is None else _own_questions(questions, photos)
+    found, left_out = _readable(photos)
+    asked = default_questions(found) if questions is None else own_questions(questions, photos)
     images = list(dict.fromkeys(question.image for question in asked))[:max_images]
     chosen_images = set(images)
     asked = [question for question in asked if question.image in chosen_images]
@@ -116,6 +110,8 @@ def check_images(
     chosen = replace(options or Options(), batch_of_one_cell=True)
     own = _own_files(images)
     used = _with_today(_codecs(images) if codecs is None else codecs, today)
+    if not used:
+        raise InputError("codecs: none is given; allowed: names of `eyechart codec list`")
     model = _refuse_unusable(asked, used, vlm, chosen, most_questions, out)
     usd_per_million = _prices(vlm, model)
     _refuse_other_check(out, asked if all_known else None)
@@ -127,7 +123,8 @@ def check_images(
         asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
         unanswered = every - len(asked)
         if not asked:
-            raise InputError(f"{vlm}: gave no answer about the uncompressed images")
+            why = _first_failure(out / REFERENCE)
+            raise InputError(f"{vlm}: gave no answer about the uncompressed images{why}")
         if questions is None and (probes := yes_no_probes(asked)):
             _refuse_other_check(out / PROBES, probes, model)
             asked += _with_references(probes, out / PROBES, vlm, progress, chosen)
@@ -175,6 +172,29 @@ def _uncompressed_score(
     return fmean(values) if values else None
 
 
+def _readable(photos: Path) -> tuple[list[Path], list[Path]]:
+    """The images of a folder, and the files that are none or whose size cannot be read.
+
+    Raises InputError: there is no image.
+    """
+    found, others = find_images(photos)
+    readable = [path for path in found if image_size(path) != (0, 0)]
+    if not readable:
+        try:
+            read_image(found[0])
+        except ImageError as error:
+            raise InputError(
+                f"{photos}: none of its {len(found)} images can be read; the first: {error}"
+            ) from error
+    return readable, [*others, *(path for path in found if path not in set(readable))]
+
+
+def _first_failure(run_directory: Path) -> str:
+    """` (message)` of a question without an answer; "" if there is none."""
+    failures = (one for cell in Store(run_directory).cells() for one in cell.failures())
+    return next((f" ({one_line(failure.message)})" for failure in failures), "")
+
+
 def _own_files(images: Sequence[str]) -> OwnFiles:
     qualities = [jpeg_quality(Path(image)) for image in images]
     return OwnFiles(
@@ -204,69 +224,6 @@ def _with_today(codecs: Sequence[str], today: str | None) -> list[str]:
         if same and wanted.levels[0].name in [level.name for level in entry.levels]:
             return list(codecs)
     return [*codecs, today]
-
-
-def yes_no_probes(asked: Sequence[Question]) -> list[Question]:
-    """Yes/no questions about objects: those that the VLM lists on an image, and as many that it
-    lists on other images only. asked: the default questions, with the VLM's answers."""
-    listed = {
-        question.image: _objects(question.answer)
-        for question in asked
-        if question.category == _OBJECTS
-    }
-    everywhere = list(dict.fromkeys(name for names in listed.values() for name in names))
-    probes: list[Question] = []
-    for image, names in listed.items():
-        absent = [name for name in everywhere if name not in names]
-        start = len(probes) % max(1, len(absent))
-        others = (absent[start:] + absent[:start])[: len(names[:_PROBES_OF_A_KIND])]
-        probes += [
-            Question(
-                id="",
-                image=image,
-                text=f"Is there {_article(name)} {name} in the image? Please answer yes or no.",
-                answer="",
-                category="probe",
-            )
-            for name in [*names[:_PROBES_OF_A_KIND], *others]
-        ]
-    return [replace(probe, id=str(place)) for place, probe in enumerate(probes)]
-
-
-def _objects(answer: str) -> list[str]:
-    """Names in a comma-separated list, of up to three words each."""
-    parts = (part.strip(" .:;\"'").lower() for part in answer.replace("\n", ",").split(","))
-    names = (part.removeprefix("a ").removeprefix("an ").removeprefix("the ") for part in parts)
-    return list(
-        dict.fromkeys(
-            name
-            for name in names
-            if name.replace(" ", "").isalpha() and len(name.split()) <= _MOST_NAME_WORDS
-        )
-    )
-
-
-def _article(name: str) -> str:
-    return "an" if name[0] in "aeiou" else "a"
-
-
-def _default_questions(images: Sequence[Path]) -> list[Question]:
-    pairs = [(image, kind, text) for image in images for kind, text in QUESTIONS]
-    return [
-        Question(id=str(n), image=str(image.resolve()), text=text, answer="", category=kind)
-        for n, (image, kind, text) in enumerate(pairs)
-    ]
-
-
-def _own_questions(path: Path, photos: Path) -> list[Question]:
-    """The questions of a file, with whole paths of their images."""
-    asked = []
-    for question in read_questions(path):
-        image = photos / question.image
-        if not is_file(image):
-            raise InputError(f"{path}: image {question.image!r} is not in {photos}")
-        asked.append(replace(question, image=str(image.resolve())))
-    return asked
 
 
 def _with_references(
@@ -347,6 +304,7 @@ def _refuse_unusable(
         )
         if not work.models:
             raise InputError(in_one_line(work.unusable))
+        check_devices(work, options)
         _refuse_too_many(work, len(asked), most_questions)
         # A check that is complete needs no server.
         if not Store(out).is_run() and (refused := refusals(work, Store(out))):

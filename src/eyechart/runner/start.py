@@ -47,7 +47,7 @@ def run_plan(
 
 def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options, command: str) -> Outcome:
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
-    store, devices = Store(out), _codec_devices(work, options)
+    store, devices = Store(out), check_devices(work, options)
     _check_before(store, work, plan)
     refused = refusals(work, store, retry_failed=options.retry_failed)
     reasons = [*work.unusable, *refused.values()]
@@ -93,7 +93,7 @@ def _encode_plan(
     plan: Plan, out: Path, options: Options, advance: Callable[[str, int], None]
 ) -> list[Failed]:
     work, store = resolve(plan, models=False), Store(out)
-    devices = _codec_devices(work, options)
+    devices = check_devices(work, options)
     _check_before(store, work, plan)
     store.create()
     with store.encoding(wait=options.wait):
@@ -120,10 +120,14 @@ def _check_before(store: Store, work: Work, plan: Plan) -> None:
                 part.task.check_images(image for image, _ in part.images)
 
 
-def _codec_devices(work: Work, options: Options) -> Sequence[str]:
-    """Raises InputError: a device that is not here; a codec that a node of a cluster lacks."""
+def check_devices(work: Work, options: Options) -> Sequence[str]:
+    """The devices of codecs with weights.
+
+    Raises InputError: none of this name; one that is not here, if there are such codecs; a codec
+    that a node of a cluster lacks.
+    """
     if isinstance(options.open_workers, ClusterWorkers):
         check_codecs(options.open_workers, work.codecs)
         return options.open_workers.devices
     neural = any(entry.neural for entry in work.codecs)
-    return codec_devices(options.codec_device) if neural else ("cpu",)
+    return codec_devices(options.codec_device, needed=neural)

@@ -43,23 +43,28 @@ def devices_of(wanted: str) -> tuple[str, ...]:
     return names
 
 
-def codec_devices(wanted: str) -> tuple[str, ...]:
+def codec_devices(wanted: str, *, needed: bool = True) -> tuple[str, ...]:
     """The devices of codecs with weights, one worker each.
 
     wanted: as for `devices_of`, without `map`; `auto`: all GPUs, else up to two workers on the CPU.
-    Loads torch, except for `cpu`.
+    needed: whether there are such codecs; else the name alone is checked, and the device is `cpu`.
+    Loads torch, except for `cpu`, and only if needed.
 
     Raises:
         InputError: as `devices_of`; a device that this machine does not have.
     """
+    if not needed and wanted == "all":
+        return ("cpu",)
     if wanted != "auto":
         devices = devices_of(wanted)
         if "map" in devices:
             raise InputError("device 'map' is for VLMs; allowed for codecs: auto, cpu, cuda:1, all")
+        if not needed:
+            return ("cpu",)
         for device in devices:
             check_present(device)
         return devices
-    if find_spec("torch") is None:
+    if not needed or find_spec("torch") is None:
         return ("cpu",)
     import torch
 
