@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyechart.core.types import Question
-from eyechart.tasks.sampling import by_image
+from eyechart.tasks import open_task
+from eyechart.tasks.acuity import Acuity
+from eyechart.tasks.sampling import by_image, images_to_ask
 
 
 def questions(categories: list[str], per_image: int = 2) -> list[Question]:
@@ -42,3 +44,12 @@ def test_the_order_of_the_file_is_not_the_order_of_the_sample() -> None:
     order = [image for image, _ in by_image(questions(["a"] * 50))]
     assert order != sorted(order, key=int)
     assert order == [image for image, _ in by_image(questions(["a"] * 50)[::-1])]
+
+
+def test_a_task_with_thresholds_is_asked_whole() -> None:
+    chart = Acuity(rows=1)
+    asked = images_to_ask(chart, 3)
+    assert len(asked) == len(chart.questions()) == 36
+    assert asked == images_to_ask(chart)
+    pope = open_task("POPE", data="eyechart-mini")
+    assert images_to_ask(pope, 3) == by_image(pope.questions(), 3)

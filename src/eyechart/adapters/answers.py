@@ -11,7 +11,7 @@ from eyechart.core import plugins
 from eyechart.core.attempt import Failed
 from eyechart.core.hooks import for_task
 from eyechart.core.types import VLM, Codec, Decoding, Question, Request, Rgb8, Score, Task
-from eyechart.tasks.sampling import by_image
+from eyechart.tasks.sampling import images_to_ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def compare(
     reconstructor = Reconstructor(device=device, batch_images=batch_images)
     for task in tasks:
         with plugins.guarded(plugins.name_of(task)):
-            asked = dict(by_image(task.questions(), images))
+            asked = dict(images_to_ask(task, images))
             uncompressed = {key: task.image(key) for key in asked}
         without, with_adapter = for_task(plain, task.name), for_task(adapted, task.name)
         for condition, shown in _forms(uncompressed, codecs, reconstructor):

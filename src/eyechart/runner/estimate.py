@@ -29,7 +29,7 @@ from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import among, task_work
 from eyechart.store.remote import small_downloads, url_of
 from eyechart.store.url_folders import without_downloads
-from eyechart.tasks.sampling import by_image
+from eyechart.tasks.sampling import by_image, images_to_ask
 from eyechart.vlms.devices import codec_devices
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
@@ -282,7 +282,7 @@ def _published_size(task: Task, plan: Plan) -> TaskEstimate | None:
 
 
 def _counted_size(task: Task, plan: Plan) -> TaskEstimate:
-    chosen = by_image(task.questions(), plan.max_images)
+    chosen = images_to_ask(task, plan.max_images)
     height_px, width_px, _ = task.image(chosen[0][0]).shape if chosen else (0, 0, 3)
     return TaskEstimate(
         name=task.name,

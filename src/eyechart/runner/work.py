@@ -26,7 +26,7 @@ from eyechart.core.types import (
 )
 from eyechart.runner.plan import NO_ADAPTER
 from eyechart.store import Store, StoredCell, TaskSize
-from eyechart.tasks.sampling import by_image
+from eyechart.tasks.sampling import images_to_ask
 
 _T = TypeVar("_T")
 
@@ -162,7 +162,7 @@ def among(name: str, names: Collection[str] | None) -> bool:
 
 
 def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = False) -> TaskWork:
-    """All images of a task, or its first `max_images` images.
+    """All images of a task, or its first `max_images` images (see `tasks.sampling`).
 
     choice_set: let the VLM choose among a question's answers instead of answering freely.
 
@@ -172,7 +172,7 @@ def task_work(task: Task, max_images: int | None = None, *, choice_set: bool = F
     questions = task.questions()
     return TaskWork(
         task=task,
-        images=tuple((image, tuple(its)) for image, its in by_image(questions, max_images)),
+        images=tuple((image, tuple(its)) for image, its in images_to_ask(task, max_images)),
         decoding=_choosing(task, questions) if choice_set else _free(task, questions),
     )
 

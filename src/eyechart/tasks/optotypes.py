@@ -8,6 +8,7 @@ a stroke and a gap of one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,7 @@ DIRECTIONS = ("right", "up", "left", "down")
 _SAMPLES = 8  # of each pixel and axis
 _HALF_STROKE = 0.5
 _ARC_POINTS = 25
+_CACHED = 512  # signs; all letters and rings at 36 heights
 
 
 def _arc(start_degrees: float, end_degrees: float, *, x: float = 2.5, y: float = 2.5) -> Line:
@@ -77,8 +79,9 @@ LETTERS: dict[str, tuple[Line, ...]] = {
 }
 
 
+@lru_cache(maxsize=_CACHED)
 def letter(name: str, height_px: int) -> Floats:
-    """Coverage (height_px, height_px), 0 paper to 1 ink, of a letter of `LETTERS`."""
+    """Coverage (height_px, height_px), 0 paper to 1 ink, of a letter of `LETTERS`; read-only."""
     x, y = _samples(height_px)
     ink = np.zeros(x.shape, dtype=bool)
     for line in LETTERS[name]:
@@ -87,8 +90,10 @@ def letter(name: str, height_px: int) -> Floats:
     return _coverage(ink, height_px)
 
 
+@lru_cache(maxsize=_CACHED)
 def ring(direction: str, height_px: int) -> Floats:
-    """Coverage (height_px, height_px) of a Landolt ring whose gap is in one of `DIRECTIONS`."""
+    """Coverage (height_px, height_px) of a Landolt ring whose gap is in one of `DIRECTIONS`;
+    read-only."""
     x, y = _samples(height_px)
     dx, dy = x - UNITS / 2, UNITS / 2 - y
     radius = np.hypot(dx, dy)
@@ -138,4 +143,5 @@ def _distance(x: Floats, y: Floats, x1: float, y1: float, x2: float, y2: float) 
 def _coverage(ink: np.ndarray, height_px: int) -> Floats:
     blocks = ink.reshape(height_px, _SAMPLES, height_px, _SAMPLES)
     coverage: Floats = blocks.mean(axis=(1, 3))
+    coverage.flags.writeable = False  # callers share it
     return coverage

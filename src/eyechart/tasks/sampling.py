@@ -11,7 +11,17 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from eyechart.core.types import Question
+from eyechart.core.hooks import HasThresholds
+from eyechart.core.types import Question, Task
+
+
+def images_to_ask(task: Task, max_images: int | None = None) -> list[tuple[str, list[Question]]]:
+    """The images of a task that a run with `max_images` asks, each with its questions.
+
+    A task with thresholds is asked whole: a threshold needs all its sizes.
+    """
+    limit = None if isinstance(task, HasThresholds) else max_images
+    return by_image(task.questions(), limit)
 
 
 def by_image(
