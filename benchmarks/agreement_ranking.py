@@ -13,6 +13,8 @@ rules of `eyechart check`. For each task:
     resolved   pairs of levels whose accuracies differ by more than 1.96 standard errors of their
                paired difference over questions; tau over these alone: the share of pairs in the
                same order less the share of pairs in the other order
+    right      tau-b of the accuracies and of the agreement over the questions that are answered
+               rightly about the uncompressed image: there a changed answer is a loss
     accuracy   of several runs: tau-b of the accuracies of two runs, the mean over pairs of runs.
                Accuracies of other images of the same kind agree no better than this
     across     of several runs: tau-b of the agreement of one run with the accuracy of another, the
@@ -43,10 +45,12 @@ RowsByLevel: TypeAlias = dict[tuple[str, str], RowsById]  # codec and level -> r
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelScores:
     """Of the questions that are answered at all levels. right, same: accuracy and agreement,
-    (levels, questions). image, run: numbers of each question's image and run, from 0."""
+    (levels, questions). known: whether the answer about the uncompressed image is right. image,
+    run: numbers of each question's image and run, from 0."""
 
     right: Floats
     same: Floats
+    known: Sequence[bool]
     image: Sequence[int]
     run: Sequence[int]
 
@@ -97,14 +101,17 @@ def scores(levels: RowsByLevel) -> LevelScores:
     return LevelScores(
         right=np.array(right, dtype=float),
         same=np.array(same),
+        known=[reference[one]["score"] == 1 for one in asked],
         image=[numbers[image] for image in images],
         run=[int(run) for run, _ in images],
     )
 
 
-def tau_b(found: LevelScores) -> float:
-    """Kendall's tau-b of agreement and accuracy over the levels."""
-    return float(kendalltau(found.same.mean(axis=1), found.right.mean(axis=1)).statistic)
+def tau_b(found: LevelScores, *, known: bool = False) -> float:
+    """Kendall's tau-b of agreement and accuracy over the levels. known: agreement over the
+    questions that are answered rightly about the uncompressed image."""
+    same = found.same[:, found.known] if known else found.same
+    return float(kendalltau(same.mean(axis=1), found.right.mean(axis=1)).statistic)
 
 
 def interval(found: LevelScores, draws: int, seed: int) -> tuple[float, float]:
@@ -145,7 +152,8 @@ def main() -> None:
     asked = parser.parse_args()
     print(
         f"{'task':10} {'images':>6} {'questions':>9} {'levels':>6} {'tau-b':>6} "
-        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6} {'accuracy':>8} {'across':>6}"
+        f"{'95 % interval':>15} {'resolved':>12} {'tau':>6} {'right':>6} "
+        f"{'accuracy':>8} {'across':>6}"
     )
     for task, levels in levels_of(asked.directories, asked.tasks.split(",")).items():
         found = scores(levels)
@@ -157,7 +165,7 @@ def main() -> None:
             f"{task:10} {max(found.image) + 1:6} {found.right.shape[1]:9} {count:6} "
             f"{tau_b(found):6.3f} {f'{low:.3f} … {high:.3f}':>15} "
             f"{f'{pairs} of {count * (count - 1) // 2}':>12} {over_resolved:6.3f} "
-            f"{accuracy:8.3f} {across:6.3f}"
+            f"{tau_b(found, known=True):6.3f} {accuracy:8.3f} {across:6.3f}"
         )
 
 
