@@ -65,12 +65,18 @@ def test_a_metric_is_chosen_by_either_name(wanted: str) -> None:
         (Selection(tasks=("POPES",)), "no task 'POPES' in this run; did you mean POPE"),
         (Selection(codecs=("x265",)), "no codec 'x265' in this run"),
         (Selection(levels=("99",)), "no level '99' in this run"),
-        (Selection(metrics=("mAP",)), "no metric 'mAP' in this run"),
+        (Selection(metrics=("mAP",)), "no metric 'mAP' in this run; known: Overall, random"),
     ],
 )
 def test_an_unknown_name_is_refused(chosen: Selection, says: str) -> None:
     with pytest.raises(InputError, match=says):
         select(full_analysis(), chosen)
+
+
+def test_metrics_are_named_as_they_can_be_given() -> None:
+    with pytest.raises(InputError, match=r"known: .*F1, ") as raised:
+        select(labelled(), Selection(metrics=("mAP",)))
+    assert "%" not in str(raised.value)
 
 
 def test_the_compact_table_has_a_column_for_each_task() -> None:

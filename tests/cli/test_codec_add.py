@@ -131,6 +131,9 @@ def test_a_weights_folder_without_levels_is_one_line(
         assert "elic: no checkpoint in" in line
         folder = shlex.quote(str(tmp_path / "none"))
         assert f"codec add elic --level LEVEL FILE --into {folder}" in line
+    more = ["--codec", "elic", "--weights", picture]
+    assert run_args(["codec", "encode", picture, str(tmp_path / "out"), *more]) == 2
+    assert f"{picture}: a file; allowed: a folder with levels.json" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

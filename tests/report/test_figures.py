@@ -144,6 +144,25 @@ def test_answers_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
     assert path.stat().st_size > 1000
 
 
+def test_wrong_names_are_found_before_a_run_is_analysed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def analyse(*arguments: object, **settings: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("eyechart.api.run_results.analyse", analyse)
+    (tmp_path / "b.csv").mkdir()
+    for name, file, said in (
+        ("99", "a.svg", "no figure '99'"),
+        ("curves", "a.bmp", "a plot is one of"),
+        ("curves", "b.svg", "b.csv: is a folder"),
+        ("curves", "a.svg --width-mm 3", "width 3 mm"),
+    ):
+        command = f"figure {name} {tmp_path} --out {tmp_path}/{file}"
+        assert run_args(command.split()) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_the_command_names_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_analysis(minimal_analysis(), tmp_path / "analysis.json")
     out = tmp_path / "curves.pdf"

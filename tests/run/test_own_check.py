@@ -72,9 +72,16 @@ def test_without_answers_the_vlm_is_compared_with_itself(
     assert all(record.value == 1 for record in cells["source"])  # the VLM is deterministic
     assert run_args(["recommend", str(out), "--tolerate", "5"]) == 0
     assert "jpeg" in capsys.readouterr().out
-    for wrong in (("--front", str(tmp_path / "none" / "f.svg")), ("--bandwidth", "")):
-        assert run_args(["recommend", str(out), *wrong]) == 2
+    kept = (out / "recommendation.json").read_bytes()
+    for wrong in (
+        ("--front", str(tmp_path / "none" / "f.svg")),
+        ("--front", str(tmp_path / "f.bmp")),
+        ("--times", str(tmp_path / "f.bmp")),
+        ("--bandwidth", ""),
+    ):
+        assert run_args(["recommend", str(out), "--tolerate", "7", *wrong]) == 2
         assert capsys.readouterr().out == ""
+        assert (out / "recommendation.json").read_bytes() == kept
     assert run_args(["report", str(out)]) == 0
     assert "no setting is shown to lose at most 5 points yet" in (out / "report.html").read_text()
     assert check(photos, out) == 0  # nothing is asked again

@@ -99,7 +99,8 @@ def _wanted_metrics(
             if _plain(metric) in (_plain(name), _plain(task.label(name)))
         ]
         if not matches:
-            there = distinct(task.label(name) for task in tasks for name in names[task.name])
+            labels = (task.label(name) for task in tasks for name in names[task.name])
+            there = distinct(map(_without_unit, labels))
             raise InputError(f"no metric {metric!r} in this run; {near(metric, list(there))}")
         for task_name, name in matches:
             found[task_name][name] = None
@@ -107,4 +108,9 @@ def _wanted_metrics(
 
 
 def _plain(metric: str) -> str:
-    return metric.strip().removesuffix("%").rstrip(", ").casefold()
+    return _without_unit(metric).casefold()
+
+
+def _without_unit(metric: str) -> str:
+    """`F1, %` -> `F1`, as it can be typed in a list."""
+    return metric.strip().removesuffix("%").rstrip(", ")

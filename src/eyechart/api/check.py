@@ -208,6 +208,13 @@ def parse_bandwidths(text: str) -> list[float]:
     return parse(text)
 
 
+def require_plot(path: Path) -> None:
+    """Check that a picture can be drawn. Raises InputError, PluginError."""
+    from eyechart.report.plots import check_plot
+
+    check_plot(path)
+
+
 def draw(found: Recommendation, path: Path, *, what: Literal["front", "times"]) -> None:
     """The Pareto front, or the time to an answer over the bandwidth, as a picture.
 

@@ -194,9 +194,10 @@ def write_figure(
         >>> numbers.name
         'curves.csv'
     """
+    from eyechart.report.figures import check_figure
     from eyechart.report.figures import write_figure as write
 
-    check_out(Path(out))
+    check_figure(name, Path(out), width_mm)  # before an analysis, which takes time
     analysis = analyse(run_directory, data=data, axis=axis, usd_per_million=usd_per_million)
     return write(analysis, name, Path(out), width_mm=width_mm, vlm=vlm, task=task)
 

@@ -68,6 +68,8 @@ def recommend(
     for path in (policy, front, times):
         if path is not None:
             check_out(path)
+            if path is not policy:
+                check.require_plot(path)
     found = api.recommend(
         directory,
         tolerance=tolerance,

@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from eyechart.core.errors import CodecError, InputError, PluginError, StoreError
-from eyechart.core.files import URL
+from eyechart.core.files import URL, is_file
 from eyechart.core.foreign import foreign_file, read_json
 from eyechart.core.types import Json, Level
 from eyechart.store.files import file_sha256, write_atomic
@@ -151,9 +151,11 @@ def read_listing(folder: Path, codec: str) -> tuple[LevelFile, ...]:
     """The levels of a weights folder; () if the folder does not exist.
 
     Raises:
-        InputError: the listing is damaged or belongs to another codec.
+        InputError: the listing is damaged or belongs to another codec; the folder is a file.
     """
     path = folder / LISTING
+    if is_file(folder):
+        raise InputError(f"{folder}: a file; allowed: a folder with {LISTING}")
     if not path.exists():
         return ()
     with foreign_file(path, "a list of levels"):

@@ -8,22 +8,24 @@ from importlib.util import find_spec
 from eyechart.core.errors import InputError
 from eyechart.core.workers import usable_cores
 
-_ALLOWED = "auto, cpu, cuda, cuda:1, cuda:0,cuda:1, all, map"
+_ALLOWED_CODECS = "auto, cpu, cuda, cuda:1, cuda:0,cuda:1, all"
+_ALLOWED = f"{_ALLOWED_CODECS}, map"
 # On a CPU: a network computes in one thread, and each worker holds a level in memory.
 _CPU_CODEC_WORKERS = 2
 
 
-def devices_of(wanted: str) -> tuple[str, ...]:
+def devices_of(wanted: str, allowed: str = _ALLOWED) -> tuple[str, ...]:
     """The devices that get a copy of the VLM; usually one.
 
     wanted: `all` means every CUDA device of this machine, `cuda:0,cuda:2` these two; all others
-    (`auto`, `cpu`, `cuda`, `cuda:1`, `map`) mean one copy. Only `all` loads torch.
+    (`auto`, `cpu`, `cuda`, `cuda:1`, `map`) mean one copy. Only `all` loads torch. allowed: what an
+    error names.
 
     Raises:
         InputError: not a device, a device twice, `all` without a CUDA device.
     """
     if not isinstance(wanted, str):  # an option of a plan may have any kind
-        raise InputError(f"device {wanted!r}: not text; allowed: {_ALLOWED}")
+        raise InputError(f"device {wanted!r}: not text; allowed: {allowed}")
     if wanted == "all":
         import torch
 
@@ -36,7 +38,7 @@ def devices_of(wanted: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in wanted.split(","))
     for name in names:
         if not re.fullmatch(r"cpu|cuda:\d+", name):
-            raise InputError(f"device {wanted!r}: {name!r} is not one; allowed: {_ALLOWED}")
+            raise InputError(f"device {wanted!r}: {name!r} is not one; allowed: {allowed}")
     twice = [name for name in names if name != "cpu" and names.count(name) > 1]
     if twice:
         raise InputError(f"device {wanted!r}: {twice[0]} is named twice")
@@ -56,9 +58,9 @@ def codec_devices(wanted: str, *, needed: bool = True) -> tuple[str, ...]:
     if not needed and wanted == "all":
         return ("cpu",)
     if wanted != "auto":
-        devices = devices_of(wanted)
+        devices = devices_of(wanted, _ALLOWED_CODECS)
         if "map" in devices:
-            raise InputError("device 'map' is for VLMs; allowed for codecs: auto, cpu, cuda:1, all")
+            raise InputError(f"device 'map' is for VLMs; allowed for codecs: {_ALLOWED_CODECS}")
         if not needed:
             return ("cpu",)
         for device in devices:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from eyechart.analysis.result import Analysis
 from eyechart.core.errors import InputError
-from eyechart.core.files import csv_text
+from eyechart.core.files import check_out, csv_text
 from eyechart.report.figures.acuity import acuity_rows, draw_acuity, lacks_acuity
 from eyechart.report.figures.bars import bar_rows, draw_bars
 from eyechart.report.figures.correlations import (
@@ -84,6 +84,22 @@ def figure_named(name: str) -> Figure:
     raise InputError(f"no figure {name!r}; known: {known}")
 
 
+def check_figure(name: str, path: Path, width_mm: float = COLUMN_MM) -> Figure:
+    """The figure of this name, after a check that it can be drawn into files at this place.
+
+    Raises:
+        InputError: no such figure; not a file name of a plot; a file that cannot be written; a
+            width that no figure fits. PluginError: no matplotlib.
+    """
+    figure = figure_named(name)
+    check_plot(path)
+    for file in (path, path.with_suffix(".csv")):
+        check_out(file)
+    if not 40 <= width_mm <= 1000:
+        raise InputError(f"width {width_mm:g} mm; allowed: 40 to 1000")
+    return figure
+
+
 def write_figure(
     analysis: Analysis,
     name: str,
@@ -98,14 +114,10 @@ def write_figure(
     width_mm: of the file. vlm, task: show only this one.
 
     Raises:
-        InputError: no such figure, VLM or task; the run lacks what it shows; not a file name of a
-            plot; a width that no figure fits. PluginError: no matplotlib. StoreError: a file cannot
-            be written.
+        InputError, PluginError: as `check_figure`; no such VLM or task; the run lacks what it
+            shows. StoreError: a file cannot be written.
     """
-    figure = figure_named(name)
-    check_plot(path)
-    if not 40 <= width_mm <= 1000:
-        raise InputError(f"width {width_mm:g} mm; allowed: 40 to 1000")
+    figure = check_figure(name, path, width_mm)
     chosen = _only(analysis, vlm, task)
     rows = figure.rows(chosen)
     if not rows:
