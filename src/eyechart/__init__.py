@@ -9,12 +9,14 @@ The names in `__all__` are the public interface; everything is imported when it 
 that `import eyechart` is quick and loads neither torch nor matplotlib.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from eyechart.core.version import VERSION
-
+# Nothing is imported here, not even `typing`: a Ctrl-C before `eyechart.__main__` has begun would
+# print a traceback of it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from eyechart.api import (
         add_checkpoint,
         analyse,
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
     )
     from eyechart.runner.plan import Plan
 
-__version__ = VERSION
+    __version__: str
 
 __all__ = [
     "VLM",
@@ -142,7 +144,13 @@ _HOMES = ("eyechart.core.errors", "eyechart.core.types", "eyechart.api")  # the 
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from eyechart.core.version import VERSION
+
+        return VERSION
     if name in __all__:
+        from importlib import import_module
+
         for home in _HOMES:
             module = import_module(home)
             if hasattr(module, name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 _STOPPED = 130
@@ -19,6 +18,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("eyechart: stopped\n")
         code = _STOPPED
+    import signal
+
     # Python takes up to a second to end. Ctrl-C in this time must not replace the exit code of
     # work that is done, or print a traceback; after a stop, a second Ctrl-C ends it at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL if code == _STOPPED else signal.SIG_IGN)
