@@ -11,7 +11,8 @@ keeps, D width, H heads, K head dim.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ MERGE = 2
 WINDOW = 4  # visual tokens on a window's side: 112 px
 GRID = SIZE_PX // PATCH_PX  # 16 patches on a side
 TOKENS = GRID // MERGE  # 8 visual tokens on a side
+KeysValues: TypeAlias = tuple[Tensor, Tensor]  # of one layer
 _MEAN = (0.48145466, 0.4578275, 0.40821073)  # as in Qwen's preprocessor_config.json
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -126,6 +128,32 @@ class ChartForward(nn.Module):
             x_TD = x_TD + attn.o_proj(out.flatten(1))
             x_TD = x_TD + layer.mlp(_norm(layer.post_attention_layernorm, x_TD))
         return _norm(self.language.norm, x_TD)
+
+    def decode(
+        self, x_BLD: Tensor, position_3BL: Tensor, mask: Tensor, before: Sequence[KeysValues] = ()
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """Hidden states (B, L, D) of embedded tokens, and their keys and values in each layer.
+
+        before: keys and values of earlier tokens in each layer, (B, H, E, K). Tokens attend to
+        them where the mask, (B, 1, L, E + L), lets them.
+        """
+        kept: list[KeysValues] = []
+        cos, sin = self.language.rotary_emb(x_BLD, position_3BL)
+        cos, sin = cos[:, :, None], sin[:, :, None]
+        for number, layer in enumerate(self.language.layers):
+            attn = layer.self_attn
+            h = _norm(layer.input_layernorm, x_BLD)
+            heads = (*h.shape[:2], -1, attn.head_dim)
+            q, k = _rotate(attn.q_proj(h).view(heads), cos, sin), attn.k_proj(h).view(heads)
+            k, v = _rotate(k, cos, sin), attn.v_proj(h).view(heads)
+            q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+            kept.append((k, v))
+            if before:
+                k, v = (torch.cat(pair, dim=2) for pair in zip(before[number], (k, v), strict=True))
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            x_BLD = x_BLD + attn.o_proj(out.transpose(1, 2).flatten(2))
+            x_BLD = x_BLD + layer.mlp(_norm(layer.post_attention_layernorm, x_BLD))
+        return _norm(self.language.norm, x_BLD), kept
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:

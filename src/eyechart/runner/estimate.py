@@ -29,7 +29,7 @@ from eyechart.runner.resolve import codec_levels, model_names, open_spec
 from eyechart.runner.work import among, task_work
 from eyechart.store.remote import small_downloads, url_of
 from eyechart.store.url_folders import without_downloads
-from eyechart.tasks.sampling import by_image, images_to_ask
+from eyechart.tasks.sampling import images_to_ask
 from eyechart.vlms.devices import codec_devices
 
 RECORD_BYTES = 250  # a line of records.jsonl with a short answer
@@ -305,7 +305,7 @@ def _sample_image(tasks: Sequence[Task], sizes: Sequence[TaskEstimate]) -> Rgb8:
     for task, size in zip(tasks, sizes, strict=True):
         if size.note == "counted" and size.images:
             with plugins.guarded(size.name):
-                return task.image(by_image(task.questions(), 1)[0][0])
+                return task.image(images_to_ask(task, 1)[0][0])
     random = np.random.default_rng(0)
     height_px, width_px = OFFICIAL_SIZE_PX
     frequency = np.hypot(np.fft.fftfreq(height_px)[:, None], np.fft.rfftfreq(width_px))
@@ -379,9 +379,7 @@ def _trials(
     codec: Codec, levels: Sequence[Level], image: Rgb8, clock: Callable[[], float]
 ) -> list[tuple[float, int, float]]:
     """Seconds to encode and decode, bytes, and seconds to decode of the levels that are timed.
-
-    Weights are read before the clock starts, because a run reads them once for many images.
-    """
+    Weights are read before the clock starts, because a run reads them once for many images."""
     device = codec_devices("auto")[0] if is_neural(codec) else "cpu"
     reconstructor = Reconstructor(device=device, clock=clock)
     source = SourceImage.of(image, "sample")
