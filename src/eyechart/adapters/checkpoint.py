@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from eyechart.core.errors import InputError, StoreError
 from eyechart.core.foreign import parse_json
 from eyechart.core.identity import digest
+from eyechart.core.training_state import ADAPTER_STATE
 from eyechart.store.files import read_lines, write_atomic
 
-STATE, LOG = "training.safetensors", "log.jsonl"
+STATE, LOG = ADAPTER_STATE, "log.jsonl"
 
 
 def save_state(
@@ -61,12 +62,6 @@ def load_state(folder: Path, module: nn.Module, optimizer: Any, identity: object
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     return int(metadata["step"])
-
-
-def saved_step(folder: Path) -> int:
-    """Steps that the saved state of a training has done, 0 without one. Raises InputError."""
-    path = folder / STATE
-    return int(_read(path)[1].get("step", 0)) if path.is_file() else 0
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eyechart.core import training_state
 from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import near, split_specs
@@ -127,6 +128,4 @@ def export_adapter(
 
 def saved_step(out: str | Path) -> int:
     """Steps that the saved state of an adapter's training has done, 0 without one."""
-    from eyechart.adapters.checkpoint import saved_step as saved
-
-    return saved(Path(out))
+    return training_state.saved_step(Path(out) / training_state.ADAPTER_STATE)

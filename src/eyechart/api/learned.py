@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eyechart.core import training_state
 from eyechart.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -212,9 +213,7 @@ def _for_vlm(vlm: str, config: TrainConfig, device: str) -> tuple[TrainConfig, D
 
 def saved_step(out: str | Path) -> int:
     """Steps that the saved state of a codec's training has done, 0 without one."""
-    from eyechart.codecs.learned.train import saved_step as saved
-
-    return saved(Path(out))
+    return training_state.saved_step(Path(out) / training_state.CODEC_STATE)
 
 
 def set_threads(threads: int) -> None:

@@ -43,9 +43,10 @@ from eyechart.codecs.learned.optimizer import MuonAdam
 from eyechart.codecs.learned.parallel import mean_gradients, mean_of
 from eyechart.codecs.learned.photos import Crops
 from eyechart.core.errors import InputError, TrainingError
+from eyechart.core.training_state import CODEC_STATE
 from eyechart.core.types import Rgb8
 
-STATE, WEIGHTS, LOG = "state.safetensors", "weights.safetensors", "log.jsonl"
+STATE, WEIGHTS, LOG = CODEC_STATE, "weights.safetensors", "log.jsonl"
 _HOLD_SHARE = 0.5  # of the steps at the full learning rate; then it falls as a cosine
 _LAST_SHARE = 0.02  # of the learning rate, at the end
 _AVERAGE = 0.999  # decay of the averaged weights
@@ -351,14 +352,6 @@ def run(
         if done or time.monotonic() - saved > _SAVE_S:
             training.save(folder)
             saved = time.monotonic()
-
-
-def saved_step(folder: Path) -> int:
-    """Steps that the saved state of a training has done, 0 without one."""
-    if not (folder / STATE).is_file():
-        return 0
-    with safe_open(folder / STATE, "pt") as file:
-        return int((file.metadata() or {}).get("step", 0))
 
 
 def trained_with(weights: Path) -> TrainConfig | None:
