@@ -5,16 +5,18 @@
 
 CompressAI 1.2.8 pins numpy below 2. The script therefore makes an environment of its own (once, in
 the user's cache folder; `--environment DIR` for another one), installs CompressAI and this checkout
-there, and measures inside it: both codecs in one process, one image at a time, image by image in
-turn, after one that does not count. Times are CPU seconds with one thread on a CPU, which other
-load on the machine changes little, and seconds otherwise. The precision is that of the transforms
-here; CompressAI computes all in float32. Without `--weights` the networks have random weights,
-scaled so that the latent holds something.
+there, and measures inside it: one image at a time, image by image in turn, after one that does not
+count. Each codec has a process of its own, because the memory that one of them keeps would serve
+the other. Times are CPU seconds with one thread on a CPU, which other load on the machine changes
+little, and seconds otherwise. The precision is that of the transforms here; CompressAI computes all
+in float32. Without `--weights` the networks have random weights, scaled so that the latent holds
+something.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import platform
 import statistics
 import subprocess
@@ -22,10 +24,16 @@ import sys
 import time
 import venv
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from unittest.mock import MagicMock
+
+from eyechart.core.images import find_images, read_image
+from eyechart.core.types import Level, Rgb8
 
 COMPRESSAI = "1.2.8"
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,72 +92,144 @@ def random_weights(network: Any, x: Any) -> None:
         network.entropy_bottleneck.update_quantiles()
 
 
-def measure(
-    folder: Path,
-    weights: Path | None,
-    count: int,
-    device: str,
-    threads: int,
-    precision: Literal["float32", "bfloat16", "float16"],
-) -> None:
-    """Print both codecs' times and bytes. Runs inside the environment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedSetting:
+    """What is compared: the first `images` of a folder. weights: None for random ones."""
+
+    folder: Path
+    weights: Path | None
+    images: int
+    device: str
+    threads: int
+    precision: Literal["float32", "bfloat16", "float16"]
+
+    @property
+    def cpu_time(self) -> bool:
+        return self.device == "cpu" and self.threads == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedCoder:
+    """A codec with its images. encode: takes an image's number. size: of the coded image, bytes."""
+
+    encode: Callable[[int], Any]
+    decode: Callable[[Any], Any]
+    size: Callable[[Any], int]
+
+
+def _images(setting: SpeedSetting) -> list[Rgb8]:
+    return [read_image(path) for path in find_images(setting.folder)[0][: setting.images]]
+
+
+def _tensor(image: Rgb8) -> Any:
+    import torch
+
+    return torch.tensor(image).permute(2, 0, 1)[None].float().div(255)
+
+
+def _network(setting: SpeedSetting) -> Any:
+    """The network here; equal in all processes."""
+    import torch
+
+    from eyechart.codecs.learned.elic import Elic
+    from eyechart.codecs.learned.official import load_official, read_checkpoint
+
+    torch.set_num_threads(setting.threads)
+    if setting.weights is not None:
+        return load_official("elic", read_checkpoint(setting.weights))
+    torch.manual_seed(0)
+    network = Elic().eval()
+    random_weights(network, padded(_tensor(_images(setting)[0])))
+    return network
+
+
+def _eyechart(setting: SpeedSetting) -> TimedCoder:
+    from eyechart.codecs.learned.neural import LoadedNetwork
+    from eyechart.codecs.learned.plugins import ELIC
+
+    level = Level(name="1", rank=0, knobs={}, weights="00" * 32)
+    network = _network(setting)
+    loaded = LoadedNetwork(network, ELIC, level, setting.device, precision=setting.precision)
+    images = _images(setting)
+    return TimedCoder(
+        encode=lambda index: loaded.encode([images[index]]),
+        decode=loaded.decode,
+        size=lambda bitstreams: len(bitstreams[0].payload),
+    )
+
+
+def _compressai(setting: SpeedSetting) -> TimedCoder:
     import torch
 
     _replace_torchvision_that_does_not_load()
     from compressai.models import Elic2022Chandelier
 
-    from eyechart.codecs.learned.elic import Elic
-    from eyechart.codecs.learned.neural import LoadedNetwork
-    from eyechart.codecs.learned.official import load_official, read_checkpoint, renamed
-    from eyechart.codecs.learned.plugins import ELIC
-    from eyechart.core.images import find_images, read_image
-    from eyechart.core.types import Level
+    from eyechart.codecs.learned.official import renamed
 
-    torch.set_num_threads(threads)
-    images = [read_image(path) for path in find_images(folder)[0][:count]]
-    tensors = [
-        torch.tensor(image).permute(2, 0, 1)[None].float().div(255).to(device) for image in images
-    ]
-    if weights is not None:
-        network: Any = load_official("elic", read_checkpoint(weights))
-    else:
-        torch.manual_seed(0)
-        network = Elic().eval()
-        random_weights(network, padded(tensors[0]).cpu())
-    own = network.state_dict()
+    own = _network(setting).state_dict()
     theirs = Elic2022Chandelier().eval()
     with torch.no_grad():
         for key, tensor in theirs.state_dict().items():
             for name in renamed("elic", {key: tensor}):
                 tensor.copy_(own[name])
     theirs.update(force=True)
-    theirs.to(device)
-    level = Level(name="1", rank=0, knobs={}, weights="00" * 32)
-    ours = LoadedNetwork(network, ELIC, level, device, precision=precision)
-    cpu_time = device == "cpu" and threads == 1
-    clock = time.process_time if cpu_time else time.perf_counter
+    theirs.to(setting.device)
+    tensors = [_tensor(image).to(setting.device) for image in _images(setting)]
+
+    def encode(index: int) -> Any:
+        with torch.inference_mode():
+            return theirs.compress(padded(tensors[index]))
+
+    def decode(coded: Any) -> Any:
+        with torch.inference_mode():
+            return theirs.decompress(**coded)
+
+    return TimedCoder(
+        encode=encode,
+        decode=decode,
+        size=lambda coded: sum(len(part[0]) for part in flat(coded["strings"])),
+    )
+
+
+_loaded: list[tuple[TimedCoder, Callable[[], float]]] = []  # of this process
+
+
+def _load(load: Callable[[SpeedSetting], TimedCoder], setting: SpeedSetting) -> None:
+    _loaded.append((load(setting), time.process_time if setting.cpu_time else time.perf_counter))
+
+
+def _code(index: int) -> tuple[float, float, int]:
+    """Seconds to encode and to decode an image, and its bytes."""
+    (coder, clock) = _loaded[0]
+    coded, encode_s = timed(partial(coder.encode, index), clock)
+    _, decode_s = timed(partial(coder.decode, coded), clock)
+    return encode_s, decode_s, coder.size(coded)
+
+
+def measure(setting: SpeedSetting) -> None:
+    """Print both codecs' times and bytes. Runs inside the environment."""
+    images = _images(setting)
     rows = []
-    with torch.inference_mode():
-        for image, x in zip([images[0], *images], [tensors[0], *tensors], strict=True):
-            (bitstream,), encode_s = timed(partial(ours.encode, [image]), clock)
-            _, decode_s = timed(partial(ours.decode, [bitstream]), clock)
-            coded, their_encode_s = timed(partial(theirs.compress, padded(x)), clock)
-            _, their_decode_s = timed(partial(theirs.decompress, **coded), clock)
-            size = sum(len(part[0]) for part in flat(coded["strings"]))
-            rows.append(
-                (encode_s, decode_s, len(bitstream.payload), their_encode_s, their_decode_s, size)
-            )
+    with ExitStack() as stack:
+        spawn = multiprocessing.get_context("spawn")
+        workers = [
+            stack.enter_context(ProcessPoolExecutor(1, spawn, _load, (load, setting)))
+            for load in (_eyechart, _compressai)
+        ]
+        for index in (0, *range(len(images))):
+            ours, theirs = (worker.submit(_code, index).result() for worker in workers)
+            rows.append((*ours, *theirs))
             print(f"{len(rows) - 1} of {len(images)} images", file=sys.stderr)
     del rows[0]  # the first calls take longer
     columns = [statistics.median(column) for column in zip(*rows, strict=True)]
     sides = f"{images[0].shape[1]}x{images[0].shape[0]}"
     print(
-        f"{len(images)} images, the first of {sides}; {device}, {threads} threads, medians"
-        f" of {'CPU seconds' if cpu_time else 'seconds'}"
+        f"{len(images)} images, the first of {sides}; {setting.device}, {setting.threads} threads,"
+        f" medians of {'CPU seconds' if setting.cpu_time else 'seconds'}"
     )
     print("| | encode s | decode s | bytes |\n| --- | ---: | ---: | ---: |")
     for name, (encode, decode, size) in (
-        (f"eyechart, {precision}", columns[:3]),
+        (f"eyechart, {setting.precision}", columns[:3]),
         (f"CompressAI {COMPRESSAI}", columns[3:]),
     ):
         print(f"| {name} | {encode:.2f} | {decode:.2f} | {size:,.0f} |")
@@ -187,12 +267,14 @@ def _main() -> None:
     given = parser.parse_args()
     if given.inside:
         measure(
-            given.folder,
-            given.weights,
-            given.images,
-            given.device,
-            given.threads,
-            given.precision,
+            SpeedSetting(
+                folder=given.folder,
+                weights=given.weights,
+                images=given.images,
+                device=given.device,
+                threads=given.threads,
+                precision=given.precision,
+            )
         )
         return
     import platformdirs

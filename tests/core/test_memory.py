@@ -1,5 +1,5 @@
-"""Freed memory is used again inside the block, and belongs to the system after it. The collector
-is paused inside its block."""
+"""Freed memory is used again inside the block, and that of a large array belongs to the system
+after it. The collector is paused inside its block."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHILD = """
 import resource
 from eyechart.core.memory import freed_memory_kept
 
-SIZE_BYTES = 64 << 20
+SIZE_BYTES = 320 << 20
 PAGES = SIZE_BYTES // resource.getpagesize()
 
 def new_pages():

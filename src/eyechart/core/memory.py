@@ -3,7 +3,7 @@
 `freed_memory_kept`, for computations on a CPU that allocate large arrays again and again: the GNU C
 library returns large freed blocks to the system at once. Each new array then consists of new pages,
 which the system clears one by one when they are first written. For the feature maps of a wide
-network that is a sixth of the time.
+network that is a sixth of the time. After the block at most 256 MB at the end of the heap are kept.
 
 `collector_paused`, for code that makes many small objects without reference cycles: Python's
 collector looks through all new objects after every few hundred of them, and finds nothing. For the
@@ -25,8 +25,9 @@ from eyechart.core.shared_setting import SharedSetting
 # Numbers of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _INSIDE = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
-# What the library arrives at by itself after large blocks were freed.
-_AFTERWARDS = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20))
+# What the library arrives at by itself after large blocks were freed, except that it would return
+# all but 64 MB. The next image would take them again, page by page: 256 MB stay.
+_AFTERWARDS = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20))
 
 # Of the RuntimeError of torch, whose own class is for GPUs alone.
 _SHORTAGE = re.compile(r"out of memory|(not enough|can't|cannot) (allocate )?memory", re.IGNORECASE)

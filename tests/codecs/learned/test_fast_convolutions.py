@@ -95,8 +95,28 @@ def test_other_convolutions_stay_as_they_are(settings: dict[str, Any]) -> None:
     assert fast_convolutions.with_fast_transforms(conv) is conv
 
 
+@pytest.mark.parametrize("size", [(2, 2), (6, 34)])
+def test_pixels_are_shuffled_as_usual(size: tuple[int, int]) -> None:
+    x = x_of(*size, channels=12)
+    apart = nn.functional.pixel_unshuffle(x, 2)
+    assert torch.equal(fast_convolutions._unshuffled(x), apart)
+    assert torch.equal(fast_convolutions._shuffled(apart), x)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (64, 65)])
+def test_products_for_large_maps_give_what_the_convolution_gives(size: tuple[int, int]) -> None:
+    conv = nn.Conv2d(24, 10, 1)
+    x = x_of(*size, channels=24)
+    with torch.inference_mode():
+        wanted = conv(x)
+        found = fast_convolutions._with_product(conv)
+        assert torch.allclose(found(x), wanted, rtol=0, atol=1e-5)
+        crossed = x.transpose(2, 3).contiguous().transpose(2, 3)
+        assert torch.allclose(found(crossed), wanted, rtol=0, atol=1e-5)
+
+
 @pytest.mark.skipif(not fast_convolutions.available(), reason="another library is faster here")
-@pytest.mark.parametrize("size", [(64, 64), (80, 48)])
+@pytest.mark.parametrize("size", [(64, 64), (80, 48), (144, 128)])  # the last with large maps
 def test_the_transforms_give_the_same(network: Elic, size: tuple[int, int]) -> None:
     fast = copy.deepcopy(network)
     with torch.inference_mode():

@@ -24,6 +24,8 @@ from eyechart.codecs.learned.layers import ResidualBottleneck, bias_of
 from eyechart.codecs.learned.winograd import WinogradConv
 
 _FEW = 16  # channels; below, the default library is faster
+_MANY = 4096  # positions of a map; below, the default library is as fast
+_IN_CACHE = 8  # channels of a large map that stay in the cache
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -110,8 +112,10 @@ class _HalvingConv(_Conv3x3):
         super().__init__(six.permute(0, 1, 3, 5, 2, 4).reshape(outputs, 4 * inputs, 3, 3), bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        return super().forward(F.pixel_unshuffle(x, 2))
+        odd = x.shape[3] % 2, x.shape[2] % 2
+        if any(odd):  # padding copies x in any case
+            x = F.pad(x, (0, odd[0], 0, odd[1]))
+        return super().forward(_unshuffled(x))
 
 
 class _DoublingConv(_Conv3x3):
@@ -128,7 +132,34 @@ class _DoublingConv(_Conv3x3):
         super().__init__(split.reshape(4 * outputs, inputs, 3, 3), bias.repeat_interleave(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(super().forward(x), 2)
+        return _shuffled(super().forward(x))
+
+
+class _Conv1x1(nn.Module):
+    """A 1x1 convolution, for large maps as a matrix product of oneDNN.
+
+    For a single image PyTorch takes a product of MKL, which packs the map first. With few channels
+    that takes half as long as the product.
+    """
+
+    def __init__(self, usual: nn.Conv2d) -> None:
+        super().__init__()
+        self._usual = usual
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        # Of a map that is not contiguous oneDNN computes the product by a very slow way.
+        if height * width < _MANY or not x.is_contiguous():
+            found: Tensor = self._usual(x)
+            return found
+        weight, bias = self._usual.weight.flatten(1), bias_of(self._usual)
+        # One image at a time, so that results do not depend on the batch.
+        outputs = [
+            torch.ops.mkldnn._linear_pointwise(weight, image.flatten(1).t(), None, "none", [], "")
+            for image in x
+        ]
+        whole = outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
+        return whole.add_(bias[:, None]).view(len(x), -1, height, width)
 
 
 class _FastBottleneck(nn.Module):
@@ -136,7 +167,7 @@ class _FastBottleneck(nn.Module):
 
     def __init__(self, block: ResidualBottleneck) -> None:
         super().__init__()
-        self.conv1, self.conv3 = block.conv1, block.conv3
+        self.conv1, self.conv3 = _with_product(block.conv1), block.conv3
         self.conv2 = _Conv3x3(block.conv2.weight, bias_of(block.conv2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,6 +177,32 @@ class _FastBottleneck(nn.Module):
         return x.add_(bias_of(self.conv3)[:, None, None])
 
 
+def _unshuffled(x: Tensor) -> Tensor:
+    """`pixel_unshuffle(x, 2)`, in half the time. x: with even sides."""
+    batch, channels, height, width = x.shape
+    found = x.new_empty(batch, channels, 2, 2, height // 2, width // 2)
+    # Four passes over some channels at a time, which stay in the cache.
+    parts = zip(torch.split(x, _IN_CACHE, 1), torch.split(found, _IN_CACHE, 1), strict=True)
+    for part, its in parts:
+        for row in range(2):
+            for column in range(2):
+                its[:, :, row, column] = part[:, :, row::2, column::2]
+    return found.flatten(1, 3)
+
+
+def _shuffled(x: Tensor) -> Tensor:
+    """`pixel_shuffle(x, 2)`, in a quarter of the time: joining two arrays is a fast loop."""
+    batch, channels, height, width = x.shape
+    even, odd = x.view(batch, channels // 4, 2, 2, height, width).permute(3, 0, 1, 4, 2, 5)
+    return torch.stack((even, odd), -1).flatten(4).flatten(2, 3)
+
+
+def _with_product(conv: nn.Conv2d) -> nn.Module:
+    """The 1x1 convolution as `_Conv1x1`, where oneDNN has AVX-512 instructions for it."""
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return _Conv1x1(conv) if there and torch.backends.cpu.get_cpu_capability() == "AVX512" else conv
+
+
 def _with_nnpack(module: nn.Module) -> nn.Module | None:
     if isinstance(module, ResidualBottleneck):
         return _FastBottleneck(module)
@@ -153,6 +210,8 @@ def _with_nnpack(module: nn.Module) -> nn.Module | None:
         assert module.bias is not None
         weight, bias = module.weight, module.bias
         match type(module).__name__, module.kernel_size, module.stride, module.padding:
+            case "Conv2d", (1, 1), (1, 1), (0, 0) if isinstance(module, nn.Conv2d):
+                return _with_product(module)
             case "Conv2d", (3, 3), (1, 1), (1, 1):
                 return _Conv3x3(weight, bias)
             case "Conv2d", (5, 5), (2, 2), (2, 2) if module.in_channels >= _FEW:

@@ -40,7 +40,8 @@ class WinogradConv(nn.Module):
         self._kernel = weight.shape[2]
         self._tile = _OUTPUTS + self._kernel - 1
         before, kernel, after = (part.to(weight) for part in _matrices(self._kernel))
-        products = torch.einsum("ir,kcrs,js->jikc", kernel, weight.detach(), kernel)
+        # (tile^2, inputs, outputs): MKL's product with the transposed matrices is a little faster.
+        products = torch.einsum("ir,kcrs,js->jick", kernel, weight.detach(), kernel)
         self.register_buffer("weight", products.flatten(0, 1).contiguous(), persistent=False)
         self.register_buffer("bias", bias.detach().clone(), persistent=False)
         self.register_buffer("before", before, persistent=False)
@@ -74,7 +75,7 @@ class WinogradConv(nn.Module):
             [half[..., at : at + step * across : step][..., :across] for at in range(tile)]
         )
         tiles = (self.before @ columns.flatten(1)).view(tile**2, x.shape[0], down * across)
-        products = torch.bmm(self.weight, tiles)
+        products = torch.bmm(self.weight.transpose(1, 2), tiles)
         half = (self.after @ products.view(tile, -1)).view(step, tile, -1)
         outputs = (self.after @ half).view(step, step, -1, down, across)
         return outputs.permute(2, 3, 1, 4, 0)
