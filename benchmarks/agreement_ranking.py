@@ -35,7 +35,7 @@ from scipy.stats import kendalltau
 
 import eyechart
 from eyechart.core.types import UNCOMPRESSED, Floats
-from eyechart.tasks.own_images import agreement
+from eyechart.tasks.matching import agreement
 
 Z = 1.96
 RowsById: TypeAlias = dict[str, Any]  # question -> row
@@ -93,7 +93,12 @@ def scores(levels: RowsByLevel) -> LevelScores:
         raise SystemExit("no question is answered at all levels")
     right = [[rows[one]["score"] for one in asked] for rows in others]
     same = [
-        [agreement(reference[one]["prediction"].strip(), rows[one]["prediction"]) for one in asked]
+        [
+            agreement(
+                reference[one]["prediction"], rows[one]["prediction"], reference[one]["question"]
+            )
+            for one in asked
+        ]
         for rows in others
     ]
     images = [(one.partition("/")[0], reference[one]["image"]) for one in asked]

@@ -35,7 +35,8 @@ from eyechart.runner.work import ModelConfig, Work
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
 from eyechart.store.own_files import OwnFiles, write_own_files
-from eyechart.tasks.own_images import FILE, rule_of, write_questions
+from eyechart.tasks.matching import rule_of
+from eyechart.tasks.own_images import FILE, write_questions
 
 TASK = "OwnImages"
 REFERENCE = "reference"  # folder of the first step, in the run directory
@@ -140,7 +141,7 @@ def check_images(
         known=sum(_what(question) in known for question in asked),
         right=_uncompressed_score(out, asked, lambda one: _what(one) in known),
         repeated=_uncompressed_score(out, asked, lambda one: _what(one) not in known),
-        rules=Counter(rule_of(question.answer) for question in asked),
+        rules=Counter(rule_of(question.answer, question.text) for question in asked),
         usd_per_million=usd_per_million,
     )
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,52 +23,12 @@ from eyechart.core.foreign import read_csv
 from eyechart.core.hooks import RunOption, TaskFile
 from eyechart.core.images import read_image
 from eyechart.core.types import Floats, ImageSums, Json, Question, Rgb8, Score
-from eyechart.tasks.extraction import read_yes_no
+from eyechart.tasks.matching import agreement, normalized
 from eyechart.tasks.sampling import by_image
 
 FILE = "questions.csv"
 _MOST_BYTES = 64 << 20
 _MOST_IMAGE_BYTES = 1 << 30
-_SHORT_WORDS = 4  # answers of at most so many words are compared by letters
-_LEAST_SIMILARITY = 0.5  # below it two texts count as different (ANLS, Biten et al. 2019)
-SAME_WORD, SAME_NUMBER = "the same yes or no", "the same number"
-LETTERS, CONTENT_WORDS = "letters in common", "content words in common"
-_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
-_WORD = re.compile(r"\w+")
-_STOP_WORDS = frozenset(
-    "a an and are as at by for from in is it its of on or that the there this to with".split()  # noqa: SIM905
-)
-
-
-def agreement(reference: str, answer: str) -> float:
-    """How far an answer says the same as the reference, 0..1.
-
-    yes and no: the same word. Numbers: equal numbers. Up to four words: similarity of the letters
-    (1 - edit distance / length, 0 below 0.5). Longer texts: F1 of their content words.
-    """
-    said, meant = _normalized(answer), _normalized(reference)
-    if said == meant:
-        return 1.0
-    rule = rule_of(reference)
-    if rule == SAME_WORD:
-        return float(read_yes_no(answer).lower() == meant)
-    if rule == SAME_NUMBER:
-        return float(_NUMBER.findall(answer)[:1] == _NUMBER.findall(reference))
-    if rule == LETTERS:
-        similarity = 1 - _edit_distance(meant, said) / max(len(meant), len(said))
-        return similarity if similarity >= _LEAST_SIMILARITY else 0.0
-    return _word_f1(meant, said)
-
-
-def rule_of(reference: str) -> str:
-    """How answers are compared with a reference."""
-    meant = _normalized(reference)
-    if meant in ("yes", "no"):
-        return SAME_WORD
-    numbers = _NUMBER.findall(reference)
-    if numbers and _normalized(numbers[0]) == meant:
-        return SAME_NUMBER
-    return LETTERS if len(meant.split()) <= _SHORT_WORDS else CONTENT_WORDS
 
 
 class OwnImages:
@@ -91,8 +49,8 @@ class OwnImages:
 
     @property
     def version(self) -> str:
-        """Version of the prompts, and a digest of the questions and images. Raises InputError."""
-        return f"1+{self._digest[:16]}"
+        """Version of prompts and rules, and a digest of questions and images. Raises InputError."""
+        return f"2+{self._digest[:16]}"
 
     @property
     def path(self) -> Path:
@@ -151,8 +109,8 @@ class OwnImages:
         """The agreement with the reference; 0 without one."""
         return Score(
             question_id=question.id,
-            value=agreement(question.answer, answer) if question.answer else 0.0,
-            parsed_answer=_normalized(answer),
+            value=agreement(question.answer, answer, question.text) if question.answer else 0.0,
+            parsed_answer=normalized(answer),
             parsed=bool(answer.strip()),
         )
 
@@ -231,25 +189,3 @@ def write_questions(questions: Iterable[Question]) -> bytes:
     writer.writerow(("image", "question", "answer", "category"))
     writer.writerows((q.image, q.text, q.answer, q.category) for q in questions)
     return buffer.getvalue().encode()
-
-
-def _normalized(text: str) -> str:
-    return " ".join(_WORD.findall(text.lower()))
-
-
-def _edit_distance(first: str, second: str) -> int:
-    row = list(range(len(second) + 1))
-    for i, one in enumerate(first, start=1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(second, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (one != other))
-    return row[-1]
-
-
-def _word_f1(reference: str, answer: str) -> float:
-    meant, said = (
-        Counter(word for word in text.split() if word not in _STOP_WORDS)
-        for text in (reference, answer)
-    )
-    shared = (meant & said).total()
-    return 2 * shared / (meant.total() + said.total()) if shared else 0.0
