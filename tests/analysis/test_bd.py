@@ -57,6 +57,19 @@ def test_integral_between_any_bounds_is_that_of_scipy(
 
 
 @pytest.mark.parametrize("points", [2, 3, 4, 7])
+def test_no_loss_is_exactly_zero(points: int) -> None:
+    rng = np.random.default_rng(points)
+    rates = np.sort(rng.uniform(0.05, 3, (500, points)), axis=1)
+    anchors = rng.uniform(0, 2800, 500)
+    flat = np.repeat(anchors[:, None], points, axis=1)
+    assert not bd_metric_many(rates, flat, anchors).any()
+    scores = rng.normal(60, 20, (500, points))
+    assert not bd_between_many(rates, scores, rates, scores).any()
+    wider = np.concatenate([rates, rates[:, -1:] + 1], axis=1)
+    assert not bd_between_many(rates, flat, wider, np.pad(flat, ((0, 0), (0, 1)), "edge")).any()
+
+
+@pytest.mark.parametrize("points", [2, 3, 4, 7])
 def test_many_samples_at_once_equal_scipy_one_by_one(points: int) -> None:
     rng = np.random.default_rng(points)
     rates = np.sort(rng.uniform(0.05, 0.6, (200, points)), axis=1)

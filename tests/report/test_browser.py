@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eyechart.analysis.result import BdResult
+from eyechart.analysis.result import BdResult, Interval
 from eyechart.report.finding import codec_label
 from eyechart.report.html import write_report
 from tests.report.acuity_analysis import acuity_analysis
@@ -128,6 +128,24 @@ def test_costs_are_in_percent_of_the_uncompressed_score(page: Browser) -> None:
     assert row[column] == f"{100 * found.bd.value / best:+.1f}".replace("-", "\u2212")
     page.click(f"#toolbar [data-toggle='{found.codec}']")
     assert codec_label(found.codec) not in _text(page, "#shares table thead")
+
+
+def test_bars_of_almost_no_loss_have_a_readable_axis(browser: Browser, tmp_path: Path) -> None:
+    analysis = minimal_analysis()
+    tiny = Interval(value=-1e-7, low=-2e-7, high=0.0)
+    bds = tuple(replace(bd, bd=tiny if bd.bd else None) for bd in analysis.bd)
+    write_report(replace(analysis, bd=bds), tmp_path / "small.html")
+    browser.view(390)
+    browser.open(tmp_path / "small.html")
+    ticks = "[...document.querySelectorAll('#shares .chart .tick')].map((one) => one.textContent)"
+    percents = [tick for tick in browser.run(ticks) if tick.endswith("%")]
+    assert percents
+    assert all(len(tick) < 8 for tick in percents)
+    heights = (
+        "[...document.querySelectorAll('#shares rect')].map((one) => +one.getAttribute('height'))"
+    )
+    assert max(browser.run(heights)) <= 1
+    assert _errors(browser) is None
 
 
 def test_the_adapter_is_a_switch_of_the_curves(page: Browser) -> None:

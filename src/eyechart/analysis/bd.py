@@ -33,6 +33,7 @@ from eyechart.core.types import Floats
 Points: TypeAlias = tuple[Floats, Floats]  # scores and log rates, as `rising` returns them
 
 SMALL_OVERLAP = 0.5  # of the wider curve's range; comparisons of curves below it are flagged
+_ROUNDING = 1e-9  # points or percent; smaller results are rounding errors of the integrals
 
 
 class NothingSharedError(InputError):
@@ -167,7 +168,8 @@ def _rate_percent(x: Floats, y: Floats, other_x: Floats, other_y: Floats) -> Flo
     high = np.minimum(x[..., -1], other_x[..., -1])
     usable = high > low
     area = integral(x, y, low, high) - integral(other_x, other_y, low, high)
-    return 100 * np.expm1(np.where(usable, area / np.where(usable, high - low, 1.0), np.nan))
+    change = 100 * np.expm1(np.where(usable, area / np.where(usable, high - low, 1.0), np.nan))
+    return _exact_zeros(change)
 
 
 def bd_metric_many(rates_bpp: Floats, scores: Floats, anchors: float | Floats) -> Floats:
@@ -178,7 +180,7 @@ def bd_metric_many(rates_bpp: Floats, scores: Floats, anchors: float | Floats) -
     rates, values, usable = _sorted(rates_bpp, scores)
     low, high = rates[..., 0], rates[..., -1]
     mean = integral(rates, values, low, high) / (high - low)
-    return np.where(usable, mean - anchors, np.nan)
+    return np.where(usable, _exact_zeros(mean - anchors), np.nan)
 
 
 def bd_between_many(
@@ -196,7 +198,12 @@ def bd_between_many(
     width = np.where(usable, high - low, 1.0)
     mine = integral(rates, values, low, high)
     mean = (mine - integral(other_rates, other_values, low, high)) / width
-    return np.where(usable, mean, np.nan)
+    return np.where(usable, _exact_zeros(mean), np.nan)
+
+
+def _exact_zeros(values: Floats) -> Floats:
+    """Values with 0 in place of rounding errors, so that no loss is a loss of exactly 0."""
+    return np.where(np.abs(values) < _ROUNDING, 0.0, values)
 
 
 def overlap(rates_bpp: Floats, against_bpp: Floats) -> float:

@@ -24,6 +24,9 @@ function niceTicks(low, high, count) {
   return { ticks, digits };
 }
 
+// What is added to both ends of an axis: a share of its span, and enough that it spans `least`.
+const padOf = (low, high, share, least) => Math.max(share * (high - low), (least - (high - low)) / 2);
+
 // Ticks of a logarithmic axis: 1, 2 and 5 times a power of ten.
 function logTicks(low, high) {
   const ticks = [];
@@ -41,7 +44,7 @@ function chartScales(curves, ceiling, xMin, xMax) {
   const finite = values.filter(isNumber);
   let low = Math.min(...finite);
   let high = Math.max(...finite);
-  const pad = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  const pad = padOf(low, high, 0.06, 0.02 * Math.abs(high) || 2);
   low = low >= 0 ? Math.max(0, low - pad) : low - pad;
   high += pad;
   const { width, height, left, right, top, bottom } = FRAME;

@@ -14,7 +14,7 @@ function sizeChart(task, own, tools = true) {
   const sizes = unique(own.flatMap((one) => one.parameters)).sort((a, b) => a - b);
   const values = own.flatMap((one) => one.drops.flatMap((drop) => [drop.value, drop.low, drop.high])).concat(0);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const pad = (high - low) * 0.06 || 1;
+  const pad = padOf(low, high, 0.06, 1);
   const [from, to] = [Math.log(sizes[0]) - 0.1, Math.log(sizes.at(-1)) + 0.1];
   const x = (size) => left + ((width - left - right) * (Math.log(size) - from)) / (to - from);
   const y = (value) => height - bottom - ((height - top - bottom) * (value - low + pad)) / (high - low + 2 * pad);

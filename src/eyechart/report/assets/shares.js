@@ -12,6 +12,8 @@ function shareOf(result) {
 const againstUncompressed = (vlm, adapter = "") => analysis.bd.filter((r) => r.vlm === vlm && r.adapter === adapter
   && r.baseline !== NO_ADAPTER && !state.hidden.has(r.codec) && shareOf(r));
 
+const LEAST_SPAN = 1; // percent, of the axis of the bars where almost nothing is lost
+
 const shareTicks = (value) => `${number(value, 1)}\u00a0%`;
 
 function bar(found, place, width, y, result) {
@@ -50,7 +52,7 @@ function barPanels(adapter) {
   const found = [...againstUncompressed(state.vlm), ...(adapter ? againstUncompressed(state.vlm, adapter) : [])];
   const ends = found.map(shareOf).flatMap((share) => [share.value, share.low, share.high]);
   const [low, high] = [Math.min(0, ...ends), Math.max(0, ...ends)];
-  const pad = 0.05 * (high - low) || 1;
+  const pad = padOf(low, high, 0.05, LEAST_SPAN);
   return tasks.map((task) => ({
     task, low: low - pad, high: high + pad,
     rows: shownCodecs().map((codec) => ({ codec, results: found.filter((r) => r.task === task && r.codec === codec) })).filter((row) => row.results.length),

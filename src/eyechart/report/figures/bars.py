@@ -21,6 +21,7 @@ from eyechart.report.style import colour, styles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
+_LEAST_SPAN = 1.0  # percent, of the axis where almost nothing is lost
 _HATCHES = ("xxxx", "////", "....", "\\\\\\\\")
 
 
@@ -77,6 +78,9 @@ def draw_bars(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.set_ylabel("BD-Metric, % of uncompressed")
     axes.axhline(0, color="#444444", linewidth=0.6)
+    low, high = axes.get_ylim()
+    pad = max(0.0, (_LEAST_SPAN - (high - low)) / 2)
+    axes.set_ylim(low - pad, high + pad)
     legend(canvas, axes)
 
 
