@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from eyechart.analysis.deployment import Costs, Saving
+from eyechart.analysis.measurements import Measurement
 from eyechart.analysis.policy import client_of, policy_of
-from eyechart.analysis.recommend import Measurement, Recommendation, cheapest, judged
+from eyechart.analysis.recommend import Recommendation, cheapest, judged
 from eyechart.codecs import open_codec
 from eyechart.codecs.jpeg_quality import jpeg_quality
 from eyechart.core.errors import InputError

@@ -275,6 +275,18 @@ def test_prices_that_cannot_be_read_are_found_before_anything_is_asked(
     assert not (tmp_path / "out" / "run.json").exists()
 
 
+def test_a_target_that_an_image_cannot_reach_counts_as_a_loss(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.effect_noise((56, 56), 90).save(photos / "noise.png")
+    out = tmp_path / "out"
+    for _ in range(2):  # the second call asks nothing
+        assert check(photos, out, "--codecs", "jpeg:target_bpp=[2]", "--tolerate", "90") == 1
+        said = " ".join(capsys.readouterr().out.split())
+        assert "over 3 images" in said
+        assert "jpeg at level 2bpp failed on 1 of 3 images: these count as lost." in said
+
+
 def test_a_folder_without_images_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

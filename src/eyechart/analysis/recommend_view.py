@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from eyechart.analysis.deployment import Costs, crossovers, fastest
+from eyechart.analysis.loss_bounds import LEAST_IMAGES
 from eyechart.analysis.recommend import Recommendation, Setting
 from eyechart.analysis.table import Entry, Mark, Table, TableRow
 from eyechart.store.own_files import OwnFiles
@@ -15,6 +16,11 @@ from eyechart.store.own_files import OwnFiles
 _FigureColumn: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
 AGREEMENT, SCORE, USD = "agreement, %", "score, %", "$ per 1,000 images"
 _UNIT_WORDS = {"bytes": "kB", "tokens": "visual tokens", "usd": "US dollars", "seconds": "seconds"}
+_FAILED_NOTE = (
+    "failed: images with a question that got no answer at this setting; it counts as a loss of "
+    "100, and the image as sent without the codec"
+)
+_FAILED_NAMED = 3  # settings in a sentence
 
 
 def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> Table:
@@ -42,6 +48,7 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
         legend=(
             f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}. "
             "lost: questions right on the uncompressed image only; gained: on the compressed only"
+            + (f". {_FAILED_NOTE}" if any(one.measured.failed for one in found.settings) else "")
             + (f". {_usd_note(found)}" if any(one.costs.usd for one in found.settings) else "")
         ),
         compact=True,
@@ -74,6 +81,14 @@ def _own_costs(found: Recommendation, own: OwnFiles | None) -> Costs:
     return costs if own is None else replace(costs, size_bytes=own.mean_bytes)
 
 
+def _costs_before(found: Recommendation, one: Setting, own: OwnFiles | None) -> Costs:
+    """As `_own_costs`, of the images of a setting."""
+    costs = one.measured.uncompressed or found.uncompressed
+    if own is None:
+        return costs
+    return replace(costs, size_bytes=one.measured.file_bytes or own.mean_bytes)
+
+
 def _thousandfold(value: float | None) -> float | None:
     return None if value is None else 1000 * value
 
@@ -92,27 +107,28 @@ def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]
     def percent(share: float | None) -> float | None:
         return None if share is None else 100 * share
 
-    files_bytes = 0.0 if own is None else own.mean_bytes
-    own_usd = None if own is None else _own_costs(found, own).usd
+    def of_files(one: Setting, unit: str) -> float | None:
+        if own is None:
+            return None
+        saving = replace(found.saving, unit=unit)
+        now, then = saving.value(one.costs), saving.value(_costs_before(found, one, own))
+        return 100 * now / then if now and then else None
+
+    partly = len({one.images for one in found.settings}) > 1
+    failing = any(one.measured.failed for one in found.settings)
     columns: list[_FigureColumn] = [
         ("kB an image", 1, lambda one: one.bytes_per_image / 1000),
-        (
-            "of own files, %",
-            0,
-            lambda one: 100 * one.bytes_per_image / files_bytes if files_bytes else None,
-        ),
+        ("of own files, %", 0, lambda one: of_files(one, "bytes")),
         (AGREEMENT if own else SCORE, 1, lambda one: percent(one.measured.score)),
+        ("images", 0, lambda one: one.images if partly else None),
+        ("failed", 0, lambda one: one.measured.failed if failing else None),
         ("loss", 1, lambda one: one.loss),
         ("at most", 1, lambda one: one.upper),
         ("lost, %", 1, lambda one: percent(one.measured.lost)),
         ("gained, %", 1, lambda one: percent(one.measured.gained)),
         ("tokens", 0, lambda one: one.costs.tokens),
         (USD, 4, lambda one: _thousandfold(one.costs.usd)),
-        (
-            "of own $, %",
-            0,
-            lambda one: 100 * one.costs.usd / own_usd if one.costs.usd and own_usd else None,
-        ),
+        ("of own $, %", 0, lambda one: of_files(one, "usd")),
         ("encode, ms", 0, lambda one: _thousandfold(one.costs.encode_s)),
         ("decode, ms", 0, lambda one: _thousandfold(one.costs.decode_s)),
         ("VLM, ms", 0, lambda one: _thousandfold(one.costs.answer_s)),
@@ -131,13 +147,19 @@ def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> s
 def recommendation_sentences(found: Recommendation, own: OwnFiles | None = None) -> list[str]:
     """The recommendation, short enough for a title, and what follows from it."""
     best = found.best
-    if best is not None:
-        parts = _savings(found, best, own)
-        return [
-            f"{found.name}: {best.codec} at level {best.level} loses at most {best.upper:.1f} "
-            f"points, with {best.bytes_per_image / 1000:.1f} kB an image.",
-            *([f"That is {', '.join(parts)}."] if parts else []),
-        ]
+    if best is None:
+        return [*_undecided(found), *_failed(found)]
+    parts = _savings(found, best, own)
+    return [
+        f"{found.name}: {best.codec} at level {best.level} loses at most {best.upper:.1f} "
+        f"points, with {best.bytes_per_image / 1000:.1f} kB an image.",
+        *([f"That is {', '.join(parts)}."] if parts else []),
+        *_failed(found),
+    ]
+
+
+def _undecided(found: Recommendation) -> list[str]:
+    """Why no setting is recommended, and what would change it."""
     # Of each codec, the first setting that is not good needs the fewest images.
     first = {one.codec: one for one in reversed(found.settings) if not one.good}
     likely = min(
@@ -153,18 +175,46 @@ def recommendation_sentences(found: Recommendation, own: OwnFiles | None = None)
             f"{least.codec} at level {least.level} lost the least: {least.loss:.1f}. "
             "Run higher rates, or allow a greater loss.",
         ]
+    lossless = min(
+        (one for one in found.settings if one.loss <= 0 and not one.measured.lost),
+        key=lambda one: (found.saving.of(one.costs), one.bytes_per_image),
+        default=None,
+    )
+    few = max(one.images for one in found.settings) < LEAST_IMAGES
     return [
         f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points yet.",
+        *([f"At least {LEAST_IMAGES} images are needed."] if few else []),
         f"About {likely.images_needed} more images would decide {likely.codec} at level "
         f"{likely.level}, which lost {likely.loss:.1f} points on these.",
+        *(
+            [
+                f"The smallest setting that lost nothing here: {lossless.codec} at level "
+                f"{lossless.level}, {lossless.bytes_per_image / 1000:.1f} kB an image."
+            ]
+            if lossless is not None
+            else []
+        ),
     ]
+
+
+def _failed(found: Recommendation) -> list[str]:
+    """Which settings failed on images, those with the most first."""
+    failing = [one for one in found.settings if one.measured.failed]
+    failing.sort(key=lambda one: -one.measured.failed)
+    parts = [
+        f"{one.codec} at level {one.level} failed on {one.measured.failed} of {one.images} images"
+        for one in failing[:_FAILED_NAMED]
+    ]
+    more = len(failing) - len(parts)
+    parts += [f"{more} more settings failed" if more > 1 else "1 more setting failed"] * (more > 0)
+    return [f"{'; '.join(parts)}: these count as lost."] if parts else []
 
 
 def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list[str]:
     """What the best setting saves: against the files, against today, in the chosen unit."""
     parts = []
     if own is not None:
-        files = _own_costs(found, own)
+        files = _costs_before(found, best, own)
         parts.append(_change(best.bytes_per_image, files.size_bytes, "bytes", "the files"))
         if best.costs.usd is not None and files.usd:
             less = 1000 * (files.usd - best.costs.usd)
@@ -173,7 +223,7 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
             words = f"${size} {'less' if less >= 0 else 'more'} per 1,000 images ({change})"
             parts.append(change if change.startswith("as many") else words)
     before, name = (
-        (found.uncompressed, "uncompressed images")
+        (_costs_before(found, best, None), "uncompressed images")
         if found.today is None
         else (found.today.costs, f"today ({found.today.codec} at level {found.today.level})")
     )

@@ -198,10 +198,12 @@ def _first_failure(run_directory: Path) -> str:
 
 def _own_files(images: Sequence[str]) -> OwnFiles:
     qualities = [jpeg_quality(Path(image)) for image in images]
+    sizes = {image: Path(image).stat().st_size for image in images}
     return OwnFiles(
         files=len(images),
-        mean_bytes=sum(Path(image).stat().st_size for image in images) / len(images),
+        mean_bytes=sum(sizes.values()) / len(images),
         jpeg_qualities=sorted(quality for quality in qualities if quality is not None),
+        sizes=sizes,
     )
 
 

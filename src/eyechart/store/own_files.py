@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from eyechart.core.files import is_file
@@ -18,11 +18,12 @@ FILE_NAME = "own_files.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnFiles:
     """Files of a check. mean_bytes: mean size. jpeg_qualities: of the JPEG files among them, from
-    their tables, sorted."""
+    their tables, sorted. sizes: bytes by the image's path; older checks have none."""
 
     files: int
     mean_bytes: float
     jpeg_qualities: Sequence[int] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """`12 files of 840.2 kB on average, 10 of them JPEG at quality 85 to 95`."""
@@ -57,7 +58,7 @@ def read_own_files(root: Path) -> OwnFiles | None:
         return None
     try:
         own = OwnFiles(**parse_json("\n".join(read_lines(path))))
-        whole = all(fits(quality, int) for quality in own.jpeg_qualities)
+        whole = all(fits(one, int) for one in [*own.jpeg_qualities, *own.sizes.values()])
         return own if own.files > 0 and own.mean_bytes > 0 and whole else None
     except DAMAGED:
         return None

@@ -15,6 +15,7 @@ DIR/run.json      format, title, data
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -151,8 +152,15 @@ class Store:
         """Store the cells of a plan as current: from now on they count instead of cells of other
         versions. Raises StoreError."""
         with self.updating("current"):
-            current = {**self._current(), **{one.label: one.key for one in cells}}
-            write_atomic(self.root / "current.json", f"{canonical_json(current)}\n".encode())
+            new = {one.label: one.key for one in cells}
+            before = {label: key for label, key in self._current().items() if label not in new}
+            # Not canonical, which would sort: the order is that of the plan.
+            write_atomic(self.root / "current.json", f"{json.dumps(before | new)}\n".encode())
+
+    def plan_order(self) -> dict[str, int]:
+        """Place of each current cell in its plan, by key; cells of the last plan come last. Raises
+        StoreError."""
+        return {str(key): place for place, key in enumerate(self._current().values())}
 
     def cells(self) -> list[StoredCell]:
         """All cells that count, in a fixed order (VLM, adapter, task, codec, rank as first stored).
