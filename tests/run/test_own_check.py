@@ -180,6 +180,12 @@ def test_too_many_questions_are_refused_before_any_is_asked(
     (line,) = capsys.readouterr().err.splitlines()
     assert "20,001 settings x 6 questions are 120,006 questions to gpt-4o, about $" in line
     assert "need --yes" in line
+    given[-1] = "openai:model=toy,base_url=http://127.0.0.1:9/v1"
+    for prices, cost in ((), ""), (("--usd-per-million", "2.5,10"), ", about $"):
+        assert run_args([*given, "--codecs", codecs, *prices]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"are 120,006 questions to toy{cost}" in line
+        assert ("$" in line) == bool(cost)
     assert not (tmp_path / "out").exists()
 
 
@@ -308,7 +314,8 @@ def test_images_that_cannot_be_read_are_left_out_and_counted(
     assert not (tmp_path / "out").exists()
     (photos / "damaged.png").write_bytes(b"no image")
     assert check(photos, tmp_path / "out", "--codecs", "jpeg:30") == 0
-    (line,) = capsys.readouterr().err.splitlines()
+    *asking, line = capsys.readouterr().err.splitlines()
+    assert all(said.startswith("asking eyechart-mini-s ") for said in asking)
     assert line == f"{photos}: 2 files are no images that can be read here"  # beside a text
 
 

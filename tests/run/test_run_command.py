@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from run_fakes import FakeVLM
 
+import eyechart
 from eyechart.cli import run_args
 from eyechart.core.errors import VLMError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Answer, Decoding, Question, Request, Score
 from eyechart.runner.costs import Cost
+from eyechart.runner.progress import SilentProgress
 from eyechart.store import Store
 
 
@@ -104,7 +106,7 @@ def test_a_run_ends_with_a_table_and_a_report_and_then_resumes(
 ) -> None:
     assert run_args(["run", *arguments]) == 0
     said = capsys.readouterr()
-    assert said.err == ""
+    assert said.err == "asking toy 30 questions\n"
     assert "toy: 5 cells, 30 images, 30 questions" in said.out
     assert "BD-Metric against the uncompressed image" in said.out
     assert str(tmp_path / "run" / "report.html") in said.out.replace("\n", "")
@@ -182,11 +184,33 @@ def test_costs_of_a_paid_vlm_are_printed_before_and_after(
     assert "about $0.33 to $0.60" in capsys.readouterr().out
     assert run_args(["run", *arguments, "--codecs", "source"]) == 0
     assert run_args(["run", *arguments]) == 0
-    said = capsys.readouterr().out
-    assert "toy: about $0.26 to $0.48 for 24 questions" in said
+    shown = capsys.readouterr()
+    said = shown.out
+    assert shown.err.splitlines() == [
+        "asking toy 6 questions (about $0.07 to $0.12)",
+        "asking toy 24 questions (about $0.26 to $0.48)",
+    ]
     assert "toy: 2,400 tokens in, 24 out, $0.24" in said
     bills = [json.loads(line) for line in (tmp_path / "run" / "costs.jsonl").open()]
     assert [bill["usd"] for bill in bills] == pytest.approx([0.06, 0.24])
+
+
+def test_what_will_be_asked_is_said_before_a_cell_is_made(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    class Watch(SilentProgress):
+        def announce(self, text: str) -> None:
+            seen.append((text, any((out / "cells").iterdir())))
+
+    monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: Colours(name=name))
+    monkeypatch.setattr("eyechart.vlms.vlm_names", lambda: ["a", "b"])
+    out = tmp_path / "two"
+    plan = {"vlms": ["a", "b"], "tasks": "POPE", "codecs": ["source", "jpeg:quality=50"]}
+    for _ in range(2):  # the second run has nothing to ask
+        eyechart.run({**plan, "data": str(data)}, out=out, progress=Watch(), workers=0)
+        assert seen == [("asking a 12 questions, b 12 questions", False)]
 
 
 def test_failures_are_counted_and_code_1(

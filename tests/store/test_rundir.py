@@ -262,6 +262,33 @@ def test_the_training_of_an_adapter_that_the_last_plan_asked_for_counts(store: S
     assert {stored.key for stored in store.cells()} == {plain.key, new.key}
 
 
+def test_a_cell_that_is_empty_after_a_power_cut_is_made_again(store: Store) -> None:
+    stored = store.add(a_cell())
+    stored.append_records([a_record("1")])
+    (stored.path / "cell.json").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"cell\.json: empty, .*; run the plan again"):
+        store.cells()
+    store.add(a_cell())
+    (again,) = store.cells()
+    assert [record.question_id for record in again.records()] == ["1"]
+
+
+def test_new_cells_wait_for_the_disk_once_they_have_answers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: waits.append("a file"))
+    monkeypatch.setattr("eyechart.store.cells.sync_file", lambda path: waits.append(path.name))
+    stored = store.add(a_cell())
+    stored.ask(TaskSize(questions=2, images=1))
+    assert waits == []
+    stored.append_records([a_record("1")])
+    stored.sync()
+    assert waits == ["cell.json", "asked.json", "records.jsonl", "failures.jsonl"]
+    stored.sync()
+    assert waits[4:] == ["records.jsonl", "failures.jsonl"]
+
+
 def test_facts_of_a_codec_are_remembered(store: Store) -> None:
     facts = CodecFacts(reproducible="per device", adapted_from="base", category="generative")
     stored = store.add(a_cell(), facts)

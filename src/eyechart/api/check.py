@@ -42,6 +42,7 @@ def check_images(
     today: str | None = None,
     max_images: int | None = None,
     most_questions: int | None = None,
+    usd_per_million: tuple[float, float] | None = None,
     progress: Progress | None = None,
     **options: Unpack[RunOptions],
 ) -> OwnCheck:
@@ -59,6 +60,8 @@ def check_images(
     codecs: names with options; None: JPEG, WebP and AVIF at usual qualities, JPEG also smaller.
     today: another codec with one level, to compare with.
     max_images: use the first so many. most_questions: refuse to ask more in all; None: any number.
+    usd_per_million: prices of tokens of questions and of answers, for what `progress` says about
+        costs before the first question; None: those that the VLM knows.
     options: how to run it (`RunOptions`).
 
     Returns the number of images and questions, the images' own files, ...
@@ -82,6 +85,7 @@ def check_images(
     from eyechart.runner.options import Options
     from eyechart.runner.own_check import check_images as check
     from eyechart.runner.progress import SilentProgress
+    from eyechart.vlms.token_cost import Prices
 
     specs = split_specs(codecs) if isinstance(codecs, str) else codecs
     watching, chosen = progress or SilentProgress(), Options(**options)
@@ -95,6 +99,7 @@ def check_images(
             questions=None if questions is None else Path(questions),
             max_images=max_images,
             most_questions=most_questions,
+            prices=None if usd_per_million is None else Prices.of("", *usd_per_million),
             progress=watching,
             options=chosen,
         )

@@ -78,6 +78,7 @@ def check(
             today=today,
             max_images=max_images,
             most_questions=None if yes else MOST_QUESTIONS,
+            usd_per_million=prices,
             device=device,
             workers=workers,
             codec_device=codec_device,

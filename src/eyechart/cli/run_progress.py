@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eyechart.api.progress import Clock, FirstWarnings, Progress, ProgressLines, Tally
+from eyechart.cli.console import error_line
 from eyechart.core.errors import LONGEST_LINE, one_line
 
 
@@ -19,7 +20,9 @@ def run_progress(console: Console) -> Progress:
     """What shows the progress of a run on this console."""
     if console.is_terminal:
         return RunBars(console)
-    return ProgressLines(lambda text: print(one_line(text, LONGEST_LINE), flush=True))
+    return ProgressLines(
+        lambda text: print(one_line(text, LONGEST_LINE), flush=True), announce=error_line
+    )
 
 
 class RunBars:
@@ -32,6 +35,9 @@ class RunBars:
         self._label = ""
         self._console = console
         self._warnings = FirstWarnings(lambda text: self._print(text, style="yellow"))
+
+    def announce(self, text: str) -> None:
+        error_line(text)
 
     def begin(self, label: str, tally: Tally) -> None:
         if self._label:

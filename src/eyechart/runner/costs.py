@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.hooks import Billed
-from eyechart.core.types import VLM, Question, Request, Task
-from eyechart.runner.work import TaskWork
+from eyechart.core.hooks import Billed, EstimatesTokens
+from eyechart.core.types import VLM, Decoding, Question, Request, Task
+from eyechart.runner.work import ModelConfig, TaskWork, Work, questions_left
+from eyechart.store import Store
+from eyechart.vlms.token_cost import Prices
 
 _SAMPLED_IMAGES = 8  # of each task; other images are assumed to cost the same per question
 
@@ -25,22 +27,61 @@ class UsdRange:
         return f"{dollars(self.least)} to {dollars(self.most)}"
 
 
-def usd_before(vlm: VLM, left: Iterable[tuple[TaskWork, int]]) -> UsdRange | None:
+def words_before(
+    work: Work, store: Store, *, retry_failed: bool, prices: Prices | None = None
+) -> str:
+    """`asking toy 600 questions (about $0.26 to $0.48), mini 300 questions`: what a run will ask;
+    "" if nothing is left. prices: as for `usd_before`. Writes nothing. Raises StoreError."""
+    said = []
+    for model in work.models:
+        left = questions_left(work, model, store, retry_failed=retry_failed)
+        count = sum(questions for _, questions in left)
+        if not count:
+            continue
+        usd = attempt("answer", partial(_usd_of, model, left, prices))
+        known = usd is not None and not isinstance(usd, Failed)  # else the run is still useful
+        cost = f" (about {usd})" if known else ""
+        said.append(f"{model.label} {count:,} question{'' if count == 1 else 's'}{cost}")
+    return f"asking {', '.join(said)}" if said else ""
+
+
+def _usd_of(
+    model: ModelConfig, left: Iterable[tuple[TaskWork, int]], prices: Prices | None
+) -> UsdRange | None:
+    return usd_before(model.open(), left, prices)
+
+
+def usd_before(
+    vlm: VLM, left: Iterable[tuple[TaskWork, int]], prices: Prices | None = None
+) -> UsdRange | None:
     """Cost of a number of questions of each task. None: the VLM is not paid, its prices are
-    unknown, or a task has no readable image."""
+    unknown, or a task has no readable image.
+
+    prices: instead of the VLM's own.
+    """
     if not isinstance(vlm, Billed):
         return None
     least = most = 0.0
     for part, questions in left:
+        if not questions:
+            continue
         sample = _sample(part, vlm.family)
-        short = vlm.estimate_usd(sample, replace(part.decoding, max_new_tokens=1))
-        full = vlm.estimate_usd(sample, part.decoding)
+        short = _usd(vlm, sample, replace(part.decoding, max_new_tokens=1), prices)
+        full = _usd(vlm, sample, part.decoding, prices)
         asked = sum(len(request.prompts) for request in sample)
         if short is None or full is None or not asked:
             return None
         least += short * questions / asked
         most += full * questions / asked
     return UsdRange(least=least, most=most)
+
+
+def _usd(
+    vlm: Billed, requests: Sequence[Request], decoding: Decoding, prices: Prices | None
+) -> float | None:
+    if prices is not None and isinstance(vlm, EstimatesTokens):
+        return prices.usd(vlm.estimate_tokens(requests, decoding))
+    return vlm.estimate_usd(requests, decoding)
 
 
 def _sample(part: TaskWork, family: str) -> list[Request]:

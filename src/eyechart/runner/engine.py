@@ -30,7 +30,7 @@ from eyechart.core.types import VLM
 from eyechart.core.workers import Executor
 from eyechart.runner.answering import Answering, batches
 from eyechart.runner.cluster import NodeWatch
-from eyechart.runner.costs import bill_of, usd_before
+from eyechart.runner.costs import bill_of
 from eyechart.runner.options import Options
 from eyechart.runner.progress import Progress, Tally
 from eyechart.runner.reconstruction import PreparedItem, Reconstruction
@@ -43,8 +43,8 @@ from eyechart.runner.work import (
     Work,
     WorkItem,
     encode_items,
-    finished,
     pending_cells,
+    questions_left,
     work_items,
 )
 from eyechart.store import Store
@@ -94,8 +94,10 @@ def refusals(work: Work, store: Store, *, retry_failed: bool = False) -> dict[in
     """
     found = {}
     for place, model in enumerate(work.models):
-        if store.is_run() and finished(work, model, store, retry_failed=retry_failed):
-            continue
+        if store.is_run():
+            left = questions_left(work, model, store, retry_failed=retry_failed)
+            if not any(questions for _, questions in left):
+                continue
         opened = attempt("answer", partial(_check, model))
         gc.collect()  # frees weights that were read for the check
         if isinstance(opened, Failed):
@@ -232,7 +234,6 @@ class _Turn:
         vlm = self.model.open()
         self._note_address(vlm)
         self._note_size(vlm)
-        self._note_price(vlm, pending, tally)
         block = self.options.block_of(self.work)
         items = (item for part, cells in pending for item in work_items(part, cells, block))
         prepared = self.reconstruction.prepared(items, remote=reads_remote_arrays(vlm))
@@ -267,17 +268,6 @@ class _Turn:
         parameters = attempt("load", partial(parameters_of, vlm))
         if isinstance(parameters, int):
             self.store.note_size(self.model.vlm, parameters)
-
-    def _note_price(
-        self, vlm: VLM, pending: Sequence[tuple[TaskWork, list[PendingCell]]], tally: Tally
-    ) -> None:
-        left = [
-            (part, sum(tally.left(cell.stored.key) for cell in cells)) for part, cells in pending
-        ]
-        usd = attempt("answer", partial(usd_before, vlm, left))
-        if usd is not None and not isinstance(usd, Failed):  # a run without it is still useful
-            questions = tally.questions - tally.questions_done
-            self.progress.note(f"{self.model.label}: about {usd} for {questions:,} questions")
 
     def _answer(self, vlm: VLM, prepared: Iterable[list[PreparedItem]], tally: Tally) -> None:
         answering = Answering(vlm, self.store)

@@ -37,6 +37,7 @@ from eyechart.store.files import write_atomic
 from eyechart.store.own_files import OwnFiles, write_own_files
 from eyechart.tasks.matching import rule_of
 from eyechart.tasks.own_images import FILE, write_questions
+from eyechart.vlms.token_cost import Prices
 
 TASK = "OwnImages"
 REFERENCE = "reference"  # folder of the first step, in the run directory
@@ -85,6 +86,7 @@ def check_images(
     questions: Path | None = None,
     max_images: int | None = None,
     most_questions: int | None = None,
+    prices: Prices | None = None,
     progress: Progress,
     options: Options | None = None,
 ) -> OwnCheck:
@@ -94,7 +96,8 @@ def check_images(
     folder of the photographs) and question, and perhaps answer; None: `QUESTIONS`, and yes/no
     probes. out: the run directory. codecs: None: `CODECS`, and smaller sizes. today: another codec
     with one level. max_images: use the first so many. most_questions: how many may be asked in all;
-    None: any number.
+    None: any number. prices: of the VLM's tokens, for what is said about costs before it is asked;
+    None: those that it knows.
 
     Raises:
         InputError: no images; more questions than that; a questions file that cannot be used or
@@ -113,7 +116,7 @@ def check_images(
     used = _with_today(_codecs(images) if codecs is None else codecs, today)
     if not used:
         raise InputError("codecs: none is given; allowed: names of `eyechart codec list`")
-    model = _refuse_unusable(asked, used, vlm, chosen, most_questions, out)
+    model = _refuse_unusable(asked, used, vlm, chosen, most_questions, out, prices)
     usd_per_million = _prices(vlm, model)
     _refuse_other_check(out, asked if all_known else None)
     unanswered = 0
@@ -121,15 +124,15 @@ def check_images(
         every = len(asked)
         _refuse_other_check(out / REFERENCE, asked, model)
         Store(out).create()  # the folder of the references lies in it
-        asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen)
+        asked = _with_references(asked, out / REFERENCE, vlm, progress, chosen, prices)
         unanswered = every - len(asked)
         if not asked:
             why = _first_failure(out / REFERENCE)
             raise InputError(f"{vlm}: gave no answer about the uncompressed images{why}")
         if questions is None and (probes := yes_no_probes(asked)):
             _refuse_other_check(out / PROBES, probes, model)
-            asked += _with_references(probes, out / PROBES, vlm, progress, chosen)
-    outcome = _run(asked, out, [UNCOMPRESSED, *used], vlm, progress, chosen)
+            asked += _with_references(probes, out / PROBES, vlm, progress, chosen, prices)
+    outcome = _run(asked, out, [UNCOMPRESSED, *used], vlm, progress, chosen, prices)
     write_own_files(out, own)
     return OwnCheck(
         outcome=outcome,
@@ -230,11 +233,16 @@ def _with_today(codecs: Sequence[str], today: str | None) -> list[str]:
 
 
 def _with_references(
-    asked: Sequence[Question], out: Path, vlm: str, progress: Progress, options: Options
+    asked: Sequence[Question],
+    out: Path,
+    vlm: str,
+    progress: Progress,
+    options: Options,
+    prices: Prices | None,
 ) -> list[Question]:
     """The questions with the VLM's answers on uncompressed images where they have none. Questions
     that it did not answer are left out."""
-    outcome = _run(asked, out, [UNCOMPRESSED], vlm, progress, options)
+    outcome = _run(asked, out, [UNCOMPRESSED], vlm, progress, options, prices)
     outcome.raise_unusable()
     said = {
         record.question_id: record.answer.strip()
@@ -256,11 +264,12 @@ def _run(
     vlm: str,
     progress: Progress,
     options: Options,
+    prices: Prices | None,
 ) -> Outcome:
     _refuse_other_check(out, asked)
     Store(out).create()
     write_atomic(out / FILE, write_questions(asked))
-    return run_plan(_plan(vlm, codecs, out / FILE), out, progress, options)
+    return run_plan(_plan(vlm, codecs, out / FILE), out, progress, options, prices=prices)
 
 
 def _refuse_other_check(
@@ -294,6 +303,7 @@ def _refuse_unusable(
     options: Options,
     most_questions: int | None,
     out: Path,
+    prices: Prices | None,
 ) -> ModelConfig:
     """Raise what `run_plan` would raise about VLM and codecs, that the VLM of a new check cannot
     answer, or that there are too many questions, before anything is written; -> the VLM."""
@@ -308,20 +318,20 @@ def _refuse_unusable(
         if not work.models:
             raise InputError(in_one_line(work.unusable))
         check_devices(work, options)
-        _refuse_too_many(work, len(asked), most_questions)
+        _refuse_too_many(work, len(asked), most_questions, prices)
         # A check that is complete needs no server.
         if not Store(out).is_run() and (refused := refusals(work, Store(out))):
             raise UnusableVLMError(in_one_line(list(refused.values())))
     return work.models[0]
 
 
-def _refuse_too_many(work: Work, questions: int, most: int | None) -> None:
+def _refuse_too_many(work: Work, questions: int, most: int | None, prices: Prices | None) -> None:
     """Raises InputError, which says how many questions there would be, and what they cost."""
     settings = sum(len(entry.levels) for entry in work.codecs)
     count = settings * questions
     if most is None or count <= most:
         return
-    usd = usd_before(work.models[0].open(), [(work.tasks[0], count)])
+    usd = usd_before(work.models[0].open(), [(work.tasks[0], count)], prices)
     cost = "" if usd is None else f", about {usd}"
     raise InputError(
         f"{settings:,} settings x {questions:,} questions are {count:,} questions to "

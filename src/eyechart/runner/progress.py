@@ -79,6 +79,10 @@ class Tally:
 class Progress(Protocol):
     """Receives the progress of the engine."""
 
+    def announce(self, text: str) -> None:
+        """How many questions will be asked, before the first one."""
+        ...
+
     def begin(self, label: str, tally: Tally) -> None:
         """A VLM's turn starts."""
         ...
@@ -100,6 +104,8 @@ class Progress(Protocol):
 
 class SilentProgress:
     """Ignores the progress."""
+
+    def announce(self, text: str) -> None: ...
 
     def begin(self, label: str, tally: Tally) -> None: ...
 
@@ -141,14 +147,23 @@ class Clock:
 
 
 class ProgressLines:
-    """One line at the start, every `LINE_EVERY_S` seconds, and at the end: for logs."""
+    """One line at the start, every `LINE_EVERY_S` seconds, and at the end: for logs.
+
+    announce: says what will be asked; None: `say`.
+    """
 
     def __init__(
-        self, say: Callable[[str], None], now: Callable[[], float] = time.monotonic
+        self,
+        say: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
-        self._say, self._now = say, now
+        self._say, self._now, self._announce = say, now, announce or say
         self._label = ""
         self._warnings = FirstWarnings(say)
+
+    def announce(self, text: str) -> None:
+        self._announce(text)
 
     def begin(self, label: str, tally: Tally) -> None:
         self._label, self._clock, self._last_s = label, Clock(self._now, tally), self._now()

@@ -12,6 +12,7 @@ from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import ClusterWorkers, let_threads_sleep
 from eyechart.runner.cluster import NodeWatch, check_codecs, on_cluster
+from eyechart.runner.costs import words_before
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -23,14 +24,21 @@ from eyechart.runner.same_data import refuse_other_data
 from eyechart.runner.work import Work
 from eyechart.store import Store
 from eyechart.vlms.devices import codec_devices
+from eyechart.vlms.token_cost import Prices
 
 
 def run_plan(
-    plan: Plan, out: Path, progress: Progress, options: Options, command: str = ""
+    plan: Plan,
+    out: Path,
+    progress: Progress,
+    options: Options,
+    command: str = "",
+    prices: Prices | None = None,
 ) -> Outcome:
     """Answer all questions of the plan that the run directory lacks.
 
-    command: what was typed, which is noted in the directory.
+    command: what was typed, which is noted in the directory. prices: of the VLMs' tokens, for what
+    is said before the first question; None: those that the VLMs know.
 
     Nothing is written before everything that the plan names was found. A VLM that cannot be used
     is listed in `Outcome.unusable`, and the others answer.
@@ -42,10 +50,17 @@ def run_plan(
     """
     let_threads_sleep()
     with on_cluster(options) as options_there:
-        return _run_plan(plan, out, progress, options_there, command)
+        return _run_plan(plan, out, progress, options_there, command, prices)
 
 
-def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options, command: str) -> Outcome:
+def _run_plan(
+    plan: Plan,
+    out: Path,
+    progress: Progress,
+    options: Options,
+    command: str,
+    prices: Prices | None,
+) -> Outcome:
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
     store, devices = Store(out), check_devices(work, options)
     _check_before(store, work, plan)
@@ -64,6 +79,9 @@ def _run_plan(plan: Plan, out: Path, progress: Progress, options: Options, comma
         store.write_info(run_info(plan))
         if command:
             store.note_command(command)
+        # Before the cells are made, which takes a while for a large plan.
+        if words := words_before(work, store, retry_failed=options.retry_failed, prices=prices):
+            progress.announce(words)
         executor = open_executor(options.workers, devices, options.open_workers)
         outcome = run(work, store, executor, progress, options)
         outcome.unusable[:0] = reasons

@@ -232,14 +232,22 @@ def _settled(stored: StoredCell, *, retry_failed: bool) -> tuple[set[str], set[s
     return set(index.answered), failed
 
 
-def finished(work: Work, model: ModelConfig, store: Store, *, retry_failed: bool) -> bool:
-    """Whether all questions of a VLM are settled. Changes no result. Raises StoreError."""
+def questions_left(
+    work: Work, model: ModelConfig, store: Store, *, retry_failed: bool
+) -> list[tuple[TaskWork, int]]:
+    """Number of a VLM's questions of each task that are not settled. Writes no cell.
+
+    Raises StoreError.
+    """
+    found = []
     for part in work.tasks:
+        ids = {question.id for _, questions in part.images for question in questions}
+        left = 0
         for cell, _, _ in _cells(work, model, part):
             answered, failed = _settled(store.find(cell), retry_failed=retry_failed)
-            if len(answered | failed) < part.size.questions:
-                return False
-    return True
+            left += len(ids - answered - failed)
+        found.append((part, left))
+    return found
 
 
 def pending_cells(
@@ -251,8 +259,9 @@ def pending_cells(
     """
     found = []
     size, questions = part.size, len(part.task.questions())
+    facts = {id(entry): facts_of(entry.codec) for entry in work.codecs}
     for cell, entry, level in _cells(work, model, part):
-        stored = store.add(cell, facts_of(entry.codec))
+        stored = store.add(cell, facts[id(entry)])
         stored.recover()
         stored.check_asked(questions)
         stored.ask(size)

@@ -99,6 +99,7 @@ class StoredCell:
 
     def __init__(self, path: Path, cell: Cell, facts: CodecFacts = USUAL_FACTS) -> None:
         self.path, self.cell, self.facts = path, cell, facts
+        self._new = False  # whether its files may not be on the disk yet
 
     @cached_property
     def key(self) -> str:
@@ -134,13 +135,14 @@ class StoredCell:
             )
 
     def ask(self, size: TaskSize) -> None:
-        """Store the planned size, under a lease. A smaller later run does not reduce it.
-
-        Raises StoreError.
+        """Store the planned size, under a lease. A smaller later run does not reduce it. It is on
+        the disk after `sync`. Raises StoreError.
         """
         before = self.asked()
         if before is None or size.questions > before.questions:
-            write_atomic(self.path / "asked.json", f"{canonical_json(size)}\n".encode())
+            line = f"{canonical_json(size)}\n".encode()
+            write_atomic(self.path / "asked.json", line, sync=False)
+            self._new = True
 
     def records(self) -> list[Record]:
         """Every answered question once, ordered by question id. Raises StoreError."""
@@ -256,7 +258,11 @@ class StoredCell:
         append_lines(self.path / FAILURES, map(self._line, failures))
 
     def sync(self) -> None:
-        """Wait until all appended lines are on the disk. Raises StoreError."""
+        """Wait until the cell and all appended lines are on the disk. Raises StoreError."""
+        if self._new:
+            sync_file(self.path / "cell.json")
+            sync_file(self.path / "asked.json")
+            self._new = False
         sync_file(self.path / RECORDS)
         sync_file(self.path / FAILURES)
 

@@ -130,10 +130,15 @@ class Store:
     # --- cells --------------------------------------------------------------------------------
 
     def add(self, cell: Cell, facts: CodecFacts = USUAL_FACTS) -> StoredCell:
-        """The stored cell of this identity, made if it is new. Raises StoreError."""
+        """The stored cell of this identity, made if it is new. Raises StoreError.
+
+        A new one is on the disk after `StoredCell.sync`: to wait for the disk for each cell would
+        take minutes for a plan of 10,000. After a power cut its file may be empty; it is then
+        written again, and no other cell's records count, because of their checks.
+        """
         key = cell_key(cell)
         folder = self.root / "cells" / key[:16]
-        if (folder / "cell.json").exists():
+        if read_lines(folder / "cell.json"):
             stored = self._read_cell(folder)
             if stored.key != key:
                 raise StoreError(f"{folder}: holds another cell; move it away and run again")
@@ -141,7 +146,7 @@ class Store:
         with store_errors(folder, "be made"):
             folder.mkdir(exist_ok=True)
         fields = {"cell": cell, **facts_json(facts)}
-        write_atomic(folder / "cell.json", f"{canonical_json(fields)}\n".encode())
+        write_atomic(folder / "cell.json", f"{canonical_json(fields)}\n".encode(), sync=False)
         return StoredCell(folder, cell, facts)
 
     def find(self, cell: Cell) -> StoredCell:
@@ -239,8 +244,11 @@ class Store:
 
     def _read_cell(self, folder: Path) -> StoredCell:
         path = folder / "cell.json"
+        lines = read_lines(path)
+        if not lines and is_file(path):
+            raise StoreError(f"{path}: empty, as after a power cut; run the plan again")
         try:
-            value = parse_json("\n".join(read_lines(path)))
+            value = parse_json("\n".join(lines))
             stored = StoredCell(folder, cell_from_json(value["cell"]), facts_from_json(value))
             key = stored.key
         except DAMAGED as error:

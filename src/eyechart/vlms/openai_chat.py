@@ -34,7 +34,13 @@ from eyechart.vlms.chat_options import (
     url_of_environment,
 )
 from eyechart.vlms.families import Family, KnownVLM
-from eyechart.vlms.token_cost import Prices, SpentTokens, estimate, image_tokens
+from eyechart.vlms.token_cost import (
+    Prices,
+    SpentTokens,
+    TokenEstimate,
+    estimate,
+    image_tokens,
+)
 
 if TYPE_CHECKING:
     from eyechart.vlms.chat_client import ChatClient
@@ -197,8 +203,11 @@ class OpenAIChat:
 
         Counted: text at four characters a token, images as OpenAI bills tiles, full answers.
         """
-        tokens = estimate(requests, decoding.max_new_tokens, self._detail, self._model)
-        return self._prices.usd(tokens)
+        return self._prices.usd(self.estimate_tokens(requests, decoding))
+
+    def estimate_tokens(self, requests: Sequence[Request], decoding: Decoding) -> TokenEstimate:
+        """Approximate tokens of these requests, counted as for `estimate_usd`."""
+        return estimate(requests, decoding.max_new_tokens, self._detail, self._model)
 
     def visual_tokens(self, height_px: int, width_px: int) -> int:
         """Tokens of an image as OpenAI bills them; other servers are assumed to count alike."""

@@ -26,6 +26,7 @@
     VLM       Replicated       copies, submit(requests, decoding)
     VLM       ReadsRemoteArrays reads_remote_arrays
     VLM       Billed           spent, spent_usd, estimate_usd(requests, decoding)
+    VLM       EstimatesTokens  estimate_tokens(requests, decoding)
     VLM       HasPrices        usd_per_million
     VLM       CountsTokens     visual_tokens(height_px, width_px)
     VLM       Remote           remote
@@ -83,6 +84,7 @@ from eyechart.core.hooks.vlms import (
     Billed,
     Checkable,
     CountsTokens,
+    EstimatesTokens,
     HasParameters,
     HasPrices,
     ReadsRemoteArrays,
@@ -109,6 +111,7 @@ __all__ = [
     "CountsTokens",
     "DrawsSample",
     "EstimatesRate",
+    "EstimatesTokens",
     "HasChance",
     "HasChoices",
     "HasChroma",

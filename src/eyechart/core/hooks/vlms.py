@@ -87,6 +87,15 @@ class Billed(Protocol):
 
 
 @runtime_checkable
+class EstimatesTokens(Protocol):
+    """A VLM that can tell before it is asked about how many tokens that takes."""
+
+    def estimate_tokens(self, requests: Sequence[Request], decoding: Decoding) -> Tokens:
+        """Tokens of these questions with their images, and of the longest allowed answers."""
+        ...
+
+
+@runtime_checkable
 class HasPrices(Protocol):
     """A VLM that knows the prices of its tokens."""
 
