@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,30 @@ def test_images_are_deterministic_and_wrong_keys_are_errors() -> None:
             task.image(key)
     with pytest.raises(InputError, match="rows 0"):
         Acuity(rows=0)
+
+
+def test_a_part_of_the_chart_is_that_of_the_whole() -> None:
+    whole, part = Acuity(rows=2), Acuity(rows=2, contrasts=[1])
+    assert whole.options == {"rows": 2}  # as before contrasts could be chosen
+    assert part.options == {"rows": 2, "contrasts": [1.0]}
+    asked = [question for question in whole.questions() if question.l2_category == "1"]
+    assert list(part.questions()) == asked
+    assert [one.metric for one in part.thresholds] == ["letters 1, px", "ring 1, px"]
+    assert part.sample_images == whole.sample_images
+    right = [part.score(question, question.answer) for question in part.questions()]
+    assert set(part.summarize(right)) == {
+        "Read, %",
+        *(f"{kind} 1, px{end}" for kind in GUESS for end in ("", ", from", ", to")),
+    }
+    faint = Acuity(rows=1, contrasts=[0.25])
+    assert all("-0.25-" in image for image in faint.sample_images)
+    check_task(faint)
+
+
+@pytest.mark.parametrize("contrasts", [[], [0.5], 1, "1", [[1]], [1, None]])
+def test_contrasts_that_are_not_drawn_are_refused(contrasts: Any) -> None:
+    with pytest.raises(InputError, match=r"contrasts .*; allowed are lists of 1, 0.25"):
+        Acuity(contrasts=contrasts)
 
 
 def test_the_sample_shows_rows_of_letters_from_large_to_small() -> None:

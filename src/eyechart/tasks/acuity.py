@@ -41,7 +41,10 @@ _WORD = re.compile(r"[A-Za-z0-9]+")
 
 
 class Acuity:
-    """The acuity chart. rows: of each kind, size and contrast.
+    """The acuity chart.
+
+    rows: of each kind, size and contrast. contrasts: those of `CONTRASTS` to ask; a part of the
+    chart has the images that the whole chart has of it.
 
     The headline is the mean share read in percent. The other metrics are thresholds: the height of
     the smallest signs that are read, in pixels, and its 95 % interval; 0 for an open end, or if it
@@ -53,14 +56,23 @@ class Acuity:
     headline_metric = "Read, %"
     run_options: ClassVar[tuple[()]] = ()
 
-    def __init__(self, *, rows: int = 6) -> None:
+    def __init__(self, *, rows: int = 6, contrasts: Sequence[float] = CONTRASTS) -> None:
         if type(rows) is not int or not 1 <= rows <= 100:
             raise InputError(f"Acuity: rows {rows!r}; allowed are whole numbers from 1 to 100")
+        if (
+            not isinstance(contrasts, list | tuple)
+            or not contrasts
+            or not all(one in CONTRASTS for one in contrasts)
+        ):
+            listed = ", ".join(f"{contrast:g}" for contrast in CONTRASTS)
+            raise InputError(f"Acuity: contrasts {contrasts!r}; allowed are lists of {listed}")
         self.rows = rows
+        self.contrasts = tuple(one for one in CONTRASTS if one in contrasts)
 
     @property
     def options(self) -> Mapping[str, Json]:
-        return {"rows": self.rows}
+        whole = self.contrasts == CONTRASTS
+        return {"rows": self.rows, **({} if whole else {"contrasts": list(self.contrasts)})}
 
     def questions(self) -> tuple[Question, ...]:
         """One question for each image, all sizes of a row before the next row."""
@@ -87,11 +99,11 @@ class Acuity:
 
     @property
     def sample_images(self) -> tuple[str, ...]:
-        """See `core.hooks.DrawsSample`: the first rows of letters at full contrast, by size."""
+        """See `core.hooks.DrawsSample`: the first letters of the highest contrast, by size."""
         found = {
             int(question.image.split("-")[1]): question.image
             for question in reversed(self._questions)
-            if (question.category, question.l2_category) == (_KINDS[0], f"{CONTRASTS[0]:g}")
+            if (question.category, question.l2_category) == (_KINDS[0], f"{self.contrasts[0]:g}")
         }
         return tuple(found[size] for size in sorted(found, reverse=True))
 
@@ -114,7 +126,7 @@ class Acuity:
                 largest=max(SIZES_PX),
             )
             for kind in _KINDS
-            for contrast in CONTRASTS
+            for contrast in self.contrasts
         )
 
     def draw_sample(self, images: Sequence[Rgb8]) -> Rgb8:
@@ -154,7 +166,7 @@ class Acuity:
         values = {score.question_id: score.value for score in scores}
         mean = 100 * sum(values.values()) / len(values) if values else 0.0
         found = {self.headline_metric: mean}
-        conditions = [(kind, contrast) for kind in _KINDS for contrast in CONTRASTS]
+        conditions = [(kind, contrast) for kind in _KINDS for contrast in self.contrasts]
         for (kind, contrast), names in zip(conditions, self.thresholds, strict=True):
             sizes = self._threshold(values, kind, contrast)
             for name, size in zip((names.metric, names.low, names.high), sizes, strict=True):
@@ -209,6 +221,8 @@ class Acuity:
                     for size in SIZES_PX:
                         number += 1
                         signs = _signs(kind, random)
+                        if contrast not in self.contrasts:
+                            continue
                         yield Question(
                             id=str(number),
                             image=f"{kind}-{size}-{contrast:g}-{row}-{signs}",
