@@ -123,7 +123,7 @@ def test_the_cheapest_setting_that_is_good_is_named(tmp_path: Path) -> None:
     assert [setting.good for setting in found.settings] == [True, True, False]
     assert found.best is not None
     assert found.best.level == "1"
-    assert "grey at level 1 loses at most" in recommendation_text(found)
+    assert "Recommended for reader: grey 1, which loses at most" in recommendation_text(found)
     own = OwnFiles(files=40, mean_bytes=1e6)
     assert "% fewer bytes than the files" in recommendation_text(found, own)
     table = recommendation_table(found, own)
@@ -183,7 +183,7 @@ def test_a_setting_that_fails_where_it_would_lose_is_not_judged_by_the_rest(
     assert low.bytes_per_image == pytest.approx(parts / toy.IMAGES, abs=20)
     (strict,) = recommend(tmp_path, tolerance=20)
     assert not any(one.good for one in strict.settings if one.level == "1")
-    assert f"grey at level 1 failed on {failed} of 20 images" in recommendation_text(strict)
+    assert f"grey 1 failed on {failed} of 20 images" in recommendation_text(strict)
     table = recommendation_table(found)
     place = table.columns.index("failed")
     assert [row.entries[place].value for row in table.rows] == [None, 0, failed]
@@ -222,7 +222,7 @@ def test_the_smallest_setting_without_a_loss_is_named_while_nothing_is_shown(
     (found,) = recommend(tmp_path, tolerance=1)
     assert found.best is None
     said = recommendation_text(found)
-    assert "The smallest setting that lost nothing here: grey at level 1, 10.0 kB" in said
+    assert "The smallest setting that lost nothing here: grey 1, 10.0 kB" in said
     assert "At least 5 images are needed" not in said
     few = replace(found, settings=judged([measurement("a", "b", 10, np.zeros(3))], tolerance=1))
     assert "At least 5 images are needed." in recommendation_text(few)
@@ -276,7 +276,7 @@ def test_a_run_of_thousands_of_levels_says_how_many_images_would_decide() -> Non
         agreement=100.0,
     )
     assert settings[-1].images_needed == settings[0].images_needed
-    said = f"About {settings[0].images_needed} more images would decide a at level 2999"
+    said = f"About {settings[0].images_needed} more images would decide a 2999"
     assert said in recommendation_text(found)
 
 

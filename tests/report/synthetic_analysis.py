@@ -19,6 +19,8 @@ from typing import get_args
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from eyechart.analysis.deployment import Costs, Saving
+from eyechart.analysis.recommend import Measurement, Recommendation, cheapest, judged
 from eyechart.analysis.result import (
     AdapterInfo,
     Analysis,
@@ -125,6 +127,34 @@ def _correlations(rng: random.Random) -> list[CorrelationResult]:
         for metric in ("PSNR", "MS-SSIM", "VMAF", "VIF", "LPIPS")
         for scope in get_args(CorrelationScope)
     ]
+
+
+def a_recommendation(vlm: str = "eyechart-mini") -> Recommendation:
+    """Settings of jpeg and of jpeg@256, one of which loses too much; 200 images."""
+    rng = np.random.default_rng(3)
+    lost = {("jpeg", "75"): 0.0, ("jpeg", "10"): 0.3, ("jpeg@256", "q75@256"): 0.0}
+    measured = [
+        Measurement(
+            codec=codec,
+            level=level,
+            bpp=0.5 - 0.1 * place,
+            costs=Costs(size_bytes=9000.0 - 2000 * place, tokens=100.0),
+            losses=(rng.random(200) < share).astype(np.float64),
+            score=1 - share,
+        )
+        for place, ((codec, level), share) in enumerate(lost.items())
+    ]
+    settings = judged(measured, 5.0)
+    return Recommendation(
+        vlm=vlm,
+        adapter="",
+        tolerance=5.0,
+        settings=settings,
+        best=cheapest(settings, Saving()),
+        saving=Saving(),
+        uncompressed=Costs(size_bytes=50_000.0, tokens=400.0),
+        agreement=100.0,
+    )
 
 
 def minimal_analysis() -> Analysis:

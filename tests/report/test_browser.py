@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import BdResult, Interval
-from eyechart.report.finding import codec_label
 from eyechart.report.html import write_report
 from tests.report.acuity_analysis import acuity_analysis
 from tests.report.browser import CHROMIUM, Browser
@@ -21,6 +21,7 @@ from tests.report.synthetic_analysis import (
     CODECS,
     NASTY,
     TASKS,
+    a_recommendation,
     empty_analysis,
     full_analysis,
     minimal_analysis,
@@ -145,6 +146,22 @@ def test_bars_of_almost_no_loss_have_a_readable_axis(browser: Browser, tmp_path:
         "[...document.querySelectorAll('#shares rect')].map((one) => +one.getAttribute('height'))"
     )
     assert max(browser.run(heights)) <= 1
+    assert _errors(browser) is None
+
+
+def test_the_settings_of_a_recommendation_come_first(browser: Browser, tmp_path: Path) -> None:
+    write_report(full_analysis(), tmp_path / "page.html", [a_recommendation()])
+    for width_px in (1280, 390):
+        browser.view(width_px)
+        browser.open(tmp_path / "page.html")
+        assert browser.run("document.documentElement.scrollWidth") <= width_px
+    assert _count(browser, "#settings tbody tr") == 4
+    assert _text(browser, "#settings tr.best").split("\n")[0].startswith("JPEG q75@256")
+    assert _count(browser, "#settings .front .point") == 3
+    place = "document.getElementById('settings').compareDocumentPosition"
+    assert browser.run(f"{place}(document.getElementById('bd'))") == 4  # the other follows
+    browser.open(tmp_path / "page.html", "#vlm=Qwen2.5-VL-3B")
+    assert browser.run("document.getElementById('settings').hidden") is True
     assert _errors(browser) is None
 
 

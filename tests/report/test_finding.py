@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy.interpolate import PchipInterpolator
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import (
     AdapterInfo,
     Analysis,
@@ -16,7 +17,7 @@ from eyechart.analysis.result import (
     Interval,
     PairResult,
 )
-from eyechart.report.finding import codec_label, find
+from eyechart.report.finding import find
 from tests.report.synthetic_analysis import (
     ADAPTER,
     empty_analysis,

@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eyechart.analysis.files import analysis_json
+from eyechart.analysis.result import Interval
 from eyechart.core.errors import StoreError
 from eyechart.report.html import SCRIPTS, render_report, script_json, write_report
+from eyechart.store.own_files import OwnFiles
 from tests.report.synthetic_analysis import (
     NASTY,
+    a_recommendation,
     empty_analysis,
     full_analysis,
     minimal_analysis,
@@ -72,15 +75,47 @@ def test_no_two_scripts_declare_the_same_name() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+def _title(page: str) -> str:
+    title = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.S)
+    assert title is not None
+    return title[1].strip()
+
+
 def test_a_title_has_no_full_stop() -> None:
-    recommended = ["mini: webp loses at most 1.5 points.", "That is less."]
-    for opening in ([], recommended):
-        page = render_report(minimal_analysis(), opening)
-        title = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.S)
-        assert title is not None
-        assert not title[1].strip().endswith(".")
-    assert "mini: webp loses at most 1.5 points<" in page
-    assert "<li>That is less.</li>" in page
+    for recommended in ([], [a_recommendation()]):
+        assert not _title(render_report(minimal_analysis(), recommended)).endswith(".")
+
+
+def test_a_report_opens_with_the_recommendation() -> None:
+    page = render_report(
+        minimal_analysis(), [a_recommendation()], OwnFiles(files=9, mean_bytes=1e4)
+    )
+    title = re.sub("<[^>]*>", "", _title(page))
+    assert title.startswith("Recommended for eyechart-mini: JPEG q75@256, which loses at most ")
+    assert "points (5 allowed), with 5.0 kB an image" in title
+    assert "<li>That is 50 % fewer bytes than the files" in page
+    (shown,) = json.loads(_embedded(page, "page"))["settings"]
+    assert [row["name"] for row in shown["rows"]] == [
+        "own files",
+        "JPEG 75",
+        "JPEG 10",
+        "JPEG q75@256",
+    ]
+    assert [row["best"] for row in shown["rows"]] == [False, False, False, True]
+    assert [(point["cost"], point["front"]) for point in shown["points"]] == [
+        (5.0, True),
+        (7.0, False),
+        (9.0, False),
+    ]
+
+
+def test_no_loss_of_the_run_is_not_said_below_a_recommendation() -> None:
+    analysis = minimal_analysis()
+    zero = Interval(value=0.0, low=-1.0, high=1.0)
+    flat = replace(analysis, cells=tuple(replace(c, loss=zero) for c in analysis.cells))
+    assert "No significant loss" in render_report(flat)
+    assert "No significant loss" not in render_report(flat, [a_recommendation()])
+    assert " costs eyechart-mini " in render_report(analysis, [a_recommendation()])
 
 
 def test_names_in_the_title_are_escaped() -> None:

@@ -290,7 +290,7 @@ def test_a_target_that_an_image_cannot_reach_counts_as_a_loss(
         assert check(photos, out, "--codecs", "jpeg:target_bpp=[2]", "--tolerate", "90") == 1
         said = " ".join(capsys.readouterr().out.split())
         assert "over 3 images" in said
-        assert "jpeg at level 2bpp failed on 1 of 3 images: these count as lost." in said
+        assert "JPEG 2bpp failed on 1 of 3 images: these count as lost." in said
 
 
 def test_a_folder_without_images_is_named(

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from eyechart.analysis.deployment import BANDWIDTH_MBIT, Saving, TokenPrices, UsdPrices
 from eyechart.analysis.recommend import Recommendation, recommend
-from eyechart.analysis.recommend_view import recommendation_sentences
 from eyechart.core.errors import EyechartError
 from eyechart.core.files import is_file
 from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json
 from eyechart.store.files import DAMAGED, read_lines, write_atomic
-from eyechart.store.own_files import read_own_files
 
 FILE_NAME = "recommendation.json"
 
@@ -80,15 +78,11 @@ def kept(run_dir: Path) -> Asked | None:
     return asked
 
 
-def kept_texts(run_dir: Path) -> list[str]:
-    """The recommendations as sentences, by the records of now; [] if none was asked for, or if
-    what was asked cannot be answered any more."""
+def kept_found(run_dir: Path) -> list[Recommendation]:
+    """The recommendations, by the records of now; [] if none was asked for, or if what was asked
+    cannot be answered any more."""
     asked = kept(run_dir)
-    if asked is None:
-        return []
     try:
-        own = read_own_files(run_dir)
-        found = asked.of(run_dir)
-        return [sentence for one in found for sentence in recommendation_sentences(one, own)]
+        return [] if asked is None else asked.of(run_dir)
     except (EyechartError, *DAMAGED):
         return []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from eyechart.analysis.codec_names import setting_label
 from eyechart.analysis.deployment import Costs, crossovers, fastest
 from eyechart.analysis.loss_bounds import LEAST_IMAGES
 from eyechart.analysis.recommend import Recommendation, Setting
@@ -151,8 +152,9 @@ def recommendation_sentences(found: Recommendation, own: OwnFiles | None = None)
         return [*_undecided(found), *_failed(found)]
     parts = _savings(found, best, own)
     return [
-        f"{found.name}: {best.codec} at level {best.level} loses at most {best.upper:.1f} "
-        f"points, with {best.bytes_per_image / 1000:.1f} kB an image.",
+        f"Recommended for {found.name}: {_name(best)}, which loses at most {best.upper:.1f} "
+        f"points ({found.tolerance:g} allowed), with {best.bytes_per_image / 1000:.1f} kB an "
+        "image.",
         *([f"That is {', '.join(parts)}."] if parts else []),
         *_failed(found),
     ]
@@ -172,7 +174,7 @@ def _undecided(found: Recommendation) -> list[str]:
         return [
             f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points.",
             f"Of the settings that are tested first (the highest rate of each codec), "
-            f"{least.codec} at level {least.level} lost the least: {least.loss:.1f}. "
+            f"{_name(least)} lost the least: {least.loss:.1f}. "
             "Run higher rates, or allow a greater loss.",
         ]
     lossless = min(
@@ -184,12 +186,12 @@ def _undecided(found: Recommendation) -> list[str]:
     return [
         f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points yet.",
         *([f"At least {LEAST_IMAGES} images are needed."] if few else []),
-        f"About {likely.images_needed} more images would decide {likely.codec} at level "
-        f"{likely.level}, which lost {likely.loss:.1f} points on these.",
+        f"About {likely.images_needed} more images would decide {_name(likely)}, which lost "
+        f"{likely.loss:.1f} points on these.",
         *(
             [
-                f"The smallest setting that lost nothing here: {lossless.codec} at level "
-                f"{lossless.level}, {lossless.bytes_per_image / 1000:.1f} kB an image."
+                f"The smallest setting that lost nothing here: {_name(lossless)}, "
+                f"{lossless.bytes_per_image / 1000:.1f} kB an image."
             ]
             if lossless is not None
             else []
@@ -202,12 +204,16 @@ def _failed(found: Recommendation) -> list[str]:
     failing = [one for one in found.settings if one.measured.failed]
     failing.sort(key=lambda one: -one.measured.failed)
     parts = [
-        f"{one.codec} at level {one.level} failed on {one.measured.failed} of {one.images} images"
+        f"{_name(one)} failed on {one.measured.failed} of {one.images} images"
         for one in failing[:_FAILED_NAMED]
     ]
     more = len(failing) - len(parts)
     parts += [f"{more} more settings failed" if more > 1 else "1 more setting failed"] * (more > 0)
     return [f"{'; '.join(parts)}: these count as lost."] if parts else []
+
+
+def _name(one: Setting) -> str:
+    return setting_label(one.codec, one.level)
 
 
 def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list[str]:
@@ -225,7 +231,7 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
     before, name = (
         (_costs_before(found, best, None), "uncompressed images")
         if found.today is None
-        else (found.today.costs, f"today ({found.today.codec} at level {found.today.level})")
+        else (found.today.costs, f"today ({_name(found.today)})")
     )
     units = ["tokens"] if found.today is None else ["bytes", "tokens"]
     units = list(dict.fromkeys([*units, found.saving.unit]))
@@ -292,7 +298,5 @@ def crossover_text(found: Recommendation) -> str:
 
 def named_costs(found: Recommendation, *, good_only: bool = True) -> dict[str, Costs]:
     """Costs by the name of the setting, the uncompressed image included."""
-    named = {
-        f"{one.codec} {one.level}": one.costs for one in found.settings if one.good or not good_only
-    }
+    named = {_name(one): one.costs for one in found.settings if one.good or not good_only}
     return {"uncompressed": found.uncompressed, **named}

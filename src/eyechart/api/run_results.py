@@ -123,8 +123,9 @@ def write_report(
     from eyechart.analysis.axis import axis_named
     from eyechart.analysis.deployment import TokenPrices
     from eyechart.analysis.files import analysis_of
-    from eyechart.analysis.kept_recommendation import kept_texts
+    from eyechart.analysis.kept_recommendation import kept_found
     from eyechart.report.html import write_report as write
+    from eyechart.store.own_files import read_own_files
 
     if out is not None and (is_dir(run_directory) or url_of(run_directory)):
         check_out(Path(out))
@@ -144,8 +145,9 @@ def write_report(
                 prices=TokenPrices.of(usd_per_million),
                 side_px=None,
             )
-        opening = kept_texts(folder)
-        write(replace(analysis, title=title) if title else analysis, path, opening)
+        recommended = kept_found(folder)
+        own = read_own_files(folder) if recommended else None
+        write(replace(analysis, title=title) if title else analysis, path, recommended, own)
     return path
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eyechart.analysis.codec_names import codec_label, setting_label
 from eyechart.analysis.deployment import crossovers, fastest
 from eyechart.analysis.recommend import Recommendation
 from eyechart.analysis.recommend_view import named_costs
@@ -17,13 +18,13 @@ from eyechart.report.style import colour, marker, styles
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-_AXES = {
+AXES = {
     "bytes": "kB an image",
     "tokens": "visual tokens an image",
     "usd": "US dollars per 1,000 images",
     "seconds": "seconds to an answer",
 }
-_SCALES = {"bytes": 1e-3, "usd": 1e3}
+SCALES = {"bytes": 1e-3, "usd": 1e3}
 _SIZE_IN = (6.2, 4.2)
 _LOG_FROM = 5.0  # ratio of the costs; over less, powers of ten give hardly a tick
 _SLOWEST_MBIT, _FASTEST_MBIT = 0.1, 1000.0
@@ -41,7 +42,7 @@ def draw_front(found: Recommendation, path: Path) -> None:
 
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     axes = figure.subplots()
-    scale = _SCALES.get(found.saving.unit, 1.0)
+    scale = SCALES.get(found.saving.unit, 1.0)
     looks = styles(list(dict.fromkeys(one.codec for one in found.settings)))
     known = [one for one in found.settings if np.isfinite(found.saving.of(one.costs))]
     for codec, look in looks.items():
@@ -55,7 +56,7 @@ def draw_front(found: Recommendation, path: Path) -> None:
             markersize=5,
             elinewidth=0.8,
             capsize=2,
-            label=codec,
+            label=codec_label(codec),
         )
     front = [one for one in found.front() if one in known]
     axes.plot(
@@ -77,14 +78,14 @@ def draw_front(found: Recommendation, path: Path) -> None:
                 color="0.2",
                 fillstyle="none",
                 markersize=size,
-                label=f"{words}: {one.codec} {one.level}",
+                label=f"{words}: {setting_label(one.codec, one.level)}",
             )
     values = [scale * found.saving.of(one.costs) for one in known]
     if min(values) > 0 and max(values) / min(values) >= _LOG_FROM:
         axes.set_xscale("log")
         _plain_numbers(axes.xaxis)
         axes.tick_params(which="both", length=3)
-    axes.set_xlabel(_AXES[found.saving.unit])
+    axes.set_xlabel(AXES[found.saving.unit])
     axes.set_ylabel("loss and its 95 % bound, points of 100")
     axes.set_title(found.name, parse_math=False, fontsize=10)
     figure.legend(loc="outside lower center", ncols=3, fontsize=7, frameon=False, markerscale=0.6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from eyechart.analysis import pchip
 from eyechart.analysis.axis import Axis
 from eyechart.analysis.bd import equal_rates
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import (
     Analysis,
     CellResult,
@@ -19,31 +19,15 @@ from eyechart.analysis.result import (
 )
 from eyechart.core.types import UNCOMPRESSED
 
-# Codecs that are not written in prose as they are called.
-_LABELS = {
-    UNCOMPRESSED: "uncompressed",
-    "jpeg": "JPEG",
-    "jpegxl": "JPEG XL",
-    "webp": "WebP",
-    "avif": "AVIF",
-    "hevc": "HEVC",
-    "vvc": "VVC",
-    "hm": "HM",
-    "vtm": "VTM",
-    "elic": "ELIC",
-    "tic": "TIC",
-    "tcm": "TCM",
-    "mlicpp": "MLIC++",
-    "transtic": "TransTIC",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """headline: one sentence for the title. details: further, independent sentences."""
+    """headline: one sentence for the title. details: further, independent sentences. no_loss:
+    whether the headline says that no codec loses anything significant."""
 
     headline: str
     details: tuple[str, ...]
+    no_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +54,6 @@ class _CodecLoss:
         return self.lowest.loss is not None and self.lowest.loss.low > 0
 
 
-def codec_label(name: str) -> str:
-    """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false,
-    `jpeg@768` -> JPEG@768."""
-    plain, sign, rest = (*re.split(r"([:@ ])", name, maxsplit=1), "", "")[:3]
-    return _LABELS.get(plain, plain) + (" " if sign == ":" else sign) + rest
-
-
 def find(analysis: Analysis) -> Finding:
     """Sentences on the largest loss of the run and on its BD tables.
 
@@ -94,6 +71,7 @@ def find(analysis: Analysis) -> Finding:
     return Finding(
         headline=_headline(*key, curves[key], rivals[key], analysis.axis),
         details=(*recovered, *_details(analysis)),
+        no_loss=not curves[key].resolved,
     )
 
 

@@ -22,14 +22,19 @@ from importlib import resources
 from pathlib import Path
 
 from eyechart.analysis.axis import BPP
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.files import analysis_json
 from eyechart.analysis.findings import PaperFinding, paper_findings
+from eyechart.analysis.recommend import Recommendation
+from eyechart.analysis.recommend_view import recommendation_sentences
 from eyechart.analysis.result import Analysis
 from eyechart.core.identity import finite_json
 from eyechart.core.types import UNCOMPRESSED, Json
-from eyechart.report.finding import codec_label, find
+from eyechart.report.finding import find
+from eyechart.report.settings import settings_json
 from eyechart.report.style import styles
 from eyechart.store.files import write_atomic
+from eyechart.store.own_files import OwnFiles
 
 # In order of their dependencies; all share one scope.
 SCRIPTS = (
@@ -39,6 +44,7 @@ SCRIPTS = (
     "charttools.js",
     "linechart.js",
     "hero.js",
+    "settings.js",
     "bdtable.js",
     "pairs.js",
     "curves.js",
@@ -62,19 +68,30 @@ SCRIPTS = (
 STYLES = ("page.css", "parts.css", "print.css")
 
 
-def write_report(analysis: Analysis, path: Path, opening: Sequence[str] = ()) -> None:
-    """Write the report, replacing an older one in one step. opening: as for `render_report`.
+def write_report(
+    analysis: Analysis,
+    path: Path,
+    recommended: Sequence[Recommendation] = (),
+    own: OwnFiles | None = None,
+) -> None:
+    """Write the report, replacing an older one in one step. recommended, own: as for
+    `render_report`.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    write_atomic(path, render_report(analysis, opening).encode("utf-8", errors="replace"))
+    write_atomic(path, render_report(analysis, recommended, own).encode("utf-8", errors="replace"))
 
 
-def render_report(analysis: Analysis, opening: Sequence[str] = ()) -> str:
+def render_report(
+    analysis: Analysis,
+    recommended: Sequence[Recommendation] = (),
+    own: OwnFiles | None = None,
+) -> str:
     """The page as text. Deterministic: the same analysis gives the same bytes.
 
-    opening: sentences before the run's own finding, such as a recommendation.
+    recommended: what the page opens with, before the run's own finding. own: the files that were
+    sent until now.
     """
     data, images = _pool_images(analysis_json(analysis))
     finding = find(analysis)
@@ -84,14 +101,17 @@ def render_report(analysis: Analysis, opening: Sequence[str] = ()) -> str:
         "pictures": images,
         "labels": {codec: codec_label(codec) for codec in codecs},
         "findings": [asdict(finding) for finding in _findings(analysis)],
+        "settings": [settings_json(one, own) for one in recommended],
         "styles": dict(styles([codec for codec in codecs if codec != UNCOMPRESSED])),
     }
     # One closure: the files share names only with each other.
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     style = "\n".join(_asset(name) for name in STYLES)
     # A title has no full stop, a sentence below it has one.
-    own = f"{finding.headline}." if opening else finding.headline
-    sentences = [*opening, own, *finding.details]
+    opening = [text for one in recommended for text in recommendation_sentences(one, own)]
+    # That nothing is lost would contradict a recommendation of more bits, which asks for a proof.
+    measured = [] if opening and finding.no_loss else [f"{finding.headline}."]
+    sentences = [*opening, *measured, *finding.details]
     headline, details = sentences[0].removesuffix("."), sentences[1:]
     parts = {
         "title": html.escape(f"{analysis.title}: eyechart report"),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 # The colours of assets/page.css, and matplotlib's names of the markers of assets/linechart.js.
 COLOURS = ("#c94a1a", "#0f6db5", "#0a8560", "#a94a97", "#9c6b00", "#5147b8", "#61656b", "#7a4a21")
-MARKERS = "osD^vP*X"
+MARKERS = "os^DvPpX"
 _KNOWN = (
     # The built-in plan's codecs first: one colour each.
     *("hevc", "jpeg", "vvc", "elic", "tic", "transtic", "rdeic", "ms-illm"),
@@ -24,9 +24,9 @@ _ALIASES = {"illm": "ms-illm"}
 
 def styles(codecs: Sequence[str]) -> dict[str, int]:
     """Codec -> style. A codec that this package does not know gets one from its name; variants of
-    one codec in the same figure get different ones."""
+    one codec in the same figure get different ones. The order of the codecs does not matter."""
     found: dict[str, int] = {}
-    for codec in codecs:
+    for codec in sorted(set(codecs)):
         base = re.split("[:@]", codec)[0].removesuffix("-mini")
         base = _ALIASES.get(base, base)
         if base in _KNOWN:
@@ -36,7 +36,7 @@ def styles(codecs: Sequence[str]) -> dict[str, int]:
         while style in found.values():
             style += 1
         found[codec] = style
-    return found
+    return {codec: found[codec] for codec in codecs}
 
 
 def colour(style: int) -> str:

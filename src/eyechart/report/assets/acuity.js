@@ -35,10 +35,10 @@ function acuityPanel(task) {
 
 function sampleFigure(view) {
   const cell = analysis.cells.find((c) => c.vlm === state.vlm && c.task === view.task && c.codec === view.codec && c.level === view.level && !c.adapter);
-  const level = view.codec === SOURCE ? "" : ` ${view.level}`;
+  const name = view.codec === SOURCE ? codecName(SOURCE) : settingName(view.codec, view.level);
   return h("figure", { class: `panel sample ${codecClass(view.codec)}`, "data-codec": view.codec },
-    h("img", { src: `data:image/png;base64,${picture(view)}`, alt: `${taskInfo.get(view.task).sample_text}, ${codecName(view.codec)}${level}` }),
-    h("figcaption", null, h("b", null, h("i", { class: "dot" }), `${codecName(view.codec)}${level}`), h("span", null, `${bpp(view.bpp)} bpp`)),
+    h("img", { src: `data:image/png;base64,${picture(view)}`, alt: `${taskInfo.get(view.task).sample_text}, ${name}` }),
+    h("figcaption", null, h("b", null, h("i", { class: "dot" }), name), h("span", null, `${bpp(view.bpp)} bpp`)),
     h("p", { class: "muted" }, acuityText(cell, view.task)));
 }
 

@@ -37,7 +37,7 @@ function verdict(view) {
 }
 
 function viewName(view) {
-  return view.codec === SOURCE ? "uncompressed" : `${codecName(view.codec)} ${view.level}`;
+  return view.codec === SOURCE ? "uncompressed" : settingName(view.codec, view.level);
 }
 
 function optotype(example, view) {

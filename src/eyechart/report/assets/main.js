@@ -43,7 +43,7 @@ function renderToolbar() {
     renderAll();
     writeLink();
   } }, vlms.map((vlm) => h("option", { value: vlm, selected: vlm === state.vlm }, vlm)));
-  const links = [["bd", "BD-Metric"], ["shares", "By task"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["acuity", "Acuity"], ["radar", "Radar"], ["vlms", "VLMs"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["scaling", "Size"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
+  const links = [["settings", "Settings"], ["bd", "BD-Metric"], ["shares", "By task"], ["pairs", "Codec against codec"], ["curves", "Curves"], ["acuity", "Acuity"], ["radar", "Radar"], ["vlms", "VLMs"], ["pictures", "Images"], ["adapters", "Adapter"], ["icm", "For machines"], ["scaling", "Size"], ["gap", "Gap"], ["quality", "Quality metrics"], ["scores", "Scores"], ["findings", "Findings"], ["methods", "Methods"]]
     .filter(([id]) => !$(id).hidden)
     // The address stores the current view, so jumping to a section must not overwrite it.
     .map(([id, name]) => h("a", { href: `#${id}`, onclick: (event) => {
@@ -68,7 +68,7 @@ function renderMethods(root) {
       entry("Interval", analysis.bootstrap_samples > 0
         ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
         : "This analysis has no bootstrap; values have no intervals."),
-      entry("Finding", "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated as for BD-Metric."),
+      entry("Finding", (page.settings || []).length ? "The title is the last recommendation asked for: the cheapest setting whose loss is at most the tolerance with 95 % certainty, for all codecs together." : "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated as for BD-Metric."),
       entry("Answers", "Greedy decoding. An answer that cannot be parsed is wrong; the share of such answers is shown with every score. Tasks asked with a choice set are listed apart from those with free answers."),
       entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
     ...measuredTable(), ...commandList(),
@@ -76,7 +76,7 @@ function renderMethods(root) {
 }
 
 const SECTIONS = [
-  ["hero", renderHero], ["bd", renderBd], ["shares", renderShares], ["pairs", renderPairs], ["curves", renderCurves], ["acuity", renderAcuity], ["radar", renderRadar], ["vlms", renderVlms], ["pictures", renderPictures],
+  ["hero", renderHero], ["settings", renderSettings], ["bd", renderBd], ["shares", renderShares], ["pairs", renderPairs], ["curves", renderCurves], ["acuity", renderAcuity], ["radar", renderRadar], ["vlms", renderVlms], ["pictures", renderPictures],
   ["adapters", renderAdapters], ["icm", renderIcm], ["scaling", renderScaling], ["gap", renderGap], ["quality", renderQuality], ["scores", renderScores], ["findings", renderFindings], ["methods", renderMethods],
 ];
 

@@ -38,6 +38,11 @@ function byCategory(items, codecOf = (codec) => codec) {
 const codecIndex = new Map(codecs.map((codec, i) => [codec, i]));
 const styleOf = (codec) => page.styles[codec] ?? codecIndex.get(codec);
 const codecName = (codec) => (codec === SOURCE ? "uncompressed" : page.labels[codec] || codec);
+// A level of a codec, with its size once: as `setting_label` in analysis/codec_names.py.
+function settingName(codec, level) {
+  const size = level.includes("@") ? level.slice(level.lastIndexOf("@")) : "";
+  return `${codecName(codec).split(/(?=[@ ])/).filter((part) => part !== size).join("")} ${level}`;
+}
 const codecClass = (codec) => (codecIndex.has(codec) ? `codec c${styleOf(codec) % 8}` : "codec source");
 const nameOfMetric = (task, metric) => taskInfo.get(task)?.metric_labels?.[metric] || metric;
 const metricName = (task) => nameOfMetric(task, taskInfo.get(task)?.headline_metric || "");

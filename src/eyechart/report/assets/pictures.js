@@ -106,7 +106,7 @@ function flipTable() {
         tasks.map((task) => [task, own.filter((flip) => flip.task === task).sort((a, b) => b.bpp - a.bpp)]).filter(([, rows]) => rows.length).map(([task, rows]) => h("tbody", null,
           h("tr", { class: "group" }, h("th", { scope: "rowgroup", colspan: 5 }, task)),
           rows.map((flip) => h("tr", null, h("td", null, shorten(flip.question, 90)),
-            h("td", { class: codecClass(flip.codec) }, h("i", { class: "dot" }), `${codecName(flip.codec)} ${flip.level}`),
+            h("td", { class: codecClass(flip.codec) }, h("i", { class: "dot" }), settingName(flip.codec, flip.level)),
             h("td", { class: "num" }, bpp(flip.bpp)), h("td", null, shorten(flip.answer, 40) || "(nothing)"), h("td", null, shorten(flip.image, 30)))))))))];
 }
 

@@ -51,7 +51,7 @@ function radarCodec(codec, names, rows, tools = true) {
       s("path", { d: `${path(points)}Z` }),
       points.map(([x, y], k) => s("circle", { cx: x, cy: y, r: 3, onpointerenter: (event) =>
         showTooltip(event.clientX, event.clientY,
-          h("div", { class: `tip-title ${codecClass(codec)}` }, h("i", { class: "dot" }), `${codecName(codec)} ${row.level}`),
+          h("div", { class: `tip-title ${codecClass(codec)}` }, h("i", { class: "dot" }), settingName(codec, row.level)),
           line(names[k], percent(row.shares[k])), line("rate", `${bpp(row.cells[k].bpp)} bpp`),
           line("score", `${number(row.cells[k].score.value)} of ${number(row.ceilings[k])}`)), onpointerleave: hideTooltip })));
     svg.append(shape);

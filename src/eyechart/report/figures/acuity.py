@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import Analysis, CellResult, Interval
 from eyechart.core.hooks import SizeThreshold
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import Row, distinct, grid, legend, numbers, uncompressed
-from eyechart.report.finding import codec_label
 from eyechart.report.style import colour, marker, styles
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import Analysis
 from eyechart.report.figures.shared import (
     Row,
@@ -15,7 +16,6 @@ from eyechart.report.figures.shared import (
     numbers,
     share,
 )
-from eyechart.report.finding import codec_label
 from eyechart.report.style import colour, styles
 
 if TYPE_CHECKING:

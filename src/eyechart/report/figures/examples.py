@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import Analysis, Example, View
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import Row, distinct, grid, listed, uncompressed
-from eyechart.report.finding import codec_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import Analysis
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import (
@@ -18,7 +19,6 @@ from eyechart.report.figures.shared import (
     share,
     uncompressed,
 )
-from eyechart.report.finding import codec_label
 from eyechart.report.style import COLOURS, MARKERS
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 
 from eyechart.analysis import pchip
 from eyechart.analysis.bd import equal_rates
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import Analysis, CellResult
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import Row, distinct, grid, legend, numbers, uncompressed
-from eyechart.report.finding import codec_label
 from eyechart.report.style import colour, marker, styles
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import Analysis, CellResult, Interval, ScalingResult
 from eyechart.report.figures.shared import (
     Row,
@@ -18,7 +19,6 @@ from eyechart.report.figures.shared import (
     numbers,
     uncompressed,
 )
-from eyechart.report.finding import codec_label
 from eyechart.report.style import COLOURS, MARKERS, colour, marker, styles
 
 if TYPE_CHECKING:
