@@ -13,6 +13,7 @@ from eyechart.analysis.analyse import analyse
 from eyechart.analysis.axis import axis_named
 from eyechart.analysis.deployment import TokenPrices
 from eyechart.analysis.files import read_analysis, write_analysis
+from eyechart.analysis.kept_recommendation import Asked, keep
 from eyechart.analysis.render import render
 from eyechart.analysis.result import Analysis
 from eyechart.analysis.tables import tables_of
@@ -96,12 +97,23 @@ def test_over_dollars_a_question_costs_its_tokens(tmp_path: Path) -> None:
     assert rates["grey 0", "0@32"] == pytest.approx(1000 * (10 * 3 + 2 * 10) / 1e6)
 
 
+def test_over_dollars_the_prices_are_those_of_the_recommendation(tmp_path: Path) -> None:
+    run = stored(tmp_path)
+    keep(run, Asked(tolerance=2.0, usd_per_million=(3.0, 10.0)))
+    found = over(run, "usd")
+    rates = {(cell.codec, cell.level): cell.rate for cell in found.cells}
+    assert rates["grey 0", "0@32"] == pytest.approx(1000 * (10 * 3 + 2 * 10) / 1e6)
+    given = over(run, "usd", TokenPrices(usd_input=6.0, usd_output=20.0))
+    for one, other in zip(found.cells, given.cells, strict=True):
+        assert other.rate == pytest.approx(2 * one.rate)
+
+
 @pytest.mark.parametrize(
     ("axis", "tokens", "says"),
     [
         ("tokens", False, "nothing to show over tokens: its VLM does not count"),
         ("usd", False, "nothing to show over usd: the price"),
-        ("usd", True, "nothing to show over usd: the price"),
+        ("usd", True, r"the price of its VLM is unknown \(give --usd-per-million\), or"),
     ],
 )
 def test_what_a_run_does_not_know_is_one_line(

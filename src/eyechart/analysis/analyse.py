@@ -28,10 +28,11 @@ from eyechart.analysis.chance import chance_note, chances
 from eyechart.analysis.compare import Comparison, rank_levels
 from eyechart.analysis.components import components
 from eyechart.analysis.correlation import correlations, quality_means
-from eyechart.analysis.deployment import WHY_UNKNOWN, TokenPrices, rates_over
+from eyechart.analysis.deployment import TokenPrices, rates_over, why_unknown
 from eyechart.analysis.examples import MAX_SIDE_PX, choose_examples
 from eyechart.analysis.flips import flips
 from eyechart.analysis.gap import trained_codecs
+from eyechart.analysis.kept_recommendation import kept_prices
 from eyechart.analysis.measure import Measured, measure_cells
 from eyechart.analysis.quality import RunQuality
 from eyechart.analysis.result import AdapterInfo, Analysis, CellResult, Interval, TaskInfo
@@ -70,8 +71,8 @@ def analyse(
     samples, seed: of the paired bootstrap. examples: number of questions to show with images.
     created: time of the analysis (ISO 8601, UTC). data: folder with the tasks' files, if it has
     moved. side_px: longest side of these images, which are reduced to it; None: full size.
-    axis: of curves and BD-Metrics. prices: of tokens, for the axis usd; None: list prices. load:
-    opens tasks and codecs.
+    axis: of curves and BD-Metrics. prices: of tokens, for the axis usd; None: those of the kept
+    recommendation, else list prices. load: opens tasks and codecs.
 
     The cells of a task whose plug-in fails are left out, and so are those whose place on the axis
     is unknown; `left_out` and `off_axis` of the analysis say why.
@@ -95,6 +96,8 @@ def analyse(
         raise InputError(f"{run_dir}: no answers stored yet; eyechart run --out {run_dir}")
     tasks, broken = tasks_of(answered, data or info.data or None, load)
     quality = RunQuality(store, answered)
+    if axis.name == "usd":
+        prices = prices or kept_prices(run_dir)
     rates = partial(rates_over, axis, prices=prices)
     measured = _measured(store, answered, tasks, broken, quality, rates, samples=samples, seed=seed)
     _require_rates(measured, run_dir, axis)
@@ -252,7 +255,7 @@ def _measured_task(
 def _require_rates(measured: Sequence[Measured], run_dir: Path, axis: Axis) -> None:
     """Raises InputError if no codec has a place on the axis."""
     if axis != BPP and all(one.data.codec == UNCOMPRESSED for one in measured):
-        raise InputError(f"{run_dir}: nothing to show over {axis.name}: {WHY_UNKNOWN[axis.name]}")
+        raise InputError(f"{run_dir}: nothing to show over {axis.name}: {why_unknown(axis.name)}")
 
 
 def _off_axis(cells: Sequence[CellData], measured: Sequence[Measured], axis: Axis) -> str:
@@ -261,7 +264,7 @@ def _off_axis(cells: Sequence[CellData], measured: Sequence[Measured], axis: Axi
     absent = [read for read in cells if read.key not in there]
     if axis == BPP or not absent:
         return ""
-    first, why = cell_label(absent[0]), WHY_UNKNOWN[axis.name]
+    first, why = cell_label(absent[0]), why_unknown(axis.name)
     return f"{len(absent)} cells over {axis.name}, first {first}: {why}"
 
 

@@ -29,13 +29,18 @@ BANDWIDTH_MBIT = 10.0
 _MOST_MBIT = 1e6
 _LIMIT_USD = 1e6
 _PRICE_RANGE = f"from 0 to less than {_LIMIT_USD:,.0f}"
-WHY_UNKNOWN = {
-    "bytes": "no codec was run",
-    "tokens": "its VLM does not count visual tokens, or its records are older",
-    "usd": "the price of its VLM is unknown (give --usd-per-million, or --usd-per-gb), or its "
-    "visual tokens are (its VLM does not count them, or its records are older)",
-    "seconds": "no times were measured, or every image was stored before",
-}
+
+
+def why_unknown(unit: str, *, transfer: bool = False) -> str:
+    """Why a run can have no figures of a unit. transfer: whether its price can be given, too."""
+    prices = "--usd-per-million, or --usd-per-gb" if transfer else "--usd-per-million"
+    return {
+        "bytes": "no codec was run",
+        "tokens": "its VLM does not count visual tokens, or its records are older",
+        "usd": f"the price of its VLM is unknown (give {prices}), or its visual tokens are (its "
+        "VLM does not count them, or its records are older)",
+        "seconds": "no times were measured, or every image was stored before",
+    }[unit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +145,8 @@ class Saving:
     def require(self, costs: Iterable[Costs], run_dir: Path) -> None:
         """Raises InputError if no cost is known in this unit."""
         if all(self.value(one) is None for one in costs):
-            raise InputError(f"{run_dir}: cannot save {self.unit}: {WHY_UNKNOWN[self.unit]}")
+            why = why_unknown(self.unit, transfer=True)
+            raise InputError(f"{run_dir}: cannot save {self.unit}: {why}")
 
 
 def answers_of(cells: Iterable[CellData]) -> list[tuple[str, Record]]:

@@ -78,6 +78,12 @@ def kept(run_dir: Path) -> Asked | None:
     return asked
 
 
+def kept_prices(run_dir: Path) -> TokenPrices | None:
+    """Prices of tokens that were asked with last; None if none were given."""
+    asked = kept(run_dir)
+    return None if asked is None else asked.prices().tokens
+
+
 def kept_found(run_dir: Path) -> list[Recommendation]:
     """The recommendations, by the records of now; [] if none was asked for, or if what was asked
     cannot be answered any more."""

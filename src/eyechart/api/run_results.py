@@ -35,8 +35,8 @@ def analyse(
     axis: what curves and BD-Metrics are over: `bpp`, `bytes` (kB an image), `tokens` (visual tokens
         an image) or `usd` (US dollars per 1,000 questions). Over tokens and dollars each setting of
         a codec has a curve over its sizes. An analysis over another axis than bpp is not stored.
-    usd_per_million: prices of tokens of questions and of answers, for `usd`; None: list prices,
-        where known.
+    usd_per_million: prices of tokens of questions and of answers, for `usd`; None: those of the
+        kept recommendation, else list prices, where known.
 
     Raises:
         InputError: not a run directory, no answers in it, a task or its data not found; an unknown

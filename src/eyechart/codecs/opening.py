@@ -69,7 +69,11 @@ def open_named(
         for knob in TARGET_UNITS
         for target in checked_targets(plugin, knob, own.pop(knob, []))
     ]
-    codec: Codec = load("eyechart.codecs", plugin, _with_levels(plugin, own))
+    leveled = _with_levels(plugin, own)
+    if targets and "levels" in leveled:
+        given = next((key for key in own if key not in leveled), "levels")
+        raise InputError(f"{plugin}: {targets[0].knob} and {given}; allowed is one of them")
+    codec: Codec = load("eyechart.codecs", plugin, leveled)
     steps = steps_of(_steps(name)[:-1], _open_step)
     if not (long_sides or targets or steps or restore is not None):
         return codec

@@ -6,7 +6,9 @@ The threshold is the size at which p is halfway between `guess` and 1 - LAPSE. T
 of Wichmann and Hill ("The psychometric function: I", Perception & Psychophysics 63, 2001).
 Threshold and slope have the greatest likelihood on a grid, with independent answers. The interval
 of the threshold is that of the profile likelihood (Venzon and Moolgavkar, "A method for computing
-profile-likelihood-based confidence intervals", Applied Statistics 37, 1988).
+profile-likelihood-based confidence intervals", Applied Statistics 37, 1988). With the few signs of
+an acuity chart it covers the threshold of simulated observers less often than in 95 % of all cases:
+in 88 to 94 % of 500 draws, for letters and rings, 6 and 12 rows, and thresholds of 9, 14 and 24 px.
 """
 
 from __future__ import annotations
