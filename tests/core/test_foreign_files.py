@@ -13,7 +13,7 @@ import pytest
 from eyechart.cli import run_args
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.files import csv_text, is_dir, is_file, read_limited
-from eyechart.core.foreign import parse_json, read_json
+from eyechart.core.foreign import parse_json, read_csv, read_json
 from eyechart.core.images import read_image
 
 LONG = "n" * 5000
@@ -236,3 +236,16 @@ def test_numbers_out_of_range_are_bad_input(
     assert "allowed" in line or "should be" in line
     assert len(line) <= 300
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_columns_of_spreadsheets_are_found(tmp_path: Path, sign: str) -> None:
+    path = tmp_path / "asked.csv"
+    rows = [
+        ("Image", " QUESTION", "Answer", "Note"),
+        ("a.png", '"One, two; or three?"', "one", "x"),
+    ]
+    path.write_text("".join(f"{sign.join(row)}\n" for row in rows), "utf-8-sig")
+    read = read_csv(path, ("image", "question"), 10_000, optional=("answer",))
+    said = {"image": "a.png", "question": "One, two; or three?", "answer": "one", "Note": "x"}
+    assert read == [(2, said)]

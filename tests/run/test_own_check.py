@@ -228,14 +228,15 @@ def contents(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     ("questions", "more", "says"),
     [
-        ("image,question\nno.png,What?\n", (), "image 'no.png' is not in"),
+        ("image,question\nno.png,What?\n", (), "line 2: image 'no.png' is not in"),
+        ("image;question\n0.png;a\nx.png;b\nx.png;c\ny.png;d\n", (), "; 2 images of the file are"),
         ("image,text\n0.png,What?\n", (), "no column 'question'; its columns: image, text"),
         ("image,question,question\n0.png,a,b\n", (), "more than one column 'question'"),
         ("image,question\n0.png,\n", (), "line 2 has no question"),
         ("image,question\n", (), "no questions"),
         (None, ("--vlm", "no-such-vlm"), "no-such-vlm"),
         (None, ("--vlm", "openai:model=m,base_url=http://127.0.0.1:9/v1,retries=0"), "be reached"),
-        ("image,question\ndamaged.png,What?\n", (), "image 'damaged.png' cannot be read"),
+        ("image,question\ndamaged.png,What?\n", (), "line 2: image 'damaged.png' cannot be"),
         (None, ("--codecs", "nope"), "nope"),
         (None, ("--codecs", ","), "codecs: none is given; allowed: names of"),
         (None, ("--codecs", ""), "--codecs: is empty; allowed: a value (in: check "),

@@ -141,7 +141,7 @@ def _unit_of(path: Path) -> str:
     """The column that holds the rate; bpp if there is none. Raises InputError."""
     from eyechart.analysis.axis import axis_units
 
-    rows = read_csv(path, (), _MOST_BYTES)
+    rows = read_csv(path, (), _MOST_BYTES, optional=axis_units())
     return next((unit for unit in axis_units() if rows and unit in rows[0][1]), "bpp")
 
 

@@ -67,22 +67,29 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_csv(
-    path: Path, columns: Sequence[str], most_bytes: int
+    path: Path, columns: Sequence[str], most_bytes: int, *, optional: Sequence[str] = ()
 ) -> list[tuple[int, dict[str, str | None]]]:
     """The rows of a CSV file with a header, each with its line number.
 
-    columns: those that must be there, each once. most_bytes: of the file.
+    Columns are separated by commas, or else by semicolons or tabs, as spreadsheets of some
+    languages write them.
+
+    columns: those that must be there, each once, in any case. most_bytes: of the file. optional:
+        others whose case does not matter.
+
     Raises:
         InputError: cannot be read, not CSV, too large, a missing or a repeated column.
     """
     try:
         text = read_text(path, most_bytes, encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        names = [(name or "").strip() for name in reader.fieldnames or ()]
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+        known = {name.lower(): name for name in (*columns, *optional)}
+        given = [(name or "").strip() for name in reader.fieldnames or ()]
+        names = [known.get(name.lower(), name) for name in given]
         for column in columns:
             if names.count(column) != 1:
                 problem = "more than one column" if column in names else "no column"
-                there = one_line(", ".join(names)) or "none"
+                there = one_line(", ".join(given)) or "none"
                 raise InputError(f"{path}: {problem} {column!r}; its columns: {there}")
         reader.fieldnames = names
         return [(reader.line_num, row) for row in reader]
@@ -90,6 +97,12 @@ def read_csv(
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def _delimiter(text: str) -> str:
+    """What separates the columns in the first line."""
+    head = text.lstrip("\r\n").partition("\n")[0]
+    return next((sign for sign in ",;\t" if sign in head), ",")
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

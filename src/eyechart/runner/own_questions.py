@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.files import is_file
 from eyechart.core.images import image_size
 from eyechart.core.types import Question
-from eyechart.tasks.own_images import read_questions
+from eyechart.tasks.own_images import numbered_questions
 
 # For images without questions: what a VLM is usually asked.
 _OBJECTS = "objects"
@@ -80,12 +80,28 @@ def own_questions(path: Path, photos: Path) -> list[Question]:
 
     Raises InputError: a file that cannot be used; an image that is not there or cannot be read.
     """
-    asked = []
-    for question in read_questions(path):
-        image = photos / question.image
-        if not is_file(image):
-            raise InputError(f"{path}: image {question.image!r} is not in {photos}")
-        if image_size(image) == (0, 0):
-            raise InputError(f"{path}: image {question.image!r} cannot be read")
-        asked.append(replace(question, image=str(image.resolve())))
+    asked: list[Question] = []
+    missing: dict[str, int] = {}  # with the line that names it first
+    damaged: dict[str, int] = {}
+    places: dict[str, str] = {}
+    for line, question in numbered_questions(path):
+        named = question.image
+        if named not in places:
+            image = photos / named
+            places[named] = str(image.resolve())
+            if not is_file(image):
+                missing[named] = line
+            elif image_size(image) == (0, 0):
+                damaged[named] = line
+        asked.append(replace(question, image=places[named]))
+    _refuse(path, missing, f"is not in {photos}", "are not there")
+    _refuse(path, damaged, "cannot be read", "cannot be read")
     return asked
+
+
+def _refuse(path: Path, lines: Mapping[str, int], one: str, several: str) -> None:
+    """Name the first image that cannot be used, and how many they are. Raises InputError."""
+    if lines:
+        image, line = next(iter(lines.items()))
+        count = f"; {len(lines)} images of the file {several}" if len(lines) > 1 else ""
+        raise InputError(f"{path}: line {line}: image {image!r} {one}{count}")

@@ -161,22 +161,26 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         InputError: as `read_csv`; a row without an image or a question; no rows.
     """
-    rows = read_csv(path, ("image", "question"), _MOST_BYTES)
+    return [question for _, question in numbered_questions(path)]
+
+
+def numbered_questions(path: Path) -> list[tuple[int, Question]]:
+    """As `read_questions`, each with its line. Raises InputError."""
+    rows = read_csv(path, ("image", "question"), _MOST_BYTES, optional=("answer", "category"))
     questions = []
     for number, (line, row) in enumerate(rows):
         image, asked = ((row[name] or "").strip() for name in ("image", "question"))
         if not image or not asked:
             raise InputError(f"{path}: line {line} has no {'question' if image else 'image'}")
-        questions.append(
-            Question(
-                id=str(number),
-                image=image,
-                text=asked,
-                answer=(row.get("answer") or "").strip(),
-                category=(row.get("category") or "").strip(),
-                group=str(number),
-            )
+        question = Question(
+            id=str(number),
+            image=image,
+            text=asked,
+            answer=(row.get("answer") or "").strip(),
+            category=(row.get("category") or "").strip(),
+            group=str(number),
         )
+        questions.append((line, question))
     if not questions:
         raise InputError(f"{path}: no questions")
     return questions
