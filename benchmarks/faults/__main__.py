@@ -24,6 +24,7 @@ from benchmarks.faults import (
     decoders,
     disks,
     images,
+    interruptions,
     kills,
     run_directories,
     scorers,
@@ -47,6 +48,7 @@ KINDS: dict[str, Callable[[int, Random, Path], Iterator[FaultTrial]]] = {
     "scorers": scorers.trials,
     "kills": kills.trials,
     "clock": clock.trials,
+    "interruptions": interruptions.trials,
 }
 _SHOWN = 3  # faults of one row that are printed
 
