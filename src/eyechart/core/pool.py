@@ -191,15 +191,31 @@ class _Worker:
                 self._process = _SPAWN.Process(
                     target=_work, args=(theirs, self._device, self._nice), daemon=True
                 )
-                # The process inherits this thread's signal mask: no Ctrl-C while it imports. The
-                # tracker is started first, because its start removes SIGINT from the mask.
-                resource_tracker.ensure_running()
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-                with _without_main():
+                with ctrl_c_blocked(), _without_main():
                     self._process.start()
                 theirs.close()  # otherwise the end of the process would not close the pipe
                 self._pipe = ours
             return self._process, self._pipe
+
+
+@contextmanager
+def ctrl_c_blocked() -> Iterator[None]:
+    """Context for the start of processes, which get no Ctrl-C until they call `ignore_ctrl_c`: it
+    would print a traceback of what they import. The caller's own Ctrl-C comes after the block."""
+    # The processes inherit this thread's signal mask. The tracker is started first, because its
+    # start removes SIGINT from the mask.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_ctrl_c() -> None:
+    """In a process started in `ctrl_c_blocked`: leave Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager
@@ -217,8 +233,7 @@ def _without_main() -> Iterator[None]:
 
 def _work(pipe: Connection, device: str, nice: int) -> None:
     """The main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    ignore_ctrl_c()
     set_worker_device(device)
     if device == "cpu":
         os.nice(nice)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ pytest.importorskip("torch")
 from safetensors.torch import load_file
 
 import eyechart
+from eyechart.codecs.learned import parallel
 from eyechart.core.errors import InputError
 from eyechart.testing.codecs import sample_image
 
@@ -53,6 +59,25 @@ def test_two_processes_continue_exactly_and_each_adds_its_share(
     assert any(not np.array_equal(whole[key], alone[key]) for key in whole)
     with pytest.raises(InputError, match="was trained with processes 2"):
         train(photos, tmp_path / "whole", 4, "cpu")
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_end_the_other_process_before_it_has_joined(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join, ended = parallel._join, []
+
+    def interrupted(devices: Sequence[str], index: int, meeting: str) -> None:
+        for other in active_children():
+            assert other.pid is not None
+            os.kill(other.pid, signal.SIGINT)
+            ended.append(other)
+        join(devices, index, meeting)  # without the other, until the timeout
+
+    monkeypatch.setattr(parallel, "_TIMEOUT", timedelta(seconds=60))
+    monkeypatch.setattr(parallel, "_join", interrupted)
+    assert train(photos, tmp_path / "out", 1, "cpu,cpu").is_file()
+    assert len(ended) == 1
 
 
 def test_the_batch_is_a_multiple_of_the_devices(photos: Path, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from eyechart.core.pool import ctrl_c_blocked, ignore_ctrl_c
+
 _TIMEOUT = timedelta(minutes=30)  # the others wait while the first one measures and saves
 
 
@@ -38,17 +40,19 @@ def process_group(
             spawn.Process(target=_run, args=(devices, index, meeting, call, arguments), daemon=True)
             for index in range(1, len(devices))
         ]
-        for other in others:
-            other.start()
         try:
+            with ctrl_c_blocked():
+                for other in others:
+                    other.start()
             _join(devices, 0, meeting)
             yield
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
             for other in others:
-                other.kill()
-                other.join()
+                if other.pid is not None:
+                    other.kill()
+                    other.join()
 
 
 def mean_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -71,6 +75,8 @@ def _run(
     call: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> None:
+    # If it ended, the first process would wait for it in `_join` and hear no Ctrl-C.
+    ignore_ctrl_c()
     _join(devices, index, meeting)
     call(*arguments, devices[index], index)
 
