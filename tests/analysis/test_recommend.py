@@ -24,11 +24,10 @@ from eyechart.analysis.loss_bounds import images_needed, upper_bound
 from eyechart.analysis.measurements import Measurement
 from eyechart.analysis.recommend import Recommendation, cheapest, judged, recommend
 from eyechart.analysis.recommend_view import (
-    crossover_text,
     recommendation_table,
     recommendation_text,
-    times_table,
 )
+from eyechart.analysis.times_view import times_table, times_text
 from eyechart.core.errors import InputError
 from eyechart.core.records import Failure
 from eyechart.core.types import Floats
@@ -371,7 +370,17 @@ def test_times_of_a_run_give_seconds_to_an_answer(tmp_path: Path) -> None:
     table = times_table(found, [0.5, 10])
     assert table.columns == ("0.5 Mbit/s", "10 Mbit/s")
     assert len(table.rows) == 3
-    assert "is the fastest at every bandwidth" in crossover_text(found)
+    assert "is the fastest at every bandwidth" in times_text(found)
+    assert "Without a time" not in times_text(found)
+    own = OwnFiles(files=20, mean_bytes=1000, read_s=0.05)
+    table = times_table(found, [0.5, 10], own)
+    assert [row.keys[0] for row in table.rows[:2]] == ["own files", "uncompressed"]
+    assert table.rows[0].entries[1].value == pytest.approx(0.05 + 0.3 + 8e3 / 10e6)
+    assert times_text(found, own).endswith("Mbit/s, and own files above.")
+    said = recommendation_text(found, own)
+    assert "more seconds than the files" in said
+    unread = replace(own, read_s=None)
+    assert "Without a time: own files (" in times_text(found, unread)
     assert parse_bandwidths("0.5,2,10 Mbit/s") == [0.5, 2, 10]
     with pytest.raises(InputError, match="bandwidth 'fast'"):
         parse_bandwidths("fast")

@@ -160,6 +160,8 @@ def test_the_bytes_of_images_in_a_batch_are_limited(tmp_path: Path) -> None:
     one = image.rgb8.nbytes
     assert [len(batch) for batch in batches(items, 100, 3 * one)] == [3, 3, 3, 3, 2]
     assert [len(batch) for batch in batches(items, 100, one - 1)] == [1] * 14
+    first_alone = batches(items, 100, 3 * one, first_alone=True)
+    assert [len(batch) for batch in first_alone] == [1, 3, 3, 3, 3, 1]
 
 
 class TwoCopies(FakeVLM):

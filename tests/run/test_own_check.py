@@ -11,6 +11,7 @@ from PIL import Image
 
 from eyechart.cli import run_args
 from eyechart.store import Store
+from eyechart.store.timings import read_timings
 from eyechart.tasks.own_images import OwnImages
 from eyechart.vlms.openai_chat import OpenAIChat
 from tests.vlms.chat_server import Reply, completion, error, serve
@@ -292,6 +293,45 @@ def test_a_target_that_an_image_cannot_reach_counts_as_a_loss(
         said = " ".join(capsys.readouterr().out.split())
         assert "over 3 images" in said
         assert "JPEG 2bpp failed on 1 of 3 images: these count as lost." in said
+
+
+@pytest.mark.parametrize("behind_a_server", [False, True])
+def test_the_time_of_the_own_files_and_of_uncompressed_images_is_known(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    behind_a_server: bool,
+) -> None:
+    """Also of a setting at which an image fails."""
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    Image.effect_noise((56, 56), 90).save(photos / "noise.png")
+    out = tmp_path / "out"
+    with serve(says) as server:
+        vlm = f"openai:model=m,base_url={server.url}" if behind_a_server else "eyechart-mini"
+        assert check(photos, out, "--vlm", vlm, "--codecs", "jpeg:target_bpp=[2]") == 1
+    timings = read_timings(out)
+    for cell in Store(out).cells():
+        assert timings[cell.key].answered
+        assert timings[cell.key].encoded
+    capsys.readouterr()
+    times = tmp_path / "times.svg"
+    given = [
+        "recommend",
+        str(out),
+        "--tolerate",
+        "9",
+        "--bandwidth",
+        "0.5,2",
+        "--times",
+        str(times),
+    ]
+    assert run_args(given) == 0
+    shown = capsys.readouterr().out
+    table = shown[shown.index("seconds from image to answer") :]
+    assert table.index("own files") < table.index("uncompressed") < table.index("2bpp")
+    assert "Without a time" not in shown
+    assert "own files" in times.read_text()
 
 
 def test_a_folder_without_images_is_named(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from eyechart.analysis.codec_names import setting_label
-from eyechart.analysis.deployment import Costs, crossovers, fastest
+from eyechart.analysis.deployment import Costs
 from eyechart.analysis.loss_bounds import LEAST_IMAGES
 from eyechart.analysis.recommend import Recommendation, Setting
 from eyechart.analysis.table import Entry, Mark, Table, TableRow
@@ -58,7 +58,7 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
 
 def _reference_row(found: Recommendation, own: OwnFiles | None, columns: Sequence[str]) -> TableRow:
     """What every setting is compared with: the uncompressed image, or the user's own file of it."""
-    costs = _own_costs(found, own)
+    costs = own_costs(found, own)
     known: dict[str, tuple[float | None, int]] = {
         "kB an image": (costs.size_bytes / 1000, 1),
         "of own files, %": (100.0, 0),
@@ -76,10 +76,10 @@ def _reference_row(found: Recommendation, own: OwnFiles | None, columns: Sequenc
     )
 
 
-def _own_costs(found: Recommendation, own: OwnFiles | None) -> Costs:
+def own_costs(found: Recommendation, own: OwnFiles | None) -> Costs:
     """Of the user's own files, which the VLM sees as the uncompressed images; else of these."""
     costs = found.uncompressed
-    return costs if own is None else replace(costs, size_bytes=own.mean_bytes)
+    return costs if own is None else _of_files(costs, own.mean_bytes, own)
 
 
 def _costs_before(found: Recommendation, one: Setting, own: OwnFiles | None) -> Costs:
@@ -87,7 +87,12 @@ def _costs_before(found: Recommendation, one: Setting, own: OwnFiles | None) -> 
     costs = one.measured.uncompressed or found.uncompressed
     if own is None:
         return costs
-    return replace(costs, size_bytes=one.measured.file_bytes or own.mean_bytes)
+    return _of_files(costs, one.measured.file_bytes or own.mean_bytes, own)
+
+
+def _of_files(costs: Costs, size_bytes: float, own: OwnFiles) -> Costs:
+    """Costs of uncompressed images, as those of files: these are there, so nothing is encoded."""
+    return replace(costs, size_bytes=size_bytes, encode_s=0.0, decode_s=own.read_s)
 
 
 def _thousandfold(value: float | None) -> float | None:
@@ -237,14 +242,18 @@ def _savings(found: Recommendation, best: Setting, own: OwnFiles | None) -> list
     units = list(dict.fromkeys([*units, found.saving.unit]))
     for unit in units:
         saving = replace(found.saving, unit=unit)
-        now, then = saving.value(best.costs), saving.value(before)
+        files_take = own is not None and found.today is None and unit == "seconds"
+        costs, than = (
+            (_costs_before(found, best, own), "the files") if files_take else (before, name)
+        )
+        now, then = saving.value(best.costs), saving.value(costs)
         against_files = own is not None and unit == "usd"  # said above
         if (
             now is not None
             and then
             and not (found.today is None and (unit == "bytes" or against_files))
         ):
-            parts.append(_change(now, then, _UNIT_WORDS[unit].replace("kB", "bytes"), name))
+            parts.append(_change(now, then, _UNIT_WORDS[unit].replace("kB", "bytes"), than))
     return parts
 
 
@@ -253,50 +262,3 @@ def _change(now: float, then: float, unit: str, name: str) -> str:
     if abs(percent) < 0.5:
         return f"as many {unit} as {name}"
     return f"{abs(percent):.0f} % {'fewer' if percent > 0 else 'more'} {unit} than {name}"
-
-
-def times_table(found: Recommendation, bandwidths_mbit: Sequence[float]) -> Table:
-    """Seconds to an answer at each bandwidth, of the uncompressed image and of each setting whose
-    times are known; the fastest is marked among those that are good."""
-    costs = named_costs(found, good_only=False)
-    good = named_costs(found)
-    rows = []
-    best = [fastest(good, bandwidth) for bandwidth in bandwidths_mbit]
-    for name, one in costs.items():
-        entries = [
-            Entry(
-                value=one.seconds(bandwidth),
-                decimals=3,
-                mark="best" if name == best[place] else "",
-            )
-            for place, bandwidth in enumerate(bandwidths_mbit)
-        ]
-        if any(entry.value is not None for entry in entries):
-            rows.append(TableRow(keys=(name,), entries=tuple(entries)))
-    return Table(
-        title=f"{found.name}: seconds from image to answer",
-        keys=("setting",),
-        column_kind="bandwidth",
-        columns=tuple(f"{bandwidth:g} Mbit/s" for bandwidth in bandwidths_mbit),
-        rows=tuple(rows),
-        legend="encode + bytes over the bandwidth + decode + VLM, as measured in this run; marked: "
-        "the fastest of the settings that are good, and of the uncompressed image",
-        compact=True,
-    )
-
-
-def crossover_text(found: Recommendation) -> str:
-    """The bandwidths at which another good setting becomes the fastest."""
-    costs = named_costs(found)
-    points = crossovers(costs)
-    if not points:
-        only = fastest(costs, 1.0)
-        return f"{found.name}: {only} is the fastest at every bandwidth." if only else ""
-    parts = [f"{below} below {at:.3g} Mbit/s" for at, below, _ in points]
-    return f"{found.name}: fastest is {', then '.join(parts)}, and {points[-1][2]} above."
-
-
-def named_costs(found: Recommendation, *, good_only: bool = True) -> dict[str, Costs]:
-    """Costs by the name of the setting, the uncompressed image included."""
-    named = {_name(one): one.costs for one in found.settings if one.good or not good_only}
-    return {"uncompressed": found.uncompressed, **named}

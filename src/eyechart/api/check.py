@@ -198,12 +198,14 @@ def own_files(run_directory: str | Path) -> OwnFiles | None:
         return read_own_files(folder)
 
 
-def times(found: Recommendation, bandwidths: Sequence[float]) -> tuple[Table, str]:
+def times(
+    found: Recommendation, bandwidths: Sequence[float], own: OwnFiles | None = None
+) -> tuple[Table, str]:
     """Seconds from image to answer at bandwidths in Mbit/s as a table, and the bandwidths at which
-    another setting becomes the fastest."""
-    from eyechart.analysis.recommend_view import crossover_text, times_table
+    another setting becomes the fastest, with what is unknown. own: as for the table."""
+    from eyechart.analysis.times_view import times_table, times_text
 
-    return times_table(found, bandwidths), crossover_text(found)
+    return times_table(found, bandwidths, own), times_text(found, own)
 
 
 def parse_bandwidths(text: str) -> list[float]:
@@ -220,15 +222,25 @@ def require_plot(path: Path) -> None:
     check_plot(path)
 
 
-def draw(found: Recommendation, path: Path, *, what: Literal["front", "times"]) -> None:
-    """The Pareto front, or the time to an answer over the bandwidth, as a picture.
+def draw(
+    found: Recommendation,
+    path: Path,
+    *,
+    what: Literal["front", "times"],
+    own: OwnFiles | None = None,
+) -> None:
+    """The Pareto front, or the time to an answer over the bandwidth, as a picture. own: as for the
+    table, for the times.
 
     Raises:
         InputError, PluginError, StoreError: see `report.deployment`.
     """
     from eyechart.report import deployment
 
-    {"front": deployment.draw_front, "times": deployment.draw_times}[what](found, path)
+    if what == "front":
+        deployment.draw_front(found, path)
+    else:
+        deployment.draw_times(found, path, own)
 
 
 def write_policy(found: Recommendation, path: Path) -> str:

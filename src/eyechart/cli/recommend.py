@@ -88,10 +88,13 @@ def recommend(
             f"{named}"
         )
     show_recommendations(found, directory, bandwidths)
-    for path, what in ((front, "front"), (times, "times")):
-        if path is not None:
-            check.draw(found[0], path, what="front" if what == "front" else "times")
-            print(f"\n{path}")
+    own = check.own_files(directory)
+    if front is not None:
+        check.draw(found[0], front, what="front")
+        print(f"\n{front}")
+    if times is not None:
+        check.draw(found[0], times, what="times", own=own)
+        print(f"\n{times}")
     if policy is not None:
         client = check.write_policy(found[0], policy)
         print(f"\n{policy}; in Python:\n\n{client}")
@@ -107,7 +110,7 @@ def show_recommendations(
 
     own = check.own_files(directory)
     tables = [check.recommendation_table(one, own) for one in found]
-    timed = [check.times(one, bandwidths) for one in found] if bandwidths else []
+    timed = [check.times(one, bandwidths, own) for one in found] if bandwidths else []
     show([*tables, *(table for table, _ in timed if table.rows)], table_console())
     print()
     for one in found:

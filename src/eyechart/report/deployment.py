@@ -10,10 +10,11 @@ import numpy as np
 from eyechart.analysis.codec_names import codec_label, setting_label
 from eyechart.analysis.deployment import crossovers, fastest
 from eyechart.analysis.recommend import Recommendation
-from eyechart.analysis.recommend_view import named_costs
+from eyechart.analysis.times_view import FILES, UNCODED, named_costs
 from eyechart.core.errors import InputError
 from eyechart.report.plots import check_plot, save_plot
 from eyechart.report.style import colour, marker, styles
+from eyechart.store.own_files import OwnFiles
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -92,9 +93,9 @@ def draw_front(found: Recommendation, path: Path) -> None:
     save_plot(figure, path)
 
 
-def draw_times(found: Recommendation, path: Path) -> None:
+def draw_times(found: Recommendation, path: Path, own: OwnFiles | None = None) -> None:
     """Seconds to an answer over the bandwidth, of the good settings that are the fastest somewhere
-    and of the uncompressed image, with the crossover points.
+    and of the uncompressed image and the user's own files, with the crossover points.
 
     Raises:
         InputError: no such times in this run, or as `draw_front`.
@@ -102,12 +103,11 @@ def draw_times(found: Recommendation, path: Path) -> None:
     check_plot(path)
     from matplotlib.figure import Figure
 
-    costs = named_costs(found)
+    costs = named_costs(found, own)
     inside = (_SLOWEST_MBIT, _FASTEST_MBIT)
     points = [point for point in crossovers(costs) if inside[0] <= point[0] <= inside[1]]
-    shown = dict.fromkeys(
-        ["uncompressed", fastest(costs, _SLOWEST_MBIT), *(name for *_, name in points)]
-    )
+    plain = [name for name in (FILES, UNCODED) if name in costs]
+    shown = dict.fromkeys([*plain, fastest(costs, _SLOWEST_MBIT), *(name for *_, name in points)])
     bandwidths = np.geomspace(_SLOWEST_MBIT, _FASTEST_MBIT, 200)
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     axes = figure.subplots()
@@ -120,7 +120,7 @@ def draw_times(found: Recommendation, path: Path) -> None:
             drawn += 1
     if not drawn:
         raise InputError(
-            f"{found.name}: no times to draw: those of the uncompressed image and of good settings "
+            f"{found.name}: no times to draw: those of uncompressed images and of good settings "
             "are unknown"
         )
     for at, _, name in points:

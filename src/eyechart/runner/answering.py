@@ -34,10 +34,13 @@ def batches(
     most_bytes: int = BATCH_BYTES,
     *,
     one_cell: bool = False,
+    first_alone: bool = False,
 ) -> Iterator[list[PreparedItem]]:
     """Group neighbours of one task: up to `prompts` questions and `most_bytes` of pixels, at least
-    one image. one_cell: a batch is of one cell, so that its time is that of the cell."""
+    one image. one_cell: a batch is of one cell, so that its time is that of the cell. first_alone:
+    the first batch is one image."""
     batch: list[PreparedItem] = []
+    alone = first_alone
     size = held_bytes = 0
     for prepared in items:
         count, pixel_bytes = len(prepared.item.questions), prepared.size_bytes
@@ -46,9 +49,9 @@ def batches(
             batch[0].item.task is not prepared.item.task
             or (one_cell and batch[0].item.stored is not prepared.item.stored)
         )
-        if batch and (full or other):
+        if batch and (full or other or alone):
             yield batch
-            batch, size, held_bytes = [], 0, 0
+            batch, size, held_bytes, alone = [], 0, 0, False
         batch.append(prepared)
         size, held_bytes = size + count, held_bytes + pixel_bytes
     if batch:

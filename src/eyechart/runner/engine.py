@@ -240,7 +240,9 @@ class _Turn:
         prompts = self.options.batch or questions_at_once(vlm)
         try:
             cut = self.options.batch_of_one_cell
-            self._answer(vlm, batches(prepared, prompts, one_cell=cut), tally)
+            # The first batch loads a local VLM and is not timed.
+            alone = cut and not isinstance(vlm, Served)
+            self._answer(vlm, batches(prepared, prompts, one_cell=cut, first_alone=alone), tally)
         finally:
             append_timings(self.store.root, self.timings.by_cell)
             bill = attempt("answer", partial(bill_of, vlm, self.model.label))
@@ -278,7 +280,9 @@ class _Turn:
             begun_s = self.clock()
             with waits.answers():
                 answered, failed = answering.settle(batch, started)
-            if start_s is not None and started is None and not failed:
+            loaded = start_s is not None or isinstance(vlm, Served)
+            unanswered = any(why.stage == "answer" for _, why in failed)
+            if loaded and started is None and not unanswered:
                 self.timings.count(batch, self.clock() - begun_s)
             self.outcome.answered += answered
             self.outcome.failed += len(failed)

@@ -9,15 +9,18 @@ All steps are runs like any other, so a stopped check continues.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from eyechart.codecs.jpeg_quality import jpeg_quality
 from eyechart.core import plugins
+from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import ImageError, InputError, UnusableVLMError, in_one_line, one_line
 from eyechart.core.files import is_file
 from eyechart.core.hooks import HasPrices
@@ -49,6 +52,7 @@ CODECS = (
     "avif:levels=[10,25,40,60]",
 )
 SIZES_PX = (512, 768, 1024)
+_FILES_TIMED = 10  # large photographs take some tenths of a second each
 _SIZED = "jpeg:quality=[75,90],long_side={},restore=false"
 
 
@@ -207,7 +211,18 @@ def _own_files(images: Sequence[str]) -> OwnFiles:
         mean_bytes=sum(sizes.values()) / len(images),
         jpeg_qualities=sorted(quality for quality in qualities if quality is not None),
         sizes=sizes,
+        read_s=_read_s(images[:_FILES_TIMED]),
     )
+
+
+def _read_s(images: Sequence[str]) -> float | None:
+    """Mean seconds to read and decode a file; None if none of them can be."""
+    seconds = []
+    for image in images:
+        start_s = time.perf_counter()
+        if not isinstance(attempt("load", partial(read_image, Path(image))), Failed):
+            seconds.append(time.perf_counter() - start_s)
+    return fmean(seconds) if seconds else None
 
 
 def _codecs(images: Sequence[str]) -> list[str]:

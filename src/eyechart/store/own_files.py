@@ -18,12 +18,14 @@ FILE_NAME = "own_files.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnFiles:
     """Files of a check. mean_bytes: mean size. jpeg_qualities: of the JPEG files among them, from
-    their tables, sorted. sizes: bytes by the image's path; older checks have none."""
+    their tables, sorted. sizes: bytes by the image's path; older checks have none.
+    read_s: mean seconds to read and decode a file, None if unknown."""
 
     files: int
     mean_bytes: float
     jpeg_qualities: Sequence[int] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    read_s: float | None = None
 
     def __str__(self) -> str:
         """`12 files of 840.2 kB on average, 10 of them JPEG at quality 85 to 95`."""
@@ -59,6 +61,7 @@ def read_own_files(root: Path) -> OwnFiles | None:
     try:
         own = OwnFiles(**parse_json("\n".join(read_lines(path))))
         whole = all(fits(one, int) for one in [*own.jpeg_qualities, *own.sizes.values()])
-        return own if own.files > 0 and own.mean_bytes > 0 and whole else None
+        timed = own.read_s is None or (fits(own.read_s, float) and own.read_s >= 0)
+        return own if own.files > 0 and own.mean_bytes > 0 and whole and timed else None
     except DAMAGED:
         return None
