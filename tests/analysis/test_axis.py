@@ -55,6 +55,18 @@ def stored(root: Path, *, tokens: bool = True) -> Path:
     return root
 
 
+def test_dollars_are_over_the_tokens_that_a_server_counted(tmp_path: Path) -> None:
+    run, prices = stored(tmp_path, tokens=False), TokenPrices(usd_input=2.0, usd_output=10.0)
+    for cell in Store(run).cells():
+        cell.replace_records(
+            [replace(one, input_tokens=300, answer_tokens=4) for one in cell.records()]
+        )
+    for cell in over(run, "usd", prices).cells:
+        assert cell.rate == pytest.approx((2 * 300 + 10 * 4) / 1e3)
+    with pytest.raises(InputError, match="visual tokens of its VLM are unknown"):
+        over(run, "tokens")
+
+
 def over(root: Path, name: str, prices: TokenPrices | None = None) -> Analysis:
     return analyse(
         root,
@@ -111,7 +123,7 @@ def test_over_dollars_the_prices_are_those_of_the_recommendation(tmp_path: Path)
 @pytest.mark.parametrize(
     ("axis", "tokens", "says"),
     [
-        ("tokens", False, "nothing to show over tokens: its VLM does not count"),
+        ("tokens", False, "nothing to show over tokens: the visual tokens"),
         ("usd", False, "nothing to show over usd: the price"),
         ("usd", True, r"the price of its VLM is unknown \(give --usd-per-million\), or"),
     ],

@@ -29,7 +29,7 @@ from eyechart.analysis.recommend_view import (
 )
 from eyechart.analysis.times_view import times_table, times_text
 from eyechart.core.errors import InputError
-from eyechart.core.records import Failure
+from eyechart.core.records import Failure, Record
 from eyechart.core.types import Floats
 from eyechart.store import Store
 from eyechart.store.own_files import OwnFiles, write_own_files
@@ -297,10 +297,30 @@ def test_what_cannot_be_recommended_is_one_line(tmp_path: Path) -> None:
         recommend(tmp_path, tolerance=1)
 
 
+def test_dollars_are_those_of_the_tokens_that_a_server_counted() -> None:
+    counted = [
+        replace(record, input_tokens=n, visual_tokens=1000, answer_tokens=50)
+        for n, record in enumerate(toy.records(0.5, 100), start=300)
+    ]
+    mean = 300 + (len(counted) - 1) / 2
+    prices = UsdPrices(tokens=TokenPrices(usd_input=2.0, usd_output=10.0))
+
+    def usd(records: list[Record]) -> float | None:
+        cell = toy.data_of(toy.cell(), records)
+        return costs_of([cell], answers_of([cell]), {}, prices).usd
+
+    assert usd(counted) == pytest.approx((2 * mean + 500) / 1e6)
+    unseen = [replace(record, visual_tokens=0) for record in counted]
+    assert usd(unseen) == pytest.approx((2 * mean + 500) / 1e6)
+    partly = [replace(counted[0], input_tokens=0), *counted[1:]]
+    assert usd(partly) == pytest.approx((2 * 1000 + 500) / 1e6)
+    assert usd([replace(unseen[0], input_tokens=0), *unseen[1:]]) is None
+
+
 def test_what_is_saved_can_be_chosen(tmp_path: Path) -> None:
     plain = {("source", 0, ""): 0.9, ("grey", 1, ""): 0.9, ("grey", 2, ""): 0.9}
     toy.a_run(tmp_path, plain)
-    with pytest.raises(InputError, match="cannot save tokens: its VLM does not count"):
+    with pytest.raises(InputError, match="cannot save tokens: the visual tokens of its VLM"):
         recommend(tmp_path, tolerance=30, saving=Saving(unit="tokens"))
     with pytest.raises(InputError, match="cannot save seconds: no times were measured"):
         recommend(tmp_path, tolerance=30, saving=Saving(unit="seconds"))

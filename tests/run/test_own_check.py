@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from eyechart.cli import run_args
+from eyechart.core.records import Record
 from eyechart.store import Store
 from eyechart.store.timings import read_timings
 from eyechart.tasks.own_images import OwnImages
@@ -188,6 +189,41 @@ def test_too_many_questions_are_refused_before_any_is_asked(
         assert f"are 120,006 questions to toy{cost}" in line
         assert ("$" in line) == bool(cost)
     assert not (tmp_path / "out").exists()
+
+
+def test_behind_a_server_visual_tokens_are_those_of_a_model_that_is_named(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    asked, out = tmp_path / "asked.csv", tmp_path / "out"
+    asked.write_text("image,question\n0.png,Is it dark?\n1.png,What is it?\n")
+    save = ["recommend", str(out), "--tolerate", "99", "--save"]
+
+    def records() -> list[Record]:
+        return [record for cell in Store(out).cells() for record in cell.records()]
+
+    with serve(lambda body: completion("a ramp")) as server:
+        vlm = f"openai:model=toy,base_url={server.url}"
+        given = ["--questions", str(asked), "--usd-per-million", "2,10", "--vlm", vlm]
+        assert check(photos, out, *given) == 0
+        # A completion of `chat_server` reports 100 tokens in and 2 out.
+        assert {(one.visual_tokens, one.input_tokens) for one in records()} == {(0, 100)}
+        assert run_args([*save, "usd"]) == 0
+        assert "0.22" in capsys.readouterr().out  # (100 * 2 + 2 * 10) / 1e6, for 1,000 questions
+        for refused in ([*save, "tokens"], ["table", "bd", str(out), "--axis", "tokens"]):
+            assert run_args(refused) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert "the visual tokens of its VLM are unknown" in line
+            assert "image_tokens=gpt-4o" in line
+        count = len(server.asked)
+        given[-1] += ",image_tokens=gpt-4o"
+        assert check(photos, out, *given) == 0
+        assert len(server.asked) == count
+        assert {(one.visual_tokens, one.input_tokens) for one in records()} == {(255, 100)}
+        assert run_args([*save, "tokens"]) == 0
 
 
 def test_another_check_in_the_directory_is_refused_and_changes_nothing(
@@ -389,7 +425,7 @@ def test_the_commands_of_the_documentation_work(
     checks = [line for line in lines if line.startswith("eyechart check ")]
     assert (len(lines), len(checks), ON_PAGE in checks[0]) == (10, 3, True)
     with serve(says) as server:
-        vlm = f"--vlm openai:model=m,base_url={server.url}"
+        vlm = f"--vlm openai:model=m,base_url={server.url},image_tokens=gpt-4o"
         if not behind_a_server:
             vlm = "--vlm eyechart-mini --device cpu"
         for line in lines:

@@ -754,6 +754,27 @@ def test_image_tokens(height: int, width: int, detail: str, tokens: int) -> None
     assert image_tokens(height, width, detail=detail) == tokens
 
 
+@pytest.mark.parametrize(
+    ("model", "option", "tokens"),
+    [
+        ("gpt-4o", {}, 425),
+        ("gpt-4o-2024-08-06", {}, 425),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", {}, 0),
+        ("gpt-4o-audio", {}, 0),
+        ("my-copy", {"image_tokens": "gpt-4o"}, 425),
+        ("my-copy", {"image_tokens": "gpt-4o-mini"}, 2833 + 2 * 5667),
+    ],
+)
+def test_visual_tokens_of_other_models_than_openais_are_unknown(
+    model: str, option: dict[str, Any], tokens: int
+) -> None:
+    vlm = OpenAIChat(model, **option)
+    assert vlm.visual_tokens(480, 640) == tokens
+    assert vlm.options == OpenAIChat(model).options  # it changes no answer
+    with pytest.raises(InputError, match="image_tokens 'llava': allowed: gpt-4o, gpt-4o-mini"):
+        OpenAIChat(model, image_tokens="llava")
+
+
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
 def test_the_small_model_counts_more_tokens_for_an_image(model: str) -> None:
     assert image_tokens(1024, 1024, detail="high", model=model) == 2833 + 4 * 5667

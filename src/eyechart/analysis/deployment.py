@@ -1,6 +1,8 @@
 """What an image at a setting costs: bytes, visual tokens, dollars, and seconds to an answer.
 
-dollars = tokens of image and answer * their prices + bytes * price of the transfer
+dollars = tokens of question and answer * their prices + bytes * price of the transfer
+
+The tokens of a question are those that the server counted, else those of its image alone.
 seconds = encode + 8 * bytes / bandwidth + decode + answer
 """
 
@@ -36,9 +38,10 @@ def why_unknown(unit: str, *, transfer: bool = False) -> str:
     prices = "--usd-per-million, or --usd-per-gb" if transfer else "--usd-per-million"
     return {
         "bytes": "no codec was run",
-        "tokens": "its VLM does not count visual tokens, or its records are older",
-        "usd": f"the price of its VLM is unknown (give {prices}), or its visual tokens are (its "
-        "VLM does not count them, or its records are older)",
+        "tokens": "the visual tokens of its VLM are unknown (behind a server, give the VLM's "
+        "option image_tokens=gpt-4o or gpt-4o-mini if it counts like that model, and run again)",
+        "usd": f"the price of its VLM is unknown (give {prices}), or its tokens are (the server "
+        "reports no usage, and its visual tokens are unknown)",
         "seconds": "no times were measured, or every image was stored before",
     }[unit]
 
@@ -65,9 +68,9 @@ class TokenPrices:
                     f"price {price:g}; allowed: US dollars per million tokens, {_PRICE_RANGE}"
                 )
 
-    def usd(self, visual_tokens: _Number, answer_tokens: _Number) -> _Number:
-        """Cost of one question: of the tokens of its image and of its answer. Or of many."""
-        return (visual_tokens * self.usd_input + answer_tokens * self.usd_output) / 1e6
+    def usd(self, input_tokens: _Number, answer_tokens: _Number) -> _Number:
+        """Cost of one question with its image, and of its answer. Or of many."""
+        return (input_tokens * self.usd_input + answer_tokens * self.usd_output) / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +90,9 @@ class UsdPrices:
 class Costs:
     """Means of one image; None where they are unknown.
 
-    tokens: visual tokens. token_usd: of one question, for the image's tokens and those of the
-    answer. usd_per_gb: of the transfer. encode_s, decode_s: of an image. answer_s: of one question.
+    tokens: visual tokens. token_usd: of one question, for its tokens, or those of its image alone,
+    and those of the answer. usd_per_gb: of the transfer. encode_s, decode_s: of an image. answer_s:
+    of one question.
     """
 
     size_bytes: float
@@ -171,9 +175,11 @@ def costs_of(
     images = {(task, record.image): record for task, record in answers}
     tokens = [record.visual_tokens for record in images.values()]
     known = bool(tokens) and all(tokens)
+    heard = [record.input_tokens for _, record in answers]
     price, token_usd = prices.tokens or listed_prices(cells[0]), None
-    if known and price is not None:
-        asked = float(np.mean([record.visual_tokens for _, record in answers]))
+    if (known or all(heard)) and price is not None:
+        seen = [record.visual_tokens for _, record in answers]
+        asked = float(np.mean(heard if all(heard) else seen))
         said = float(np.mean([record.answer_tokens for _, record in answers]))
         token_usd = price.usd(asked, said)
     counted = price is None or token_usd is not None  # else the transfer alone would mislead
@@ -199,14 +205,13 @@ def rates_over(
         return sums.rates_bpp
     if axis.name == "bytes":
         return sums.payload_bytes / 1000
-    if not sums.visual_tokens.all():
-        return None
     if axis.name == "tokens":
-        return sums.visual_tokens
+        return sums.visual_tokens if sums.visual_tokens.all() else None
     price = prices or listed_prices(cell)
-    if price is None:
+    asked = sums.input_tokens if sums.input_tokens.all() else sums.visual_tokens
+    if price is None or not asked.all():
         return None
-    return 1000 * price.usd(sums.visual_tokens, sums.answer_tokens)
+    return 1000 * price.usd(asked, sums.answer_tokens)
 
 
 def listed_prices(cell: CellData) -> TokenPrices | None:

@@ -43,9 +43,10 @@ class CellSums:
     """Sums of one cell's records, at least one.
 
     statistics: of the headline metric. metrics: of `Task.summarize`. images: those asked about.
-    Of each of them, (images,): rates_bpp, payload_bytes, visual_tokens (0: not counted) and
-    answer_tokens (their mean). pixels: of all images together. unparsed_share: of the answers,
-    0..1. chance: what `analysis.chance` needs; None without chance levels.
+    Of each of them, (images,): rates_bpp, payload_bytes, visual_tokens (0: not counted),
+    answer_tokens (their mean) and input_tokens (their mean; 0: not counted for all). pixels: of all
+    images together. unparsed_share: of the answers, 0..1. chance: what `analysis.chance` needs;
+    None without chance levels.
     """
 
     statistics: ImageSums
@@ -55,6 +56,7 @@ class CellSums:
     payload_bytes: Floats
     visual_tokens: Floats
     answer_tokens: Floats
+    input_tokens: Floats
     pixels: int
     unparsed_share: float
     chance: ChanceSums | None = None
@@ -62,7 +64,7 @@ class CellSums:
 
 _KINDS: tuple[type[Any], ...] = (CellSums, ImageSums, ChanceSums)
 _NUMBERS = np.dtype("<f8")
-_FORM = 2  # of `sums.json`
+_FORM = 3  # of `sums.json`
 
 
 def cell_sums(
@@ -78,7 +80,11 @@ def cell_sums(
     by_image = {record.image: record for record in records}  # all records of an image share a rate
     rows = {image: row for row, image in enumerate(by_image)}
     row_of = [rows[record.image] for record in records]
-    said = np.bincount(row_of, [record.answer_tokens for record in records])
+    said, heard = (
+        np.bincount(row_of, [getattr(record, name) for record in records]) / np.bincount(row_of)
+        for name in ("answer_tokens", "input_tokens")
+    )
+    counted = all(record.input_tokens for record in records)
     images = list(by_image.values())
     payload_bytes = np.array([record.payload_bytes for record in images], np.float64)
     pixels = np.array([record.height_px * record.width_px for record in images])
@@ -89,7 +95,8 @@ def cell_sums(
         rates_bpp=8 * payload_bytes / pixels,
         payload_bytes=payload_bytes,
         visual_tokens=np.array([record.visual_tokens for record in images], np.float64),
-        answer_tokens=said / np.bincount(row_of),
+        answer_tokens=said,
+        input_tokens=heard if counted else np.zeros_like(heard),
         pixels=int(pixels.sum()),
         unparsed_share=sum(not record.parsed for record in records) / len(records),
         chance=None if chance is None else chance_sums(records, chance),

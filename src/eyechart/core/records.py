@@ -34,6 +34,7 @@ class Record:
     height_px, width_px: of the original image. truncated: the token limit ended the answer.
     shown_height_px, shown_width_px: of the image that the VLM got, 0 if that is the original size.
     visual_tokens: of that image, 0 if the VLM does not count them. answer_tokens: of the answer, 0
+    if they are unknown. input_tokens: of the question with its image, as a server counted them, 0
     if they are unknown.
     """
 
@@ -51,6 +52,7 @@ class Record:
     shown_width_px: int = 0
     visual_tokens: int = 0
     answer_tokens: int = 0
+    input_tokens: int = 0
 
     @property
     def shown_pixels(self) -> int:

@@ -304,11 +304,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer of a VLM. truncated: the token limit ended it."""
+    """An answer of a VLM. truncated: the token limit ended it. input_tokens: of the question with
+    its image, as a server counted them; 0 if they are unknown."""
 
     text: str
     tokens: int
     truncated: bool = False
+    input_tokens: int = 0
 
 
 @runtime_checkable

@@ -251,6 +251,7 @@ class Answering:
             shown_width_px=width_px if smaller else 0,
             visual_tokens=self._visual_tokens(task.name, height_px, width_px),
             answer_tokens=answer.tokens,
+            input_tokens=answer.input_tokens,
         )
 
     def _visual_tokens(self, task: str, height_px: int, width_px: int) -> int:

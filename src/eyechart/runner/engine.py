@@ -14,12 +14,13 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import (
     Checkable,
+    CountsTokens,
     Served,
     parameters_of,
     questions_at_once,
@@ -42,6 +43,7 @@ from eyechart.runner.work import (
     TaskWork,
     Work,
     WorkItem,
+    count_again,
     encode_items,
     pending_cells,
     questions_left,
@@ -227,6 +229,7 @@ class _Turn:
             for part in self.work.tasks
         ]
         self.store.make_current(cell.stored for _, cells in pending for cell in cells)
+        self._count_again(pending)
         tally = self._tally(pending)
         self.progress.begin(self.model.label, tally)
         if tally.complete:
@@ -251,6 +254,19 @@ class _Turn:
                 self.progress.note(str(bill))
             del vlm, bill
             gc.collect()  # frees the memory for the next VLM, above all on a GPU
+
+    def _count_again(self, pending: Sequence[tuple[TaskWork, list[PendingCell]]]) -> None:
+        """Correct the visual tokens of stored answers of a VLM behind a server. How it counts them
+        is an option that changes no answer, so it may be given only after they were asked for."""
+        if not any(cell.settled for _, cells in pending for cell in cells):
+            return
+        vlm = attempt("answer", self.model.open)
+        if isinstance(vlm, Served) and isinstance(vlm, CountsTokens):
+            count = lru_cache(maxsize=None)(vlm.visual_tokens)
+            for _, cells in pending:
+                for cell in cells:
+                    if cell.settled:
+                        count_again(cell.stored, count)
 
     def _tally(self, pending: Sequence[tuple[TaskWork, list[PendingCell]]]) -> Tally:
         tally = Tally()

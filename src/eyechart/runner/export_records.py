@@ -56,6 +56,7 @@ COLUMNS = {
     "shown_width_px": "int32",
     "visual_tokens": "int32",
     "answer_tokens": "int32",
+    "input_tokens": "int32",
     "failure": "string",
 }
 
@@ -168,6 +169,7 @@ def _result(found: Record | Failure) -> RecordRow:
         "shown_width_px": found.shown_width_px or found.width_px,
         "visual_tokens": found.visual_tokens,
         "answer_tokens": found.answer_tokens,
+        "input_tokens": found.input_tokens,
         "failure": "",
     }
 

@@ -278,6 +278,24 @@ def pending_cells(
     return found
 
 
+def count_again(stored: StoredCell, visual_tokens: Callable[[int, int], int]) -> None:
+    """Replace the visual tokens of a cell's records, under the VLM's lease, where they differ from
+    those of a function of the shown image's height and width in pixels. Raises StoreError."""
+    before = stored.records()
+    after = [
+        replace(
+            record,
+            visual_tokens=visual_tokens(
+                record.shown_height_px or record.height_px,
+                record.shown_width_px or record.width_px,
+            ),
+        )
+        for record in before
+    ]
+    if after != before:
+        stored.replace_records(after)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
     """An image of a task under one codec and level, with the questions that a VLM gets about it as

@@ -21,6 +21,7 @@ class AnsweredQuestion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     width_px: Annotated[int, msgspec.Meta(ge=1)]
     visual_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
     answer_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
+    input_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     @property
     def bpp(self) -> float:

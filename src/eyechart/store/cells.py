@@ -56,7 +56,13 @@ RECORDS, FAILURES = "records.jsonl", "failures.jsonl"
 _INDEX_VERSION = 1  # raised when the meaning of `index.json` changes
 _LONGEST_NUMBER = 18  # digits; Python refuses to read some thousands of them
 # Fields of records that are left out where they are 0.
-_UNKNOWN_IF_0 = ("shown_height_px", "shown_width_px", "visual_tokens", "answer_tokens")
+_UNKNOWN_IF_0 = (
+    "shown_height_px",
+    "shown_width_px",
+    "visual_tokens",
+    "answer_tokens",
+    "input_tokens",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +368,7 @@ def _check_record(record: Record) -> None:
         or record.shown_width_px < 0
         or record.visual_tokens < 0
         or record.answer_tokens < 0
+        or record.input_tokens < 0
     ):
         raise ValueError("a size is below its least value")
 

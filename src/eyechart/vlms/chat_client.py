@@ -171,7 +171,12 @@ class ChatClient:
         if len(key) >= _SECRET_LENGTH and key in reply.text:
             raise VLMError(f"{where}: the server's answer contains the key, so it is not kept")
         text = without_thinking(reply.text) if self._server.strip_thinking else reply.text
-        return Answer(text=text, tokens=reply.output_tokens, truncated=reply.truncated)
+        return Answer(
+            text=text,
+            tokens=reply.output_tokens,
+            truncated=reply.truncated,
+            input_tokens=reply.input_tokens,
+        )
 
     def _worded(
         self, error: openai.OpenAIError | RefusalError | TimeoutError | ConnectionError

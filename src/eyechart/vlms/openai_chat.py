@@ -21,6 +21,7 @@ from eyechart.core.identity import digest, image_digest
 from eyechart.core.images import encode_png
 from eyechart.core.prompts import prompt_families
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
+from eyechart.vlms import token_cost
 from eyechart.vlms.chat_options import (
     OPENAI_URL,
     checked_choice,
@@ -35,11 +36,12 @@ from eyechart.vlms.chat_options import (
 )
 from eyechart.vlms.families import Family, KnownVLM
 from eyechart.vlms.token_cost import (
+    COUNTED,
     Prices,
     SpentTokens,
     TokenEstimate,
+    counts_as,
     estimate,
-    image_tokens,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +71,9 @@ class OpenAIChat:
         `temperature=0` and `seed=0` are sent; some models refuse them.
     strip_thinking: remove `<think>` blocks from answers before they are stored and scored.
     usd_per_million_input, usd_per_million_output: prices for estimates; known for gpt-4o.
+    image_tokens: the model of `token_cost.COUNTED` whose images take as many tokens; without it,
+        OpenAI's models count as themselves, and the visual tokens of all others are unknown, which
+        no server reports. It changes no answer and is not part of a cell's key.
     concurrency, timeout_s, retries: not part of a cell's key. A retry waits for the time in the
         server's Retry-After header, else for an exponential backoff.
 
@@ -93,6 +98,7 @@ class OpenAIChat:
         strip_thinking: bool = False,
         usd_per_million_input: float | None = None,
         usd_per_million_output: float | None = None,
+        image_tokens: str | None = None,
         concurrency: int = 8,
         timeout_s: float = 120.0,
         retries: int = 6,
@@ -125,6 +131,11 @@ class OpenAIChat:
             model,
             checked_price("usd_per_million_input", usd_per_million_input),
             checked_price("usd_per_million_output", usd_per_million_output),
+        )
+        self._counts_as = (
+            counts_as(model)
+            if image_tokens is None
+            else checked_choice("image_tokens", image_tokens, COUNTED)
         )
         self._kept: dict[str, Answer] = {}
         self._failed: dict[str, EyechartError] = {}
@@ -207,11 +218,16 @@ class OpenAIChat:
 
     def estimate_tokens(self, requests: Sequence[Request], decoding: Decoding) -> TokenEstimate:
         """Approximate tokens of these requests, counted as for `estimate_usd`."""
-        return estimate(requests, decoding.max_new_tokens, self._detail, self._model)
+        model = self._counts_as or self._model
+        return estimate(requests, decoding.max_new_tokens, self._detail, model)
 
     def visual_tokens(self, height_px: int, width_px: int) -> int:
-        """Tokens of an image as OpenAI bills them; other servers are assumed to count alike."""
-        return image_tokens(height_px, width_px, detail=self._detail, model=self._model)
+        """Tokens of an image, 0 if it is unknown how the model counts them."""
+        if not self._counts_as:
+            return 0
+        return token_cost.image_tokens(
+            height_px, width_px, detail=self._detail, model=self._counts_as
+        )
 
     @property
     def usd_per_million(self) -> tuple[float, float] | None:

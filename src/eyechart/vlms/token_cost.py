@@ -21,6 +21,7 @@ _LIST_PRICES = {
 # Tokens of an image, and of each of its tiles. OpenAI's table gives the small model more tokens for
 # an image, so that its images cost as much.
 _PICTURE_TOKENS = {"gpt-4o": (85, 170), "gpt-4o-mini": (2833, 5667)}
+COUNTED = tuple(_PICTURE_TOKENS)
 _TILE_PX, _LONGEST_PX, _SHORTEST_PX = 512, 2048, 768
 _CHARACTERS_A_TOKEN = 4
 _MESSAGE_TOKENS = 10  # approximate tokens of the chat format around a question
@@ -93,10 +94,15 @@ def estimate(
     return TokenEstimate(input_tokens=text + images, output_tokens=questions * max_new_tokens)
 
 
+def counts_as(model: str) -> str:
+    """The model of `COUNTED` whose images take as many tokens; "" if there is none."""
+    return _undated(model) if _undated(model) in _PICTURE_TOKENS else ""
+
+
 def image_tokens(height_px: int, width_px: int, *, detail: str, model: str = "gpt-4o") -> int:
     """OpenAI's count: scaled to 2048 px, shorter side to 768 px, then tiles of 512 px and a base.
 
-    Models of others are counted like GPT-4o.
+    Models of others are counted like GPT-4o, which is good for a rough estimate only.
     """
     base, tile = _PICTURE_TOKENS.get(_undated(model), _PICTURE_TOKENS["gpt-4o"])
     if detail == "low":

@@ -109,7 +109,9 @@ class HasPrices(Protocol):
 class CountsTokens(Protocol):
     """A VLM that knows how many tokens an image of a size takes."""
 
-    def visual_tokens(self, height_px: int, width_px: int) -> int: ...
+    def visual_tokens(self, height_px: int, width_px: int) -> int:
+        """Tokens of the image; 0 if they are unknown."""
+        ...
 
 
 @runtime_checkable
