@@ -16,6 +16,7 @@ from eyechart.analysis.files import FILE_NAME, read_analysis, write_analysis
 from eyechart.analysis.labels import Labels
 from eyechart.analysis.render import FORMATS, render
 from eyechart.analysis.result import Analysis
+from eyechart.analysis.score_tables import score_tables
 from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
 from eyechart.analysis.table_notes import PER_DEVICE
 from eyechart.analysis.tables import TableKind, tables_of
@@ -26,6 +27,7 @@ from eyechart.core.records import CodecFacts
 from eyechart.core.types import CodecCategory, Component
 from eyechart.report.html import render_report
 from tests.analysis import toy
+from tests.report.acuity_analysis import acuity_analysis
 
 
 @pytest.fixture(scope="module")
@@ -393,3 +395,33 @@ def test_bitwise_codecs_leave_no_trace_in_the_output(analysis: Analysis, tmp_pat
     assert "reproducible" not in (tmp_path / FILE_NAME).read_text()
     assert "per device" not in render_report(analysis)
     assert PER_DEVICE not in drawn(tables_of(analysis, "scores"), 200)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ((6.95, 6.0, 8.0), ["6.95", "6.00", "8.00"]),
+        ((6.95, 0.0, 8.0), ["6.95", "< 6", "8.00"]),
+        ((40.0, 35.5, 0.0), ["40.00", "35.50", "> 42"]),
+        ((0.0, 35.5, 0.0), ["> 42", "35.50", "> 42"]),
+        ((0.0, 40.5, 50.0), ["> 42", "40.50", "50.00"]),
+        ((0.0, 0.0, 7.5), ["< 6", "< 6", "7.50"]),
+        ((0.0, 4.5, 7.5), ["< 6", "4.50", "7.50"]),
+        ((0.0, 0.0, 0.0), ["–", "–", "–"]),
+    ],
+)
+def test_open_ends_of_a_threshold_are_no_zeros(
+    sizes: tuple[float, float, float], shown: list[str]
+) -> None:
+    run = acuity_analysis()
+    one = run.tasks[0].thresholds[0]
+    names = (one.metric, one.low, one.high)
+    others = dict.fromkeys(names, 11.25)  # which gives the columns their decimals
+    metrics = [dict(zip(names, sizes, strict=True)), others]
+    cells = [replace(run.cells[0], metrics=own) for own in metrics]
+    (table,) = score_tables(replace(run, cells=tuple(cells)))
+    entries = [table.rows[0].entries[table.columns.index(name)] for name in names]
+    assert [entry.text for entry in entries] == shown
+    assert [entry.value for entry in entries] == list(sizes)
+    cell = " | ".join(shown)
+    assert cell in render([table], "md")

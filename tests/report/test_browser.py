@@ -498,6 +498,10 @@ def test_the_acuity_chart_says_how_small_letters_are_read(browser: Browser, tmp_
     browser.view(1280)
     browser.open(tmp_path / "report.html")
     assert _text(browser, "#acuity h2") == "How small may letters be?"
+    ends = "[...document.querySelectorAll('#scores td.num')].map((cell) => cell.textContent)"
+    shown = browser.run(ends)
+    assert "> 42" in shown  # an open end
+    assert "\u2013" in shown  # of the level at which nothing is read
     assert "Rows of three letters, 42 to 6 pixels high" in _text(browser, "#acuity")
     assert "smallest letters read, px" in _text(browser, "#acuity .panel")
     said = browser.run("[...document.querySelectorAll('.sample p')].map((one) => one.innerText)")

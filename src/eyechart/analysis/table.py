@@ -14,7 +14,8 @@ Mark: TypeAlias = Literal["", "best", "second", "gain", "loss"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One figure. value: None if there is none. notes: the reason, or warnings."""
+    """One figure. value: None if there is none. notes: the reason, or warnings. words: what is
+    shown instead of digits, as `> 42` for what is beyond a scale."""
 
     value: float | None
     low: float | None = None  # 95 % interval
@@ -22,10 +23,13 @@ class Entry:
     decimals: int = 2
     mark: Mark = ""
     notes: tuple[str, ...] = ()
+    words: str = ""
 
     @property
     def text(self) -> str:
         """The figure as digits; an en dash if there is none."""
+        if self.words:
+            return self.words
         return "–" if self.value is None else _digits(self.value, self.decimals)
 
     @property

@@ -14,6 +14,16 @@ function acuityCell(cell) {
   return { ...cell, score: { value, low, high }, loss: null, metric: smallestName(size) };
 }
 
+// What a 0 of a threshold means, as `_beyond` in analysis/score_tables.py; "" for other values.
+function beyondSizes(cell, name) {
+  const size = (taskInfo.get(cell.task)?.thresholds || []).find((one) => [one.metric, one.low, one.high].includes(name));
+  if (!size || cell.metrics[name]) return "";
+  const [value, low, high] = [size.metric, size.low, size.high].map((one) => cell.metrics[one]);
+  if (!value && !low && !high) return "\u2013";
+  const large = !high || (low && low * high > size.smallest * size.largest);
+  return name === size.high || (name === size.metric && large) ? `> ${size.largest}` : `< ${size.smallest}`;
+}
+
 function acuityText(cell, task) {
   const size = sizeOf(task);
   const found = cell && acuityCell(cell);

@@ -1,5 +1,11 @@
 // Every score with every sub-metric: one sortable table for each task (and protocol).
 
+// Beyond the sizes of a task is above or below all of them.
+function scoreKey(cell, name) {
+  const beyond = beyondSizes(cell, name);
+  return beyond ? { ">": Infinity, "<": 0 }[beyond[0]] ?? null : cell.metrics[name];
+}
+
 function scoreColumns(cells) {
   const headline = taskInfo.get(cells[0].task)?.headline_metric;
   const metrics = unique(cells.flatMap((cell) => Object.keys(cell.metrics))).filter((name) => name !== headline);
@@ -11,7 +17,7 @@ function scoreColumns(cells) {
     { name: axis.unit, key: rateOf, show: (c) => rateNumber(rateOf(c)) },
     { name: metricName(cells[0].task) || "score", key: (c) => c.score.value,
       show: (c) => [h("b", null, number(c.score.value, 1)), h("small", null, intervalText(c.score))] },
-    ...metrics.map((name) => ({ name: nameOfMetric(cells[0].task, name), key: (c) => c.metrics[name], show: (c) => number(c.metrics[name], 1) })),
+    ...metrics.map((name) => ({ name: nameOfMetric(cells[0].task, name), key: (c) => scoreKey(c, name), show: (c) => beyondSizes(c, name) || number(c.metrics[name], 1) })),
     { name: "unparsed", key: (c) => c.unparsed_share, show: (c) => h("span", { class: c.unparsed_share > 0.05 ? "warn" : "" }, percent(c.unparsed_share)) },
     { name: "failed", key: (c) => c.failed, show: (c) => (c.failed ? h("span", { class: "warn" }, `${c.failed} of ${c.questions}`) : "0") },
   ];
@@ -19,7 +25,8 @@ function scoreColumns(cells) {
 
 function compareKeys(a, b) {
   if (typeof a === "string" || typeof b === "string") return String(a).localeCompare(String(b), "en");
-  return (isNumber(a) ? a : -Infinity) - (isNumber(b) ? b : -Infinity) || 0;
+  const [x, y] = [a, b].map((key) => (typeof key === "number" && !Number.isNaN(key) ? key : -Infinity));
+  return x === y ? 0 : x - y;
 }
 
 function scoreTable(cells, label) {
