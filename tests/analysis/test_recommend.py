@@ -390,7 +390,7 @@ def test_times_of_a_run_give_seconds_to_an_answer(tmp_path: Path) -> None:
     table = times_table(found, [0.5, 10])
     assert table.columns == ("0.5 Mbit/s", "10 Mbit/s")
     assert len(table.rows) == 3
-    assert "is the fastest at every bandwidth" in times_text(found)
+    assert "fastest at every bandwidth" in times_text(found)
     assert "Without a time" not in times_text(found)
     own = OwnFiles(files=20, mean_bytes=1000, read_s=0.05)
     table = times_table(found, [0.5, 10], own)

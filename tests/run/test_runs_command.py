@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from run_fakes import FakeVLM
 
+from eyechart import api
 from eyechart.cli import run_args
 from eyechart.core.types import Answer, Decoding, Request
 from eyechart.store import Store
@@ -66,6 +67,24 @@ def test_merged_directories_hold_all_answers_and_ask_nothing_again(
     assert run_args(command) == 0  # again: nothing is there twice
     assert "0 answers added, " in capsys.readouterr().out
     assert answers(both) == {**answers(one), **answers(two)}
+
+
+def test_a_recommendation_keeps_the_order_of_the_plan_also_after_a_merge(
+    tmp_path: Path, vlms: dict[str, FakeVLM]
+) -> None:
+    one, both = tmp_path / "one", tmp_path / "both"
+    codecs = "webp:levels=[10],jpeg:quality=[10],long_side=[64],jpeg:quality=[10],long_side=[32]"
+    for given in (codecs, f"{codecs},jpeg:levels=[10]"):  # the second run asks one more
+        assert run(one, "y", "--codecs", given) == 0
+    assert run_args(["runs", "merge", str(one), "--out", str(both)]) == 0
+    for directory in (one, both):
+        (found,) = api.recommend(directory, tolerance=90)
+        assert [setting.codec for setting in found.settings] == [
+            "webp",
+            "jpeg@64",
+            "jpeg@32",
+            "jpeg",
+        ]
 
 
 def test_a_merge_refuses_what_no_table_could_show(

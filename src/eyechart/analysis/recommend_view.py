@@ -184,7 +184,7 @@ def _undecided(found: Recommendation) -> list[str]:
         ]
     lossless = min(
         (one for one in found.settings if one.loss <= 0 and not one.measured.lost),
-        key=lambda one: (found.saving.of(one.costs), one.bytes_per_image),
+        key=lambda one: one.bytes_per_image,
         default=None,
     )
     few = max(one.images for one in found.settings) < LEAST_IMAGES

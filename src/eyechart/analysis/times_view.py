@@ -71,7 +71,7 @@ def _crossovers(found: Recommendation, own: OwnFiles | None) -> str:
     points = crossovers(costs)
     if not points:
         only = fastest(costs, 1.0)
-        return f"{found.name}: {only} is the fastest at every bandwidth." if only else ""
+        return f"{found.name}: fastest at every bandwidth: {only}." if only else ""
     parts = [f"{below} below {at:.3g} Mbit/s" for at, below, _ in points]
     return f"{found.name}: fastest is {', then '.join(parts)}, and {points[-1][2]} above."
 

@@ -54,7 +54,7 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
         title = out.info().title or info.title
         out.write_info(RunInfo(title=title, data=place))
         for store in sources:
-            for cell in cells[store.root]:
+            for cell in _as_planned(store, cells[store.root]):
                 into = counting[cell.key] = out.add(cell.cell, cell.facts)
                 new, old = _copy_answers(cell, into)
                 brought, known = brought + new, known + old
@@ -67,6 +67,11 @@ def merge(sources: Sequence[Store], out: Store, *, data: str | None = None) -> M
                 append_lines(out.root / name, _new_lines(store, out, name))
         out.make_current(counting.values())
     return MergeResult(cells=len(counting), records=brought, known=known)
+
+
+def _as_planned(store: Store, cells: Sequence[StoredCell]) -> list[StoredCell]:
+    order = store.plan_order()
+    return sorted(cells, key=lambda cell: order.get(cell.key, len(order)))
 
 
 def _refuse_two_versions(cells: dict[Path, list[StoredCell]]) -> None:
