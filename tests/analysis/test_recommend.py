@@ -401,6 +401,8 @@ def test_times_of_a_run_give_seconds_to_an_answer(tmp_path: Path) -> None:
     assert "more seconds than the files" in said
     unread = replace(own, read_s=None)
     assert "Without a time: own files (" in times_text(found, unread)
+    untimed = replace(found, uncompressed=replace(found.uncompressed, answer_s=None))
+    assert "Without a time: uncompressed (no answer was timed; the" in times_text(untimed)
     assert parse_bandwidths("0.5,2,10 Mbit/s") == [0.5, 2, 10]
     with pytest.raises(InputError, match="bandwidth 'fast'"):
         parse_bandwidths("fast")
