@@ -213,6 +213,32 @@ def test_what_will_be_asked_is_said_before_a_cell_is_made(
         assert seen == [("asking a 12 questions, b 12 questions", False)]
 
 
+class ServedToy(Colours):
+    """Behind a server; `tokens` of an image of 32 x 40 pixels, None if it cannot count them."""
+
+    address = "http://localhost:9"
+    tokens: int | None = None
+
+    def visual_tokens(self, height_px: int, width_px: int) -> int:
+        if self.tokens is None:
+            raise VLMError("cannot count")
+        assert (height_px, width_px) == (32, 40)
+        return self.tokens
+
+
+def test_visual_tokens_of_stored_answers_follow_the_vlms_count(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = ServedToy(name="toy")
+    monkeypatch.setattr("eyechart.vlms.open_vlm", lambda name, **options: toy)
+    for tokens in (None, 7, None):
+        toy.tokens = tokens
+        assert run_args(["run", *arguments, "--codecs", "source", "--no-report"]) == 0
+        (cell,) = Store(tmp_path / "run").cells()
+        assert {record.visual_tokens for record in cell.records()} == {tokens or 0}
+    assert len(toy.calls) == 1  # nothing was asked again
+
+
 def test_failures_are_counted_and_code_1(
     arguments: list[str], vlm: Colours, capsys: pytest.CaptureFixture[str]
 ) -> None:

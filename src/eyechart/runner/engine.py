@@ -14,7 +14,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, partial
 
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import UnusableVLMError, in_one_line
@@ -262,7 +262,12 @@ class _Turn:
             return
         vlm = attempt("answer", self.model.open)
         if isinstance(vlm, Served) and isinstance(vlm, CountsTokens):
-            count = lru_cache(maxsize=None)(vlm.visual_tokens)
+
+            @cache
+            def count(height_px: int, width_px: int) -> int:
+                found = attempt("answer", partial(vlm.visual_tokens, height_px, width_px))
+                return 0 if isinstance(found, Failed) else found
+
             for _, cells in pending:
                 for cell in cells:
                     if cell.settled:
