@@ -337,7 +337,7 @@ def test_bd_of_a_csv_file(curve: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("bpp,score\n0.1,fifty\n", "line 2: score is 'fifty', not a number"),
         ("bpp,score\n0.1,50\n0.2\n", "line 3: score is None, not a number"),
         ("bpp,score,bpp\n0.1,50,0.2\n", "more than one column 'bpp'; its columns: bpp, score, bpp"),
-        ("bpp,score\n0.1,50\n", "1 point(s); a curve needs at least 2"),
+        ("bpp,score\n0.1,50\n", "1 point; a curve needs at least 2"),
         ("bpp,score\n0.1,50\n0.1,60\n", "all points are at 0.1 bpp"),
         ("bpp,score\n0.1,50\n0.2,nan\n", "NaN or infinite"),
     ],

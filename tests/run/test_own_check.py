@@ -45,7 +45,7 @@ def test_without_answers_the_vlm_is_compared_with_itself(
     out = tmp_path / "out"
     assert check(photos, out) == 0
     shown = capsys.readouterr()
-    assert "1 files are no images" in shown.err
+    assert "left out: 1 file that cannot be read" in shown.err
     assert "Reference: what the VLM says about the uncompressed image" in shown.out
     with (out / "questions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -88,6 +88,24 @@ def test_the_first_images_of_a_questions_file_keep_all_their_questions(
     assert [question.answer for question in questions] == said
 
 
+def test_sentences_after_the_table_are_as_wide_as_the_terminal(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setenv("COLUMNS", "60")
+    asked = tmp_path / "asked.csv"
+    asked.write_text("image,question,answer\n0.png,Is it dark?,yes\n")
+    assert check(photos, out, "--questions", str(asked)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(
+        place for place, line in enumerate(lines) if line.startswith("Own files: 1 file of")
+    )
+    assert max(len(line) for line in lines[first:] if str(out) not in line) <= 60
+
+
 def test_known_answers_are_the_reference(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,10 +129,8 @@ def test_known_answers_and_those_of_the_vlm_are_told_apart(
     out = tmp_path / "out"
     assert check(photos, out, "--questions", str(asked)) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "known answers of 1 questions; on the uncompressed images 0.0 % of them" in shown
-    assert (
-        "uncompressed image (1 questions). Asked again, it agrees with itself to 100.0 %" in shown
-    )
+    assert "known answers of 1 question; on the uncompressed images 0.0 % of them" in shown
+    assert "uncompressed image (1 question). Asked again, it agrees with itself to 100.0 %" in shown
     assert run_args(["table", "scores", str(out)]) == 0
     legend = " ".join(capsys.readouterr().out.split())
     assert "2 of 2 uncompressed images are JPEG files of quality 80" in legend
@@ -397,7 +413,7 @@ def test_images_that_cannot_be_read_are_left_out_and_counted(
     assert check(photos, tmp_path / "out", "--codecs", "jpeg:30") == 0
     *asking, line = capsys.readouterr().err.splitlines()
     assert all(said.startswith("asking eyechart-mini-s ") for said in asking)
-    assert line == f"{photos}: 2 files are no images that can be read here"  # beside a text
+    assert line == f"{photos}: left out: 2 files that cannot be read as an image"  # beside a text
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md"

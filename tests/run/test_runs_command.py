@@ -135,7 +135,7 @@ def test_cells_are_listed_before_they_are_dropped(
     assert run_args(command) == 2
     said = capsys.readouterr()
     assert said.out == "y none POPE jpeg 10\n"
-    assert "1 cells with " in said.err
+    assert "1 cell with " in said.err
     assert answers(out) == before
     assert run_args([*command, "--yes"]) == 0
     assert answers(out) == {key: ids for key, ids in before.items() if key != "y jpeg"}

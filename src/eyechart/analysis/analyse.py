@@ -46,6 +46,7 @@ from eyechart.core.built_in import BUILT_IN_DATA
 from eyechart.core.errors import InputError, PluginError
 from eyechart.core.hooks import DrawsSample, HasThresholds, metric_label
 from eyechart.core.types import UNCOMPRESSED, CodecCategory, Floats, Task
+from eyechart.core.units import counted
 from eyechart.core.version import VERSION
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks import open_answered
@@ -265,7 +266,7 @@ def _off_axis(cells: Sequence[CellData], measured: Sequence[Measured], axis: Axi
     if axis == BPP or not absent:
         return ""
     first, why = cell_label(absent[0]), why_unknown(axis.name)
-    return f"{len(absent)} cells over {axis.name}, first {first}: {why}"
+    return f"{counted(len(absent), 'cell')} over {axis.name}, first {first}: {why}"
 
 
 def _size(cells: Sequence[CellData]) -> TaskSize:

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from eyechart.analysis.pchip import integral
 from eyechart.core.errors import InputError
 from eyechart.core.types import Floats
+from eyechart.core.units import counted
 
 Points: TypeAlias = tuple[Floats, Floats]  # scores and log rates, as `rising` returns them
 
@@ -225,7 +226,7 @@ def checked_points(
     if rates.ndim != 1 or rates.shape != values.shape:
         raise InputError(f"{rates.size} rates but {values.size} scores; one score a rate is needed")
     if rates.size < 2:
-        raise InputError(f"{rates.size} point(s); a curve needs at least 2")
+        raise InputError(f"{counted(rates.size, 'point')}; a curve needs at least 2")
     if not (np.isfinite(rates).all() and np.isfinite(values).all()):
         raise InputError("a rate or score is NaN or infinite; every point needs finite numbers")
     if rates.min() <= 0:

@@ -11,6 +11,7 @@ from eyechart.analysis.deployment import Costs
 from eyechart.analysis.loss_bounds import LEAST_IMAGES
 from eyechart.analysis.recommend import Recommendation, Setting
 from eyechart.analysis.table import Entry, Mark, Table, TableRow
+from eyechart.core.units import counted
 from eyechart.store.own_files import OwnFiles
 
 # Name, decimals and value of a column.
@@ -41,7 +42,8 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
         rows.append(TableRow(keys=(one.codec, one.level), entries=tuple(entries)))
     images = max(one.images for one in found.settings)
     return Table(
-        title=f"{found.name}: loss of the mean score, in points of 100, over {images} images",
+        title=f"{found.name}: loss of the mean score, in points of 100, over "
+        f"{counted(images, 'image')}",
         keys=("codec", "level"),
         column_kind="figure",
         columns=tuple(name for name, _, _ in columns),
@@ -191,8 +193,8 @@ def _undecided(found: Recommendation) -> list[str]:
     return [
         f"{found.name}: no setting is shown to lose at most {found.tolerance:g} points yet.",
         *([f"At least {LEAST_IMAGES} images are needed."] if few else []),
-        f"About {likely.images_needed} more images would decide {_name(likely)}, which lost "
-        f"{likely.loss:.1f} points on these.",
+        f"About {counted(likely.images_needed or 0, 'more image')} would decide "
+        f"{_name(likely)}, which lost {likely.loss:.1f} points on these.",
         *(
             [
                 f"The smallest setting that lost nothing here: {_name(lossless)}, "
@@ -209,7 +211,7 @@ def _failed(found: Recommendation) -> list[str]:
     failing = [one for one in found.settings if one.measured.failed]
     failing.sort(key=lambda one: -one.measured.failed)
     parts = [
-        f"{_name(one)} failed on {one.measured.failed} of {one.images} images"
+        f"{_name(one)} failed on {one.measured.failed} of {counted(one.images, 'image')}"
         for one in failing[:_FAILED_NAMED]
     ]
     more = len(failing) - len(parts)

@@ -17,6 +17,7 @@ from eyechart.analysis.table_notes import (
     vlm_name,
 )
 from eyechart.core.types import UNCOMPRESSED
+from eyechart.core.units import counted
 
 
 def compact_score_tables(analysis: Analysis) -> list[Table]:
@@ -126,7 +127,8 @@ def score_tables(analysis: Analysis) -> list[Table]:
                     filter(
                         None,
                         (
-                            f"{task.questions} questions, {task.images} images",
+                            f"{counted(task.questions, 'question')}, "
+                            f"{counted(task.images, 'image')}",
                             task.stored_as,
                             resampled,
                         ),
@@ -142,15 +144,15 @@ def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
         return Entry(value=cell.metrics.get(name), words=_beyond(cell.metrics, name, task))
     notes = []
     if cell.failed:
-        notes.append(f"{cell.failed} of {cell.questions} questions failed")
+        notes.append(f"{cell.failed} of {counted(cell.questions, 'question')} failed")
     if cell.answered + cell.failed < cell.questions:
-        notes.append(f"{cell.answered} of {cell.questions} questions answered so far")
+        notes.append(f"{cell.answered} of {counted(cell.questions, 'question')} answered so far")
     if task.caution:
         notes.append(task.caution)
     if cell.at_chance:
         notes.append(cell.at_chance)
     if cell.questions < task.questions:
-        notes.append(f"asks {cell.questions} of {task.questions} questions")
+        notes.append(f"asks {cell.questions} of {counted(task.questions, 'question')}")
     if cell.reproducible == "per device":
         notes.append(PER_DEVICE)
     return entry_of(cell.score, notes=tuple(notes))

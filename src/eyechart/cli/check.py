@@ -11,6 +11,7 @@ from eyechart.cli.options import UsdPerGb, UsdPerMillion, parse_prices
 from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
 from eyechart.core.built_in import BUILT_IN_VLM
+from eyechart.core.units import counted
 
 if TYPE_CHECKING:
     from eyechart.api.results import OwnCheck
@@ -59,7 +60,7 @@ def check(
     from eyechart import api
     from eyechart.api.check import check_asked
     from eyechart.api.places import writing
-    from eyechart.cli.console import error_line, keyboard_interrupt, live_console
+    from eyechart.cli.console import error_line, keyboard_interrupt, live_console, table_console
     from eyechart.cli.run_progress import run_progress
 
     prices = parse_prices(usd_per_million)
@@ -95,17 +96,24 @@ def check(
             keep=True,
         )
     if found.left_out:
-        error_line(f"{photos}: {found.left_out} files are no images that can be read here")
+        error_line(
+            f"{photos}: left out: {counted(found.left_out, 'file')} that cannot be read as an image"
+        )
     if found.unanswered:
         error_line(
-            f"{found.unanswered} questions left out: the VLM says nothing about the uncompressed "
-            "image"
+            f"{counted(found.unanswered, 'question')} left out: the VLM says nothing about the "
+            "uncompressed image"
         )
     show_recommendations(shown, folder)
-    print(f"\nOwn files: {found.own}.")
     compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())
-    print(f"Answers are compared by: {compared}.")
-    print(_reference(found))
+    print()
+    console = table_console()
+    for text in (
+        f"Own files: {found.own}.",
+        f"Answers are compared by: {compared}.",
+        _reference(found),
+    ):
+        console.print(text)
     print(f"Run directory: {out}")
     if not found.outcome.clean:
         raise typer.Exit(1)
@@ -116,11 +124,15 @@ def _reference(found: OwnCheck) -> str:
     parts = []
     if found.right is not None:
         parts.append(
-            f"known answers of {found.known:,} questions; on the uncompressed images "
+            f"known answers of {counted(found.known, 'question')}; on the uncompressed images "
             f"{100 * found.right:.1f} % of them are right"
         )
     if found.repeated is not None:
-        asked = "" if found.right is None else f" ({found.questions - found.known:,} questions)"
+        asked = (
+            ""
+            if found.right is None
+            else f" ({counted(found.questions - found.known, 'question')})"
+        )
         parts.append(
             f"what the VLM says about the uncompressed image{asked}. Asked again, it agrees with "
             f"itself to {100 * found.repeated:.1f} %"

@@ -11,6 +11,7 @@ from eyechart.cli.bars import image_bar
 from eyechart.cli.console import error_line, new_table, table_console
 from eyechart.cli.options import option
 from eyechart.cli.quality import DEFAULT_METRICS
+from eyechart.core.units import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -112,14 +113,14 @@ def _reproducible_notes(found: Bench) -> list[str]:
 
 def _print_problems(found: Bench, folder: Path) -> None:
     if found.others:
-        error_line(f"{folder}: {found.others} files are no images and are left out")
+        error_line(f"{folder}: left out: {counted(found.others, 'file')} without an image")
     for messages, what in ((found.left_out, "left out"), (found.failures, "failed")):
         for message in messages[:_NAMED]:
             error_line(f"{what}: {message}")
     if found.left_out:
         error_line(f"{folder}: {len(found.left_out)} of {found.images} images left out")
     if found.failures:
-        error_line(f"{len(found.failures)} failures; see the column `failed`")
+        error_line(f"{counted(len(found.failures), 'failure')}; see the column `failed`")
 
 
 def _rows_table(found: Bench) -> Table:

@@ -10,6 +10,7 @@ import typer
 from eyechart.cli.console import error_line, keyboard_interrupt
 from eyechart.cli.options import Directory, option
 from eyechart.cli.run import CodecBatch, CodecDevice, Wait, Workers
+from eyechart.core.units import counted
 
 DEFAULT_METRICS = "psnr,ms-ssim,psnr-hvs,vmaf,vif,xpsnr"
 _NAMED = 10  # failures that are listed
@@ -80,5 +81,8 @@ def measure_with_bar(
         error_line(f"eyechart: not measured: {message}")
     if len(found.failures) > _NAMED:
         error_line(f"eyechart: {len(found.failures):,} failures in all")
-    print(f"{directory}: {found.measured:,} images measured, {found.stored:,} had their values")
+    print(
+        f"{directory}: {counted(found.measured, 'image')} measured, "
+        f"{found.stored:,} had their values"
+    )
     return bool(found.failures)

@@ -91,13 +91,13 @@ def recommend(
     own = check.own_files(directory)
     if front is not None:
         check.draw(found[0], front, what="front")
-        print(f"\n{front}")
+        print(f"\nPareto front: {front}")
     if times is not None:
         check.draw(found[0], times, what="times", own=own)
-        print(f"\n{times}")
+        print(f"\nTimes to an answer: {times}")
     if policy is not None:
         client = check.write_policy(found[0], policy)
-        print(f"\n{policy}; in Python:\n\n{client}")
+        print(f"\nPolicy: {policy}; in Python:\n\n{client}")
 
 
 def show_recommendations(
@@ -111,9 +111,10 @@ def show_recommendations(
     own = check.own_files(directory)
     tables = [check.recommendation_table(one, own) for one in found]
     timed = [check.times(one, bandwidths, own) for one in found] if bandwidths else []
-    show([*tables, *(table for table, _ in timed if table.rows)], table_console())
+    console = table_console()
+    show([*tables, *(table for table, _ in timed if table.rows)], console)
     print()
     for one in found:
-        print(check.recommendation_text(one, own))
+        console.print(check.recommendation_text(one, own))
     for table, text in timed:
-        print(text if table.rows else "No times were measured in this run.")
+        console.print(text if table.rows else "No times were measured in this run.")

@@ -11,6 +11,7 @@ import typer
 from eyechart.cli.console import error_line, keyboard_interrupt, typed_text
 from eyechart.cli.options import Directory
 from eyechart.core.errors import InputError, StoreError
+from eyechart.core.units import counted
 
 if TYPE_CHECKING:
     from eyechart.api.results import Outcome
@@ -249,7 +250,11 @@ def encode(
         )
     for message in dict.fromkeys(failure.message for failure in failures):
         error_line(f"eyechart: {message}")
-    print(f"{out}: {len(failures):,} images failed" if failures else f"{out}: all images encoded")
+    print(
+        f"{out}: {counted(len(failures), 'image')} failed"
+        if failures
+        else f"{out}: all images encoded"
+    )
     if failures:
         raise typer.Exit(1)
 
@@ -311,7 +316,10 @@ def rescore(
     from eyechart import api
 
     changed = api.rescore(directory, data=data, wait=wait)
-    print(f"{changed.cells} cells, {changed.records:,} answers, {changed.changed:,} scores changed")
+    print(
+        f"{counted(changed.cells, 'cell')}, {counted(changed.records, 'answer')}, "
+        f"{counted(changed.changed, 'score')} changed"
+    )
     for reason in changed.broken:
         error_line(f"eyechart: scores unchanged: {reason}")
     if changed.broken:
@@ -373,7 +381,9 @@ def _end(outcome: Outcome, out: Path) -> None:
     if lost:
         again = "" if outcome.failed else " permanently; --retry-failed asks them again"
         where = out / "cells"
-        error_line(f"eyechart: {lost:,} questions failed{again} (failures.jsonl under {where})")
+        error_line(
+            f"eyechart: {counted(lost, 'question')} failed{again} (failures.jsonl under {where})"
+        )
     outcome.raise_unusable()
     if not outcome.clean:
         raise typer.Exit(1)

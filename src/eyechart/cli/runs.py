@@ -11,6 +11,7 @@ from eyechart.cli.options import MOST_SAMPLES, MOST_SEED, Directory
 from eyechart.cli.run import Wait
 from eyechart.cli.tables import TableFormat, print_tables
 from eyechart.core.errors import InputError
+from eyechart.core.units import counted
 
 app = typer.Typer(help="Run directories: compare, merge, drop.", no_args_is_help=True)
 
@@ -40,7 +41,8 @@ def compare(
     for name, only in ((first, found.only_first), (second, found.only_second)):
         if only:
             typer.echo(
-                f"only in {name}: {len(only)} cells, first {terminal_text(only[0])}", err=True
+                f"only in {name}: {counted(len(only), 'cell')}, first {terminal_text(only[0])}",
+                err=True,
             )
     for reason in found.left_out:
         error_line(f"eyechart: task left out: {reason}")
@@ -61,7 +63,9 @@ def merge(
 
     merged = merge_runs(directories, out=out, data=data)
     known = f", {merged.known:,} were there already" if merged.known else ""
-    print(f"{out}: {merged.cells} cells, {merged.records:,} answers added{known}")
+    print(
+        f"{out}: {counted(merged.cells, 'cell')}, {counted(merged.records, 'answer')} added{known}"
+    )
 
 
 @app.command("drop")
@@ -90,7 +94,7 @@ def drop(
         dry_run=not yes,
         wait=wait,
     )
-    count = f"{len(found.cells)} cells with {found.answers:,} answers"
+    count = f"{counted(len(found.cells), 'cell')} with {counted(found.answers, 'answer')}"
     if not yes:
         for name in found.cells:
             print(terminal_text(name))

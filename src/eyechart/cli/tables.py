@@ -23,6 +23,7 @@ from eyechart.cli.options import (
 from eyechart.core.errors import InputError
 from eyechart.core.plugins import split_specs
 from eyechart.core.types import UNCOMPRESSED
+from eyechart.core.units import counted
 
 if TYPE_CHECKING:
     from eyechart.api.curves import NamedCurve
@@ -183,7 +184,7 @@ def say_not_shown(analysis: Analysis) -> None:
         error_line(f"not shown: {analysis.off_axis}")
     if cells := analysis.unanswered:
         error_line(
-            f"not shown: {len(cells)} cells without an answer, first {cells[0]}; "
+            f"not shown: {counted(len(cells), 'cell')} without an answer, first {cells[0]}; "
             "the same eyechart run asks them"
         )
 

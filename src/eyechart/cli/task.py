@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import new_table, table_console, terminal_text
+from eyechart.core.units import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +87,7 @@ def _print_head(console: Console, task: DescribedTask) -> None:
     grid.add_column(overflow="fold")
     for key, value in [
         *(_file_rows(task.file) if task.file else []),
-        ("questions", f"{task.questions:,} about {task.images:,} images"),
+        ("questions", f"{task.questions:,} about {counted(task.images, 'image')}"),
         ("headline", task.headline_metric),
     ]:
         grid.add_row(key, terminal_text(value))

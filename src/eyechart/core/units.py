@@ -20,3 +20,8 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.3g} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:,.3g} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 question`, `1,200 questions`. noun: in the singular; its plural ends with s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from eyechart.core.units import duration
+from eyechart.core.units import counted, duration
 
 LINE_EVERY_S = 20.0
 SHOWN_WARNINGS = 5
@@ -169,8 +169,8 @@ class ProgressLines:
         self._label, self._clock, self._last_s = label, Clock(self._now, tally), self._now()
         done = f", {tally.questions_done:,} of them done before" if tally.questions_done else ""
         self._say(
-            f"{label}: {tally.cells} cells, {tally.images:,} images, "
-            f"{tally.questions:,} questions{done}"
+            f"{label}: {counted(tally.cells, 'cell')}, {counted(tally.images, 'image')}, "
+            f"{counted(tally.questions, 'question')}{done}"
         )
 
     def advance(self, where: str, tally: Tally) -> None:

@@ -10,6 +10,7 @@ from eyechart.core.files import is_file
 from eyechart.core.foreign import parse_json
 from eyechart.core.identity import canonical_json
 from eyechart.core.kinds import fits
+from eyechart.core.units import counted
 from eyechart.store.files import DAMAGED, read_lines, write_atomic
 
 FILE_NAME = "own_files.json"
@@ -29,7 +30,7 @@ class OwnFiles:
 
     def __str__(self) -> str:
         """`12 files of 840.2 kB on average, 10 of them JPEG at quality 85 to 95`."""
-        text = f"{self.files:,} files of {self.mean_bytes / 1000:.1f} kB on average"
+        text = f"{counted(self.files, 'file')} of {self.mean_bytes / 1000:.1f} kB on average"
         if not self.jpeg_qualities:
             return text
         quality = quality_range(self.jpeg_qualities)
