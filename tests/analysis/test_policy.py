@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from eyechart.analysis.deployment import Costs, Saving
 from eyechart.analysis.measurements import Measurement
@@ -68,12 +68,51 @@ def test_the_client_makes_the_measured_payload(
     monkeypatch.chdir(tmp_path)
     client = client_of(policy, 'the "policy".json')
     assert ("eyechart" in client) != pillow
-    assert len([line for line in client.splitlines() if line.strip()]) <= 11
+    assert len([line for line in client.splitlines() if line.strip()]) <= 16
     names: dict[str, object] = {}
     exec(client, names)
     codec = open_codec(spec)
     expected = codec.encode(read_image("photo.png"), codec.levels[0]).payload
     assert names["compressed"]("photo.png") == expected  # type: ignore[operator]
+
+
+def _photographs(folder: Path) -> list[Path]:
+    """Images of every kind that the client with Pillow compresses as the package does."""
+    random = np.random.default_rng(5)
+    noise = Image.fromarray(random.integers(0, 256, (24, 32, 4), np.uint8), "RGBA").resize((96, 72))
+    rgb, orientation = noise.convert("RGB"), Image.Exif()
+    orientation[0x0112] = 6
+    swapped = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = swapped.index(b"rXYZ"), swapped.index(b"bXYZ")  # a profile of other primaries
+    swapped[red : red + 4], swapped[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    made = [folder / f"{place}.png" for place in range(7)] + [folder / "cmyk.jpg"]
+    rgb.save(made[0])
+    noise.save(made[1])
+    noise.convert("LA").save(made[2])
+    rgb.quantize(16).save(made[3], transparency=3)
+    rgb.save(made[4], icc_profile=bytes(swapped))
+    noise.save(made[5], icc_profile=bytes(swapped))
+    rgb.save(made[6], exif=orientation)
+    rgb.convert("CMYK").save(made[7])
+    return made
+
+
+@pytest.mark.parametrize("spec", ["jpeg:75", "webp:60", "avif:50,long_side=64,restore=false"])
+def test_the_client_makes_the_measured_bytes_of_any_photograph(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = policy_of(recommendation(spec))
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(client_of(policy, "policy.json"), names)
+    codec, plain = open_codec(spec), b""
+    for path in _photographs(tmp_path):
+        expected = codec.encode(read_image(path), codec.levels[0]).payload
+        assert names["compressed"](path) == expected, path.name  # type: ignore[operator]
+        plain = plain or expected
+        if path.name == "4.png":
+            assert expected != plain  # the profile counts
 
 
 def test_without_a_recommendation_there_is_no_policy() -> None:

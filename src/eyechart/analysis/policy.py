@@ -14,12 +14,17 @@ from eyechart.core.types import LONG_SIDE, Json
 POLICY = 1  # format of the file
 _PILLOW_CLIENT = """\
 import io, json
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 policy = json.load(open({path}))
 
 def compressed(path):
-    image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+    if (profile := image.info.get("icc_profile", b""))[16:20] == b"RGB ":
+        srgb = ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb)
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image).convert("RGB")
     scale = min(1, (policy["long_side"] or 1 << 30) / max(image.size))
     if scale < 1:
         size = [max(1, round(side * scale)) for side in image.size]
@@ -70,7 +75,8 @@ def policy_of(found: Recommendation) -> dict[str, Json]:
 
 def client_of(policy: Mapping[str, Json], path: str) -> str:
     """Python that compresses an image by a policy file: with Pillow alone where its codec is one of
-    Pillow's, else with this package."""
+    Pillow's, else with this package. With Pillow, images of 8 bits in RGB or without a profile give
+    the payload that a run measures; 16 bits, and profiles of grey or CMYK, are left to Pillow."""
     client = _PILLOW_CLIENT if "format" in policy else _CODEC_CLIENT
     return client.format(path=json.dumps(path, ensure_ascii=False))
 
