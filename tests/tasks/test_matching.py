@@ -42,6 +42,8 @@ COLOUR = "What colour is the car?"
         (COLOUR, "cat", "car", 0.0),
         (COLOUR, "man", "woman", 0.0),
         (COLOUR, "*", "!", 0.0),
+        ("Which one, A or B?", "A", "A.", 1.0),
+        ("Which one, A or B?", "A", "B", 0.0),
         (READ, "ODEON", "ODEOM", 0.8),
         (READ, "stop", "go home now", 0.0),
         (READ, "No parking", "No parking", 1.0),

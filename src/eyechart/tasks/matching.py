@@ -60,9 +60,12 @@ def agreement(reference: str, answer: str, asked: str = "") -> float:
     if rule == LETTERS:
         return _similarity(" ".join(meant), " ".join(said))
     if rule == SAME_WORDS:
-        said, meant = ([w for w in words if w not in _ARTICLES] for words in (said, meant))
-        starts = range(len(said) - len(meant) + 1)
-        return float(bool(meant) and any(said[at : at + len(meant)] == meant for at in starts))
+        kept = [word for word in meant if word not in _ARTICLES]
+        if not kept:  # such as the letter of an option, A
+            return float(bool(meant) and said == meant)
+        said = [word for word in said if word not in _ARTICLES]
+        starts = range(len(said) - len(kept) + 1)
+        return float(any(said[at : at + len(kept)] == kept for at in starts))
     return _word_f1(meant, said)
 
 
