@@ -423,5 +423,6 @@ def test_open_ends_of_a_threshold_are_no_zeros(
     entries = [table.rows[0].entries[table.columns.index(name)] for name in names]
     assert [entry.text for entry in entries] == shown
     assert [entry.value for entry in entries] == list(sizes)
-    cell = " | ".join(shown)
-    assert cell in render([table], "md")
+    assert " | ".join(shown) in render([table], "md")
+    latex = ["--" if text == "–" else f"${text}$" for text in shown]
+    assert " & ".join(latex) in render([table], "latex")

@@ -14,6 +14,7 @@ from eyechart.core.files import csv_text
 FORMATS = ("md", "csv", "csv-wide", "latex", "json")
 _WIDE_COLUMNS = 6  # columns of figures that one column of a two-column paper has no room for
 
+_NOTHING = "–"  # what an entry without a figure shows
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -120,7 +121,7 @@ def _latex_groups(table: Table, keys: int) -> Iterator[str]:
 
 
 def _latex_entry(entry: Entry, table: Table) -> str:
-    if entry.value is None:
+    if entry.value is None or entry.text == _NOTHING:  # no character of math
         text = "--"
     else:
         text = f"${entry.text}$"
