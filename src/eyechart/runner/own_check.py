@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from eyechart.codecs.jpeg_quality import jpeg_quality
 from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import ImageError, InputError, UnusableVLMError, in_one_line, one_line
+from eyechart.core.errors import InputError, UnusableVLMError, in_one_line, one_line
 from eyechart.core.files import is_file
 from eyechart.core.hooks import HasPrices
 from eyechart.core.images import find_images, image_size, read_image
@@ -63,9 +63,8 @@ class OwnCheck:
     said nothing about the uncompressed image. known: how many answers were in the questions file.
     right, repeated: mean score on the uncompressed images, 0..1, of the questions with known
     answers, and of the others, which is how far the VLM agrees with itself; None without such
-    questions. rules: how answers are
-    compared, and of how many questions. usd_per_million: prices of the VLM's tokens, of questions
-    and of answers; None if unknown."""
+    questions. rules: how answers are compared, and of how many questions. usd_per_million: prices
+    of the VLM's tokens, of questions and of answers; None if unknown."""
 
     outcome: Outcome
     images: int
@@ -186,15 +185,14 @@ def _readable(photos: Path) -> tuple[list[Path], list[Path]]:
     Raises InputError: there is no image.
     """
     found, others = find_images(photos)
-    readable = [path for path in found if image_size(path) != (0, 0)]
+    readable: list[Path] = []
+    for path in found:
+        (readable if image_size(path) != (0, 0) else others).append(path)
     if not readable:
-        try:
-            read_image(found[0])
-        except ImageError as error:
-            raise InputError(
-                f"{photos}: none of its {len(found)} images can be read; the first: {error}"
-            ) from error
-    return readable, [*others, *(path for path in found if path not in set(readable))]
+        first = attempt("load", partial(read_image, found[0]))
+        why = f"; the first: {first.message}" if isinstance(first, Failed) else ""
+        raise InputError(f"{photos}: none of its {len(found)} images can be read{why}")
+    return readable, others
 
 
 def _first_failure(run_directory: Path) -> str:
