@@ -80,6 +80,7 @@ def _interrupted(verb: str, arguments: str, folder: Path, out: str, after_s: flo
     child.stdout.readline()
     start_s = time.monotonic()
     code: int | None = None
+    said = ""
     try:
         said, _ = child.communicate(timeout=after_s)
         code = child.returncode

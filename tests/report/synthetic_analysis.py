@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from eyechart.analysis.deployment import Costs, Saving
-from eyechart.analysis.recommend import Measurement, Recommendation, cheapest, judged
+from eyechart.analysis.measurements import Measurement
+from eyechart.analysis.recommend import Recommendation, cheapest, judged
 from eyechart.analysis.result import (
     AdapterInfo,
     Analysis,

@@ -85,7 +85,7 @@ def own_costs(found: Recommendation, own: OwnFiles | None) -> Costs:
 
 
 def _costs_before(found: Recommendation, one: Setting, own: OwnFiles | None) -> Costs:
-    """As `_own_costs`, of the images of a setting."""
+    """As `own_costs`, of the images of a setting."""
     costs = one.measured.uncompressed or found.uncompressed
     if own is None:
         return costs

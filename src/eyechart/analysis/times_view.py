@@ -43,7 +43,7 @@ def times_table(
         columns=tuple(f"{bandwidth:g} Mbit/s" for bandwidth in bandwidths_mbit),
         rows=tuple(rows),
         legend="encode + bytes over the bandwidth + decode + VLM, as measured in this run; marked: "
-        f"the fastest, of the settings that are good and of images without them{files}",
+        f"the fastest of the good settings and of images without a codec{files}",
         compact=True,
     )
 

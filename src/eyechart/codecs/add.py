@@ -54,9 +54,9 @@ def add_checkpoint(
     """Check a checkpoint, convert it to safetensors and add it to the levels of a codec.
 
     file: published by the authors (`.pth.tar`, `.pt`, `.ckpt`) or trained here; a path or a URL
-    (`s3://bucket/file`), as auxiliary. level: what it was
-    trained with, as text, a lambda or a rate in bpp; it names the level. into: a weights folder;
-    None: the user's for that codec. auxiliary: the checkpoint of StableCodec's auxiliary encoder.
+    (`s3://bucket/file`), as auxiliary. level: what it was trained with, as text, a lambda or a rate
+    in bpp; it names the level. into: a weights folder; None: the user's for that codec. auxiliary:
+    the checkpoint of StableCodec's auxiliary encoder.
 
     Raises:
         InputError: the codec takes no checkpoints, a level that is no number above 0, a file that

@@ -32,7 +32,8 @@ def downloaded(url: str) -> Path:
 
     Raises:
         InputError: the object store cannot be used, or nothing is there.
-        NotDownloadedError: in a block of `without_downloads`.
+        NotDownloadedError: in a block of `without_downloads`; of more than a block of
+            `store.remote.small_downloads` allows.
     """
     if not _allowed.get():
         raise NotDownloadedError(f"{url}: its weights are not downloaded to describe it")

@@ -72,8 +72,8 @@ _T = TypeVar("_T")
 class NetworkCodec:
     """The codec of an architecture, which a subclass names, with the levels of one weights folder.
 
-    weights: a folder with `levels.json`, or its URL; "" for what ships with this
-    package or was added with `eyechart codec add`.
+    weights: a folder with `levels.json`, or its URL; "" for what ships with this package or was
+    added with `eyechart codec add`.
     precision: of the transforms. The entropy model is computed in float64.
     """
 
