@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy.interpolate import PchipInterpolator
 
-from eyechart.analysis.codec_names import codec_label
+from eyechart.analysis.codec_names import codec_label, setting_label
 from eyechart.analysis.result import (
     AdapterInfo,
     Analysis,
@@ -275,3 +275,18 @@ def test_a_codec_for_machines_is_named_where_it_differs_from_its_base(
     sentence = "ELIC, which is HEVC adapted to a VLM, scores 1.2 points more than HEVC on POPE at"
     details = find(replace(full, icm=tuple(icm))).details
     assert any(detail.startswith(sentence) for detail in details) == told
+
+
+@pytest.mark.parametrize(
+    ("codec", "level", "label"),
+    [
+        ("jpeg", "75", "JPEG 75"),
+        ("jpeg@256", "q75@256", "JPEG q75@256"),
+        ("jpeg:restore=true@300", "q85@300", "JPEG restore=true q85@300"),
+        ("jpeg@300 restored", "q85@300", "JPEG restored q85@300"),
+        ("jpeg@256", "q75@2560", "JPEG@256 q75@2560"),
+        ("jpeg:75 > resize:256 > webp", "60", "JPEG 75 > resize 256 > WebP 60"),
+    ],
+)
+def test_a_setting_names_its_size_once(codec: str, level: str, label: str) -> None:
+    assert setting_label(codec, level) == label

@@ -27,7 +27,11 @@ _LABELS = {
 
 def codec_label(name: str) -> str:
     """A codec as written in prose: `jpeg` -> JPEG, `jpeg:optimize=false` -> JPEG optimize=false,
-    `jpeg@768` -> JPEG@768."""
+    `jpeg@768` -> JPEG@768, `jpeg:75 > webp` -> JPEG 75 > WebP."""
+    return " > ".join(map(_one_label, name.split(" > ")))
+
+
+def _one_label(name: str) -> str:
     plain, sign, rest = (*re.split(r"([:@ ])", name, maxsplit=1), "", "")[:3]
     return _LABELS.get(plain, plain) + (" " if sign == ":" else sign) + rest
 
