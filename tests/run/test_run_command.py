@@ -213,6 +213,20 @@ def test_what_will_be_asked_is_said_before_a_cell_is_made(
         assert seen == [("asking a 12 questions, b 12 questions", False)]
 
 
+def test_a_run_continues_if_a_power_cut_has_emptied_its_cells(
+    arguments: list[str], vlm: Colours, tmp_path: Path
+) -> None:
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    store, asked = Store(tmp_path / "run"), len(vlm.calls)
+    before = {cell.key: cell.records() for cell in store.cells()}
+    for name in ("cell.json", "asked.json"):
+        for path in (store.root / "cells").glob(f"*/{name}"):
+            path.write_bytes(b"")
+    assert run_args(["run", *arguments, "--no-report"]) == 0
+    assert {cell.key: cell.records() for cell in store.cells()} == before
+    assert len(vlm.calls) == asked
+
+
 class ServedToy(Colours):
     """Behind a server; `tokens` of an image of 32 x 40 pixels, None if it cannot count them."""
 

@@ -297,7 +297,7 @@ def _refuse_other_check(
     if not is_file(out / "run.json"):
         return
     store.info()
-    answered = [cell.cell for cell in store.cells() if cell.has_records()]
+    answered = [cell.cell for cell in store.cells(skip_empty=True) if cell.has_records()]
     if not answered:
         return
     vlm = None if model is None else model.by_task.get(TASK, model.vlm)

@@ -23,7 +23,7 @@ def refuse_other_data(store: Store, tasks: Sequence[Task], data: str) -> None:
         StoreError: the run directory is damaged.
     """
     versions = {_label(component): component.version for component in map(component_of, tasks)}
-    for stored in store.cells():
+    for stored in store.cells(skip_empty=True):
         held = stored.cell.task
         label = _label(held)
         if label not in versions:

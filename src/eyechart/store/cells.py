@@ -100,12 +100,14 @@ class _StoredIndex:
 class StoredCell:
     """A cell with its folder. Reading is safe while a run appends.
 
-    facts: of its codec; not part of the identity.
+    facts: of its codec; not part of the identity. new: its files may not be on the disk yet.
     """
 
-    def __init__(self, path: Path, cell: Cell, facts: CodecFacts = USUAL_FACTS) -> None:
+    def __init__(
+        self, path: Path, cell: Cell, facts: CodecFacts = USUAL_FACTS, *, new: bool = False
+    ) -> None:
         self.path, self.cell, self.facts = path, cell, facts
-        self._new = False  # whether its files may not be on the disk yet
+        self._new = new
 
     @cached_property
     def key(self) -> str:

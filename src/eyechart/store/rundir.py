@@ -147,7 +147,7 @@ class Store:
             folder.mkdir(exist_ok=True)
         fields = {"cell": cell, **facts_json(facts)}
         write_atomic(folder / "cell.json", f"{canonical_json(fields)}\n".encode(), sync=False)
-        return StoredCell(folder, cell, facts)
+        return StoredCell(folder, cell, facts, new=True)
 
     def find(self, cell: Cell) -> StoredCell:
         """A cell to read, without records if nothing is stored. Writes nothing."""
@@ -167,8 +167,11 @@ class Store:
         StoreError."""
         return {str(key): place for place, key in enumerate(self._current().values())}
 
-    def cells(self) -> list[StoredCell]:
+    def cells(self, *, skip_empty: bool = False) -> list[StoredCell]:
         """All cells that count, in a fixed order (VLM, adapter, task, codec, rank as first stored).
+
+        skip_empty: leave out cells whose file is empty, as after a power cut; else they are an
+        error. A plan that is about to run makes them again.
 
         If a task, codec, VLM or adapter was run in several versions, or with several token limits,
         only the cells of the last plan count, so that a table never mixes versions.
@@ -182,6 +185,8 @@ class Store:
                 f"{lost[0]}: has records but no cell.json; restore the file, or move the folder "
                 "away and run again"
             )
+        if skip_empty:
+            folders = [folder for folder in folders if read_lines(folder / "cell.json")]
         current = self._current()
         counting: dict[str, StoredCell] = {}
         for stored in map(self._read_cell, folders):
