@@ -234,7 +234,7 @@ def test_errors_of_loading_end_the_run_and_lose_no_question(
     damage(folder)
     vlm = f"qwen2_5_vl:model={folder},min_pixels=null,max_pixels=null"
     assert run(vlm, tmp_path / "out") == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    *_, line = capsys.readouterr().err.splitlines()  # after what will be asked
     assert message in line
     assert not library_says
     assert stored_questions(tmp_path / "out") == 0
@@ -309,7 +309,7 @@ def test_a_wrong_key_and_then_the_right_one(
     with serve(lambda _: error(401, f"bad {KEY}") if refusing else completion("yes")) as server:
         vlm = f"openai:model=m,base_url={server.url},retries=0"
         assert run(vlm, tmp_path / "out") == 2
-        (line,) = capsys.readouterr().err.splitlines()
+        *_, line = capsys.readouterr().err.splitlines()
         assert "the key in OPENAI_API_KEY was refused" in line
         assert KEY not in line
         assert stored_questions(tmp_path / "out") == 0

@@ -24,7 +24,8 @@ class UsdRange:
     most: float
 
     def __str__(self) -> str:
-        return f"{dollars(self.least)} to {dollars(self.most)}"
+        least, most = dollars(self.least), dollars(self.most)
+        return least if least == most else f"{least} to {most}"
 
 
 def words_before(
