@@ -66,6 +66,9 @@ def test_agreement_is_by_the_kind_of_answer(
     [
         (IS_IT, "Yes, it is.", matching.SAME_WORD),
         (READ, "NO PARKING", matching.LETTERS),
+        (READ, "No-smoking area", matching.LETTERS),
+        (READ, "No. 5", matching.LETTERS),
+        ("", "No. There is none.", matching.SAME_WORD),
         (COLOUR, "twelve", matching.SAME_NUMBER),
         (COLOUR, "dark red", matching.SAME_WORDS),
         (READ, "one two three four five", matching.CONTENT_WORDS),

@@ -29,9 +29,10 @@ _ASKS_YES_NO = re.compile(
 _ASKS_TEXT = re.compile(
     r"(?i)\b(read|reads|written|writing|text|words?|letters?|says?|spell|spelled|display|displays)\b"
 )
-# "No parking" is a text; "No, ..." and "No, there is ..." are answers.
+# "No parking", "No-go area" and "No. 5" are texts; "No, ..." and "No there is ..." are answers.
 _BEGINS_YES_NO = re.compile(
-    r"(?i)^\W*(yes\b|no\b(?=\s*$|\s*[^\w\s]|\s+(?:there|it|this|that|these|those|they|he|she|i)\b))"
+    r"(?i)^\W*(yes\b|no\b(?=\s*$|\s*[^\w\s-](?!\s*\d)"
+    r"|\s+(?:there|it|this|that|these|those|they|he|she|i)\b))"
 )
 _NUMBER = re.compile(r"[-\u2212]?\d+(?:[.,]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
