@@ -1,4 +1,4 @@
-"""Ctrl-C at a random moment between the begin and the end of a command, for its whole group.
+"""Ctrl-C at a random moment between the start and the end of a command, for its whole group.
 
 Python itself prints a traceback if Ctrl-C comes before it runs the command; tries begin after that.
 """
