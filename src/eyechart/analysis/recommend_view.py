@@ -214,8 +214,8 @@ def _failed(found: Recommendation) -> list[str]:
         f"{_name(one)} failed on {one.measured.failed} of {counted(one.images, 'image')}"
         for one in failing[:_FAILED_NAMED]
     ]
-    more = len(failing) - len(parts)
-    parts += [f"{more} more settings failed" if more > 1 else "1 more setting failed"] * (more > 0)
+    if more := len(failing) - len(parts):
+        parts.append(f"{counted(more, 'more setting')} failed")
     return [f"{'; '.join(parts)}: these count as lost."] if parts else []
 
 

@@ -1,4 +1,4 @@
-"""Times and sizes as text."""
+"""Times, sizes and counts as text."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from eyechart.codecs.opening import open_spec
 from eyechart.core.types import CodecSpec, is_neural
+from eyechart.core.units import counted
 from eyechart.core.workers import CPU, DEVICE, ClusterWorkers, NodeWork, ReportsNodes
 from eyechart.runner.options import Options
 from eyechart.runner.work import CodecLevels
@@ -49,8 +50,7 @@ class NodeWatch:
         working = [node.workers for node in self._nodes().values() if node.workers]
         if not working:
             return ""
-        nodes = "node" if len(working) == 1 else "nodes"
-        return f", {sum(working)} workers on {len(working)} {nodes}"
+        return f", {counted(sum(working), 'worker')} on {counted(len(working), 'node')}"
 
     def faults(self) -> list[str]:
         """A line for each node that has not answered a call; each line once."""

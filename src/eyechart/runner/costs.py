@@ -9,6 +9,7 @@ from functools import partial
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.hooks import Billed, EstimatesTokens
 from eyechart.core.types import VLM, Decoding, Question, Request, Task
+from eyechart.core.units import counted
 from eyechart.runner.work import ModelConfig, TaskWork, Work, questions_left
 from eyechart.store import Store
 from eyechart.vlms.token_cost import Prices
@@ -42,7 +43,7 @@ def words_before(
         usd = attempt("answer", partial(_usd_of, model, left, prices))
         known = usd is not None and not isinstance(usd, Failed)  # else the run is still useful
         cost = f" (about {usd})" if known else ""
-        said.append(f"{model.label} {count:,} question{'' if count == 1 else 's'}{cost}")
+        said.append(f"{model.label} {counted(count, 'question')}{cost}")
     return f"asking {', '.join(said)}" if said else ""
 
 
