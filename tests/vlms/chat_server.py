@@ -50,6 +50,14 @@ def completion(text: str | None, **extra: Any) -> Reply:
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
+def about_a_ramp(body: dict[str, Any]) -> Reply:
+    """What a VLM says about a picture of a ramp, asked the default questions of a check."""
+    prompt = str([part.get("text") for part in body["messages"][-1]["content"]])
+    if "List the objects" in prompt:
+        return completion("ramp, light")
+    return completion("Yes" if "yes or no" in prompt else "a ramp from dark to light")
+
+
 def cut_short() -> Reply:
     """A reply that ends too early."""
     return 200, {"Content-Type": "application/json", "Content-Length": "1000"}, [b'{"id"']
