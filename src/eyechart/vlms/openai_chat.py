@@ -36,7 +36,7 @@ from eyechart.vlms.chat_options import (
 )
 from eyechart.vlms.families import Family, KnownVLM
 from eyechart.vlms.token_cost import (
-    COUNTED,
+    IMAGE_TOKEN_MODELS,
     Prices,
     SpentTokens,
     TokenEstimate,
@@ -71,9 +71,9 @@ class OpenAIChat:
         `temperature=0` and `seed=0` are sent; some models refuse them.
     strip_thinking: remove `<think>` blocks from answers before they are stored and scored.
     usd_per_million_input, usd_per_million_output: prices for estimates; known for gpt-4o.
-    image_tokens: the model of `token_cost.COUNTED` whose images take as many tokens; without it,
-        OpenAI's models count as themselves, and the visual tokens of all others are unknown, which
-        no server reports. It changes no answer and is not part of a cell's key.
+    image_tokens: the model of `token_cost.IMAGE_TOKEN_MODELS` whose images take as many tokens;
+        without it, OpenAI's models count as themselves, and the visual tokens of all others are
+        unknown, which no server reports. It changes no answer and is not part of a cell's key.
     concurrency, timeout_s, retries: not part of a cell's key. A retry waits for the time in the
         server's Retry-After header, else for an exponential backoff.
 
@@ -135,7 +135,7 @@ class OpenAIChat:
         self._counts_as = (
             counts_as(model)
             if image_tokens is None
-            else checked_choice("image_tokens", image_tokens, COUNTED)
+            else checked_choice("image_tokens", image_tokens, IMAGE_TOKEN_MODELS)
         )
         self._kept: dict[str, Answer] = {}
         self._failed: dict[str, EyechartError] = {}

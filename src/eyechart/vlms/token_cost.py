@@ -21,7 +21,7 @@ _LIST_PRICES = {
 # Tokens of an image, and of each of its tiles. OpenAI's table gives the small model more tokens for
 # an image, so that its images cost as much.
 _PICTURE_TOKENS = {"gpt-4o": (85, 170), "gpt-4o-mini": (2833, 5667)}
-COUNTED = tuple(_PICTURE_TOKENS)
+IMAGE_TOKEN_MODELS = tuple(_PICTURE_TOKENS)
 _TILE_PX, _LONGEST_PX, _SHORTEST_PX = 512, 2048, 768
 _CHARACTERS_A_TOKEN = 4
 _MESSAGE_TOKENS = 10  # approximate tokens of the chat format around a question
@@ -95,7 +95,7 @@ def estimate(
 
 
 def counts_as(model: str) -> str:
-    """The model of `COUNTED` whose images take as many tokens; "" if there is none."""
+    """The model of `IMAGE_TOKEN_MODELS` whose images take as many tokens; "" if there is none."""
     return _undated(model) if _undated(model) in _PICTURE_TOKENS else ""
 
 
