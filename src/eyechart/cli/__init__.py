@@ -67,6 +67,7 @@ VERBS = {
         "Codecs: list, show, check, encode, bench, train, add, ...",
     ),
     "vlm": ("eyechart.cli.vlm:app", "VLMs: list, ask."),
+    "serve": ("eyechart.cli.serve:serve", "Serve a VLM at an OpenAI-style address."),
     "task": ("eyechart.cli.task:app", "Tasks: list, show."),
     "adapter": ("eyechart.cli.adapter:app", "Adapters: train, list, export."),
     "paper": ("eyechart.cli.paper:app", "The paper's published numbers: show, bd, diff."),
