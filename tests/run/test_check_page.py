@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +21,19 @@ from eyechart.cli import run_args
 from tests.vlms.chat_server import about_a_ramp, serve
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-far-may-i-compress.md"
-FIRST = 3  # commands of the page's first run
+WALK = "## From a folder and a server to a policy file\n"
+SETTINGS = 5  # of the check in it
 ON_PAGE = "--vlm openai:model=NAME,base_url=URL"
 
 
-def commands_on_page() -> list[str]:
-    return [line for line in PAGE.read_text().splitlines() if line.startswith("eyechart ")]
+def walk_and_rest() -> tuple[str, str]:
+    """The section that is run as written, and what follows it."""
+    walk, _, rest = PAGE.read_text().partition(WALK)[2].partition("\n## ")
+    return walk, rest
+
+
+def commands(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("eyechart ")]
 
 
 def figures(shown: str) -> list[list[float]]:
@@ -29,30 +42,82 @@ def figures(shown: str) -> list[list[float]]:
     return [[float(cell) for cell in row] for row in rows]
 
 
+@contextmanager
+def running(command: list[str]) -> Iterator[str]:
+    """A command that runs until it is ended; -> the first line that it prints."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline()
+        finally:
+            process.terminate()
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 @pytest.mark.slow
-def test_the_first_run_of_the_documentation_shows_what_it_says(
+def test_the_walk_from_a_folder_and_a_server_to_a_policy_runs_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As written, with the built-in VLM on all images of its chart."""
+    """Every block of the section in its order; only the port is another."""
     monkeypatch.chdir(tmp_path)
-    export, check, policy = commands_on_page()[:FIRST]
-    assert run_args(shlex.split(export)[1:]) == 0
-    capsys.readouterr()
-    assert run_args([*shlex.split(check)[1:], "--workers", "0", "--device", "cpu"]) == 0
-    shown = capsys.readouterr()
-    page = PAGE.read_text()
-    assert shown.err.splitlines()[-1] in page
-    written = page.partition("```text\n")[2].partition("```")[0]
-    expected = figures(written)[:5]
-    assert len(expected) == 5
-    for found, row in zip(figures(shown.out)[:5], expected, strict=True):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    port = free_port()
+    walk = walk_and_rest()[0].replace("8000", port)
+    blocks = re.findall(r"([^\n]*)\n\n```(\w*)\n(.*?)```", walk, re.DOTALL)
+    assert [kind for _, kind, _ in blocks].count("python") == 3
+    ran, printed = [], ""
+    with ExitStack() as servers:
+        for before, kind, block in blocks:
+            if kind == "python":
+                (name,) = re.findall(r"`(\w+\.py)`", before)
+                Path(name).write_text(block)
+                assert name != "client.py" or printed.endswith(f"in Python:\n\n{block}\n")
+            elif kind == "text":
+                assert_shown(block, printed or Path("questions.csv").read_text())
+            for line in () if kind else block.splitlines():
+                verb, *given = shlex.split(line)
+                ran.append(" ".join([verb, *given[:1]]))
+                if ran[-1] == "eyechart serve":
+                    said = servers.enter_context(running([verb, *given]))
+                    assert f"base_url=http://127.0.0.1:{port}/v1" in said
+                elif verb == "eyechart":
+                    assert run_args(given) == 0
+                    shown = capsys.readouterr()
+                    printed = shown.out if given[0] != "export" else ""
+                    asking = re.findall("^asking .*$", shown.err, re.M)
+                    assert all(f"`{one}`" in walk for one in asking)
+                else:
+                    command = [sys.executable if verb == "python" else verb, *given]
+                    done = subprocess.run(command, check=True, capture_output=True, text=True)
+                    assert f"`{done.stdout.strip()}`" in walk or not done.stdout
+    assert ran == [
+        *("eyechart export", "mv chart/images/POPE_source_lossless", "eyechart serve"),
+        *("python questions.py", "eyechart check", "eyechart recommend", "python compress.py"),
+    ]
+    sizes = [file.stat().st_size for file in Path("compressed").iterdir()]
+    measured = json.loads(Path("policy.json").read_text())["bytes_per_image"]
+    assert np.mean(sizes) == pytest.approx(measured, abs=0.5)
+
+
+def assert_shown(written: str, shown: str) -> None:
+    """What the page shows of a file is its beginning; of the check, its figures and sentences."""
+    expected = figures(written)[:SETTINGS]  # on the page the other columns follow below them
+    if not expected:
+        assert shown.startswith(written)
+        return
+    assert len(expected) == SETTINGS
+    for found, row in zip(figures(shown)[:SETTINGS], expected, strict=True):
         assert found[:3] == pytest.approx(row[:3], rel=0.05, abs=0.1)
         assert found[3] == pytest.approx(row[3], abs=2)  # other CPUs round differently
-    for text in (shown.out, written):
-        assert "Recommended for eyechart-mini-s: JPEG 75, which loses" in " ".join(text.split())
-    assert run_args(shlex.split(policy)[1:]) == 0
-    assert "def compressed(path)" in capsys.readouterr().out
-    assert Path("chart.json").is_file()
+    for text in (shown, written):
+        assert "Recommended for eyechart-mini-s: WebP 5, which loses" in " ".join(text.split())
 
 
 def test_the_page_says_how_many_images_are_needed() -> None:
@@ -77,7 +142,7 @@ def test_the_commands_of_the_documentation_work(
     Path("photos").mkdir()
     for n in range(6):
         Image.linear_gradient("L").rotate(60 * n).resize((56, 56)).save(f"photos/{n}.jpg")
-    lines = commands_on_page()[FIRST:]
+    lines = commands(walk_and_rest()[1])
     checks = [line for line in lines if line.startswith("eyechart check ")]
     assert (len(lines), len(checks), ON_PAGE in checks[0]) == (10, 3, True)
     with serve(about_a_ramp) as server:

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps
 
 policy = json.load(open({path}))
 
+
 def compressed(path):
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
     if (profile := image.info.get("icc_profile", b""))[16:20] == b"RGB ":
@@ -39,6 +40,7 @@ import eyechart
 policy = json.load(open({path}))
 codec = eyechart.open_codec(policy["codec"], **policy["options"])
 level = {{one.name: one for one in codec.levels}}[policy["level"]]
+
 
 def compressed(path):
     return codec.encode(eyechart.read_image(path), level).payload
