@@ -117,6 +117,7 @@ def run(
     log: Callable[[str], None] | None = None,
     strict: bool = True,
     command: str = "",
+    most_questions: int | None = None,
     **settings: Unpack[RunSettings],
 ) -> Outcome:
     """Answer all questions of a plan that the run directory lacks.
@@ -128,6 +129,7 @@ def run(
         with lines of progress, for example `print`.
     command: what was typed to run it, for the report.
     strict: raise if a VLM cannot be used; otherwise `unusable` of the outcome says so.
+    most_questions: refuse to ask VLMs behind servers more than this in all; None: any number.
     settings: values instead of the plan's (`PlanKeys`), and how to run it (`RunOptions`).
 
     Returns the outcome: `answered`, `failed`, `clean` (every question has an answer), ...
@@ -153,7 +155,7 @@ def run(
     watching = progress or (SilentProgress() if log is None else ProgressLines(log))
     opened, chosen = open_plan(plan, **keys), Options(**options)
     with writing(out, wait=chosen.wait, note=watching.note) as folder:
-        outcome = run_plan(opened, folder, watching, chosen, command)
+        outcome = run_plan(opened, folder, watching, chosen, command, most_questions=most_questions)
     if strict:
         outcome.raise_unusable()
     return outcome

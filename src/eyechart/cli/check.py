@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eyechart.cli.options import UsdPerGb, UsdPerMillion, parse_prices
+from eyechart.cli.options import MOST_QUESTIONS, UsdPerGb, UsdPerMillion, parse_prices
 from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
 from eyechart.core.built_in import BUILT_IN_VLM
@@ -15,8 +15,6 @@ from eyechart.core.units import counted
 
 if TYPE_CHECKING:
     from eyechart.api.results import OwnCheck
-
-MOST_QUESTIONS = 100_000  # of a check without --yes: a server may bill them
 
 
 def check(

@@ -17,6 +17,7 @@ WeightsOption = Annotated[
         help="The codec's weights folder or its URL, as CODEC:weights=DIR.",
     ),
 ]
+MOST_QUESTIONS = 100_000  # without --yes: a server may bill them
 MOST_SEED = 2**32 - 1  # NumPy and torch take no larger one everywhere
 MOST_SAMPLES = 1_000_000
 # Not a `Path`, which would change the slashes of a URL.

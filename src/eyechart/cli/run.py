@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eyechart.cli.console import error_line, keyboard_interrupt, typed_text
-from eyechart.cli.options import Directory
+from eyechart.cli.options import MOST_QUESTIONS, Directory
 from eyechart.core.errors import InputError, StoreError
 from eyechart.core.units import counted
 
@@ -136,6 +136,9 @@ ReportOption = Annotated[
     bool,
     typer.Option("--report/--no-report", help="Print tables and write the HTML report at the end."),
 ]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help=f"Ask a server more than {MOST_QUESTIONS:,} questions, too.")
+]
 
 
 def run(
@@ -161,6 +164,7 @@ def run(
     title: Title = None,
     quality: QualityOption = False,
     report: ReportOption = True,
+    yes: YesOption = False,
 ) -> None:
     """Run a plan, print the BD-Metric table and write the report.
 
@@ -199,6 +203,7 @@ def run(
             ray="" if ray == "local" else ray,
             progress=progress,
             strict=False,
+            most_questions=None if yes else MOST_QUESTIONS,
             command=shlex.join(("eyechart", *context.find_root().obj)),
         )
         failed = quality and _measure(folder, data, workers, codec_device, codec_batch, wait=wait)

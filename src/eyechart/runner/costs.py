@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.hooks import Billed, EstimatesTokens
+from eyechart.core.errors import InputError
+from eyechart.core.hooks import Billed, EstimatesTokens, is_remote
 from eyechart.core.types import VLM, Decoding, Question, Request, Task
 from eyechart.core.units import counted
 from eyechart.runner.work import ModelConfig, TaskWork, Work, questions_left
@@ -34,17 +35,55 @@ def words_before(
 ) -> str:
     """`asking toy 600 questions (about $0.26 to $0.48), mini 300 questions`: what a run will ask;
     "" if nothing is left. prices: as for `usd_before`. Writes nothing. Raises StoreError."""
-    said = []
-    for model in work.models:
-        left = questions_left(work, model, store, retry_failed=retry_failed)
-        count = sum(questions for _, questions in left)
-        if not count:
-            continue
-        usd = attempt("answer", partial(_usd_of, model, left, prices))
-        known = usd is not None and not isinstance(usd, Failed)  # else the run is still useful
-        cost = f" (about {usd})" if known else ""
-        said.append(f"{model.label} {counted(count, 'question')}{cost}")
+    left = _left(work, store, retry_failed=retry_failed)
+    said = [_asked_of(model, its, prices) for model, its in left]
     return f"asking {', '.join(said)}" if said else ""
+
+
+def refuse_many(
+    work: Work,
+    store: Store,
+    most: int,
+    *,
+    retry_failed: bool,
+    prices: Prices | None = None,
+) -> None:
+    """Refuse to ask VLMs behind servers, which may bill them, more than `most` questions in all.
+
+    Raises:
+        InputError: says how many there would be, and about what they cost. StoreError.
+    """
+    served = replace(work, models=tuple(one for one in work.models if _is_served(one)))
+    left = _left(served, store, retry_failed=retry_failed)
+    if sum(questions for _, its in left for _, questions in its) > most:
+        said = ", ".join(_asked_of(model, its, prices) for model, its in left)
+        raise InputError(f"would ask {said}; more than {most:,} questions to a server need --yes")
+
+
+def _is_served(model: ModelConfig) -> bool:
+    found = attempt("answer", model.open)  # an error is that of the run, which names it
+    return not isinstance(found, Failed) and is_remote(found)
+
+
+def _left(
+    work: Work, store: Store, *, retry_failed: bool
+) -> list[tuple[ModelConfig, list[tuple[TaskWork, int]]]]:
+    """VLMs with questions that are not settled, and how many of each task."""
+    every = [
+        (model, questions_left(work, model, store, retry_failed=retry_failed))
+        for model in work.models
+    ]
+    return [(model, its) for model, its in every if any(questions for _, questions in its)]
+
+
+def _asked_of(
+    model: ModelConfig, left: Sequence[tuple[TaskWork, int]], prices: Prices | None
+) -> str:
+    """`toy 600 questions (about $0.26 to $0.48)`."""
+    usd = attempt("answer", partial(_usd_of, model, left, prices))
+    known = usd is not None and not isinstance(usd, Failed)  # else the run is still useful
+    cost = f" (about {usd})" if known else ""
+    return f"{model.label} {counted(sum(count for _, count in left), 'question')}{cost}"
 
 
 def _usd_of(

@@ -12,7 +12,7 @@ from eyechart.core.errors import UnusableVLMError, in_one_line
 from eyechart.core.hooks import HasImageFiles
 from eyechart.core.workers import ClusterWorkers, let_threads_sleep
 from eyechart.runner.cluster import NodeWatch, check_codecs, on_cluster
-from eyechart.runner.costs import words_before
+from eyechart.runner.costs import refuse_many, words_before
 from eyechart.runner.engine import Outcome, encode, refusals, run
 from eyechart.runner.options import Options
 from eyechart.runner.plan import Plan
@@ -34,23 +34,25 @@ def run_plan(
     options: Options,
     command: str = "",
     prices: Prices | None = None,
+    most_questions: int | None = None,
 ) -> Outcome:
     """Answer all questions of the plan that the run directory lacks.
 
     command: what was typed, which is noted in the directory. prices: of the VLMs' tokens, for what
-    is said before the first question; None: those that the VLMs know.
+    is said before the first question; None: those that the VLMs know. most_questions: how many may
+    be asked of VLMs behind servers; None: any number.
 
     Nothing is written before everything that the plan names was found. A VLM that cannot be used
     is listed in `Outcome.unusable`, and the others answer.
 
     Raises:
         InputError: a name, option, level or file of the plan cannot be used, or none of its VLMs;
-            the directory holds answers about another version of a task's data.
+            the directory holds answers about another version of a task's data; too many questions.
         StoreError: the directory cannot be used or written, or another run writes to it.
     """
     let_threads_sleep()
     with on_cluster(options) as options_there:
-        return _run_plan(plan, out, progress, options_there, command, prices)
+        return _run_plan(plan, out, progress, options_there, command, prices, most_questions)
 
 
 def _run_plan(
@@ -60,6 +62,7 @@ def _run_plan(
     options: Options,
     command: str,
     prices: Prices | None,
+    most_questions: int | None,
 ) -> Outcome:
     work = resolve(plan, device=options.device, open_workers=options.open_workers)
     store, devices = Store(out), check_devices(work, options)
@@ -72,6 +75,9 @@ def _run_plan(
     for reason in reasons if usable else ():
         progress.note(f"not asked, the other VLMs go on: {reason}")
     work = replace(work, models=tuple(usable))
+    if most_questions is not None:
+        again = options.retry_failed
+        refuse_many(work, store, most_questions, retry_failed=again, prices=prices)
     if page := NodeWatch(options.open_workers).page():
         progress.note(page)
     store.create()
