@@ -59,15 +59,33 @@ def _cell(
     )
 
 
-def _analysis(cells: Sequence[CellResult], bd: Sequence[BdResult] = ()) -> Analysis:
-    return replace(empty_analysis(), cells=tuple(cells), bd=tuple(bd))
+def _analysis(
+    cells: Sequence[CellResult],
+    bd: Sequence[BdResult] = (),
+    pairs: Sequence[PairResult] = (),
+) -> Analysis:
+    return replace(empty_analysis(), cells=tuple(cells), bd=tuple(bd), pairs=tuple(pairs))
 
 
-def _curve(codec: str, *points: Point) -> list[CellResult]:
-    return [_cell(codec, bpp, score) for bpp, score in points]
+def _curve(codec: str, *points: Point, loss: Interval | None = None) -> list[CellResult]:
+    return [_cell(codec, bpp, score, loss=loss) for bpp, score in points]
 
 
-def test_two_codecs_are_compared_at_the_same_rate() -> None:
+def _pair(codec: str, against: str, value: float, half: float, task: str = "POPE") -> PairResult:
+    return PairResult(
+        vlm="mini",
+        adapter="",
+        task=task,
+        codec=codec,
+        against=against,
+        bd=Interval(value=value, low=value - half, high=value + half),
+        flags=(),
+        rate_percent=None,
+        rate_flags=(),
+    )
+
+
+def test_two_codecs_are_compared_at_the_same_rate_if_the_interval_resolves_it() -> None:
     cells = [
         _cell("source", 9.0, 86.0),
         *_curve("jpeg", (0.12, 64.6), (0.30, 80.0)),
@@ -75,19 +93,27 @@ def test_two_codecs_are_compared_at_the_same_rate() -> None:
     ]
     # VVC at 0.12 bpp, between 75.0 and 79.2: by scipy's PCHIP.
     cost = 86.0 - PchipInterpolator([0.02, 0.10, 0.14], [60.0, 75.0, 79.2])(0.12)
-    assert find(_analysis(cells)).headline == (
+    compared = (
         "JPEG at 0.12 bpp costs mini 21.4 of its 86.0 points on POPE; "
         f"VVC at the same rate costs {cost:.1f}"
     )
+    alone = "VVC at 0.02 bpp costs mini 26.0 of its 86.0 points on POPE"  # the largest loss
+    for value, half, headline in ((9.0, 2.0, compared), (9.0, 10.0, alone), (-9.0, 2.0, alone)):
+        for pair in (_pair("vvc", "jpeg", value, half), _pair("jpeg", "vvc", -value, half)):
+            assert find(_analysis(cells, pairs=[pair])).headline == headline
+    assert find(_analysis(cells)).headline == alone
 
 
-def test_a_codec_that_never_needs_the_rate_is_named_with_its_own() -> None:
+@pytest.mark.parametrize(("high", "named"), [(9.0, True), (19.0, False)])
+def test_a_codec_that_never_needs_the_rate_is_named_with_its_own(high: float, named: bool) -> None:
+    """Its rates are not shared: its interval has to lie below the other's."""
     cells = [
         _cell("source", 9.0, 86.0),
-        *_curve("jpeg", (0.2, 64.0)),
-        *_curve("vvc", (0.05, 78.0)),
+        *_curve("jpeg", (0.2, 64.0), loss=Interval(value=22.0, low=18.0, high=26.0)),
+        *_curve("vvc", (0.05, 78.0), loss=Interval(value=8.0, low=6.0, high=high)),
     ]
-    assert find(_analysis(cells)).headline.endswith("; VVC at 0.05 bpp costs 8.0")
+    headline = find(_analysis(cells)).headline
+    assert headline.endswith("; VVC at 0.05 bpp costs 8.0" if named else " points on POPE")
 
 
 def test_one_codec_has_no_comparison() -> None:
@@ -104,7 +130,8 @@ def test_a_rival_that_loses_nothing_is_not_given_a_negative_cost() -> None:
         *_curve("jpeg", (0.2, 64.0)),
         *_curve("vvc", (0.1, 86.5), (0.3, 87.0)),
     ]
-    assert find(_analysis(cells)).headline.endswith("; VVC at the same rate costs nothing")
+    found = find(_analysis(cells, pairs=[_pair("vvc", "jpeg", 22.0, 1.0)]))
+    assert found.headline.endswith("; VVC at the same rate costs nothing")
 
 
 @pytest.mark.parametrize(("loss", "sure"), [(11.7, 5.0), (0.5, -0.2), (0.0, 0.0), (-2.0, -3.0)])
@@ -199,20 +226,6 @@ def test_gains_are_counted_at_the_lowest_rates() -> None:
     )
     assert signs
     assert any(wanted in text for text in find(analysis).details)
-
-
-def _pair(codec: str, against: str, value: float, half: float, task: str) -> PairResult:
-    return PairResult(
-        vlm="mini",
-        adapter="",
-        task=task,
-        codec=codec,
-        against=against,
-        bd=Interval(value=value, low=value - half, high=value + half),
-        flags=(),
-        rate_percent=None,
-        rate_flags=(),
-    )
 
 
 def test_codecs_are_ranked_at_equal_rates_where_the_interval_resolves_it() -> None:

@@ -59,13 +59,14 @@ def find(analysis: Analysis) -> Finding:
 
     The headline is about the VLM, task and codec whose lowest rate costs the largest share of the
     uncompressed score; shares are comparable between benchmarks with different units. Cases with
-    another codec at the same or a lower rate come first. Scores between levels are interpolated as
-    for BD-Metric.
+    a codec that is significantly better at the same or a lower rate come first, and the headline
+    names it. Scores between levels are interpolated as for BD-Metric.
     """
     curves = _curves(analysis)
     if not curves:
         return Finding(headline=_without_curves(analysis), details=_details(analysis))
-    rivals = {key: _comparison(key, curves, analysis.axis) for key in curves}
+    resolved = _resolved(analysis)
+    rivals = {key: _comparison(key, curves, resolved, analysis.axis) for key in curves}
     key = max(curves, key=lambda k: (curves[k].resolved, rivals[k] != "", curves[k].share_lost))
     recovered = _recovered(analysis, *key, curves[key].lowest.level)
     return Finding(
@@ -137,27 +138,52 @@ def _recovered(analysis: Analysis, vlm: str, task: str, codec: str, level: str) 
     ]
 
 
+def _resolved(analysis: Analysis) -> set[tuple[str, str, str, str]]:
+    """(VLM, task, codec, codec that it is significantly better than) at the rates both have."""
+    pairs = [one for pair in analysis.pairs for one in (pair, pair.turned()) if not pair.adapter]
+    return {
+        (one.vlm, one.task, one.codec, one.against) for one in pairs if one.bd and one.bd.sign > 0
+    }
+
+
 def _comparison(
-    key: tuple[str, str, str], curves: dict[tuple[str, str, str], _CodecLoss], axis: Axis
+    key: tuple[str, str, str],
+    curves: dict[tuple[str, str, str], _CodecLoss],
+    resolved: set[tuple[str, str, str, str]],
+    axis: Axis,
 ) -> str:
-    """`; VVC at the same rate costs 8.9`, or a codec with fewer bits, or ""."""
-    others = {k[2]: c for k, c in curves.items() if k[:2] == key[:2] and k != key}
-    rate, uncompressed = curves[key].lowest.rate, curves[key].uncompressed.score.value
+    """`; VVC at the same rate costs 8.9`, or a codec with fewer bits; "" if none is better.
+
+    At the same rate the paired interval over the rates that both have decides. A codec whose rates
+    are all lower has no rate in common: its loss must lie below the other's, each with its whole
+    interval.
+    """
+    vlm, task, worst = key
+    lowest, uncompressed = curves[key].lowest, curves[key].uncompressed.score.value
+    lost = uncompressed - lowest.score.value
     same_rate: list[tuple[float, str, str]] = []
     fewer_bits: list[tuple[float, str, str]] = []
-    for codec, curve in others.items():
+    for (*own, codec), curve in curves.items():
+        if own != [vlm, task] or codec == worst:
+            continue
         rates = [point.rate for point in curve.points]
         scores = [point.score.value for point in curve.points]
-        if rates[0] <= rate <= rates[-1] and rates[0] < rates[-1]:
-            loss = uncompressed - _score_at(rate, rates, scores)
-            same_rate.append((loss, codec, axis.same))
-        elif rates[-1] < rate:
+        if rates[0] <= lowest.rate <= rates[-1] and rates[0] < rates[-1]:
+            loss = uncompressed - _score_at(lowest.rate, rates, scores)
+            if (vlm, task, codec, worst) in resolved and loss < lost:
+                same_rate.append((loss, codec, axis.same))
+        elif rates[-1] < lowest.rate and _below(curve.points[-1].loss, lowest.loss):
             fewer_bits.append((uncompressed - scores[-1], codec, f"at {axis.text(rates[-1])}"))
     if not same_rate and not fewer_bits:
         return ""
     loss, codec, where = min(same_rate or fewer_bits)
     cost = _number(loss) if loss > 0 else "nothing"
     return f"; {codec_label(codec)} {where} costs {cost}"
+
+
+def _below(one: Interval | None, other: Interval | None) -> bool:
+    """Whether one interval lies whole below another. A difference of 0 has an interval of 0."""
+    return one is not None and other is not None and one.high < other.low
 
 
 def _without_curves(analysis: Analysis) -> str:

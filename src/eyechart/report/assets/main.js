@@ -68,7 +68,7 @@ function renderMethods(root) {
       entry("Interval", analysis.bootstrap_samples > 0
         ? `95 % of ${analysis.bootstrap_samples.toLocaleString("en")} bootstrap samples, drawn over images (not questions) and paired between the curves that are compared; seed ${analysis.seed}.`
         : "This analysis has no bootstrap; values have no intervals."),
-      entry("Finding", (page.settings || []).length ? "The title is the last recommendation asked for: the cheapest setting whose loss is at most the tolerance with 95 % certainty, for all codecs together." : "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, among cases where another codec was measured at no higher rate. Scores between levels are interpolated as for BD-Metric."),
+      entry("Finding", (page.settings || []).length ? "The title is the last recommendation asked for: the cheapest setting whose loss is at most the tolerance with 95 % certainty, for all codecs together." : "The title names the codec, task and VLM whose lowest rate costs the largest share of the uncompressed score, and a codec that is significantly better at the same or a lower rate, if there is one; such cases come first. Scores between levels are interpolated as for BD-Metric."),
       entry("Answers", "Greedy decoding. An answer that cannot be parsed is wrong; the share of such answers is shown with every score. Tasks asked with a choice set are listed apart from those with free answers."),
       entry("Made with", `eyechart ${analysis.eyechart_version}, ${analysis.created}.`)),
     ...measuredTable(), ...commandList(),
