@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from eyechart.core.errors import InputError
 from eyechart.core.images import encode_png
 from eyechart.core.types import Floats, Rgb8
 from eyechart.quality import HasFeatures, QualityMetric, open_metric
+from eyechart.quality.backbones import _import_problem
 from eyechart.quality.frechet import frechet_distance
 from eyechart.testing import check_metric
 
@@ -99,6 +101,28 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(
     (found,) = (one for one in sections["quality metrics"] if one.name == name)
     assert found.state == "missing"
     assert "http" in found.detail or "pip install" in found.detail
+
+
+def test_a_package_that_cannot_be_imported_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision of another build than torch: `doctor` does not say that LPIPS is ready."""
+    broken = "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    (tmp_path / "torchvision.py").write_text(broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    _import_problem.cache_clear()
+    try:
+        for name in ("lpips", "dists", "fid"):
+            metric: Any = open_metric(name)
+            with pytest.raises(InputError, match=r"torchvision cannot be imported .*nms.*index"):
+                metric.check()
+            with pytest.raises(InputError, match="torchvision cannot be imported"):
+                eyechart.bench_codecs(tmp_path, "jpeg", name)
+        states = {one.name: one.state for one in dict(readiness())["quality metrics"]}
+        assert {states[name] for name in ("lpips", "dists", "fid")} == {"missing"}
+    finally:
+        _import_problem.cache_clear()
 
 
 def test_a_file_that_is_not_of_weights_is_refused(

@@ -8,6 +8,8 @@ if a metric is opened with `download=true`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +17,20 @@ from urllib.parse import urlsplit
 from eyechart.core.errors import EyechartError, InputError, one_line
 from eyechart.core.foreign import foreign_file
 from eyechart.core.plugins import how_to_install
+
+
+@cache
+def _import_problem(package: str) -> str:
+    """Why an installed package cannot be imported, or "".
+
+    torchvision of a build for other devices than torch's raises while it is imported. It is tried
+    once, because a second try can fail for another reason.
+    """
+    try:
+        import_module(package)
+    except (ImportError, OSError, RuntimeError) as error:
+        return one_line(error)
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +52,16 @@ class BackboneFile:
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
 
     def check(self, metric: str, *, download: bool) -> None:
-        """Check the packages and the file; reads no weights. Raises InputError."""
+        """Import the packages and look for the file; reads no weights. Raises InputError."""
         for package in self.packages:
             if find_spec(package) is None:
                 raise InputError(
                     f"{metric}: needs the package {package}; {how_to_install(package)}"
+                )
+            if problem := _import_problem(package):
+                raise InputError(
+                    f"{metric}: the package {package} cannot be imported ({problem}); torchvision "
+                    "has to come from the package index that torch came from"
                 )
         path = self.path()
         if not path.is_file() and not download:
