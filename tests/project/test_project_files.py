@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -50,3 +53,22 @@ def test_the_readme_of_a_package_index_has_no_links_into_the_source_tree() -> No
         text = re.sub(step["pattern"], step["replacement"], text)
     assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
     assert "| BD-Metric, adapter |" in text
+
+
+def test_the_tests_are_found_beside_a_distribution_with_a_package_of_their_name(
+    tmp_path: Path,
+) -> None:
+    """torch-fidelity, of the extra `perceptual`, installs a package `tests`. A folder without
+    __init__.py is taken only if no package of its name is on the whole path."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "__init__.py").touch()
+    script = "import tests; print(tests.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+        cwd=tmp_path / "tests",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()) == ROOT / "tests" / "__init__.py"

@@ -1,0 +1,1 @@
+"""The tests: a package, because torch-fidelity installs another package of this name."""
