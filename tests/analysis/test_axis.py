@@ -102,6 +102,32 @@ def test_over_tokens_a_setting_has_a_curve_over_its_sizes(tmp_path: Path) -> Non
     assert "2 levels at 100 tokens were averaged" in rest.flags
 
 
+def test_restored_sizes_are_told_from_others_once_both_are_there(tmp_path: Path) -> None:
+    run = stored(tmp_path)
+    assert {cell.codec for cell in over(run, "bpp").cells} == {
+        "source",
+        "grey",
+        "grey@64",
+        "grey@32",
+    }
+    for restore in (False, True):
+        for side, visual in SIZES.items():
+            if side:
+                level = Level(name=f"0@{side}", rank=0, knobs={"q": 0, LONG_SIDE: int(side)})
+                cell = toy.cell()
+                codec = replace(cell.codec, options={**cell.codec.options, "restore": restore})
+                added = Store(run).add(replace(cell, codec=codec, level=level))
+                added.ask(toy.WHOLE)
+                tokens = 100 if restore else visual
+                added.append_records(
+                    [replace(one, visual_tokens=tokens) for one in toy.records(0.5, 5 * visual)]
+                )
+    names = {cell.codec for cell in over(run, "bpp").cells}
+    assert names >= {"grey@64", "grey@64 restored", "grey@32", "grey@32 restored"}
+    over_tokens = {cell.codec for cell in over(run, "tokens").cells}
+    assert over_tokens >= {"grey 0", "grey restored 0"}
+
+
 def test_over_dollars_a_question_costs_its_tokens(tmp_path: Path) -> None:
     prices = TokenPrices(usd_input=3.0, usd_output=10.0)
     found = over(stored(tmp_path), "usd", prices)

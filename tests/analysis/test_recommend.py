@@ -366,7 +366,8 @@ def test_money_is_compared_with_the_own_files() -> None:
     files, setting = (row.entries[place].value for row in table.rows)
     assert files == pytest.approx(2.02)  # with the bytes of the files, not of the decoded images
     assert setting == pytest.approx(1.002)
-    assert "$: the tokens of the image and of one answer and the transfer" in table.legend
+    assert "$: every image sent with one question; input tokens" in table.legend
+    assert table.legend.endswith("those of the answer, and the transfer")
     said = recommendation_text(found, own)
     assert "90 % fewer bytes than the files" in said
     assert "$1.02 less per 1,000 images (50 % fewer US dollars than the files)" in said

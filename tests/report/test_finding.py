@@ -295,7 +295,6 @@ def test_a_codec_for_machines_is_named_where_it_differs_from_its_base(
     [
         ("jpeg", "75", "JPEG 75"),
         ("jpeg@256", "q75@256", "JPEG q75@256"),
-        ("jpeg:restore=true@300", "q85@300", "JPEG restore=true q85@300"),
         ("jpeg@300 restored", "q85@300", "JPEG restored q85@300"),
         ("jpeg@256", "q75@2560", "JPEG@256 q75@2560"),
         ("jpeg:75 > resize:256 > webp", "60", "JPEG 75 > resize 256 > WebP 60"),

@@ -13,6 +13,8 @@ from eyechart.core.records import USUAL_FACTS, Cell, CodecFacts, Failure, Record
 from eyechart.core.types import LONG_SIDE, Json
 from eyechart.store import AnsweredQuestion, CellIndex, Store, StoredCell, TaskSize
 
+_RESTORED = " restored"  # after the label of a codec whose receiver restores the size
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellData:
@@ -95,9 +97,9 @@ def read_cells(store: Store) -> list[CellData]:
     vlms = Labels(cell.vlm for cell in cells)
     adapters = Labels(cell.adapter for cell in cells if cell.adapter)
     tasks = Labels(cell.task for cell in cells)
-    restored = {cell.codec.options.get("restore") for cell in cells} - {None}
-    quiet = {"restore"} if len(restored) < 2 else set()  # the size in the label says enough
-    codecs = Labels((cell.codec for cell in cells), quiet=quiet)
+    codecs = Labels((cell.codec for cell in cells), quiet={"restore"})
+    # Where all sizes are restored, or none is, the size in the label says enough.
+    both = len({cell.codec.options.get("restore") for cell in cells} - {None}) > 1
     return [
         CellData(
             cell=item.cell,
@@ -106,7 +108,7 @@ def read_cells(store: Store) -> list[CellData]:
             vlm=vlms.of(item.cell.vlm) + (" (choice set)" if item.cell.decoding.choice_set else ""),
             adapter=adapters.of(item.cell.adapter),
             task=tasks.of(item.cell.task),
-            codec=_codec_label(codecs.of(item.cell.codec), item.cell),
+            codec=_codec_label(codecs.of(item.cell.codec), item.cell, both=both),
             records=records,
             failures=StoredFailures(records),
             asked=item.asked(),
@@ -128,11 +130,12 @@ def records_of(read: CellData, question_ids: Collection[str]) -> list[Record]:
     return [record for record in read.records if record.question_id in question_ids]
 
 
-def _codec_label(label: str, cell: Cell) -> str:
+def _codec_label(label: str, cell: Cell, *, both: bool) -> str:
     """The codec's label; `jpeg@768` for images with a longer side of 768 pixels, because each size
-    has a curve of its own."""
+    has a curve of its own. both: restored sizes and others must be told apart."""
     size = cell.level.knobs.get(LONG_SIDE)
-    return label if size is None else f"{label}@{size}"
+    sized = label if size is None else f"{label}@{size}"
+    return f"{sized}{_RESTORED}" if both and cell.codec.options.get("restore") else sized
 
 
 def joined_sizes(cells: Sequence[CellData]) -> list[CellData]:
@@ -142,7 +145,8 @@ def joined_sizes(cells: Sequence[CellData]) -> list[CellData]:
     curves: dict[str, str] = {}  # setting at any size -> curve
     for read in sorted(cells, key=lambda read: read.cell.codec.options.get("restore") is True):
         if LONG_SIDE in read.cell.level.knobs:
-            name = f"{read.codec.rpartition('@')[0]} {read.cell.level.name.rpartition('@')[0]}"
+            codec = read.codec.replace(f"@{read.cell.level.knobs[LONG_SIDE]}", "")
+            name = f"{codec} {read.cell.level.name.rpartition('@')[0]}"
             curves.setdefault(_setting(read, read.cell.codec.options), name)
             curves.setdefault(_setting(read, {}), name)
     return [

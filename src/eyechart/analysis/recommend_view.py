@@ -104,9 +104,10 @@ def _thousandfold(value: float | None) -> float | None:
 def _usd_note(found: Recommendation) -> str:
     """What the dollars are for."""
     costs = found.uncompressed
-    parts = [] if costs.token_usd is None else ["the tokens of the image and of one answer"]
-    parts += [] if costs.usd_per_gb is None else ["the transfer of the image"]
-    return f"$: {' and '.join(parts)}"
+    if costs.token_usd is None:
+        return "$: the transfer of the images"
+    transfer = "" if costs.usd_per_gb is None else ", and the transfer"
+    return f"$: every image sent with one question; input tokens, those of the answer{transfer}"
 
 
 def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]:
