@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from eyechart.tasks.acuity import ASK
-from eyechart.tasks.optotypes import DIRECTIONS
 from recipes.chart.asking import LETTERS, ChartQuestion
 from recipes.chart.balance import first_scenes, shares, writings
-from recipes.chart.optotype_pages import ask_optotypes, sample_optotypes
 from recipes.chart.packing import Packer
 from recipes.chart.pages import (
     ask_crowd,
@@ -50,8 +47,8 @@ LATER = {**WEIGHTS,
          "gqa_compare_number": 3.0, "gqa_verify_color": 2.0, "mme_color": 2.0,
          "mmbench_comparison": 4.0, "mme_commonsense": 2.0, "seed_interaction": 2.0,
          "seed_interaction_front": 2.0}  # fmt: skip
-# Of 16 training scenes: pages of signs, forms, crowds and optotypes; the others are ordinary.
-PAGES, FORMS, CROWDS, OPTOTYPES = (0, 5, 10), (3, 11), (7, 14), (9,)
+# Of 16 training scenes: pages of signs, forms and crowds; the others are ordinary scenes.
+PAGES, FORMS, CROWDS = (0, 5, 10), (3, 11), (7, 14)
 
 
 def prepare() -> None:
@@ -85,9 +82,6 @@ def draw(split: Split, seed: int) -> tuple[Scene, list[ChartQuestion]]:
     if split == "train" and seed >= EASY_SCENES and seed % 16 in CROWDS:
         scene = sample_crowd(seed)
         return scene, ask_crowd(scene, rng)
-    if split == "train" and seed % 16 in OPTOTYPES:
-        scene = sample_optotypes(seed)
-        return scene, ask_optotypes(scene)
     scene = sample_scene(split, seed)
     easy = split == "train" and seed < EASY_SCENES
     return scene, balanced(ask(scene, rng, QUESTIONS_A_SCENE, EASY if easy else LATER))
@@ -113,8 +107,6 @@ def training_texts() -> Iterator[str]:
         for a in ask(scene, np.random.default_rng([scene.seed, 1]), 8):
             yield a.prompt
             yield target_answer(a)
-    for text in (*ASK.values(), *DIRECTIONS):
-        yield from (text,) * 20
     for name in TARGET_NAMES:
         if name.islower():
             yield from (f"{name} {name}",) * 20

@@ -1,4 +1,4 @@
-"""Training images of the task Acuity: a row of letters, or a Landolt ring, on white.
+"""Images for prompt tokens of the task Acuity: a row of letters, or a Landolt ring, on white.
 
 They are drawn as the task draws its own (`eyechart.tasks.optotypes`), at any of its heights and
 contrasts and between them. No training image is one of the task's: these are shifted by one of
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from eyechart.tasks.acuity import ASK, CONTRASTS, SIZES_PX, row_shift_px
+from eyechart.tasks.acuity import CONTRASTS, SIZES_PX, row_shift_px
 from eyechart.tasks.optotypes import DIRECTIONS, LETTERS, letter, ring, row_image
-from recipes.chart.asking import ChartQuestion, pick
+from recipes.chart.asking import pick
 from recipes.chart.sample import STREAMS
-from recipes.chart.scene import SIZE_PX, Box, Rng, Scene, Text
+from recipes.chart.scene import SIZE_PX, Rng, Scene, Text
 
 LETTERS_ROLE, RING_ROLE = "letters", "ring"  # as the task's categories
 _STREAM = 7  # other pages have other streams
@@ -46,14 +46,6 @@ def sample_optotypes(seed: int) -> Scene:
         seed=seed, split="train", layout="optotypes", background="paper", light="day",
         things=(), texts=(text,), contrast=contrast,
     )  # fmt: skip
-
-
-def ask_optotypes(page: Scene) -> list[ChartQuestion]:
-    """The task's question about the page."""
-    (row,) = page.texts
-    return [
-        ChartQuestion(task="Acuity", category=row.role, question=ASK[row.role], answer=row.text)
-    ]
 
 
 def draw_optotypes(page: Scene) -> npt.NDArray[np.uint8]:
@@ -92,17 +84,13 @@ def _shift(rng: Rng, height_px: int, count: int) -> tuple[int, int]:
 
 
 def _row(signs: str, role: str, height_px: int, shift_px: tuple[int, int]) -> Text:
-    """A row of letters with their boxes, or a ring, which has no letters."""
+    """A row of letters, or a ring."""
     count = 1 if role == RING_ROLE else len(signs)
     left, top = _middle(height_px, count)
     left, top = left + shift_px[1], top + shift_px[0]
-    boxes: list[tuple[str, Box]] = []
-    for place, sign in enumerate(signs if role == LETTERS_ROLE else ""):
-        start = left + 2 * height_px * place
-        boxes.append((sign, (start, top, start + height_px, top + height_px)))
     width_px = height_px * (2 * count - 1)
     return Text(
         text=signs, role=role, ink="black", plate=None, font="", font_px=height_px,
-        box_px=(left, top, left + width_px, top + height_px), letter_boxes_px=tuple(boxes),
+        box_px=(left, top, left + width_px, top + height_px), letter_boxes_px=(),
         origin_px=(left, top),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Teach a trained VLM the two questions of the task Acuity, and change none of its weights.
 
-    python -m recipes.chart.prompt_tokens --model DIR
+    python -m recipes.chart.prompt_tokens --model DIR [--device cuda]
 
     page of letters or a ring -> vision tower -> keys and values of its tokens   (frozen, made once)
     prompt tokens (trained)   -> language model that attends to these -> answer  (frozen)
@@ -9,7 +9,7 @@ Prompt tuning (Lester et al., 2021, arXiv:2104.08691): the text of each question
 tokens, and only their embeddings are trained. DIR is a model as `ship` writes it. Its weights, its
 tokenizer, its chat template and its card are written again. The chat template puts the new tokens
 in place of these two texts. All other prompts have the tokens that they had, and all answers to
-them stay the same. It takes minutes on one CPU core, because the vision tower sees each page once.
+them stay the same. It takes minutes, because the vision tower sees each page once.
 """
 
 from __future__ import annotations
@@ -156,12 +156,12 @@ class Pages:
 def _kept(network: ChartForward, packer: Packer, pages: Sequence[Scene]) -> list[KeysValues]:
     """Keys and values of the tokens before the question, float16 to save memory."""
     images = np.stack([draw_optotypes(page) for page in pages]).transpose(0, 3, 1, 2)
-    visual_BND = network.encode_images(torch.from_numpy(np.ascontiguousarray(images)))
+    visual_BND = network.encode_images(torch.tensor(images))
     count, length = len(pages), len(packer.prefix)
     embedded = network.language.embed_tokens(torch.tensor(packer.prefix)).expand(count, -1, -1)
     after = packer.first + visual_BND.shape[1]
     x_BLD = torch.cat([embedded[:, : packer.first], visual_BND, embedded[:, after:]], dim=1)
-    position = torch.from_numpy(packer.prefix_position)[:, None].expand(-1, count, -1)
+    position = torch.tensor(packer.prefix_position)[:, None].expand(-1, count, -1)
     causal = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
     _, kept = network.decode(x_BLD, position, causal)
     return [(keys.half(), values.half()) for keys, values in kept]
@@ -211,7 +211,7 @@ class Tuner:
             for group in optimizer.param_groups:
                 falling = 1.5 * (1 - step / asked.steps)
                 group["lr"] = asked.rate * min(1.0, (step + 1) / _WARM_UP_STEPS, falling)
-            index = torch.from_numpy(rng.integers(len(pages.pages), size=_BATCH))
+            index = torch.tensor(rng.integers(len(pages.pages), size=_BATCH))
             target = pages.target_PT[index]
             logits = self.logits(pages.batch(index), prompt_TD, target[:, :-1].clamp(min=0))
             loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-100)
@@ -268,7 +268,7 @@ The two questions of the task Acuity are asked with {tokens} tokens of their own
 template puts in place of their texts. Only the embeddings of these tokens were trained (prompt
 tuning, arXiv:2104.08691; `recipes/chart/prompt_tokens.py`): {embeddings:,} numbers, on the
 uncompressed images of {letters:,} pages of letters and {rings:,} of rings, in {minutes:.0f}
-minutes on one core of a CPU. No other weight was changed, all other prompts have the same tokens as
+minutes on {device}. No other weight was changed, all other prompts have the same tokens as
 before, and the new tokens are never part of an answer. The answer for a ring is right, top, left or
 bottom. Other wordings of the questions are not understood.
 
@@ -285,6 +285,7 @@ def card_section(
     pages: dict[str, int],
     embeddings_ND: Tensor,
     took_s: float,
+    device: str,
 ) -> str:
     """What the model's card says about the prompt tokens."""
     rings = {height: (share, count) for height, share, count in shares["ring"]}
@@ -299,14 +300,17 @@ def card_section(
         letters=pages["letters"],
         rings=pages["ring"],
         minutes=took_s / 60,
+        device="one core of a CPU" if device == "cpu" else torch.cuda.get_device_name(device),
         table="\n".join(rows),
     )
 
 
-def add_prompt_tokens(folder: Path, *, held_out: int, most_pages: int | None = None) -> None:
+def add_prompt_tokens(
+    folder: Path, *, held_out: int, most_pages: int | None = None, device: str = "cpu"
+) -> None:
     """Train the prompt tokens of a model directory and write it again.
 
-    most_pages: fewer seeds of training pages, for a try.
+    most_pages: fewer seeds of training pages, for a try. device: torch's name of it.
 
     Raises:
         ValueError: it has prompt tokens, or its chat template has another form.
@@ -318,7 +322,7 @@ def add_prompt_tokens(folder: Path, *, held_out: int, most_pages: int | None = N
     template = with_prompt_tokens(tokenizer.chat_template)
     model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     model.eval().requires_grad_(False)
-    network, packer = ChartForward(model), Packer(tokenizer)
+    network, packer = ChartForward(model).to(device), Packer(tokenizer)
     tuner = Tuner(network, packer)
     rows: list[Tensor] = []
     shares: dict[str, list[tuple[str, float, int]]] = {}
@@ -326,15 +330,17 @@ def add_prompt_tokens(folder: Path, *, held_out: int, most_pages: int | None = N
     held_out_seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + held_out)
     for kind, asked in QUESTIONS.items():
         seeds = range(min(asked.pages, most_pages or asked.pages))
-        seen = Pages(network, packer, kind, seeds, asked.least_px)
-        tested = Pages(network, packer, kind, held_out_seeds)
-        pages[kind] = len(seen.pages)
-        for step, loss, prompt_TD in tuner.tune(asked, seen):
-            shares[kind] = read_shares(tested, tuner.answers(tested, prompt_TD, tokenizer))
-            listed = ", ".join(f"{height} {share:.0%}" for height, share, _ in shares[kind])
-            seconds = time.monotonic() - began
-            print(f"{kind} {step}, {seconds:.0f} s: loss {loss:.3f}, read: {listed}", flush=True)
-        rows.append(prompt_TD.clone())
+        with torch.device(device):
+            seen = Pages(network, packer, kind, seeds, asked.least_px)
+            tested = Pages(network, packer, kind, held_out_seeds)
+            pages[kind] = len(seen.pages)
+            for step, loss, prompt_TD in tuner.tune(asked, seen):
+                shares[kind] = read_shares(tested, tuner.answers(tested, prompt_TD, tokenizer))
+                listed = ", ".join(f"{height} {share:.0%}" for height, share, _ in shares[kind])
+                took_s = time.monotonic() - began
+                print(f"{kind} {step}, {took_s:.0f} s: loss {loss:.3f}, read: {listed}", flush=True)
+        rows.append(prompt_TD.cpu())
+    model.cpu()
     embeddings_ND = torch.cat(rows)
     never: Any = tokenizer.convert_tokens_to_ids("<|image_pad|>")
     wider = widened(model, embeddings_ND, len(tokenizer), never)
@@ -345,7 +351,7 @@ def add_prompt_tokens(folder: Path, *, held_out: int, most_pages: int | None = N
     for key in ("is_local", "local_files_only"):  # how it was loaded here
         tokenizer.init_kwargs.pop(key, None)
     tokenizer.save_pretrained(folder)
-    section = card_section(shares, pages, embeddings_ND, time.monotonic() - began)
+    section = card_section(shares, pages, embeddings_ND, time.monotonic() - began, device)
     card = (folder / "README.md").read_text()
     (folder / "README.md").write_text(f"{card.rstrip()}\n\n{section}")
 
@@ -355,8 +361,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train prompt tokens for the acuity chart.")
     parser.add_argument("--model", type=Path, required=True, help="directory that `ship` wrote")
     parser.add_argument("--held-out", type=int, default=2048, help="pages to validate on")
+    parser.add_argument("--device", default="cpu", help="torch's name of it")
     args = parser.parse_args()
-    add_prompt_tokens(args.model, held_out=args.held_out)
+    add_prompt_tokens(args.model, held_out=args.held_out, device=args.device)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from recipes.chart import backgrounds, cutouts, writing
-from recipes.chart.optotype_pages import draw_optotypes
 from recipes.chart.sample import STREAMS, sample_scene
 from recipes.chart.scene import SIZE_PX, Rng, Scene, Text, Thing
 
@@ -38,8 +37,6 @@ def render(scene: Scene) -> RGB8:
 
 def render_planes(scene: Scene) -> RGB8:
     """The image of `scene` as three planes: (3, 224, 224) uint8."""
-    if scene.layout == "optotypes":
-        return np.ascontiguousarray(draw_optotypes(scene).transpose(2, 0, 1))
     stream = [100 + STREAMS[scene.split], scene.seed]
     rng = np.random.default_rng(stream)
     ground = _to_uint8(backgrounds.paint(scene.background, rng))

@@ -25,14 +25,14 @@ pipeline_tag: image-text-to-text
 A built-in VLM of eyechart: transformers' `Qwen2_5_VLForConditionalGeneration` with
 {parameters:.1f} M parameters, trained from random weights on rendered scenes. It is for
 measuring and no assistant: it answers short questions about images like those of the built-in
-chart, and no others. It is one of three sizes (2, 7 and 16 M parameters) that were trained side by
-side, with the same settings and the same data in the same order.
+chart, and no others. It is one of three sizes (2, 7 and 16 M parameters) that were trained with the
+same settings and the same data in the same order.
 
 - **Data**: {scenes:,} scenes of recipes/chart (split `train`), each used once, about a dozen
   questions a scene with the prompts of the seven tasks. Test scenes, and some of their fonts, words
   and layouts, are not in the training data. All images were uncompressed.
-- **Cost**: {steps:,} steps of {batch} scenes in {minutes:.1f} minutes on {device}, together with
-  the other sizes; a step of this size takes {step_ms:.0f} ms there.{budget}
+- **Cost**: {steps:,} steps of {batch} scenes in {minutes:.1f} minutes on {device}, beside other
+  sizes; a step of this size takes {step_ms:.0f} ms there.{budget}
 - **Recipe**: `recipes/chart/train_vlm.py`; settings that were tried: `recipes/chart/README.md`.
 - **Limits**: 224 x 224 images; answers multiple choice with an option's text, and names what
   decides before yes or no ("left. No").

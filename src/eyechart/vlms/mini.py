@@ -61,3 +61,9 @@ class EyechartMiniS(EyechartMini):
     """The same with 2 million parameters."""
 
     _built_in = "eyechart-mini-s"
+
+
+class EyechartMiniL(EyechartMini):
+    """The same with 16 million parameters."""
+
+    _built_in = "eyechart-mini-l"

@@ -331,7 +331,7 @@ FAMILY = Family(
     known=(
         *(
             KnownVLM(name=name, folder=weights_dir(name), note="built in", plugin=name)
-            for name in ("eyechart-mini", "eyechart-mini-s")
+            for name in ("eyechart-mini-s", "eyechart-mini", "eyechart-mini-l")
         ),
         *(
             KnownVLM(name=f"qwen2.5-vl-{size.lower()}", hub_id=f"Qwen/Qwen2.5-VL-{size}-Instruct")
