@@ -13,7 +13,7 @@ from eyechart.analysis.files import write_analysis
 from eyechart.analysis.result import Analysis, Interval
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
-from eyechart.report.figures import FIGURES, write_figure
+from eyechart.report.figures import FIGURES, figure_gaps, write_figure
 from eyechart.report.style import colour, marker, styles
 from tests.report.acuity_analysis import acuity_analysis
 from tests.report.synthetic_analysis import CODECS, TASKS, VLMS, full_analysis, minimal_analysis
@@ -92,6 +92,34 @@ def test_sizes_below_1_have_ticks_above_0(tmp_path: Path) -> None:
     svg = write_figure(small, "acuity", tmp_path / "a.svg", width_mm=180)[0].read_text()
     for tick in ("0.06", "0.16", "0.42"):
         assert f"<!-- {tick} -->" in svg
+
+
+@pytest.mark.parametrize("name", ["bars", "radar-vlms", "radar-tasks", "curves", "radar-codecs"])
+def test_a_figure_that_lacks_a_curve_says_which(name: str) -> None:
+    whole = full_analysis()
+    lost = ("eyechart-mini", "POPE", "vvc")
+    cells = [cell for cell in whole.cells if (cell.vlm, cell.task, cell.codec) != lost]
+    bd = [one for one in whole.bd if (one.vlm, one.task, one.codec) != lost]
+    part = replace(whole, cells=tuple(cells), bd=tuple(bd))
+    gaps = set(figure_gaps(part, name).split(", ")) - set(figure_gaps(whole, name).split(", "))
+    assert gaps == {"vvc of eyechart-mini on POPE"}
+    assert "vvc" not in figure_gaps(part, name, task="GQA", vlm="eyechart-mini")
+    assert figure_gaps(part, "uncompressed") == ""
+
+
+def test_the_missing_curves_of_a_figure_are_a_line_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = full_analysis()
+    cells = [cell for cell in whole.cells if (cell.task, cell.codec) != ("POPE", "vvc")]
+    write_analysis(replace(whole, cells=tuple(cells)), tmp_path / "analysis.json")
+    args = ["figure", "curves", str(tmp_path), "--out", str(tmp_path / "a.svg")]
+    assert run_args([*args, "--task", "POPE", "--vlm", "eyechart-mini"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        "not in the figure, because the run has no such curve: vvc of eyechart-mini on POPE"
+        in lines
+    )
 
 
 def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:

@@ -204,6 +204,18 @@ def write_figure(
     return write(analysis, name, Path(out), width_mm=width_mm, vlm=vlm, task=task)
 
 
+def figure_gaps(
+    analysis: Analysis, name: str, *, vlm: str | None = None, task: str | None = None
+) -> str:
+    """Which curves of a run's codecs, VLMs and tasks a figure lacks; "" if none.
+
+    Raises InputError: as `write_figure`.
+    """
+    from eyechart.report.figures import figure_gaps as gaps
+
+    return gaps(analysis, name, vlm=vlm, task=task)
+
+
 def records(run_directory: str | Path, *, data: str | Path | None = None) -> list[RecordRow]:
     """Every answered or failed question of a run as one row, ready for `pandas.DataFrame`.
 

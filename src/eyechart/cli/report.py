@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
-from eyechart.cli.console import typed_text
+from eyechart.cli.console import error_line, typed_text
 from eyechart.cli.options import AxisOption, Directory, UsdPerMillion, parse_prices
 from eyechart.cli.tables import say_not_shown
+
+if TYPE_CHECKING:
+    from eyechart.api.results import Analysis
 
 
 def report(
@@ -50,7 +53,7 @@ def report(
         full_size=full_size,
         **over,
     )
-    _end(directory, data, path, **over)
+    _fail_if_left_out(_end(directory, data, path, **over))
 
 
 def figure(
@@ -80,12 +83,16 @@ def figure(
 ) -> None:
     """Draw a figure of the paper from a run, and write its numbers as CSV."""
     from eyechart import api
+    from eyechart.api.run_results import figure_gaps
 
     over = _over(axis, usd_per_million)
     paths = api.write_figure(
         directory, name, out, width_mm=width_mm, vlm=vlm, task=task, data=data, **over
     )
-    _end(directory, data, *paths, **over)
+    analysis = _end(directory, data, *paths, **over)
+    if gaps := figure_gaps(analysis, name, vlm=vlm, task=task):
+        error_line(f"not in the figure, because the run has no such curve: {gaps}")
+    _fail_if_left_out(analysis)
 
 
 class _Over(TypedDict):
@@ -99,14 +106,19 @@ def _over(axis: str, usd_per_million: str | None) -> _Over:
     return {"axis": axis, "usd_per_million": parse_prices(usd_per_million)}
 
 
-def _end(directory: str, data: str | None, *written: Path, **over: Unpack[_Over]) -> None:
-    """Print the files, and what they do not show; exit code 1 if something is left out."""
+def _end(directory: str, data: str | None, *written: Path, **over: Unpack[_Over]) -> Analysis:
+    """Print the files, and what they do not show; -> the analysis."""
     from eyechart import api
 
     analysis = api.analyse(directory, data=data, **over)
     say_not_shown(analysis)
     for path in written:
         print(path)
+    return analysis
+
+
+def _fail_if_left_out(analysis: Analysis) -> None:
+    """Exit code 1 if a task is left out."""
     if analysis.left_out:
         raise typer.Exit(1)
 

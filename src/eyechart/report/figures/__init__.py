@@ -48,7 +48,17 @@ from eyechart.report.figures.scaling import (
     lacks_sizes,
     size_rows,
 )
-from eyechart.report.figures.shared import MM_PER_INCH, Row, lacks_bd, lacks_tasks
+from eyechart.report.figures.shared import (
+    MM_PER_INCH,
+    Curve,
+    Row,
+    gaps_bd,
+    gaps_cells,
+    lacks_bd,
+    lacks_tasks,
+    listed,
+    no_gaps,
+)
 from eyechart.report.plots import check_plot, save_plot
 from eyechart.store.files import write_atomic
 
@@ -62,7 +72,7 @@ COLUMN_MM = 88.0  # one column of a two-column paper
 class Figure:
     """A figure. names: the paper's numbers and a word. rows: its numbers, none if the run lacks
     them. draw: draws an analysis that has rows. needs: what a run must have. lacks: what of it this
-    run lacks."""
+    run lacks. gaps: what is missing in a figure that can be drawn."""
 
     names: tuple[str, ...]
     title: str
@@ -70,6 +80,7 @@ class Figure:
     rows: Callable[[Analysis], list[Row]]
     draw: Callable[[Canvas, Analysis, float], None]
     lacks: Callable[[Analysis], str]
+    gaps: Callable[[Analysis], list[Curve]] = no_gaps
 
 
 def figure_named(name: str) -> Figure:
@@ -134,6 +145,23 @@ def write_figure(
     return path, numbers
 
 
+def figure_gaps(
+    analysis: Analysis, name: str, *, vlm: str | None = None, task: str | None = None
+) -> str:
+    """Which cells a figure that can be drawn lacks, as in `vvc of mini on POPE`; "" if none.
+
+    vlm, task: as for `write_figure`. Raises InputError.
+    """
+    gaps = figure_named(name).gaps(_only(analysis, None, None))
+    return listed(
+        [
+            f"{codec} of {one} on {asked}"
+            for codec, one, asked in gaps
+            if vlm in (None, one) and task in (None, asked)
+        ]
+    )
+
+
 def _only(analysis: Analysis, vlm: str | None, task: str | None) -> Analysis:
     """The part of one VLM or task. Answers from choice sets are another protocol and left out."""
     cells = [cell for cell in analysis.cells if not cell.choices and cell.answered]
@@ -179,6 +207,7 @@ FIGURES = (
         rows=bar_rows,
         draw=draw_bars,
         lacks=lacks_bd,
+        gaps=gaps_bd,
     ),
     Figure(
         names=("2", "example"),
@@ -195,6 +224,7 @@ FIGURES = (
         rows=radar_rows,
         draw=draw_radar("task", "vlm"),
         lacks=lacks_bd,
+        gaps=gaps_bd,
     ),
     Figure(
         names=("3b", "radar-tasks"),
@@ -203,6 +233,7 @@ FIGURES = (
         rows=radar_rows,
         draw=draw_radar("vlm", "task"),
         lacks=lacks_bd,
+        gaps=gaps_bd,
     ),
     Figure(
         names=("4", "7", "9", *map(str, range(11, 20)), "23", "curves"),
@@ -211,6 +242,7 @@ FIGURES = (
         rows=curve_rows,
         draw=draw_curves,
         lacks=lacks_bd,
+        gaps=gaps_cells,
     ),
     Figure(
         names=("5", "21", "22", "scaling"),
@@ -260,6 +292,7 @@ FIGURES = (
         rows=codec_score_rows,
         draw=draw_codec_scores,
         lacks=lacks_tasks,
+        gaps=gaps_bd,
     ),
     Figure(
         names=("acuity",),

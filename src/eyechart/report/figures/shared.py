@@ -17,6 +17,7 @@ _PANEL_MM = 58.0  # the least width of a panel
 _TALLEST_MM = 80.0
 
 Row: TypeAlias = dict[str, str | float | None]
+Curve: TypeAlias = tuple[str, str, str]  # codec, VLM, task
 T = TypeVar("T")
 
 
@@ -113,6 +114,35 @@ def lacks_bd(analysis: Analysis) -> str:
     codecs = distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
     there = f"codecs there: {listed(codecs) or 'none'}"
     return f"no BD-Metric: {listed(empty)}; {there}" if empty else there
+
+
+def gaps_bd(analysis: Analysis) -> list[Curve]:
+    """The codecs of the run without a BD-Metric against the uncompressed image, by VLM and task."""
+    there = {
+        (bd.codec, bd.vlm, bd.task)
+        for bd, _ in against_uncompressed(analysis)
+        if bd.bd is not None and not bd.adapter
+    }
+    return _missing(analysis, there)
+
+
+def gaps_cells(analysis: Analysis) -> list[Curve]:
+    """The codecs of the run without a cell, by VLM and task."""
+    return _missing(analysis, {(cell.codec, cell.vlm, cell.task) for cell in analysis.cells})
+
+
+def no_gaps(_analysis: Analysis) -> list[Curve]:
+    """Of a figure that shows what is there."""
+    return []
+
+
+def _missing(analysis: Analysis, there: set[Curve]) -> list[Curve]:
+    """Each combination of the run's codecs, VLMs and tasks that is not there."""
+    codecs = distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
+    asked = distinct((cell.vlm, cell.task) for cell in analysis.cells)
+    return [
+        one for codec in codecs for vlm_task in asked if (one := (codec, *vlm_task)) not in there
+    ]
 
 
 def lacks_tasks(analysis: Analysis) -> str:
