@@ -122,6 +122,17 @@ def test_the_missing_curves_of_a_figure_are_a_line_on_stderr(
     )
 
 
+def test_each_vlm_has_a_panel_of_bars(tmp_path: Path) -> None:
+    """Names of tasks and VLMs below one axis would overlap."""
+    svg = write_figure(full_analysis(), "bars", tmp_path / "a.svg")[0].read_text()
+    for vlm in VLMS:
+        assert svg.count(f"<!-- {vlm} -->") == 1
+    for task in TASKS:
+        assert svg.count(f"<!-- {task} -->") == len(VLMS)
+    alone = write_figure(full_analysis(), "bars", tmp_path / "b.svg", vlm="eyechart-mini")[0]
+    assert "<!-- eyechart-mini -->" not in alone.read_text()
+
+
 def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:
     analysis = full_analysis()
     none = Interval(value=0.0, low=0.0, high=0.0)
