@@ -133,6 +133,22 @@ def test_each_vlm_has_a_panel_of_bars(tmp_path: Path) -> None:
     assert "<!-- eyechart-mini -->" not in alone.read_text()
 
 
+def test_the_pictures_are_in_order_of_codec_and_rate_with_their_levels(tmp_path: Path) -> None:
+    whole = full_analysis()
+    mixed = [replace(one, views=tuple(reversed(one.views))) for one in whole.examples]
+    figure, path = write_figure(replace(whole, examples=tuple(mixed)), "2", tmp_path / "a.svg")
+    rows = numbers(path)
+    assert rows[0]["codec"] == "source"
+    codecs = [row["codec"] for row in rows[1:]]
+    assert list(dict.fromkeys(codecs)) == list(reversed(CODECS))
+    for codec, (levels, _, _) in CODECS.items():
+        own = [row["level"] for row in rows if (row["codec"], row["adapter"]) == (codec, "")]
+        assert own == list(reversed(levels))
+    svg = figure.read_text()
+    assert "<!-- JPEG Q1 -->" in svg
+    assert "reference: yes; eyechart-mini answers:" in svg
+
+
 def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:
     analysis = full_analysis()
     none = Interval(value=0.0, low=0.0, high=0.0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eyechart.analysis.codec_names import codec_label
+from eyechart.analysis.codec_names import setting_label
 from eyechart.analysis.result import Analysis, Example, View
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import Row, distinct, grid, listed, uncompressed
@@ -35,7 +35,7 @@ def example_rows(analysis: Analysis) -> list[Row]:
             "answer": view.answer,
             "right": "yes" if view.right else "no",
         }
-        for view in example.views
+        for view in _ordered(example.views)
     ]
 
 
@@ -67,12 +67,15 @@ def draw_example(*, adapters: bool) -> Callable[[Canvas, Analysis, float], None]
 
         example = _example(analysis)
         assert example is not None
-        views = [view for view in example.views if view.png_base64 and not view.adapter]
+        views = [
+            view for view in _ordered(example.views) if view.png_base64 and not view.adapter
+        ]
         panel_axes = grid(canvas, len(views), width_in, least_mm=28.0, height=1.25)
         for axes, view in zip(panel_axes, views, strict=False):
             axes.imshow(np.asarray(Image.open(io.BytesIO(base64.b64decode(view.png_base64)))))
             axes.set_axis_off()
-            name = "uncompressed" if view.codec == UNCOMPRESSED else codec_label(view.codec)
+            plain = view.codec == UNCOMPRESSED
+            name = "uncompressed" if plain else setting_label(view.codec, view.level)
             lines = [name, f"{view.bpp:.3f} bpp", _said(view)]
             if adapters:
                 same = (view.codec, view.level)
@@ -82,15 +85,27 @@ def draw_example(*, adapters: bool) -> Callable[[Canvas, Analysis, float], None]
                     if other.adapter and (other.codec, other.level) == same
                 ]
             axes.set_title("\n".join(lines), fontsize=5.5, parse_math=False)
-        canvas.suptitle(f"{example.question.strip()[:90]}", fontsize=7, parse_math=False)
+        asked = _short(example.question, 90)
+        answers = f"reference: {_short(example.reference, 40)}; {example.vlm} answers:"
+        canvas.suptitle(f"{asked}\n{answers}", fontsize=6.5, parse_math=False)
 
     return draw
 
 
+def _ordered(views: Sequence[View]) -> list[View]:
+    """The uncompressed image, then the codecs, each from its highest rate."""
+    codecs = distinct((UNCOMPRESSED, *(view.codec for view in views)))
+    return sorted(views, key=lambda view: (codecs.index(view.codec), -view.bpp, view.adapter))
+
+
 def _said(view: View) -> str:
-    answer = " ".join(view.answer.split())
-    answer = answer if len(answer) <= 28 else answer[:27] + "…"
-    return f"{'✓' if view.right else '✗'} {answer or '(nothing)'}"
+    return f"{'✓' if view.right else '✗'} {_short(view.answer, 28) or '(nothing)'}"
+
+
+def _short(text: str, most: int) -> str:
+    """In one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _example(analysis: Analysis) -> Example | None:
