@@ -326,7 +326,34 @@ def test_bd_of_a_csv_file(curve: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert -30 < found["bd_metric"] < -10
     assert found["flags"] == []
     assert run_args(["bd", "--curve", str(curve), "--against", str(curve)]) == 0
-    assert "+0.0000" in capsys.readouterr().out
+    assert "+0.0000   over 0.1 to 0.4 bpp" in capsys.readouterr().out
+
+
+def test_bd_rate_needs_no_shared_rates(
+    curve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of JPEG beside VVC: the same scores at ten times the rate."""
+    costly = tmp_path / "costly.csv"
+    costly.write_text("bpp,score\n1,50\n2,60\n4,70\n")
+    args = ["bd", "--curve", str(costly), "--against", str(curve)]
+    assert run_args(args) == 0
+    metric, rate = capsys.readouterr().out.splitlines()
+    assert metric == "BD-Metric none: the curves share no bpp range: 1 to 4 against 0.1 to 0.4"
+    assert rate == "BD-rate   +900.00 %   over 50 to 70 points"
+    assert run_args([*args, "--rate"]) == 0
+    assert capsys.readouterr().out.splitlines() == [rate]
+    assert run_args([*args, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["bd_metric"] is None
+    assert found["bd_rate_percent"] == pytest.approx(900)
+    assert found["score_range"] == [50, 70]
+    worse = tmp_path / "worse.csv"
+    worse.write_text("bpp,score\n1,20\n2,30\n")
+    assert run_args(["bd", "--curve", str(worse), "--against", str(curve)]) == 2
+    assert "worse.csv, " in (error := capsys.readouterr().err)
+    assert "the curves share no bpp range" in error
+    assert run_args(["bd", "--curve", str(curve), "--anchor", "80", "--rate"]) == 2
+    assert "--rate compares two curves; give --against CSV" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,14 @@ class NothingSharedError(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bd:
-    """A BD-Metric in the metric's own units (negative: below the anchor), and its warnings."""
+    """A BD-Metric in the metric's own units (negative: below the anchor), or a BD-rate in percent.
+
+    over: the ends of the range that it is the mean over: of rates, for a BD-rate of scores. flags:
+    warnings.
+    """
 
     value: float
+    over: tuple[float, float]
     flags: tuple[str, ...] = ()
 
 
@@ -63,7 +68,8 @@ def bd_metric(
     rates, values, flags = checked_points(rates_bpp, scores, unit)
     if not np.isfinite(anchor):
         raise InputError(f"anchor is {anchor}; a finite score is needed")
-    return Bd(value=float(bd_metric_many(rates, values, anchor)), flags=flags)
+    value = float(bd_metric_many(rates, values, anchor))
+    return Bd(value=value, over=_shared(rates, rates), flags=flags)
 
 
 def bd_between(
@@ -91,7 +97,8 @@ def bd_between(
     if share < SMALL_OVERLAP:
         flags += (f"small overlap {100 * share:.0f} %",)
     value = bd_between_many(rates, values, other_rates, other_values)
-    return Bd(value=float(value), flags=tuple(dict.fromkeys(flags)))
+    shared = _shared(rates, other_rates)
+    return Bd(value=float(value), over=shared, flags=tuple(dict.fromkeys(flags)))
 
 
 def bd_rate(
@@ -122,7 +129,8 @@ def bd_rate(
     value = float(_rate_percent(x, y, other_x, other_y))
     if not np.isfinite(value):
         raise NothingSharedError(f"the curves share no scores: {_span(x)} against {_span(other_x)}")
-    return Bd(value=value, flags=tuple(dict.fromkeys((*flags, *other_flags))))
+    shared = _shared(x, other_x)
+    return Bd(value=value, over=shared, flags=tuple(dict.fromkeys((*flags, *other_flags))))
 
 
 def rising(rates_bpp: Floats, scores: Floats) -> tuple[Floats, Floats]:
@@ -274,6 +282,11 @@ def _order_flags(rates: Floats) -> tuple[str, ...]:
     """A flag if the rates, in order of levels, do not rise: then a level is not as declared."""
     steps = np.diff(rates)
     return () if (steps > 0).all() or (steps < 0).all() else ("non-monotone rates",)
+
+
+def _shared(values: Floats, others: Floats) -> tuple[float, float]:
+    """The ends of the range that two curves share."""
+    return float(max(values.min(), others.min())), float(min(values.max(), others.max()))
 
 
 def _span(values: Floats) -> str:

@@ -38,7 +38,7 @@ def bd_metric(
     rates_bpp, scores: the points, shape (n,) each, n >= 2, in any order.
     uncompressed: a score. against: rates and scores of the other curve. Give one of the two.
 
-    Returns `value`, and warnings in `flags`.
+    Returns `value`, the range of rates `over` which it is the mean, and warnings in `flags`.
 
     Raises:
         InputError: fewer than two rates, a rate not above 0, NaN; no shared range.
@@ -69,7 +69,8 @@ def bd_rate(rates_bpp: npt.ArrayLike, scores: npt.ArrayLike, *, against: RatesAn
         rise with the rate become one point, with the mean of the scores and of the log rates.
     against: rates and scores of the other curve.
 
-    Returns `value` in percent, and in `flags` what was averaged, and other warnings.
+    Returns `value` in percent, the range of scores `over` which it is the mean, and in `flags` what
+    was averaged, and other warnings.
 
     Raises:
         InputError: as `bd_metric`; scores that never rise with the rate; no shared scores.

@@ -26,7 +26,7 @@ from eyechart.core.types import UNCOMPRESSED
 from eyechart.core.units import counted
 
 if TYPE_CHECKING:
-    from eyechart.api.curves import NamedCurve
+    from eyechart.api.curves import Bd, NamedCurve
     from eyechart.api.results import Analysis, Table
 
 
@@ -197,6 +197,9 @@ def bd(
     against: Annotated[
         Path | None, typer.Option(metavar="CSV", help="A second curve to compare with.")
     ] = None,
+    rate: Annotated[
+        bool, typer.Option("--rate", help="Only the BD-rate; needs --against.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute the BD-Metric of a curve, and against a second curve also the BD-rate.
@@ -204,7 +207,8 @@ def bd(
     BD-Metric: the mean of the curve over its bpp range (PCHIP over linear
     bpp), minus the score of uncompressed images; against a second curve, the
     mean difference over the bpp range that both share. BD-rate: the change of
-    the rate in percent at equal score; negative means fewer bits.
+    the rate in percent at equal score; negative means fewer bits. Each is
+    printed with the range of rates or scores that it is over.
 
     A file of `eyechart table curves DIR --format csv-wide` may hold several
     curves, and the uncompressed scores (codec source).
@@ -213,6 +217,8 @@ def bd(
 
     if anchor is not None and against is not None:
         raise InputError("give either --anchor SCORE or --against CSV")
+    if rate and against is None:
+        raise InputError("--rate compares two curves; give --against CSV")
     curves = read_curves(curve)
     if against is None:
         found = [_one_bd(one, anchor, curve) for one in curves]
@@ -223,7 +229,7 @@ def bd(
                 f"{curve} has rates in {curves[0].unit}, {against} in {others[0].unit}; allowed: "
                 "the same unit"
             )
-        found = [_one_pair(one, others, f"{curve}, {against}") for one in curves]
+        found = [_one_pair(one, others, f"{curve}, {against}", rate_only=rate) for one in curves]
     if as_json:
         lines = [{**({"curve": one.name} if one.name else {}), **one.figures} for one in found]
         print(json.dumps(lines[0] if len(lines) == 1 else lines))
@@ -234,28 +240,54 @@ def bd(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CurveBd:
-    """The BD-Metric of one curve. rate_percent: None without a second curve; no_rate: why there is
-    none with one."""
+    """The BD-Metric of one curve, and against a second curve the BD-rate. Each is a result, the
+    reason why there is none, or None if it was not asked for. unit: of the rates."""
 
     name: str
-    value: float
-    flags: tuple[str, ...]
-    compared: bool = False
-    rate_percent: float | None = None
-    no_rate: str = ""
+    unit: str
+    metric: Bd | str | None
+    rate: Bd | str | None = None
 
     @property
     def figures(self) -> dict[str, object]:
-        percent = {"bd_rate_percent": self.rate_percent} if self.compared else {}
-        return {"bd_metric": self.value, **percent, "flags": list(self.flags)}
+        return {
+            **_figures("bd_metric", "rate_range", self.metric),
+            **_figures("bd_rate_percent", "score_range", self.rate),
+            "flags": self._flags,
+        }
+
+    @property
+    def _flags(self) -> list[str]:
+        both = [one.flags for one in (self.metric, self.rate) if one and not isinstance(one, str)]
+        return list(dict.fromkeys(flag for flags in both for flag in flags))
 
     def lines(self, *, several: bool) -> list[str]:
+        found = []
+        if isinstance(self.metric, str):
+            found.append(f"BD-Metric none: {self.metric}")
+        elif self.metric:
+            over = _range(self.metric, self.unit)
+            found.append(f"BD-Metric {self.metric.value:+.4f}   over {over}")
+        if isinstance(self.rate, str):
+            found.append(f"BD-rate   none: {self.rate}")
+        elif self.rate:
+            over = _range(self.rate, "points")
+            found.append(f"BD-rate   {self.rate.value:+.2f} %   over {over}")
         name = f"{terminal_text(self.name)}: " if several else ""
-        found = [f"{name}BD-Metric {self.value:+.4f}"]
-        if self.compared:
-            rate = f"none: {self.no_rate}" if self.no_rate else f"{self.rate_percent:+.2f} %"
-            found.append(f"BD-rate   {rate}")
-        return [*found, *(f"  caution: {flag}" for flag in self.flags)]
+        return [f"{name}{found[0]}", *found[1:], *(f"  caution: {flag}" for flag in self._flags)]
+
+
+def _figures(key: str, range_key: str, found: Bd | str | None) -> dict[str, object]:
+    if found is None:
+        return {}
+    if isinstance(found, str):
+        return {key: None, range_key: None}
+    return {key: found.value, range_key: list(found.over)}
+
+
+def _range(found: Bd, unit: str) -> str:
+    low, high = found.over
+    return f"{low:.4g} to {high:.4g} {unit}"
 
 
 def _one_bd(curve: NamedCurve, anchor: float | None, path: Path) -> _CurveBd:
@@ -274,11 +306,16 @@ def _one_bd(curve: NamedCurve, anchor: float | None, path: Path) -> _CurveBd:
         found = bd_metric(curve.rates_bpp, curve.scores, uncompressed=best)
     except InputError as error:
         raise InputError(f"{path}: {f'{name}: ' if name else ''}{error}") from error
-    return _CurveBd(name=name, value=found.value, flags=found.flags)
+    return _CurveBd(name=name, unit=curve.unit, metric=found)
 
 
-def _one_pair(curve: NamedCurve, others: Sequence[NamedCurve], files: str) -> _CurveBd:
-    """BD-Metric and BD-rate against a curve of the second file. Raises InputError."""
+def _one_pair(
+    curve: NamedCurve, others: Sequence[NamedCurve], files: str, *, rate_only: bool
+) -> _CurveBd:
+    """BD-Metric and BD-rate against a curve of the second file, or the BD-rate alone.
+
+    Curves may share rates and no scores, or scores and no rates. Raises InputError: neither.
+    """
     from eyechart.api import bd_metric, bd_rate
     from eyechart.api.curves import partner
 
@@ -290,20 +327,17 @@ def _one_pair(curve: NamedCurve, others: Sequence[NamedCurve], files: str) -> _C
             "curve, or one for each VLM, adapter and task"
         )
     points, base = (curve.rates_bpp, curve.scores), (other.rates_bpp, other.scores)
-    try:
-        found = bd_metric(*points, against=base)
-    except InputError as error:
-        raise InputError(f"{files}: {error}") from error
-    rate, no_rate = None, ""
+    metric: Bd | str | None = None
+    rate: Bd | str
+    if not rate_only:
+        try:
+            metric = bd_metric(*points, against=base)
+        except InputError as error:
+            metric = str(error)
     try:
         rate = bd_rate(*points, against=base)
-    except InputError as error:  # scores that never rise with the rate have a BD-Metric only
-        no_rate = str(error)
-    return _CurveBd(
-        name=name,
-        value=found.value,
-        flags=tuple(dict.fromkeys((*found.flags, *(rate.flags if rate else ())))),
-        compared=True,
-        rate_percent=rate.value if rate else None,
-        no_rate=no_rate,
-    )
+    except InputError as error:
+        rate = str(error)
+    if isinstance(rate, str) and (metric is None or isinstance(metric, str)):
+        raise InputError(f"{files}: {metric or rate}")
+    return _CurveBd(name=name, unit=curve.unit, metric=metric, rate=rate)

@@ -67,9 +67,7 @@ def draw_example(*, adapters: bool) -> Callable[[Canvas, Analysis, float], None]
 
         example = _example(analysis)
         assert example is not None
-        views = [
-            view for view in _ordered(example.views) if view.png_base64 and not view.adapter
-        ]
+        views = [view for view in _ordered(example.views) if view.png_base64 and not view.adapter]
         panel_axes = grid(canvas, len(views), width_in, least_mm=28.0, height=1.25)
         for axes, view in zip(panel_axes, views, strict=False):
             axes.imshow(np.asarray(Image.open(io.BytesIO(base64.b64decode(view.png_base64)))))
