@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,21 @@ def test_the_tables_have_every_metric_and_scope(tmp_path: Path) -> None:
     only = select(found, Selection(codecs=("grey",)))
     assert [len(table.rows) for table in tables_of(only, "quality")] == [len(LEVELS)]
     assert tables_of(only, "correlation") == []
+
+
+def test_the_quality_table_has_each_task_once(tmp_path: Path) -> None:
+    """Codecs with weights are measured in a turn of their own, after all tasks of the others."""
+    found = analysis_of(a_run(tmp_path, lambda n, rank: n + rank, metric()))
+    turns = [
+        replace(one, task=task)
+        for grey in (True, False)
+        for task in ("POPE", "GQA")
+        for one in found.quality
+        if (one.codec == "grey") == grey
+    ]
+    (table,) = tables_of(replace(found, quality=tuple(turns)), "quality")
+    assert [row.keys[0] for row in table.rows] == ["POPE"] * 9 + ["GQA"] * 9
+    assert [row.keys[1] for row in table.rows[:4]] == ["grey"] * 3 + [table.rows[3].keys[1]]
 
 
 def test_sets_of_images_are_compared_by_their_features(tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ def quality_tables(analysis: Analysis) -> list[Table]:
     """The mean of each metric over the images of a task, at each level of a codec."""
     metrics = distinct(one.metric for one in analysis.quality)
     rows = []
-    places = distinct((one.task, one.codec, one.level) for one in analysis.quality)
+    tasks = distinct(one.task for one in analysis.quality)  # may be measured in several turns
+    places = sorted(
+        distinct((one.task, one.codec, one.level) for one in analysis.quality),
+        key=lambda place: tasks.index(place[0]),
+    )
     decimals = {
         metric: 4 if all(abs(one.quality.value) < 2 for one in own) else 2
         for metric in metrics
