@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eyechart.adapters.answers import ScoreChange as ScoreChange
     from eyechart.adapters.package import AdapterConfig as AdapterConfig
     from eyechart.adapters.watcher import StepLog as StepLog
+    from eyechart.analysis.bd import Bd as Bd
     from eyechart.analysis.recommend import Recommendation as Recommendation
     from eyechart.analysis.result import Analysis as Analysis
     from eyechart.analysis.table import Entry as Entry

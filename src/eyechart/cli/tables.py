@@ -26,8 +26,8 @@ from eyechart.core.types import UNCOMPRESSED
 from eyechart.core.units import counted
 
 if TYPE_CHECKING:
-    from eyechart.api.curves import Bd, NamedCurve
-    from eyechart.api.results import Analysis, Table
+    from eyechart.api.curves import NamedCurve
+    from eyechart.api.results import Analysis, Bd, Table
 
 
 class TableChoice(StrEnum):
