@@ -50,7 +50,7 @@ from eyechart.report.figures.scaling import (
 )
 from eyechart.report.figures.shared import (
     MM_PER_INCH,
-    Curve,
+    CurveName,
     Row,
     gaps_bd,
     gaps_cells,
@@ -80,7 +80,7 @@ class Figure:
     rows: Callable[[Analysis], list[Row]]
     draw: Callable[[Canvas, Analysis, float], None]
     lacks: Callable[[Analysis], str]
-    gaps: Callable[[Analysis], list[Curve]] = no_gaps
+    gaps: Callable[[Analysis], list[CurveName]] = no_gaps
 
 
 def figure_named(name: str) -> Figure:

@@ -17,7 +17,7 @@ _PANEL_MM = 58.0  # the least width of a panel
 _TALLEST_MM = 80.0
 
 Row: TypeAlias = dict[str, str | float | None]
-Curve: TypeAlias = tuple[str, str, str]  # codec, VLM, task
+CurveName: TypeAlias = tuple[str, str, str]  # codec, VLM, task
 T = TypeVar("T")
 
 
@@ -116,7 +116,7 @@ def lacks_bd(analysis: Analysis) -> str:
     return f"no BD-Metric: {listed(empty)}; {there}" if empty else there
 
 
-def gaps_bd(analysis: Analysis) -> list[Curve]:
+def gaps_bd(analysis: Analysis) -> list[CurveName]:
     """The codecs of the run without a BD-Metric against the uncompressed image, by VLM and task."""
     there = {
         (bd.codec, bd.vlm, bd.task)
@@ -126,17 +126,17 @@ def gaps_bd(analysis: Analysis) -> list[Curve]:
     return _missing(analysis, there)
 
 
-def gaps_cells(analysis: Analysis) -> list[Curve]:
+def gaps_cells(analysis: Analysis) -> list[CurveName]:
     """The codecs of the run without a cell, by VLM and task."""
     return _missing(analysis, {(cell.codec, cell.vlm, cell.task) for cell in analysis.cells})
 
 
-def no_gaps(_analysis: Analysis) -> list[Curve]:
+def no_gaps(_analysis: Analysis) -> list[CurveName]:
     """Of a figure that shows what is there."""
     return []
 
 
-def _missing(analysis: Analysis, there: set[Curve]) -> list[Curve]:
+def _missing(analysis: Analysis, there: set[CurveName]) -> list[CurveName]:
     """Each combination of the run's codecs, VLMs and tasks that is not there."""
     codecs = distinct(cell.codec for cell in analysis.cells if cell.codec != UNCOMPRESSED)
     asked = distinct((cell.vlm, cell.task) for cell in analysis.cells)
