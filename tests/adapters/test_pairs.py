@@ -171,7 +171,7 @@ def test_pairs_are_read_from_folders(image_folder: Path, tmp_path: Path) -> None
     Image.fromarray(255 - low).save(tmp_path / "hm" / "51" / "02.png")
     assert FolderPairs(tmp_path).digest() != digest
     (tmp_path / "hm" / "51" / "01.png").unlink()
-    with pytest.raises(InputError, match="1 images missing, first 01"):
+    with pytest.raises(InputError, match="1 image missing, first 01"):
         FolderPairs(tmp_path)
 
 

@@ -6,13 +6,13 @@ import os
 import socket
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from eyechart.core.actor_pool import HungCalls
 from eyechart.core.errors import InputError, WorkerDiedError
 from eyechart.core.pool import answer_call
 from eyechart.core.ray_settings import CALL_LIMIT, CALL_S, HTTP2, call_limit_s, speaks_grpc
@@ -88,7 +88,7 @@ class _StandInActor:
         self.call = SimpleNamespace(remote=lambda message, *_: lambda: call(number, message))
 
 
-def opened(ray: StandIn, workers: int = 1, hung: Counter[str] | None = None) -> RayExecutor:
+def opened(ray: StandIn, workers: int = 1, hung: HungCalls | None = None) -> RayExecutor:
     actors = _RayActors(ray, gpu_share=0, nice=0, most_s=WAIT_S)
     return RayExecutor(actors, workers, 0, hung)
 
@@ -139,11 +139,11 @@ class Hanging:
 def test_a_call_without_an_answer_is_made_on_another_node() -> None:
     hanging = Hanging(1)
     ray = StandIn(start=hanging.start, call=hanging.call, nodes=["n1", "n2", "n3"])
-    hung: Counter[str] = Counter()
+    hung = HungCalls()
     executor = opened(ray, hung=hung)
     assert executor.submit(CPU, abs, -1).result(WAIT_S) == 1
     assert ray.killed == [1]
-    assert hung == {"n1": 1}
+    assert hung.counts() == {"n1": 1}
     assert [need.get("label_selector") for need in ray.needs] == [
         None,
         {"ray.io/node-id": "!in(id-n1)"},
@@ -163,11 +163,11 @@ def test_the_only_node_gets_a_worker_again() -> None:
 def test_a_call_that_hangs_on_two_nodes_fails_and_blames_neither() -> None:
     hanging = Hanging(1, 2)
     ray = StandIn(start=hanging.start, call=hanging.call, nodes=["n1", "n2", "n3"])
-    hung: Counter[str] = Counter()
+    hung = HungCalls()
     executor = opened(ray, hung=hung)
     with pytest.raises(WorkerDiedError, match=f"two workers gave no answer within {WAIT_S} s"):
         executor.submit(CPU, abs, -1).result(WAIT_S)
-    assert not hung
+    assert not hung.counts()
     assert executor.submit(CPU, abs, -2).result(WAIT_S) == 2
     executor.close()
 

@@ -146,7 +146,7 @@ def test_sample_files_of_lmms_eval(tmp_path: Path) -> None:
         ("p.csv", "index,prediction,prediction\n1,a,b\n", r"more than one column 'prediction'"),
         ("p.csv", "index,answer\n1,yes\n", r"p\.csv: no column 'prediction'; its columns: index, "),
         ("p.csv", "", r"p\.csv: no column 'index'; its columns: none"),
-        ("p.csv", "index,prediction\n1\n", r"p\.csv, row 1: 1 cells"),
+        ("p.csv", "index,prediction\n1\n", r"p\.csv, row 1: 1 cell,"),
         ("p.csv", "index,prediction\n1,a\n1,b\n", r"p\.csv, row 2: index 1 occurs twice"),
         ("p.csv", "index,prediction\n,a\n", r"p\.csv, row 1: no index"),
         ("p.csv", b"index,prediction\n1,\xff\n", r"p\.csv: not UTF-8"),

@@ -146,7 +146,7 @@ def test_byte_order_mark_blank_lines_and_windows_line_ends(tmp_path: Path) -> No
         ("image\tquestion\n", r"no column 'index'; its columns: image, question"),
         ("index\timage\timage\n", r"a column occurs twice"),
         ("index\timage\n", r"has no rows with an image"),
-        (f"index\timage\n0\t{PICTURE}\n1\n", r"row 2 after the header: 1 cells, but 2 columns"),
+        (f"index\timage\n0\t{PICTURE}\n1\n", r"row 2 after the header: 1 cell, but 2 columns"),
         (f"index\timage\n0\t{PICTURE}\tx\n", r"row 1 after the header: 3 cells, but 2 columns"),
         (f"index\timage\n0\t{PICTURE}\n0\t{PICTURE}\n", r"row 2 .*: index 0 occurs twice"),
         (f"index\timage\n{'9' * 5000}\t{PICTURE}\n", r"row 1 .*: an index of 5,000 characters"),

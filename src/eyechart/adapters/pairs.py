@@ -31,6 +31,7 @@ from eyechart.core.attempt import Failed
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.images import find_images, read_image
 from eyechart.core.types import UNCOMPRESSED, Codec, Component, Rgb8, component_of, is_neural
+from eyechart.core.units import counted
 from eyechart.store import StoredImages
 
 _END_BYTES = 16 << 10  # of an image file, at each end
@@ -193,7 +194,9 @@ class FolderPairs:
             named = _by_name(place)
             missing = [name for name in self.names if name not in named]
             if missing:
-                raise InputError(f"{place}: {len(missing)} images missing, first {missing[0]}")
+                raise InputError(
+                    f"{place}: {counted(len(missing), 'image')} missing, first {missing[0]}"
+                )
             entry = (place.parent.name, place.name)
             self._paths[entry] = [named[name] for name in self.names]
         self.entries = tuple(self._paths)

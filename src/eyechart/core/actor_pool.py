@@ -83,18 +83,39 @@ class _ActorCall:
     hung_on: str | None = None  # address of the node that did not answer it
 
 
+class HungCalls:
+    """Calls without an answer by address of a node. Pools of one cluster share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def note(self, node: str, earlier: str | None) -> None:
+        """A call had no answer on a node. If another did not answer it `earlier`, the call is at
+        fault, and that node gets its count back."""
+        with self._lock:
+            if earlier in (None, node):
+                self._counts[node] += 1
+            else:
+                self._counts -= Counter([earlier])  # without nodes that have no count left
+
+    def counts(self) -> Counter[str]:
+        """Number of such calls by address, of nodes that have any."""
+        with self._lock:
+            return Counter(self._counts)
+
+
 class ActorPool:
     """A number of workers of each kind, each with a thread of this process, and the waiting calls.
 
-    counts: workers for calls with these needs. They start at the first call of their kind. hung:
-    calls without an answer by address of a node, counted here; pools of one cluster share it.
+    counts: workers for calls with these needs. They start at the first call of their kind.
     """
 
     def __init__(
-        self, actors: Actors, counts: Mapping[Resources, int], hung: Counter[str] | None = None
+        self, actors: Actors, counts: Mapping[Resources, int], hung: HungCalls | None = None
     ) -> None:
         self._actors, self.counts = actors, counts
-        self._hung = Counter() if hung is None else hung
+        self._hung = HungCalls() if hung is None else hung
         self._waiting: dict[Resources, deque[_ActorCall]] = {CPU: deque(), DEVICE: deque()}
         self._changed = threading.Condition()
         self._closed = False
@@ -178,7 +199,7 @@ class ActorPool:
         while not self._closed:
             actor = None
             try:
-                actor = self._actors.create(resources, list(self._hung))
+                actor = self._actors.create(resources, list(self._hung.counts()))
                 with self._changed:
                     self._started.add(actor)
                 if not self._closed:  # else `close` may not have seen this actor
@@ -234,13 +255,7 @@ class ActorPool:
         if call.tries >= _TRIES:
             why = f"the worker process died ({last_line(problem)})"
         if isinstance(problem, TimeoutError):
-            with self._changed:
-                if call.hung_on in (None, node):
-                    self._hung[node] += 1
-                elif self._hung[call.hung_on] > 1:
-                    self._hung[call.hung_on] -= 1
-                else:
-                    del self._hung[call.hung_on]
+            self._hung.note(node, call.hung_on)
             if call.hung_on is not None:
                 why = f"two workers gave {last_line(problem)}"
             call.hung_on = node

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from eyechart.core.actor_pool import ActorPool, last_line
+from eyechart.core.actor_pool import ActorPool, HungCalls, last_line
 from eyechart.core.errors import InputError, one_line
 from eyechart.core.pool import answer_call
 from eyechart.core.ray_settings import CALL_S, call_limit_s, check_answers
@@ -102,7 +102,7 @@ class RayWorkers:
         most_s: float = CALL_S,
     ) -> None:
         self._ray, self.dashboard, self._most_s = ray, dashboard, most_s
-        self._hung: Counter[str] = Counter()
+        self._hung = HungCalls()
         self._opened: weakref.WeakSet[RayExecutor] = weakref.WeakSet()
         resources = ray.cluster_resources()
         self._gpus = int(resources.get("GPU", 0))
@@ -139,9 +139,10 @@ class RayWorkers:
         for executor in list(self._opened):
             alive += executor.alive()
             batches += executor.batches()
+        hung = self._hung.counts()
         return {
-            node: NodeWork(workers=alive[node], batches=batches[node], hung=self._hung[node])
-            for node in sorted({*alive, *batches, *list(self._hung)})
+            node: NodeWork(workers=alive[node], batches=batches[node], hung=hung[node])
+            for node in sorted({*alive, *batches, *hung})
         }
 
     def check_nodes(self) -> None:
@@ -216,7 +217,7 @@ class RayExecutor:
         actors: _RayActors,
         cpu_workers: int,
         device_workers: int,
-        hung: Counter[str] | None = None,
+        hung: HungCalls | None = None,
     ) -> None:
         self._pool = ActorPool(actors, {CPU: cpu_workers, DEVICE: device_workers}, hung)
         self._end = weakref.finalize(self, self._pool.close)

@@ -178,7 +178,7 @@ def measure(
         reconstructor.close()
     if len(left_out) == len(files):
         first = next(iter(left_out.values()))
-        raise InputError(f"{folder}: none of its {len(files)} images can be read ({first})")
+        raise InputError(f"{folder}: none of its images can be read ({first})")
     failed = [failure for item in work for failure in item.failed]
     rows = [_row(item) for item in work if item.trials]
     if not rows:

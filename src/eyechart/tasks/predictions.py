@@ -18,6 +18,7 @@ from eyechart.core.errors import InputError, PluginError, one_line
 from eyechart.core.files import is_file, read_text
 from eyechart.core.foreign import foreign_file, parse_json
 from eyechart.core.types import Score, Task
+from eyechart.core.units import counted
 
 _MAX_CELL_CHARS = 1 << 24
 _MOST_BYTES = 64 << 20  # of a file that is read whole; Python needs up to 20 times as much memory
@@ -221,5 +222,6 @@ def _columns(path: Path, rows: Iterable[Iterable[object]]) -> Iterator[_Pair]:
         if not any(cell not in (None, "") for cell in cells):
             continue
         if len(cells) <= max(index, prediction):
-            raise InputError(f"{path}, row {number}: {len(cells)} cells, the header {len(header)}")
+            there = counted(len(cells), "cell")
+            raise InputError(f"{path}, row {number}: {there}, the header {len(header)}")
         yield cells[index], cells[prediction]

@@ -21,6 +21,7 @@ from pathlib import Path
 from eyechart.core.errors import ImageError, InputError
 from eyechart.core.files import is_file, read_limited
 from eyechart.core.images import MAX_FILE_BYTES
+from eyechart.core.units import counted
 from eyechart.tasks.tsv import TsvLines, TsvRecord, decoded, records, row_error
 
 _MAX_INDEX_CHARS = 256
@@ -200,7 +201,9 @@ class _Scan:
     def _take(self, record: TsvRecord) -> None:
         lines = self._lines
         if len(record.cells) != len(self.columns):
-            raise lines.error(f"{len(record.cells)} cells, but {len(self.columns)} columns")
+            raise lines.error(
+                f"{counted(len(record.cells), 'cell')}, but {counted(len(self.columns), 'column')}"
+            )
         raw = dict(zip(self.columns, record.cells, strict=True))
         image = raw.pop("image", b"").strip()
         cells = {column: decoded(cell, lines) for column, cell in raw.items() if cell}
