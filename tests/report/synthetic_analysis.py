@@ -39,6 +39,7 @@ from eyechart.analysis.result import (
     View,
     VlmInfo,
 )
+from eyechart.tasks.own_answers import OwnAnswers
 
 # name: (headline, uncompressed score, chance score, sub-metrics, questions, images)
 TASKS = {
@@ -155,6 +156,50 @@ def a_recommendation(vlm: str = "eyechart-mini") -> Recommendation:
         saving=Saving(),
         uncompressed=Costs(size_bytes=50_000.0, tokens=400.0),
         agreement=100.0,
+    )
+
+
+def with_every_column(found: Recommendation) -> Recommendation:
+    """As of a check with prices and times, in which images failed; of other numbers of images."""
+    rules = {"the same yes or no": 150, "content words in common": 50}
+    costs = Costs(
+        size_bytes=812_345.0,
+        tokens=1105.0,
+        token_usd=0.0028,
+        usd_per_gb=0.09,
+        encode_s=1.2345,
+        decode_s=0.2345,
+        answer_s=2.345,
+    )
+    settings = tuple(
+        replace(
+            one,
+            images=200 - place,
+            measured=replace(
+                one.measured,
+                codec=f"{one.codec} restored",
+                costs=replace(costs, size_bytes=one.bytes_per_image),
+                failed=3,
+                by_rule=dict.fromkeys(rules, 0.925),
+            ),
+        )
+        for place, one in enumerate(found.settings)
+    )
+    answers = OwnAnswers(
+        questions=200,
+        known=150,
+        right=0.9,
+        twice=200,
+        repeated=0.975,
+        rules={f"{rule} {n}": rule for rule, count in rules.items() for n in range(count)},
+    )
+    return replace(
+        found,
+        settings=settings,
+        best=settings[-1],
+        uncompressed=costs,
+        agreement=92.5,
+        answers=answers,
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from eyechart.analysis.codec_names import codec_label
 from eyechart.analysis.result import BdResult, Interval
 from eyechart.report.html import write_report
+from eyechart.store.own_files import OwnFiles
 from tests.report.acuity_analysis import acuity_analysis
 from tests.report.browser import CHROMIUM, Browser
 from tests.report.synthetic_analysis import (
@@ -25,6 +26,7 @@ from tests.report.synthetic_analysis import (
     empty_analysis,
     full_analysis,
     minimal_analysis,
+    with_every_column,
 )
 
 pytestmark = [
@@ -162,6 +164,23 @@ def test_the_settings_of_a_recommendation_come_first(browser: Browser, tmp_path:
     assert browser.run(f"{place}(document.getElementById('bd'))") == 4  # the other follows
     browser.open(tmp_path / "page.html", "#vlm=Qwen2.5-VL-3B")
     assert browser.run("document.getElementById('settings').hidden") is True
+    assert _errors(browser) is None
+
+
+def test_settings_with_every_column_fit_a_wide_window(browser: Browser, tmp_path: Path) -> None:
+    found = with_every_column(a_recommendation())
+    own = OwnFiles(files=200, mean_bytes=812_345.0, jpeg_qualities=[95] * 200)
+    write_report(full_analysis(), tmp_path / "page.html", [found], own)
+    browser.view(1400)
+    browser.open(tmp_path / "page.html")
+    tables = "document.querySelectorAll('#settings .scroll')"
+    assert browser.run(f"{tables}.length") == 2  # the second: agreement by rule
+    assert browser.run(f"{tables}[0].querySelectorAll('thead th').length") == 17
+    over = f"[...{tables}].map((one) => one.scrollWidth - one.clientWidth)"
+    assert browser.run(over) == [0, 0]
+    text = _text(browser, "#settings")
+    assert "the same yes or no (150)" in text
+    assert "Asked again, the VLM agrees with itself to 97.5 %" in text
     assert _errors(browser) is None
 
 

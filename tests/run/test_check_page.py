@@ -157,7 +157,7 @@ def test_the_commands_of_the_documentation_work(
         assert bool(server.asked) == behind_a_server
     shown = capsys.readouterr().out
     assert "6 of them JPEG at quality 75" in shown
-    assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
+    assert "the VLM agrees with itself to 100.0 %" in " ".join(shown.split())
     assert "def compressed(path)" in shown
     assert "as many US dollars as the files" in " ".join(shown.split())
     for name in ("times.svg", "front.svg", "policy.json", "tokens.svg"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,66 @@ def test_known_answers_and_those_of_the_vlm_are_told_apart(
     assert check(photos, out, "--questions", str(asked)) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "known answers of 1 question; on the uncompressed images 0.0 % of them" in shown
-    assert "uncompressed image (1 question). Asked again, it agrees with itself to 100.0 %" in shown
+    assert (
+        "uncompressed image (1 question). Asked again, the VLM agrees with itself to 100" in shown
+    )
     assert run_args(["table", "scores", str(out)]) == 0
     legend = " ".join(capsys.readouterr().out.split())
     assert "2 of 2 uncompressed images are JPEG files of quality 80" in legend
+
+
+def test_a_server_with_other_answers_each_time_has_a_noise_floor_for_known_answers_too(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    asked, out = tmp_path / "asked.csv", tmp_path / "out"
+    asked.write_text("image,question,answer\n0.png,Is it dark?,yes\n1.png,Is it dark?,yes\n")
+
+    def differs(body: dict[str, Any]) -> Reply:
+        return completion("No" if len(server.asked) == 1 else "Yes")
+
+    with serve(differs) as server:
+        given = ["--vlm", f"openai:model=m,base_url={server.url},concurrency=1"]
+        given += ["--questions", str(asked)]
+        assert check(photos, out, *given) == 0
+        assert len(server.asked) == 2 * (1 + 3)  # once more about the uncompressed images
+    floor = "are right. Asked again, the VLM agrees with itself to 50.0 %"
+    assert floor in " ".join(capsys.readouterr().out.split())
+    assert run_args(["recommend", str(out)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "known answers of 2 questions; on the uncompressed images 100.0 % of them" in shown
+    assert floor in shown
+    assert check(photos, out, *given) == 0  # a finished check needs no server
+
+
+def test_agreement_is_also_shown_by_the_rule_of_the_comparison(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, out = tmp_path / "asked.csv", tmp_path / "out"
+    rows = ("0.png,Is it dark?,yes", "1.png,Is it dark?,no", "1.png,What is it?,a ramp")
+    asked.write_text("\n".join(("image,question,answer", *rows)))
+    assert check(photos, out, "--questions", str(asked)) == 0
+    capsys.readouterr()
+    assert run_args(["recommend", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "agreement: with the known answers" in shown
+    assert "Answers are compared by: the same yes or no (2), the same words (1)." in shown
+    cells = [cell for cell in Store(out).cells() if cell.cell.codec.name != "source"]
+    table = shown[shown.index("agreement in % by the rule of the comparison") :]
+    for cell in cells:
+        values = [
+            record.value for record in sorted(cell.records(), key=lambda one: one.question_id)
+        ]
+        yes_no, words = 50 * sum(values[:2]), 100 * values[2]
+        (row,) = re.findall(rf"^ +{cell.cell.level.name} +([\d.]+) +([\d.]+)$", table, re.M)
+        assert [float(figure) for figure in row] == [yes_no, words]
+    assert run_args(["report", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "the same yes or no (2)" in page
+    assert "Reference: known answers of 3 questions" in page
 
 
 def test_a_server_that_ends_midway_keeps_its_answers(
@@ -157,7 +214,7 @@ def test_a_server_that_ends_midway_keeps_its_answers(
         assert check(photos, out, *given) == 0
         assert len(server.asked) == 6 - kept  # 2 questions at 3 settings
     shown = capsys.readouterr().out
-    assert "it agrees with itself to 100.0 %" in " ".join(shown.split())
+    assert "the VLM agrees with itself to 100.0 %" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -32,10 +32,12 @@ class Measurement:
 
     losses: (images,), of the mean score of each image's questions, -1..1. score: mean of all
     questions, 0..1. lost, gained: shares of the questions, 0..1, that are right on the uncompressed
-    image only, or on the compressed one only. bpp: of the images that the codec made, 0 without
-    any. failed: images with a question that failed. cell: a cell of this level, with the identities
-    of codec and level. uncompressed: costs of the uncompressed images, and file_bytes: mean size of
-    the user's own files, both of the images of this level; None: of all images of the run.
+    image only, or on the compressed one only. by_rule: mean score of the questions whose answers
+    are compared by one rule, by rule; empty but for a check. bpp: of the images that the codec
+    made, 0 without any. failed: images with a question that failed. cell: a cell of this level,
+    with the identities of codec and level. uncompressed: costs of the uncompressed images, and
+    file_bytes: mean size of the user's own files, both of the images of this level; None: of all
+    images of the run.
     """
 
     codec: str
@@ -46,6 +48,7 @@ class Measurement:
     score: float | None = None
     lost: float = 0.0
     gained: float = 0.0
+    by_rule: Mapping[str, float] = field(default_factory=dict)
     failed: int = 0
     cell: Cell | None = None
     uncompressed: Costs | None = None
@@ -55,13 +58,14 @@ class Measurement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlainAnswers:
     """The uncompressed images, which levels are compared with. file_bytes: sizes of the user's own
-    files, by image; may be empty."""
+    files, by image. rules: how answers are compared, by question. Both may be empty."""
 
     cells: Sequence[CellData]
     records: Mapping[_QuestionKey, Record]
     timings: Mapping[str, Timing]
     prices: UsdPrices
     file_bytes: Mapping[str, int]
+    rules: Mapping[str, str]
 
     def sent(self, asked: _QuestionKey) -> tuple[str, Record]:
         """Task and record of the uncompressed image, with the bytes that are sent without a codec:
@@ -82,11 +86,13 @@ def measurements(
     timings: Mapping[str, Timing],
     prices: UsdPrices,
     file_bytes: Mapping[str, int],
+    rules: Mapping[str, str],
 ) -> list[Measurement]:
     """Every level with questions that were answered about the uncompressed image, too.
 
     cells: of one VLM and adapter. plain: those of the uncompressed images. file_bytes: sizes of the
-    user's own files, by image; may be empty.
+    user's own files, by image. rules: how the answers of a check are compared, by question. Both
+    may be empty.
     """
     compared = _PlainAnswers(
         cells=plain,
@@ -94,6 +100,7 @@ def measurements(
         timings=timings,
         prices=prices,
         file_bytes=file_bytes,
+        rules=rules,
     )
     levels: defaultdict[tuple[str, str], list[CellData]] = defaultdict(list)
     for cell in cells:
@@ -129,6 +136,10 @@ def _measured(
         loss = 1.0 if asked in failed else before[asked].value - after[asked]
         losses[asked[:2]].append(loss)
     rights = [(before[asked].value >= _RIGHT, after.get(asked, 0.0) >= _RIGHT) for asked in settled]
+    by_rule: defaultdict[str, list[float]] = defaultdict(list)
+    for asked in settled:
+        if rule := compared.rules.get(asked[2]):
+            by_rule[rule].append(after.get(asked, 0.0))
     rates = {(task, record.image): record.bpp for task, record in answers}
     sizes = [compared.file_bytes.get(image) for _, image in losses]
     # Where some questions of an image were answered, the size is that of its payload.
@@ -142,6 +153,7 @@ def _measured(
         score=sum(after.values()) / len(settled),
         lost=sum(was and not still for was, still in rights) / len(settled),
         gained=sum(now and not was for was, now in rights) / len(settled),
+        by_rule={rule: sum(values) / len(values) for rule, values in by_rule.items()},
         failed=len({asked[:2] for asked in failed}),
         cell=cells[0].cell,
         uncompressed=None if len(settled) == len(before) else compared.costs(settled),

@@ -27,6 +27,8 @@ from eyechart.core.types import UNCOMPRESSED, Level
 from eyechart.store import Store
 from eyechart.store.own_files import read_own_files
 from eyechart.store.timings import read_timings
+from eyechart.tasks.own_answers import OwnAnswers, own_answers
+from eyechart.tasks.own_images import OwnImages
 
 ERROR_RATE = 0.05  # probability, for one VLM, that any good setting loses more than the tolerance
 
@@ -95,7 +97,8 @@ class Recommendation:
     """settings: by codec, highest rate first. best: the cheapest of the good ones, None if none is
     good. saving: what was to be saved. today: the setting to compare with, if one was named.
     uncompressed: costs of the uncompressed image. agreement: mean score on it, in percent; where
-    the references are the VLM's own answers, how far it agrees with itself."""
+    the references are the VLM's own answers, how far it agrees with itself. answers: what those of
+    a check are compared with; None for other runs."""
 
     vlm: str
     adapter: str
@@ -106,6 +109,7 @@ class Recommendation:
     uncompressed: Costs
     agreement: float
     today: Setting | None = None
+    answers: OwnAnswers | None = None
 
     @property
     def name(self) -> str:
@@ -169,7 +173,9 @@ def recommend(
     for (vlm, adapter), own in groups.items():
         plain = [one for one in groups.get((vlm, ""), []) if one.codec == UNCOMPRESSED]
         answers = answers_of(plain)
-        measured = measurements(own, plain, timings, paid, file_bytes)
+        compared_by = _answers_of_check(store.root, plain)
+        rules = {} if compared_by is None else compared_by.rules
+        measured = measurements(own, plain, timings, paid, file_bytes, rules)
         if not measured:
             continue
         uncompressed = costs_of(plain, answers, timings, paid)
@@ -186,11 +192,19 @@ def recommend(
                 uncompressed=uncompressed,
                 agreement=100 * mean_value(answers),
                 today=None if compared is None else _named(compared, settings, str(today)),
+                answers=compared_by,
             )
         )
     if not found:
         raise InputError(f"{run_dir}: needs answers about uncompressed images and about a codec's")
     return found
+
+
+def _answers_of_check(run_dir: Path, plain: Sequence[CellData]) -> OwnAnswers | None:
+    """plain: the cells of a VLM's uncompressed images. None unless they are of own images alone."""
+    if not plain or {one.cell.task.name for one in plain} != {OwnImages.name}:
+        return None
+    return own_answers(run_dir, plain[0].cell.vlm)
 
 
 def judged(measured: Sequence[Measurement], tolerance: float) -> tuple[Setting, ...]:

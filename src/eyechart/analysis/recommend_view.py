@@ -13,6 +13,7 @@ from eyechart.analysis.recommend import Recommendation, Setting
 from eyechart.analysis.table import Entry, Mark, Table, TableRow
 from eyechart.core.units import counted
 from eyechart.store.own_files import OwnFiles
+from eyechart.tasks.own_answers import OwnAnswers
 
 # Name, decimals and value of a column.
 _FigureColumn: TypeAlias = tuple[str, int, Callable[[Setting], float | None]]
@@ -51,6 +52,7 @@ def recommendation_table(found: Recommendation, own: OwnFiles | None = None) -> 
         legend=(
             f"at most: 95 % certain for all codecs together; allowed: {found.tolerance:g}. "
             "lost: questions right on the uncompressed image only; gained: on the compressed only"
+            + _agreement_note(found.answers)
             + (f". {_FAILED_NOTE}" if any(one.measured.failed for one in found.settings) else "")
             + (f". {_usd_note(found)}" if any(one.costs.usd for one in found.settings) else "")
         ),
@@ -110,11 +112,73 @@ def _usd_note(found: Recommendation) -> str:
     return f"$: every image sent with one question; input tokens, those of the answer{transfer}"
 
 
+def _agreement_note(answers: OwnAnswers | None) -> str:
+    """What the answers are compared with, for the legend."""
+    if answers is None:
+        return ""
+    own = "what the VLM says about the uncompressed image"
+    others = answers.questions - answers.known
+    if answers.known and others:
+        known = f"the known answers of {counted(answers.known, 'question')}"
+        return f". agreement: with {known}, with {own} of {others:,}"
+    return f". agreement: with {'the known answers' if answers.known else own}"
+
+
+def answers_text(answers: OwnAnswers) -> list[str]:
+    """By which rules the answers of a check are compared, and with what; how far the VLM gives that
+    without compression."""
+    compared = ", ".join(f"{rule} ({count:,})" for rule, count in answers.rule_counts.items())
+    parts = []
+    if answers.right is not None:
+        parts.append(
+            f"known answers of {counted(answers.known, 'question')}; on the uncompressed images "
+            f"{100 * answers.right:.1f} % of them are right"
+        )
+    if others := answers.questions - answers.known:
+        of = f" ({counted(others, 'question')})" if parts else ""
+        parts.append(f"what the VLM says about the uncompressed image{of}")
+    text = f"Reference: {'. Of the others: '.join(parts)}."
+    if answers.repeated is not None:
+        count = (
+            "" if answers.twice == answers.questions else f" ({counted(answers.twice, 'question')})"
+        )
+        text += (
+            f" Asked again{count}, the VLM agrees with itself to {100 * answers.repeated:.1f} %."
+        )
+    return [f"Answers are compared by: {compared}.", text]
+
+
+def rules_table(found: Recommendation) -> Table | None:
+    """Agreement by the rule of the comparison; None without a second rule."""
+    rules = {} if found.answers is None else found.answers.rule_counts
+    if len(rules) < 2:
+        return None
+    rows = [
+        TableRow(
+            keys=(one.codec, one.level),
+            entries=tuple(
+                Entry(value=_percent(one.measured.by_rule.get(rule)), decimals=1) for rule in rules
+            ),
+        )
+        for one in found.settings
+    ]
+    return Table(
+        title=f"{found.name}: agreement in % by the rule of the comparison",
+        keys=("codec", "level"),
+        column_kind="rule",
+        columns=tuple(f"{rule} ({count:,})" for rule, count in rules.items()),
+        rows=tuple(rows),
+        legend="in brackets: questions",
+        compact=True,
+    )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
 def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]:
     """Name, decimals and value of each column; those that are unknown everywhere are left out."""
-
-    def percent(share: float | None) -> float | None:
-        return None if share is None else 100 * share
 
     def of_files(one: Setting, unit: str) -> float | None:
         if own is None:
@@ -128,13 +192,13 @@ def _columns(found: Recommendation, own: OwnFiles | None) -> list[_FigureColumn]
     columns: list[_FigureColumn] = [
         ("kB an image", 1, lambda one: one.bytes_per_image / 1000),
         ("of own files, %", 0, lambda one: of_files(one, "bytes")),
-        (AGREEMENT if own else SCORE, 1, lambda one: percent(one.measured.score)),
+        (AGREEMENT if own else SCORE, 1, lambda one: _percent(one.measured.score)),
         ("images", 0, lambda one: one.images if partly else None),
         ("failed", 0, lambda one: one.measured.failed if failing else None),
         ("loss", 1, lambda one: one.loss),
         ("at most", 1, lambda one: one.upper),
-        ("lost, %", 1, lambda one: percent(one.measured.lost)),
-        ("gained, %", 1, lambda one: percent(one.measured.gained)),
+        ("lost, %", 1, lambda one: _percent(one.measured.lost)),
+        ("gained, %", 1, lambda one: _percent(one.measured.gained)),
         ("tokens", 0, lambda one: one.costs.tokens),
         (USD, 4, lambda one: _thousandfold(one.costs.usd)),
         ("of own $, %", 0, lambda one: of_files(one, "usd")),

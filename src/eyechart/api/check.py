@@ -27,6 +27,7 @@ __all__ = [
     "recommend",
     "recommendation_table",
     "recommendation_text",
+    "rules",
     "times",
     "write_policy",
 ]
@@ -188,6 +189,14 @@ def recommendation_text(found: Recommendation, own: OwnFiles | None = None) -> s
     from eyechart.analysis.recommend_view import recommendation_text as text
 
     return text(found, own)
+
+
+def rules(found: Recommendation) -> tuple[Table | None, list[str]]:
+    """How the answers of a check are compared: agreement by rule, None with less than two, and
+    sentences on the references and the noise floor; [] for another run."""
+    from eyechart.analysis.recommend_view import answers_text, rules_table
+
+    return rules_table(found), [] if found.answers is None else answers_text(found.answers)
 
 
 def own_files(run_directory: str | Path) -> OwnFiles | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from eyechart.cli.recommend import Today, Tolerance, show_recommendations
 from eyechart.cli.run import CodecBatch, CodecDevice, Device, Out, Workers
 from eyechart.core.built_in import BUILT_IN_VLM
 from eyechart.core.units import counted
-
-if TYPE_CHECKING:
-    from eyechart.api.results import OwnCheck
 
 
 def check(
@@ -103,36 +100,7 @@ def check(
             "uncompressed image"
         )
     show_recommendations(shown, folder)
-    compared = ", ".join(f"{rule} ({count})" for rule, count in found.rules.items())
-    print()
-    console = table_console()
-    for text in (
-        f"Own files: {found.own}.",
-        f"Answers are compared by: {compared}.",
-        _reference(found),
-    ):
-        console.print(text)
+    table_console().print(f"Own files: {found.own}.")
     print(f"Run directory: {out}")
     if not found.outcome.clean:
         raise typer.Exit(1)
-
-
-def _reference(found: OwnCheck) -> str:
-    """What the answers are compared with, and how far the VLM gives it without compression."""
-    parts = []
-    if found.right is not None:
-        parts.append(
-            f"known answers of {counted(found.known, 'question')}; on the uncompressed images "
-            f"{100 * found.right:.1f} % of them are right"
-        )
-    if found.repeated is not None:
-        asked = (
-            ""
-            if found.right is None
-            else f" ({counted(found.questions - found.known, 'question')})"
-        )
-        parts.append(
-            f"what the VLM says about the uncompressed image{asked}. Asked again, it agrees with "
-            f"itself to {100 * found.repeated:.1f} %"
-        )
-    return f"Reference: {'. Of the others: '.join(parts)}."

@@ -103,7 +103,7 @@ def recommend(
 def show_recommendations(
     found: Sequence[Recommendation], directory: str | Path, bandwidths: Sequence[float] = ()
 ) -> None:
-    """Print tables and sentences."""
+    """Print tables and sentences; of a check also what the answers are compared with."""
     from eyechart.api import check
     from eyechart.cli.console import table_console
     from eyechart.cli.table_view import show
@@ -111,10 +111,17 @@ def show_recommendations(
     own = check.own_files(directory)
     tables = [check.recommendation_table(one, own) for one in found]
     timed = [check.times(one, bandwidths, own) for one in found] if bandwidths else []
+    compared = [check.rules(one) for one in found]
+    by_rule = [table for table, _ in compared if table is not None]
     console = table_console()
-    show([*tables, *(table for table, _ in timed if table.rows)], console)
+    show([*tables, *by_rule, *(table for table, _ in timed if table.rows)], console)
     print()
     for one in found:
         console.print(check.recommendation_text(one, own))
     for table, text in timed:
         console.print(text if table.rows else "No times were measured in this run.")
+    for one, (_, sentences) in zip(found, compared, strict=True):
+        if sentences:
+            print()
+        for place, text in enumerate(sentences):
+            console.print(f"{one.name}: {text}" if len(found) > 1 and not place else text)

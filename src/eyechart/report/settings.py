@@ -6,7 +6,7 @@ import math
 
 from eyechart.analysis.codec_names import setting_label
 from eyechart.analysis.recommend import Recommendation
-from eyechart.analysis.recommend_view import recommendation_table
+from eyechart.analysis.recommend_view import answers_text, recommendation_table, rules_table
 from eyechart.core.types import UNCOMPRESSED, Json
 from eyechart.report.deployment import AXES, SCALES
 from eyechart.store.own_files import OwnFiles
@@ -28,6 +28,8 @@ def settings_json(found: Recommendation, own: OwnFiles | None = None) -> Json:
         "name": found.name,
         "title": table.title,
         "legend": table.legend,
+        "answers": [] if found.answers is None else answers_text(found.answers),
+        "rules": _rules(found),
         "columns": list(table.columns),
         "rows": [
             {
@@ -42,6 +44,26 @@ def settings_json(found: Recommendation, own: OwnFiles | None = None) -> Json:
         "decimals": _DECIMALS[unit],
         "tolerance": found.tolerance,
         "points": _points(found),
+    }
+
+
+def _rules(found: Recommendation) -> Json:
+    """Agreement by the rule of the comparison; None with less than two rules."""
+    table = rules_table(found)
+    if table is None:
+        return None
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "rows": [
+            {
+                "codec": one.codec,
+                "name": setting_label(one.codec, one.level),
+                "best": one is found.best,
+                "figures": [entry.text for entry in row.entries],
+            }
+            for one, row in zip(found.settings, table.rows, strict=True)
+        ],
     }
 
 

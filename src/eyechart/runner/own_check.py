@@ -4,14 +4,14 @@
                    yes/no probes of the objects it lists   -> references
                                 VLM on compressed images   -> agreement with them
 
-All steps are runs like any other, so a stopped check continues.
+All steps are runs like any other, so a stopped check continues. Where all answers are known, the
+first one is for the noise floor: a VLM behind a server may answer a question differently each time.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from eyechart.core import plugins
 from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError, UnusableVLMError, in_one_line, one_line
 from eyechart.core.files import is_file
-from eyechart.core.hooks import HasPrices
+from eyechart.core.hooks import HasPrices, is_remote
 from eyechart.core.images import find_images, image_size, read_image
-from eyechart.core.types import UNCOMPRESSED, Question, component_of
+from eyechart.core.types import UNCOMPRESSED, Component, Question, component_of
 from eyechart.runner.costs import usd_before
 from eyechart.runner.engine import Outcome, refusals
 from eyechart.runner.options import Options
@@ -38,13 +38,11 @@ from eyechart.runner.work import ModelConfig, Work
 from eyechart.store import Store
 from eyechart.store.files import write_atomic
 from eyechart.store.own_files import OwnFiles, write_own_files
-from eyechart.tasks.matching import rule_of
+from eyechart.tasks.own_answers import PROBES, REFERENCE, OwnAnswers, own_answers
 from eyechart.tasks.own_images import FILE, write_questions
 from eyechart.vlms.token_cost import Prices
 
 TASK = "OwnImages"
-REFERENCE = "reference"  # folder of the first step, in the run directory
-PROBES = "reference-probes"  # of the step that answers yes/no probes
 # Codecs and qualities that deployments choose from, and sizes for images that are larger.
 CODECS = (
     "jpeg:levels=[10,20,30,50,75,90]",
@@ -60,11 +58,9 @@ _SIZED = "jpeg:quality=[75,90],long_side={},restore=false"
 class OwnCheck:
     """A finished check. own: the images' own files. left_out: files of the folder that are no
     image, or none that can be read. unanswered: questions that have no reference, because the VLM
-    said nothing about the uncompressed image. known: how many answers were in the questions file.
-    right, repeated: mean score on the uncompressed images, 0..1, of the questions with known
-    answers, and of the others, which is how far the VLM agrees with itself; None without such
-    questions. rules: how answers are compared, and of how many questions. usd_per_million: prices
-    of the VLM's tokens, of questions and of answers; None if unknown."""
+    said nothing about the uncompressed image. answers: which of them were known, how far the VLM
+    agrees with itself, and how answers are compared. usd_per_million: prices of the VLM's tokens,
+    of questions and of answers; None if unknown."""
 
     outcome: Outcome
     images: int
@@ -72,10 +68,7 @@ class OwnCheck:
     own: OwnFiles
     left_out: int
     unanswered: int
-    known: int
-    right: float | None
-    repeated: float | None
-    rules: Mapping[str, int]
+    answers: OwnAnswers
     usd_per_million: tuple[float, float] | None = None
 
 
@@ -112,7 +105,6 @@ def check_images(
     images = list(dict.fromkeys(question.image for question in asked))[:max_images]
     chosen_images = set(images)
     asked = [question for question in asked if question.image in chosen_images]
-    known = {_what(question) for question in asked if question.answer}
     all_known = all(question.answer for question in asked)
     chosen = replace(options or Options(), batch_of_one_cell=True)
     own = _own_files(images)
@@ -135,8 +127,13 @@ def check_images(
         if questions is None and (probes := yes_no_probes(asked)):
             _refuse_other_check(out / PROBES, probes, model)
             asked += _with_references(probes, out / PROBES, vlm, progress, chosen, prices)
+    elif _repeats(out, model):
+        Store(out).create()
+        _run(asked, out / REFERENCE, [UNCOMPRESSED], vlm, progress, chosen, prices)
     outcome = _run(asked, out, [UNCOMPRESSED, *used], vlm, progress, chosen, prices)
     write_own_files(out, own)
+    answers = own_answers(out, _component(model))
+    assert answers is not None  # the run has just written its questions
     return OwnCheck(
         outcome=outcome,
         images=len(images),
@@ -144,10 +141,7 @@ def check_images(
         own=own,
         left_out=len(left_out),
         unanswered=unanswered,
-        known=sum(_what(question) in known for question in asked),
-        right=_uncompressed_score(out, asked, lambda one: _what(one) in known),
-        repeated=_uncompressed_score(out, asked, lambda one: _what(one) not in known),
-        rules=Counter(rule_of(question.answer, question.text) for question in asked),
+        answers=answers,
         usd_per_million=usd_per_million,
     )
 
@@ -159,24 +153,19 @@ def _prices(vlm: str, model: ModelConfig) -> tuple[float, float] | None:
         return opened.usd_per_million if isinstance(opened, HasPrices) else None
 
 
-def _what(question: Question) -> tuple[str, str]:
-    """What a question is about, in the file of questions as in the one of the run."""
-    return question.image, question.text
+def _component(model: ModelConfig) -> Component:
+    """The VLM as it is named in the cells of a check."""
+    return model.by_task.get(TASK, model.vlm)
 
 
-def _uncompressed_score(
-    out: Path, asked: Sequence[Question], chosen: Callable[[Question], bool]
-) -> float | None:
-    """Mean score of some questions on the uncompressed images; None without any."""
-    ids = {str(place) for place, question in enumerate(asked) if chosen(question)}
-    values = [
-        record.value
-        for cell in Store(out).cells()
-        if cell.cell.codec.name == UNCOMPRESSED
-        for record in cell.records()
-        if record.question_id in ids
-    ]
-    return fmean(values) if values else None
+def _repeats(out: Path, model: ModelConfig) -> bool:
+    """Whether questions with known answers are asked once more, about the uncompressed images: of a
+    VLM behind a server. A check that began without it stays as it is, so that a finished one needs
+    no server."""
+    if not is_remote(model.open()):
+        return False
+    own = (cell for cell in Store(out).cells(skip_empty=True) if cell.cell.vlm == _component(model))
+    return is_file(out / REFERENCE / FILE) or not any(cell.has_records() for cell in own)
 
 
 def _readable(photos: Path) -> tuple[list[Path], list[Path]]:
@@ -300,7 +289,7 @@ def _refuse_other_check(
     answered = [cell.cell for cell in store.cells(skip_empty=True) if cell.has_records()]
     if not answered:
         return
-    vlm = None if model is None else model.by_task.get(TASK, model.vlm)
+    vlm = None if model is None else _component(model)
     if vlm is not None and any(cell.vlm != vlm for cell in answered):
         raise InputError(f"{out}: holds the answers of another VLM; choose another run directory")
     path = out / FILE

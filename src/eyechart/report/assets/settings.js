@@ -46,8 +46,7 @@ function frontChart(one, tools = true) {
     tools ? chartTools(svg, `${one.name}, ${title}`, () => frontChart(one, false)) : null);
 }
 
-function settingsTable(one) {
-  const caption = `${one.name}: settings`;
+function settingsTable(one, caption = `${one.name}: settings`) {
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     h("table", { class: "pair-table settings" }, h("caption", { class: "sr" }, caption),
       h("thead", null, h("tr", null, h("th", { scope: "col" }, "Setting"), one.columns.map((name) => h("th", { scope: "col", class: "num" }, name)))),
@@ -63,6 +62,8 @@ function renderSettings(root) {
   root.replaceChildren(...own.flatMap((one, i) => [
     ...(i ? [h("h3", null, one.title)] : sectionHead("Settings", `${one.title}.`)),
     settingsTable(one), h("p", { class: "lead below" }, `${one.legend}.`),
+    ...(one.rules ? [h("h3", null, one.rules.title), settingsTable(one.rules, one.rules.title)] : []),
+    ...(one.answers.length ? [h("p", { class: "lead below" }, one.answers.join(" "))] : []),
     ...(one.points.length > 1 ? [h("div", { class: "panels" }, frontChart(one))] : []),
   ]));
 }
