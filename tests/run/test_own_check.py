@@ -295,8 +295,11 @@ def test_behind_a_server_visual_tokens_are_those_of_a_model_that_is_named(
         given[-1] += ",image_tokens=gpt-4o"
         assert check(photos, out, *given) == 0
         assert len(server.asked) == count
-        assert {(one.visual_tokens, one.input_tokens) for one in records()} == {(255, 100)}
-        assert run_args([*save, "tokens"]) == 0
+        for _ in range(2):
+            assert {(one.visual_tokens, one.input_tokens) for one in records()} == {(255, 100)}
+            assert run_args([*save, "tokens"]) == 0
+            given[-1] = vlm  # without the option what is stored stays
+            assert check(photos, out, *given) == 0
 
 
 def test_another_check_in_the_directory_is_refused_and_changes_nothing(

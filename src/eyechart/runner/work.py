@@ -280,7 +280,8 @@ def pending_cells(
 
 def count_again(stored: StoredCell, visual_tokens: Callable[[int, int], int]) -> None:
     """Replace the visual tokens of a cell's records, under the VLM's lease, where they differ from
-    those of a function of the shown image's height and width in pixels. Raises StoreError."""
+    those of a function of the shown image's height and width in pixels. Where it returns 0, because
+    they are unknown, what is stored stays. Raises StoreError."""
     before = stored.records()
     after = [
         replace(
@@ -288,7 +289,8 @@ def count_again(stored: StoredCell, visual_tokens: Callable[[int, int], int]) ->
             visual_tokens=visual_tokens(
                 record.shown_height_px or record.height_px,
                 record.shown_width_px or record.width_px,
-            ),
+            )
+            or record.visual_tokens,
         )
         for record in before
     ]
