@@ -3,7 +3,7 @@ metric of all tasks in one table, and the points of the curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -16,6 +16,7 @@ from eyechart.analysis.table_notes import (
     some,
     vlm_name,
 )
+from eyechart.analysis.thresholds import beyond
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.core.units import counted
 
@@ -141,7 +142,9 @@ def score_tables(analysis: Analysis) -> list[Table]:
 
 def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
     if name != task.headline_metric:
-        return Entry(value=cell.metrics.get(name), words=_beyond(cell.metrics, name, task))
+        return Entry(
+            value=cell.metrics.get(name), words=beyond(cell.metrics, name, task.thresholds)
+        )
     notes = []
     if cell.failed:
         notes.append(f"{cell.failed} of {counted(cell.questions, 'question')} failed")
@@ -156,21 +159,6 @@ def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:
     if cell.reproducible == "per device":
         notes.append(PER_DEVICE)
     return entry_of(cell.score, notes=tuple(notes))
-
-
-def _beyond(metrics: Mapping[str, float], name: str, task: TaskInfo) -> str:
-    """What a 0 of a threshold means: `< 6` or `> 42` for what is beyond the sizes of the task, an
-    en dash for what was not measured; "" for every other metric."""
-    size = next((one for one in task.thresholds if name in (one.metric, one.low, one.high)), None)
-    if size is None or metrics.get(name):
-        return ""
-    low, high = metrics.get(size.low), metrics.get(size.high)
-    if not metrics.get(size.metric) and not low and not high:
-        return "–"
-    middle = (low or size.smallest) * (high or size.largest)  # of the interval, squared
-    large = not high or (bool(low) and middle > size.smallest * size.largest)
-    above = name == size.high or (name == size.metric and large)
-    return f"> {size.largest:g}" if above else f"< {size.smallest:g}"
 
 
 def _column_decimals(entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -28,6 +28,7 @@ from eyechart.analysis.findings import PaperFinding, paper_findings
 from eyechart.analysis.recommend import Recommendation
 from eyechart.analysis.recommend_view import recommendation_sentences
 from eyechart.analysis.result import Analysis
+from eyechart.analysis.thresholds import beyond, smallest_read
 from eyechart.core.identity import finite_json
 from eyechart.core.types import UNCOMPRESSED, Json
 from eyechart.report.finding import find
@@ -102,6 +103,7 @@ def render_report(
         "labels": {codec: codec_label(codec) for codec in codecs},
         "findings": [asdict(finding) for finding in _findings(analysis)],
         "settings": [settings_json(one, own) for one in recommended],
+        "sizes": _sizes(analysis),
         "styles": dict(styles([codec for codec in codecs if codec != UNCOMPRESSED])),
     }
     # One closure: the files share names only with each other.
@@ -127,6 +129,22 @@ def render_report(
         "analysis": script_json(data),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("template.html"))
+
+
+def _sizes(analysis: Analysis) -> Json:
+    """Of each cell of a task with thresholds, by key: the first threshold with the ends of its
+    interval, if it is inside the sizes of the task, and metrics that are beyond them, in words."""
+    thresholds = {task.name: task.thresholds for task in analysis.tasks if task.thresholds}
+    found: dict[str, Json] = {}
+    for cell in analysis.cells:
+        if own := thresholds.get(cell.task):
+            smallest = smallest_read(cell.metrics, own[0])
+            words = {name: beyond(cell.metrics, name, own) for name in cell.metrics}
+            found[cell.key] = {
+                "smallest": None if smallest is None else asdict(smallest),
+                "beyond": {name: text for name, text in words.items() if text},
+            }
+    return found
 
 
 def _findings(analysis: Analysis) -> list[PaperFinding]:

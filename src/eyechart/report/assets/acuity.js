@@ -4,25 +4,14 @@
 const sizeOf = (task) => taskInfo.get(task)?.thresholds?.[0];
 const smallestName = (size) => `smallest ${size.signs} read, ${size.unit}`;
 
-// A cell with its smallest size as the score; null without one. A bound of 0 is an open
-// end: the interval then ends with the sizes of the task.
+// A cell with its smallest size as the score, as the page has it; null without one.
 function acuityCell(cell) {
-  const size = sizeOf(cell.task);
-  const value = size && cell.metrics[size.metric];
-  if (!value) return null;
-  const [low, high] = [cell.metrics[size.low] || size.smallest, cell.metrics[size.high] || size.largest];
-  return { ...cell, score: { value, low, high }, loss: null, metric: smallestName(size) };
+  const score = page.sizes[cell.key]?.smallest;
+  return score ? { ...cell, score, loss: null, metric: smallestName(sizeOf(cell.task)) } : null;
 }
 
-// What a 0 of a threshold means, as `_beyond` in analysis/score_tables.py; "" for other values.
-function beyondSizes(cell, name) {
-  const size = (taskInfo.get(cell.task)?.thresholds || []).find((one) => [one.metric, one.low, one.high].includes(name));
-  if (!size || cell.metrics[name]) return "";
-  const [value, low, high] = [size.metric, size.low, size.high].map((one) => cell.metrics[one]);
-  if (!value && !low && !high) return "\u2013";
-  const large = !high || (low && low * high > size.smallest * size.largest);
-  return name === size.high || (name === size.metric && large) ? `> ${size.largest}` : `< ${size.smallest}`;
-}
+// What a 0 of a threshold means; "" for other values.
+const beyondSizes = (cell, name) => page.sizes[cell.key]?.beyond[name] || "";
 
 function acuityText(cell, task) {
   const size = sizeOf(task);

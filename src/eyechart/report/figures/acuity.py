@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from eyechart.analysis.codec_names import codec_label
-from eyechart.analysis.result import Analysis, CellResult, Interval
+from eyechart.analysis.result import Analysis, CellResult
+from eyechart.analysis.thresholds import smallest_read
 from eyechart.core.hooks import SizeThreshold
 from eyechart.core.types import UNCOMPRESSED
 from eyechart.report.figures.shared import Row, distinct, grid, legend, numbers, uncompressed
@@ -31,12 +32,14 @@ def acuity_rows(analysis: Analysis) -> list[Row]:
             "codec": cell.codec,
             "level": cell.level,
             analysis.axis.unit: cell.rate,
-            **numbers(f"smallest_{size.unit}", _smallest(cell, size)),
+            **numbers(f"smallest_{size.unit}", smallest_read(cell.metrics, size)),
         }
         for cell, size in _measured(analysis)
     ]
     known = (
-        _smallest(cell, size) for cell, size in _measured(analysis) if cell.codec != UNCOMPRESSED
+        smallest_read(cell.metrics, size)
+        for cell, size in _measured(analysis)
+        if cell.codec != UNCOMPRESSED
     )
     return rows if any(known) else []
 
@@ -54,7 +57,9 @@ def lacks_acuity(analysis: Analysis) -> str:
 def draw_acuity(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
     """A panel for each VLM, task and threshold, a line for each codec."""
     found = [
-        (cell, size) for cell, size in _measured(analysis) if _smallest(cell, size) is not None
+        (cell, size)
+        for cell, size in _measured(analysis)
+        if smallest_read(cell.metrics, size) is not None
     ]
     panels = distinct((cell.vlm, cell.task, size) for cell, size in found)
     style = styles(distinct(cell.codec for cell, _ in found if cell.codec != UNCOMPRESSED))
@@ -72,7 +77,7 @@ def draw_acuity(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
             cells = [cell for cell in own if (cell.codec, cell.adapter) == (codec, adapter)]
             _draw_codec(axes, cells, size, style[codec])
         plain = best.get((vlm, task))
-        if plain is not None and (height := _smallest(plain, size)) is not None:
+        if plain is not None and (height := smallest_read(plain.metrics, size)) is not None:
             axes.axhline(height.value, color="#444444", linewidth=0.6, dashes=(4, 3))
         named = [f"{size.signs}, {size.condition}", *([task] if len(tasks) > 1 else [])]
         axes.set_title(", ".join([*named, *([vlm] if len(vlms) > 1 else [])]), parse_math=False)
@@ -89,19 +94,11 @@ def _measured(analysis: Analysis) -> list[tuple[CellResult, SizeThreshold]]:
     return [(cell, size) for cell in analysis.cells for size in sizes.get(cell.task, ())]
 
 
-def _smallest(cell: CellResult, size: SizeThreshold) -> Interval | None:
-    """The smallest size; None if it is outside the sizes of the task. An open end of the interval
-    is the end of these sizes."""
-    value = cell.metrics.get(size.metric)
-    if not value:
-        return None
-    low, high = cell.metrics.get(size.low), cell.metrics.get(size.high)
-    return Interval(value=value, low=low or size.smallest, high=high or size.largest)
-
-
 def _draw_codec(axes: Any, cells: Sequence[CellResult], size: SizeThreshold, style: int) -> None:
     points = sorted(cells, key=lambda cell: cell.rate)
-    heights = [height for cell in points if (height := _smallest(cell, size)) is not None]
+    heights = [
+        height for cell in points if (height := smallest_read(cell.metrics, size)) is not None
+    ]
     adapter = points[0].adapter
     axes.errorbar(
         [cell.rate for cell in points],
