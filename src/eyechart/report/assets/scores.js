@@ -49,22 +49,26 @@ function scoreTable(cells, label) {
     h("table", { class: "score-table" }, h("caption", { class: "sr" }, label), h("thead", null, h("tr", null, heads)), body));
 }
 
-// On paper a table of many metrics becomes several, each with the columns that name the cell.
+// On paper a table of many metrics becomes several, each with the columns that name the cell. Their
+// headings are texts: a browser leaves out buttons where it repeats a heading on the next page.
 const ON_PAPER = 6; // metrics of one table
 let paperParts = [];
+
+function paperTable(table, keep) {
+  const cells = (row) => [...row.cells].filter((_, i) => keep(i));
+  const body = [...table.tBodies[0].rows].map((row) => h("tr", { class: row.className }, cells(row).map((cell) => cell.cloneNode(true))));
+  const heads = cells(table.tHead.rows[0]).map((cell) => h("th", { scope: "col", class: cell.className }, cell.textContent));
+  return h("table", { class: "score-table" }, h("thead", null, h("tr", null, heads)), h("tbody", null, body));
+}
 
 function splitForPaper() {
   paperParts = [...document.querySelectorAll(".score-table")].flatMap((table) => {
     const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
     const named = heads.indexOf(axis.unit) + 1;
-    if (heads.length - named <= ON_PAPER + 2) return [];
+    const most = heads.length - named <= ON_PAPER + 2 ? heads.length : ON_PAPER;
     const parts = [];
-    for (let from = named; from < heads.length; from += ON_PAPER) {
-      const keep = (_, i) => i < named || (i >= from && i < from + ON_PAPER);
-      const row = (old) => h("tr", { class: old.className }, [...old.cells].filter(keep).map((cell) => cell.cloneNode(true)));
-      parts.push(h("table", { class: "score-table" }, h("thead", null, row(table.tHead.rows[0])), h("tbody", null, [...table.tBodies[0].rows].map(row))));
-    }
-    table.classList.add("wide");
+    for (let from = named; from < heads.length; from += most) parts.push(paperTable(table, (i) => i < named || (i >= from && i < from + most)));
+    table.classList.add("on-screen");
     table.after(...parts);
     return parts;
   });
@@ -72,7 +76,7 @@ function splitForPaper() {
 
 function joinAfterPaper() {
   for (const part of paperParts) part.remove();
-  for (const table of document.querySelectorAll(".score-table.wide")) table.classList.remove("wide");
+  for (const table of document.querySelectorAll(".score-table.on-screen")) table.classList.remove("on-screen");
 }
 
 // The uncompressed score first, then the codecs, each from the lowest rate.
