@@ -465,6 +465,18 @@ def test_quality_stands_beside_scores_with_its_numbers_as_csv(page: Browser) -> 
     analysis = full_analysis()
     assert _count(page, "#quality table") == 3  # all cells, within codecs, between codecs
     assert _count(page, "#quality tbody tr") == 3 * 5
+    heads = page.run("[...document.querySelectorAll('#quality h3')].map((one) => one.innerText)")
+    assert [head[head.rindex("(") :] for head in heads] == [
+        f"({count} points)" for count in (4 * len(CODECS), 4 * len(CODECS), len(CODECS))
+    ]
+    # Only what the interval resolves is coloured: four codecs give any correlation by chance.
+    for kind, coloured in (("sure", True), ("unsure", False)):
+        found = page.run(
+            f"[...document.querySelectorAll('#quality td.{kind}')]"
+            ".map((one) => one.style.getPropertyValue('--depth'))"
+        )
+        assert found
+        assert all((float(depth) > 0) == coloured for depth in found)
     page.run(
         "URL.createObjectURL = (blob) => { window.saved = blob; return 'blob:x'; };"
         "document.addEventListener('click', (event) => event.preventDefault(), true); 0"

@@ -10,7 +10,8 @@ const metricLabel = (one) => (one.negated ? `${MINUS}${one.metric}` : one.metric
 function correlationCell(one) {
   if (!one || !one.pearson) return h("td", { class: "none" }, "\u2013");
   const { value } = one.pearson;
-  const cell = h("td", { class: `bd ${certainty(one.pearson)}`, vars: { "--tint": value > 0 ? "var(--win)" : "var(--loss)", "--depth": (0.4 * Math.abs(value)).toFixed(2) } },
+  const known = certainty(one.pearson); // three codecs give any correlation by chance
+  const cell = h("td", { class: `bd ${known}`, vars: { "--tint": value > 0 ? "var(--win)" : "var(--loss)", "--depth": known === "sure" ? (0.4 * Math.abs(value)).toFixed(2) : "0" } },
     h("span", { class: "value" }, number(value, 2)), h("small", null, one.spearman ? number(one.spearman.value, 2) : "\u2013"));
   const two = (x) => number(x, 2);
   return explain(cell, () => [
@@ -21,9 +22,12 @@ function correlationCell(one) {
   ].filter(Boolean));
 }
 
-function correlationTable(own, scope, caption) {
+function correlationTable(own, scope, about) {
   const found = own.filter((one) => one.scope === scope);
   if (!found.length) return null;
+  const points = found.map((one) => one.points);
+  const [least, most] = [Math.min(...points), Math.max(...points)];
+  const caption = `${about} (${least < most ? `${least} to ` : ""}${plural(most, "point")})`;
   const [metrics, shown] = [unique(own.map(metricLabel)), tasks.filter((task) => own.some((one) => one.task === task))];
   const table = h("table", { class: "pair-table" }, h("caption", { class: "sr" }, caption),
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Metric"), shown.map((task) => h("th", { scope: "col", class: "num" }, task)))),
@@ -48,7 +52,7 @@ function renderQuality(root) {
   const negated = own.some((one) => one.negated) ? ` A metric with ${MINUS} was negated, because less of it is better.` : "";
   root.replaceChildren(
     ...sectionHead("Quality metrics and scores",
-      `How far the mean of a quality metric and the score of a task rise together: Pearson's correlation, and Spearman's in small digits. Bold are those whose 95 % interval excludes zero.${negated}`),
+      `How far the mean of a quality metric and the score of a task rise together: Pearson's correlation, and Spearman's in small digits. Bold and coloured are those whose 95 % interval excludes zero.${negated}`),
     ...QUALITY_SCOPES.map(([scope, caption]) => correlationTable(own, scope, caption)).flat().filter(Boolean),
     h("p", null, downloadLink("correlations.csv", "text/csv", correlationCsv)));
 }
