@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from eyechart.analysis.analyse import analyse
-from eyechart.analysis.files import read_analysis, write_analysis
+from eyechart.analysis.files import analysis_json, read_analysis, write_analysis
+from eyechart.analysis.tables import tables_of
 from eyechart.core.records import CodecFacts
 from eyechart.report.html import render_report
-from eyechart.store import RunInfo, Store
+from eyechart.store import RunInfo, Store, TaskSize
 from tests.analysis.toy import WHOLE, a_run, cell, load, records
 
 
@@ -42,6 +43,28 @@ def test_versions_settings_and_commands_are_in_the_analysis_and_the_page(tmp_pat
     page = render_report(replace(analysis, title="A title of its own"))
     assert "<title>A title of its own: eyechart report</title>" in page
     assert json.dumps("eyechart run --out here --retry-failed") in page
+
+
+def test_a_sample_says_of_how_many_images_it_is(tmp_path: Path) -> None:
+    """20 images and 60 questions in all; the first cells ask 8 of the images."""
+    store = Store(tmp_path)
+    store.create()
+    store.write_info(RunInfo(title=""))
+    part = [record for record in records(0.5, 30) if int(record.image[1:]) < 8]
+    for codec in ("source", "grey"):
+        stored = store.add(cell(codec, 0))
+        stored.ask(TaskSize(questions=24, images=8))
+        stored.append_records(part)
+    found = analyse(tmp_path, created="now", load=load)
+    assert [(task.images, task.whole_images) for task in found.tasks] == [(8, 20)]
+    (table,) = tables_of(found, "scores")
+    assert table.legend.startswith(
+        "24 questions, 8 of 20 images, a sample in which categories keep their shares"
+    )
+    assert analysis_json(found)["tasks"][0]["whole_images"] == 20
+    a_run(tmp_path / "whole", {("source", 0, ""): 0.9})
+    (task,) = analyse(tmp_path / "whole", created="now", load=load).tasks
+    assert (task.images, task.whole_images) == (20, 0)
 
 
 def test_a_question_is_lost_where_it_is_wrong_at_all_lower_rates(tmp_path: Path) -> None:

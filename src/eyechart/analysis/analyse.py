@@ -50,6 +50,7 @@ from eyechart.core.units import counted
 from eyechart.core.version import VERSION
 from eyechart.store import Store, StoredCell, TaskSize
 from eyechart.tasks import open_answered
+from eyechart.tasks.sampling import images_to_ask
 
 FLIPS = 2  # questions of a VLM, task and codec that are listed as lost first
 
@@ -285,14 +286,17 @@ def _task_info(name: str, task: Task, size: TaskSize, cells: Sequence[Measured])
     names = dict.fromkeys(
         metric for measured in cells if measured.data.task == name for metric in measured.metrics
     )
+    asked = [image for image, _ in images_to_ask(task, size.images)]
+    whole = len({question.image for question in task.questions()})
     labels = {metric: attempt("score", partial(metric_label, task, metric)) for metric in names}
     return TaskInfo(
         name=name,
         headline_metric=task.headline_metric,
         questions=size.questions,
         images=size.images,
+        whole_images=whole if whole > size.images else 0,
         caution=next(measured.caution for measured in cells if measured.data.task == name),
-        stored_as=stored_as(task, list(dict.fromkeys(q.image for q in task.questions()))),
+        stored_as=stored_as(task, asked),
         metric_labels={
             metric: label
             for metric, label in labels.items()

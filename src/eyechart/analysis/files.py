@@ -32,8 +32,8 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     `reproducible` is left out if it is "bitwise", the usual value, and so are an empty
     `unanswered`, `icm`, `pairs`, `left_out`, `vlms`, `scaling`, `flips`, `components`, `commands`,
     `quality`, `correlations`, `samples`, `off_axis`, `metric_labels`, `stored_as`, `thresholds`,
-    `sample_text`, `category` and `at_chance`. `axis` and `axis_value` are left out if the axis is
-    bpp.
+    `sample_text`, `whole_images`, `category` and `at_chance`. `axis` and `axis_value` are left out
+    if the axis is bpp.
     """
     value = asdict(analysis)
     for name in (
@@ -46,7 +46,7 @@ def analysis_json(analysis: Analysis) -> dict[str, Any]:
     if analysis.axis == BPP:
         del value["axis"]
     for task in value["tasks"]:
-        for name in ("metric_labels", "stored_as", "thresholds", "sample_text"):
+        for name in ("metric_labels", "stored_as", "thresholds", "sample_text", "whole_images"):
             if not task[name]:
                 del task[name]
     for cell in value["cells"]:

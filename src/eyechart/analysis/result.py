@@ -313,6 +313,7 @@ class TaskInfo:
     headline_metric: str
     questions: int  # the most that are asked in one cell
     images: int
+    whole_images: int = 0  # of the task, if those asked are a sample of them
     caution: str = ""  # why its intervals are not reliable
     stored_as: str = ""  # how many of its uncompressed images are JPEG files, of which quality
     metric_labels: dict[str, str] = field(default_factory=dict)  # where they differ from the names

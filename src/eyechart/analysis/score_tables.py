@@ -128,8 +128,7 @@ def score_tables(analysis: Analysis) -> list[Table]:
                     filter(
                         None,
                         (
-                            f"{counted(task.questions, 'question')}, "
-                            f"{counted(task.images, 'image')}",
+                            f"{counted(task.questions, 'question')}, {_images(task)}",
                             task.stored_as,
                             resampled,
                         ),
@@ -138,6 +137,16 @@ def score_tables(analysis: Analysis) -> list[Table]:
             )
         )
     return [table for table in tables if table.rows]
+
+
+def _images(task: TaskInfo) -> str:
+    """`24 images`, or of how many they are a sample (eyechart.tasks.sampling)."""
+    if not task.whole_images:
+        return counted(task.images, "image")
+    return (
+        f"{task.images:,} of {counted(task.whole_images, 'image')}, a sample in which categories "
+        "keep their shares"
+    )
 
 
 def _score_entry(cell: CellResult, name: str, task: TaskInfo) -> Entry:

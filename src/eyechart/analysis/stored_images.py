@@ -16,7 +16,7 @@ _MOST_IMAGES = 32  # that are looked at
 def stored_as(task: Task, images: Sequence[str]) -> str:
     """`10 of 12 uncompressed images are JPEG files of quality 90 to 96`; "" if none is known to be.
 
-    images: keys of all images; the first ones are looked at.
+    images: keys of the images that were asked; the first ones are looked at.
     """
     if not isinstance(task, HasImageBytes):
         return ""

@@ -44,6 +44,7 @@ function intervalText(interval, format = number) {
 }
 
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const imagesText = (info) => (info.whole_images ? `${info.images.toLocaleString("en")} of ` : "") + plural(info.whole_images || info.images, "image");
 const unique = (items) => [...new Set(items)];
 
 function sectionHead(title, ...lead) {

@@ -18,7 +18,8 @@ function levelsText(levels) {
 function taskText(part) {
   const info = taskInfo.get(part.name);
   return [
-    info && `${plural(info.questions, "question")} on ${plural(info.images, "image")}`,
+    info && `${plural(info.questions, "question")} on ${imagesText(info)}`,
+    info?.whole_images && "a sample in which categories keep their shares",
     part.max_new_tokens && `at most ${part.max_new_tokens} tokens an answer`,
   ].filter(Boolean).join(", ");
 }
@@ -31,7 +32,7 @@ function componentRow(part) {
     part.chroma && `chroma ${part.chroma}`, pairsText(part.options), levelsText(part.levels || []),
   ].filter(Boolean).join("; ");
   return h("tr", null, h("th", { scope: "row" }, part.kind === "codec" ? codecName(part.name) : part.name),
-    h("td", null, part.version), h("td", null, settings || "\u2013"));
+    h("td", null, part.kind === "task" ? part.version.replace("+", ", data ") : part.version), h("td", null, settings || "\u2013"));
 }
 
 function measuredTable() {

@@ -96,7 +96,7 @@ function renderScores(root) {
     const info = taskInfo.get(block.task);
     const failed = block.cells.reduce((sum, cell) => sum + cell.failed, 0);
     return [
-      h("span", { class: "muted" }, info ? `${metricName(block.task)}; ${plural(info.questions, "question")} on ${plural(info.images, "image")}` : ""),
+      h("span", { class: "muted" }, info ? `${metricName(block.task)}; ${plural(info.questions, "question")} on ${imagesText(info)}` : ""),
       info?.stored_as ? h("span", { class: "muted" }, info.stored_as) : null,
       info?.caution ? h("span", { class: "warn" }, info.caution) : null,
       failed ? h("span", { class: "warn" }, `${failed.toLocaleString("en")} failed`) : null,
