@@ -219,8 +219,9 @@ def test_the_built_in_vlm_says_the_same_as_without_a_server(
 
 
 def test_an_address_or_a_vlm_that_cannot_be_used_is_one_line(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -229,6 +230,7 @@ def test_an_address_or_a_vlm_that_cannot_be_used_is_one_line(
             (["--port", str(port)], f"127.0.0.1:{port} cannot be used (Address already in use)"),
             (["--port", "70000"], "70000"),
             (["--vlm", "no-such-vlm"], "no-such-vlm"),
+            (["--vlm", "openai:model=m,base_url=http://127.0.0.1:9/v1"], "cannot be reached"),
         ):
             assert run_args(["serve", *given]) == 2
             (line,) = capsys.readouterr().err.splitlines()

@@ -21,11 +21,14 @@ def vlm_server(
         InputError: something named cannot be used; the address cannot.
     """
     from eyechart.core import plugins
+    from eyechart.core.hooks import Checkable
     from eyechart.runner.resolve import open_spec
     from eyechart.vlms.serving import VLMServer
 
     with plugins.guarded(vlm):
         opened = open_spec(vlm, device=device)
+        if isinstance(opened, Checkable):
+            opened.check()
         name = plugins.name_of(opened)
     try:
         return VLMServer(opened, name, host=host, port=port)
