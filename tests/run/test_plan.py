@@ -203,6 +203,16 @@ def test_text_that_no_run_directory_can_note_is_refused(values: dict[str, Any]) 
 
 def test_a_plan_changed_by_options_has_a_fitting_title() -> None:
     assert open_plan("quick").title == "Eyechart, quick"
-    assert open_plan("quick", tasks="POPE", codecs="jpeg").title == "Eyechart, quick: POPE, jpeg"
+    assert open_plan("quick", tasks="POPE", codecs="jpeg").title == "Eyechart, quick: POPE; jpeg"
     assert open_plan("quick", max_images=3).title == "Eyechart, quick"
     assert open_plan("quick", tasks="POPE", title="Mine").title == "Mine"
+    several = ["jpeg:levels=[5,40]", "vvc:preset=fast", "vvc"]
+    assert open_plan("quick", codecs=several).title == "Eyechart, quick: jpeg, vvc"
+    tasks = ["POPE", "GQA", "MME:max_images=3", "OCRBench", "MMBench"]
+    assert open_plan("quick", tasks=tasks).title == "Eyechart, quick: 5 tasks"
+    # Nothing of the plan is left, so that its title says nothing of the run.
+    vlms = ["eyechart-mini", "openai:model=some/model,base_url=http://127.0.0.1:1/v1"]
+    whole = open_plan("quick", vlms=vlms, tasks="POPE", codecs="jpeg")
+    assert whole.title == "Eyechart: eyechart-mini, some/model; POPE; jpeg"
+    longest = open_plan("quick", vlms=f"openai:model={'m' * 60}").title
+    assert longest == f"Eyechart, quick: {'m' * 40}..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from importlib import resources
 from typing import Annotated, Any, Self, TypeVar
@@ -57,7 +58,9 @@ Names = Annotated[
 
 NO_ADAPTER = "none"  # among the adapters of a plan: the VLM alone
 _MOST_BYTES = 1 << 20  # of a plan
-_LONGEST_NAMES = 80  # characters of a title
+_IN_TITLE = {"vlms": "VLMs", "tasks": "tasks", "codecs": "codecs"}  # keys named in a title
+_MOST_NAMES = 4  # of each; more are counted
+_LONGEST_NAME = 40  # characters
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -277,12 +280,27 @@ def changed(plan: Plan, given: dict[str, Any], name: str) -> Plan:
 
 
 def _fitting_title(title: str, given: dict[str, Any]) -> str:
-    """`Eyechart, quick: POPE, jpeg`; the plan's own if VLMs, tasks and codecs are."""
-    keys = ("vlms", "tasks", "codecs")
-    texts = [text for key in keys if given.get(key) for text in _texts(given[key])]
-    names = ", ".join(text for text in texts if isinstance(text, str) and _is_utf8(text))
-    short = names if len(names) <= _LONGEST_NAMES else f"{names[:_LONGEST_NAMES]}..."
-    return f"{title}: {short}" if names else title
+    """`Eyechart, quick: POPE; jpeg, vvc`; the plan's title if VLMs, tasks and codecs are its own.
+
+    If none of the three is the plan's, neither is the title.
+    """
+    parts = []
+    for key, kind in _IN_TITLE.items():
+        texts = [text for text in _texts(given.get(key) or ()) if isinstance(text, str)]
+        names = list(dict.fromkeys(_short_name(text) for text in texts if _is_utf8(text)))
+        if names:
+            many = len(names) > _MOST_NAMES
+            parts.append(f"{len(names)} {kind}" if many else ", ".join(names))
+    if not parts:
+        return title
+    return f"{'Eyechart' if len(parts) == len(_IN_TITLE) else title}: {'; '.join(parts)}"
+
+
+def _short_name(spec: str) -> str:
+    """A name without options; of a server or a hub, the model's."""
+    model = re.search(r"[:,]model=([^,]+)", spec)
+    name = model[1] if model else spec if "://" in spec else spec.partition(":")[0]
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
 def _first_problem(error: ValidationError) -> str:
