@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,16 @@ def test_the_pictures_are_in_order_of_codec_and_rate_with_their_levels(tmp_path:
     svg = figure.read_text()
     assert "<!-- JPEG Q1 -->" in svg
     assert "reference: yes; eyechart-mini answers:" in svg
+
+
+@pytest.mark.parametrize("name", ["bars", "radar-vlms", "radar-tasks", "radar-codecs", "curves"])
+def test_a_figure_of_one_column_fits_on_a_page(tmp_path: Path, name: str) -> None:
+    svg = write_figure(full_analysis(), name, tmp_path / "a.svg", vlm="eyechart-mini")[0]
+    found = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg.read_text())
+    assert found
+    width_mm, height_mm = (float(points) * 25.4 / 72 for points in found.groups())
+    assert width_mm == pytest.approx(88)
+    assert height_mm < 247  # A4 without margins of 25 mm
 
 
 def test_a_task_with_an_uncompressed_score_of_0_has_no_axis_in_percent(tmp_path: Path) -> None:

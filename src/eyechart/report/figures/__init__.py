@@ -136,7 +136,9 @@ def write_figure(
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
-    with mpl.rc_context({"font.size": 7, "axes.linewidth": 0.6, "lines.linewidth": 1.0}):
+    with mpl.rc_context(
+        {"font.size": 7, "axes.titlesize": 7, "axes.linewidth": 0.6, "lines.linewidth": 1.0}
+    ):
         canvas = Canvas(layout="constrained")
         figure.draw(canvas, chosen, width_mm / MM_PER_INCH)
         save_plot(canvas, path)

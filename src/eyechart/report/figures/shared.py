@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MM_PER_INCH = 25.4
 _PANEL_MM = 58.0  # the least width of a panel
 _TALLEST_MM = 80.0
+_PAGE_MM = 225.0  # the most that panels take of a page, beside a legend and a caption
+_NARROWER, _LOWEST_MM = 0.7, 32.0  # of panels, if they take more
 
 Row: TypeAlias = dict[str, str | float | None]
 CurveName: TypeAlias = tuple[str, str, str]  # codec, VLM, task
@@ -60,10 +62,25 @@ def grid(
     least_mm: float = _PANEL_MM,
     height: float = 0.0,
 ) -> list[Any]:
-    """Equal panels, as many in a row as fit. height: of a panel over its width."""
-    columns = max(1, min(panels, int(width_in * MM_PER_INCH / least_mm)))
-    lines = -(-panels // columns)
-    panel_in = min((height or 0.8) * width_in / columns, _TALLEST_MM / MM_PER_INCH)
+    """Equal panels, as many in a row as fit. height: of a panel over its width.
+
+    Where they would be higher than a page, they are lower, or narrower and more in a row: what
+    leaves the larger panels.
+    """
+    width_mm = width_in * MM_PER_INCH
+
+    def fit(narrowest: float) -> tuple[int, int, float]:
+        """Panels in a row, rows, and the height of one in mm."""
+        columns = max(1, min(panels, int(width_mm / narrowest)))
+        lines = -(-panels // columns)
+        wanted = min((height or 0.8) * width_mm / columns, _TALLEST_MM)
+        return columns, lines, min(wanted, max(_LOWEST_MM, _PAGE_MM / lines))
+
+    columns, lines, panel_mm = max(
+        (fit(narrowest) for narrowest in (least_mm, _NARROWER * least_mm)),
+        key=lambda one: min(width_mm / one[0], one[2]),
+    )
+    panel_in = panel_mm / MM_PER_INCH
     canvas.set_size_inches(width_in, lines * panel_in + 0.5)
     grid = canvas.subplots(
         lines, columns, squeeze=False, subplot_kw={"projection": "polar"} if polar else None
