@@ -10,14 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from eyechart.analysis.deployment import Costs
 from eyechart.analysis.files import write_analysis
 from eyechart.analysis.result import Analysis, Interval
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError
+from eyechart.report.deployment import draw_times
 from eyechart.report.figures import FIGURES, figure_gaps, write_figure
 from eyechart.report.style import colour, marker, styles
+from eyechart.store.own_files import OwnFiles
 from tests.report.acuity_analysis import acuity_analysis
-from tests.report.synthetic_analysis import CODECS, TASKS, VLMS, full_analysis, minimal_analysis
+from tests.report.synthetic_analysis import (
+    CODECS,
+    TASKS,
+    VLMS,
+    a_recommendation,
+    full_analysis,
+    minimal_analysis,
+)
 
 
 def nothing_read() -> Analysis:
@@ -237,3 +247,26 @@ def test_the_command_names_both_files(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run_args(["figure", "curves", str(tmp_path), "--out", str(tmp_path / "a.txt")]) == 2
     assert ".svg, .png, .pdf" in capsys.readouterr().err
     assert run_args(["figure", "curves", str(tmp_path), "--out", str(tmp_path / "no/a.svg")]) == 2
+
+
+def test_times_to_an_answer_have_the_colours_of_the_codecs(tmp_path: Path) -> None:
+    """Two settings of one codec cross: the smaller payload takes longer to encode."""
+    found = a_recommendation()
+    times = {"10": (1000.0, 0.2), "75": (9000.0, 0.1), "q75@256": (5000.0, 0.5)}
+    settings = tuple(
+        replace(one, good=True, measured=replace(one.measured, costs=_timed(*times[one.level])))
+        for one in found.settings
+    )
+    uncompressed = _timed(90_000.0, 0.0)
+    found = replace(found, settings=settings, uncompressed=uncompressed)
+    draw_times(found, tmp_path / "times.svg", OwnFiles(files=9, mean_bytes=50_000.0, read_s=0.01))
+    drawn = (tmp_path / "times.svg").read_text()
+    looks = styles([one.codec for one in found.settings])
+    lines = re.findall(r'style="([^"]*stroke-width: 1\.4[^"]*)"', drawn)
+    own = [line for line in lines if f"stroke: {colour(looks['jpeg'])}" in line]
+    assert {"stroke-dasharray" in line for line in own} == {True, False}
+    assert not any(colour(looks["jpeg@256"]) in line for line in lines)  # never the fastest
+
+
+def _timed(size_bytes: float, encode_s: float) -> Costs:
+    return Costs(size_bytes=size_bytes, encode_s=encode_s, decode_s=0.0, answer_s=0.1)

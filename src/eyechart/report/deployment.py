@@ -28,6 +28,7 @@ AXES = {
 SCALES = {"bytes": 1e-3, "usd": 1e3}
 _SIZE_IN = (6.2, 4.2)
 _LOG_FROM = 5.0  # ratio of the costs; over less, powers of ten give hardly a tick
+_DASHES = ("-", "--", "-.", ":")
 _SLOWEST_MBIT, _FASTEST_MBIT = 0.1, 1000.0
 
 
@@ -108,16 +109,22 @@ def draw_times(found: Recommendation, path: Path, own: OwnFiles | None = None) -
     points = [point for point in crossovers(costs) if inside[0] <= point[0] <= inside[1]]
     plain = [name for name in (FILES, UNCODED) if name in costs]
     shown = dict.fromkeys([*plain, fastest(costs, _SLOWEST_MBIT), *(name for *_, name in points)])
+    codec_of = {setting_label(one.codec, one.level): one.codec for one in found.settings}
+    looks = styles(list(dict.fromkeys(codec_of.values())))
     bandwidths = np.geomspace(_SLOWEST_MBIT, _FASTEST_MBIT, 200)
     figure = Figure(figsize=_SIZE_IN, layout="constrained")
     axes = figure.subplots()
-    drawn = 0
+    drawn: list[str] = []
     for name in filter(None, shown):
         seconds = [costs[name].seconds(float(bandwidth)) for bandwidth in bandwidths]
         values = [value for value in seconds if value is not None]
         if len(values) == len(seconds):
-            axes.plot(bandwidths, values, label=name, linewidth=1.4)
-            drawn += 1
+            codec = codec_of.get(name, "")
+            hue = colour(looks[codec]) if codec else "0.3" if name == UNCODED else "0.6"
+            before = sum(bool(codec) and codec_of.get(other) == codec for other in drawn)
+            dashes = _DASHES[before % len(_DASHES)]  # settings of one codec have one colour
+            axes.plot(bandwidths, values, label=name, linewidth=1.4, color=hue, linestyle=dashes)
+            drawn.append(name)
     if not drawn:
         raise InputError(
             f"{found.name}: no times to draw: those of uncompressed images and of good settings "
