@@ -28,4 +28,5 @@ if TYPE_CHECKING:
     from eyechart.runner.own_check import OwnCheck as OwnCheck
     from eyechart.runner.quality import QualityRun as QualityRun
     from eyechart.runner.readiness import CheckResult as CheckResult
+    from eyechart.tasks.own_answers import OwnAnswers as OwnAnswers
     from eyechart.tasks.predictions import Result as Result
