@@ -15,7 +15,7 @@ from eyechart.analysis.analyse import analyse
 from eyechart.analysis.files import FILE_NAME, read_analysis, write_analysis
 from eyechart.analysis.labels import Labels
 from eyechart.analysis.render import FORMATS, render
-from eyechart.analysis.result import Analysis
+from eyechart.analysis.result import Analysis, Interval
 from eyechart.analysis.score_tables import score_tables
 from eyechart.analysis.table import Entry, Table, TableRow, marked, signed
 from eyechart.analysis.table_notes import PER_DEVICE
@@ -28,6 +28,7 @@ from eyechart.core.types import CodecCategory, Component
 from eyechart.report.html import render_report
 from tests.analysis import toy
 from tests.report.acuity_analysis import acuity_analysis
+from tests.report.synthetic_analysis import full_analysis
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +312,21 @@ def test_labels_show_only_distinguishing_options() -> None:
     newer = Component(name="jpeg", version="2")
     both = Labels([plain, newer])
     assert {both.of(plain), both.of(newer)} == {"jpeg 1", "jpeg 2"}
+
+
+def test_a_table_without_an_interval_promises_none() -> None:
+    whole = full_analysis()
+    none = [
+        replace(
+            one, bd=one.bd and Interval(value=one.bd.value, low=one.bd.value, high=one.bd.value)
+        )
+        for one in whole.bd
+    ]
+    (before, *_) = tables_of(whole, "bd")
+    (after, *_) = tables_of(replace(whole, bd=tuple(none)), "bd")
+    assert "95 % intervals: 2000 paired resamplings" in before.legend
+    assert "intervals" not in after.legend
+    assert "over each codec's own rates" in after.legend
 
 
 @pytest.fixture

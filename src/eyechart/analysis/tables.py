@@ -70,13 +70,22 @@ def tables_of(analysis: Analysis, kind: TableKind, *, compact: bool = False) -> 
         "correlation": correlation_tables,
     }
     free, choosing = (_of_protocol(analysis, choices) for choices in (False, True))
-    return [
+    tables = [
         *makers[kind](free),
         *(
             replace(table, title=f"{table.title}, answers from a choice set")
             for table in makers[kind](choosing)
         ),
     ]
+    return [_without_promise(table, intervals_legend(analysis)) for table in tables]
+
+
+def _without_promise(table: Table, promise: str) -> Table:
+    """The table, without the words on intervals in its legend if it has none, as of one image."""
+    if any(entry.low is not None for row in table.rows for entry in row.entries):
+        return table
+    parts = [part for part in table.legend.split(" · ") if part != promise]
+    return replace(table, legend=" · ".join(parts))
 
 
 def _of_protocol(analysis: Analysis, choices: bool) -> Analysis:
