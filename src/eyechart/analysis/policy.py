@@ -21,15 +21,12 @@ policy = json.load(open({path}))
 
 def compressed(path):
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
-    if (profile := image.info.get("icc_profile", b""))[16:20] == b"RGB ":
-        srgb = ImageCms.createProfile("sRGB")
-        image = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb)
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image).convert("RGB")
+    if (icc := image.info.get("icc_profile", b""))[16:20] == b"RGB ":
+        image = ImageCms.profileToProfile(image, io.BytesIO(icc), ImageCms.createProfile("sRGB"))
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     scale = min(1, (policy["long_side"] or 1 << 30) / max(image.size))
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in image.size]
-        image = image.resize(size, Image.Resampling.LANCZOS)
+    size = [max(1, round(side * scale)) for side in image.size]
+    image = image.resize(size, Image.Resampling.LANCZOS)
     image.save(file := io.BytesIO(), policy["format"], **policy["settings"])
     return file.getvalue()
 """
