@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,7 @@ def test_the_finding_follows_the_correlations(
     finding = paper_findings(analysis_of(a_run(tmp_path, quality, metric(), noise=noise)))[4]
     assert finding.verdict == verdict
     assert "Median correlation: all cells" in finding.evidence
+    assert re.search(r"between codecs -?\d\.\d\d \(\d of \d significant\)", finding.evidence)
 
 
 def test_the_figure_has_its_numbers_beside_it(tmp_path: Path) -> None:

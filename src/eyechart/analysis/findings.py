@@ -194,7 +194,8 @@ def _correlation(analysis: Analysis) -> PaperFinding:
     elif positive >= _MOST * len(found):
         verdict = "supported"
     medians = [
-        f"{scope} {median(one.value for one in of_scope):.2f}"
+        f"{scope} {median(one.value for one in of_scope):.2f} "
+        f"({sum(one.sign != 0 for one in of_scope)} of {len(of_scope)} significant)"
         for scope, of_scope in by_scope.items()
         if of_scope
     ]
