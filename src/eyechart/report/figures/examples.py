@@ -12,10 +12,19 @@ import numpy as np
 from eyechart.analysis.codec_names import setting_label
 from eyechart.analysis.result import Analysis, Example, View
 from eyechart.core.types import UNCOMPRESSED
-from eyechart.report.figures.shared import Row, distinct, grid, listed, uncompressed
+from eyechart.report.figures.shared import (
+    MM_PER_INCH,
+    Row,
+    distinct,
+    grid,
+    listed,
+    uncompressed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+_LETTER_MM = 1.1  # of a picture's text: the mean width
 
 
 def example_rows(analysis: Analysis) -> list[Row]:
@@ -69,6 +78,8 @@ def draw_example(*, adapters: bool) -> Callable[[Canvas, Analysis, float], None]
         assert example is not None
         views = [view for view in _ordered(example.views) if view.png_base64 and not view.adapter]
         panel_axes = grid(canvas, len(views), width_in, least_mm=28.0, height=1.25)
+        columns = panel_axes[0].get_subplotspec().get_gridspec().ncols
+        most = int(width_in * MM_PER_INCH / columns / _LETTER_MM)
         for axes, view in zip(panel_axes, views, strict=False):
             axes.imshow(np.asarray(Image.open(io.BytesIO(base64.b64decode(view.png_base64)))))
             axes.set_axis_off()
@@ -82,6 +93,7 @@ def draw_example(*, adapters: bool) -> Callable[[Canvas, Analysis, float], None]
                     for other in example.views
                     if other.adapter and (other.codec, other.level) == same
                 ]
+            lines = [_short(line, most) for line in lines]
             axes.set_title("\n".join(lines), fontsize=5.5, parse_math=False)
         asked = _short(example.question, 90)
         answers = f"reference: {_short(example.reference, 40)}; {example.vlm} answers:"
@@ -97,7 +109,7 @@ def _ordered(views: Sequence[View]) -> list[View]:
 
 
 def _said(view: View) -> str:
-    return f"{'✓' if view.right else '✗'} {_short(view.answer, 28) or '(nothing)'}"
+    return f"{'✓' if view.right else '✗'} {view.answer.strip() or '(nothing)'}"
 
 
 def _short(text: str, most: int) -> str:

@@ -65,7 +65,7 @@ def grid(
     """Equal panels, as many in a row as fit. height: of a panel over its width.
 
     Where they would be higher than a page, they are lower, or narrower and more in a row: what
-    leaves the larger panels.
+    fits, or is nearest to it, and of such ways the one that leaves the larger panels.
     """
     width_mm = width_in * MM_PER_INCH
 
@@ -78,7 +78,7 @@ def grid(
 
     columns, lines, panel_mm = max(
         (fit(narrowest) for narrowest in (least_mm, _NARROWER * least_mm)),
-        key=lambda one: min(width_mm / one[0], one[2]),
+        key=lambda one: (-max(_PAGE_MM, one[1] * one[2]), min(width_mm / one[0], one[2])),
     )
     panel_in = panel_mm / MM_PER_INCH
     canvas.set_size_inches(width_in, lines * panel_in + 0.5)
