@@ -160,9 +160,11 @@ def test_the_pictures_are_in_order_of_codec_and_rate_with_their_levels(tmp_path:
     assert "reference: yes; eyechart-mini answers:" in svg
 
 
-@pytest.mark.parametrize("name", ["bars", "radar-vlms", "radar-tasks", "radar-codecs", "curves"])
+@pytest.mark.parametrize(
+    "name", ["bars", "radar-vlms", "radar-tasks", "radar-codecs", "curves", "example-adapter"]
+)
 def test_a_figure_of_one_column_fits_on_a_page(tmp_path: Path, name: str) -> None:
-    svg = write_figure(full_analysis(), name, tmp_path / "a.svg", vlm="eyechart-mini")[0]
+    svg = write_figure(full_analysis(), name, tmp_path / "a.svg")[0]
     found = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg.read_text())
     assert found
     width_mm, height_mm = (float(points) * 25.4 / 72 for points in found.groups())
@@ -212,9 +214,25 @@ def test_what_cannot_be_drawn_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_vlm_with_markup_in_its_name_is_drawn_as_it_is(tmp_path: Path) -> None:
+    whole, name = full_analysis(), "a $\\frac{ _x^$ b"
+    cells = [replace(one, vlm=name) for one in whole.cells if one.vlm == "eyechart-mini"]
+    bd = [replace(one, vlm=name) for one in whole.bd if one.vlm == "eyechart-mini"]
+    correlations = [replace(one, vlm=name, task=name, metric=name) for one in whole.correlations]
+    analysis = replace(
+        whole,
+        cells=(*whole.cells, *cells),
+        bd=(*whole.bd, *bd),
+        correlations=(*whole.correlations, *correlations[:3]),
+    )
+    for figure in ("bars", "radar-vlms", "radar-tasks", "radar-codecs", "curves", "correlation"):
+        path, _ = write_figure(analysis, figure, tmp_path / f"{figure}.svg")
+        assert path.stat().st_size > 1000
+
+
 def test_answers_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
     (example, *_) = full_analysis().examples
-    views = tuple(replace(view, answer="$\\frac{ _x^") for view in example.views)
+    views = tuple(replace(view, answer="$\\frac{ _x^$") for view in example.views)
     analysis = replace(full_analysis(), examples=(replace(example, views=views),))
     path, _ = write_figure(analysis, "example", tmp_path / "a.svg")
     assert path.stat().st_size > 1000

@@ -16,6 +16,7 @@ from eyechart.report.figures.shared import (
     grid,
     legend,
     numbers,
+    plain,
     share,
 )
 from eyechart.report.style import colour, styles
@@ -97,6 +98,7 @@ def _groups(
                 error_kw={"elinewidth": 0.5, "ecolor": "#444444"},
             )
     axes.set_xticks(range(len(tasks)), tasks, rotation=20, ha="right")
+    plain(axes.get_xticklabels())
     axes.set_xlim(-0.6, len(tasks) - 0.4)
     axes.axhline(0, color="#444444", linewidth=0.6)
 

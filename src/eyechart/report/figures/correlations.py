@@ -9,7 +9,7 @@ import numpy as np
 from eyechart.analysis.correlation import LEAST_CELLS, LEAST_IMAGES
 from eyechart.analysis.result import Analysis, CorrelationResult, CorrelationScope, Interval
 from eyechart.core.types import UNCOMPRESSED
-from eyechart.report.figures.shared import MM_PER_INCH, Row, distinct, numbers
+from eyechart.report.figures.shared import MM_PER_INCH, Row, distinct, numbers, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -67,10 +67,12 @@ def draw_correlations(canvas: Canvas, analysis: Analysis, width_in: float) -> No
         axes.set_title(f"{coefficient}\n{above}", loc="left", fontsize=6, parse_math=False)
     for axes in grid[-1]:
         axes.set_xticks(np.arange(len(tasks)) + 0.5, tasks, rotation=60, ha="right", fontsize=5.5)
+        plain(axes.get_xticklabels())
         for label in axes.get_xticklabels():
             label.set_rotation_mode("anchor")
     for axes in grid[:, 0]:
         axes.set_yticks(np.arange(len(metrics)) + 0.5, metrics, fontsize=5.5)
+        plain(axes.get_yticklabels())
     assert mesh is not None
     bar = canvas.colorbar(
         mesh, ax=list(grid[-1]), location="bottom", aspect=40, shrink=0.7, pad=0.02

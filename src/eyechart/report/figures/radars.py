@@ -16,6 +16,7 @@ from eyechart.report.figures.shared import (
     grid,
     legend,
     numbers,
+    plain,
     share,
     uncompressed,
 )
@@ -167,10 +168,11 @@ def _radar_axes(axes: Any, names: Sequence[str], title: str, low: float, high: f
         label.set_horizontalalignment(
             "center" if abs(side) < 0.1 else "left" if side > 0 else "right"
         )
+    plain(axes.get_xticklabels())
     pad = 0.05 * (high - low) or 1.0
     axes.set_ylim(low - pad, high + (pad if high > 0 and low < 0 else 0.0))
     if low < 0:  # the uncompressed score
         turn = [2 * math.pi * at / 90 for at in range(91)]
         axes.plot(turn, [0.0] * len(turn), color="#444444", linewidth=0.8, dashes=(3, 2))
     axes.grid(linewidth=0.4, alpha=0.6)
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)

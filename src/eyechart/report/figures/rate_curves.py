@@ -52,9 +52,9 @@ def draw_curves(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
             _draw_curve(axes, cells, style[codec])
         if (vlm, task) in best:
             axes.axhline(best[vlm, task].score.value, color="#444444", linewidth=0.6, dashes=(4, 3))
-        axes.set_title(f"{task}, {vlm}" if several else task)
+        axes.set_title(f"{task}\n{vlm}" if several else task, parse_math=False)
         axes.set_xlabel(analysis.axis.column)
-        axes.set_ylabel(metric.get(task, "score"))
+        axes.set_ylabel(metric.get(task, "score"), parse_math=False)
         axes.grid(visible=True, alpha=0.25, linewidth=0.4)
     legend(canvas, *panel_axes)
 

@@ -100,7 +100,7 @@ def legend(canvas: Canvas, *panels: Any) -> None:
     if entries:
         entry_mm = 11 + 1.2 * max(map(len, entries))  # the sign and the longest text
         columns = max(1, int(canvas.get_figwidth() * MM_PER_INCH / entry_mm))
-        canvas.legend(
+        made = canvas.legend(
             list(entries.values()),
             list(entries),
             loc="outside lower center",
@@ -108,6 +108,13 @@ def legend(canvas: Canvas, *panels: Any) -> None:
             frameon=False,
             fontsize=6,
         )
+        plain(made.get_texts())
+
+
+def plain(texts: Iterable[Any]) -> None:
+    """Draw names with dollar signs as they are, and not as formulas."""
+    for text in texts:
+        text.set_parse_math(False)
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
