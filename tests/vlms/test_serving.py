@@ -166,6 +166,11 @@ def test_questions_that_wait_are_answered_together_and_fail_alone(
         ({"tools": []}, "unknown field `tools`"),
         ({"max_tokens": 0}, "Expected `int` >= 1 - at `$.max_tokens`"),
         ({"messages": []}, "at `$.messages`"),
+        ({"model": "m" * 100_000}, f"no model '{'m' * 100}'; allowed: mean"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a" * 65_537}]}]},
+            "Expected `str` of length <= 65536",
+        ),
         ({"messages": [{"role": "user", "content": []}]}, "0 images and 0 texts; allowed: one"),
         ({"messages": [{"role": "system", "content": []}]}, "at `$.messages[0].role`"),
     ],
@@ -203,6 +208,112 @@ def test_other_bodies_and_paths_are_refused(server: VLMServer) -> None:
     assert posted(server, b"{}", "/embeddings")[0] == 404
     with urllib.request.urlopen(f"{server.url}/models") as found:
         assert [model["id"] for model in json.load(found)["data"]] == ["mean"]
+
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
+
+
+@contextmanager
+def connected(server: VLMServer, sent: bytes) -> Iterator[socket.socket]:
+    with socket.create_connection(server.server_address[:2]) as client:
+        client.settimeout(30)
+        client.sendall(sent)
+        yield client
+
+
+@pytest.mark.parametrize("length", ["", "-1", "x", "999999999", "9" * 5000])
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_a_body_of_no_known_or_too_large_a_size_is_refused_unread(
+    server: VLMServer, length: str, expect: bytes
+) -> None:
+    head = HEAD + expect + f"Content-Length: {length}\r\n\r\n".encode()
+    with connected(server, head) as client, client.makefile("rb") as reply:
+        said = reply.read()  # to its end: the connection is closed
+    assert said.startswith(b"HTTP/1.1 413 ")
+    assert b"allowed: 0 to 268435456" in said
+    assert len(said) < 1000
+
+
+def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(server: VLMServer) -> None:
+    body = json.dumps(asked_of(server)).encode()
+    head = HEAD + f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with connected(server, head) as client, client.makefile("rb") as reply:
+        assert reply.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert reply.readline() == b"\r\n"
+        client.sendall(body)
+        assert reply.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_client_that_ends_or_stops_in_the_middle_of_its_body_is_let_go(
+    server: VLMServer,
+    vlm: MeanOfPixels,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    head = HEAD + b"Content-Length: 1000\r\n\r\n{"
+    with connected(server, head) as client, client.makefile("rb") as reply:
+        client.shutdown(socket.SHUT_WR)
+        assert b"a body of 1 bytes; its Content-Length is 1000" in reply.read()
+    monkeypatch.setattr("eyechart.vlms.serving._VLMHandler.timeout", 0.05)
+    with connected(server, head) as client:
+        assert client.recv(100) == b""
+    assert not vlm.calls
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_is_printed_of_a_client_that_is_gone(
+    server: VLMServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, printed in ((BrokenPipeError(), ""), (ValueError("wrong"), "ValueError: wrong")):
+        try:
+            raise error
+        except (OSError, ValueError):
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert printed in (said := capsys.readouterr().err)
+        assert bool(said) == bool(printed)
+
+
+def test_only_so_many_questions_are_in_memory_at_once(
+    vlm: MeanOfPixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eyechart.vlms.serving._MOST_WAITING", 2)
+    vlm.go.clear()
+    found: list[int] = []
+    with serving(VLMServer(vlm, "mean")) as server:
+        body = json.dumps(asked_of(server)).encode()
+        threads = [
+            threading.Thread(target=lambda: found.append(posted(server, body)[0])) for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(30_000):  # until both places are taken
+            if len(server._waiting) == 2:
+                break
+            threading.Event().wait(0.001)
+        vlm.go.set()
+        for thread in threads:
+            thread.join()
+    assert found == [200] * 6
+    assert max(len(prompts) for call in vlm.calls for prompts in call) <= 2
+
+
+def test_a_wrong_number_of_answers_fails_one_question_and_no_later_one(
+    server: VLMServer, vlm: MeanOfPixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(asked_of(server)).encode()
+    with monkeypatch.context() as patch:
+        patch.setattr(vlm, "answer", lambda requests, decoding: [[]])
+        status, reply = posted(server, body)
+    assert status == 500
+    assert reply["error"]["message"].startswith("mean: ")
+    assert not server._waiting
+    assert posted(server, body)[0] == 200
+
+
+def test_the_address_names_the_family_whose_prompts_the_vlm_expects(server: VLMServer) -> None:
+    assert server.spec == f"openai:model=mean,base_url={server.url},family=default"
+    with vlm_server("eyechart-mini-s", port=0, device="cpu") as built_in:
+        assert built_in.spec.endswith(",family=qwen2_5_vl")
 
 
 def test_the_built_in_vlm_says_the_same_as_without_a_server(

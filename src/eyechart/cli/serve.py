@@ -30,5 +30,5 @@ def serve(
     from eyechart.api.serving import vlm_server
 
     with vlm_server(vlm, host=host, port=port, device=device) as server:
-        print(f"--vlm openai:model={server.name},base_url={server.url}", flush=True)
+        print(f"--vlm {server.spec}", flush=True)
         server.serve_forever()

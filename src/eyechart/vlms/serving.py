@@ -12,13 +12,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -26,12 +27,16 @@ from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import InputError
 from eyechart.core.identity import image_digest
 from eyechart.core.images import MAX_FILE_BYTES, decode_image
+from eyechart.core.prompts import prompt_families
 from eyechart.core.types import VLM, Answer, Decoding, Json, Request, Rgb8
 
 _COMPLETIONS, _MODELS = "/v1/chat/completions", "/v1/models"
 _MOST_BODY_BYTES = MAX_FILE_BYTES
 _MOST_TOKENS = 4096
+_MOST_CHARS = 1 << 16  # of a question: attention would take all memory
 _MOST_TOGETHER = 16  # questions that the VLM gets in one call
+_MOST_WAITING = 2 * _MOST_TOGETHER  # questions whose images are in memory
+_SHOWN_CHARS = 100  # of what a request gave, in a message
 _Limit = Annotated[int, msgspec.Meta(ge=1, le=_MOST_TOKENS)]
 
 
@@ -45,7 +50,7 @@ class _ImagePart(msgspec.Struct, tag_field="type", tag="image_url", forbid_unkno
 
 
 class _TextPart(msgspec.Struct, tag_field="type", tag="text", forbid_unknown_fields=True):
-    text: Annotated[str, msgspec.Meta(min_length=1)]
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=_MOST_CHARS)]
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,12 +93,14 @@ class VLMServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be accepted
 
     def __init__(self, vlm: VLM, name: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__((host, port), _VLMHandler)
         self.name = name
         self._vlm = vlm
         self._waiting: list[_Waiting] = []
+        self._places = threading.BoundedSemaphore(_MOST_WAITING)
         self._turn = threading.Lock()  # a VLM is called by one thread at a time
 
     @property
@@ -101,21 +108,34 @@ class VLMServer(ThreadingHTTPServer):
         """What a client takes as the base URL."""
         return f"http://{self.server_address[0]!s}:{self.server_port}/v1"
 
+    @property
+    def spec(self) -> str:
+        """How other commands name it, with the family that has its prompts."""
+        own = self._vlm.family in prompt_families()
+        family = f",family={self._vlm.family}" if own else ""
+        return f"openai:model={self.name},base_url={self.url}{family}"
+
     def complete(self, body: bytes) -> Json:
         """The chat completion for the body of a request.
 
         Raises:
             EyechartError: the request or its image cannot be used (InputError), or the VLM failed.
         """
-        asked = self._read(body)
-        self._waiting.append(asked)
-        with self._turn:
-            if asked.found is None:  # else it was answered with another that came before it
-                self._answer_with(asked)
+        with self._places:
+            asked = self._read(body)
+            self._waiting.append(asked)
+            with self._turn:
+                if asked.found is None:  # else it was answered with another that came before it
+                    self._answer_with(asked)
         if isinstance(asked.found, Failed):
             asked.found.raise_error()
         assert asked.found is not None
         return _completion(asked.found, self.name)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that is gone."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def _answer_with(self, asked: _Waiting) -> None:
         """Answer a question, and others that wait and have its settings. Where that fails, it is
@@ -132,7 +152,12 @@ class VLMServer(ThreadingHTTPServer):
             self._waiting.remove(one)
 
     def _answers(self, together: Sequence[_Waiting]) -> list[Answer] | Failed:
-        """The answers in order. All questions about one image are one request."""
+        """The answers in order."""
+        return attempt("answer", partial(self._asked_of_vlm, together), self.name)
+
+    def _asked_of_vlm(self, together: Sequence[_Waiting]) -> list[Answer]:
+        """All questions about one image are one request. Raises what the VLM raises, ValueError
+        for another number of answers."""
         by_image: defaultdict[str, list[_Waiting]] = defaultdict(list)
         for one in together:
             by_image[image_digest(one.rgb8)].append(one)
@@ -141,10 +166,7 @@ class VLMServer(ThreadingHTTPServer):
             Request(image=group[0].rgb8, prompts=tuple(one.text for one in group))
             for group in groups
         ]
-        ask = partial(self._vlm.answer, requests, together[0].decoding)
-        found = attempt("answer", ask, self.name)
-        if isinstance(found, Failed):
-            return found
+        found = self._vlm.answer(requests, together[0].decoding)
         answers = {
             id(one): answer
             for group, its in zip(groups, found, strict=True)
@@ -158,7 +180,7 @@ class VLMServer(ThreadingHTTPServer):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"the request cannot be answered: {error}") from error
         if asked.model != self.name:
-            raise InputError(f"no model {asked.model!r}; allowed: {self.name}")
+            raise InputError(f"no model {asked.model[:_SHOWN_CHARS]!r}; allowed: {self.name}")
         if asked.stream:
             raise InputError("stream is true; allowed: false")
         parts = asked.messages[0].content
@@ -198,17 +220,27 @@ def _completion(answer: Answer, name: str) -> Json:
 class _VLMHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # a connection stays open between questions
     wbufsize: ClassVar[int] = -1  # head and body in one packet: two wait for each other
+    timeout: ClassVar[float] = 60.0  # seconds without a byte, after which a connection is closed
     server: VLMServer
 
+    def handle_expect_100(self) -> bool:
+        if self._length() is None:
+            return False
+        going_on = super().handle_expect_100()
+        self.wfile.flush()  # the client waits for it before it sends the body
+        return going_on
+
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _MOST_BODY_BYTES:
-            self.close_connection = True  # the body is not read, so no request can follow it
-            self._refuse(413, f"Content-Length {length!r}; allowed: 0 to {_MOST_BODY_BYTES}")
+        length = self._length()
+        if length is None:
             return
-        body = self.rfile.read(int(length))
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            self._refuse(400, f"a body of {len(body)} bytes; its Content-Length is {length}")
+            return
         if self.path != _COMPLETIONS:
-            self._refuse(404, f"nothing at {self.path}; allowed: POST {_COMPLETIONS}")
+            self._refuse(404, f"{self._nothing()}; allowed: POST {_COMPLETIONS}")
             return
         found = attempt("answer", partial(self.server.complete, body), self.server.name)
         if isinstance(found, Failed):
@@ -221,7 +253,21 @@ class _VLMHandler(BaseHTTPRequestHandler):
             model: Json = {"id": self.server.name, "object": "model", "owned_by": "eyechart"}
             self._send(200, {"object": "list", "data": [model]})
         else:
-            self._refuse(404, f"nothing at {self.path}; allowed: GET {_MODELS}")
+            self._refuse(404, f"{self._nothing()}; allowed: GET {_MODELS}")
+
+    def _length(self) -> int | None:
+        """Bytes of the body; None if they are not allowed, which was said to the client."""
+        length = self.headers.get("Content-Length", "")
+        short = len(length) <= len(str(_MOST_BODY_BYTES))  # int() refuses thousands of digits
+        if short and length.isdecimal() and int(length) <= _MOST_BODY_BYTES:
+            return int(length)
+        self.close_connection = True  # the body is not read, so no request can follow it
+        shown = length[:_SHOWN_CHARS]
+        self._refuse(413, f"Content-Length {shown!r}; allowed: 0 to {_MOST_BODY_BYTES}")
+        return None
+
+    def _nothing(self) -> str:
+        return f"nothing at {self.path[:_SHOWN_CHARS]}"
 
     def _refuse(self, status: int, message: str) -> None:
         kind = "server_error" if status >= 500 else "invalid_request_error"
