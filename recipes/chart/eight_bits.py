@@ -2,9 +2,10 @@
 
     python -m recipes.chart.eight_bits --model DIR
 
-The last step for the sizes whose weights would be too large for the package. The matrices of the
-blocks become float8 (e4m3, `torch.float8_e4m3fn`); embeddings, norms and biases stay float16.
-transformers converts them to the wanted type when it loads the model, so nothing else changes.
+The last step for the sizes whose weights would be too large for the package. All matrices of the
+vision tower and of the language model's layers become float8 (e4m3, `torch.float8_e4m3fn`); those
+of the tokens (embeddings and output), norms and biases stay float16. transformers converts them to
+the wanted type when it loads the model, so nothing else changes.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _LARGEST = torch.finfo(torch.float8_e4m3fn).max
 _SECTION = """
 ## Storage
 
-The matrices of the blocks are stored in 8 bits (float8, e4m3; `recipes/chart/eight_bits.py`):
-rounding moved them by {error:.1%} of their root mean square. Embeddings, norms and biases are
-float16.
+The matrices of the vision tower and of the language model's layers are stored in 8 bits (float8,
+e4m3; `recipes/chart/eight_bits.py`): rounding moved them by {error:.1%} of their root mean square.
+Those of the tokens (embeddings and output), norms and biases are float16.
 """
 
 
 def in_eight_bits(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], float]:
-    """The weights with matrices of the blocks as float8, and the relative error of these.
+    """The weights with all matrices but those of the tokens as float8, and their relative error.
 
     Raises:
         ValueError: they are in 8 bits already, or a weight is outside of the type's range.
