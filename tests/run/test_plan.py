@@ -208,6 +208,8 @@ def test_a_plan_changed_by_options_has_a_fitting_title() -> None:
     assert open_plan("quick", tasks="POPE", title="Mine").title == "Mine"
     several = ["jpeg:levels=[5,40]", "vvc:preset=fast", "vvc"]
     assert open_plan("quick", codecs=several).title == "Eyechart, quick: jpeg, vvc"
+    chain = ["jpeg:75 > resize:1024 > webp:60", "webp"]
+    assert open_plan("quick", codecs=chain).title == "Eyechart, quick: jpeg > resize > webp, webp"
     tasks = ["POPE", "GQA", "MME:max_images=3", "OCRBench", "MMBench"]
     assert open_plan("quick", tasks=tasks).title == "Eyechart, quick: 5 tasks"
     # Nothing of the plan is left, so that its title says nothing of the run.

@@ -297,9 +297,12 @@ def _fitting_title(title: str, given: dict[str, Any]) -> str:
 
 
 def _short_name(spec: str) -> str:
-    """A name without options; of a server or a hub, the model's."""
+    """A name without options; of a server or a hub, the model's; of a chain, each of its steps."""
     model = re.search(r"[:,]model=([^,]+)", spec)
-    name = model[1] if model else spec if "://" in spec else spec.partition(":")[0]
+    if model or "://" in spec:
+        name = model[1] if model else spec
+    else:
+        name = " > ".join(step.strip().partition(":")[0] for step in spec.split(">"))
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
