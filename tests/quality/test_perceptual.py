@@ -103,11 +103,12 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(
     assert "http" in found.detail or "pip install" in found.detail
 
 
+@pytest.mark.parametrize("error", ["RuntimeError", "AttributeError"])
 def test_a_package_that_cannot_be_imported_is_named_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     """torchvision of another build than torch: `doctor` does not say that LPIPS is ready."""
-    broken = "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    broken = f"raise {error}('operator torchvision::nms does not exist')\n"
     (tmp_path / "torchvision.py").write_text(broken)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)

@@ -8,12 +8,13 @@ if a metric is opened with `download=true`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from eyechart.core.attempt import Failed, attempt
 from eyechart.core.errors import EyechartError, InputError, one_line
 from eyechart.core.foreign import foreign_file
 from eyechart.core.plugins import how_to_install
@@ -26,11 +27,8 @@ def _import_problem(package: str) -> str:
     torchvision of a build for other devices than torch's raises while it is imported. It is tried
     once, because a second try can fail for another reason.
     """
-    try:
-        import_module(package)
-    except (ImportError, OSError, RuntimeError) as error:
-        return one_line(error)
-    return ""
+    found = attempt("load", partial(import_module, package))
+    return one_line(found.message) if isinstance(found, Failed) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
