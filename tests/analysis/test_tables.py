@@ -363,6 +363,11 @@ def test_bd_rate_needs_no_shared_rates(
     assert found["bd_metric"] is None
     assert found["bd_rate_percent"] == pytest.approx(900)
     assert found["score_range"] == [50, 70]
+    flat = tmp_path / "flat.csv"
+    flat.write_text("bpp,score\n0.1,50\n0.4,50\n")
+    assert run_args(["bd", "--curve", str(curve), "--against", str(flat)]) == 0
+    said = "BD-rate   none: the scores of a curve do not rise with the rate; BD-rate needs that"
+    assert said in capsys.readouterr().out.splitlines()
     worse = tmp_path / "worse.csv"
     worse.write_text("bpp,score\n1,20\n2,30\n")
     assert run_args(["bd", "--curve", str(worse), "--against", str(curve)]) == 2

@@ -121,7 +121,7 @@ def bd_rate(
     curves = rising(rates, values), rising(other_rates, other_values)
     for curve, points in zip(curves, (rates, other_rates), strict=True):
         if len(curve[0]) < 2:
-            raise InputError("no BD-rate: the scores of a curve do not rise with the rate")
+            raise InputError("the scores of a curve do not rise with the rate; BD-rate needs that")
         if len(curve[0]) < len(points):
             joined = len(points) - len(curve[0]) + 1
             flags += (f"{joined} levels whose scores do not rise with the rate were averaged",)
