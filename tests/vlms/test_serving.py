@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
 
@@ -145,7 +146,7 @@ def test_questions_that_wait_are_answered_together_and_fail_alone(
         thread.join()
     assert {text: status for text, (status, _) in replies.items()} == {
         **dict.fromkeys(("first", "a", "b", "c"), 200),
-        "fail": 500,
+        "fail": 422,
     }
     for text, seed in (("first", 0), *others[:3]):
         said = replies[text][1]["choices"][0]["message"]["content"]
@@ -308,6 +309,26 @@ def test_a_wrong_number_of_answers_fails_one_question_and_no_later_one(
     assert reply["error"]["message"].startswith("mean: ")
     assert not server._waiting
     assert posted(server, body)[0] == 200
+
+
+def test_a_client_asks_again_only_where_the_vlm_says_that_it_may_help(
+    server: VLMServer, vlm: MeanOfPixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_vlm("openai", model="mean", base_url=server.url, retries=1)
+    request = Request(image=noise(0), prompts=("what?",))
+    client.answer([request], Decoding())
+    for retryable, calls in ((False, 1), (True, 2)):
+        asked: list[int] = []
+
+        def fails(*_: Any, asked: list[int] = asked, retryable: bool = retryable) -> Any:
+            asked.append(1)
+            raise VLMError("mean: failed", retryable=retryable)
+
+        monkeypatch.setattr(vlm, "answer", fails)
+        monkeypatch.setattr("eyechart.vlms.chat_client._FIRST_PAUSE_S", 0.0)
+        with pytest.raises(VLMError, match="mean: failed"):
+            client.answer([replace(request, prompts=(f"{retryable}",))], Decoding())
+        assert len(asked) == calls
 
 
 def test_the_address_names_the_family_whose_prompts_the_vlm_expects(server: VLMServer) -> None:

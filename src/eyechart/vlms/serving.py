@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from eyechart.core.attempt import Failed, attempt
-from eyechart.core.errors import InputError
+from eyechart.core.errors import InputError, VLMError
 from eyechart.core.identity import image_digest
 from eyechart.core.images import MAX_FILE_BYTES, decode_image
 from eyechart.core.prompts import prompt_families
@@ -33,7 +33,7 @@ from eyechart.core.types import VLM, Answer, Decoding, Json, Request, Rgb8
 _COMPLETIONS, _MODELS = "/v1/chat/completions", "/v1/models"
 _MOST_BODY_BYTES = MAX_FILE_BYTES
 _MOST_TOKENS = 4096
-_MOST_CHARS = 1 << 16  # of a question: attention would take all memory
+_MOST_CHARS = 1 << 16  # of a question; a VLM may have a lower limit, or none
 _MOST_TOGETHER = 16  # questions that the VLM gets in one call
 _MOST_WAITING = 2 * _MOST_TOGETHER  # questions whose images are in memory
 _SHOWN_CHARS = 100  # of what a request gave, in a message
@@ -128,7 +128,8 @@ class VLMServer(ThreadingHTTPServer):
                 if asked.found is None:  # else it was answered with another that came before it
                     self._answer_with(asked)
         if isinstance(asked.found, Failed):
-            asked.found.raise_error()
+            failed = asked.found
+            raise failed.error or VLMError(failed.message, retryable=failed.retryable)
         assert asked.found is not None
         return _completion(asked.found, self.name)
 
@@ -244,7 +245,9 @@ class _VLMHandler(BaseHTTPRequestHandler):
             return
         found = attempt("answer", partial(self.server.complete, body), self.server.name)
         if isinstance(found, Failed):
-            self._refuse(400 if found.bad_input else 500, found.message)
+            # Clients ask again after 500, and not after 422.
+            status = 400 if found.bad_input else 500 if found.retryable else 422
+            self._refuse(status, found.message)
         else:
             self._send(200, found)
 
