@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_vlm import QWEN_SIZES, save_qwen2_5_vl
+from tests.vlms.openai_asking import KEY
 from tests.vlms.tiny_families import save_internvl, save_janus
 
 
@@ -40,3 +41,8 @@ def internvl_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def janus_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_janus(tmp_path_factory.mktemp("janus"))
+
+
+@pytest.fixture
+def openai_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
