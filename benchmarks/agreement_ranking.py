@@ -1,6 +1,6 @@
 """Does loss of agreement rank the levels of codecs as loss of accuracy does?
 
-    python benchmarks/agreement_ranking.py DIR [DIR ...] [--tasks POPE,GQA,SEEDBench]
+    python benchmarks/agreement_ranking.py DIR [DIR ...] [--tasks POPE,GQA,SEEDBench] [--vlm NAME]
 
 DIR is a run on tasks with known answers; the questions of several runs, such as those of other
 editions of the chart (`python -m recipes.chart.tasks --seed 1`), are taken together. The agreement
@@ -67,13 +67,14 @@ def between_runs(found: LevelScores) -> tuple[float, float]:
     return float(np.mean(taus[0])), float(np.mean(taus[1]))
 
 
-def levels_of(directories: Sequence[str], tasks: Sequence[str]) -> dict[str, RowsByLevel]:
-    """Task -> codec and level -> question -> row, of the first VLM without an adapter."""
+def levels_of(
+    directories: Sequence[str], tasks: Sequence[str], vlm: str | None
+) -> dict[str, RowsByLevel]:
+    """Task -> codec and level -> question -> row, of a VLM without an adapter; None: the first."""
     found: defaultdict[str, RowsByLevel] = defaultdict(lambda: defaultdict(dict))
-    vlm = None
     for place, directory in enumerate(directories):
         for row in eyechart.records(directory):
-            vlm = vlm or row["vlm"]
+            vlm = vlm or str(row["vlm"])
             if row["adapter"] or row["vlm"] != vlm or row["prediction"] is None:
                 continue
             if row["task"] in tasks:
@@ -152,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directories", nargs="+", metavar="DIR")
     parser.add_argument("--tasks", default="POPE,GQA,SEEDBench")
+    parser.add_argument("--vlm", help="default: the first of the run")
     parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     asked = parser.parse_args()
@@ -160,7 +162,8 @@ def main() -> None:
         f"{'95 % interval':>15} {'resolved':>12} {'tau':>6} {'right':>6} "
         f"{'accuracy':>8} {'across':>6}"
     )
-    for task, levels in levels_of(asked.directories, asked.tasks.split(",")).items():
+    tasks = asked.tasks.split(",")
+    for task, levels in levels_of(asked.directories, tasks, asked.vlm).items():
         found = scores(levels)
         low, high = interval(found, asked.draws, asked.seed)
         accuracy, across = between_runs(found)
