@@ -330,8 +330,12 @@ FAMILY = Family(
     model_types=(MODEL_TYPE,),
     known=(
         *(
-            KnownVLM(name=name, folder=weights_dir(name), note="built in", plugin=name)
-            for name in ("eyechart-mini-s", "eyechart-mini", "eyechart-mini-l")
+            KnownVLM(name=name, folder=weights_dir(name), note=f"built in, {size}", plugin=name)
+            for name, size in (
+                ("eyechart-mini-s", "2 M"),
+                ("eyechart-mini", "7 M"),
+                ("eyechart-mini-l", "16 M"),
+            )
         ),
         *(
             KnownVLM(name=f"qwen2.5-vl-{size.lower()}", hub_id=f"Qwen/Qwen2.5-VL-{size}-Instruct")
