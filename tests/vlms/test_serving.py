@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import socket
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
@@ -18,10 +21,12 @@ import pytest
 from eyechart.api.serving import vlm_server
 from eyechart.cli import run_args
 from eyechart.core.errors import InputError, VLMError
+from eyechart.core.plugins import parse_spec
 from eyechart.core.types import Answer, Decoding, Json, Request, Rgb8
 from eyechart.vlms import open_vlm
 from eyechart.vlms.openai_chat import _data_url
 from eyechart.vlms.serving import VLMServer
+from eyechart.zoo import weights_dir
 
 
 class MeanOfPixels:
@@ -348,6 +353,18 @@ def test_the_built_in_vlm_says_the_same_as_without_a_server(
         served = open_vlm("openai", model="eyechart-mini-s", base_url=server.url)
         found = served.answer(requests, decoding)
     assert [one.text for one in found[0]] == [one.text for one in expected[0]]
+
+
+def test_what_the_command_prints_is_an_argument_of_other_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(VLMServer, "serve_forever", lambda server: None)
+    shutil.copytree(weights_dir("eyechart-mini-s"), tmp_path / "my model")
+    assert run_args(["serve", "--vlm", str(tmp_path / "my model"), "--port", "0"]) == 0
+    option, spec = shlex.split(capsys.readouterr().out)
+    name, options = parse_spec(spec)
+    assert (option, name, options["model"]) == ("--vlm", "openai", "my model")
+    assert str(options["base_url"]).startswith("http://127.0.0.1:")
 
 
 def test_an_address_or_a_vlm_that_cannot_be_used_is_one_line(

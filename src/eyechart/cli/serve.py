@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from eyechart.cli.options import option
@@ -30,5 +31,5 @@ def serve(
     from eyechart.api.serving import vlm_server
 
     with vlm_server(vlm, host=host, port=port, device=device) as server:
-        print(f"--vlm {server.spec}", flush=True)
+        print(f"--vlm {shlex.quote(server.spec)}", flush=True)
         server.serve_forever()
