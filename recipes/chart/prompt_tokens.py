@@ -300,7 +300,7 @@ def card_section(
         letters=pages["letters"],
         rings=pages["ring"],
         minutes=took_s / 60,
-        device="one core of a CPU" if device == "cpu" else torch.cuda.get_device_name(device),
+        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device.upper(),
         table="\n".join(rows),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -321,14 +322,18 @@ def _lowest_levels(analysis: Analysis) -> dict[tuple[str, str, str], str]:
 
 
 def _for_machines(analysis: Analysis) -> list[str]:
-    """One sentence for each codec adapted to machines with a significant difference from its
-    base."""
+    """One sentence for each VLM and codec adapted to machines with a significant difference from
+    its base."""
+    found: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for icm in analysis.icm:
+        if icm.bd is not None and icm.codec != icm.base and not icm.adapter and icm.bd.sign:
+            sign = "+" if icm.bd.value > 0 else "\N{MINUS SIGN}"
+            change = f"{icm.task} {sign}{_number(abs(icm.bd.value))}"
+            found[icm.vlm, icm.codec, icm.base].append(change)
     return [
-        f"{codec_label(icm.codec)}, which is {codec_label(icm.base)} adapted to a VLM, scores "
-        f"{_number(abs(icm.bd.value))} points {'more' if icm.bd.value > 0 else 'less'} than "
-        f"{codec_label(icm.base)} on {icm.task} at the same rates."
-        for icm in analysis.icm
-        if icm.bd is not None and icm.codec != icm.base and not icm.adapter and icm.bd.sign
+        f"At the same rates {codec_label(codec)}, which is {codec_label(base)} adapted to a VLM, "
+        f"changes the scores of {vlm} against {codec_label(base)}: {', '.join(changes)} points."
+        for (vlm, codec, base), changes in found.items()
     ]
 
 
