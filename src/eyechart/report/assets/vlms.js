@@ -11,21 +11,23 @@ function meanScore(vlm, task, codec) {
   return result ? best + result.bd.value : null;
 }
 
-// Axes are tasks, each ends at the best uncompressed score; a task where all VLMs score 0 has none.
+// Axes are tasks; the rim is the best uncompressed score, the centre below the lowest score of all panels.
+// A task where all VLMs score 0 has no axis.
 function scorePanels(own) {
   const best = new Map(tasks.map((task) => [task, Math.max(...own.map((vlm) => meanScore(vlm, task, SOURCE) ?? 0))]));
-  return [SOURCE, ...shownCodecs()].map((codec) => {
+  const panels = [SOURCE, ...shownCodecs()].map((codec) => {
     const names = tasks.filter((task) => best.get(task) > 0 && own.some((vlm) => meanScore(vlm, task, codec) !== null));
     const share = (vlm, task) => {
       const score = meanScore(vlm, task, codec);
       return score === null ? null : (100 * Math.max(0, score)) / best.get(task);
     };
     return {
-      title: codecName(codec), codec: codec === SOURCE ? null : codec, note: "% of the best", names, low: 0, high: 100, rim: 100,
+      title: codecName(codec), codec: codec === SOURCE ? null : codec, note: "% of the best", names,
       shapes: own.map((vlm) => ({ name: vlm, values: names.map((task) => share(vlm, task)),
         tips: names.map((task) => line("score", number(meanScore(vlm, task, codec)))) })),
     };
   }).filter((panel) => panel.names.length >= 3);
+  return shapeLimits(panels, 100);
 }
 
 function costPanels(own) {
@@ -64,6 +66,6 @@ function renderVlms(root) {
     ...sectionHead("The VLMs side by side",
       "Scores on uncompressed images, and under each codec the mean over its own rates, without an adapter. Below a score: how far it is from the VLM's own uncompressed score."),
     vlmTable(own),
-    ...(scores.length ? [h("h3", null, "Scores, in percent of the best uncompressed score"), h("div", { class: "panels" }, scores.map((panel) => shapeRadar(panel)))] : []),
+    ...(scores.length ? [h("h3", null, "Scores, in percent of the best uncompressed score; the centre is not 0"), h("div", { class: "panels" }, scores.map((panel) => shapeRadar(panel)))] : []),
     ...(costs.length ? [h("h3", null, "BD-Metric, in percent of the VLM's own uncompressed score"), h("div", { class: "panels" }, costs.map((panel) => shapeRadar(panel)))] : []));
 }

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 
+_NOT_0 = "the centre is not 0"  # of scores that are close to each other
+
+
 def radar_rows(analysis: Analysis) -> list[Row]:
     """Without tasks whose uncompressed score is 0, of which no share can be lost."""
     rows: list[Row] = []
@@ -78,6 +81,7 @@ def draw_uncompressed(canvas: Canvas, analysis: Analysis, width_in: float) -> No
     tasks = distinct(task for _, task in cells)
     best = {task: max(c.score.value for (_, t), c in cells.items() if t == task) for task in tasks}
     (axes,) = grid(canvas, 1, width_in, polar=True)
+    lowest = 100.0
     for place, vlm in enumerate(distinct(vlm for vlm, _ in cells)):
         values = [
             100 * cells[vlm, task].score.value / best[task]
@@ -86,7 +90,8 @@ def draw_uncompressed(canvas: Canvas, analysis: Analysis, width_in: float) -> No
             for task in tasks
         ]
         _polygon(axes, values, vlm, place)
-    _radar_axes(axes, tasks, "score, % of the best VLM", 0.0, 100.0)
+        lowest = min(lowest, *(value for value in values if value is not None), 100.0)
+    _radar_axes(axes, tasks, f"score, % of the best VLM; {_NOT_0}", _centre(lowest), 100.0)
     legend(canvas, axes)
 
 
@@ -110,7 +115,7 @@ def codec_score_rows(analysis: Analysis) -> list[Row]:
 
 def draw_codec_scores(canvas: Canvas, analysis: Analysis, width_in: float) -> None:
     """A panel for each codec, and one for the uncompressed images. Each axis ends at the best
-    uncompressed score of its task."""
+    uncompressed score of its task, and begins below the lowest score of all panels."""
     scores = {
         (str(row["codec"]), str(row["vlm"]), str(row["task"])): float(row["score"] or 0)
         for row in codec_score_rows(analysis)
@@ -126,18 +131,23 @@ def draw_codec_scores(canvas: Canvas, analysis: Analysis, width_in: float) -> No
     ]
     codecs = distinct(codecs)
     panel_axes = grid(canvas, len(codecs), width_in, polar=True)
+    shares = {
+        key: 100 * max(0.0, score) / best[key[2]] for key, score in scores.items() if best[key[2]]
+    }
+    low = _centre(min((share for key, share in shares.items() if key[0] in codecs), default=100.0))
     for axes, codec in zip(panel_axes, codecs, strict=True):
         for place, vlm in enumerate(distinct(vlm for vlm, _ in cells)):
-            found = [scores.get((codec, vlm, task)) for task in tasks]
-            values = [
-                None if score is None or not best[task] else 100 * max(0.0, score) / best[task]
-                for score, task in zip(found, tasks, strict=True)
-            ]
-            _polygon(axes, values, vlm, place)
+            _polygon(axes, [shares.get((codec, vlm, task)) for task in tasks], vlm, place)
         name = "uncompressed" if codec == UNCOMPRESSED else codec_label(codec)
-        _radar_axes(axes, tasks, name, 0.0, 100.0)
-    canvas.suptitle("mean score over the rates, % of the best uncompressed score", fontsize=7)
+        _radar_axes(axes, tasks, name, low, 100.0)
+    told = f"mean score over the rates, % of the best uncompressed score\n{_NOT_0}"
+    canvas.suptitle(told, fontsize=7)
     legend(canvas, panel_axes[0])
+
+
+def _centre(lowest: float) -> float:
+    """Percent in the middle of a radar: below the lowest value, which is then not in the middle."""
+    return min(99.0, max(0.0, lowest - 0.2 * (100.0 - lowest)))
 
 
 def _polygon(axes: Any, values: Sequence[float | None], label: str, place: int) -> None:
