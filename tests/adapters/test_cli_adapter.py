@@ -218,7 +218,10 @@ def test_training_refuses_its_input_before_the_work(
         (("--tasks", "POPE:data=nowhere"), "nowhere"),
         (("--trainable", "foo"), "'foo' is not one of encoder, lora"),
         (("--vlm", "gpt-4o"), "a server's weights cannot be trained"),
-        (("--vlm", "eyechart-min"), "did you mean eyechart-mini, eyechart-mini-s?"),
+        (
+            ("--vlm", "eyechart-min"),
+            "did you mean eyechart-mini, eyechart-mini-s, eyechart-mini-l?",
+        ),
         (("--injection", "rope_angle"), "no rotary ones"),
         (("--validation-images", "10"), "10 images are too few"),
         (("--condition-alias", "hm=vvc"), "vvc is not in the vocabulary"),
