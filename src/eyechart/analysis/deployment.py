@@ -175,13 +175,13 @@ def costs_of(
     images = {(task, record.image): record for task, record in answers}
     tokens = [record.visual_tokens for record in images.values()]
     known = bool(tokens) and all(tokens)
-    heard = [record.input_tokens for _, record in answers]
+    inputs = [record.input_tokens for _, record in answers]  # 0: the server did not count them
     price, token_usd = prices.tokens or listed_prices(cells[0]), None
-    if (known or all(heard)) and price is not None:
-        seen = [record.visual_tokens for _, record in answers]
-        asked = float(np.mean(heard if all(heard) else seen))
-        said = float(np.mean([record.answer_tokens for _, record in answers]))
-        token_usd = price.usd(asked, said)
+    if (known or all(inputs)) and price is not None:
+        visual = [record.visual_tokens for _, record in answers]
+        input_tokens = float(np.mean(inputs if all(inputs) else visual))
+        answer_tokens = float(np.mean([record.answer_tokens for _, record in answers]))
+        token_usd = price.usd(input_tokens, answer_tokens)
     counted = price is None or token_usd is not None  # else the transfer alone would mislead
     return Costs(
         size_bytes=float(np.mean([record.payload_bytes for record in images.values()])),

@@ -80,7 +80,7 @@ def cell_sums(
     by_image = {record.image: record for record in records}  # all records of an image share a rate
     rows = {image: row for row, image in enumerate(by_image)}
     row_of = [rows[record.image] for record in records]
-    said, heard = (
+    answer_tokens, input_tokens = (
         np.bincount(row_of, [getattr(record, name) for record in records]) / np.bincount(row_of)
         for name in ("answer_tokens", "input_tokens")
     )
@@ -95,8 +95,8 @@ def cell_sums(
         rates_bpp=8 * payload_bytes / pixels,
         payload_bytes=payload_bytes,
         visual_tokens=np.array([record.visual_tokens for record in images], np.float64),
-        answer_tokens=said,
-        input_tokens=heard if counted else np.zeros_like(heard),
+        answer_tokens=answer_tokens,
+        input_tokens=input_tokens if counted else np.zeros_like(input_tokens),
         pixels=int(pixels.sum()),
         unparsed_share=sum(not record.parsed for record in records) / len(records),
         chance=None if chance is None else chance_sums(records, chance),

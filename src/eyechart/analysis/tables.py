@@ -77,14 +77,14 @@ def tables_of(analysis: Analysis, kind: TableKind, *, compact: bool = False) -> 
             for table in makers[kind](choosing)
         ),
     ]
-    return [_without_promise(table, intervals_legend(analysis)) for table in tables]
+    return [_without_unused(table, intervals_legend(analysis)) for table in tables]
 
 
-def _without_promise(table: Table, promise: str) -> Table:
+def _without_unused(table: Table, intervals: str) -> Table:
     """The table, without the words on intervals in its legend if it has none, as of one image."""
     if any(entry.low is not None for row in table.rows for entry in row.entries):
         return table
-    parts = [part for part in table.legend.split(" · ") if part != promise]
+    parts = [part for part in table.legend.split(" · ") if part != intervals]
     return replace(table, legend=" · ".join(parts))
 
 
